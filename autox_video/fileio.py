@@ -1,0 +1,80 @@
+"""Write a file so that a crash leaves the old one or the new one, never a torn one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autox_video.errors import ResourceError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what is there when the block ends becomes `path`.
+
+    The data reach the disk before the name changes, and the name before this returns. If the block
+    raises, `path` keeps what it held and the temporary file is removed.
+
+    Raises:
+        ResourceError: the folder cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+        _flush_to_disk(target.parent)
+    except OSError as error:
+        raise ResourceError(f"{target}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8; raises ResourceError as `atomic_write` does."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Replace `path` by `value` as indented JSON; NaN and infinity are refused as a defect."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def append_json_line(path: str | Path, value: Any) -> None:
+    """Add one JSON object as a line at the end of `path`, after a line that a crash tore, if any."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        with open(path, "ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line
+            file.write(line.encode())
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
