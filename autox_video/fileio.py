@@ -53,7 +53,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
-    """Add one JSON object as a line at the end of `path`, after a line that a crash tore, if any."""
+    """Add one JSON object as a line at the end of `path`; a torn last line is closed first."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with open(path, "ab+") as file:

@@ -1,0 +1,106 @@
+"""The Python API; the commands are thin callers of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autox_video.settings import AUTO, Settings, load_settings, settings_from_mapping
+
+
+class AutoXVideo:
+    """Train a video model from clips and lists, and predict with it.
+
+    Example:
+        model = AutoXVideo()
+        model.read_cfg("config.yaml")
+        model.fit()
+        records = model.transform()
+    """
+
+    def __init__(self) -> None:
+        self._given: dict[str, Any] = {}
+
+    def read_cfg(self, cfg_file: str, overrides: Sequence[str] = ()) -> "AutoXVideo":
+        """Take the settings from a config file, then from `key=value` overrides.
+
+        Raises:
+            ConfigError: with every problem at once.
+        """
+        self._given = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
+        return self
+
+    def fit(
+        self,
+        data_root: str | None = None,
+        ann_file_train: str | None = None,
+        ann_file_val: str | None = None,
+        video_length: float | None = None,
+        num_class: int | None = None,
+        epoch: int | None = None,
+        videos_per_gpu: int | None = None,
+        evaluation: int | None = None,
+        work_dir: str | None = None,
+        **others: Any,
+    ) -> dict[str, float] | None:
+        """Train, or go on with the run in `work_dir`; an argument takes precedence over the config.
+
+        Arguments are the keys of config.yaml (`others` takes the rest of them); None, or the
+        seed system's -1, leaves one as it was. Gives the best validation metrics, None where none
+        were measured.
+
+        Raises:
+            AutoXVideoError: something that the user can mend.
+            Stopped: a signal came; everything is saved.
+        """
+        from autox_video.training import fit
+
+        arguments = {
+            "data_root": data_root,
+            "ann_file_train": ann_file_train,
+            "ann_file_val": ann_file_val,
+            "video_length": video_length,
+            "num_class": num_class,
+            "epoch": epoch,
+            "videos_per_gpu": videos_per_gpu,
+            "evaluation": evaluation,
+            "work_dir": work_dir,
+        }
+        return fit(self._settle("fit", {**arguments, **others}))
+
+    def transform(
+        self,
+        data_root: str | None = None,
+        ann_file_test: str | None = None,
+        checkpoints: str | None = None,
+        output_path: str | None = None,
+        **others: Any,
+    ) -> list[dict[str, Any]]:
+        """Predict the clips of a list, or every video in a folder; write results.json.
+
+        Args:
+            data_root: folder of the clips; default: the config's.
+            ann_file_test: list of them; default: the config's, unless `data_root` is given: then
+                every video in it.
+            checkpoints: weights; default: the best of work_dir.
+            output_path: file to write; default: the config's test_results_path.
+            others: any other key of config.yaml.
+
+        Gives one record per clip, as in results.json, `scores` among them.
+
+        Raises:
+            AutoXVideoError: something that the user can mend.
+        """
+        from autox_video.testing import transform
+
+        whole_folder = ann_file_test is None and data_root is not None
+        given = {
+            "data_root": data_root,
+            "ann_file_test": AUTO if whole_folder else ann_file_test,
+            "test_results_path": output_path,
+        }
+        settings = self._settle("transform", {**given, **others})
+        content = transform(settings, checkpoints, whole_folder=whole_folder or None)
+        return content["predictions"]
+
+    def _settle(self, source: str, arguments: Mapping[str, Any]) -> Settings:
+        new = {k: v for k, v in arguments.items() if v is not None and v != -1}
+        return settings_from_mapping({**self._given, **new}, source)

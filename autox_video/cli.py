@@ -1,0 +1,98 @@
+"""The commands: parse, build, run, close.
+
+Exit codes: 0 done; 2 a mistake that the user can mend; 130 and 143 stopped by Ctrl-C or SIGTERM;
+1, with a traceback, a defect of this project.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from autox_video.console import complain
+from autox_video.errors import AutoXVideoError
+
+DEFAULT_CONFIG = "config.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return options.run(options)
+    except AutoXVideoError as error:
+        for problem in error.problems:
+            complain(problem)
+        return 2
+    except KeyboardInterrupt:
+        complain("Stopped; the same command goes on.")
+        return 128 + signal.SIGINT
+
+
+def _terminate(signum: int, frame: object) -> None:
+    complain("Stopped; the same command goes on.")
+    sys.exit(128 + signum)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from autox_video.api import AutoXVideo
+    from autox_video.engine.interrupt import Stopped
+
+    model = AutoXVideo().read_cfg(*_config_and_overrides(options.words))
+    try:
+        model.fit()
+    except Stopped as stop:
+        complain("Stopped, and saved; the same command goes on from here.")
+        return stop.exit_code
+    return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    from autox_video.api import AutoXVideo
+
+    AutoXVideo().read_cfg(*_config_and_overrides(options.words)).transform()
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from autox_video.doctor import run_doctor
+
+    return run_doctor()
+
+
+def _config_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
+    if words and "=" not in words[0]:
+        return words[0], list(words[1:])
+    return DEFAULT_CONFIG, list(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from autox_video.settings import KEY_HELP
+
+    keys = "\n".join(f"  {key:18} {meaning}" for key, meaning in KEY_HELP.items())
+    parser = argparse.ArgumentParser(
+        prog="autox-video", description="Automatic machine learning for video understanding."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, meaning in (
+        ("train", _train, "train on the clips that a config names, or go on with it"),
+        ("test", _test, "test the best weights and write results.json"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=meaning,
+            description=meaning[0].upper() + meaning[1:] + ".",
+            epilog=f"keys:\n{keys}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "words",
+            nargs="*",
+            metavar="CONFIG | key=value",
+            help=f"config file (default: {DEFAULT_CONFIG}), then keys that take precedence over it",
+        )
+        command.set_defaults(run=run)
+    doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
+    doctor.set_defaults(run=_doctor)
+    return parser

@@ -1,0 +1,63 @@
+"""What the user sees: sentences and tables on a terminal, plain lines everywhere else."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+
+def say(sentence: str = "") -> None:
+    """Print one line on stdout."""
+    print(printable(sentence), flush=True)
+
+
+def complain(sentence: str) -> None:
+    """Print one line on stderr."""
+    print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped, so that a file name cannot steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table under a title; the last column takes what width is left."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    sheet = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    for name in columns:
+        sheet.add_column(name, overflow="fold")
+    for row in rows:
+        sheet.add_row(*(escape(printable(str(cell))) for cell in row))
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False, safe_box=True).print(sheet)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far a job of `total` steps is: a bar on a terminal, a line at its end elsewhere.
+
+    Gives a function that takes the number of steps done since its last call.
+    """
+    if not sys.stdout.isatty():
+        yield _advance_nothing
+        say(f"{what}: {total} done.")
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def _advance_nothing(steps: int) -> None:
+    """Stand in for a bar where there is no terminal."""

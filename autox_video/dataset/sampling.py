@@ -1,0 +1,85 @@
+"""When the frames of a clip are taken: arithmetic on seconds, the same at any frame rate.
+
+A clip is `clip_len` frames, one from each of `clip_len` slots that lie end to end in time, each
+`frame_interval_sec` long; its span is clip_len * frame_interval_sec. A frame is taken in the middle
+of its slot. A video shorter than the span is repeated: time goes round modulo its length. Where
+less than one slot is missing it holds its end instead: a jump to the start would show a motion
+that is not there, and videos of nominally the same length differ by that much.
+
+All times are float64 seconds from the first frame, finite, and in [0, seconds).
+"""
+
+import math
+
+import numpy as np
+
+
+def train_times(
+    seconds: float,
+    clip_len: int,
+    frame_interval_sec: float,
+    *,
+    rng: np.random.Generator,
+    jitter: float = 0.0,
+) -> np.ndarray:
+    """Give the times of one clip at a random place, uniform over where it fits.
+
+    Args:
+        seconds: length of the video, > 0.
+        clip_len: frames, >= 1.
+        frame_interval_sec: seconds from frame to frame, > 0.
+        rng: where the chance comes from.
+        jitter: share of its slot, 0 to 1, over which each frame is moved at random.
+
+    Returns:
+        (clip_len,), increasing unless the video is shorter than the clip's span.
+    """
+    _check(seconds, clip_len, frame_interval_sec)
+    if not 0.0 <= jitter <= 1.0:
+        raise ValueError(f"jitter must be from 0 to 1, not {jitter}")
+    start = rng.uniform(0.0, max(0.0, seconds - clip_len * frame_interval_sec))
+    slots = np.arange(clip_len) + 0.5
+    if jitter > 0:
+        slots += rng.uniform(-0.5, 0.5, size=clip_len) * jitter
+    return _within(start + slots * frame_interval_sec, seconds, clip_len, frame_interval_sec)
+
+
+def test_times(
+    seconds: float, clip_len: int, frame_interval_sec: float, *, num_clips: int
+) -> np.ndarray:
+    """Give the times of `num_clips` clips spread evenly, the first at the start, the last at the end.
+
+    One clip is taken from the middle. The arguments are those of `train_times`.
+
+    Returns:
+        (num_clips, clip_len); the same for the same arguments.
+    """
+    _check(seconds, clip_len, frame_interval_sec)
+    if num_clips < 1:
+        raise ValueError(f"num_clips must be at least 1, not {num_clips}")
+    span = clip_len * frame_interval_sec
+    room = max(0.0, seconds - span)
+    starts = np.linspace(0.0, room, num_clips) if num_clips > 1 else np.array([room / 2])
+    times = starts[:, None] + (np.arange(clip_len) + 0.5) * frame_interval_sec
+    return _within(times, seconds, clip_len, frame_interval_sec)
+
+
+test_times.__test__ = False  # its name looks like a test to pytest where a test file imports it
+
+
+def _check(seconds: float, clip_len: int, frame_interval_sec: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"seconds must be above 0, not {seconds}")
+    if clip_len < 1:
+        raise ValueError(f"clip_len must be at least 1, not {clip_len}")
+    if not (math.isfinite(frame_interval_sec) and frame_interval_sec > 0):
+        raise ValueError(f"frame_interval_sec must be above 0, not {frame_interval_sec}")
+
+
+def _within(
+    times: np.ndarray, seconds: float, clip_len: int, frame_interval_sec: float
+) -> np.ndarray:
+    """Bring times into [0, seconds): repeat a short video, hold the end of one barely short."""
+    if (clip_len - 1) * frame_interval_sec >= seconds:
+        times = np.mod(times, seconds)
+    return np.clip(times, 0.0, np.nextafter(seconds, 0.0))

@@ -1,0 +1,252 @@
+"""What a training run tells: metrics.jsonl for machines, a live board or plain lines for people."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.console import complain, say
+from autox_video.fileio import append_json_line, write_text
+
+METRICS = "metrics.jsonl"
+SUMMARIES_PER_EPOCH = 4
+LEAST_SECONDS_BETWEEN_LINES = 5.0
+
+
+@HOOKS.register_module()
+class Progress(Hook):
+    """Report training: a line in metrics.jsonl per summary and evaluation, and the user's display.
+
+    A summary covers the steps since the last one: mean loss and training accuracy, the head's
+    learning rate, clips per second, and the share of the time spent waiting for data.
+    """
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.window = Window()
+        self.first_iter = 0
+        self.first_time = time.perf_counter()
+        self.best: float | None = None
+        self.unreadable: dict[str, str] = {}
+        self.board: Board | None = None
+
+    def before_train(self, runner) -> None:
+        """Open the display and start the clock."""
+        loop = runner.train_loop
+        self.board = Board(loop.max_iters) if sys.stdout.isatty() else None
+        self.every = max(1, len(loop.dataloader) // SUMMARIES_PER_EPOCH)
+        self._start_clock(loop.iter)
+
+    def after_resume(self, runner) -> None:
+        """Say where the run goes on, and drop the lines of steps that will be taken again."""
+        loop = runner.train_loop
+        drop_events_after(Path(runner.work_dir, METRICS), loop.iter)
+        self._start_clock(loop.iter)
+        steps = loop.iter - loop.epoch * len(loop.dataloader)
+        within = f", {steps} steps into the next" if steps else ""
+        self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
+
+    def before_train_epoch(self, runner) -> None:
+        """Start a window."""
+        self.window = Window()
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """The batch has arrived: what passed since the last step was waiting."""
+        self.window.data_arrived()
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Count the step; report when a window is full."""
+        self.window.step_done(len(data_batch["inputs"]), outputs)
+        last = batch_idx + 1 == len(runner.train_loop.dataloader)
+        if last or (batch_idx + 1) % self.every == 0:
+            self._report_window(runner, batch_idx + 1)
+        elif self.board:
+            self.board.advance(runner.train_loop.iter + 1)
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Report an evaluation."""
+        epoch = runner.train_loop.epoch
+        event = {"event": "val", "epoch": epoch, "iter": runner.train_loop.iter, **(metrics or {})}
+        append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+        if not metrics or "top1" not in metrics:
+            self._tell(f"epoch {epoch}: no validation clip could be read.")
+            return
+        self.best = max(self.best or 0.0, metrics["top1"])
+        self._tell(
+            f"epoch {epoch}: validation top-1 {metrics['top1']:.4f}, top-5 {metrics['top5']:.4f}, "
+            f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best top-1 {self.best:.4f})"
+        )
+
+    def after_train(self, runner) -> None:
+        """Close the display."""
+        self.close()
+
+    def on_note(self, runner, sentence: str) -> None:
+        """Show a sentence from elsewhere in the engine."""
+        self._tell(sentence)
+
+    def on_unreadable(self, runner, clips) -> None:
+        """Name each clip that failed, once."""
+        for clip in clips:
+            if clip.video not in self.unreadable:
+                self.unreadable[clip.video] = clip.error
+                self._tell(f"Left out: {clip.error}", complain)
+
+    def close(self) -> None:
+        """Close the display, however the run ended."""
+        if self.board:
+            self.board.close()
+            self.board = None
+
+    def _start_clock(self, iteration: int) -> None:
+        self.first_iter, self.first_time = iteration, time.perf_counter()
+
+    def _report_window(self, runner, step: int) -> None:
+        loop = runner.train_loop
+        event = {
+            "event": "train",
+            "epoch": loop.epoch + 1,
+            "step": step,
+            "iter": loop.iter + 1,
+            "lr": runner.optim_wrapper.optimizer.param_groups[-1]["lr"],
+            **self.window.summary(),
+        }
+        append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+        self.window = Window()
+        per_step = (time.perf_counter() - self.first_time) / (loop.iter + 1 - self.first_iter)
+        left_sec = per_step * (loop.max_iters - loop.iter - 1)
+        line = describe(event, loop.max_epochs, len(loop.dataloader), left_sec)
+        if self.board:
+            self.board.advance(loop.iter + 1, line + self._best())
+        else:
+            self._line_now_and_then(line + self._best(), last=step == len(loop.dataloader))
+
+    def _line_now_and_then(self, line: str, *, last: bool) -> None:
+        now = time.perf_counter()
+        if last or now - getattr(self, "last_line", 0.0) >= LEAST_SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            say(line)
+
+    def _best(self) -> str:
+        return "" if self.best is None else f", best {self.best:.3f}"
+
+    def _tell(self, sentence: str, how: Callable[[str], None] = say) -> None:
+        self.board.tell(sentence) if self.board else how(sentence)
+
+
+class Window:
+    """Figures over a stretch of training steps."""
+
+    def __init__(self) -> None:
+        self.started = self.mark = time.perf_counter()
+        self.waited_sec = 0.0
+        self.clips = 0
+        self.outputs: list[dict[str, torch.Tensor]] = []
+
+    def data_arrived(self) -> None:
+        """A batch came after waiting since the last step."""
+        now = time.perf_counter()
+        self.waited_sec += now - self.mark
+
+    def step_done(self, clips: int, outputs: dict[str, torch.Tensor]) -> None:
+        """A step on `clips` clips ended; its outputs stay on the device until the summary."""
+        self.clips += clips
+        self.outputs.append(
+            {k: v.detach() for k, v in outputs.items() if k in ("loss", "top1_acc")}
+        )
+        self.mark = time.perf_counter()
+
+    def summary(self) -> dict[str, float]:
+        """Mean loss and top-1 over the steps, clips/s, and the share of time spent waiting."""
+        elapsed_sec = time.perf_counter() - self.started
+        means = {
+            key: float(torch.stack([o[key].float() for o in self.outputs]).mean())
+            for key in self.outputs[0]
+        }
+        return {
+            "loss": means["loss"],
+            "top1": means.get("top1_acc"),
+            "clips_per_sec": self.clips / elapsed_sec,
+            "data_wait": self.waited_sec / elapsed_sec,
+        }
+
+
+class Board:
+    """The live display on a terminal: one bar over the whole run, and a line of figures."""
+
+    def __init__(self, max_iters: int) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
+        self.bar = Progress(*columns, refresh_per_second=4)
+        self.task = self.bar.add_task("starting", total=max_iters)
+        self.bar.start()
+
+    def advance(self, iteration: int, line: str | None = None) -> None:
+        """Move the bar to `iteration` steps done, and change the line of figures."""
+        changes: dict[str, Any] = {} if line is None else {"description": line}
+        self.bar.update(self.task, completed=iteration, **changes)
+
+    def tell(self, sentence: str) -> None:
+        """Print a sentence above the bar."""
+        from rich.markup import escape
+
+        from autox_video.console import printable
+
+        self.bar.console.print(escape(printable(sentence)), highlight=False)
+
+    def close(self) -> None:
+        """Leave the bar as it is and free the terminal."""
+        self.bar.stop()
+
+
+def describe(event: dict[str, Any], epochs: int, steps: int, left_sec: float) -> str:
+    """A summary event as a line for people."""
+    return (
+        f"epoch {event['epoch']}/{epochs} step {event['step']}/{steps}: loss {event['loss']:.4f}, "
+        f"lr {event['lr']:.2e}, {event['clips_per_sec']:.1f} clips/s, "
+        f"data wait {event['data_wait']:.0%}, {duration(left_sec)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def drop_events_after(path: Path, iteration: int) -> None:
+    """Remove the events of steps after `iteration`, and lines that a crash tore."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event.get("iter", 0) <= iteration:
+            kept.append(line + "\n")
+    write_text(path, "".join(kept))
+
+
+def _plain(event: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: a figure that is none becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in event.items()
+    }

@@ -1,0 +1,317 @@
+"""Settings, statistics and hardware → a Plan: every automatic choice, made here and nowhere else.
+
+The choices are rules with their reasons beside them. Whatever the user set is taken as it is.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from autox_video.dataset.probe import DatasetStats
+from autox_video.plan.hardware import Hardware
+from autox_video.settings import AUTO, Settings
+
+LARGEST_SPAN_SEC = 8.0
+FRAMES_PER_SEC = 4
+FEWEST_FRAMES = 8
+MOST_FRAMES = {"cpu": 16, "cuda": 32}
+MOST_TEST_CLIPS = 4
+LARGEST_BATCH = 64
+FEWEST_STEPS_PER_EPOCH = 8
+PRETRAINED_EPOCHS = 30
+SCRATCH_CLIPS_SEEN = 8_000
+MEMORY_SHARE = 0.6
+DIRECTION_WORDS = re.compile(
+    r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneFacts:
+    """What choosing a backbone and its batch needs to know."""
+
+    parameters_millions: float
+    gib_per_clip: float
+    """Memory of a training step per clip of 8x224x224, float32, in GiB."""
+    resolution: int
+    """Side of the square it is trained at, in px."""
+    drop_path: float
+    scratch_clips: int
+    """Training clips from which it can be expected to learn without pretrained weights."""
+
+
+BACKBONES = {
+    "swin_nano": BackboneFacts(1.5, 0.5, 112, 0.1, 0),
+    "swin_tiny": BackboneFacts(28, 1.3, 224, 0.1, 20_000),
+    "swin_small": BackboneFacts(50, 2.2, 224, 0.1, 100_000),
+    "swin_base": BackboneFacts(88, 3.0, 224, 0.2, 200_000),
+    "swin_large": BackboneFacts(197, 4.6, 224, 0.2, 1_000_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """A file of pretrained weights and the backbone it fits."""
+
+    path: str
+    backbone: str
+    source: str
+    """What it was trained on, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every choice that a training run rests on; `reasons` says why, field by field."""
+
+    backbone: str
+    pretrained: str | None
+    """Path of the weights to start from; None: from scratch."""
+    num_classes: int
+    clip_len: int
+    """Frames in one clip."""
+    frame_interval_sec: float
+    """Seconds between two frames of a clip."""
+    resolution: int
+    """Side of the square the model sees, in px."""
+    test_clips: int
+    """Clips taken over time from a video in testing, each with three crops."""
+    batch_size: int
+    epochs: int
+    warmup_epochs: float
+    lr: float
+    """Learning rate of the head, for the whole batch."""
+    backbone_lr_mult: float
+    """The backbone's learning rate over the head's."""
+    weight_decay: float
+    max_grad_norm: float
+    """Gradients are scaled down to this 2-norm."""
+    drop_path: float
+    label_smoothing: float
+    smallest_crop: float
+    """Least share of a frame's area that a random crop in training keeps."""
+    flip: bool
+    precision: str
+    """Number type of the computation: `float32` or `bfloat16`."""
+    device: str
+    workers: int
+    """Processes that decode clips."""
+    evaluation: int
+    """Epochs between two evaluations; 0: none."""
+    seed: int
+    reasons: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return asdict(self)
+
+
+Chosen = tuple[Any, str]
+GIVEN = "given in the config"
+
+
+def choose(
+    settings: Settings,
+    stats: DatasetStats,
+    hardware: Hardware,
+    pretrained: Pretrained | None = None,
+) -> Plan:
+    """Make every choice for a training run; a pure function.
+
+    Args:
+        settings: what the user asked for.
+        stats: the readable clips in figures.
+        hardware: the machine.
+        pretrained: weights that were found, or None.
+    """
+    made: dict[str, Chosen] = {}
+
+    def decide(field: str, key: str | None, rule: Callable[[], Chosen]) -> Any:
+        asked = getattr(settings, key) if key else AUTO
+        made[field] = rule() if asked == AUTO else (asked, GIVEN)
+        return made[field][0]
+
+    backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
+    facts, scratch = BACKBONES[backbone], pretrained is None
+    made["pretrained"] = _pretrained(pretrained)
+    made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
+    length_sec = _video_length(settings, stats)
+    span_sec = min(length_sec, LARGEST_SPAN_SEC)
+    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
+    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
+    resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts))
+    made["test_clips"] = _test_clips(length_sec, span_sec)
+    cost = facts.gib_per_clip * (clip_len / 8) * (resolution / 224) ** 2
+    batch = decide(
+        "batch_size", "videos_per_gpu", lambda: _batch_size(facts, cost, stats, hardware)
+    )
+    epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
+    made["warmup_epochs"] = min(2.5, epochs / 4), "linear, before the cosine"
+    decide("lr", "lr", lambda: _lr(batch, scratch))
+    made["backbone_lr_mult"] = _backbone_lr(scratch)
+    made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
+    made["max_grad_norm"] = 5.0, "stops a rare bad batch from throwing the weights off"
+    made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
+    made["label_smoothing"] = _label_smoothing(stats)
+    made["smallest_crop"] = _smallest_crop(scratch)
+    decide("flip", "flip", lambda: _flip(stats))
+    decide("precision", "precision", lambda: _precision(hardware))
+    made["device"] = hardware.device, hardware.device_name
+    decide("workers", "workers", lambda: _workers(hardware))
+    made["evaluation"] = settings.evaluation, "epochs between two evaluations"
+    decide("seed", "seed", lambda: (0, "the same run every time"))
+    values = {field: value for field, (value, _) in made.items()}
+    return Plan(**values, reasons={field: reason for field, (_, reason) in made.items()})
+
+
+def _backbone(stats: DatasetStats, hardware: Hardware, pretrained: Pretrained | None) -> Chosen:
+    if pretrained is not None:
+        return pretrained.backbone, f"fits the pretrained weights ({pretrained.source})"
+    if hardware.device == "cpu":
+        return "swin_nano", "from scratch on a CPU: the size that it can train"
+    fitting = [n for n, f in BACKBONES.items() if f.scratch_clips <= stats.num_train]
+    return fitting[-1], f"from scratch: the size that {stats.num_train} clips can train"
+
+
+def _pretrained(pretrained: Pretrained | None) -> Chosen:
+    if pretrained is None:
+        return None, "no weights were found or named: training starts from scratch"
+    return pretrained.path, pretrained.source
+
+
+def _num_classes_reason(settings: Settings) -> str:
+    return "from the lists" if settings.num_class == AUTO else GIVEN
+
+
+def _video_length(settings: Settings, stats: DatasetStats) -> float:
+    return stats.seconds_median if settings.video_length == AUTO else settings.video_length
+
+
+def _clip_len(span_sec: float, hardware: Hardware) -> Chosen:
+    most = MOST_FRAMES[hardware.device.partition(":")[0]]
+    wanted = 2 * math.ceil(span_sec * FRAMES_PER_SEC / 2)
+    frames = min(max(wanted, FEWEST_FRAMES), most)
+    return frames, f"{FRAMES_PER_SEC} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
+
+
+def _frame_interval(span_sec: float, clip_len: int) -> Chosen:
+    return span_sec / clip_len, f"the clip spans {span_sec:.3g} s at any frame rate"
+
+
+def _resolution(backbone: str, facts: BackboneFacts) -> Chosen:
+    return facts.resolution, f"what {backbone} is made for"
+
+
+def _test_clips(length_sec: float, span_sec: float) -> Chosen:
+    clips = min(MOST_TEST_CLIPS, math.ceil(length_sec / span_sec - 1e-6))
+    return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
+
+
+def _batch_size(
+    facts: BackboneFacts, cost_gib: float, stats: DatasetStats, hardware: Hardware
+) -> Chosen:
+    # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
+    fixed_gib = facts.parameters_millions * 16e6 / 1024**3
+    room_gib = (hardware.gpu_memory_gib or hardware.memory_gib) * MEMORY_SHARE - fixed_gib
+    by_memory = room_gib / cost_gib
+    by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
+    most = max(1.0, min(by_memory, by_steps, LARGEST_BATCH))
+    batch = 2 ** int(math.log2(most))
+    why = f"about {cost_gib:.2g} GiB a clip, {FEWEST_STEPS_PER_EPOCH} steps an epoch or more"
+    return batch, why
+
+
+def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
+    if not scratch:
+        return PRETRAINED_EPOCHS, "fine-tuning pretrained weights"
+    epochs = min(max(math.ceil(SCRATCH_CLIPS_SEEN / stats.num_train), PRETRAINED_EPOCHS), 200)
+    return epochs, f"from scratch: {epochs * stats.num_train} clips seen in all"
+
+
+def _lr(batch: int, scratch: bool) -> Chosen:
+    if scratch:
+        lr = 1e-3 * math.sqrt(batch / 16)
+        return lr, f"0.001 at batch 16, by the square root of the batch ({batch})"
+    return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
+
+
+def _backbone_lr(scratch: bool) -> Chosen:
+    if scratch:
+        return 1.0, "from scratch: all layers alike"
+    return 0.1, "pretrained layers move slowly"
+
+
+def _label_smoothing(stats: DatasetStats) -> Chosen:
+    if stats.num_classes > 2:
+        return 0.1, "keeps a model on few clips from growing overconfident"
+    return 0.0, "two classes: nothing to spread over"
+
+
+def _smallest_crop(scratch: bool) -> Chosen:
+    if scratch:
+        return 0.6, "from scratch: mild crops, so that what moves stays in sight"
+    return 0.08, "the usual range for pretrained weights"
+
+
+def _flip(stats: DatasetStats) -> Chosen:
+    if not stats.named:
+        return True, "no class names that speak of a direction"
+    telling = [name for name in stats.class_names if tells_direction(name)]
+    if telling:
+        return False, f"a mirror image would change the class: {', '.join(telling[:3])}"
+    return True, "no class name speaks of a direction"
+
+
+def tells_direction(name: str) -> bool:
+    """Whether a class name says that a mirror image would belong to another class."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return bool(DIRECTION_WORDS.search(spaced))
+
+
+def _precision(hardware: Hardware) -> Chosen:
+    if hardware.fast_bfloat16:
+        return "bfloat16", f"fast on {hardware.device_name}; weights and loss stay float32"
+    return "float32", f"the fastest safe type on {hardware.device_name}"
+
+
+def _workers(hardware: Hardware) -> Chosen:
+    if hardware.device == "cpu":
+        return min(max(hardware.cores - 1, 1), 4), "the model needs the other cores"
+    return min(max(hardware.cores - 1, 1), 16), f"{hardware.cores} cores"
+
+
+# Which key of the config settles which choice; what no key settles is kept when a run goes on.
+SETTLED_BY = {
+    "backbone": "backbone",
+    "pretrained": "load_from",
+    "num_classes": "num_class",
+    "clip_len": "clip_len",
+    "frame_interval_sec": "video_length",
+    "test_clips": "video_length",
+    "resolution": "resolution",
+    "batch_size": "videos_per_gpu",
+    "epochs": "epoch",
+    "lr": "lr",
+    "flip": "flip",
+    "precision": "precision",
+    "seed": "seed",
+}
+DECIDED_ANEW = ("device", "workers", "evaluation")
+
+
+def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:
+    """The plan of a run that goes on: its own choices, except where the user asks otherwise now.
+
+    Args:
+        plan: what would be chosen for a new run.
+        stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
+        settings: what the user asks for now.
+    """
+    values, reasons = plan.as_dict(), dict(plan.reasons)
+    values.pop("reasons")
+    for field, choice in stored.items():
+        asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
+        if field in values and field not in DECIDED_ANEW and asked == AUTO:
+            values[field], reasons[field] = choice["value"], choice["reason"]
+    return Plan(**values, reasons=reasons)

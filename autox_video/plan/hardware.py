@@ -1,0 +1,118 @@
+"""What this machine has: devices, memory, cores, fast number types."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from autox_video.errors import ResourceError
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The facts about a machine that choices depend on."""
+
+    device: str
+    """`cpu` or `cuda:N`."""
+    device_name: str
+    """What the maker calls it."""
+    cores: int
+    """Processor cores this process may use."""
+    memory_gib: float
+    """Main memory this process may use, in GiB."""
+    gpu_memory_gib: float | None
+    """Memory of the GPU in GiB, None on a CPU."""
+    fast_bfloat16: bool
+    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+
+
+def detect(device: str = "auto") -> Hardware:
+    """Look at this machine.
+
+    Args:
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ResourceError: the device asked for is not there.
+    """
+    import torch
+
+    chosen = _choose_device(device, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if chosen == "cpu":
+        flags = cpu_flags()
+        return Hardware(
+            device="cpu",
+            device_name=cpu_name(),
+            cores=usable_cores(),
+            memory_gib=usable_memory_gib(),
+            gpu_memory_gib=None,
+            fast_bfloat16="amx_bf16" in flags or "avx512_bf16" in flags,
+        )
+    properties = torch.cuda.get_device_properties(chosen)
+    return Hardware(
+        device=chosen,
+        device_name=properties.name,
+        cores=usable_cores(),
+        memory_gib=usable_memory_gib(),
+        gpu_memory_gib=properties.total_memory / GIB,
+        fast_bfloat16=properties.major >= 8,
+    )
+
+
+def _choose_device(asked: str, gpus: int) -> str:
+    if asked == "cpu" or (asked == "auto" and gpus == 0):
+        return "cpu"
+    index = int(asked.partition(":")[2] or 0) if asked != "auto" else 0
+    if index >= gpus:
+        there = f"{gpus} CUDA GPU(s) usable by PyTorch" if gpus else "no CUDA GPU usable by PyTorch"
+        raise ResourceError(
+            f"device: '{asked}' is not on this machine ({there}); set device: auto or device: cpu, "
+            "or see `autox-video doctor`."
+        )
+    return f"cuda:{index}"
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity mask, and its container's CPU limit."""
+    cores = len(os.sched_getaffinity(0))
+    quota = _read_words("/sys/fs/cgroup/cpu.max")
+    if len(quota) == 2 and quota[0].isdigit():
+        cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
+    return cores
+
+
+def usable_memory_gib() -> float:
+    """Main memory that this process may use, in GiB: the machine's, or its container's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        limit = _read_words(place)
+        if limit and limit[0].isdigit():
+            total = min(total, int(limit[0]))
+    return total / GIB
+
+
+def cpu_flags() -> frozenset[str]:
+    """The processor's feature flags as Linux names them; empty where they cannot be read."""
+    return frozenset(_cpuinfo("flags").split())
+
+
+def cpu_name() -> str:
+    """The processor's name as Linux gives it."""
+    return _cpuinfo("model name") or "CPU"
+
+
+def _cpuinfo(field: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    values = (line.partition(":")[2].strip() for line in lines if line.startswith(field))
+    return next(values, "")
+
+
+def _read_words(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").split()
+    except OSError:
+        return []

@@ -1,0 +1,131 @@
+"""Trained weights over clips → one Prediction per clip, in listed order."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+from torch.utils.data import DataLoader
+
+from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_worker
+from autox_video.dataset.listing import ClipList
+from autox_video.engine.checkpoint import load_state, read_checkpoint
+from autox_video.engine.interrupt import stop_if_requested
+from autox_video.errors import CheckpointError
+from autox_video.results import Prediction
+
+CONFIG = "config.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How clips reach the model; the scores do not depend on it."""
+
+    batch_size: int
+    """Videos at a time, each with all its views."""
+    workers: int
+    """Processes that decode."""
+    device: str
+
+
+def read_config(checkpoint: Path) -> Config:
+    """The config that a checkpoint was trained by: config.py in the same folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = checkpoint.parent / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
+        )
+    return Config.fromfile(str(path))
+
+
+def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
+    """The trained recogniser in evaluation mode.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of another model.
+    """
+    state = read_checkpoint(checkpoint)
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = MODELS.build(config.model)
+    load_state(model, state["state_dict"], checkpoint)
+    model.eval()
+    return model.to(device)
+
+
+def predict(
+    model: nn.Module,
+    config: Config,
+    clips: ClipList,
+    *,
+    data_root: str | Path,
+    loading: Loading,
+    on_done: Callable[[int], None] | None = None,
+) -> list[Prediction]:
+    """Class probabilities of every clip, averaged over its views.
+
+    Args:
+        model: as `load_model` gives it.
+        config: its config, whose `test_pipeline` says how clips are sampled.
+        clips: what to predict.
+        data_root: folder that relative paths start from.
+        loading: batch, workers, device.
+        on_done: told the number of clips after each batch.
+    """
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        dataset = ClipDataset(
+            clips, str(data_root), pipeline=config.test_pipeline, classes=config.classes
+        )
+    loader = DataLoader(
+        dataset,
+        batch_size=loading.batch_size,
+        num_workers=loading.workers,
+        collate_fn=collate_clips,
+        worker_init_fn=start_data_worker,
+        pin_memory=loading.device != "cpu",
+        multiprocessing_context="fork" if loading.workers else None,
+    )
+    predictions = []
+    for batch in loader:
+        stop_if_requested()
+        predictions.extend(_predict_batch(model, batch, clips, first=len(predictions)))
+        if on_done:
+            on_done(len(batch["inputs"]) + len(batch["unreadable"]))
+    return predictions
+
+
+def _predict_batch(
+    model: nn.Module, batch: dict, clips: ClipList, *, first: int
+) -> Iterator[Prediction]:
+    failed = {clip.position: clip for clip in batch.pop("unreadable")}
+    scores: list[torch.Tensor] = []
+    if batch["inputs"]:
+        with torch.inference_mode():
+            scores = [sample.pred_score.cpu() for sample in model.test_step(batch)]
+    waiting = iter(scores)
+    for position in range(first, first + len(failed) + len(scores)):
+        video = clips.paths[position]
+        label = clips.labels[position] if clips.labels is not None else None
+        if position in failed:
+            yield Prediction(video, label, None, failed[position].error)
+        else:
+            yield Prediction(video, label, tuple(next(waiting).double().tolist()))
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as sha256sum prints it."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,280 @@
+"""Everything before training: the work dir, the clips, the plan. Imports no torch by itself."""
+
+import csv
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import autox_video
+from autox_video.console import progress, say, table
+from autox_video.dataset.demo import demo_is_complete, make_demo
+from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
+from autox_video.dataset.probe import (
+    ClipFacts,
+    DatasetStats,
+    default_cache_path,
+    probe_clips,
+    summarize,
+)
+from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.fileio import write_json, write_text
+from autox_video.models.known_weights import find_pretrained
+from autox_video.plan.choose import Plan, Pretrained, choose, continue_plan
+from autox_video.plan.hardware import detect, usable_cores
+from autox_video.settings import AUTO, Settings
+
+PLAN = "plan.json"
+UNREADABLE = "unreadable.csv"
+NAMED_AT_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What training starts from."""
+
+    plan: Plan
+    listing: Listing
+    """The readable clips."""
+    fingerprint: str
+    """Of the listed clips and classes: two runs with equal ones learn the same thing."""
+
+
+def prepare(settings: Settings, *, resuming: bool) -> Prepared:
+    """Check the work dir, the lists and every clip, then make every choice.
+
+    Args:
+        settings: what the user asked for.
+        resuming: whether the work dir holds a run to go on with; its choices are then kept where
+            the user asks for nothing else.
+
+    Raises:
+        AutoXVideoError: of the kind that fits what the user can mend.
+    """
+    check_work_dir(Path(settings.work_dir))
+    if settings.demo:
+        ensure_demo(Path(settings.data_root).parent)
+    listing = read_listing(settings)
+    for note in listing.notes:
+        say(note)
+    fingerprint = listing_fingerprint(listing)
+    stored = read_plan(Path(settings.work_dir)) if resuming else None
+    if stored is not None:
+        refuse_other_data(settings, stored, fingerprint)
+    readable, stats = check_clips(listing, settings)
+    pretrained = find_weights(settings)
+    plan = choose(settings, stats, detect(settings.device), pretrained)
+    if stored is not None:
+        plan = continue_plan(plan, stored["choices"], settings)
+    return Prepared(plan, readable, fingerprint)
+
+
+def check_work_dir(folder: Path) -> None:
+    """Make the work dir; raises ResourceError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResourceError(
+            f"work_dir: {folder.absolute()} cannot be written ({error.strerror}); give another."
+        ) from error
+
+
+def ensure_demo(root: Path) -> None:
+    """Make the demo data set where it is not there."""
+    if demo_is_complete(root):
+        return
+    say(f"Making the demo data set in {root}.")
+    make_demo(root)
+
+
+def listing_fingerprint(listing: Listing) -> str:
+    """SHA-256 over the class names and the training and validation clips with their labels."""
+    digest = hashlib.sha256("\n".join(listing.classes).encode())
+    for split in (listing.train, listing.val):
+        for path, label in zip(split.paths, split.labels or (), strict=True):
+            digest.update(f"\n{label} {path}".encode("utf-8", "surrogateescape"))
+        digest.update(b"\n--")
+    return digest.hexdigest()
+
+
+def refuse_other_data(settings: Settings, stored: dict[str, Any], fingerprint: str) -> None:
+    """Raise CheckpointError if the run in the work dir was on other clips or classes."""
+    if stored["fingerprint"] != fingerprint:
+        raise CheckpointError(
+            f"work_dir: {settings.work_dir} holds a run on other training clips or classes. Give "
+            "another work_dir to train anew, or restore the lists to go on."
+        )
+
+
+def check_clips(listing: Listing, settings: Settings) -> tuple[Listing, DatasetStats]:
+    """Open every listed clip once; give the listing of those that can be read, and its figures.
+
+    Raises:
+        ListingError: no clip can be read, a class loses its last training clip, or `strict` is
+            set and a clip cannot be read.
+    """
+    splits = [s for s in (listing.train, listing.val, listing.test) if s is not None]
+    facts = _probe(listing.data_root, splits, settings)
+    _report_unreadable(splits, facts, settings)
+    train, val, *rest = (_readable(s, f) for s, f in zip(splits, facts, strict=True))
+    _refuse_empty(listing, train, val)
+    readable = Listing(
+        listing.data_root,
+        listing.classes,
+        listing.named,
+        train,
+        val,
+        listing.test,
+        listing.notes,
+    )
+    stats = summarize(
+        class_names=listing.classes,
+        named=listing.named,
+        train_labels=listing.train.labels,
+        train=facts[0],
+        val=facts[1],
+        test=facts[2] if rest else (),
+    )
+    return readable, stats
+
+
+def _probe(
+    data_root: Path, splits: Sequence[ClipList], settings: Settings
+) -> list[list[ClipFacts]]:
+    paths = [data_root / path for split in splits for path in split.paths]
+    workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
+    with progress("Opening every clip once", len(paths)) as advance:
+        found = probe_clips(
+            paths, default_cache_path(), workers=workers, on_done=advance, on_note=say
+        )
+    remaining = iter(found)
+    return [[next(remaining) for _ in split.paths] for split in splits]
+
+
+def _report_unreadable(
+    splits: Sequence[ClipList], facts: Sequence[Sequence[ClipFacts]], settings: Settings
+) -> None:
+    bad = {
+        path: fact.error
+        for split, known in zip(splits, facts, strict=True)
+        for path, fact in zip(split.paths, known, strict=True)
+        if fact.error is not None
+    }
+    if not bad:
+        return
+    rows = list(bad.items())
+    table(f"{len(bad)} clips cannot be read", ("clip", "reason"), rows[:NAMED_AT_MOST])
+    text = io.StringIO()
+    csv.writer(text).writerows([("path", "reason"), *rows])
+    full = Path(settings.work_dir, UNREADABLE)
+    write_text(full, text.getvalue())
+    if settings.strict:
+        raise ListingError(f"strict: {len(bad)} clips cannot be read; {full} names them all.")
+    say(f"They are left out; {full} names them all.")
+
+
+def _readable(split: ClipList, facts: Sequence[ClipFacts]) -> ClipList:
+    kept = [i for i, fact in enumerate(facts) if fact.error is None]
+    labels = None if split.labels is None else tuple(split.labels[i] for i in kept)
+    return ClipList(tuple(split.paths[i] for i in kept), labels)
+
+
+def _refuse_empty(listing: Listing, train: ClipList, val: ClipList) -> None:
+    for name, split in (("training", train), ("validation", val)):
+        if not len(split):
+            raise ListingError(f"No {name} clip can be read; see the reasons above.")
+    missing = sorted(set(range(len(listing.classes))) - set(train.labels or ()))
+    if missing:
+        names = ", ".join(listing.classes[label] for label in missing[:10])
+        raise ListingError(f"No training clip can be read of {len(missing)} classes: {names}.")
+
+
+def find_weights(settings: Settings) -> Pretrained | None:
+    """The weights to start from, by `load_from` and what is in `checkpoints/`.
+
+    Raises:
+        CheckpointError: the file that is named is missing or of no known backbone.
+        ConfigError: it is of another backbone than the one asked for.
+    """
+    folders = weight_folders()
+    if settings.load_from == "none":
+        return None
+    if settings.load_from != AUTO:
+        from autox_video.models.weights import identify_file
+
+        found = identify_file(settings.load_from)
+    else:
+        wanted = None if settings.backbone == AUTO else settings.backbone
+        found = find_pretrained(folders, wanted)
+        if found is None:
+            places = " or ".join(str(folder) for folder in folders)
+            fitting = f" for {wanted}" if wanted else ""
+            say(
+                f"No pretrained weights{fitting} in {places}: training starts from scratch. "
+                "checkpoints/README.md lists files to put there."
+            )
+    if found is not None and settings.backbone not in (AUTO, found.backbone):
+        raise ConfigError(
+            f"load_from: {found.path} holds {found.backbone}, but backbone is {settings.backbone}."
+        )
+    return found
+
+
+def weight_folders() -> list[Path]:
+    """Where pretrained weights are looked for: here, and in the source tree."""
+    source_tree = Path(autox_video.__file__).parent.parent / "checkpoints"
+    here = Path.cwd() / "checkpoints"
+    return [here] if here == source_tree or not source_tree.is_dir() else [here, source_tree]
+
+
+def show_plan(plan: Plan) -> None:
+    """Print every choice with its reason."""
+    rows = [(f, _shown(v), plan.reasons[f]) for f, v in plan.as_dict().items() if f != "reasons"]
+    table("Plan", ("choice", "value", "reason"), rows)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def write_plan(folder: Path, prepared: Prepared) -> None:
+    """Write plan.json: every choice with its reason, and what it was made for."""
+    values = prepared.plan.as_dict()
+    reasons = values.pop("reasons")
+    choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
+    write_json(
+        folder / PLAN,
+        {"schema": 1, "fingerprint": prepared.fingerprint, "choices": choices},
+    )
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The content of plan.json.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    path = folder / PLAN
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored["fingerprint"], stored["choices"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: missing or damaged, though the folder holds a run to go on with. Put it "
+            "back, or give another work_dir."
+        ) from error
+    return stored
+
+
+def write_lists(folder: Path, listing: Listing) -> tuple[str, str]:
+    """Write the readable training and validation clips; gives the two files."""
+    places = str(folder / "train.csv"), str(folder / "val.csv")
+    write_list(places[0], listing.train)
+    write_list(places[1], listing.val)
+    return places

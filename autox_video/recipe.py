@@ -1,0 +1,323 @@
+"""Plan → a genuine mmaction2 config, on the bases in `configs/`, checked before it is used.
+
+Nothing is decided here: every value comes from the plan or is the only one that works.
+"""
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat
+
+from mmengine import registry
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+import autox_video
+from autox_video.errors import ConfigError
+from autox_video.fileio import write_text
+from autox_video.plan.choose import Plan
+
+PARTS = (
+    "autox_video.models.swin3d",
+    "autox_video.dataset.transforms",
+    "autox_video.dataset.clips",
+    "autox_video.engine.loops",
+    "autox_video.engine.metric",
+    "autox_video.engine.checkpoint",
+    "autox_video.engine.progress",
+    "autox_video.engine.runner",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The clips of a run as the config names them."""
+
+    data_root: str
+    train_list: str
+    """CSV of the readable training clips."""
+    val_list: str | None
+    classes: tuple[str, ...]
+    num_train: int
+
+
+def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
+    """Write down a plan as an mmaction2 1.x config, which mmengine's Runner can build from.
+
+    Raises:
+        ConfigError: a base config asks for something that the registered classes do not know.
+    """
+    config = Config.fromfile(str(base_config(plan.backbone)))
+    config.merge_from_dict(_model_choices(plan))
+    steps_per_epoch = math.ceil(data.num_train / plan.batch_size)
+    config.merge_from_dict(
+        {
+            "custom_imports": {"imports": list(PARTS), "allow_failed_imports": False},
+            "default_scope": "mmaction",
+            "work_dir": work_dir,
+            "device": plan.device,
+            "classes": list(data.classes),
+            "train_dataloader": _train_loader(plan, data),
+            "train_cfg": {
+                "type": "ClipTrainLoop",
+                "max_epochs": plan.epochs,
+                "val_interval": max(plan.evaluation, 1),
+            },
+            "test_pipeline": _test_pipeline(plan),
+            "optim_wrapper": _optimizer(plan),
+            "param_scheduler": _schedule(plan, steps_per_epoch),
+            "default_hooks": {"logger": None, "checkpoint": None, "sampler_seed": None},
+            "custom_hooks": [
+                {"type": "Progress"},
+                {
+                    "type": "CheckpointKeeper",
+                    "pretrained": plan.pretrained,
+                    "identity": {"backbone": plan.backbone, "num_classes": plan.num_classes},
+                },
+            ],
+            "visualizer": {"type": "Visualizer", "vis_backends": []},
+            "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+            "randomness": {"seed": plan.seed},
+            "log_level": "INFO",
+        }
+    )
+    if data.val_list is not None and plan.evaluation > 0:
+        config.merge_from_dict(_validation(plan, data))
+    check_config(config)
+    return config
+
+
+def base_config(backbone: str) -> Path:
+    """The base config of a backbone: in the source tree, or beside the installed package.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    package = Path(autox_video.__file__).parent
+    places = [package.parent / "configs", package / "configs"]
+    for place in places:
+        if (place / f"{backbone}.py").is_file():
+            return place / f"{backbone}.py"
+    raise ConfigError(f"backbone: there is no config {backbone}.py in {places[0]}.")
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the config as Python text that Config.fromfile reads."""
+    write_text(path, config.pretty_text)
+
+
+def _model_choices(plan: Plan) -> dict[str, Any]:
+    return {
+        "model.backbone.drop_path_rate": plan.drop_path,
+        "model.backbone.precision": plan.precision,
+        "model.cls_head.num_classes": plan.num_classes,
+        "model.cls_head.label_smooth_eps": plan.label_smoothing,
+        "model.cls_head.average_clips": "prob",
+        "model.cls_head.topk": (1, min(5, plan.num_classes)),
+    }
+
+
+def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    side = plan.resolution
+    crop = {"type": "RandomResizedCrop", "area_range": (plan.smallest_crop, 1.0)}
+    flip = [{"type": "Flip", "flip_ratio": 0.5}] if plan.flip else []
+    pipeline = [
+        _decode(plan),
+        crop,
+        {"type": "Resize", "scale": (side, side), "keep_ratio": False},
+        *flip,
+        *_packed(),
+    ]
+    return _loader(plan, data, data.train_list, pipeline, shuffle=True)
+
+
+def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    side = plan.resolution
+    pipeline = [
+        _decode(plan, num_clips=1),
+        {"type": "Resize", "scale": (-1, side)},
+        {"type": "CenterCrop", "crop_size": side},
+        *_packed(),
+    ]
+    return {
+        "val_dataloader": _loader(plan, data, data.val_list, pipeline, shuffle=False),
+        "val_cfg": {"type": "ClipValLoop"},
+        "val_evaluator": [{"type": "ClipMetric"}],
+    }
+
+
+def _test_pipeline(plan: Plan) -> list[dict[str, Any]]:
+    side = plan.resolution
+    return [
+        _decode(plan, num_clips=plan.test_clips),
+        {"type": "Resize", "scale": (-1, side)},
+        {"type": "ThreeCrop", "crop_size": side},
+        *_packed(),
+    ]
+
+
+def _decode(plan: Plan, num_clips: int | None = None) -> dict[str, Any]:
+    step = {
+        "type": "DecodeClips",
+        "clip_len": plan.clip_len,
+        "frame_interval_sec": plan.frame_interval_sec,
+    }
+    return step if num_clips is None else {**step, "num_clips": num_clips, "test_mode": True}
+
+
+def _packed() -> list[dict[str, Any]]:
+    return [{"type": "FormatShape", "input_format": "NCTHW"}, {"type": "PackActionInputs"}]
+
+
+def _loader(
+    plan: Plan, data: TrainingData, clips: str, pipeline: list[dict], *, shuffle: bool
+) -> dict[str, Any]:
+    return {
+        "batch_size": plan.batch_size,
+        "num_workers": plan.workers,
+        "persistent_workers": plan.workers > 0,
+        "pin_memory": plan.device != "cpu",
+        "sampler": {"type": "EpochSampler", "shuffle": shuffle},
+        "collate_fn": {"type": "collate_clips"},
+        "worker_init_fn": {"type": "start_data_worker"},
+        "dataset": {
+            "type": "ClipDataset",
+            "clips": clips,
+            "data_root": data.data_root,
+            "classes": list(data.classes),
+            "seed": plan.seed,
+            "pipeline": pipeline,
+        },
+    }
+
+
+def _optimizer(plan: Plan) -> dict[str, Any]:
+    no_decay = {"decay_mult": 0.0}
+    return {
+        "type": "OptimWrapper",
+        "constructor": "SwinOptimWrapperConstructor",
+        "optimizer": {
+            "type": "AdamW",
+            "lr": plan.lr,
+            "betas": (0.9, 0.999),
+            "weight_decay": plan.weight_decay,
+        },
+        "paramwise_cfg": {
+            "relative_position_bias_table": no_decay,
+            "norm": no_decay,
+            "backbone": {"lr_mult": plan.backbone_lr_mult},
+        },
+        "clip_grad": {"max_norm": plan.max_grad_norm},
+    }
+
+
+def _schedule(plan: Plan, steps_per_epoch: int) -> list[dict[str, Any]]:
+    total = plan.epochs * steps_per_epoch
+    warmup = min(round(plan.warmup_epochs * steps_per_epoch), total - 1)
+    cosine = {
+        "type": "CosineAnnealingLR",
+        "T_max": total - warmup,
+        "eta_min": 0.0,
+        "begin": warmup,
+        "end": total,
+        "by_epoch": False,
+    }
+    if warmup == 0:
+        return [cosine]
+    linear = {"type": "LinearLR", "start_factor": 0.01, "begin": 0, "end": warmup}
+    return [{**linear, "by_epoch": False}, cosine]
+
+
+# Keys that builders read and take away before the class itself is called.
+BUILDER_KEYS = {
+    "OptimWrapper": {"constructor", "paramwise_cfg"},
+    "EpochSampler": {"dataset", "seed"},
+}
+RUNNER_KEYS = {"custom_imports", "classes", "device", "test_pipeline", "model_wrapper_cfg"}
+LOADER_KEYS = {"dataset", "sampler", "batch_size", "collate_fn", "worker_init_fn"}
+REGISTRIES = (
+    registry.MODELS,
+    registry.DATASETS,
+    registry.TRANSFORMS,
+    registry.HOOKS,
+    registry.LOOPS,
+    registry.METRICS,
+    registry.DATA_SAMPLERS,
+    registry.OPTIM_WRAPPERS,
+    registry.OPTIM_WRAPPER_CONSTRUCTORS,
+    registry.OPTIMIZERS,
+    registry.PARAM_SCHEDULERS,
+    registry.VISUALIZERS,
+    registry.FUNCTIONS,
+)
+
+
+def check_config(config: Config) -> None:
+    """Check every key of a config against the class that will be built from it.
+
+    Raises:
+        ConfigError: one sentence for each type that is not registered and each unknown key.
+    """
+    known = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
+    problems = list(_unknown_keys("config", set(config.keys()), known | RUNNER_KEYS))
+    loader = set(inspect.signature(DataLoader.__init__).parameters) - {"self"}
+    for name in ("train_dataloader", "val_dataloader"):
+        keys = set(config.get(name, {}).keys())
+        problems += _unknown_keys(name, keys, loader | LOADER_KEYS)
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        for place, item in _typed_items("", config.to_dict()):
+            problems += _check_item(place, item)
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _typed_items(place: str, value: Any) -> Iterator[tuple[str, Mapping]]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("type"), str):
+            yield place, value
+        for key, inner in value.items():
+            yield from _typed_items(f"{place}.{key}".lstrip("."), inner)
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from _typed_items(f"{place}[{index}]", inner)
+
+
+def _check_item(place: str, item: Mapping) -> Iterator[str]:
+    name = item["type"]
+    built = next((b for b in (r.get(name) for r in REGISTRIES) if b is not None), None)
+    if built is None:
+        yield f"{place}: type '{name}' is not registered."
+        return
+    known = _accepted_keys(built)
+    if known is not None:
+        keys = set(item) - {"type", "priority"} - BUILDER_KEYS.get(name, set())
+        yield from _unknown_keys(f"{place} ({name})", keys, known)
+
+
+def _accepted_keys(built: Any) -> set[str] | None:
+    """Names of the keyword arguments that a class or function takes; None where it takes any."""
+    layers = built.__mro__ if inspect.isclass(built) else (built,)
+    known: set[str] = set()
+    for layer in layers:
+        call = layer.__dict__.get("__init__") if inspect.isclass(layer) else layer
+        if call is None:
+            continue
+        parameters = inspect.signature(call).parameters.values()
+        known |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            return known - {"self"}
+    return None
+
+
+def _unknown_keys(place: str, keys: set[str], known: set[str]) -> Iterator[str]:
+    for key in sorted(keys - known):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        yield f"{place}: unknown key '{key}'{hint}"

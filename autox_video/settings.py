@@ -1,0 +1,311 @@
+"""config.yaml as typed, checked, frozen `Settings`; every problem in it is reported at once."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from autox_video.config_file import read_config, read_overrides, show_value
+from autox_video.errors import ConfigError
+
+AUTO = "auto"
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# What other tools call our keys; spelling alone would not find these.
+_OTHER_NAMES = {
+    "batch_size": "videos_per_gpu",
+    "checkpoint": "load_from",
+    "classes": "class_names",
+    "gpu": "device",
+    "image_size": "resolution",
+    "learning_rate": "lr",
+    "model": "backbone",
+    "num_frames": "clip_len",
+    "num_workers": "workers",
+    "output": "test_results_path",
+    "pretrained": "load_from",
+    "train_list": "ann_file_train",
+    "val_list": "ann_file_val",
+    "test_list": "ann_file_test",
+}
+
+
+def _read_number(value: Any) -> Any:
+    # YAML 1.1 takes `1e-3` for text, and people quote numbers: text that is a number is one.
+    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
+        value = float(value) if re.search(r"[.eE]", value) else int(value)
+    return value
+
+
+def _read_whole_number(value: Any) -> Any:
+    value = _read_number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _check_text(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("blank text")
+    return value
+
+
+def _check_json_suffix(value: str) -> str:
+    if Path(value).suffix.lower() != ".json":
+        raise ValueError("not a .json file")
+    return value
+
+
+def _key(default: Any, meaning: str, allowed: str) -> Any:
+    return Field(default, description=meaning, json_schema_extra={"allowed": allowed})
+
+
+Auto = Literal["auto"]
+Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
+PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
+Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
+
+
+class Settings(BaseModel):
+    """What the user chose; `auto` marks what is left for the plan or the lists to find out.
+
+    Relative paths start from the current folder. The `description` of a field is its meaning with
+    its unit, `KEY_HELP` gives them all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_root: PathText = _key(
+        ..., "Folder of the clips; list entries are relative to it.", "a folder"
+    )
+    ann_file_train: PathText = _key(
+        AUTO,
+        "Training list: `path label` lines, or CSV with a header; "
+        "auto: class folders in data_root.",
+        "a list file or auto",
+    )
+    ann_file_val: PathText = _key(
+        AUTO,
+        "Validation list; auto: a part of the training clips is set aside.",
+        "a list file or auto",
+    )
+    ann_file_test: PathText = _key(
+        AUTO,
+        "Test list; auto: none, or a part of the class folders.",
+        "a list file or auto",
+    )
+    class_names: PathText = _key(
+        AUTO,
+        "Text file with one class name per line, in the order of the labels; "
+        "auto: classes.txt beside the training list or in data_root, where there is one.",
+        "a text file or auto",
+    )
+    video_length: Annotated[Number, Field(gt=0, le=86400)] | Auto = _key(
+        AUTO, "Seconds of a clip that the model sees.", "seconds > 0 (at most 86400) or auto"
+    )
+    num_class: Annotated[Whole, Field(ge=2, le=1_000_000)] | Auto = _key(
+        AUTO, "Number of classes; auto: from the lists.", "a whole number from 2 to 1000000 or auto"
+    )
+    videos_per_gpu: Annotated[Whole, Field(ge=1, le=65536)] | Auto = _key(
+        AUTO, "Clips in one training step (batch size).", "a whole number from 1 to 65536 or auto"
+    )
+    epoch: Annotated[Whole, Field(ge=1, le=1_000_000)] | Auto = _key(
+        AUTO, "How often training goes through the training list.", "a whole number >= 1 or auto"
+    )
+    work_dir: PathText = _key(
+        "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"
+    )
+    test_results_path: Annotated[PathText, AfterValidator(_check_json_suffix)] = _key(
+        "results.json", "File for the test results.", "a file name that ends in .json"
+    )
+    backbone: Backbone = _key(
+        AUTO,
+        "Size of the Video Swin backbone.",
+        "auto, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
+    )
+    load_from: PathText = _key(
+        AUTO,
+        "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
+        "a file, auto or none",
+    )
+    seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
+        AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"
+    )
+    device: Annotated[Text, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = _key(
+        AUTO, "Where to compute.", "auto, cpu, cuda or cuda:N"
+    )
+    evaluation: Annotated[Whole, Field(ge=0, le=1_000_000)] = _key(
+        2,
+        "Evaluate on the validation list each time that many epochs are over, and at the end; "
+        "0: never.",
+        "a whole number >= 0",
+    )
+    workers: Annotated[Whole, Field(ge=0, le=1024)] | Auto = _key(
+        AUTO,
+        "Processes that load data; 0: load in the training process itself.",
+        "a whole number from 0 to 1024 or auto",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = _key(
+        AUTO, "Number type for computing.", "auto, float32 or bfloat16"
+    )
+    flip: Flag | Auto = _key(
+        AUTO,
+        "Mirror half of the training clips left to right; wrong where left and right matter.",
+        "true, false or auto",
+    )
+    resolution: Annotated[Whole, Field(ge=32, le=1024, multiple_of=4)] | Auto = _key(
+        AUTO,
+        "Pixels along a side of the square that the model sees.",
+        "a multiple of 4 from 32 to 1024 or auto",
+    )
+    clip_len: Annotated[Whole, Field(ge=2, le=128, multiple_of=2)] | Auto = _key(
+        AUTO, "Frames of a clip that the model sees.", "an even number from 2 to 128 or auto"
+    )
+    lr: Annotated[Number, Field(gt=0, le=1000)] | Auto = _key(
+        AUTO, "Learning rate for the whole batch.", "a number > 0 (at most 1000) or auto"
+    )
+    strict: Flag = _key(
+        False,
+        "Whether an unreadable clip is an error; else it is named and left out.",
+        "true or false",
+    )
+    demo: Flag = _key(
+        False,
+        "Make the demo data set (data_root and ../annotations) when it is not there.",
+        "true or false",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_auto(cls, value: Any) -> Any:
+        is_auto = isinstance(value, str) and value.strip().lower() == AUTO
+        return AUTO if is_auto else value
+
+    @model_validator(mode="after")
+    def _refuse_impossible_combinations(self) -> "Settings":
+        found = list(_impossible_combinations(self))
+        if found:
+            text = "; ".join(f"{keys[0]} {sentence}" for keys, sentence in found)
+            raise PydanticCustomError("combination", "{text}", {"text": text, "found": found})
+        return self
+
+
+def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the keys that do not go together, the one to change first, and what to do."""
+    train, val = settings.ann_file_train, settings.ann_file_val
+    if val != AUTO and train == AUTO:
+        keys = ("ann_file_val", "ann_file_train")
+        yield keys, "needs `ann_file_train` too; give the training list, or leave both at auto."
+    elif val != AUTO and os.path.normpath(val) == os.path.normpath(train):
+        keys = ("ann_file_val", "ann_file_train")
+        yield keys, "is the training list too; give another list, or auto to set clips aside."
+    if os.path.normpath(settings.work_dir) == os.path.normpath(settings.data_root):
+        keys = ("work_dir", "data_root")
+        yield keys, "is `data_root` too, which is never written to; give another folder."
+    if settings.demo and Path(settings.data_root).name != "videos":
+        yield (
+            ("demo", "data_root"),
+            "needs a `data_root` that ends in /videos, as data/demo/videos.",
+        )
+
+
+def _help(name: str) -> str:
+    field = Settings.model_fields[name]
+    default = "needed" if field.is_required() else f"default {str(field.default).lower()}"
+    return f"{field.description} ({field.json_schema_extra['allowed']}; {default})"
+
+
+KEY_HELP: Mapping[str, str] = {name: _help(name) for name in Settings.model_fields}
+"""What each key means, what it may hold and its default, in the order of config.yaml."""
+
+_TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
+
+
+def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read a config file, then `key=value` overrides from the command line.
+
+    An override's value is YAML, except that the keys which hold a path or a name take the text as
+    it is (`data_root=/a b/c`); `key=null` gives the key its default back.
+
+    Raises:
+        ConfigError: with every problem of the file and of the overrides, one sentence each.
+    """
+    given, problems = read_overrides(overrides, _TEXT_KEYS)
+    try:
+        values, origins, file_problems = read_config(Path(path), _TEXT_KEYS)
+    except ConfigError as error:
+        raise ConfigError(*error.problems, *problems) from error
+    origins.update(dict.fromkeys(given, "command line"))
+    return _build({**values, **given}, origins, str(path), [*file_problems, *problems])
+
+
+def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
+    """Check `values` as a config file's content; None stands for the key's default.
+
+    Raises:
+        ConfigError: with every problem, one sentence each, that begins with `source`.
+    """
+    return _build(values, {}, source, [])
+
+
+def _build(
+    values: Mapping[Any, Any], origins: Mapping[str, str], source: str, problems: Sequence[str]
+) -> Settings:
+    known = {key: values[key] for key in Settings.model_fields if values.get(key) is not None}
+    faults = [(str(key), _unknown(key)) for key in values if key not in Settings.model_fields]
+    faults += [(key, f"key `{key}`{what}") for key, what in _faults(known)]
+    found = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
+    if problems or found:
+        raise ConfigError(*problems, *found)
+    return Settings.model_validate(known)
+
+
+def _unknown(key: Any) -> str:
+    name = str(key).strip().lower()
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
+    nearest = _OTHER_NAMES.get(name) or (near[0] if near else None)
+    if nearest:
+        return f"key `{key}` is not known; did you mean `{nearest}`?"
+    return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."
+
+
+def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong with it) for single keys first, then for combinations."""
+    details = _error_details(known)
+    bad = dict.fromkeys(detail["loc"][0] for detail in details if detail["loc"])
+    for key in bad:
+        if key in known:
+            allowed = Settings.model_fields[key].json_schema_extra["allowed"]
+            yield key, f": {show_value(known[key])} is not allowed; give {allowed}."
+        else:
+            meaning = Settings.model_fields[key].description
+            yield key, f" is missing: {meaning[0].lower()}{meaning[1:]}"
+    if bad:
+        # Combinations are only checked once each key is right: check those of the right keys.
+        details = _error_details({"data_root": "."} | {k: known[k] for k in known if k not in bad})
+    for keys, sentence in (pair for detail in details for pair in detail["ctx"]["found"]):
+        if not bad.keys() & set(keys):
+            yield keys[0], f": {show_value(known[keys[0]])} {sentence}"
+
+
+def _error_details(known: Mapping[str, Any]) -> list[Any]:
+    try:
+        Settings.model_validate(known)
+    except ValidationError as error:
+        return error.errors()
+    return []
