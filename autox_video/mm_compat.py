@@ -32,9 +32,9 @@ def _prepare() -> None:
     with _accepted_mmcv_version():
         _import("mmaction")
     _stand_in_for_drn()
-    with _without_expected_warnings():
-        for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
-            _import(module)
+    _silence_expected_warnings()
+    for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
+        _import(module)
 
 
 def _import(name: str) -> ModuleType:
@@ -78,14 +78,14 @@ class _MissingDRN:
         )
 
 
-@contextmanager
-def _without_expected_warnings() -> Iterator[None]:
-    """The forks' pure-Python wheel has no compiled ops; nothing here uses them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Fail to import ``MultiScaleDeformableAttention``"
-        )
-        yield
+def _silence_expected_warnings() -> None:
+    """Of no use to anybody here, and not ours to mend.
+
+    The forks' pure-Python wheel has no compiled ops, which nothing here uses; and mmaction2's Swin
+    calls `torch.meshgrid` without naming its indexing.
+    """
+    for start in ("Fail to import ``MultiScaleDeformableAttention``", "torch.meshgrid: in an up"):
+        warnings.filterwarnings("ignore", message=start, category=UserWarning)
 
 
 _prepare()

@@ -13,10 +13,11 @@ from typing import Any
 
 import autox_video.mm_compat
 
-from mmengine import registry
+from mmaction import registry
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 from torch.utils.data import DataLoader
 
 import autox_video
@@ -255,7 +256,7 @@ REGISTRIES = (
     registry.OPTIMIZERS,
     registry.PARAM_SCHEDULERS,
     registry.VISUALIZERS,
-    registry.FUNCTIONS,
+    FUNCTIONS,
 )
 
 
@@ -271,9 +272,9 @@ def check_config(config: Config) -> None:
     for name in ("train_dataloader", "val_dataloader"):
         keys = set(config.get(name, {}).keys())
         problems += _unknown_keys(name, keys, loader | LOADER_KEYS)
-    with DefaultScope.overwrite_default_scope("mmaction"):
-        for place, item in _typed_items("", config.to_dict()):
-            problems += _check_item(place, item)
+    import_modules_from_strings(list(PARTS))
+    for place, item in _typed_items("", config.to_dict()):
+        problems += _check_item(place, item)
     if problems:
         raise ConfigError(*problems)
 

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,13 +48,19 @@ _OTHER_NAMES = {
 def _read_number(value: Any) -> Any:
     # YAML 1.1 takes `1e-3` for text, and people quote numbers: text that is a number is one.
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
-        value = float(value) if re.search(r"[.eE]", value) else int(value)
+        return float(value) if re.search(r"[.eE]", value) else int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)  # of NumPy's, from the Python API
     return value
 
 
 def _read_whole_number(value: Any) -> Any:
     value = _read_number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _read_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, Path) else value
 
 
 def _check_text(value: str) -> str:
@@ -74,7 +81,7 @@ def _key(default: Any, meaning: str, allowed: str) -> Any:
 
 Auto = Literal["auto"]
 Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
-PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
+PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
 Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -218,10 +225,8 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
         keys = ("work_dir", "data_root")
         yield keys, "is `data_root` too, which is never written to; give another folder."
     if settings.demo and Path(settings.data_root).name != "videos":
-        yield (
-            ("demo", "data_root"),
-            "needs a `data_root` that ends in /videos, as data/demo/videos.",
-        )
+        keys = ("demo", "data_root")
+        yield keys, "needs a `data_root` that ends in /videos, as data/demo/videos."
 
 
 def _help(name: str) -> str:
@@ -300,7 +305,8 @@ def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         details = _error_details({"data_root": "."} | {k: known[k] for k in known if k not in bad})
     for keys, sentence in (pair for detail in details for pair in detail["ctx"]["found"]):
         if not bad.keys() & set(keys):
-            yield keys[0], f": {show_value(known[keys[0]])} {sentence}"
+            value = known.get(keys[0], Settings.model_fields[keys[0]].default)
+            yield keys[0], f": {show_value(value)} {sentence}"
 
 
 def _error_details(known: Mapping[str, Any]) -> list[Any]:

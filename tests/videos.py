@@ -15,7 +15,7 @@ import pytest
 NUMBER_BITS = 8
 """A numbered frame carries its number in this many bars."""
 
-LOSSLESS_PIXELS = {"libx264rgb": "rgb24", "ffv1": "bgr0", "huffyuv": "rgb24", "png": "rgb24"}
+LOSSLESS_PIXELS = {"libx264rgb": "rgb24", "ffv1": "bgr0", "huffyuv": "rgb24"}
 """Pixel formats in which these codecs give back exactly what was put in."""
 
 LOSSLESS_OPTIONS = {"libx264rgb": {"crf": "0", "preset": "ultrafast"}}
@@ -56,6 +56,7 @@ def write_video(
     options: Mapping[str, str] | None = None,
     pixels: str | None = None,
     times_ms: Sequence[int] | None = None,
+    container_options: Mapping[str, str] | None = None,
 ) -> Path:
     """Write frames as a video; losslessly unless `codec`, `options` or `pixels` say otherwise.
 
@@ -67,12 +68,13 @@ def write_video(
         options: the encoder's.
         pixels: FFmpeg's pixel format; by default a lossless one where there is one.
         times_ms: the frames' times in milliseconds, for a variable frame rate.
+        container_options: the container's, such as {"movflags": "faststart"}.
 
     Returns:
         `path`.
     """
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=dict(container_options or {})) as container:
         stream = container.add_stream(
             codec, rate=rate, options=dict(options or LOSSLESS_OPTIONS.get(codec, {}))
         )

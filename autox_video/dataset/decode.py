@@ -4,7 +4,6 @@ Shape legend: T frames, H height and W width in pixels, 3 colours red, green, bl
 """
 
 import math
-import os
 import stat
 from collections.abc import Iterator
 from fractions import Fraction
@@ -138,6 +137,8 @@ class Video:
         """
         if self._last_key_sec is None:
             self._count()
+        if self._blank_end:
+            raise self._error("its end holds only zeros, as if its copying had been interrupted")
         self.frames_at(np.zeros(1))
         if self._seekable and self._last_key_sec > 0:
             self.frames_at(np.array([self._last_key_sec]))
@@ -149,7 +150,7 @@ class Video:
 
     def _open(self) -> None:
         # An absolute path is never taken for a URL; files that name other files get no network.
-        name = os.path.abspath(self.path)  # noqa: PTH100  Path.absolute keeps "..": no difference
+        name = str(self.path.absolute())
         options = {"protocol_whitelist": "file"}
         try:
             container = av.open(name, metadata_errors="replace", container_options=options)
@@ -221,11 +222,14 @@ class Video:
             ends.append(stamp + (packet.duration or 1 / self._nominal_fps / self._tick_sec))
             if packet.is_keyframe:
                 last_key = stamp
+            last = packet
         if not stamps:
             raise self._error("it holds no frame, it is damaged or cut off")
         first = min(stamps)
         self._set_length(len(stamps), (max(ends) - first) * self._tick_sec)
         self._last_key_sec = max(last_key - first, 0) * self._tick_sec
+        # Of what is compressed only: raw pictures may well end in black.
+        self._blank_end = self._stream.codec_context.codec.lossy and not any(bytes(last))
 
     def _set_length(self, num_frames: int, seconds: float) -> None:
         self.num_frames = num_frames

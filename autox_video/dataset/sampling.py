@@ -47,9 +47,9 @@ def train_times(
 def test_times(
     seconds: float, clip_len: int, frame_interval_sec: float, *, num_clips: int
 ) -> np.ndarray:
-    """Give the times of `num_clips` clips spread evenly, the first at the start, the last at the end.
+    """Give the times of `num_clips` clips spread evenly from the video's start to its end.
 
-    One clip is taken from the middle. The arguments are those of `train_times`.
+    One clip by itself is taken from the middle. The arguments are those of `train_times`.
 
     Returns:
         (num_clips, clip_len); the same for the same arguments.

@@ -12,9 +12,6 @@ from collections.abc import Mapping, Sequence
 import autox_video.mm_compat  # noqa: F401
 
 import torch
-from torch import Tensor
-
-# isort: split
 from mmaction.models.backbones.swin import (
     BasicLayer,
     SwinTransformer3D,
@@ -22,6 +19,7 @@ from mmaction.models.backbones.swin import (
     get_window_size,
 )
 from mmaction.registry import MODELS
+from torch import Tensor
 
 
 @MODELS.register_module()
@@ -40,7 +38,8 @@ class VideoSwin(SwinTransformer3D):
         drop_rate: dropout of tokens, projections and MLPs.
         attn_drop_rate: dropout of attention weights.
         frozen_stages: -1 trains all; 0 freezes the patch embedding, n the first n stages as well.
-        with_cp: compute activations again in the backward pass instead of keeping them.
+        precision: number type of the computation, "float32" or "bfloat16"; weights and output
+            are float32 in both.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class VideoSwin(SwinTransformer3D):
         drop_rate: float = 0.0,
         attn_drop_rate: float = 0.0,
         frozen_stages: int = -1,
-        with_cp: bool = False,
+        precision: str = "float32",
     ) -> None:
         window_size = tuple(window_size)
         arch = arch if isinstance(arch, str) else dict(arch)
@@ -65,7 +64,6 @@ class VideoSwin(SwinTransformer3D):
             drop_path_rate=drop_path_rate,
             drop_rate=drop_rate,
             attn_drop_rate=attn_drop_rate,
-            with_cp=with_cp,
             out_indices=(len(arch["depths"]) - 1 if isinstance(arch, dict) else 3,),
         )
         for stage, num_heads in zip(self.layers, self.num_heads, strict=True):
@@ -78,8 +76,15 @@ class VideoSwin(SwinTransformer3D):
                     proj_drop=drop_rate,
                 )
             stage.register_forward_pre_hook(_tell_window)
+        self.precision = precision
         self.frozen_stages = frozen_stages
         self._freeze_stages()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the last stage, float32; see the class for the shapes."""
+        bfloat16 = self.precision == "bfloat16"
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            return super().forward(x).float()
 
     def train(self, mode: bool = True) -> "VideoSwin":
         """Switch training mode, keep frozen stages in evaluation mode, and give the module."""

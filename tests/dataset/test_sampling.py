@@ -34,8 +34,16 @@ def test_test_times_are_these(seconds, clip_len, interval, num_clips, expected):
 
 @pytest.mark.parametrize(
     ("seconds", "clip_len", "interval"),
-    [(10.0, 8, 0.25), (2.0, 16, 0.125), (1.9, 16, 0.125), (0.3, 16, 0.125), (0.033, 32, 0.5)]
-    + [(1e-6, 2, 3.0), (86400.0, 32, 0.1), (0.1 + 0.2, 3, 0.1)],
+    [
+        (10.0, 8, 0.25),
+        (2.0, 16, 0.125),
+        (1.9, 16, 0.125),
+        (0.3, 16, 0.125),
+        (0.033, 32, 0.5),
+        (1e-6, 2, 3.0),
+        (86400.0, 32, 0.1),
+        (0.1 + 0.2, 3, 0.1),
+    ],
 )
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
 def test_all_times_are_inside_the_video(seconds, clip_len, interval, jitter):

@@ -1,0 +1,193 @@
+"""Files of pretrained weights that can be used as they are, by name; no file is opened here.
+
+Accuracies are what the publishers report; sizes in MiB are torchvision's own for its files, and
+elsewhere what the tensors take.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autox_video.plan.choose import Pretrained
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What tells one backbone's weights from another's."""
+
+    embed_dims: int
+    """Width of the first stage."""
+    depths: tuple[int, ...]
+    """Blocks per stage."""
+    patch_size: tuple[int, int, int] = (2, 4, 4)
+    """Frames, rows and columns per token."""
+    window_size: tuple[int, int, int] = (8, 7, 7)
+    """Time steps, rows and columns per attention window."""
+
+    @property
+    def bias_rows(self) -> int:
+        """Rows of a table of relative position biases: one per offset within a window."""
+        steps, rows, columns = self.window_size
+        return (2 * steps - 1) * (2 * rows - 1) * (2 * columns - 1)
+
+
+ARCHITECTURES = {
+    "swin_nano": Architecture(48, (2, 2, 2)),
+    "swin_tiny": Architecture(96, (2, 2, 6, 2)),
+    "swin_small": Architecture(96, (2, 2, 18, 2)),
+    "swin_base": Architecture(128, (2, 2, 18, 2)),
+    "swin_large": Architecture(192, (2, 2, 18, 2)),
+}
+"""By backbone; a test holds it in step with configs/."""
+
+WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+_OFFICIAL = "https://github.com/SwinTransformer/storage/releases/download/v1.0.4/"
+_MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/swin/"
+_TORCHVISION = "https://download.pytorch.org/models/"
+_APACHE = "Apache-2.0"
+_BSD = "BSD-3-Clause"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """One published file."""
+
+    name: str
+    backbone: str
+    source: str
+    """What it was trained on, the latest first."""
+    top1: float
+    """Reported top-1 accuracy on the first data set of `source`, in percent."""
+    size_mib: int
+    licence: str
+    url: str
+    window_size: tuple[int, int, int] = (8, 7, 7)
+
+    @property
+    def usable(self) -> bool:
+        """Whether its attention windows are those of our base config."""
+        return self.window_size == ARCHITECTURES[self.backbone].window_size
+
+
+def _official(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
+    window = (16, 7, 7) if "window1677" in name else (8, 7, 7)
+    return KnownFile(name, backbone, source, top1, size_mib, _APACHE, _OFFICIAL + name, window)
+
+
+def _mmaction2(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
+    folder = name.rpartition("_")[0]
+    url = f"{_MMACTION2}{folder}/{name}"
+    return KnownFile(name, backbone, source, top1, size_mib, _APACHE, url)
+
+
+def _torchvision(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
+    return KnownFile(name, backbone, source, top1, size_mib, _BSD, _TORCHVISION + name)
+
+
+_K400_1K = "Kinetics-400, ImageNet-1K"
+_K400_22K = "Kinetics-400, ImageNet-22K"
+
+KNOWN_FILES = (
+    _official(
+        "swin_base_patch244_window877_kinetics600_22k.pth",
+        "swin_base",
+        "Kinetics-600, ImageNet-22K",
+        84.0,
+        365,
+    ),
+    _official(
+        "swin_base_patch244_window877_kinetics400_22k.pth", "swin_base", _K400_22K, 82.7, 364
+    ),
+    _torchvision("swin3d_b_22k-7c6ae6fa.pth", "swin_base", _K400_22K, 81.643, 364),
+    _official("swin_base_patch244_window877_kinetics400_1k.pth", "swin_base", _K400_1K, 80.6, 364),
+    _mmaction2(
+        "swin-base-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb_20220930-182ec6cc.pth",
+        "swin_base",
+        _K400_1K,
+        80.57,
+        364,
+    ),
+    _torchvision("swin3d_b_1k-24f7c7c6.pth", "swin_base", _K400_1K, 79.427, 364),
+    _mmaction2(
+        "swin-large-p244-w877_in22k-pre_16xb8-amp-32x2x1-30e_kinetics700-rgb_20220930-f8d74db7.pth",
+        "swin_large",
+        "Kinetics-700, ImageNet-22K",
+        75.92,
+        781,
+    ),
+    _mmaction2(
+        "swin-large-p244-w877_in22k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb_20220930-78ad8b11.pth",
+        "swin_large",
+        _K400_22K,
+        83.46,
+        779,
+    ),
+    _mmaction2(
+        "swin-small-p244-w877_in1k-pre_32xb4-amp-32x2x1-30e_kinetics710-rgb_20230612-8e082ff1.pth",
+        "swin_small",
+        "Kinetics-710, ImageNet-1K",
+        76.9,
+        219,
+    ),
+    _official(
+        "swin_small_patch244_window877_kinetics400_1k.pth", "swin_small", _K400_1K, 80.6, 218
+    ),
+    _mmaction2(
+        "swin-small-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb_20220930-e91ab986.pth",
+        "swin_small",
+        _K400_1K,
+        80.54,
+        218,
+    ),
+    _torchvision("swin3d_s-da41c237.pth", "swin_small", _K400_1K, 79.521, 218),
+    _mmaction2(
+        "swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb_20220930-241016b2.pth",
+        "swin_tiny",
+        _K400_1K,
+        78.9,
+        121,
+    ),
+    _official("swin_tiny_patch244_window877_kinetics400_1k.pth", "swin_tiny", _K400_1K, 78.8, 121),
+    _torchvision("swin3d_t-7615ae03.pth", "swin_tiny", _K400_1K, 77.715, 122),
+    _official(
+        "swin_base_patch244_window1677_sthv2.pth",
+        "swin_base",
+        "Something-Something v2, Kinetics-400",
+        69.6,
+        452,
+    ),
+)
+"""Best first: swin_base before the others, more and more varied training data before less."""
+
+
+def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
+    """The best known file in some folders, or None.
+
+    Args:
+        folders: where to look, not below; of the same file in two, the first folder's is taken.
+        backbone: only files of this backbone, e.g. "swin_tiny"; None takes any.
+    """
+    for known in KNOWN_FILES:
+        if known.usable and backbone in (None, known.backbone):
+            for folder in folders:
+                path = Path(folder) / known.name
+                if path.is_file():
+                    return Pretrained(str(path), known.backbone, known.source)
+    return None
+
+
+def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
+    """Weight files in some folders that `find_pretrained` never takes: name them by load_from."""
+    usable = {known.name for known in KNOWN_FILES if known.usable}
+    paths = sorted(path for folder in map(Path, folders) for path in folder.glob("*"))
+    return tuple(
+        str(path)
+        for path in paths
+        if path.suffix in WEIGHT_SUFFIXES and path.name not in usable and path.is_file()
+    )
+
+
+def known_file(name: str) -> KnownFile | None:
+    """The entry of a file name, or None."""
+    return next((known for known in KNOWN_FILES if known.name == name), None)

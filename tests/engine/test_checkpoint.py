@@ -1,0 +1,86 @@
+"""What is saved, and what is refused on loading."""
+
+import os
+
+import pytest
+import torch
+
+from autox_video.engine.checkpoint import (
+    is_better,
+    load_state,
+    read_checkpoint,
+    refuse_other_model,
+    write_checkpoint,
+)
+from autox_video.errors import CheckpointError
+from tests.videos import truncate
+
+BEST = {"top1": 0.5, "loss": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "best", "better"),
+    [
+        ({"top1": 0.1, "loss": 9.0}, None, True),
+        ({"top1": 0.6, "loss": 9.0}, BEST, True),
+        ({"top1": 0.4, "loss": 0.1}, BEST, False),
+        ({"top1": 0.5, "loss": 0.9}, BEST, True),
+        ({"top1": 0.5, "loss": 1.0}, BEST, False),
+        ({"top1": float("nan"), "loss": 0.1}, BEST, False),
+        ({"clips": 0}, None, False),
+    ],
+)
+def test_best_is_by_top1_and_ties_go_to_the_lower_loss(metrics, best, better):
+    assert is_better(metrics, best) is better
+
+
+def test_a_checkpoint_reads_back(tmp_path):
+    path = tmp_path / "latest.pth"
+    write_checkpoint(path, {"state_dict": {"w": torch.arange(3.0)}, "meta": {"epoch": 2}})
+    state = read_checkpoint(path)
+    assert state["meta"] == {"epoch": 2}
+    assert torch.equal(state["state_dict"]["w"], torch.arange(3.0))
+    assert os.listdir(tmp_path) == ["latest.pth"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path, share):
+    path = tmp_path / "latest.pth"
+    write_checkpoint(path, {"state_dict": {"w": torch.zeros(1000)}, "meta": {}})
+    size = truncate(path, share).stat().st_size
+    with pytest.raises(CheckpointError, match=r"latest\.pth: the checkpoint is damaged"):
+        read_checkpoint(path)
+    assert path.stat().st_size == size
+
+
+def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "none.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        read_checkpoint(tmp_path / "list.pth")
+
+
+class _Runs:
+    def __reduce__(self):
+        return (os.system, ("touch ran",))
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}, "meta": _Runs()}, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_run_is_refused_with_the_difference(tmp_path):
+    saved = {"backbone": "swin_tiny", "num_classes": 3}
+    refuse_other_model(tmp_path, saved, dict(saved))
+    with pytest.raises(CheckpointError, match="num_classes: 3 there, 5 now"):
+        refuse_other_model(tmp_path, saved, {"backbone": "swin_tiny", "num_classes": 5})
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="another model"):
+        load_state(torch.nn.Linear(2, 3), torch.nn.Linear(2, 4).state_dict(), tmp_path / "x.pth")

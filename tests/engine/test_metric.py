@@ -1,0 +1,24 @@
+"""The validation metric."""
+
+import pytest
+import torch
+
+from autox_video.engine.metric import ClipMetric
+
+
+def test_figures_are_those_of_results():
+    metric = ClipMetric()
+    batches = [[([0.9, 0.1], 0), ([0.4, 0.6], 0)], [([0.2, 0.8], 1)]]
+    for batch in batches:
+        samples = [
+            {"pred_score": torch.tensor(s), "gt_label": torch.tensor([label])} for s, label in batch
+        ]
+        metric.process({}, samples)
+    measured = metric.evaluate(size=3)
+    assert measured["top1"] == pytest.approx(2 / 3)
+    assert measured["mean_class_accuracy"] == 0.75
+    assert measured["clips"] == 3
+
+
+def test_nothing_to_measure_is_said():
+    assert ClipMetric().compute_metrics([]) == {"clips": 0}

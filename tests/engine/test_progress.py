@@ -1,0 +1,53 @@
+"""What a training run tells."""
+
+import json
+
+import pytest
+import torch
+
+from autox_video.engine.progress import Window, _plain, describe, drop_events_after, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_window_averages_its_steps():
+    window = Window()
+    for loss in (1.0, 3.0):
+        window.data_arrived()
+        window.step_done(4, {"loss": torch.tensor(loss), "top1_acc": torch.tensor(0.25)})
+    summary = window.summary()
+    assert summary["loss"] == 2.0
+    assert summary["top1"] == 0.25
+    assert summary["clips_per_sec"] > 0
+    assert 0 <= summary["data_wait"] <= 1
+
+
+def test_a_summary_reads_as_a_line():
+    event = {"epoch": 2, "step": 3, "loss": 0.5, "lr": 1e-3, "clips_per_sec": 10, "data_wait": 0.1}
+    line = describe(event, 5, 7, 61)
+    assert line.startswith("epoch 2/5 step 3/7: loss 0.5000, lr 1.00e-03, 10.0 clips/s")
+    assert line.endswith("data wait 10%, 1 min 01 s left")
+
+
+def test_events_of_steps_to_be_taken_again_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    events = [{"event": "train", "iter": i} for i in (2, 4, 6)]
+    path.write_text("".join(json.dumps(e) + "\n" for e in events) + '{"event": "tra')
+    drop_events_after(path, 4)
+    assert [json.loads(line)["iter"] for line in path.read_text().splitlines()] == [2, 4]
+    drop_events_after(tmp_path / "none.jsonl", 4)
+
+
+def test_figures_that_are_none_become_null():
+    assert _plain({"loss": float("nan"), "top1": 0.5, "n": 3, "x": float("inf")}) == {
+        "loss": None,
+        "top1": 0.5,
+        "n": 3,
+        "x": None,
+    }

@@ -1,0 +1,200 @@
+"""Every automatic choice, as a table of cases."""
+
+from dataclasses import replace
+
+import pytest
+
+from autox_video.dataset.probe import DatasetStats
+from autox_video.plan.choose import Pretrained, choose, continue_plan, tells_direction
+from autox_video.plan.hardware import Hardware
+from autox_video.settings import settings_from_mapping
+
+CPU = Hardware("cpu", "some CPU", 2, 24.0, None, False)
+GPU = Hardware("cuda:0", "some GPU", 16, 128.0, 80.0, True)
+SWIN_B = Pretrained("checkpoints/b.pth", "swin_base", "Kinetics-600")
+STATS = DatasetStats(
+    num_train=150,
+    num_val=50,
+    num_test=50,
+    num_classes=25,
+    class_names=tuple(f"class {i}" for i in range(25)),
+    named=False,
+    clips_per_class_min=6,
+    clips_per_class_max=6,
+    seconds_median=2.0,
+    seconds_p10=2.0,
+    seconds_p90=2.1,
+    fps_median=30.0,
+    fps_min=24.0,
+    fps_max=60.0,
+    width_median=340,
+    height_median=256,
+    short_side_median=256,
+    unreadable=0,
+)
+
+
+def plan_for(stats=STATS, hardware=CPU, pretrained=None, **keys):
+    settings = settings_from_mapping({"data_root": "d", **keys}, "test")
+    return choose(settings, stats, hardware, pretrained)
+
+
+def test_every_choice_has_a_reason():
+    plan = plan_for()
+    fields = set(plan.as_dict()) - {"reasons"}
+    assert set(plan.reasons) == fields
+    assert all(plan.reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("hardware", "clips", "pretrained", "backbone"),
+    [
+        (CPU, 150, None, "swin_nano"),
+        (CPU, 500_000, None, "swin_nano"),
+        (GPU, 150, None, "swin_nano"),
+        (GPU, 30_000, None, "swin_tiny"),
+        (GPU, 300_000, None, "swin_base"),
+        (CPU, 150, SWIN_B, "swin_base"),
+    ],
+)
+def test_backbone(hardware, clips, pretrained, backbone):
+    plan = plan_for(replace(STATS, num_train=clips), hardware, pretrained)
+    assert plan.backbone == backbone
+
+
+def test_pretrained_weights_bring_the_seed_systems_recipe():
+    plan = plan_for(pretrained=SWIN_B, videos_per_gpu=8)
+    assert plan.pretrained == "checkpoints/b.pth"
+    assert plan.backbone_lr_mult == 0.1
+    assert plan.drop_path == 0.2
+    assert plan.warmup_epochs == 2.5
+    assert plan.resolution == 224
+    assert plan.lr == pytest.approx(1e-3 * 8 / 64)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hardware", "clip_len", "span_sec", "test_clips"),
+    [
+        (2.0, CPU, 8, 2.0, 1),
+        (0.5, CPU, 8, 0.5, 1),
+        (3.0, GPU, 12, 3.0, 1),
+        (10.0, CPU, 16, 8.0, 2),
+        (10.0, GPU, 32, 8.0, 2),
+        (600.0, GPU, 32, 8.0, 4),
+    ],
+)
+def test_clip_covers_seconds_whatever_the_frame_rate(
+    seconds, hardware, clip_len, span_sec, test_clips
+):
+    slow = plan_for(replace(STATS, seconds_median=seconds, fps_median=15.0), hardware)
+    fast = plan_for(replace(STATS, seconds_median=seconds, fps_median=60.0), hardware)
+    assert slow == fast
+    assert slow.clip_len == clip_len
+    assert slow.clip_len * slow.frame_interval_sec == pytest.approx(span_sec)
+    assert slow.test_clips == test_clips
+
+
+def test_the_seed_systems_video_length_gives_its_frames():
+    plan = plan_for(replace(STATS, seconds_median=9.0), video_length=2)
+    assert (plan.clip_len, plan.frame_interval_sec) == (8, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "clips", "pretrained"),
+    [(CPU, 150, None), (CPU, 150, SWIN_B), (GPU, 100_000, SWIN_B), (GPU, 9, None), (CPU, 2, None)],
+)
+def test_batch_fits_memory_and_leaves_steps(hardware, clips, pretrained):
+    plan = plan_for(replace(STATS, num_train=clips), hardware, pretrained)
+    assert 1 <= plan.batch_size <= 64
+    assert plan.batch_size <= max(1, clips / 8)
+    assert plan.batch_size & (plan.batch_size - 1) == 0
+
+
+def test_a_small_gpu_gets_a_small_batch():
+    small = plan_for(replace(STATS, num_train=100_000), replace(GPU, gpu_memory_gib=8.0), SWIN_B)
+    large = plan_for(replace(STATS, num_train=100_000), GPU, SWIN_B)
+    assert small.batch_size < large.batch_size
+
+
+def test_learning_rate_follows_the_batch():
+    small, large = (plan_for(pretrained=SWIN_B, videos_per_gpu=b) for b in (4, 16))
+    assert large.lr == pytest.approx(4 * small.lr)
+    small, large = (plan_for(videos_per_gpu=b) for b in (4, 16))
+    assert large.lr == pytest.approx(2 * small.lr)
+
+
+def test_fewer_clips_are_seen_more_often():
+    few, many = (plan_for(replace(STATS, num_train=n)).epochs for n in (50, 5_000))
+    assert few > many >= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "telling"),
+    [
+        ("turning left", True),
+        ("swipe_right", True),
+        ("RightHand", True),
+        ("anticlockwise", True),
+        ("leftwards", True),
+        ("Bright light", False),
+        ("cleft lip", False),
+        ("jump", False),
+    ],
+)
+def test_a_class_that_a_mirror_would_change_is_recognised(name, telling):
+    assert tells_direction(name) is telling
+
+
+def test_flip_is_off_where_a_class_tells_a_direction():
+    names = ("walk", "turn left", "turn right")
+    stats = replace(STATS, class_names=names, named=True, num_classes=3)
+    assert plan_for(stats).flip is False
+    assert "turn left" in plan_for(stats).reasons["flip"]
+    assert plan_for(replace(stats, class_names=("walk", "run", "sit"))).flip is True
+    assert plan_for(stats, flip=True).flip is True
+
+
+def test_what_the_user_gives_is_taken():
+    given = {
+        "backbone": "swin_small",
+        "clip_len": 4,
+        "resolution": 64,
+        "videos_per_gpu": 3,
+        "epoch": 7,
+        "lr": 0.5,
+        "precision": "bfloat16",
+        "workers": 0,
+        "seed": 11,
+        "evaluation": 5,
+    }
+    plan = plan_for(**given)
+    assert plan.batch_size == 3
+    assert plan.epochs == 7
+    assert plan.workers == 0
+    same = ("backbone", "clip_len", "resolution", "lr", "precision", "seed", "evaluation")
+    assert all(getattr(plan, key) == given[key] for key in same)
+    assert plan.reasons["lr"] == "given in the config"
+
+
+def stored(plan):
+    values = plan.as_dict()
+    reasons = values.pop("reasons")
+    return {field: {"value": value, "reason": reasons[field]} for field, value in values.items()}
+
+
+def test_a_run_that_goes_on_keeps_its_choices():
+    before = plan_for()
+    later = plan_for(replace(STATS, num_train=149), replace(GPU, device="cuda:0"), SWIN_B)
+    settings = settings_from_mapping({"data_root": "d"}, "test")
+    plan = continue_plan(later, stored(before), settings)
+    assert plan.backbone == before.backbone
+    assert plan.batch_size == before.batch_size
+    assert plan.lr == before.lr
+    assert plan.device == "cuda:0"
+
+
+def test_a_run_that_goes_on_takes_what_is_asked_for_now():
+    before = plan_for(epoch=10)
+    settings = settings_from_mapping({"data_root": "d", "epoch": 20}, "test")
+    plan = continue_plan(plan_for(epoch=20), stored(before), settings)
+    assert plan.epochs == 20

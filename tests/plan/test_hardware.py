@@ -1,0 +1,46 @@
+"""What this machine has."""
+
+import os
+
+import pytest
+import torch
+
+from autox_video.errors import ResourceError
+from autox_video.plan import hardware
+
+
+def test_detect_describes_this_machine():
+    here = hardware.detect("cpu")
+    assert here.device == "cpu"
+    assert here.gpu_memory_gib is None
+    assert 1 <= here.cores <= os.cpu_count()
+    assert 0.1 < here.memory_gib < 100_000
+
+
+@pytest.mark.parametrize("asked", ["cuda", "cuda:0", "cuda:3"])
+def test_a_gpu_that_is_not_there_is_an_error(asked, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ResourceError, match="no CUDA GPU usable"):
+        hardware.detect(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "chosen"),
+    [("auto", 0, "cpu"), ("auto", 2, "cuda:0"), ("cpu", 2, "cpu"), ("cuda", 2, "cuda:0")]
+    + [("cuda:1", 2, "cuda:1")],
+)
+def test_which_device_is_chosen(asked, gpus, chosen):
+    assert hardware._choose_device(asked, gpus) == chosen
+
+
+def test_a_container_limits_cores_and_memory(monkeypatch):
+    limits = {"/sys/fs/cgroup/cpu.max": ["150000", "100000"]}
+    limits["/sys/fs/cgroup/memory.max"] = [str(2 * hardware.GIB // 16)]
+    monkeypatch.setattr(hardware, "_read_words", lambda path: limits.get(path, []))
+    assert hardware.usable_cores() == 1
+    assert hardware.usable_memory_gib() == 1 / 8
+
+
+def test_no_container_limit(monkeypatch):
+    monkeypatch.setattr(hardware, "_read_words", lambda path: ["max", "100000"])
+    assert hardware.usable_cores() == len(os.sched_getaffinity(0))

@@ -1,0 +1,204 @@
+"""What a user gets for a mistake, through the real commands: a sentence, exit code 2, no loss."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.datasets import (
+    REPOSITORY,
+    TINY,
+    colour_clip,
+    colour_data,
+    command,
+    write_config,
+)
+from tests.videos import truncate, write_empty_video, write_sound, write_text_video
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return colour_data(tmp_path / "data", train=2, val=1, test=1)
+
+
+def refused(done: subprocess.CompletedProcess) -> str:
+    """The sentence of a command that must have refused without a traceback."""
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+    return done.stderr
+
+
+def config_for(tmp_path, data, **keys):
+    work = {"work_dir": str(tmp_path / "work"), "test_results_path": str(tmp_path / "r.json")}
+    return write_config(tmp_path / "config.yaml", **{**data, **TINY, **work, **keys})
+
+
+def test_help_is_quick_and_lists_every_key(tmp_path):
+    begin = time.perf_counter()
+    done = command("autotrain.py", "--help", cwd=tmp_path)
+    assert time.perf_counter() - begin < 5  # the benchmark measures; this only catches torch
+    assert done.returncode == 0
+    assert "videos_per_gpu" in done.stdout
+    assert "CONFIG" in done.stdout
+
+
+def test_missing_config(tmp_path):
+    assert "config.yaml" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "nowhere.yaml" in refused(command("autotest.py", "nowhere.yaml", cwd=tmp_path))
+
+
+def test_empty_config(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    assert "config.yaml" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_unknown_key_and_wrong_type_are_reported_together(tmp_path, data):
+    config_for(tmp_path, data, epoch="ten", video_lenght=2)
+    sentence = refused(command("autotrain.py", "seed=-1", cwd=tmp_path))
+    assert "video_length" in sentence
+    assert "ten" in sentence
+    assert "seed" in sentence
+
+
+def test_missing_list_and_missing_clip(tmp_path, data):
+    config_for(tmp_path, data, ann_file_val=str(tmp_path / "no.txt"))
+    assert "no.txt" in refused(command("autotrain.py", cwd=tmp_path))
+    with open(data["ann_file_train"], "a") as file:
+        file.write("absent.mp4 0\n")
+    config_for(tmp_path, data)
+    assert "train.txt:7" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_label_out_of_range(tmp_path, data):
+    config_for(tmp_path, data, num_class=2)
+    sentence = refused(command("autotrain.py", cwd=tmp_path))
+    assert "train.txt:5" in sentence
+    assert "num_class" in sentence
+
+
+def test_one_class(tmp_path, data):
+    for split in ("train", "val", "test"):
+        place = data[f"ann_file_{split}"]
+        lines = [line for line in open(place) if line.endswith(" 0\n")]
+        open(place, "w").writelines(lines)
+    config_for(tmp_path, data)
+    assert "class" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_all_clips_unreadable(tmp_path, data):
+    for name in os.listdir(data["data_root"]):
+        write_text_video(os.path.join(data["data_root"], name))
+    config_for(tmp_path, data)
+    assert "No training clip can be read" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_strict_makes_an_unreadable_clip_an_error(tmp_path, data):
+    write_empty_video(os.path.join(data["data_root"], "train red 0.mp4"))
+    config_for(tmp_path, data, strict=True)
+    done = command("autotrain.py", cwd=tmp_path)
+    assert "strict" in refused(done)
+    assert "train red 0.mp4" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_work_dir_not_writable(tmp_path, data):
+    (tmp_path / "locked").mkdir(mode=0o555)
+    config_for(tmp_path, data, work_dir=str(tmp_path / "locked" / "work"))
+    assert "work_dir" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_work_dir_below_a_file(tmp_path, data):
+    (tmp_path / "file").write_text("")
+    config_for(tmp_path, data, work_dir=str(tmp_path / "file" / "work"))
+    assert "work_dir" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_device_that_is_not_there(tmp_path, data):
+    config_for(tmp_path, data, device="cuda:7")
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = command("autotrain.py", cwd=tmp_path, env=environment)
+    assert "cuda:7" in refused(done)
+
+
+def test_results_path(tmp_path, data):
+    config_for(tmp_path, data)
+    done = command("autotest.py", "test_results_path=no/such/r.json", cwd=tmp_path)
+    assert "no/such" in refused(done)
+    done = command("autotest.py", "test_results_path=r.pkl", cwd=tmp_path)
+    assert ".json" in refused(done)
+
+
+def test_testing_before_training(tmp_path, data):
+    config_for(tmp_path, data)
+    assert "autotrain.py" in refused(command("autotest.py", cwd=tmp_path))
+
+
+def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data):
+    root = data["data_root"]
+    odd = {
+        "zero.mp4": write_empty_video,
+        "text.mp4": write_text_video,
+        "sound.mp4": write_sound,
+    }
+    for name, write in odd.items():
+        write(os.path.join(root, name))
+    from pathlib import Path
+
+    torn = truncate(colour_clip(Path(root, "torn.mp4"), "red", seed=1), 0.5)
+    colour_clip(Path(root, "odd size.mp4"), "green", seed=2, size=(17, 33))
+    from tests.videos import numbered_frames, write_video
+
+    write_video(Path(root, "one frame.mp4"), numbered_frames(1))
+    names = [*odd, torn.name, "odd size.mp4", "one frame.mp4"]
+    for split in ("train", "test"):
+        with open(data[f"ann_file_{split}"], "a") as file:
+            file.writelines(f"{name} 1\n" for name in names)
+    config_for(tmp_path, data, epoch=1)
+    done = command("autotrain.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in (*odd, torn.name):
+        assert name in done.stdout
+    assert "4 clips cannot be read" in done.stdout
+    done = command("autotest.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    import json
+
+    records = json.loads((tmp_path / "r.json").read_text())["predictions"]
+    status = {r["video"]: r["status"] for r in records}
+    assert {name for name, s in status.items() if s == "unreadable"} == {*odd, torn.name}
+    assert status["odd size.mp4"] == status["one frame.mp4"] == "ok"
+
+
+def test_damaged_latest_checkpoint_is_kept(tmp_path, data):
+    config_for(tmp_path, data, epoch=1)
+    assert command("autotrain.py", cwd=tmp_path).returncode == 0
+    latest = tmp_path / "work" / "latest.pth"
+    truncate(latest, 0.5)
+    size = latest.stat().st_size
+    sentence = refused(command("autotrain.py", cwd=tmp_path))
+    assert "latest.pth" in sentence
+    assert "damaged" in sentence
+    assert latest.stat().st_size == size
+    assert (tmp_path / "work" / "best.pth").is_file()
+
+
+def test_checkpoint_of_another_model(tmp_path, data):
+    import torch
+
+    other = tmp_path / "other.pth"
+    torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, other)
+    config_for(tmp_path, data, load_from=str(other))
+    assert "other.pth" in refused(command("autotrain.py", cwd=tmp_path))
+
+
+def test_the_installed_command_is_the_same(tmp_path):
+    code = "from autox_video.cli import main; raise SystemExit(main(['train']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert "config.yaml" in refused(done)

@@ -1,0 +1,102 @@
+"""Weights over clips → predictions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autox_video.dataset.listing import ClipList
+from autox_video.engine.checkpoint import write_checkpoint
+from autox_video.errors import CheckpointError
+from autox_video.plan.choose import Plan
+from autox_video.predict import Loading, load_model, predict, read_config, sha256
+from autox_video.recipe import TrainingData, build_config, write_config
+from tests.datasets import colour_clip
+from tests.plan.test_choose import plan_for
+from tests.videos import write_text_video
+
+CLASSES = ("red", "green", "blue")
+
+
+def tiny_plan(**changes) -> Plan:
+    plan = plan_for(resolution=32, clip_len=2, workers=0, epoch=1, precision="float32")
+    return replace(plan, num_classes=3, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A work dir with a model of random weights, and clips of several sizes, one unreadable."""
+    from mmaction.registry import MODELS
+
+    root = tmp_path_factory.mktemp("predict")
+    data = TrainingData(str(root), "none.csv", None, CLASSES, num_train=3)
+    config = build_config(tiny_plan(test_clips=2), data, str(root))
+    write_config(config, root / "config.py")
+    model = MODELS.build(config.model)
+    model.init_weights()
+    write_checkpoint(root / "best.pth", {"state_dict": model.state_dict(), "meta": {}})
+    names = []
+    for i, size in enumerate([(36, 48), (48, 36), (40, 40), (33, 65), (36, 48)]):
+        names.append(f"clip {i}.mp4")
+        colour_clip(root / names[-1], ("red", "green", "blue")[i % 3], seed=i, size=size)
+    write_text_video(root / "bad.mp4")
+    return root, ClipList((*names[:2], "bad.mp4", *names[2:]), (0, 1, 2, 2, 0, 1))
+
+
+def run(trained, *, batch_size=2, workers=0, clips=None):
+    root, listed = trained
+    config = read_config(root / "best.pth")
+    model = load_model(config, root / "best.pth", "cpu")
+    return predict(
+        model,
+        config,
+        clips or listed,
+        data_root=root,
+        loading=Loading(batch_size, workers, "cpu"),
+    )
+
+
+def test_one_prediction_per_clip_in_listed_order(trained):
+    predictions = run(trained)
+    assert [p.video for p in predictions] == list(trained[1].paths)
+    assert [p.label for p in predictions] == list(trained[1].labels)
+    assert [p.scores is None for p in predictions] == [False, False, True, False, False, False]
+    assert "bad.mp4" in predictions[2].error
+    for p in predictions:
+        if p.scores is not None:
+            assert sum(p.scores) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (6, 0), (4, 2)])
+def test_scores_do_not_depend_on_batch_or_workers(trained, batch_size, workers):
+    plain = run(trained)
+    other = run(trained, batch_size=batch_size, workers=workers)
+    for one, two in zip(plain, other, strict=True):
+        if one.scores is not None:
+            assert np.allclose(one.scores, two.scores, rtol=0, atol=1e-5)
+
+
+def test_a_clips_scores_do_not_depend_on_the_other_clips(trained):
+    alone = run(trained, clips=ClipList((trained[1].paths[4],), None))
+    among = run(trained)[4]
+    assert np.allclose(alone[0].scores, among.scores, rtol=0, atol=1e-5)
+    assert alone[0].label is None
+
+
+def test_nothing_readable_is_still_one_record_each(trained):
+    predictions = run(trained, clips=ClipList(("bad.mp4", "bad.mp4"), None))
+    assert [p.scores for p in predictions] == [None, None]
+
+
+def test_a_checkpoint_without_its_config_or_file_is_named(trained, tmp_path):
+    with pytest.raises(CheckpointError, match="config.py"):
+        read_config(tmp_path / "best.pth")
+    config = read_config(trained[0] / "best.pth")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_model(config, tmp_path / "best.pth", "cpu")
+
+
+def test_sha256_is_the_files(tmp_path):
+    Path(tmp_path, "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")

@@ -1,0 +1,118 @@
+"""Plan → mmaction2 config."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from mmengine.config import Config
+
+from autox_video.errors import ConfigError
+from autox_video.plan.choose import BACKBONES
+from autox_video.recipe import TrainingData, base_config, build_config, check_config, write_config
+from tests.datasets import REPOSITORY, colour_data
+from tests.plan.test_choose import SWIN_B, plan_for
+
+DATA = TrainingData("/d", "/w/train.csv", "/w/val.csv", ("a", "b", "c"), num_train=10)
+
+
+def tiny_plan(**keys):
+    return replace(plan_for(videos_per_gpu=4, epoch=6, **keys), num_classes=3)
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_every_backbone_has_a_config_that_passes_the_check(backbone):
+    config = build_config(tiny_plan(backbone=backbone), DATA, "/w")
+    assert config.model.backbone.type == "VideoSwin"
+    assert config.model.cls_head.num_classes == 3
+
+
+def test_choices_arrive_where_they_belong():
+    plan = replace(plan_for(pretrained=SWIN_B, videos_per_gpu=4, seed=3, epoch=6), num_classes=3)
+    config = build_config(replace(plan, test_clips=2, flip=False), DATA, "/w")
+    assert config.train_dataloader.batch_size == 4
+    assert config.train_dataloader.dataset.seed == 3
+    assert config.model.backbone.drop_path_rate == 0.2
+    assert config.model.cls_head.label_smooth_eps == plan.label_smoothing
+    assert config.optim_wrapper.optimizer.lr == plan.lr
+    assert config.optim_wrapper.paramwise_cfg.backbone.lr_mult == 0.1
+    assert config.test_pipeline[0].num_clips == 2
+    assert config.test_pipeline[0].test_mode is True
+    assert config.train_cfg.max_epochs == 6
+    assert config.custom_hooks[1].pretrained == SWIN_B.path
+    steps = [step.type for step in config.train_dataloader.dataset.pipeline]
+    assert "Flip" not in steps
+
+
+def test_schedule_is_a_linear_warm_up_then_a_cosine_over_the_rest():
+    plan = replace(plan_for(videos_per_gpu=4, epoch=6), num_classes=3, warmup_epochs=1.5)
+    linear, cosine = build_config(plan, DATA, "/w").param_scheduler
+    steps_per_epoch = 3  # 10 clips in batches of 4
+    assert (linear.begin, linear.end) == (0, round(1.5 * steps_per_epoch))
+    assert (cosine.begin, cosine.end) == (linear.end, 6 * steps_per_epoch)
+    assert cosine.T_max == cosine.end - cosine.begin
+
+
+def test_without_evaluation_there_is_no_validation():
+    config = build_config(tiny_plan(evaluation=0), DATA, "/w")
+    assert "val_dataloader" not in config
+
+
+def test_unknown_keys_and_types_are_refused_with_their_place():
+    config = build_config(tiny_plan(), DATA, "/w")
+    config.model.backbone.windowsize = (8, 7, 7)
+    config.train_dataloader.num_worker = 1
+    config.train_dataloader.dataset.pipeline[1].type = "RandomResizeCrop"
+    config.optim_wrapper.optimizer.weight_decy = 0.1
+    config.train_cfgs = {}
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    text = "\n".join(error.value.problems)
+    assert len(error.value.problems) == 5
+    assert (
+        "model.backbone (VideoSwin): unknown key 'windowsize'; did you mean 'window_size'" in text
+    )
+    assert "train_dataloader: unknown key 'num_worker'" in text
+    assert "pipeline[1]: type 'RandomResizeCrop' is not registered" in text
+    assert "weight_decy" in text
+    assert "train_cfgs" in text
+
+
+def test_a_missing_base_config_is_named():
+    with pytest.raises(ConfigError, match="swin_giant.py"):
+        base_config("swin_giant")
+
+
+def test_the_written_config_reads_back_the_same(tmp_path):
+    config = build_config(tiny_plan(), DATA, "/w")
+    write_config(config, tmp_path / "config.py")
+    assert Config.fromfile(str(tmp_path / "config.py")).to_dict() == config.to_dict()
+
+
+def test_the_stock_runner_builds_and_trains_from_the_written_config(tmp_path):
+    keys = colour_data(tmp_path, train=2, val=1, test=1)
+    from autox_video.dataset.listing import read_listing, write_list
+    from autox_video.settings import settings_from_mapping
+
+    listing = read_listing(settings_from_mapping({**keys, "work_dir": str(tmp_path)}, "test"))
+    for name, split in (("train", listing.train), ("val", listing.val)):
+        write_list(tmp_path / f"{name}.csv", split)
+    data = TrainingData(
+        keys["data_root"],
+        str(tmp_path / "train.csv"),
+        str(tmp_path / "val.csv"),
+        ("red", "green", "blue"),
+        num_train=6,
+    )
+    plan = plan_for(videos_per_gpu=3, epoch=1, resolution=32, clip_len=2, workers=0)
+    config = build_config(replace(plan, num_classes=3), data, str(tmp_path / "work"))
+    write_config(config, tmp_path / "config.py")
+    code = (
+        "import autox_video\n"
+        "from mmengine.config import Config\n"
+        "from mmengine.runner import Runner\n"
+        f"Runner.from_cfg(Config.fromfile({str(tmp_path / 'config.py')!r})).train()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert (tmp_path / "work" / "best.pth").is_file()
