@@ -11,16 +11,21 @@ from collections.abc import Sequence
 
 from autox_video.console import complain
 from autox_video.errors import AutoXVideoError
+from autox_video.installation import explain_import_error
 
 DEFAULT_CONFIG = "config.yaml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        options = _parser(with_keys=bool({"-h", "--help"} & set(words))).parse_args(words)
         return options.run(options)
+    except ModuleNotFoundError as error:
+        complain(explain_import_error("autox_video", error))
+        return 2
     except AutoXVideoError as error:
         for problem in error.problems:
             complain(problem)
@@ -67,10 +72,7 @@ def _config_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     return DEFAULT_CONFIG, list(words)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from autox_video.settings import KEY_HELP
-
-    keys = "\n".join(f"  {key:18} {meaning}" for key, meaning in KEY_HELP.items())
+def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="autox-video", description="Automatic machine learning for video understanding."
     )
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=meaning,
             description=meaning[0].upper() + meaning[1:] + ".",
-            epilog=f"keys:\n{keys}",
+            epilog=_keys() if with_keys else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument(
@@ -96,3 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _keys() -> str:
+    from autox_video.settings import KEY_HELP
+
+    return "keys:\n" + "\n".join(f"  {key:18} {meaning}" for key, meaning in KEY_HELP.items())

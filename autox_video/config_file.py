@@ -26,6 +26,7 @@ _YAML_FAULTS = (
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
+_SHORT.maxlevel = 2
 
 
 def show_value(value: Any) -> str:

@@ -39,10 +39,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far a job of `total` steps is: a bar on a terminal, a line at its end elsewhere.
 
-    Gives a function that takes the number of steps done since its last call.
+    Gives a function that takes the number of steps done so far.
     """
     if not sys.stdout.isatty():
-        yield _advance_nothing
+        yield _show_nothing
         say(f"{what}: {total} done.")
         return
     from rich.progress import (
@@ -56,8 +56,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+        yield lambda done: bar.update(task, completed=done)
 
 
-def _advance_nothing(steps: int) -> None:
+def _show_nothing(done: int) -> None:
     """Stand in for a bar where there is no terminal."""

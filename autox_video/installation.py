@@ -29,6 +29,9 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
 )
 """Lowest version by distribution name; a test holds it in step with pyproject.toml."""
 
+OPTIONAL = frozenset({"decord"})
+"""Of these, what mmaction2 demands and nothing here needs: a second decoder."""
+
 _TWINS = {
     "mmcv": "onedl-mmcv",
     "mmcv-full": "onedl-mmcv",
@@ -63,6 +66,7 @@ IMPORT_FAILURES = (
     ImportError,
     OSError,
     RuntimeError,
+    SystemError,
     ValueError,
     AttributeError,
     TypeError,
@@ -110,19 +114,19 @@ def find_conflicts() -> list[str]:
 
 
 def find_missing() -> list[str]:
-    """The required packages that are not installed."""
+    """The packages that are needed and not installed."""
     twins_of = {fork for twin, fork in _TWINS.items() if installed_version(twin) is not None}
     return [
         _missing_sentence(package, f'"{package}>={lowest}"' if lowest else package)
         for package, lowest in REQUIRED.items()
-        if installed_version(package) is None and package not in twins_of
+        if installed_version(package) is None and package not in twins_of | OPTIONAL
     ]
 
 
 def installed_version(package: str) -> str | None:
     """The version of a distribution, "unknown" where its metadata name none, None if absent."""
     try:
-        return metadata.distribution(package).metadata["Version"] or "unknown"
+        return metadata.distribution(package).metadata.get("Version") or "unknown"
     except metadata.PackageNotFoundError:
         return None
 

@@ -80,7 +80,7 @@ def predict(
         clips: what to predict.
         data_root: folder that relative paths start from.
         loading: batch, workers, device.
-        on_done: told the number of clips after each batch.
+        on_done: told the number of clips done so far after each batch.
     """
     with DefaultScope.overwrite_default_scope("mmaction"):
         dataset = ClipDataset(
@@ -100,7 +100,7 @@ def predict(
         stop_if_requested()
         predictions.extend(_predict_batch(model, batch, clips, first=len(predictions)))
         if on_done:
-            on_done(len(batch["inputs"]) + len(batch["unreadable"]))
+            on_done(len(predictions))
     return predictions
 
 

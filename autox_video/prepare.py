@@ -12,7 +12,7 @@ from typing import Any
 
 import autox_video
 from autox_video.console import progress, say, table
-from autox_video.dataset.demo import demo_is_complete, make_demo
+from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import (
     ClipFacts,
@@ -89,8 +89,8 @@ def ensure_demo(root: Path) -> None:
     """Make the demo data set where it is not there."""
     if demo_is_complete(root):
         return
-    say(f"Making the demo data set in {root}.")
-    make_demo(root)
+    with progress(f"Making the demo data set in {root}", len(demo_clips())) as show:
+        make_demo(root, on_done=lambda done, _total: show(done))
 
 
 def listing_fingerprint(listing: Listing) -> str:
@@ -149,10 +149,8 @@ def _probe(
 ) -> list[list[ClipFacts]]:
     paths = [data_root / path for split in splits for path in split.paths]
     workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
-    with progress("Opening every clip once", len(paths)) as advance:
-        found = probe_clips(
-            paths, default_cache_path(), workers=workers, on_done=advance, on_note=say
-        )
+    with progress("Opening every clip once", len(paths)) as show:
+        found = probe_clips(paths, default_cache_path(), workers=workers, on_done=show, on_note=say)
     remaining = iter(found)
     return [[next(remaining) for _ in split.paths] for split in splits]
 

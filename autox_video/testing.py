@@ -51,9 +51,9 @@ def transform(
     device = detect(settings.device).device
     model = load_model(config, weights, device)
     loading = Loading(_batch_size(settings, config, device), _workers(settings, device), device)
-    with progress("Testing", len(clips)) as advance:
+    with progress("Testing", len(clips)) as show:
         predictions = predict(
-            model, config, clips, data_root=data_root, loading=loading, on_done=advance
+            model, config, clips, data_root=data_root, loading=loading, on_done=show
         )
     provenance = Provenance(
         config=str(weights.parent / "config.py"),

@@ -26,5 +26,5 @@ def test_a_table_shows_cells_as_they_are(capsys):
 def test_progress_is_one_line_where_there_is_no_terminal(capsys):
     with progress("Opening", 3) as advance:
         advance(2)
-        advance(1)
+        advance(3)
     assert capsys.readouterr().out == "Opening: 3 done.\n"

@@ -100,11 +100,20 @@ def write_b_frames(path: str | Path, frames: np.ndarray, *, open_gop: bool = Fal
     return write_video(path, frames, codec="libx264", options={"crf": "12", "x264-params": x264})
 
 
-def write_sound(path: str | Path, seconds: float = 0.5) -> Path:
-    """Write a silent sound file without pictures; its suffix chooses the container."""
+def write_sound(path: str | Path, seconds: float = 0.5, *, cover: bool = False) -> Path:
+    """Write a silent sound file; its suffix chooses the container.
+
+    It holds no pictures, but for the picture of its `cover`, which only .mp3 can have.
+    """
     codec = {".wav": "pcm_s16le", ".mp3": "libmp3lame"}.get(Path(path).suffix, "aac")
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=44100, layout="mono")
+        if cover:
+            picture = container.add_stream("mjpeg", rate=25)
+            picture.width = picture.height = 32
+            picture.pix_fmt = "yuvj420p"
+            frame = av.VideoFrame.from_ndarray(numbered_frames(1, 32, 32)[0], "rgb24")
+            container.mux(picture.encode(frame) + picture.encode())
         _add_silence(container, stream, seconds)
     return Path(path)
 

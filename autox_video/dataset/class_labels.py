@@ -186,10 +186,10 @@ def _natural_order(name: str) -> tuple[list[str | int], str]:
 def _wrong_num_class(count: int, names: Names | None, num_class: int | None) -> list[str]:
     if num_class is None or count == num_class:
         return []
-    source = names[1] if names else "the lists"
-    return [
-        f"num_class is {num_class}, but {counted(count, 'class', 'classes')} in {source}; set num_class: auto."
-    ]
+    found = (
+        f"{f'{names[1]} has' if names else 'the lists have'} {counted(count, 'class', 'classes')}"
+    )
+    return [f"num_class is {num_class}, but {found}; set num_class: auto."]
 
 
 def _too_few_training_clips(

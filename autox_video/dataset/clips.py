@@ -1,5 +1,6 @@
 """Listed clips as a PyTorch data set: each item decoded, augmented and packed by a pipeline."""
 
+import os
 import random
 import signal
 from collections.abc import Sequence
@@ -133,7 +134,12 @@ def collate_clips(items: Sequence[dict | Unreadable]) -> dict:
 
 @FUNCTIONS.register_module()
 def start_data_worker(worker_id: int) -> None:
-    """Leave signals to the parent, and the other cores to the model."""
+    """Leave signals to the parent, and the other cores to the model.
+
+    A terminal signals the whole process group; the parent then still needs its workers for the
+    step that it finishes, and ends them by SIGTERM itself.
+    """
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)

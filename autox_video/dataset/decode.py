@@ -346,17 +346,18 @@ class Video:
         """Give the decoded frames in order of display; None where something could not be."""
         try:
             for packet in self._container.demux(self._stream):
-                # An empty packet inside an AVI repeats a frame; to the decoder it means the end.
-                if packet.size > 0 or packet.dts is None:
-                    yield from _decode(packet)
+                yield from _decode(packet)
         except av.error.FFmpegError:
             yield None
 
     def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         # The reformatter keeps its tables between frames; `to_ndarray(format=...)` would not.
-        return self._reformatter.reformat(
-            frame, width=self.width, height=self.height, format="rgb24", **_ONE_THREAD
-        ).to_ndarray()
+        size = {"width": self.width, "height": self.height}
+        try:
+            rgb = self._reformatter.reformat(frame, **size, format="rgb24", **_ONE_THREAD)
+        except av.error.FFmpegError as error:
+            raise self._error(f"pixels of the kind {frame.format.name} are not known") from error
+        return rgb.to_ndarray()
 
 
 def _decode(packet: av.Packet) -> list[av.VideoFrame | None]:

@@ -39,16 +39,17 @@ MOTIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "farther": (3, -1),
     }
 )
-CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 24, "val": 6, "test": 8})
+CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 64, "val": 6, "test": 10})
 
 HEIGHT_PX, WIDTH_PX = 96, 128
 FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
-# How much of its range a motion covers in a second: about one whole cycle in a clip at most.
-SPEED_RANGE = (0.35, 0.5)
+# What part of its range a motion covers in a second, by MOTIONS' number. About one whole cycle in a
+# clip at most; a turn less, since its whole range is a full turn, which looks far quicker.
+SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.2, 0.3), (0.35, 0.5))
 # In parts of the height; the shape stays inside the middle square, which a centre crop keeps.
-CENTRE_RANGE = (-0.26, 0.26)
-RADIUS_RANGE = (0.11, 0.24)
+CENTRE_RANGE = (-0.19, 0.19)
+RADIUS_RANGE = (0.14, 0.31)
 
 _MARKER = "demo.json"
 _VERSION = 1
@@ -149,12 +150,11 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
     fps = int(rng.choice(FPS_CHOICES))
     count = round(rng.uniform(*SECONDS_RANGE) * fps)
     states = motion_states(rng, clip.label, np.arange(count) / fps)
-    background = _background(rng)
-    sprite = _sprite(rng, backdrop=background.mean(axis=(0, 1)))
-    frames = np.repeat(background[None], count, axis=0)
+    background, sprite = _background(rng), _sprite(rng)
+    frames = np.repeat(np.rint(background).astype(np.uint8)[None], count, axis=0)
     for frame, state in zip(frames, states, strict=True):
         _paint(frame, sprite, state)
-    return np.rint(frames).astype(np.uint8), fps
+    return frames, fps
 
 
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
@@ -170,14 +170,14 @@ def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
-    states[:, moved] += direction * rng.uniform(*SPEED_RANGE) * times_sec
+    states[:, moved] += direction * rng.uniform(*SPEED_RANGES[moved]) * times_sec
     return states % 1.0
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """A plain colour, in half of the clips running gently into another: (H, W, 3) in 0..255."""
-    colour = rng.uniform(30, 225, size=3)
-    other = np.clip(colour + rng.uniform(-35, 35, size=3) * rng.integers(2), 0, 255)
+    """A plain dark colour, in half of the clips running into another: (H, W, 3) in 0..255."""
+    colour = rng.uniform(10, 90, size=3)
+    other = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
     down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
     bearing = rng.uniform(0, 2 * np.pi)
     ramp = across / WIDTH_PX * np.cos(bearing) + down / HEIGHT_PX * np.sin(bearing)
@@ -185,14 +185,13 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     return colour + ramp[..., None] * (other - colour)
 
 
-def _sprite(rng: np.random.Generator, backdrop: np.ndarray) -> np.ndarray:
+def _sprite(rng: np.random.Generator) -> np.ndarray:
     """A textured polygon in a square that holds its circumcircle: (S, S, 4), RGB and coverage."""
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
-    colours = _distinct_colours(rng, backdrop)
-    rgb = colours[_texture(rng, across, down)]
+    rgb = _colours(rng)[_texture(rng, across, down)]
     coverage = _polygon(rng, across, down)
-    return np.concatenate([rgb, coverage[..., None]], axis=2)
+    return np.concatenate([rgb, coverage[..., None]], axis=2).astype(np.float32)
 
 
 def _texture(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -210,11 +209,11 @@ def _texture(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Coverage 0..1 of a random polygon of 3 to 7 corners around the middle."""
+    """Coverage 0..1 of a random polygon of 3 to 7 corners, longer than wide so that turns show."""
     corners = int(rng.integers(3, 8))
     bearings = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.15, 0.15, corners)) / corners
     reach = rng.uniform(0.8, 1.0, corners)
-    x, y = reach * np.cos(bearings), reach * np.sin(bearings)
+    x, y = reach * np.cos(bearings), reach * np.sin(bearings) * rng.uniform(0.65, 0.9)
     edge_x, edge_y = np.roll(x, -1) - x, np.roll(y, -1) - y
     length = np.hypot(edge_x, edge_y)
     sides = zip(x, y, edge_x / length, edge_y / length, strict=True)
@@ -222,34 +221,35 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
     return np.clip(np.min(depth, axis=0) * _SPRITE_PX / 2 + 0.5, 0, 1)
 
 
-def _distinct_colours(rng: np.random.Generator, backdrop: np.ndarray) -> np.ndarray:
-    """Three colours (3, 3) that stand out from each other and from the background."""
-    chosen = [backdrop]
-    while len(chosen) < 4:
-        colour = rng.uniform(0, 255, size=3)
-        if min(np.linalg.norm(colour - other) for other in chosen) > 110:
-            chosen.append(colour)
-    return np.stack(chosen[1:])
+def _colours(rng: np.random.Generator) -> np.ndarray:
+    """Three colours (3, 3), brighter than any background and of clearly different brightness.
+
+    Motion can be seen by an untrained eye: always the bright moves over the dark.
+    """
+    hues = rng.uniform(0.4, 1.0, size=(3, 3))
+    hues /= hues.mean(axis=1, keepdims=True)
+    brightness = rng.permutation([230.0, 180.0, 130.0])
+    return np.clip(hues * brightness[:, None], 0, 255)
 
 
 def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:
-    """Draw the sprite into a frame (H, W, 3) of floats in place, where the state (4,) says."""
+    """Draw the sprite into a frame (H, W, 3) of uint8 in place, where the state (4,) says."""
     centre = np.array([WIDTH_PX, HEIGHT_PX]) / 2
     centre = centre + HEIGHT_PX * (CENTRE_RANGE[0] + state[:2] * np.ptp(CENTRE_RANGE))
     turn = 2 * np.pi * state[2]
     low, high = RADIUS_RANGE
     radius = HEIGHT_PX * low * (high / low) ** state[3]
-    left, top = np.maximum(np.floor(centre - radius).astype(int), 0)
-    right, bottom = np.ceil(centre + radius).astype(int) + 1
+    left, top = np.floor(centre - radius).astype(int)
+    right, bottom = np.minimum(np.ceil(centre + radius).astype(int) + 1, (WIDTH_PX, HEIGHT_PX))
     window = frame[top:bottom, left:right]
-    down, across = np.mgrid[top : top + window.shape[0], left : left + window.shape[1]]
-    across, down = across - centre[0], down - centre[1]
+    across = (np.arange(left, right, dtype=np.float32) - np.float32(centre[0])) / radius
+    down = (np.arange(top, bottom, dtype=np.float32) - np.float32(centre[1]))[:, None] / radius
     colour = _sample(
         sprite,
-        (across * np.cos(turn) + down * np.sin(turn)) / radius,
-        (down * np.cos(turn) - across * np.sin(turn)) / radius,
+        across * np.cos(turn) + down * np.sin(turn),
+        down * np.cos(turn) - across * np.sin(turn),
     )
-    window += colour[..., 3:] * (colour[..., :3] - window)
+    window[:] = np.rint(window + colour[..., 3:] * (colour[..., :3] - window))
 
 
 def _sample(sprite: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -257,12 +257,14 @@ def _sample(sprite: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
     last = _SPRITE_PX - 1
     column, row = (across + 1) / 2 * last, (down + 1) / 2 * last
     inside = (column >= 0) & (column <= last) & (row >= 0) & (row <= last)
-    column, row = np.clip(column, 0, last - 1e-6), np.clip(row, 0, last - 1e-6)
+    column, row = np.clip(column, 0, last - 1e-3), np.clip(row, 0, last - 1e-3)
     x, y = column.astype(int), row.astype(int)
     dx, dy = (column - x)[..., None], (row - y)[..., None]
-    upper = sprite[y, x] * (1 - dx) + sprite[y, x + 1] * dx
-    lower = sprite[y + 1, x] * (1 - dx) + sprite[y + 1, x + 1] * dx
-    colour = upper * (1 - dy) + lower * dy
+    place, flat = y * _SPRITE_PX + x, sprite.reshape(-1, 4)
+    upper = flat[place] + dx * (flat[place + 1] - flat[place])
+    lower = flat[place + _SPRITE_PX]
+    lower = lower + dx * (flat[place + _SPRITE_PX + 1] - lower)
+    colour = upper + dy * (lower - upper)
     colour[..., 3] *= inside
     return colour
 

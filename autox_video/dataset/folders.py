@@ -43,7 +43,7 @@ def find_videos(folder: str | Path) -> tuple[str, ...]:
             seen.add((status.st_dev, status.st_ino))
             files, folders = _read_folder(folder, inside)
         except OSError as error:
-            place = os.path.join(folder, inside)
+            place = Path(folder, inside)
             raise ListingError(f"{place}: cannot be read ({error.strerror}).") from error
         found += files
         waiting += sorted(folders, reverse=True)

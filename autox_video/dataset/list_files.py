@@ -8,9 +8,11 @@ import io
 import os
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from autox_video.errors import ListingError
 from autox_video.fileio import atomic_write
@@ -74,10 +76,12 @@ class Entries:
         )
 
 
-def at_most(problems: Iterable[str], shown: int = SHOWN_AT_MOST) -> list[str]:
-    """Keep the first sentences of one kind, and say how many more there are."""
-    remaining = iter(problems)
-    kept = [problem for problem, _ in zip(remaining, range(shown), strict=False)]
+def at_most(
+    items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
+) -> list[str]:
+    """Make sentences of one kind, of the first items only, and say how many more there are."""
+    remaining = iter(items)
+    kept = [sentence(item) for item in islice(remaining, shown)]
     more = sum(1 for _ in remaining)
     return [*kept, f"... and {more} more like these."] if more else kept
 
@@ -186,7 +190,7 @@ def _read_lines(text: str, source: str) -> _Columns:
         lines.append(number)
     if bad:
         sentence = "{}:{}: `{}` has no label; a line is `path label`."
-        raise ListingError(*at_most(sentence.format(source, *line) for line in bad))
+        raise ListingError(*at_most(bad, lambda line: sentence.format(source, *line)))
     return paths, labels, lines
 
 
@@ -200,8 +204,8 @@ def _read_unlabelled(text: str, source: str, data_root: str | Path) -> _Columns:
             labelled.append((number, line))
     if labelled:
         sentence = "{}:{}: `{}` has a label, but line {} has none; give all clips labels, or none."
-        found = (sentence.format(source, *line, lines[0]) for line in labelled)
-        raise ListingError(*at_most(found))
+        found = at_most(labelled, lambda line: sentence.format(source, *line, lines[0]))
+        raise ListingError(*found)
     return paths, None, lines
 
 
@@ -272,7 +276,10 @@ def write_list(path: str | Path, clips: ClipList) -> None:
         # A file name on Linux is bytes: what is not UTF-8 in it survives this way.
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        # Before Python 3.13, csv itself does not quote a name with a carriage return in it.
+        odd = any("\r" in clip for clip in clips.paths)
+        quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(("path", "label"))
         writer.writerows(zip(clips.paths, labels, strict=True))
 

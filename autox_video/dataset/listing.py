@@ -258,11 +258,8 @@ def _missing(splits: Mapping[str, Entries], root: Path) -> list[str]:
             f"{count} listed. data_root ({root}) is probably wrong; relative paths start from "
             f"{Path.cwd()}."
         ]
-    return at_most(
-        f"{lists[name].place(index)}: {_why_missing(lists[name].paths[index], root)}"
-        for name, indices in missing.items()
-        for index in indices
-    )
+    found = ((lists[name], index) for name, indices in missing.items() for index in indices)
+    return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, root)}")
 
 
 def _find_missing(paths: Sequence[str], root: Path) -> list[int]:
@@ -292,7 +289,8 @@ def _file_names(folder: str) -> set[str]:
         return set()
 
 
-def _why_missing(path: str, root: Path) -> str:
+def _why_missing(entries: Entries, index: int, root: Path) -> str:
+    path = entries.paths[index]
     full = os.path.abspath(os.path.join(root, path))
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."

@@ -87,10 +87,6 @@ class Progress(Hook):
             f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best top-1 {self.best:.4f})"
         )
 
-    def after_train(self, runner) -> None:
-        """Close the display."""
-        self.close()
-
     def on_note(self, runner, sentence: str) -> None:
         """Show a sentence from elsewhere in the engine."""
         self._tell(sentence)
@@ -102,7 +98,7 @@ class Progress(Hook):
                 self.unreadable[clip.video] = clip.error
                 self._tell(f"Left out: {clip.error}", complain)
 
-    def close(self) -> None:
+    def close(self, runner) -> None:
         """Close the display, however the run ended."""
         if self.board:
             self.board.close()

@@ -5,7 +5,7 @@ import autox_video.mm_compat  # noqa: F401
 from mmengine.config import Config
 
 from autox_video.engine.checkpoint import CheckpointKeeper
-from autox_video.engine.interrupt import graceful_stop
+from autox_video.engine.interrupt import Stopped, graceful_stop, stop_requested
 from autox_video.engine.runner import ClipRunner
 
 
@@ -20,5 +20,14 @@ def train(config: Config) -> dict[str, float] | None:
     """
     with graceful_stop():
         runner = ClipRunner.from_cfg(config)
-        runner.train()
+        try:
+            runner.train()
+        except RuntimeError as error:
+            # A scheduler that signals every process kills the data workers too: what was saved
+            # at the end of the last epoch stays.
+            if signum := stop_requested():
+                raise Stopped(signum) from error
+            raise
+        finally:
+            runner.call_hook("close")
     return next(hook.best for hook in runner.hooks if isinstance(hook, CheckpointKeeper))

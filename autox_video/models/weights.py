@@ -93,6 +93,7 @@ _BOOKKEEPING = (
     "numpy._core.multiarray.scalar",
     "numpy.ndarray",
     "numpy.dtype",
+    "builtins.getattr",
 )
 """What mmengine's training log puts beside the weights: read as `_Inert`, never as itself."""
 

@@ -1,6 +1,5 @@
-"""Frames at given times, exactly, and one clear sentence for every file that is not a clip."""
+"""Frames at given times, exactly, and true lengths."""
 
-import os
 from fractions import Fraction
 
 import av
@@ -10,18 +9,12 @@ import pytest
 from autox_video.dataset import decode
 from autox_video.dataset.decode import Video
 from autox_video.dataset.sampling import test_times as times_for_test
-from autox_video.errors import VideoError
 from tests.videos import (
     decode_all,
     numbered_frames,
-    overwrite,
     read_numbers,
     real_clips,
-    truncate,
     write_b_frames,
-    write_empty_video,
-    write_sound,
-    write_text_video,
     write_video,
     write_video_with_sound,
 )
@@ -162,7 +155,7 @@ def test_video_whose_first_frame_is_late_starts_at_its_first_frame(tmp_path):
 
 
 def test_avi_with_left_out_frames_repeats_them(tmp_path):
-    # The muxer fills the gap with empty packets, which must not be taken for the end of the file.
+    # The muxer fills the gaps with empty chunks, which must not be taken for the end of the file.
     times_ms = [0, 40, 400, 440, 1200]
     path = write_video(tmp_path / "v.avi", FRAMES[:5], codec="mpeg4", times_ms=times_ms)
     assert numbers_at(path, [0, 0.05, 0.39, 0.41, 0.45, 1.1, 1.21]) == [0, 1, 1, 2, 3, 3, 4]
@@ -187,6 +180,16 @@ def test_other_pixel_formats_become_rgb(tmp_path, pixels):
     assert numbers_at(path, np.arange(20) / 25) == list(range(20))
 
 
+def test_times_that_start_anew_inside_a_file_go_on(tmp_path):
+    parts = [
+        write_b_frames(tmp_path / f"{i}.ts", FRAMES[i * 20 : i * 20 + 20]).read_bytes()
+        for i in range(3)
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    assert numbers_at(path, np.arange(60) / 25) == list(range(60))
+
+
 def test_frames_keep_the_size_of_the_header_where_it_changes_inside(tmp_path):
     small, large = numbered_frames(10), numbered_frames(10, height=48, width=96)
     parts = [write_video(tmp_path / f"{i}.ts", f) for i, f in enumerate((small, large))]
@@ -198,18 +201,37 @@ def test_frames_keep_the_size_of_the_header_where_it_changes_inside(tmp_path):
 # ---- seeking ----
 
 
-def test_far_frames_are_reached_by_a_seek(tmp_path, monkeypatch):
-    path = write_video(tmp_path / "a.mp4", FRAMES, options={"crf": "0", "g": "10"})
-    decoded = []
+@pytest.fixture
+def decoded(monkeypatch):
+    """The packets that were decoded."""
+    packets = []
     plain = decode._decode
-    monkeypatch.setattr(decode, "_decode", lambda packet: decoded.append(packet) or plain(packet))
+    monkeypatch.setattr(decode, "_decode", lambda packet: packets.append(packet) or plain(packet))
+    return packets
+
+
+def test_far_frames_are_reached_by_a_seek(tmp_path, decoded):
+    path = write_video(tmp_path / "a.mp4", FRAMES, options={"crf": "0", "g": "10"})
     assert numbers_at(path, [55 / 25]) == [55]
     assert len(decoded) < 15
 
 
-@pytest.mark.parametrize("landing", ["late", "refused", "early"])
-def test_seek_that_lands_elsewhere_is_not_believed(tmp_path, monkeypatch, landing):
-    path = write_video(tmp_path / "a.mp4", FRAMES, options={"crf": "0", "g": "10"})
+def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded):
+    path = write_b_frames(tmp_path / "a.mp4", numbered_frames(200), open_gop=True)
+    late = 0
+    with Video(path) as video:
+        video.frames_at(np.zeros(1))
+        for number in range(160, 200):
+            decoded.clear()
+            assert read_numbers(video.frames_at(np.array([number / 25]))) == [number]
+            assert len(decoded) < 120
+            late += len(decoded) > 40
+    assert late > 0
+
+
+@pytest.mark.parametrize("landing", ["late", "refused", "early", "off_key"])
+def test_seek_that_lands_elsewhere_is_not_believed(tmp_path, landing):
+    path = write_video(tmp_path / "a.mp4", FRAMES, codec="mpeg4", options={"g": "10"})
     with Video(path) as video:
         video.frames_at(np.zeros(1))
         container = video._container
@@ -229,8 +251,9 @@ class _Lying:
     def seek(self, offset, *, stream):
         if self._landing == "refused":
             raise av.error.PermissionError(1, "seek")
-        last_key = round(2.0 / stream.time_base)
-        self._container.seek(last_key if self._landing == "late" else 0, stream=stream)
+        second = {"late": 2.0, "early": 0.0, "off_key": 1.24}[self._landing]
+        offset = round(second / stream.time_base)
+        self._container.seek(offset, stream=stream, any_frame=self._landing == "off_key")
 
 
 # ---- lengths ----
@@ -270,172 +293,6 @@ def test_absurd_times_in_the_file_give_the_nominal_length(tmp_path):
 )
 def test_first_sensible_rate_is_believed(rates, expected):
     assert decode._believed_fps(*rates) == pytest.approx(expected)
-
-
-# ---- what is not a clip ----
-
-
-def folder(path):
-    path.mkdir()
-    return path
-
-
-def fifo(path):
-    os.mkfifo(path)
-    return path
-
-
-def torn_mp4(path):
-    return truncate(write_video(path, FRAMES), 0.5)
-
-
-def playlist(path):
-    path.write_text("ffconcat version 1.0\nfile 'other.mp4'\n")
-    write_video(path.with_name("other.mp4"), FRAMES[:3])
-    return path
-
-
-def header_only(path):
-    return truncate(write_video(path.with_suffix(".mkv"), FRAMES), 0.1)
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda path: path, "there is no such file"),
-        (lambda path: path / "b.mp4" if write_text_video(path) else None, "it cannot be read"),
-        (folder, "this is a folder"),
-        (fifo, "a device or a pipe"),
-        (write_empty_video, "the file is empty"),
-        (write_text_video, "this is not a video"),
-        (playlist, "this is text"),
-        (torn_mp4, "this is not a video, or its header is damaged or cut off"),
-        (lambda path: write_sound(path.with_suffix(".m4a")), "no pictures in it"),
-        (lambda path: write_sound(path.with_suffix(".wav")), "no pictures in it"),
-        (lambda path: write_sound(path.with_suffix(".mp3")), "no pictures in it"),
-    ],
-)
-def test_what_is_not_a_clip_gets_one_sentence(tmp_path, make, reason):
-    path = make(tmp_path / "clip.mp4")
-    with pytest.raises(VideoError) as caught:
-        Video(path)
-    (sentence,) = caught.value.problems
-    assert sentence.startswith(f"{path}: ")
-    assert reason in sentence
-    assert sentence.endswith(".") and "\n" not in sentence
-
-
-def test_file_without_permission_gets_one_sentence(tmp_path, monkeypatch):
-    path = write_video(tmp_path / "a.mp4", FRAMES[:3])
-
-    def refuse(*_, **__):
-        raise av.error.PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(av, "open", refuse)  # the tests may run as root, who may read all
-    with pytest.raises(VideoError, match=r"cannot be opened \(Permission denied\)"):
-        Video(path)
-
-
-def test_strange_names_are_opened_as_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("concat:a.mp4", "a b%03d#?.mp4", "-y.mp4", os.fsdecode(b"\xff\xe9.mp4"), "片.mp4"):
-        plain = write_video(tmp_path / "plain.mp4", FRAMES[:3])
-        os.replace(plain, name)
-        assert numbers_at(name, [0.05]) == [1]
-
-
-# ---- damage ----
-
-
-def test_cut_off_avi_is_as_long_as_what_is_left(tmp_path):
-    frames = numbered_frames(60, height=96, width=160)
-    path = write_video(tmp_path / "a.avi", frames, codec="mpeg4", options={"g": "12"})
-    truncate(path, 0.5)
-    with Video(path) as video:
-        assert 2 <= video.num_frames < 50
-        assert video.seconds == pytest.approx(video.num_frames / 25)
-        video.examine()
-        last = video.num_frames - 1
-        assert read_numbers(video.frames_at(np.array([last / 25, 0.0]))) == [last, 0]
-
-
-def write_fast_start(path):
-    """Write 4 s of mp4 whose index is in front, so that it opens when its end is missing."""
-    return write_video(
-        path,
-        numbered_frames(100),
-        options={"crf": "0", "preset": "ultrafast", "g": "10"},
-        container_options={"movflags": "faststart"},
-    )
-
-
-def test_cut_off_mp4_with_its_index_in_front_is_as_long_as_what_is_left(tmp_path):
-    path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.6)
-    with Video(path) as video:
-        assert 30 <= video.num_frames < 80
-        last = video.num_frames - 1
-        assert read_numbers(video.frames_at(np.array([last / 25]))) == [last]
-
-
-def test_large_cut_off_file_never_freezes_silently(tmp_path, monkeypatch):
-    path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.5)
-    monkeypatch.setattr(decode, "COUNT_UP_TO_BYTES", 0)
-    with Video(path) as video:
-        assert video.seconds == 4.0  # what its header promises
-        assert read_numbers(video.frames_at(np.array([0.4]))) == [10]
-        with pytest.raises(VideoError, match=r"cut off, nothing can be decoded from \d\.\d s to 3"):
-            video.frames_at(np.array([0.4, 3.9]))
-        video.examine()
-        assert video.seconds < 3.0
-        last = video.num_frames - 1
-        assert read_numbers(video.frames_at(np.array([0.4, video.seconds]))) == [10, last]
-
-
-def test_damage_in_the_middle_is_said_with_its_place(tmp_path):
-    path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.4, 0.98)
-    with Video(path) as video:
-        assert read_numbers(video.frames_at(np.array([0.2, 0.4]))) == [5, 10]
-        with pytest.raises(VideoError, match=r"nothing can be decoded from 1\.\d s to 3\.6 s"):
-            video.frames_at(np.array([0.2, 3.6]))
-
-
-def test_end_that_was_never_written_is_found(tmp_path):
-    path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.9, 1.0)
-    with Video(path) as video, pytest.raises(VideoError, match="its end holds only zeros"):
-        video.examine()
-
-
-def test_raw_video_may_end_in_black(tmp_path):
-    path = write_video(tmp_path / "a.avi", FRAMES[:3] * 0, codec="rawvideo", pixels="bgr24")
-    with Video(path) as video:
-        video.examine()
-
-
-def test_last_key_frame_that_cannot_be_decoded_is_found(tmp_path):
-    path = write_fast_start(tmp_path / "a.mp4")
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-    last_key = max(n for n, packet in enumerate(packets) if packet.is_keyframe)
-    with open(path, "r+b") as file:
-        for packet in packets[last_key - 30 :]:
-            file.seek(packet.pos + 5)  # behind the bytes that tell the kind of packet
-            file.write(b"\xff" * (packet.size - 5))
-    with Video(path) as video, pytest.raises(VideoError, match="damaged or cut off"):
-        video.examine()
-
-
-def test_short_damage_shows_the_last_good_frame(tmp_path):
-    path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.5, 0.51)
-    with Video(path) as video:
-        numbers = read_numbers(video.frames_at(np.arange(100) / 25))
-    assert numbers[:30] == list(range(30)) and numbers[-30:] == list(range(70, 100))
-    assert numbers != list(range(100))
-
-
-def test_file_of_garbage_behind_a_good_header(tmp_path):
-    path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.2, 1.0)
-    with Video(path) as video, pytest.raises(VideoError, match=r"can be decoded|damaged"):
-        video.frames_at(np.array([3.0]))
 
 
 # ---- real clips ----

@@ -288,7 +288,7 @@ from autox_video.dataset import probe
 
 plain = probe.probe_clip
 def slow(path):
-    time.sleep(0.02)
+    time.sleep(0.25)
     return plain(path)
 probe.probe_clip = slow
 probe.SAVE_EVERY_SEC = 0.1
@@ -303,22 +303,22 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("stopper", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_probe_ends_at_once_and_keeps_what_it_found(tmp_path, cache, opened, stopper):
     clip = write_video(tmp_path / "a.mp4", FRAMES)
-    clips = [tmp_path / f"{i}.mp4" for i in range(400)]  # 4 s of work
+    clips = [tmp_path / f"{i}.mp4" for i in range(400)]  # 50 s of work
     for link in clips:
         os.link(clip, link)
     arguments = [sys.executable, "-c", SLOW_RUN, cache, *clips]
     root = Path(__file__).parents[2]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=root, text=True) as run:
         done = 0
-        while done < 64:
+        while done < 16:
             done = int(run.stdout.readline())
         run.send_signal(stopper)
         sent = time.monotonic()
         run.wait(timeout=20)
-        assert time.monotonic() - sent < 1.5
+        assert time.monotonic() - sent < 1.5  # two threads with eight clips each at hand take 2
     assert run.returncode == (130 if stopper == signal.SIGINT else -signal.SIGKILL)
     probe_clips(clips, cache, workers=2)
-    assert len(opened) <= 400 - 32
+    assert len(opened) <= 400 - 8
 
 
 # ---- statistics ----

@@ -1,0 +1,185 @@
+"""From labels as text to class indices."""
+
+from array import array
+
+import pytest
+
+from autox_video.dataset.class_labels import number_labels, read_class_names
+from autox_video.dataset.list_files import Entries
+from autox_video.errors import ListingError
+from autox_video.settings import settings_from_mapping
+
+
+def lists(**labels):
+    """Give a list file for each split, one clip for each label in a blank-separated text."""
+    found = {}
+    for name, text in labels.items():
+        texts = None if text is None else text.split()
+        paths = [f"{name}{i}.mp4" for i in range(len(texts or "x"))]
+        lines = array("L", range(1, len(paths) + 1))
+        found[name] = Entries(f"{name}.txt", paths, paths, texts, lines)
+    return found
+
+
+def number(splits, *, names=None, num_class=None, are_names=False):
+    return number_labels(splits, names=names, num_class=num_class, are_names=are_names)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "index"),
+    [
+        ("0 1 2", ("0", "1", "2"), {"0": 0, "1": 1, "2": 2}),
+        ("02 1 0", ("0", "1", "2"), {"0": 0, "1": 1, "02": 2}),
+        ("b a a10 a2", ("a", "a2", "a10", "b"), {"a": 0, "a2": 1, "a10": 2, "b": 3}),
+    ],
+)
+def test_classes_from_the_lists(labels, classes, index):
+    found = number(lists(train=labels, val=labels))
+    assert (found.classes, found.index, found.problems) == (classes, index, [])
+    assert found.named == (classes[0] == "a")
+
+
+def test_given_names_are_the_classes_of_names_and_of_numbers():
+    names = (("run", "jump"), "classes.txt")
+    by_name = number(lists(train="jump run"), names=names)
+    by_number = number(lists(train="1 0"), names=names)
+    assert by_name.classes == by_number.classes == ("run", "jump")
+    assert by_name.index == {"run": 0, "jump": 1}
+    assert by_number.index == {"0": 0, "1": 1}
+    assert by_name.named
+    assert by_number.named
+
+
+def test_folder_names_that_look_like_numbers_are_names():
+    found = number(lists(train="10 2"), are_names=True)
+    assert (found.classes, found.index) == (("2", "10"), {"2": 0, "10": 1})
+
+
+def test_a_list_without_labels_counts_for_nothing():
+    found = number(lists(train="0 1", test=None))
+    assert (found.classes, found.problems) == (("0", "1"), [])
+
+
+@pytest.mark.parametrize(
+    ("splits", "options", "problem"),
+    [
+        (
+            lists(train="0 1", val="0 25"),
+            {"num_class": 2},
+            "val.txt:2: label 25 is out of range: num_class is 2, so labels go from 0 to 1.",
+        ),
+        (
+            lists(train="0 1 -1"),
+            {},
+            "train.txt:3: label -1 is out of range: labels go from 0 to 999999.",
+        ),
+        (
+            lists(train="0 1 99999999999"),
+            {},
+            "train.txt:3: label 99999999999 is out of range: labels go from 0 to 999999.",
+        ),
+        (
+            lists(train="0 1 2"),
+            {"names": (("a", "b"), "classes.txt")},
+            "train.txt:3: label 2 is out of range: classes.txt has 2 classes, so labels go from "
+            "0 to 1.",
+        ),
+        (
+            lists(train="run jmp"),
+            {"names": (("run", "jump"), "classes.txt")},
+            "train.txt:2: label `jmp` is not among the 2 classes of classes.txt "
+            "(did you mean `jump`?).",
+        ),
+        (
+            lists(train="0 1", val="0 walk"),
+            {},
+            "val.txt:2: label `walk` is a class name, but `0` at train.txt:1 is a whole number; "
+            "use only class indices or only class names.",
+        ),
+        (
+            lists(train="run 3"),
+            {},
+            "train.txt:2: label `3` is a whole number, but `run` at train.txt:1 is a class name; "
+            "use only class indices or only class names.",
+        ),
+        (
+            lists(train="a b"),
+            {"num_class": 3},
+            "num_class is 3, but the lists have 2 classes; set num_class: auto.",
+        ),
+        (
+            lists(train="0 1"),
+            {"num_class": 3, "names": (("a", "b"), "classes.txt")},
+            "num_class is 3, but classes.txt has 2 classes; set num_class: auto.",
+        ),
+        (
+            lists(train="0 0"),
+            {},
+            "train.txt: all clips are of one class, `0`; at least two classes are needed.",
+        ),
+        (
+            lists(train="a b", val="a c"),
+            {},
+            "train.txt: 1 of 3 classes have no clip for training: `c` (in val.txt:2).",
+        ),
+        (
+            lists(train="0 2"),
+            {"num_class": 4},
+            "train.txt: 2 of 4 classes have no clip for training: `1`, `3`. Is num_class (4) "
+            "right?",
+        ),
+    ],
+)
+def test_what_cannot_be_is_named_with_its_place(splits, options, problem):
+    assert number(splits, **options).problems == [problem]
+
+
+def test_at_most_ten_are_named():
+    (problem,) = number(lists(train="0 20")).problems
+    assert problem.endswith("`1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10` and 9 more.")
+    wrong = number(lists(train=" ".join(map(str, range(30)))), num_class=5).problems
+    assert len(wrong) == 11
+    assert wrong[-1] == "... and 15 more like these."
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """Give a function that writes a file of class names and reads it by these settings."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("videos", "lists"):
+        (tmp_path / folder).mkdir()
+
+    def names(content=None, place="classes.txt", **given):
+        if content is not None:
+            (tmp_path / place).write_bytes(content)
+        return read_class_names(settings_from_mapping({"data_root": "videos", **given}, "test"))
+
+    return names
+
+
+def test_class_names_are_read_in_their_order(names):
+    content = b"\xef\xbb\xbfrun fast\r\n#1\r\njump\r\n\r\n"
+    assert names(content, class_names="classes.txt") == (("run fast", "#1", "jump"), "classes.txt")
+
+
+def test_class_names_are_found_beside_the_training_list_then_in_data_root(names):
+    assert names() is None
+    assert names(b"a\nb", "videos/classes.txt") == (("a", "b"), "videos/classes.txt")
+    train = {"ann_file_train": "lists/train.txt"}
+    assert names(**train) == (("a", "b"), "videos/classes.txt")
+    assert names(b"c\nd", "lists/classes.txt", **train) == (("c", "d"), "lists/classes.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "class_names: classes.txt is empty; it holds one class name per line."),
+        (b"a\n\nb\na\n", "classes.txt:4: class `a` is in line 1 already."),
+        (b"\xff\n", "class_names: classes.txt is not UTF-8 text; save it as UTF-8."),
+        (None, "class_names: classes.txt cannot be read (No such file or directory)."),
+    ],
+)
+def test_a_file_that_holds_no_class_names(names, content, problem):
+    with pytest.raises(ListingError) as caught:
+        names(content, class_names="classes.txt")
+    assert str(caught.value) == problem

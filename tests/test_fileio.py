@@ -1,0 +1,112 @@
+"""A file that we write holds what it held or what is new, whatever happens in between."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from autox_video.errors import ResourceError
+from autox_video.fileio import append_json_line, atomic_write, write_json, write_text
+
+
+def test_write_text_replaces_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "new folder" / "a.txt"
+    write_text(path, "old")
+    write_text(path, "new ü\n")
+    assert path.read_bytes() == "new ü\n".encode()
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_failure_in_between_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_process_that_dies_in_between_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    program = (
+        "import os, sys\n"
+        "from autox_video.fileio import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert done.returncode == 9
+    assert path.read_text() == "old"
+
+
+def test_data_reach_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(handle):
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        events.append(f"flush {kind}")
+        fsync(handle)
+
+    def note_replace(old, new):
+        events.append("replace")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    write_text(tmp_path / "a.txt", "x")
+    assert events == ["flush file", "replace", "flush folder"]
+
+
+def test_the_file_has_the_ordinary_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "a.txt", tmp_path):
+        with pytest.raises(ResourceError, match="cannot be written") as caught:
+            write_text(path, "x")
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_write_json_round_trips_and_refuses_nan(tmp_path):
+    path = tmp_path / "a.json"
+    value = {"name": "Müller", "scores": [0.1, 1e-300], "none": None}
+    write_json(path, value)
+    assert json.loads(path.read_text(encoding="utf-8")) == value
+    assert "Müller" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"loss": float("nan")})
+    assert json.loads(path.read_text(encoding="utf-8")) == value
+
+
+def test_append_starts_a_new_line_after_a_torn_one(tmp_path):
+    path = tmp_path / "a.jsonl"
+    append_json_line(path, {"step": 1})
+    append_json_line(path, {"step": 2})
+    with open(path, "a") as file:
+        file.write('{"step": 3, "lo')  # what a crash leaves
+    append_json_line(path, {"step": 4})
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ['{"step": 1}', '{"step": 2}']
+    assert json.loads(lines[3]) == {"step": 4}
+    assert path.read_text().endswith("\n")
+
+
+def test_append_to_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    with pytest.raises(ResourceError, match="cannot be written"):
+        append_json_line(tmp_path / "missing" / "a.jsonl", {})
