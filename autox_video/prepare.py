@@ -70,6 +70,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     plan = choose(settings, stats, detect(settings.device), pretrained)
     if stored is not None:
         plan = continue_plan(plan, stored["choices"], settings)
+        refuse_other_model(settings, stored["choices"], plan)
     return Prepared(plan, readable, fingerprint)
 
 
@@ -110,6 +111,17 @@ def refuse_other_data(settings: Settings, stored: dict[str, Any], fingerprint: s
             f"work_dir: {settings.work_dir} holds a run on other training clips or classes. Give "
             "another work_dir to train anew, or restore the lists to go on."
         )
+
+
+def refuse_other_model(settings: Settings, stored: dict[str, Any], plan: Plan) -> None:
+    """Raise CheckpointError if the run in the work dir trains another model than the plan's."""
+    for field in ("backbone", "num_classes"):
+        before, now = stored[field]["value"], getattr(plan, field)
+        if before != now:
+            raise CheckpointError(
+                f"work_dir: {settings.work_dir} holds a run with {field} {before}, now it is {now}. "
+                "Give another work_dir to train anew, or take the change back to go on."
+            )
 
 
 def check_clips(listing: Listing, settings: Settings) -> tuple[Listing, DatasetStats]:

@@ -1,0 +1,154 @@
+"""The whole job through the real commands: train, kill, go on, best weights, results.json."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
+from tests.test_cli import refused
+
+EPOCHS = 6
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory):
+    """A folder in which a run was killed after its second epoch, and then came to its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    data = colour_data(folder / "data", train=8, val=2, test=3)
+    keys = {**data, **TINY, "epoch": EPOCHS, "videos_per_gpu": 6, "workers": 1, "lr": 0.002}
+    work = {"work_dir": str(folder / "work"), "test_results_path": str(folder / "results.json")}
+    write_config(folder / "config.yaml", **keys, **work)
+    process = start(folder)
+    wait_for_epoch(folder, process, 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = command("autotrain.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def start(folder):
+    with open(folder / "first.log", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "autotrain.py")], cwd=folder, stdout=log, stderr=log
+        )
+
+
+def events(folder):
+    path = folder / "work" / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def wait_for_epoch(folder, process, epoch):
+    end = time.monotonic() + 120
+    while not any(e["epoch"] > epoch for e in events(folder)):
+        assert process.poll() is None, (folder / "first.log").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_second_start_goes_on_where_the_first_was_killed(killed_run):
+    folder, shown = killed_run
+    assert "Going on after epoch 2 of 6" in shown or "Going on after epoch 3 of 6" in shown
+    steps = [e["iter"] for e in events(folder) if e["event"] == "train"]
+    assert steps == list(range(1, 4 * EPOCHS + 1))
+
+
+def test_evaluations_and_best_weights(killed_run):
+    folder, _ = killed_run
+    evaluations = [e for e in events(folder) if e["event"] == "val"]
+    assert [e["epoch"] for e in evaluations] == [2, 4, 6]
+    best = torch.load(folder / "work" / "best.pth", weights_only=True)["meta"]["metrics"]
+    ranked = sorted(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
+    assert (best["epoch"], best["top1"]) == (ranked[0]["epoch"], ranked[0]["top1"])
+
+
+def test_the_work_dir_holds_the_contracts_files(killed_run):
+    folder, _ = killed_run
+    files = {path.name for path in (folder / "work").iterdir()}
+    assert files == {
+        "config.py",
+        "plan.json",
+        "latest.pth",
+        "best.pth",
+        "metrics.jsonl",
+        "train.log",
+        "train.csv",
+        "val.csv",
+    }
+    plan = json.loads((folder / "work" / "plan.json").read_text())["choices"]
+    assert plan["epochs"] == {"value": EPOCHS, "reason": "given in the config"}
+    assert plan["num_classes"]["value"] == 3
+
+
+def test_results_tell_the_colours_apart(killed_run):
+    folder, _ = killed_run
+    done = command("autotest.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((folder / "results.json").read_text())
+    listed = [line.rsplit(" ", 1) for line in open(folder / "data" / "test.txt")]
+    assert [p["video"] for p in content["predictions"]] == [path for path, _ in listed]
+    assert [p["label"] for p in content["predictions"]] == [int(label) for _, label in listed]
+    assert content["metrics"]["clips"] == 9
+    assert content["metrics"]["top1"] >= 0.8
+    assert content["checkpoint"].endswith("best.pth")
+    assert "top-1" in done.stdout
+
+
+def test_a_finished_run_says_so_and_changes_nothing(killed_run):
+    folder, _ = killed_run
+    before = (folder / "work" / "best.pth").read_bytes()
+    done = command("autotrain.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "done" in done.stdout
+    assert (folder / "work" / "best.pth").read_bytes() == before
+
+
+def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, tmp_path):
+    folder, _ = killed_run
+    before = (folder / "work" / "latest.pth").read_bytes()
+    short = tmp_path / "short.txt"
+    lines = (folder / "data" / "train.txt").read_text().splitlines(keepends=True)
+    short.write_text("".join(lines[1:]))
+    sentence = refused(command("autotrain.py", f"ann_file_train={short}", cwd=folder))
+    assert "other training clips" in sentence
+    sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
+    assert "swin_nano, now it is swin_tiny" in sentence
+    assert (folder / "work" / "latest.pth").read_bytes() == before
+
+
+def test_more_epochs_go_on_from_the_end(killed_run):
+    folder, _ = killed_run
+    done = command("autotrain.py", f"epoch={EPOCHS + 1}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert [e["epoch"] for e in events(folder) if e["event"] == "val"][-1] == EPOCHS + 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(killed_run, tmp_path, signum):
+    folder, _ = killed_run
+    text = (folder / "config.yaml").read_text().replace(str(folder / "work"), str(tmp_path / "w"))
+    (tmp_path / "config.yaml").write_text(text)
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "autotrain.py"), "epoch=500"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while "step" not in process.stdout.readline():
+        assert process.poll() is None, process.stderr.read()
+    os.killpg(process.pid, signum)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert "the same command goes on" in complaints
+    assert "Traceback" not in complaints
+    assert torch.load(tmp_path / "w" / "latest.pth", weights_only=True)["meta"]["iter"] > 0
