@@ -1,0 +1,117 @@
+"""The Python API, with the seed system's arguments."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autox_video import AutoXVideo
+from autox_video.errors import CheckpointError, ConfigError, ListingError
+from tests.datasets import TINY, colour_clip, colour_data, write_config
+from tests.videos import write_text_video
+
+REST = {key: TINY[key] for key in ("resolution", "clip_len", "workers", "device", "load_from")}
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """Data, a work dir, and what fit gave."""
+    folder = tmp_path_factory.mktemp("api")
+    data = colour_data(folder / "data", train=3, val=1, test=1)
+    best = AutoXVideo().fit(
+        data_root=data["data_root"],
+        ann_file_train=data["ann_file_train"],
+        ann_file_val=data["ann_file_val"],
+        video_length=0.5,
+        num_class=3,
+        epoch=2,
+        videos_per_gpu=3,
+        evaluation=1,
+        work_dir=str(folder / "work"),
+        **REST,
+    )
+    return folder, data, best
+
+
+def test_fit_trains_and_gives_the_best_evaluation(fitted):
+    folder, _, best = fitted
+    assert 0 <= best["top1"] <= 1
+    assert best["epoch"] in (1, 2)
+    events = [json.loads(line) for line in open(folder / "work" / "metrics.jsonl")]
+    assert [e["epoch"] for e in events if e["event"] == "val"] == [1, 2]
+
+
+def test_transform_with_a_list_gives_one_record_per_clip(fitted, tmp_path):
+    folder, data, _ = fitted
+    records = AutoXVideo().transform(
+        data_root=data["data_root"],
+        ann_file_test=data["ann_file_test"],
+        checkpoints=str(folder / "work" / "latest.pth"),
+        output_path=str(tmp_path / "out.json"),
+        workers=0,
+    )
+    assert [r["label"] for r in records] == [0, 1, 2]
+    assert all(len(r["scores"]) == 3 for r in records)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["predictions"] == records
+    assert content["checkpoint"].endswith("latest.pth")
+
+
+def test_transform_without_a_list_predicts_every_video_and_leaves_the_folder_alone(
+    fitted, tmp_path
+):
+    folder, _, _ = fitted
+    clips = tmp_path / "clips"
+    (clips / "inner").mkdir(parents=True)
+    colour_clip(clips / "b.mp4", "blue", seed=1)
+    colour_clip(clips / "inner" / "a.mp4", "red", seed=2)
+    write_text_video(clips / "torn.mp4")
+    (clips / "notes.txt").write_text("not a video")
+    before = sorted(str(path) for path in clips.rglob("*"))
+    records = AutoXVideo().transform(
+        data_root=str(clips),
+        checkpoints=str(folder / "work" / "best.pth"),
+        output_path=str(tmp_path / "out.json"),
+        workers=0,
+    )
+    assert [r["video"] for r in records] == ["b.mp4", "inner/a.mp4", "torn.mp4"]
+    assert [r["status"] for r in records] == ["ok", "ok", "unreadable"]
+    assert json.loads((tmp_path / "out.json").read_text())["metrics"] is None
+    assert sorted(str(path) for path in clips.rglob("*")) == before
+
+
+def test_a_config_file_then_arguments(fitted, tmp_path, monkeypatch):
+    folder, data, _ = fitted
+    monkeypatch.chdir(tmp_path)
+    keys = {**data, **TINY, "work_dir": str(folder / "work")}
+    model = AutoXVideo().read_cfg(str(write_config(tmp_path / "c.yaml", **keys)), ["workers=0"])
+    records = model.transform(output_path="other.json")
+    assert len(records) == 3
+    assert Path("other.json").is_file()
+
+
+def test_minus_one_means_not_given_as_in_the_seed_system():
+    with pytest.raises(ConfigError, match="data_root"):
+        AutoXVideo().fit(video_length=-1, num_class=-1, epoch=-1)
+
+
+def test_mistakes_are_sentences(fitted, tmp_path):
+    folder, data, _ = fitted
+    best = str(folder / "work" / "best.pth")
+    with pytest.raises(ConfigError, match="epochs"):
+        AutoXVideo().fit(data_root=data["data_root"], epochs=3)
+    with pytest.raises(CheckpointError, match="autotrain"):
+        AutoXVideo().transform(data_root=data["data_root"], work_dir=str(tmp_path / "none"))
+    with pytest.raises(CheckpointError, match="no.pth"):
+        AutoXVideo().transform(
+            data_root=data["data_root"], checkpoints=str(folder / "work" / "no.pth")
+        )
+    with pytest.raises(ListingError, match="no video"):
+        AutoXVideo().transform(data_root=str(tmp_path), checkpoints=best)
+    with pytest.raises(ListingError, match="does not exist"):
+        AutoXVideo().transform(data_root=str(tmp_path / "none"), checkpoints=best)
+    settings = AutoXVideo().read_cfg(
+        str(write_config(tmp_path / "c.yaml", data_root=data["data_root"]))
+    )
+    with pytest.raises(ConfigError, match="ann_file_test"):
+        settings.transform(checkpoints=best)

@@ -1,0 +1,165 @@
+"""Everything before training."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from autox_video import prepare
+from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.settings import settings_from_mapping
+from tests.datasets import TINY, colour_clip, colour_data
+from tests.videos import write_text_video
+
+
+@pytest.fixture
+def keys(tmp_path):
+    data = colour_data(tmp_path / "data", train=2, val=1, test=1)
+    return {**data, **TINY, "work_dir": str(tmp_path / "work")}
+
+
+def settings_of(keys, **changes):
+    return settings_from_mapping({**keys, **changes}, "test")
+
+
+def spoil(keys, *names):
+    for name in names:
+        write_text_video(Path(keys["data_root"], name))
+
+
+def test_a_plan_and_the_readable_clips_come_out(keys, tmp_path):
+    spoil(keys, "train red 0.mp4")
+    prepared = prepare.prepare(settings_of(keys), resuming=False)
+    assert prepared.plan.num_classes == 3
+    assert len(prepared.listing.train) == 5
+    assert "train red 0.mp4" not in prepared.listing.train.paths
+    rows = list(csv.DictReader(open(tmp_path / "work" / "unreadable.csv")))
+    assert [row["path"] for row in rows] == ["train red 0.mp4"]
+    assert rows[0]["reason"]
+
+
+def test_many_unreadable_clips_are_counted_and_written_down(keys, tmp_path, capsys):
+    spoil(keys, "train red 0.mp4", "val green 0.mp4", "test blue 0.mp4", "train blue 1.mp4")
+    with pytest.raises(ListingError, match="strict: 4 clips"):
+        prepare.prepare(settings_of(keys, strict=True), resuming=False)
+    assert "4 clips cannot be read" in capsys.readouterr().out
+    assert len(list(csv.DictReader(open(tmp_path / "work" / "unreadable.csv")))) == 4
+
+
+def test_a_class_without_a_readable_training_clip_is_an_error(keys):
+    spoil(keys, "train green 0.mp4", "train green 1.mp4")
+    with pytest.raises(ListingError, match="of 1 classes: 1"):
+        prepare.prepare(settings_of(keys), resuming=False)
+
+
+def test_no_readable_validation_clip_is_an_error(keys):
+    spoil(keys, *(f"val {colour} 0.mp4" for colour in ("red", "green", "blue")))
+    with pytest.raises(ListingError, match="No validation clip can be read"):
+        prepare.prepare(settings_of(keys), resuming=False)
+
+
+def test_folders_of_classes_need_no_list(tmp_path):
+    for colour in ("red", "green"):
+        folder = tmp_path / "videos" / colour
+        folder.mkdir(parents=True)
+        for i in range(6):
+            colour_clip(folder / f"{i}.mp4", colour, seed=i)
+    settings = settings_of(
+        {"data_root": str(tmp_path / "videos"), "work_dir": str(tmp_path / "work"), **TINY}
+    )
+    first = prepare.prepare(settings, resuming=False)
+    assert first.listing.classes == ("green", "red")
+    assert len(first.listing.train) + len(first.listing.val) + len(first.listing.test) == 12
+    assert (tmp_path / "work" / "split" / "test.csv").is_file()
+    assert prepare.prepare(settings, resuming=False).fingerprint == first.fingerprint
+
+
+def test_the_demo_is_made_when_the_config_asks_for_it(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(prepare, "make_demo", lambda root, on_done: made.append(root))
+    prepare.ensure_demo(tmp_path)
+    assert made == [tmp_path]
+    monkeypatch.setattr(prepare, "demo_is_complete", lambda root: True)
+    prepare.ensure_demo(tmp_path)
+    assert made == [tmp_path]
+
+
+def test_other_labels_or_clips_change_the_fingerprint(keys):
+    first = prepare.prepare(settings_of(keys), resuming=False).fingerprint
+    place = Path(keys["ann_file_train"])
+    lines = place.read_text().splitlines(keepends=True)
+    place.write_text("".join(lines[1:]))
+    assert prepare.prepare(settings_of(keys), resuming=False).fingerprint != first
+    place.write_text("".join(lines))
+    assert prepare.prepare(settings_of(keys), resuming=False).fingerprint == first
+
+
+def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
+    work = tmp_path / "work"
+    auto = {k: v for k, v in keys.items() if k != "videos_per_gpu"}
+    first = prepare.prepare(settings_of(auto), resuming=False)
+    prepare.write_plan(work, first)
+    stored = json.loads((work / "plan.json").read_text())
+    stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was"}
+    (work / "plan.json").write_text(json.dumps(stored))
+    assert prepare.prepare(settings_of(auto), resuming=True).plan.batch_size == 5
+    assert prepare.prepare(settings_of(keys), resuming=True).plan.batch_size == 4
+    with pytest.raises(CheckpointError, match="backbone"):
+        prepare.prepare(settings_of(auto, backbone="swin_tiny"), resuming=True)
+    Path(keys["ann_file_train"]).write_text("train red 0.mp4 0\ntrain green 0.mp4 1\n")
+    Path(keys["ann_file_val"]).write_text("val red 0.mp4 0\n")
+    Path(keys["ann_file_test"]).write_text("test red 0.mp4 0\n")
+    with pytest.raises(CheckpointError, match="other training clips or classes"):
+        prepare.prepare(settings_of(auto), resuming=True)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
+def test_a_damaged_plan_is_named(tmp_path, content):
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"plan\.json"):
+        prepare.read_plan(tmp_path)
+
+
+def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="work_dir"):
+        prepare.check_work_dir(tmp_path / "file" / "work")
+
+
+def weights_file(path, backbone="swin_nano"):
+    """Save weights of a backbone in mmaction2's layout."""
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+
+    import autox_video.models.swin3d  # noqa: F401 (registers VideoSwin)
+    from autox_video.recipe import base_config
+
+    path.parent.mkdir(exist_ok=True)
+    model = MODELS.build(Config.fromfile(str(base_config(backbone))).model)
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
+    return path
+
+
+def test_a_known_file_in_checkpoints_is_used_by_itself(keys, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prepare.autox_video, "__file__", str(tmp_path / "x" / "y" / "z.py"))
+    assert prepare.find_weights(settings_of(keys, load_from="auto")) is None
+    assert "starts from scratch" in capsys.readouterr().out
+    name = "swin_base_patch244_window877_kinetics600_22k.pth"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / name).write_bytes(b"x")
+    found = prepare.find_weights(settings_of(keys, load_from="auto"))
+    assert (found.backbone, Path(found.path).name) == ("swin_base", name)
+    assert prepare.find_weights(settings_of(keys, load_from="none")) is None
+
+
+def test_a_named_file_is_identified_by_its_tensors(keys, tmp_path):
+    path = weights_file(tmp_path / "w" / "mine.pth")
+    found = prepare.find_weights(settings_of(keys, load_from=str(path)))
+    assert found.backbone == "swin_nano"
+    with pytest.raises(ConfigError, match="holds swin_nano, but backbone is swin_tiny"):
+        prepare.find_weights(settings_of(keys, load_from=str(path), backbone="swin_tiny"))
+    with pytest.raises(CheckpointError, match="absent"):
+        prepare.find_weights(settings_of(keys, load_from=str(tmp_path / "absent.pth")))
