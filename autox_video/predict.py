@@ -19,6 +19,7 @@ from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
 from autox_video.engine.interrupt import stop_if_requested
 from autox_video.errors import CheckpointError
+from autox_video.models import swin3d  # noqa: F401 (registers the backbone)
 from autox_video.results import Prediction
 
 CONFIG = "config.py"
@@ -49,6 +50,12 @@ def read_config(checkpoint: Path) -> Config:
     return Config.fromfile(str(path))
 
 
+def build_model(config: Config) -> nn.Module:
+    """The recogniser that a config describes, its weights not yet initialised."""
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        return MODELS.build(config.model)
+
+
 def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
     """The trained recogniser in evaluation mode.
 
@@ -56,8 +63,7 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
         CheckpointError: the checkpoint is missing, damaged, or of another model.
     """
     state = read_checkpoint(checkpoint)
-    with DefaultScope.overwrite_default_scope("mmaction"):
-        model = MODELS.build(config.model)
+    model = build_model(config)
     load_state(model, state["state_dict"], checkpoint)
     model.eval()
     return model.to(device)

@@ -23,7 +23,7 @@ from autox_video.dataset.probe import (
 )
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_json, write_text
-from autox_video.models.known_weights import find_pretrained
+from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose, continue_plan
 from autox_video.plan.hardware import detect, usable_cores
 from autox_video.settings import AUTO, Settings
@@ -119,8 +119,8 @@ def refuse_other_model(settings: Settings, stored: dict[str, Any], plan: Plan) -
         before, now = stored[field]["value"], getattr(plan, field)
         if before != now:
             raise CheckpointError(
-                f"work_dir: {settings.work_dir} holds a run with {field} {before}, now it is {now}. "
-                "Give another work_dir to train anew, or take the change back to go on."
+                f"work_dir: {settings.work_dir} holds a run with {field} {before}, now it is "
+                f"{now}. Give another work_dir to train anew, or take the change back to go on."
             )
 
 
@@ -223,17 +223,23 @@ def find_weights(settings: Settings) -> Pretrained | None:
         wanted = None if settings.backbone == AUTO else settings.backbone
         found = find_pretrained(folders, wanted)
         if found is None:
-            places = " or ".join(str(folder) for folder in folders)
-            fitting = f" for {wanted}" if wanted else ""
-            say(
-                f"No pretrained weights{fitting} in {places}: training starts from scratch. "
-                "checkpoints/README.md lists files to put there."
-            )
+            _say_from_scratch(folders, wanted)
     if found is not None and settings.backbone not in (AUTO, found.backbone):
         raise ConfigError(
             f"load_from: {found.path} holds {found.backbone}, but backbone is {settings.backbone}."
         )
     return found
+
+
+def _say_from_scratch(folders: Sequence[Path], wanted: str | None) -> None:
+    places = " or ".join(str(folder) for folder in folders)
+    fitting = f" for {wanted}" if wanted else ""
+    say(
+        f"No pretrained weights{fitting} in {places}: training starts from scratch. "
+        "checkpoints/README.md lists files to put there."
+    )
+    if unknown := find_unknown(folders):
+        say(f"Not among the known files: {', '.join(unknown)}; load_from=FILE takes one of them.")
 
 
 def weight_folders() -> list[Path]:

@@ -10,7 +10,7 @@ from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import write_checkpoint
 from autox_video.errors import CheckpointError
 from autox_video.plan.choose import Plan
-from autox_video.predict import Loading, load_model, predict, read_config, sha256
+from autox_video.predict import Loading, build_model, load_model, predict, read_config, sha256
 from autox_video.recipe import TrainingData, build_config, write_config
 from tests.datasets import colour_clip
 from tests.plan.test_choose import plan_for
@@ -27,13 +27,11 @@ def tiny_plan(**changes) -> Plan:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A work dir with a model of random weights, and clips of several sizes, one unreadable."""
-    from mmaction.registry import MODELS
-
     root = tmp_path_factory.mktemp("predict")
     data = TrainingData(str(root), "none.csv", None, CLASSES, num_train=3)
     config = build_config(tiny_plan(test_clips=2), data, str(root))
     write_config(config, root / "config.py")
-    model = MODELS.build(config.model)
+    model = build_model(config)
     model.init_weights()
     write_checkpoint(root / "best.pth", {"state_dict": model.state_dict(), "meta": {}})
     names = []

@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+import autox_video.mm_compat  # noqa: F401
+
 import pytest
 
 from autox_video import prepare
@@ -130,14 +132,13 @@ def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
 def weights_file(path, backbone="swin_nano"):
     """Save weights of a backbone in mmaction2's layout."""
     import torch
-    from mmaction.registry import MODELS
     from mmengine.config import Config
 
-    import autox_video.models.swin3d  # noqa: F401 (registers VideoSwin)
+    from autox_video.predict import build_model
     from autox_video.recipe import base_config
 
     path.parent.mkdir(exist_ok=True)
-    model = MODELS.build(Config.fromfile(str(base_config(backbone))).model)
+    model = build_model(Config.fromfile(str(base_config(backbone))))
     torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
     return path
 

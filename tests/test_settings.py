@@ -389,3 +389,8 @@ def test_importing_settings_brings_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "configs/folders.yaml", "configs/lists.yaml"])
+def test_the_configs_that_come_with_the_project_are_right(name):
+    assert load_settings(Path(__file__).parents[1] / name).data_root

@@ -43,11 +43,11 @@ class BackboneFacts:
 
 
 BACKBONES = {
-    "swin_nano": BackboneFacts(1.5, 0.5, 112, 0.1, 0),
-    "swin_tiny": BackboneFacts(28, 1.3, 224, 0.1, 20_000),
-    "swin_small": BackboneFacts(50, 2.2, 224, 0.1, 100_000),
-    "swin_base": BackboneFacts(88, 3.0, 224, 0.2, 200_000),
-    "swin_large": BackboneFacts(197, 4.6, 224, 0.2, 1_000_000),
+    "swin_nano": BackboneFacts(1.5, 0.3, 112, 0.0, 0),
+    "swin_tiny": BackboneFacts(28, 0.7, 224, 0.1, 20_000),
+    "swin_small": BackboneFacts(50, 1.2, 224, 0.1, 100_000),
+    "swin_base": BackboneFacts(88, 1.8, 224, 0.2, 200_000),
+    "swin_large": BackboneFacts(197, 2.8, 224, 0.2, 1_000_000),
 }
 
 
