@@ -41,11 +41,11 @@ class AutoXVideo:
         work_dir: str | None = None,
         **others: Any,
     ) -> dict[str, float] | None:
-        """Train, or go on with the run in `work_dir`; an argument takes precedence over the config.
+        """Train, or go on with the run in `work_dir`.
 
-        Arguments are the keys of config.yaml (`others` takes the rest of them); None, or the
-        seed system's -1, leaves one as it was. Gives the best validation metrics, None where none
-        were measured.
+        Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
+        over the config and are remembered; None, or the seed system's -1, leaves one as it was.
+        Gives the best validation metrics, None where none were measured.
 
         Raises:
             AutoXVideoError: something that the user can mend.
@@ -103,4 +103,6 @@ class AutoXVideo:
 
     def _settle(self, source: str, arguments: Mapping[str, Any]) -> Settings:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
-        return settings_from_mapping({**self._given, **new}, source)
+        settings = settings_from_mapping({**self._given, **new}, source)
+        self._given.update(new)
+        return settings

@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             complain(problem)
         return 2
     except KeyboardInterrupt:
-        complain("Stopped; the same command goes on.")
+        complain("Stopped. Run the same command again to go on.")
         return 128 + signal.SIGINT
 
 
 def _terminate(signum: int, frame: object) -> None:
-    complain("Stopped; the same command goes on.")
+    complain("Stopped. Run the same command again to go on.")
     sys.exit(128 + signum)
 
 
@@ -48,7 +48,7 @@ def _train(options: argparse.Namespace) -> int:
     try:
         model.fit()
     except Stopped as stop:
-        complain("Stopped, and saved; the same command goes on from here.")
+        complain("Stopped, and saved. Run the same command again to go on from here.")
         return stop.exit_code
     return 0
 

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_worker
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
-from autox_video.engine.interrupt import stop_if_requested
 from autox_video.errors import CheckpointError
 from autox_video.models import swin3d  # noqa: F401 (registers the backbone)
 from autox_video.results import Prediction
@@ -103,7 +102,6 @@ def predict(
     )
     predictions = []
     for batch in loader:
-        stop_if_requested()
         predictions.extend(_predict_batch(model, batch, clips, first=len(predictions)))
         if on_done:
             on_done(len(predictions))

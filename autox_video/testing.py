@@ -22,7 +22,7 @@ from autox_video.settings import AUTO, Settings
 WEIGHTS = ("best.pth", "latest.pth")
 WORST_CLASSES = 5
 NAMED_AT_MOST = 20
-VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 96}
+VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 
 def transform(
@@ -37,7 +37,6 @@ def transform(
 
     Raises:
         AutoXVideoError: something that the user can mend.
-        Stopped: a signal came.
     """
     _check_results_path(Path(settings.test_results_path))
     weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
@@ -50,7 +49,7 @@ def transform(
     clips = _clips(settings, classes, whole_folder=whole_folder)
     device = detect(settings.device).device
     model = load_model(config, weights, device)
-    loading = Loading(_batch_size(settings, config, device), _workers(settings, device), device)
+    loading = Loading(_batch_size(config, device), _workers(settings, device), device)
     with progress("Testing", len(clips)) as show:
         predictions = predict(
             model, config, clips, data_root=data_root, loading=loading, on_done=show
@@ -120,9 +119,7 @@ def _whole_folder(folder: Path) -> ClipList:
     return ClipList(videos, None)
 
 
-def _batch_size(settings: Settings, config: Any, device: str) -> int:
-    if settings.videos_per_gpu != AUTO:
-        return settings.videos_per_gpu
+def _batch_size(config: Any, device: str) -> int:
     views = config.test_pipeline[0].num_clips * 3
     return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
 

@@ -3,8 +3,7 @@
 A run of the real command on a tiny data set is ended by SIGKILL and started again: at its first
 step, five times at random moments, once while it starts, once as an evaluation is written down.
 After each kill, the steps in metrics.jsonl are compared with those in latest.pth. In the end every
-step and every evaluation must be in metrics.jsonl once, and best.pth and results.json be there.
-The bar is absolute; there is no peer to compare with.
+step and evaluation must be in metrics.jsonl once, and best.pth and results.json there. No peer.
 
     python benchmarks/kill.py [--epochs N] [--seed N]
 """
@@ -19,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -37,16 +35,11 @@ CONFIG = """
  device: cpu, load_from: none, epoch: EPOCHS}
 """
 STEPS = CLIPS["train"] * len(MOTIONS) // 4  # so few that each has its line in metrics.jsonl
-RANDOM_KILLS, SPREAD_SEC = 5, 3.0  # at most so long after the first step
+MOMENTS = ("first step", *["random"] * 5, "starting", "evaluation")
+SPREAD_SEC = 3.0  # of the random moments after the first step
 PATIENCE_SEC = 300
-
-
-def start(script: str, folder: Path, log: Path) -> subprocess.Popen:
-    """Start an entry script in `folder`; what it shows goes to `log`."""
-    command = [sys.executable, str(ROOT / script), "config.yaml"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    with log.open("w") as shown:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=shown, stderr=shown)
+TRAIN = [sys.executable, str(ROOT / "autotrain.py"), "config.yaml"]
+TEST = [sys.executable, str(ROOT / "autotest.py"), "config.yaml"]
 
 
 def events(folder: Path, kind: str) -> list[dict]:
@@ -56,10 +49,9 @@ def events(folder: Path, kind: str) -> list[dict]:
     return [e for e in (json.loads(x) for x in lines if x.endswith("}")) if e["event"] == kind]
 
 
-def saved_step(folder: Path) -> int:
-    """Steps that latest.pth holds."""
-    path = folder / "latest.pth"
-    return torch.load(path, weights_only=True)["meta"]["iter"] if path.exists() else 0
+def read_meta(path: Path) -> dict:
+    """What a checkpoint says of itself; empty where there is none."""
+    return torch.load(path, weights_only=True)["meta"] if path.exists() else {}
 
 
 def went_on_at(log: Path) -> int | None:
@@ -71,38 +63,34 @@ def went_on_at(log: Path) -> int | None:
     return int(said[1]) * STEPS + int(said[2] or 0) if said else 0
 
 
-def wait(process: subprocess.Popen, log: Path, until: Callable[[], bool]) -> None:
-    """Wait for `until()`; the benchmark ends where the process ends before."""
-    end = time.monotonic() + PATIENCE_SEC
-    while not until():
-        if process.poll() is not None or time.monotonic() > end:
-            sys.exit(f"Nothing to kill (more --epochs?); {process.poll()}:\n{log.read_text()}")
-        time.sleep(0.002)
-
-
 def kill_at(moment: str, folder: Path, log: Path, delay_sec: float) -> float:
     """Start training, kill it `delay_sec` after a moment; gives the seconds that it lived."""
     evaluations = len(events(folder, "val"))
-    began = time.monotonic()
-    process = start("autotrain.py", folder, log)
+    reached = {
+        "starting": lambda: True,
+        "evaluation": lambda: len(events(folder, "val")) > evaluations,
+    }.get(moment, lambda: went_on_at(log) is not None)
+    began, due = time.monotonic(), None
+    with log.open("w") as shown:
+        process = subprocess.Popen(TRAIN, cwd=folder, stdout=shown, stderr=shown)
     try:
-        if moment in ("first step", "random"):
-            wait(process, log, lambda: went_on_at(log) is not None)
-        elif moment == "evaluation":
-            wait(process, log, lambda: len(events(folder, "val")) > evaluations)
-        end = time.monotonic() + delay_sec
-        wait(process, log, lambda: time.monotonic() >= end)
+        while due is None or time.monotonic() < due:
+            if process.poll() is not None or time.monotonic() > began + PATIENCE_SEC:
+                sys.exit(f"{log.read_text()}Nothing to kill; exit code {process.returncode}.")
+            if due is None and reached():
+                due = time.monotonic() + delay_sec
+            time.sleep(0.002)
     finally:
         process.kill()
         process.wait()
     return time.monotonic() - began
 
 
-def kill_often(folder: Path, moments: list[str], rng: random.Random) -> list[str]:
+def kill_often(folder: Path, rng: random.Random) -> list[str]:
     """Start and kill at each moment, with a printed row each; gives what went wrong."""
     problems, saved, startup_sec = [], 0, 0.0
     print("  kill  moment      lived s  steps done  steps saved  lost", flush=True)
-    for number, moment in enumerate(moments, 1):
+    for number, moment in enumerate(MOMENTS, 1):
         log = folder / f"start_{number}.txt"
         longest_sec = {"random": SPREAD_SEC, "starting": startup_sec}.get(moment, 0.0)
         lived_sec = kill_at(moment, folder, log, rng.uniform(0, longest_sec))
@@ -110,27 +98,26 @@ def kill_often(folder: Path, moments: list[str], rng: random.Random) -> list[str
         if went_on_at(log) not in (None, saved):
             problems.append(f"start {number} went on at {went_on_at(log)}, not at {saved}")
         done = max((event["iter"] for event in events(folder, "train")), default=0)
-        saved = saved_step(folder)
+        saved = read_meta(folder / "latest.pth").get("iter", 0)
         if done - saved > STEPS:
             problems.append(f"kill {number} lost {done - saved} steps of {STEPS} in an epoch")
-        row = f"{number:6d}  {moment:<10}  {lived_sec:7.2f}  {done:10d}  {saved:11d}"
-        print(f"{row}  {done - saved:4d}", flush=True)
+        counts = f"{done:10d}  {saved:11d}  {done - saved:4d}"
+        print(f"{number:6d}  {moment:<10}  {lived_sec:7.2f}  {counts}", flush=True)
     return problems
 
 
 def finish(folder: Path, epochs: int) -> list[str]:
     """Let training come to its end and test; gives what went wrong."""
-    for script in ("autotrain.py", "autotest.py"):
-        log = folder / f"{script}.txt"
-        if code := start(script, folder, log).wait(PATIENCE_SEC):
-            return [f"{script} ended with {code}:\n{log.read_text()}"]
+    for command in (TRAIN, TEST):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+        if done.returncode:
+            return [f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"]
     evaluations = events(folder, "val")
-    best = torch.load(folder / "best.pth", weights_only=True)["meta"]["metrics"]
+    best = read_meta(folder / "best.pth")["metrics"]
     top = min(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
     records = json.loads((folder / "results.json").read_text())["predictions"]
-    last = epochs * STEPS
     found = {
-        "steps": ([e["iter"] for e in events(folder, "train")], range(1, last + 1)),
+        "steps": ([e["iter"] for e in events(folder, "train")], range(1, epochs * STEPS + 1)),
         "evaluations": ([e["epoch"] for e in evaluations], {*range(2, epochs, 2), epochs}),
         "epoch of best.pth": ([best["epoch"]], [top["epoch"]]),
         "records": ([len(records)], [CLIPS["test"] * len(MOTIONS)]),
@@ -139,11 +126,9 @@ def finish(folder: Path, epochs: int) -> list[str]:
 
 
 def differences(found, wanted) -> str:
-    """What is there too often and what is missing, in words; nothing where all is right."""
-    found, wanted = Counter(found), Counter(wanted)
-    return (
-        "" if found == wanted else f"{[*(found - wanted)]} too many, {[*(wanted - found)]} missing"
-    )
+    """What is there too often and what is missing; nothing where all is right."""
+    extra, missing = Counter(found) - Counter(wanted), Counter(wanted) - Counter(found)
+    return f"{[*extra]} too many, {[*missing]} missing" if extra or missing else ""
 
 
 def main() -> int:
@@ -152,14 +137,15 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    moments = ["first step", *["random"] * RANDOM_KILLS, "starting", "evaluation"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["XDG_CACHE_HOME"] = name  # the cache of probed clips
         make_demo(folder / "data", clips_per_class=CLIPS)
         (folder / "config.yaml").write_text(CONFIG.replace("EPOCHS", str(options.epochs)))
-        problems = kill_often(folder, moments, random.Random(options.seed))
+        problems = kill_often(folder, random.Random(options.seed))
         problems += finish(folder, options.epochs)
-    print(*(f"  {problem}" for problem in problems), sep="\n")
+    for problem in problems:
+        print(f"  {problem}")
     print(f"  bar: {STEPS} steps lost at most, then all there: {'missed' if problems else 'met'}")
     return 1 if problems else 0
 

@@ -149,6 +149,6 @@ def test_a_signal_saves_and_says_how_to_go_on(killed_run, tmp_path, signum):
     os.killpg(process.pid, signum)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
-    assert "the same command goes on" in complaints
+    assert "Run the same command again" in complaints
     assert "Traceback" not in complaints
     assert torch.load(tmp_path / "w" / "latest.pth", weights_only=True)["meta"]["iter"] > 0

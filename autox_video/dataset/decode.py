@@ -41,8 +41,11 @@ _SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 # Text that FFmpeg would follow to other files, or paint as a picture of letters.
 _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
+_PYAV = int(av.__version__.split(".")[0])
 # PyAV converts colours with one thread per core from release 17 on, unless told otherwise.
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
+# Before release 19, PyAV refuses a file whose titles are not UTF-8, unless told otherwise.
+_ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
 class _Shown(NamedTuple):
@@ -153,7 +156,7 @@ class Video:
         name = str(self.path.absolute())
         options = {"protocol_whitelist": "file"}
         try:
-            container = av.open(name, metadata_errors="replace", container_options=options)
+            container = av.open(name, container_options=options, **_ANY_METADATA)
         except av.error.FFmpegError as error:
             raise self._error(_why_not_open(error)) from error
         self._container: Any = container

@@ -19,10 +19,12 @@ FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 MOST_TEST_CLIPS = 4
 LARGEST_BATCH = 64
+LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
 SCRATCH_CLIPS_SEEN = 8_000
 MEMORY_SHARE = 0.6
+NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
@@ -140,20 +142,22 @@ def choose(
     span_sec = min(length_sec, LARGEST_SPAN_SEC)
     clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
-    resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts))
+    resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
     made["test_clips"] = _test_clips(length_sec, span_sec)
     cost = facts.gib_per_clip * (clip_len / 8) * (resolution / 224) ** 2
     batch = decide(
-        "batch_size", "videos_per_gpu", lambda: _batch_size(facts, cost, stats, hardware)
+        "batch_size",
+        "videos_per_gpu",
+        lambda: _batch_size(facts, cost, stats, hardware=hardware, scratch=scratch),
     )
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
     made["warmup_epochs"] = min(2.5, epochs / 4), "linear, before the cosine"
     decide("lr", "lr", lambda: _lr(batch, scratch))
     made["backbone_lr_mult"] = _backbone_lr(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
-    made["max_grad_norm"] = 5.0, "stops a rare bad batch from throwing the weights off"
+    made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
-    made["label_smoothing"] = _label_smoothing(stats)
+    made["label_smoothing"] = _label_smoothing(stats, scratch)
     made["smallest_crop"] = _smallest_crop(scratch)
     decide("flip", "flip", lambda: _flip(stats))
     decide("precision", "precision", lambda: _precision(hardware))
@@ -199,8 +203,16 @@ def _frame_interval(span_sec: float, clip_len: int) -> Chosen:
     return span_sec / clip_len, f"the clip spans {span_sec:.3g} s at any frame rate"
 
 
-def _resolution(backbone: str, facts: BackboneFacts) -> Chosen:
-    return facts.resolution, f"what {backbone} is made for"
+def _resolution(backbone: str, facts: BackboneFacts, stats: DatasetStats) -> Chosen:
+    if backbone != "swin_nano":
+        return facts.resolution, f"what {backbone} is made for"
+    # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage.
+    wanted = 28 * round(stats.short_side_median * NANO_SHARE_OF_SIDE / 28)
+    side = min(max(wanted, facts.resolution // 2), facts.resolution)
+    return (
+        side,
+        f"about {NANO_SHARE_OF_SIDE:.0%} of the clips' short side, {facts.resolution} at most",
+    )
 
 
 def _test_clips(length_sec: float, span_sec: float) -> Chosen:
@@ -209,14 +221,20 @@ def _test_clips(length_sec: float, span_sec: float) -> Chosen:
 
 
 def _batch_size(
-    facts: BackboneFacts, cost_gib: float, stats: DatasetStats, hardware: Hardware
+    facts: BackboneFacts,
+    cost_gib: float,
+    stats: DatasetStats,
+    *,
+    hardware: Hardware,
+    scratch: bool,
 ) -> Chosen:
     # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
     fixed_gib = facts.parameters_millions * 16e6 / 1024**3
     room_gib = (hardware.gpu_memory_gib or hardware.memory_gib) * MEMORY_SHARE - fixed_gib
     by_memory = room_gib / cost_gib
     by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
-    most = max(1.0, min(by_memory, by_steps, LARGEST_BATCH))
+    largest = LARGEST_SCRATCH_BATCH if scratch else LARGEST_BATCH
+    most = max(1.0, min(by_memory, by_steps, largest))
     batch = 2 ** int(math.log2(most))
     why = f"about {cost_gib:.2g} GiB a clip, {FEWEST_STEPS_PER_EPOCH} steps an epoch or more"
     return batch, why
@@ -231,8 +249,8 @@ def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
 
 def _lr(batch: int, scratch: bool) -> Chosen:
     if scratch:
-        lr = 1e-3 * math.sqrt(batch / 16)
-        return lr, f"0.001 at batch 16, by the square root of the batch ({batch})"
+        lr = 4e-4 * math.sqrt(batch / 16)
+        return lr, f"0.0004 at batch 16, by the square root of the batch ({batch})"
     return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
 
 
@@ -242,10 +260,12 @@ def _backbone_lr(scratch: bool) -> Chosen:
     return 0.1, "pretrained layers move slowly"
 
 
-def _label_smoothing(stats: DatasetStats) -> Chosen:
-    if stats.num_classes > 2:
-        return 0.1, "keeps a model on few clips from growing overconfident"
-    return 0.0, "two classes: nothing to spread over"
+def _label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
+    if scratch:
+        return 0.0, "from scratch: the plain loss learns sooner"
+    if stats.num_classes == 2:
+        return 0.0, "two classes: nothing to spread over"
+    return 0.1, "keeps a large model from growing overconfident"
 
 
 def _smallest_crop(scratch: bool) -> Chosen:
