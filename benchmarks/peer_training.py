@@ -1,11 +1,11 @@
 """Claim: our training loop takes more clips a second than mmaction2's own on the same machine.
 
 Peer: mmengine's Runner with mmaction2's pipeline (decord), VideoDataset and SwinTransformer3D in
-float32, which is all that it can do on a CPU. Ours: what the recipe makes of the plan, with the
-number type that it chooses. Both get the demo's clips, the same arch, resolution, clip_len, batch,
-workers and threads. Each runs in turns in a process of its own; steps after the warm-up count.
+float32, all that it can do on a CPU. Ours: what the recipe makes of the plan, number type included.
+Both get the demo's clips, the same arch, sizes, batch, workers and threads, and run in turns, each
+in a process of its own; what counts are the steps after the warm-up.
 
-    python benchmarks/peer_training.py [--rounds N] [--batch N] [--steps N] [--threads N]
+    python benchmarks/peer_training.py [--rounds N] [--batch N]
 """
 
 import argparse
@@ -22,62 +22,57 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-WARM_UP = 2
+WARM_UP, STEPS, THREADS = 2, 10, 2
 FPS = 26  # about the demo's; the peer counts in frames
-LISTS = {split: f"data/annotations/{split}_list.txt" for split in ("train", "val")}
 
 
-def prepare_ours(batch: int):
-    """The config of a run on the clips in this folder, as the real command makes it."""
+def ours_config(batch: int):
+    """The config of a run on the clips in this folder, made as the real command makes it."""
     from autox_video.prepare import prepare, write_lists
     from autox_video.recipe import TrainingData, build_config
     from autox_video.settings import settings_from_mapping
 
-    keys = {f"ann_file_{split}": path for split, path in LISTS.items()}
-    keys |= {"data_root": "data/videos", "work_dir": "ours", "load_from": "none", "device": "cpu"}
-    keys |= {"videos_per_gpu": batch, "epoch": 1, "evaluation": 0}
-    prepared = prepare(settings_from_mapping(keys, "benchmark"), resuming=False)
-    lists = write_lists(Path("ours"), prepared.listing)
+    keys = {"data_root": "data/videos", "ann_file_train": "train.txt", "ann_file_val": "val.txt"}
+    keys |= {"work_dir": "ours", "load_from": "none", "device": "cpu", "evaluation": 0}
+    settings = settings_from_mapping({**keys, "videos_per_gpu": batch, "epoch": 1}, "benchmark")
+    prepared = prepare(settings, resuming=False)
     listing = prepared.listing
+    lists = write_lists(Path("ours"), listing)
     data = TrainingData("data/videos", *lists, listing.classes, len(listing.train))
     return build_config(prepared.plan, data, "ours")
 
 
-def prepare_peer(batch: int):
-    """The same job for stock mmaction2: nothing of ours but the sizes."""
+def peer_config(batch: int):
+    """The same job for stock mmaction2; of ours it takes the sizes."""
     from mmengine.config import Config
 
-    ours = prepare_ours(batch)
+    ours = ours_config(batch)
     arch = ours.model.backbone.arch
-    stages = 4 if isinstance(arch, str) else len(arch["depths"])
+    last_stage = 3 if isinstance(arch, str) else len(arch["depths"]) - 1
     backbone = {**ours.model.backbone, "type": "SwinTransformer3D", "pretrained2d": False}
-    backbone["out_indices"] = (stages - 1,)
     del backbone["precision"]
     loader = ours.train_dataloader
-    return Config(
-        {
-            "default_scope": "mmaction",
-            "work_dir": "peer",
-            "model": {**ours.model, "backbone": backbone},
-            "train_dataloader": {
-                "batch_size": batch,
-                "num_workers": loader.num_workers,
-                "persistent_workers": loader.persistent_workers,
-                "sampler": {"type": "DefaultSampler", "shuffle": True},
-                "dataset": {
-                    "type": "VideoDataset",
-                    "ann_file": write_peer_list(ours.classes),
-                    "data_prefix": {"video": "data/videos"},
-                    "pipeline": peer_pipeline(loader.dataset.pipeline),
-                },
-            },
-            "train_cfg": {"type": "EpochBasedTrainLoop", "max_epochs": 1},
-            "optim_wrapper": ours.optim_wrapper,
-            "param_scheduler": ours.param_scheduler,
-            "env_cfg": ours.env_cfg,
-            "log_level": "ERROR",
-        }
-    )
+    dataset = {
+        "type": "VideoDataset",
+        "ann_file": "train.txt",
+        "data_prefix": {"video": "data/videos"},
+        "pipeline": peer_pipeline(loader.dataset.pipeline),
+    }
+    config = {
+        "default_scope": "mmaction",
+        "work_dir": "peer",
+        "model": {**ours.model, "backbone": {**backbone, "out_indices": (last_stage,)}},
+        "train_dataloader": {
+            "batch_size": batch,
+            "num_workers": loader.num_workers,
+            "persistent_workers": loader.persistent_workers,
+            "sampler": {"type": "DefaultSampler", "shuffle": True},
+            "dataset": dataset,
+        },
+        "train_cfg": {"type": "EpochBasedTrainLoop", "max_epochs": 1},
+    }
+    shared = ("optim_wrapper", "param_scheduler", "env_cfg")
+    return Config({**config, **{key: ours[key] for key in shared}})
 
 
 def peer_pipeline(ours: list[dict]) -> list[dict]:
@@ -97,14 +92,6 @@ def peer_pipeline(ours: list[dict]) -> list[dict]:
     ]
 
 
-def write_peer_list(classes: list[str]) -> str:
-    """The training list with numbers for labels, as VideoDataset reads it."""
-    pairs = (line.split() for line in Path(LISTS["train"]).read_text().splitlines())
-    text = "".join(f"{path} {list(classes).index(name)}\n" for path, name in pairs)
-    Path("peer_list.txt").write_text(text)
-    return "peer_list.txt"
-
-
 def report_one(who: str, batch: int) -> None:
     """Train one epoch in this process; print clips/s after the warm-up and the number type."""
     import autox_video.mm_compat  # noqa: F401, I001 (must come before mmengine)
@@ -114,71 +101,63 @@ def report_one(who: str, batch: int) -> None:
     from autox_video.engine.runner import ClipRunner
 
     ends: list[float] = []
-
-    class Clock(Hook):
-        """Notes when each step ended."""
-
-        def after_train_iter(self, *_args, **_options) -> None:
-            """Note the time."""
-            ends.append(time.perf_counter())
-
-    prepare, runner_class = {
-        "ours": (prepare_ours, ClipRunner),
-        "peer": (prepare_peer, Runner),
-    }[who]
-    config = prepare(batch)
-    runner = runner_class.from_cfg(config)
-    runner.register_hook(Clock())
+    clock = Hook()
+    clock.after_train_iter = lambda *_args, **_options: ends.append(time.perf_counter())
+    config = ours_config(batch) if who == "ours" else peer_config(batch)
+    runner = (ClipRunner if who == "ours" else Runner).from_cfg(config)
+    runner.register_hook(clock)
     runner.train()
     rate = (len(ends) - WARM_UP) * batch / (ends[-1] - ends[WARM_UP - 1])
-    number_type = config.model.backbone.get("precision", "float32")
-    print(json.dumps([rate, number_type]))
+    print(json.dumps([rate, config.model.backbone.get("precision", "float32")]))
 
 
-def measure(who: str, folder: str, options: argparse.Namespace) -> tuple[float, str]:
-    """Clips/s and number type of one side, in a fresh process in `folder`."""
-    command = [sys.executable, __file__, "--measure", who, "--batch", str(options.batch)]
-    threads = {"OMP_NUM_THREADS": str(options.threads), "XDG_CACHE_HOME": folder}
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **threads}, capture_output=True, text=True
-    )
+def measure(who: str, folder: str, batch: int) -> tuple[float, str]:
+    """Clips/s and number type of one side, from a fresh process in `folder`."""
+    command = [sys.executable, __file__, "--measure", who, "--batch", str(batch)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "XDG_CACHE_HOME": folder}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{who} ended with {done.returncode}:\n{done.stderr}")
+    shutil.rmtree(Path(folder, who))  # the next run begins anew
     return tuple(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def compare(options: argparse.Namespace) -> float:
-    """Measure both in turns and print them; gives ours / peer."""
+def compare(rounds: int, batch: int) -> float:
+    """Measure both in turns and print their medians; gives ours / peer."""
     from autox_video.dataset.demo import MOTIONS, make_demo
 
-    per_class = -(-(WARM_UP + options.steps) * options.batch // len(MOTIONS))
     found: dict[str, list[tuple[float, str]]] = {"ours": [], "peer": []}
     with tempfile.TemporaryDirectory() as folder:
-        clips = {"train": per_class, "val": 1, "test": 1}
-        make_demo(Path(folder, "data"), clips_per_class=clips)
-        for _ in range(options.rounds):
+        per_class = -(-(WARM_UP + STEPS) * batch // len(MOTIONS))
+        counts = {"train": per_class, "val": 1, "test": 1}
+        make_demo(Path(folder, "data"), clips_per_class=counts)
+        for split in ("train", "val"):
+            text = Path(folder, f"data/annotations/{split}_list.txt").read_text()
+            pairs = (line.split() for line in text.splitlines())
+            lines = [f"{path} {list(MOTIONS).index(motion)}\n" for path, motion in pairs]
+            Path(folder, f"{split}.txt").write_text("".join(lines))
+        for _ in range(rounds):
             for who, figures in found.items():
-                figures.append(measure(who, folder, options))
-                shutil.rmtree(Path(folder, who))  # a run begins anew
-    print(f"batch {options.batch}, {options.threads} threads, median of {options.rounds} rounds:")
+                figures.append(measure(who, folder, batch))
     middle = {who: median(rate for rate, _ in figures) for who, figures in found.items()}
-    for who, rate in middle.items():
-        rates = ", ".join(f"{rate:.1f}" for rate, _ in found[who])
-        print(f"  {who}: {rate:6.1f} clips/s in {found[who][0][1]} ({rates})")
+    print(f"batch {batch}, {THREADS} threads, median of {rounds} rounds:")
+    for who, figures in found.items():
+        rates = ", ".join(f"{rate:.1f}" for rate, _ in figures)
+        print(f"  {who}: {middle[who]:6.1f} clips/s in {figures[0][1]} ({rates})")
     return middle["ours"] / middle["peer"]
 
 
 def main() -> int:
     """Parse the options, measure, print; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("rounds", 3), ("batch", 16), ("steps", 10), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--measure", choices=("ours", "peer"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         report_one(options.measure, options.batch)
         return 0
-    ratio = compare(options)
+    ratio = compare(options.rounds, options.batch)
     print(f"  ours / peer: {ratio:.2f}; bar: more than 1: {'met' if ratio > 1 else 'missed'}")
     return 0 if ratio > 1 else 1
 

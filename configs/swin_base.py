@@ -1,26 +1,8 @@
 """Video Swin-B: 88 million parameters, embedding 128, depths 2-2-18-2, for 224x224 px."""
 
+_base_ = ["video_swin.py"]
+
 model = {
-    "type": "Recognizer3D",
-    "backbone": {
-        "type": "VideoSwin",
-        "arch": "base",
-        "patch_size": (2, 4, 4),
-        "window_size": (8, 7, 7),
-        "drop_path_rate": 0.2,
-    },
-    "cls_head": {
-        "type": "I3DHead",
-        "in_channels": 1024,
-        "num_classes": 400,
-        "spatial_type": "avg",
-        "dropout_ratio": 0.5,
-        "average_clips": "prob",
-    },
-    "data_preprocessor": {
-        "type": "ActionDataPreprocessor",
-        "mean": [123.675, 116.28, 103.53],
-        "std": [58.395, 57.12, 57.375],
-        "format_shape": "NCTHW",
-    },
+    "backbone": {"arch": "base", "drop_path_rate": 0.2},
+    "cls_head": {"in_channels": 1024},
 }
