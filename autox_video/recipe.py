@@ -127,7 +127,11 @@ def _model_choices(plan: Plan) -> dict[str, Any]:
 
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
     side = plan.resolution
-    crop = {"type": "RandomResizedCrop", "area_range": (plan.smallest_crop, 1.0)}
+    crop = {
+        "type": "RandomResizedCrop",
+        "area_range": (plan.smallest_crop, 1.0),
+        "aspect_ratio_range": (3 / 4, 4 / 3),
+    }
     flip = [{"type": "Flip", "flip_ratio": 0.5}] if plan.flip else []
     pipeline = [
         _decode(plan),
@@ -207,7 +211,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
         "optimizer": {
             "type": "AdamW",
             "lr": plan.lr,
-            "betas": (0.9, 0.999),
+            "betas": (0.9, 0.95),
             "weight_decay": plan.weight_decay,
         },
         "paramwise_cfg": {

@@ -2,8 +2,8 @@
 
 A run of the real command on a tiny data set is ended by SIGKILL and started again: at its first
 step, five times at random moments, once while it starts, once as an evaluation is written down.
-After each kill, the steps in metrics.jsonl are compared with those in latest.pth. In the end every
-step and evaluation must be in metrics.jsonl once, and best.pth and results.json there. No peer.
+After each kill the steps in metrics.jsonl are compared with those in latest.pth. In the end every
+step and evaluation is in metrics.jsonl once, and best.pth and results.json are there. No peer.
 
     python benchmarks/kill.py [--epochs N] [--seed N]
 """
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -28,18 +29,15 @@ sys.path.insert(0, str(ROOT))
 from autox_video.dataset.demo import MOTIONS, make_demo  # noqa: E402 (of this source tree)
 
 CLIPS = {"train": 3, "val": 1, "test": 1}  # of each class
-CONFIG = """
-{data_root: data/videos, ann_file_train: data/annotations/train_list.txt,
+CONFIG = """{data_root: data/videos, ann_file_train: data/annotations/train_list.txt,
  ann_file_val: data/annotations/val_list.txt, ann_file_test: data/annotations/test_list.txt,
  work_dir: ., videos_per_gpu: 4, resolution: 32, clip_len: 2, workers: 1, evaluation: 2,
  device: cpu, load_from: none, epoch: EPOCHS}
 """
 STEPS = CLIPS["train"] * len(MOTIONS) // 4  # so few that each has its line in metrics.jsonl
 MOMENTS = ("first step", *["random"] * 5, "starting", "evaluation")
-SPREAD_SEC = 3.0  # of the random moments after the first step
-PATIENCE_SEC = 300
-TRAIN = [sys.executable, str(ROOT / "autotrain.py"), "config.yaml"]
-TEST = [sys.executable, str(ROOT / "autotest.py"), "config.yaml"]
+SPREAD_SEC, PATIENCE_SEC = 3.0, 300  # of random moments after the first step; with any start
+TRAIN, TEST = ([sys.executable, str(ROOT / f"auto{job}.py")] for job in ("train", "test"))
 
 
 def events(folder: Path, kind: str) -> list[dict]:
@@ -113,19 +111,18 @@ def finish(folder: Path, epochs: int) -> list[str]:
         if done.returncode:
             return [f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"]
     evaluations = events(folder, "val")
-    best = read_meta(folder / "best.pth")["metrics"]
     top = min(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
     records = json.loads((folder / "results.json").read_text())["predictions"]
     found = {
         "steps": ([e["iter"] for e in events(folder, "train")], range(1, epochs * STEPS + 1)),
         "evaluations": ([e["epoch"] for e in evaluations], {*range(2, epochs, 2), epochs}),
-        "epoch of best.pth": ([best["epoch"]], [top["epoch"]]),
+        "epoch of the best": ([read_meta(folder / "best.pth")["metrics"]["epoch"]], [top["epoch"]]),
         "records": ([len(records)], [CLIPS["test"] * len(MOTIONS)]),
     }
     return [f"{what}: {bad}" for what, lists in found.items() if (bad := differences(*lists))]
 
 
-def differences(found, wanted) -> str:
+def differences(found: Iterable[int], wanted: Iterable[int]) -> str:
     """What is there too often and what is missing; nothing where all is right."""
     extra, missing = Counter(found) - Counter(wanted), Counter(wanted) - Counter(found)
     return f"{[*extra]} too many, {[*missing]} missing" if extra or missing else ""
@@ -144,9 +141,8 @@ def main() -> int:
         (folder / "config.yaml").write_text(CONFIG.replace("EPOCHS", str(options.epochs)))
         problems = kill_often(folder, random.Random(options.seed))
         problems += finish(folder, options.epochs)
-    for problem in problems:
-        print(f"  {problem}")
-    print(f"  bar: {STEPS} steps lost at most, then all there: {'missed' if problems else 'met'}")
+    bar = f"bar: {STEPS} steps lost at most, and all there in the end"
+    print(*problems, f"{bar}: {'missed' if problems else 'met'}", sep="\n")
     return 1 if problems else 0
 
 

@@ -1,4 +1,4 @@
-"""Video Swin nano: 1.5 million parameters, embedding 48, depths 2-2-2, to learn from few clips."""
+"""Video Swin nano: 1.4 million parameters, embedding 48, depths 2-2-2, to learn from few clips."""
 
 _base_ = ["video_swin.py"]
 
@@ -6,6 +6,7 @@ model = {
     "backbone": {
         "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
         "drop_path_rate": 0.0,
+        "init": "xavier",
     },
-    "cls_head": {"in_channels": 192},
+    "cls_head": {"in_channels": 192, "dropout_ratio": 0.0},
 }

@@ -46,15 +46,17 @@ FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
 # What part of its range a motion covers in a second, by MOTIONS' number. About one whole cycle in a
 # clip at most; a turn less, since its whole range is a full turn, which looks far quicker.
-SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.2, 0.3), (0.35, 0.5))
+SPEED_RANGES = ((0.42, 0.58), (0.42, 0.58), (0.16, 0.24), (0.35, 0.5))
 # In parts of the height; the shape stays inside the middle square, which a centre crop keeps.
-CENTRE_RANGE = (-0.19, 0.19)
-RADIUS_RANGE = (0.14, 0.31)
+CENTRE_RANGE = (-0.14, 0.14)
+RADIUS_RANGE = (0.16, 0.36)
 
 _MARKER = "demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
-_TEXTURES = ("halves", "stripes", "sectors")
+# Of the shape, in parts of its reach from the pivot: where its middle lies, and half its width.
+_PIVOT_SHIFT, _WIDTH = 0.35, 0.62
+_TEXTURES = ("plain", "stripes", "spots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,26 +188,30 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 
 
 def _sprite(rng: np.random.Generator) -> np.ndarray:
-    """A textured polygon in a square that holds its circumcircle: (S, S, 4), RGB and coverage."""
+    """A textured polygon that turns about its one end: (S, S, 4), RGB and coverage.
+
+    Of its two sides one is warm and one is cold in colour, always the same way round: the side that
+    leads tells which way it turns. Without that a small model sees that something turns, but takes
+    far more clips to see which way.
+    """
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
-    rgb = _colours(rng)[_texture(rng, across, down)]
-    coverage = _polygon(rng, across, down)
+    along, beside = (across - _PIVOT_SHIFT) / (1 - _PIVOT_SHIFT), down / _WIDTH
+    rgb = _colours(rng)[_texture(rng, along, beside)]
+    coverage = _polygon(rng, along, beside)
     return np.concatenate([rgb, coverage[..., None]], axis=2).astype(np.float32)
 
 
-def _texture(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Colour number 0..2 of every pixel; no pattern looks the same after a part of a turn."""
+def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Colour number of every pixel: 0 and 1 on one side, 2 and 3 on the other."""
     kind = rng.choice(_TEXTURES)
-    bearing = np.arctan2(down, across)
-    if kind == "halves":
-        numbers = (down > 0).astype(int)
+    if kind == "plain":
+        second = np.zeros(along.shape, dtype=int)
     elif kind == "stripes":
-        numbers = (np.floor(down * rng.uniform(1.5, 2.5) + rng.uniform()) % 2).astype(int)
+        second = (np.floor(along * rng.uniform(1.5, 2.5) + rng.uniform()) % 2).astype(int)
     else:
-        numbers = np.digitize(bearing, [-np.pi / 3, np.pi / 3])
-    spot = np.hypot(across - 0.45, down) < 0.24
-    return np.where(spot, 2 if kind != "sectors" else 0, numbers)
+        second = (np.hypot(along - 0.3, np.abs(beside) - 0.3) < 0.3).astype(int)
+    return 2 * (beside > 0) + second
 
 
 def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
@@ -222,14 +228,15 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
-    """Three colours (3, 3), brighter than any background and of clearly different brightness.
+    """Two warm and two cold colours (4, 3), brighter than any background.
 
     Motion can be seen by an untrained eye: always the bright moves over the dark.
     """
-    hues = rng.uniform(0.4, 1.0, size=(3, 3))
-    hues /= hues.mean(axis=1, keepdims=True)
-    brightness = rng.permutation([230.0, 180.0, 130.0])
-    return np.clip(hues * brightness[:, None], 0, 255)
+    strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
+    middle = rng.uniform(60, 200, size=4)
+    warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)
+    cold = np.stack([weak[2:], middle[2:], strong[2:]], axis=1)
+    return np.concatenate([warm, cold])
 
 
 def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:

@@ -45,7 +45,9 @@ class CheckpointKeeper(Hook):
         latest = Path(runner.work_dir, LATEST)
         if latest.exists():
             self._resume(runner, latest)
-        elif self.pretrained is not None:
+            return
+        runner.call_hook("before_start")
+        if self.pretrained is not None:
             report = load_pretrained(runner.model, self.pretrained)
             runner.call_hook("on_note", sentence=report.sentence())
 
@@ -89,7 +91,7 @@ class CheckpointKeeper(Hook):
         loop.resume_at(meta["epoch"], meta["iter"], meta["evaluated_epoch"])
         runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
         self.best = meta["best"]
-        runner.call_hook("after_resume")
+        runner.call_hook("after_resume", best=self.best)
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:

@@ -47,11 +47,17 @@ class Progress(Hook):
         self.every = max(1, len(loop.dataloader) // SUMMARIES_PER_EPOCH)
         self._start_clock(loop.iter)
 
-    def after_resume(self, runner) -> None:
-        """Say where the run goes on, and drop the lines of steps that will be taken again."""
+    def before_start(self, runner) -> None:
+        """Drop the lines of a run that was killed before its first checkpoint."""
+        Path(runner.work_dir, METRICS).unlink(missing_ok=True)
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """Say where the run goes on, and drop the lines of what will be done again."""
         loop = runner.train_loop
-        drop_events_after(Path(runner.work_dir, METRICS), loop.iter)
+        path = Path(runner.work_dir, METRICS)
+        drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
         self._start_clock(loop.iter)
+        self.best = best and best["top1"]
         steps = loop.iter - loop.epoch * len(loop.dataloader)
         within = f", {steps} steps into the next" if steps else ""
         self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
@@ -225,8 +231,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def drop_events_after(path: Path, iteration: int) -> None:
-    """Remove the events of steps after `iteration`, and lines that a crash tore."""
+def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> None:
+    """Remove the events of later steps and evaluations, and lines that a crash tore."""
     if not path.exists():
         return
     kept = []
@@ -235,7 +241,8 @@ def drop_events_after(path: Path, iteration: int) -> None:
             event = json.loads(line)
         except ValueError:
             continue
-        if event.get("iter", 0) <= iteration:
+        again = event["event"] == "val" and event["epoch"] > evaluated_epoch
+        if event["iter"] <= iteration and not again:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
 

@@ -21,6 +21,11 @@ from mmaction.models.backbones.swin import (
 from mmaction.registry import MODELS
 from torch import Tensor
 
+LINEAR_INIT = {
+    "normal": [{"type": "TruncNormal", "layer": "Linear", "std": 0.02, "bias": 0.0}],
+    "xavier": [{"type": "Xavier", "layer": "Linear", "distribution": "uniform", "bias": 0.0}],
+}
+
 
 @MODELS.register_module()
 class VideoSwin(SwinTransformer3D):
@@ -38,6 +43,8 @@ class VideoSwin(SwinTransformer3D):
         drop_rate: dropout of tokens, projections and MLPs.
         attn_drop_rate: dropout of attention weights.
         frozen_stages: -1 trains all; 0 freezes the patch embedding, n the first n stages as well.
+        init: how linear layers start where no weights are loaded: "normal" (standard deviation
+            0.02, as published) or "xavier".
         precision: number type of the computation, "float32" or "bfloat16"; weights and output
             are float32 in both.
     """
@@ -53,6 +60,7 @@ class VideoSwin(SwinTransformer3D):
         attn_drop_rate: float = 0.0,
         frozen_stages: int = -1,
         precision: str = "float32",
+        init: str = "normal",
     ) -> None:
         window_size = tuple(window_size)
         arch = arch if isinstance(arch, str) else dict(arch)
@@ -65,6 +73,7 @@ class VideoSwin(SwinTransformer3D):
             drop_rate=drop_rate,
             attn_drop_rate=attn_drop_rate,
             out_indices=(len(arch["depths"]) - 1 if isinstance(arch, dict) else 3,),
+            init_cfg=[*LINEAR_INIT[init], {"type": "Constant", "layer": "LayerNorm", "val": 1.0}],
         )
         for stage, num_heads in zip(self.layers, self.num_heads, strict=True):
             for block in stage.blocks:

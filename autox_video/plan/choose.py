@@ -45,7 +45,7 @@ class BackboneFacts:
 
 
 BACKBONES = {
-    "swin_nano": BackboneFacts(1.5, 0.3, 112, 0.0, 0),
+    "swin_nano": BackboneFacts(1.4, 0.3, 112, 0.0, 0),
     "swin_tiny": BackboneFacts(28, 0.7, 224, 0.1, 20_000),
     "swin_small": BackboneFacts(50, 1.2, 224, 0.1, 100_000),
     "swin_base": BackboneFacts(88, 1.8, 224, 0.2, 200_000),
@@ -151,7 +151,7 @@ def choose(
         lambda: _batch_size(facts, cost, stats, hardware=hardware, scratch=scratch),
     )
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
-    made["warmup_epochs"] = min(2.5, epochs / 4), "linear, before the cosine"
+    made["warmup_epochs"] = _warmup(epochs, scratch)
     decide("lr", "lr", lambda: _lr(batch, scratch))
     made["backbone_lr_mult"] = _backbone_lr(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
@@ -247,6 +247,10 @@ def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
     return epochs, f"from scratch: {epochs * stats.num_train} clips seen in all"
 
 
+def _warmup(epochs: int, scratch: bool) -> Chosen:
+    return min(1.0 if scratch else 2.5, epochs / 4), "linear, before the cosine"
+
+
 def _lr(batch: int, scratch: bool) -> Chosen:
     if scratch:
         lr = 4e-4 * math.sqrt(batch / 16)
@@ -270,7 +274,7 @@ def _label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
 
 def _smallest_crop(scratch: bool) -> Chosen:
     if scratch:
-        return 0.6, "from scratch: mild crops, so that what moves stays in sight"
+        return 0.8, "from scratch: mild crops, so that what moves stays in sight"
     return 0.08, "the usual range for pretrained weights"
 
 

@@ -37,11 +37,13 @@ def test_a_summary_reads_as_a_line():
 
 def test_events_of_steps_to_be_taken_again_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    events = [{"event": "train", "iter": i} for i in (2, 4, 6)]
+    events = [{"event": "train", "epoch": i, "iter": i} for i in (1, 2, 3)]
+    events += [{"event": "val", "epoch": i, "iter": i} for i in (1, 2)]
     path.write_text("".join(json.dumps(e) + "\n" for e in events) + '{"event": "tra')
-    drop_events_after(path, 4)
-    assert [json.loads(line)["iter"] for line in path.read_text().splitlines()] == [2, 4]
-    drop_events_after(tmp_path / "none.jsonl", 4)
+    drop_events_after(path, iteration=2, evaluated_epoch=1)
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(e["event"], e["iter"]) for e in kept] == [("train", 1), ("train", 2), ("val", 1)]
+    drop_events_after(tmp_path / "none.jsonl", iteration=2, evaluated_epoch=1)
 
 
 def test_figures_that_are_none_become_null():
