@@ -211,7 +211,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
         "optimizer": {
             "type": "AdamW",
             "lr": plan.lr,
-            "betas": (0.9, 0.95),
+            "betas": (0.9, plan.beta2),
             "weight_decay": plan.weight_decay,
         },
         "paramwise_cfg": {

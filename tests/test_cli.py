@@ -1,11 +1,14 @@
 """What a user gets for a mistake, through the real commands: a sentence, exit code 2, no loss."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 from tests.datasets import (
     REPOSITORY,
@@ -15,7 +18,14 @@ from tests.datasets import (
     command,
     write_config,
 )
-from tests.videos import truncate, write_empty_video, write_sound, write_text_video
+from tests.videos import (
+    numbered_frames,
+    truncate,
+    write_empty_video,
+    write_sound,
+    write_text_video,
+    write_video,
+)
 
 
 @pytest.fixture
@@ -146,12 +156,8 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data):
     }
     for name, write in odd.items():
         write(os.path.join(root, name))
-    from pathlib import Path
-
     torn = truncate(colour_clip(Path(root, "torn.mp4"), "red", seed=1), 0.5)
     colour_clip(Path(root, "odd size.mp4"), "green", seed=2, size=(17, 33))
-    from tests.videos import numbered_frames, write_video
-
     write_video(Path(root, "one frame.mp4"), numbered_frames(1))
     names = [*odd, torn.name, "odd size.mp4", "one frame.mp4"]
     for split in ("train", "test"):
@@ -165,8 +171,6 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data):
     assert "4 clips cannot be read" in done.stdout
     done = command("autotest.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    import json
-
     records = json.loads((tmp_path / "r.json").read_text())["predictions"]
     status = {r["video"]: r["status"] for r in records}
     assert {name for name, s in status.items() if s == "unreadable"} == {*odd, torn.name}
@@ -187,8 +191,6 @@ def test_damaged_latest_checkpoint_is_kept(tmp_path, data):
 
 
 def test_checkpoint_of_another_model(tmp_path, data):
-    import torch
-
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, other)
     config_for(tmp_path, data, load_from=str(other))
@@ -202,3 +204,16 @@ def test_the_installed_command_is_the_same(tmp_path):
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert "config.yaml" in refused(done)
+
+
+def test_pretrained_weights_are_loaded_and_counted(tmp_path, data):
+    from tests.test_prepare import weights_file
+
+    path = weights_file(tmp_path / "w" / "mine.pth")
+    config_for(tmp_path, data, epoch=1, load_from=str(path))
+    done = command("autotrain.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mine.pth (mmaction2, swin_nano); left out 2 of its head" in done.stdout
+    plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
+    assert plan["pretrained"]["value"] == str(path)
+    assert plan["backbone_lr_mult"]["value"] == 0.1

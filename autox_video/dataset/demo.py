@@ -46,16 +46,16 @@ FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
 # What part of its range a motion covers in a second, by MOTIONS' number. About one whole cycle in a
 # clip at most; a turn less, since its whole range is a full turn, which looks far quicker.
-SPEED_RANGES = ((0.42, 0.58), (0.42, 0.58), (0.16, 0.24), (0.35, 0.5))
+SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
 # In parts of the height; the shape stays inside the middle square, which a centre crop keeps.
-CENTRE_RANGE = (-0.14, 0.14)
-RADIUS_RANGE = (0.16, 0.36)
+CENTRE_RANGE = (-0.24, 0.24)
+RADIUS_RANGE = (0.12, 0.26)
 
 _MARKER = "demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
 # Of the shape, in parts of its reach from the pivot: where its middle lies, and half its width.
-_PIVOT_SHIFT, _WIDTH = 0.35, 0.62
+_PIVOT_SHIFT, _WIDTH = 0.2, 0.75
 _TEXTURES = ("plain", "stripes", "spots")
 
 

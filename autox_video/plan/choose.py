@@ -22,7 +22,7 @@ LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
-SCRATCH_CLIPS_SEEN = 8_000
+SCRATCH_CLIPS_SEEN = 15_000
 MEMORY_SHARE = 0.6
 NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
@@ -86,6 +86,8 @@ class Plan:
     """Learning rate of the head, for the whole batch."""
     backbone_lr_mult: float
     """The backbone's learning rate over the head's."""
+    beta2: float
+    """How long AdamW remembers squared gradients: 1 / (1 - beta2) steps."""
     weight_decay: float
     max_grad_norm: float
     """Gradients are scaled down to this 2-norm."""
@@ -154,6 +156,7 @@ def choose(
     made["warmup_epochs"] = _warmup(epochs, scratch)
     decide("lr", "lr", lambda: _lr(batch, scratch))
     made["backbone_lr_mult"] = _backbone_lr(scratch)
+    made["beta2"] = _beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
@@ -253,9 +256,15 @@ def _warmup(epochs: int, scratch: bool) -> Chosen:
 
 def _lr(batch: int, scratch: bool) -> Chosen:
     if scratch:
-        lr = 4e-4 * math.sqrt(batch / 16)
-        return lr, f"0.0004 at batch 16, by the square root of the batch ({batch})"
+        lr = 5e-4 * math.sqrt(batch / 16)
+        return lr, f"0.0005 at batch 16, by the square root of the batch ({batch})"
     return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
+
+
+def _beta2(scratch: bool) -> Chosen:
+    if scratch:
+        return 0.95, "from scratch: a short memory leaves the first plateau sooner"
+    return 0.999, "AdamW's usual value"
 
 
 def _backbone_lr(scratch: bool) -> Chosen:
