@@ -22,7 +22,8 @@ LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
-SCRATCH_CLIPS_SEEN = 15_000
+SCRATCH_CLIPS_SEEN = 14_000
+SCRATCH_EPOCHS = (20, 200)
 MEMORY_SHARE = 0.6
 NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
@@ -246,7 +247,8 @@ def _batch_size(
 def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
     if not scratch:
         return PRETRAINED_EPOCHS, "fine-tuning pretrained weights"
-    epochs = min(max(math.ceil(SCRATCH_CLIPS_SEEN / stats.num_train), PRETRAINED_EPOCHS), 200)
+    fewest, most = SCRATCH_EPOCHS
+    epochs = min(max(math.ceil(SCRATCH_CLIPS_SEEN / stats.num_train), fewest), most)
     return epochs, f"from scratch: {epochs * stats.num_train} clips seen in all"
 
 
