@@ -1,6 +1,11 @@
 """What holds for every test."""
 
+import os
+
 import pytest
+
+# As the commands do; before anything imports torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(autouse=True)
