@@ -226,11 +226,12 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
 def _schedule(plan: Plan, steps_per_epoch: int) -> list[dict[str, Any]]:
     total = plan.epochs * steps_per_epoch
     warmup = min(round(plan.warmup_epochs * steps_per_epoch), total - 1)
+    fall = min(warmup + round(plan.flat_epochs * steps_per_epoch), total - 1)
     cosine = {
         "type": "CosineAnnealingLR",
-        "T_max": total - warmup,
+        "T_max": total - fall,
         "eta_min": 0.0,
-        "begin": warmup,
+        "begin": fall,
         "end": total,
         "by_epoch": False,
     }

@@ -83,6 +83,8 @@ class Plan:
     batch_size: int
     epochs: int
     warmup_epochs: float
+    flat_epochs: float
+    """Epochs at the full learning rate between warm-up and cosine."""
     lr: float
     """Learning rate of the head, for the whole batch."""
     backbone_lr_mult: float
@@ -155,6 +157,7 @@ def choose(
     )
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
     made["warmup_epochs"] = _warmup(epochs, scratch)
+    made["flat_epochs"] = _flat(epochs, scratch)
     decide("lr", "lr", lambda: _lr(batch, scratch))
     made["backbone_lr_mult"] = _backbone_lr(scratch)
     made["beta2"] = _beta2(scratch)
@@ -254,6 +257,12 @@ def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
 
 def _warmup(epochs: int, scratch: bool) -> Chosen:
     return min(1.0 if scratch else 2.5, epochs / 4), "linear, before the cosine"
+
+
+def _flat(epochs: int, scratch: bool) -> Chosen:
+    if scratch:
+        return epochs / 2, "from scratch: the first plateau needs the full learning rate"
+    return 0.0, "the cosine begins after the warm-up"
 
 
 def _lr(batch: int, scratch: bool) -> Chosen:
