@@ -30,6 +30,7 @@ def killed_run(tmp_path_factory):
     process.wait()
     done = command("autotrain.py", cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     return folder, done.stdout
 
 

@@ -137,9 +137,8 @@ def start_data_worker(worker_id: int) -> None:
     """Leave signals to the parent, and the other cores to the model.
 
     A terminal signals the whole process group; the parent then still needs its workers for the
-    step that it finishes, and ends them by SIGTERM itself.
+    step that it finishes. It ends them by SIGTERM, for which PyTorch's own handler stays.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)
