@@ -98,7 +98,7 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         settings = self._settle("transform", {**given, **others})
-        content = transform(settings, checkpoints, whole_folder=whole_folder or None)
+        content = transform(settings, checkpoints, whole_folder=whole_folder)
         return content["predictions"]
 
     def _settle(self, source: str, arguments: Mapping[str, Any]) -> Settings:
