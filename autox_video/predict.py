@@ -62,6 +62,7 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
         CheckpointError: the checkpoint is missing, damaged, or of another model.
     """
     state = read_checkpoint(checkpoint)
+    config.model.backbone["compile"] = False  # takes longer than most tests
     model = build_model(config)
     load_state(model, state["state_dict"], checkpoint)
     model.eval()

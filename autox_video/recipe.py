@@ -27,9 +27,11 @@ from autox_video.plan.choose import Plan
 
 PARTS = (
     "autox_video.models.swin3d",
+    "autox_video.models.head",
     "autox_video.dataset.transforms",
     "autox_video.dataset.clips",
     "autox_video.engine.loops",
+    "autox_video.engine.optimizer",
     "autox_video.engine.metric",
     "autox_video.engine.checkpoint",
     "autox_video.engine.progress",
@@ -74,7 +76,10 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "test_pipeline": _test_pipeline(plan),
             "optim_wrapper": _optimizer(plan),
             "param_scheduler": _schedule(plan, steps_per_epoch),
-            "default_hooks": {"logger": None, "checkpoint": None, "sampler_seed": None},
+            # The first two would wait for the GPU in each step; the others are ours.
+            "default_hooks": dict.fromkeys(
+                ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
+            ),
             "custom_hooks": [
                 {"type": "Progress"},
                 {
@@ -118,10 +123,12 @@ def _model_choices(plan: Plan) -> dict[str, Any]:
     return {
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
+        "model.backbone.window_size": tuple(plan.window_size),
+        "model.backbone.with_cp": plan.gradient_checkpointing,
+        "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,
         "model.cls_head.label_smooth_eps": plan.label_smoothing,
         "model.cls_head.average_clips": "prob",
-        "model.cls_head.topk": (1, min(5, plan.num_classes)),
     }
 
 
@@ -206,20 +213,22 @@ def _loader(
 def _optimizer(plan: Plan) -> dict[str, Any]:
     no_decay = {"decay_mult": 0.0}
     return {
-        "type": "OptimWrapper",
+        "type": "ClipOptimWrapper",
         "constructor": "SwinOptimWrapperConstructor",
         "optimizer": {
             "type": "AdamW",
             "lr": plan.lr,
             "betas": (0.9, plan.beta2),
             "weight_decay": plan.weight_decay,
+            "fused": True,
         },
         "paramwise_cfg": {
             "relative_position_bias_table": no_decay,
             "norm": no_decay,
             "backbone": {"lr_mult": plan.backbone_lr_mult},
         },
-        "clip_grad": {"max_norm": plan.max_grad_norm},
+        "max_grad_norm": plan.max_grad_norm,
+        "loss_scale": plan.precision == "float16",
     }
 
 
@@ -243,7 +252,7 @@ def _schedule(plan: Plan, steps_per_epoch: int) -> list[dict[str, Any]]:
 
 # Keys that builders read and take away before the class itself is called.
 BUILDER_KEYS = {
-    "OptimWrapper": {"constructor", "paramwise_cfg"},
+    "ClipOptimWrapper": {"constructor", "paramwise_cfg"},
     "EpochSampler": {"dataset", "seed"},
 }
 RUNNER_KEYS = {"custom_imports", "classes", "device", "test_pipeline", "model_wrapper_cfg"}

@@ -167,8 +167,18 @@ class Settings(BaseModel):
         "Processes that load data; 0: load in the training process itself.",
         "a whole number from 0 to 1024 or auto",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = _key(
-        AUTO, "Number type for computing.", "auto, float32 or bfloat16"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
+        AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
+    )
+    compile: Flag | Auto = _key(
+        AUTO,
+        "Whether PyTorch compiles the model: faster steps after a minute or two of compiling.",
+        "on, off or auto",
+    )
+    gradient_checkpointing: Flag | Auto = _key(
+        AUTO,
+        "Whether blocks are computed again in the backward pass instead of kept in memory.",
+        "on, off or auto",
     )
     flip: Flag | Auto = _key(
         AUTO,

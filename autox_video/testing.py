@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autox_video.allocator import keep_freed_memory
 from autox_video.console import progress, say, table
 from autox_video.dataset.listing import ClipList, find_videos, read_list, read_test_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
@@ -48,6 +49,8 @@ def transform(
     data_root = Path(settings.data_root)
     clips = _clips(settings, classes, whole_folder=whole_folder)
     device = detect(settings.device).device
+    if device == "cpu":
+        keep_freed_memory()
     model = load_model(config, weights, device)
     loading = Loading(_batch_size(config, device), _workers(settings, device), device)
     with progress("Testing", len(clips)) as show:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.prepare import Prepared, prepare, show_plan, write_lists, write_plan
 from autox_video.settings import Settings
@@ -31,6 +32,8 @@ def _train(prepared: Prepared, work_dir: Path) -> dict[str, float] | None:
     from autox_video.engine.train import train
     from autox_video.recipe import TrainingData, build_config, write_config
 
+    if prepared.plan.device == "cpu":
+        keep_freed_memory()
     listing = prepared.listing
     train_list, val_list = write_lists(work_dir, listing)
     data = TrainingData(

@@ -4,9 +4,8 @@ _base_ = ["video_swin.py"]
 
 model = {
     "backbone": {
-        "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
+        "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [2, 3, 6]},
         "drop_path_rate": 0.0,
-        "init": "xavier",
     },
     "cls_head": {"in_channels": 192, "dropout_ratio": 0.0},
 }

@@ -8,7 +8,7 @@ model = {
         "window_size": (8, 7, 7),
     },
     "cls_head": {
-        "type": "I3DHead",
+        "type": "ClipHead",
         "num_classes": 400,
         "spatial_type": "avg",
         "dropout_ratio": 0.5,

@@ -22,13 +22,7 @@ class Architecture:
     patch_size: tuple[int, int, int] = (2, 4, 4)
     """Frames, rows and columns per token."""
     window_size: tuple[int, int, int] = (8, 7, 7)
-    """Time steps, rows and columns per attention window."""
-
-    @property
-    def bias_rows(self) -> int:
-        """Rows of a table of relative position biases: one per offset within a window."""
-        steps, rows, columns = self.window_size
-        return (2 * steps - 1) * (2 * rows - 1) * (2 * columns - 1)
+    """Time steps, rows and columns per attention window, where the weights ask for no other."""
 
 
 ARCHITECTURES = {
@@ -43,10 +37,12 @@ ARCHITECTURES = {
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 _OFFICIAL = "https://github.com/SwinTransformer/storage/releases/download/v1.0.4/"
+_OFFICIAL_IMAGES = "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
 _MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/swin/"
 _TORCHVISION = "https://download.pytorch.org/models/"
 _APACHE = "Apache-2.0"
 _BSD = "BSD-3-Clause"
+_MIT = "MIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +52,23 @@ class KnownFile:
     name: str
     backbone: str
     source: str
-    """What it was trained on, the latest first."""
+    """What it was trained on, the latest first; "images" says that it has no time."""
     top1: float
     """Reported top-1 accuracy on the first data set of `source`, in percent."""
     size_mib: int
     licence: str
     url: str
     window_size: tuple[int, int, int] = (8, 7, 7)
-
-    @property
-    def usable(self) -> bool:
-        """Whether its attention windows are those of our base config."""
-        return self.window_size == ARCHITECTURES[self.backbone].window_size
+    """Attention window of the model to build for it: for video the file's own."""
 
 
 def _official(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
     window = (16, 7, 7) if "window1677" in name else (8, 7, 7)
     return KnownFile(name, backbone, source, top1, size_mib, _APACHE, _OFFICIAL + name, window)
+
+
+def _official_image(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
+    return KnownFile(name, backbone, source, top1, size_mib, _MIT, _OFFICIAL_IMAGES + name)
 
 
 def _mmaction2(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
@@ -87,6 +83,8 @@ def _torchvision(name: str, backbone: str, source: str, top1: float, size_mib: i
 
 _K400_1K = "Kinetics-400, ImageNet-1K"
 _K400_22K = "Kinetics-400, ImageNet-22K"
+_IMAGES_1K = "ImageNet-1K, images"
+_IMAGES_22K = "ImageNet-1K, ImageNet-22K, images"
 
 KNOWN_FILES = (
     _official(
@@ -109,6 +107,13 @@ KNOWN_FILES = (
         364,
     ),
     _torchvision("swin3d_b_1k-24f7c7c6.pth", "swin_base", _K400_1K, 79.427, 364),
+    _official(
+        "swin_base_patch244_window1677_sthv2.pth",
+        "swin_base",
+        "Something-Something v2, Kinetics-400",
+        69.6,
+        452,
+    ),
     _mmaction2(
         "swin-large-p244-w877_in22k-pre_16xb8-amp-32x2x1-30e_kinetics700-rgb_20220930-f8d74db7.pth",
         "swin_large",
@@ -150,15 +155,22 @@ KNOWN_FILES = (
     ),
     _official("swin_tiny_patch244_window877_kinetics400_1k.pth", "swin_tiny", _K400_1K, 78.8, 121),
     _torchvision("swin3d_t-7615ae03.pth", "swin_tiny", _K400_1K, 77.715, 122),
-    _official(
-        "swin_base_patch244_window1677_sthv2.pth",
-        "swin_base",
-        "Something-Something v2, Kinetics-400",
-        69.6,
-        452,
+    _official_image(
+        "swin_base_patch4_window7_224_22kto1k.pth", "swin_base", _IMAGES_22K, 85.2, 336
     ),
+    _official_image(
+        "swin_large_patch4_window7_224_22kto1k.pth", "swin_large", _IMAGES_22K, 86.3, 751
+    ),
+    _torchvision("swin_b-68c6b09e.pth", "swin_base", _IMAGES_1K, 83.582, 335),
+    _official_image("swin_base_patch4_window7_224.pth", "swin_base", _IMAGES_1K, 83.5, 336),
+    _official_image("swin_small_patch4_window7_224.pth", "swin_small", _IMAGES_1K, 83.2, 191),
+    _torchvision("swin_s-5e29d889.pth", "swin_small", _IMAGES_1K, 83.196, 190),
+    _torchvision("swin_t-704ceda3.pth", "swin_tiny", _IMAGES_1K, 81.474, 108),
+    _official_image("swin_tiny_patch4_window7_224.pth", "swin_tiny", _IMAGES_1K, 81.2, 109),
 )
-"""Best first: swin_base before the others, more and more varied training data before less."""
+"""Best first: video before images. Of video swin_base before the others, and more and more varied
+training data before less; of images ImageNet-22K before ImageNet-1K, then swin_base before the
+others."""
 
 
 def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
@@ -169,22 +181,22 @@ def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pre
         backbone: only files of this backbone, e.g. "swin_tiny"; None takes any.
     """
     for known in KNOWN_FILES:
-        if known.usable and backbone in (None, known.backbone):
+        if backbone in (None, known.backbone):
             for folder in folders:
                 path = Path(folder) / known.name
                 if path.is_file():
-                    return Pretrained(str(path), known.backbone, known.source)
+                    return Pretrained(str(path), known.backbone, known.source, known.window_size)
     return None
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
-    """Weight files in some folders that `find_pretrained` never takes: name them by load_from."""
-    usable = {known.name for known in KNOWN_FILES if known.usable}
+    """Weight files in some folders that are not known: `load_from` takes them by name."""
+    names = {known.name for known in KNOWN_FILES}
     paths = sorted(path for folder in map(Path, folders) for path in folder.glob("*"))
     return tuple(
         str(path)
         for path in paths
-        if path.suffix in WEIGHT_SUFFIXES and path.name not in usable and path.is_file()
+        if path.suffix in WEIGHT_SUFFIXES and path.name not in names and path.is_file()
     )
 
 

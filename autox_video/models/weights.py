@@ -1,14 +1,15 @@
 """Pretrained weights of every known layout into a model, with a report of what was loaded.
 
-Files are read without running anything that they carry. Tensors are named as in mmaction2:
-`backbone.layers.<stage>.blocks.<block>...`, `backbone.norm<last stage>`, `cls_head.fc_cls`.
+Files are read without running anything that they carry. Image weights are inflated over time, and
+bias tables of other attention windows are resized; all else must fit as it is.
 """
 
 import pickle
 import re
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autox_video.errors import CheckpointError
-from autox_video.models.known_weights import ARCHITECTURES, Architecture, known_file
+from autox_video.models.known_weights import ARCHITECTURES, known_file
+from autox_video.models.weight_layouts import (
+    FIRST_LAYER,
+    NamedWeights,
+    State,
+    Window,
+    depths_of,
+    indices_of,
+    inflated_patches,
+    named_weights,
+    resized_table,
+    window_of,
+    without_computed,
+)
+from autox_video.models.windows import Size
 from autox_video.plan.choose import Pretrained
-
-State = dict[str, Tensor]
 
 _UNREADABLE = (
     SafetensorError,
@@ -39,11 +52,8 @@ _UNREADABLE = (
 )
 """What torch and safetensors raise on a file that is cut off, overwritten or something else."""
 
-_COMPUTED = ("relative_position_index", "attn_mask")
-"""Entries that follow from the window size and are never taken from a file."""
-
-_FIRST_LAYER = "backbone.patch_embed.proj.weight"
-_HEAD = "cls_head."
+_USUAL_WINDOW: Size = (8, 7, 7)
+"""Of a model that does not say which it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +69,23 @@ class LoadReport:
     """Tensors of the file that are not: its head, which is for other classes."""
     missing: tuple[str, ...]
     """Tensors of the model that the file did not give: they keep their random start."""
+    resized: tuple[str, ...]
+    """Loaded bias tables that were made for another attention window, in space for images."""
+    windows: tuple[tuple[Window, Window], ...]
+    """From which windows to which they were resized, each pair once."""
+    inflated: bool
+    """Whether the weights are of images and were repeated over time."""
 
     def sentence(self) -> str:
         """The report for the user."""
         total = self.loaded + len(self.skipped)
         text = f"Loaded {self.loaded} of {total} tensors of {self.path} ({self.layout}"
         text += f", {self.backbone})"
+        if self.inflated:
+            text += "; image weights, inflated over time"
+        if self.resized:
+            ways = " and ".join(f"{_by(old)} to {_by(new)}" for old, new in self.windows)
+            text += f"; {len(self.resized)} bias tables resized from windows of {ways}"
         if self.skipped:
             text += f"; left out {len(self.skipped)} of its head: {', '.join(self.skipped)}"
         if self.missing:
@@ -98,26 +119,46 @@ _BOOKKEEPING = (
 """What mmengine's training log puts beside the weights: read as `_Inert`, never as itself."""
 
 
-def read_weights(path: str | Path) -> tuple[State, str]:
-    """The tensors of a weight file in mmaction2's naming, and the layout that it has.
+def read_weights(path: str | Path) -> NamedWeights:
+    """What a weight file holds, in mmaction2's naming.
 
     Raises:
         CheckpointError: the file is missing or damaged, would have to run code to be read, or
-            holds no Video Swin.
+            holds no Swin of a known layout.
     """
     content = _read_file(Path(path))
     flat = _state_of(content, path)
-    own = isinstance(content, Mapping) and "schema" in content
-    state, layout = _in_mmaction2_naming(flat, path)
-    layout = "checkpoint of this project" if own and layout == "mmaction2" else layout
-    state = {name: tensor for name, tensor in state.items() if not name.endswith(_COMPUTED)}
-    broken = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    with _about(path):
+        weights = named_weights(flat)
+    if isinstance(content, Mapping) and "schema" in content and weights.layout == "mmaction2":
+        weights = replace(weights, layout="checkpoint of this project")
+    _refuse_odd_values(weights.tensors, path)
+    return weights
+
+
+def _refuse_odd_values(tensors: State, path: str | Path) -> None:
+    integers = [name for name, tensor in tensors.items() if not tensor.is_floating_point()]
+    if integers:
+        kind = str(tensors[integers[0]].dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"{path}: {integers[0]} holds {kind} where floating-point numbers are needed; use "
+            "weights that are not quantised."
+        )
+    broken = [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]
     if broken:
         raise CheckpointError(
             f"{path}: {len(broken)} tensors hold values that are not numbers (first: {broken[0]}): "
             "the file is damaged, get it again."
         )
-    return state, layout
+
+
+@contextmanager
+def _about(path: str | Path) -> Iterator[None]:
+    """Name the file in what goes wrong with its tensors."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
@@ -133,67 +174,96 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
     Raises:
         CheckpointError: the file cannot be read, or its backbone is not the model's.
     """
-    state, layout = read_weights(path)
-    wanted = {n: t for n, t in model.state_dict().items() if not n.endswith(_COMPUTED)}
-    _refuse_other_backbone(state, wanted, path)
+    weights = read_weights(path)
+    target = model.state_dict()
+    wanted = without_computed(target)
+    with _about(path):
+        state, resized = _fit(weights, target)
+        _refuse_other_backbone(state, wanted)
     backbone = {name: t for name, t in state.items() if name.startswith("backbone.")}
     model.load_state_dict(backbone, strict=False)
     return LoadReport(
         path=str(path),
-        layout=layout,
+        layout=weights.layout,
         backbone=_backbone_or_unknown(state),
         loaded=len(backbone),
         skipped=tuple(name for name in state if name not in backbone),
         missing=tuple(name for name in wanted if name not in backbone),
+        resized=tuple(resized),
+        windows=tuple(dict.fromkeys(resized.values())),
+        inflated=weights.images,
     )
 
 
+def _fit(weights: NamedWeights, target: State) -> tuple[State, dict[str, tuple[Window, Window]]]:
+    """Give a file's tensors the shapes of a model's, as far as inflating and resizing can.
+
+    Returns:
+        The tensors, and by the name of each table that was resized its window and the model's.
+    """
+    state, resized = dict(weights.tensors), {}
+    first, ours = state[FIRST_LAYER], _shape_of(target, FIRST_LAYER)
+    if weights.images and ours[:2] + ours[3:] == tuple(first.shape):
+        state[FIRST_LAYER] = inflated_patches(first, ours[2])
+    indices = indices_of(target)
+    for name, table in weights.tables.items():
+        # One with another number of heads is of another backbone, and refused as it is.
+        if _shape_of(target, name)[1:] == table.shape[1:]:
+            new = window_of(len(target[name]), indices.get(name), _USUAL_WINDOW, images=False)
+            old = window_of(len(table), weights.indices.get(name), new, images=weights.images)
+            state[name] = resized_table(table, old, new)
+            if old != new[-len(old) :]:
+                resized[name] = old, new
+    return state, resized
+
+
 def identify_file(path: str | Path) -> Pretrained:
-    """Read a weight file and say what backbone it fits.
+    """Read a weight file and say what backbone it fits, and with what attention window.
 
     Raises:
         CheckpointError: it cannot be read, or its backbone is none of ours.
     """
-    state, layout = read_weights(path)
+    weights = read_weights(path)
     known = known_file(Path(path).name)
-    try:
-        backbone = identify_backbone(state)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return Pretrained(str(path), backbone, known.source if known else layout)
+    with _about(path):
+        backbone = identify_backbone(weights.tensors)
+        window = _window_to_build(weights, ARCHITECTURES[backbone].window_size)
+    source = known.source if known else weights.layout
+    return Pretrained(str(path), backbone, source, window)
+
+
+def _window_to_build(weights: NamedWeights, usual: Size) -> Size:
+    """The file's own window, so that nothing is resized; the usual one for images."""
+    if weights.images or not weights.tables:
+        return usual
+    name, table = next(iter(weights.tables.items()))
+    return window_of(len(table), weights.indices.get(name), usual, images=False)
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:
     """The name of the backbone that tensors in mmaction2's naming are of, e.g. "swin_tiny".
 
     Raises:
-        CheckpointError: there is none of that width, depth, patch or window.
+        CheckpointError: there is none of that width, depth or patch.
     """
-    if _FIRST_LAYER not in state:
-        raise CheckpointError(f"the tensor {_FIRST_LAYER} of a Video Swin is missing.")
-    width, _, *patch = state[_FIRST_LAYER].shape
-    depths = _depths(state)
+    if FIRST_LAYER not in state:
+        raise CheckpointError(f"the tensor {FIRST_LAYER} of a Video Swin is missing.")
+    width, _, *patch = state[FIRST_LAYER].shape
+    depths = depths_of(state)
     found = [n for n, a in ARCHITECTURES.items() if (a.embed_dims, a.depths) == (width, depths)]
     if not found:
         shown = "-".join(map(str, depths))
         raise CheckpointError(
-            f"a Video Swin of width {width} and depths {shown} is none of "
+            f"a Swin of width {width} and depths {shown} is none of "
             f"{', '.join(ARCHITECTURES)}; use weights of one of those."
         )
-    _refuse_other_sizes(found[0], ARCHITECTURES[found[0]], tuple(patch), _bias_rows(state))
-    return found[0]
-
-
-def _refuse_other_sizes(
-    name: str, needed: Architecture, patch: tuple[int, ...], bias_rows: set[int]
-) -> None:
-    if patch != needed.patch_size:
+    needed = ARCHITECTURES[found[0]].patch_size[-len(patch) :]
+    if tuple(patch) != needed:
         raise CheckpointError(
-            f"its {name} has patches of {_by(patch)} where {_by(needed.patch_size)} is needed; use "
-            "weights whose name says patch244 or p244."
+            f"its {found[0]} has patches of {_by(patch)} where {_by(needed)} is needed; use "
+            "weights whose name says patch244 or p244, or patch4 for images."
         )
-    if bias_rows != {needed.bias_rows}:
-        raise CheckpointError(_other_window(bias_rows, {needed.bias_rows}))
+    return found[0]
 
 
 def _read_file(path: Path) -> Any:
@@ -246,70 +316,24 @@ def _state_of(content: Any, path: str | Path) -> State:
     return tensors
 
 
-def _in_mmaction2_naming(state: State, path: str | Path) -> tuple[State, str]:
-    if "features.0.0.attn.qkv.weight" in state:
-        state, layout = _from_torchvision(state), "torchvision"
-    elif "patch_embed.proj.weight" in state:
-        state, layout = {f"backbone.{name}": t for name, t in state.items()}, "bare backbone"
-    else:
-        layout = "mmaction2"
-    if "backbone.norm.weight" in state:
-        layout = "official Video Swin" if layout == "mmaction2" else layout
-        last = f"backbone.norm{len(_depths(state)) - 1}."
-        state = {n.replace("backbone.norm.", last): t for n, t in state.items()}
-    _refuse_other_models(state, path)
-    return state, layout
-
-
-def _from_torchvision(state: State) -> State:
-    """Even entries of `features` are stages, odd ones the merging of patches after a stage."""
-    renamed = {}
-    for name, tensor in state.items():
-        if match := re.fullmatch(r"features\.(\d+)\.(.+)", name):
-            place, rest = int(match[1]), match[2]
-            inner = f"downsample.{rest}" if place % 2 else f"blocks.{rest}"
-            inner = inner.replace(".mlp.0.", ".mlp.fc1.").replace(".mlp.3.", ".mlp.fc2.")
-            name = f"backbone.layers.{place // 2}.{inner}"
-            if name.endswith("relative_position_bias_table"):
-                tensor = tensor.flatten(0, -2)
-        elif name.startswith("head."):
-            name = name.replace("head.", "cls_head.fc_cls.")
-        else:
-            name = f"backbone.{name}"
-        renamed[name] = tensor
-    return renamed
-
-
-def _refuse_other_models(state: State, path: str | Path) -> None:
-    if _FIRST_LAYER not in state or not _depths(state):
-        some = ", ".join(list(state)[:3])
-        raise CheckpointError(
-            f"{path}: it holds no Video Swin (its first tensors: {some}); checkpoints/README.md "
-            "lists files that fit."
-        )
-    if state[_FIRST_LAYER].dim() != 5:
-        raise CheckpointError(
-            f"{path}: it holds a Swin for images, without time; checkpoints/README.md lists files "
-            "for video."
-        )
-
-
-def _refuse_other_backbone(state: State, wanted: State, path: str | Path) -> None:
+def _refuse_other_backbone(state: State, wanted: State) -> None:
     """Every tensor of the backbone must be there in the right shape, and none be left over."""
     names = [n for n in (*wanted, *state) if n.startswith("backbone.")]
     wrong = [n for n in dict.fromkeys(names) if _shape(state, n) != _shape(wanted, n)]
     if not wrong:
         return
-    if all(name.endswith("relative_position_bias_table") for name in wrong):
-        raise CheckpointError(f"{path}: {_other_window(_bias_rows(state), _bias_rows(wanted))}")
     details = "; ".join(
         f"{n}: {_shape(state, n)} in the file, {_shape(wanted, n)} in the model" for n in wrong[:5]
     )
     raise CheckpointError(
-        f"{path}: the file holds {_backbone_or_unknown(state)}, the model is "
+        f"the file holds {_backbone_or_unknown(state)}, the model is "
         f"{_backbone_or_unknown(wanted)}: {len(wrong)} tensors do not fit ({details}). Set "
         "backbone to that of the file, or load_from to a file that fits."
     )
+
+
+def _shape_of(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    return tuple(state[name].shape) if name in state else ()
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> str:
@@ -325,23 +349,3 @@ def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
         return identify_backbone(state)
     except CheckpointError:
         return "an unknown backbone"
-
-
-def _depths(state: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """Blocks per stage, counted from the names."""
-    blocks = (re.match(r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.", name) for name in state)
-    seen = {(int(match[1]), int(match[2])) for match in blocks if match}
-    stages = 1 + max((stage for stage, _ in seen), default=-1)
-    return tuple(sum(stage == each for stage, _ in seen) for each in range(stages))
-
-
-def _bias_rows(state: Mapping[str, Tensor]) -> set[int]:
-    """Rows of the bias tables: they follow from the size of the attention windows."""
-    return {len(t) for n, t in state.items() if n.endswith("relative_position_bias_table")}
-
-
-def _other_window(rows: set[int], needed: set[int]) -> str:
-    return (
-        f"its attention windows are of another size (bias tables of {sorted(rows)} rows where "
-        f"{sorted(needed)} are needed); use weights whose name says window877 or w877."
-    )

@@ -25,6 +25,12 @@ PRETRAINED_EPOCHS = 30
 SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
 MEMORY_SHARE = 0.6
+HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
+CHECKPOINTING_SHARE = 0.35  # the same with gradient checkpointing over without
+FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
+COMPILING_SEC = 90.0
+SAVED_BY_COMPILING = 0.3
+GPU_FLOPS = 100e12  # what a fast GPU reaches in training: an estimate on the low side of compiling
 NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
@@ -38,6 +44,8 @@ class BackboneFacts:
     parameters_millions: float
     gib_per_clip: float
     """Memory of a training step per clip of 8x224x224, float32, in GiB."""
+    gmacs_per_clip: float
+    """Multiply-accumulates of a forward pass of such a clip, in billions."""
     resolution: int
     """Side of the square it is trained at, in px."""
     drop_path: float
@@ -46,11 +54,11 @@ class BackboneFacts:
 
 
 BACKBONES = {
-    "swin_nano": BackboneFacts(1.4, 0.3, 112, 0.0, 0),
-    "swin_tiny": BackboneFacts(28, 0.7, 224, 0.1, 20_000),
-    "swin_small": BackboneFacts(50, 1.2, 224, 0.1, 100_000),
-    "swin_base": BackboneFacts(88, 1.8, 224, 0.2, 200_000),
-    "swin_large": BackboneFacts(197, 2.8, 224, 0.2, 1_000_000),
+    "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
+    "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
+    "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
+    "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),
+    "swin_large": BackboneFacts(197, 2.8, 151, 224, 0.2, 1_000_000),
 }
 
 
@@ -62,6 +70,8 @@ class Pretrained:
     backbone: str
     source: str
     """What it was trained on, in words."""
+    window_size: tuple[int, int, int] = (8, 7, 7)
+    """Time steps, rows and columns of an attention window of the model to build for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class Plan:
     backbone: str
     pretrained: str | None
     """Path of the weights to start from; None: from scratch."""
+    window_size: tuple[int, int, int]
+    """Time steps, rows and columns of an attention window."""
     num_classes: int
     clip_len: int
     """Frames in one clip."""
@@ -100,7 +112,11 @@ class Plan:
     """Least share of a frame's area that a random crop in training keeps."""
     flip: bool
     precision: str
-    """Number type of the computation: `float32` or `bfloat16`."""
+    """Number type of the computation: `float32`, `bfloat16` or `float16`."""
+    gradient_checkpointing: bool
+    """Whether blocks are computed again in the backward pass instead of kept."""
+    compile: bool
+    """Whether torch compiles the backbone's blocks."""
     device: str
     workers: int
     """Processes that decode clips."""
@@ -142,6 +158,7 @@ def choose(
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
     facts, scratch = BACKBONES[backbone], pretrained is None
     made["pretrained"] = _pretrained(pretrained)
+    made["window_size"] = _window_size(pretrained)
     made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
     length_sec = _video_length(settings, stats)
     span_sec = min(length_sec, LARGEST_SPAN_SEC)
@@ -149,11 +166,20 @@ def choose(
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
     resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
     made["test_clips"] = _test_clips(length_sec, span_sec)
-    cost = facts.gib_per_clip * (clip_len / 8) * (resolution / 224) ** 2
+    precision = decide("precision", "precision", lambda: _precision(hardware))
+    size = clip_len / 8 * (resolution / 224) ** 2
+    cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
+    room_gib = _room_for_clips(facts, hardware)
+    if decide(
+        "gradient_checkpointing",
+        "gradient_checkpointing",
+        lambda: _gradient_checkpointing(room_gib / cost_gib),
+    ):
+        cost_gib *= CHECKPOINTING_SHARE
     batch = decide(
         "batch_size",
         "videos_per_gpu",
-        lambda: _batch_size(facts, cost, stats, hardware=hardware, scratch=scratch),
+        lambda: _batch_size(room_gib, cost_gib, stats, scratch=scratch),
     )
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
     made["warmup_epochs"] = _warmup(epochs, scratch)
@@ -167,7 +193,8 @@ def choose(
     made["label_smoothing"] = _label_smoothing(stats, scratch)
     made["smallest_crop"] = _smallest_crop(scratch)
     decide("flip", "flip", lambda: _flip(stats))
-    decide("precision", "precision", lambda: _precision(hardware))
+    macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
+    decide("compile", "compile", lambda: _compile(macs, hardware))
     made["device"] = hardware.device, hardware.device_name
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
@@ -189,6 +216,12 @@ def _pretrained(pretrained: Pretrained | None) -> Chosen:
     if pretrained is None:
         return None, "no weights were found or named: training starts from scratch"
     return pretrained.path, pretrained.source
+
+
+def _window_size(pretrained: Pretrained | None) -> Chosen:
+    if pretrained is None:
+        return (8, 7, 7), "as published"
+    return pretrained.window_size, "that of the pretrained weights"
 
 
 def _num_classes_reason(settings: Settings) -> str:
@@ -227,17 +260,22 @@ def _test_clips(length_sec: float, span_sec: float) -> Chosen:
     return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
 
 
-def _batch_size(
-    facts: BackboneFacts,
-    cost_gib: float,
-    stats: DatasetStats,
-    *,
-    hardware: Hardware,
-    scratch: bool,
-) -> Chosen:
+def _room_for_clips(facts: BackboneFacts, hardware: Hardware) -> float:
+    """GiB that the clips of a training step may take."""
     # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
     fixed_gib = facts.parameters_millions * 16e6 / 1024**3
-    room_gib = (hardware.gpu_memory_gib or hardware.memory_gib) * MEMORY_SHARE - fixed_gib
+    return (hardware.gpu_memory_gib or hardware.memory_gib) * MEMORY_SHARE - fixed_gib
+
+
+def _gradient_checkpointing(clips_that_fit: float) -> Chosen:
+    if clips_that_fit < FEWEST_CLIPS_KEPT:
+        return True, f"only {max(int(clips_that_fit), 0)} clips would fit in memory without it"
+    return False, f"{int(clips_that_fit)} clips fit in memory without it"
+
+
+def _batch_size(
+    room_gib: float, cost_gib: float, stats: DatasetStats, *, scratch: bool
+) -> Chosen:
     by_memory = room_gib / cost_gib
     by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
     largest = LARGEST_SCRATCH_BATCH if scratch else LARGEST_BATCH
@@ -314,9 +352,23 @@ def tells_direction(name: str) -> bool:
 
 
 def _precision(hardware: Hardware) -> Chosen:
+    name = hardware.device_name
     if hardware.fast_bfloat16:
-        return "bfloat16", f"fast on {hardware.device_name}; weights and loss stay float32"
-    return "float32", f"the fastest safe type on {hardware.device_name}"
+        return "bfloat16", f"fast on {name}; weights and loss stay float32"
+    if hardware.fast_float16:
+        return "float16", f"fast on {name}; weights and loss stay float32, the loss is scaled"
+    return "float32", f"the fastest safe type on {name}"
+
+
+def _compile(macs: float, hardware: Hardware) -> Chosen:
+    if hardware.device == "cpu":
+        return False, "on a CPU it costs minutes and the steps are no faster"
+    if not hardware.compiler:
+        return False, "there is no C compiler, which it needs"
+    # A training step takes three forward passes, each two operations per multiply-accumulate.
+    saved_sec = SAVED_BY_COMPILING * 6 * macs / GPU_FLOPS
+    why = f"about {saved_sec:.0f} s saved over the run, {COMPILING_SEC:.0f} s to compile"
+    return saved_sec > COMPILING_SEC, why
 
 
 def _workers(hardware: Hardware) -> Chosen:
@@ -339,9 +391,10 @@ SETTLED_BY = {
     "lr": "lr",
     "flip": "flip",
     "precision": "precision",
+    "gradient_checkpointing": "gradient_checkpointing",
     "seed": "seed",
 }
-DECIDED_ANEW = ("device", "workers", "evaluation")
+DECIDED_ANEW = ("device", "workers", "evaluation", "compile")
 
 
 def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:

@@ -1,6 +1,7 @@
 """What this machine has: devices, memory, cores, fast number types."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ class Hardware:
     """Memory of the GPU in GiB, None on a CPU."""
     fast_bfloat16: bool
     """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    fast_float16: bool = False
+    """Whether the device multiplies float16 matrices faster than float32 ones."""
+    compiler: bool = False
+    """Whether there is a C compiler, without which torch.compile does nothing."""
 
 
 def detect(device: str = "auto") -> Hardware:
@@ -48,6 +53,7 @@ def detect(device: str = "auto") -> Hardware:
             memory_gib=usable_memory_gib(),
             gpu_memory_gib=None,
             fast_bfloat16="amx_bf16" in flags or "avx512_bf16" in flags,
+            compiler=has_compiler(),
         )
     properties = torch.cuda.get_device_properties(chosen)
     return Hardware(
@@ -57,6 +63,8 @@ def detect(device: str = "auto") -> Hardware:
         memory_gib=usable_memory_gib(),
         gpu_memory_gib=properties.total_memory / GIB,
         fast_bfloat16=properties.major >= 8,
+        fast_float16=properties.major >= 7,
+        compiler=has_compiler(),
     )
 
 
@@ -90,6 +98,11 @@ def usable_memory_gib() -> float:
         if limit and limit[0].isdigit():
             total = min(total, int(limit[0]))
     return total / GIB
+
+
+def has_compiler() -> bool:
+    """Whether a C compiler can be found."""
+    return any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 
 
 def cpu_flags() -> frozenset[str]:

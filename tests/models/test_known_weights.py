@@ -13,14 +13,15 @@ from autox_video.models.known_weights import (
     KNOWN_FILES,
     find_pretrained,
     find_unknown,
-    known_file,
 )
-from autox_video.models.swin3d import VideoSwin
+from autox_video.models.swin3d import ARCHITECTURES as SIZES
 
 ROOT = Path(__file__).parents[2]
 BEST = "swin_base_patch244_window877_kinetics600_22k.pth"
 TINY = "swin3d_t-7615ae03.pth"
-OTHER_WINDOW = "swin_base_patch244_window1677_sthv2.pth"
+LONG_WINDOW = "swin_base_patch244_window1677_sthv2.pth"
+IMAGENET = "ImageNet-1K"
+IMAGES = "swin_large_patch4_window7_224_22kto1k.pth"
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -50,16 +51,33 @@ def test_takes_only_the_backbone_asked_for(tmp_path, backbone, expected):
     assert (found and Path(found.path).name) == expected
 
 
-def test_files_that_do_not_fit_are_not_taken_but_reported(tmp_path):
-    put(tmp_path, OTHER_WINDOW, "mine.pth", "notes.txt", "their.safetensors")
+@pytest.mark.parametrize(
+    ("name", "window_size"), [(BEST, (8, 7, 7)), (LONG_WINDOW, (16, 7, 7)), (IMAGES, (8, 7, 7))]
+)
+def test_says_what_window_to_build(tmp_path, name, window_size):
+    found = find_pretrained([put(tmp_path, name)])
+    assert (Path(found.path).name, found.window_size) == (name, window_size)
+
+
+def test_takes_video_before_images_and_varied_images_before_few(tmp_path):
+    put(tmp_path, TINY, IMAGES, "swin_b-68c6b09e.pth")
+    names = (TINY, IMAGES, "swin_b-68c6b09e.pth")
+    for name in names:
+        assert Path(find_pretrained([tmp_path]).path).name == name
+        (tmp_path / name).unlink()
+    of_images = ["images" in known.source for known in KNOWN_FILES]
+    assert of_images == sorted(of_images)
+
+
+def test_unknown_files_are_not_taken_but_reported(tmp_path):
+    put(tmp_path, "mine.pth", "notes.txt", "their.safetensors")
     assert find_pretrained([tmp_path, tmp_path / "missing"]) is None
     names = [Path(path).name for path in find_unknown([tmp_path, tmp_path / "missing"])]
-    assert names == ["mine.pth", OTHER_WINDOW, "their.safetensors"]
-    assert not known_file(OTHER_WINDOW).usable
+    assert names == ["mine.pth", "their.safetensors"]
 
 
 def test_known_files_are_not_reported_as_unknown(tmp_path):
-    assert find_unknown([put(tmp_path, BEST, TINY)]) == ()
+    assert find_unknown([put(tmp_path, BEST, TINY, LONG_WINDOW, IMAGES)]) == ()
 
 
 def test_the_readme_lists_every_file_with_its_facts():
@@ -92,24 +110,32 @@ def test_mmaction2s_files_are_those_of_its_index():
         assert ours[url].backbone.removeprefix("swin_") in url
 
 
-def test_torchvisions_files_are_those_it_names():
-    models = torchvision.models.video
+@pytest.mark.parametrize(
+    ("models", "prefix", "data"),
+    [(torchvision.models.video, "Swin3D", "Kinetics-400"), (torchvision.models, "Swin", IMAGENET)],
+)
+def test_torchvisions_files_are_those_it_names(models, prefix, data):
     published = {}
     for size in "TSB":
-        for weights in getattr(models, f"Swin3D_{size}_Weights"):
+        for weights in getattr(models, f"{prefix}_{size}_Weights"):
             published[weights.url] = weights.meta
-    ours = {known.url: known for known in KNOWN_FILES if "pytorch.org" in known.url}
+    ours = {k.url: k for k in KNOWN_FILES if "pytorch.org" in k.url and k.source.startswith(data)}
     assert set(ours) == set(published)
     for url, meta in published.items():
-        assert ours[url].top1 == meta["_metrics"]["Kinetics-400"]["acc@1"]
+        assert ours[url].top1 == meta["_metrics"][data]["acc@1"]
         assert ours[url].size_mib == round(meta["_file_size"])
+
+
+def test_every_file_of_torchvision_is_compared():
+    ours = [known for known in KNOWN_FILES if "pytorch.org" in known.url]
+    assert all(known.source.startswith(("Kinetics-400", IMAGENET)) for known in ours)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("swin_*.py")), ids=lambda p: p.stem)
 def test_architectures_are_those_of_the_base_configs(path):
     backbone = Config.fromfile(path).model.backbone
     arch = backbone.arch
-    settings = VideoSwin.arch_zoo[arch] if isinstance(arch, str) else arch
+    settings = SIZES[arch] if isinstance(arch, str) else arch
     ours = ARCHITECTURES[path.stem]
     assert (ours.embed_dims, list(ours.depths)) == (
         settings["embed_dims"],

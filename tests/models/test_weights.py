@@ -13,11 +13,14 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from safetensors.torch import save_file
+from timm.models.swin_transformer import SwinTransformer as TimmSwin
+from torchvision.models import SwinTransformer
 from torchvision.models.video import swin3d_s, swin3d_t
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from autox_video.errors import CheckpointError
-from autox_video.models import weights
+from autox_video.models import weight_layouts, weights
+from autox_video.models.head import ClipHead
 from autox_video.models.known_weights import ARCHITECTURES, Architecture
 from autox_video.models.swin3d import VideoSwin
 
@@ -44,7 +47,7 @@ def recogniser(num_classes=5, arch=SMALL, window_size=WINDOW, **backbone):
             **backbone,
         },
         "cls_head": {
-            "type": "I3DHead",
+            "type": ClipHead,
             "in_channels": arch["embed_dims"] * 2 ** (len(arch["depths"]) - 1),
             "num_classes": num_classes,
         },
@@ -158,7 +161,7 @@ def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
     report = weights.load_pretrained(ours, save(tmp_path, theirs.state_dict()))
     assert report.layout == "torchvision"
     clip = torch.randn(2, 3, 10, 52, 44)
-    state, _ = weights.read_weights(tmp_path / "weights.pth")
+    state = weights.read_weights(tmp_path / "weights.pth").tensors
     ours.load_state_dict(state, strict=False)
     with torch.no_grad():
         assert torch.allclose(ours.backbone(clip), torchvision_features(theirs, clip), atol=1e-5)
@@ -168,7 +171,7 @@ def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
 def test_torchvisions_swin3d_t_at_224_px(tmp_path):
     torch.manual_seed(0)
     theirs = swin3d_t().eval()
-    state, _ = weights.read_weights(save(tmp_path, theirs.state_dict()))
+    state = weights.read_weights(save(tmp_path, theirs.state_dict())).tensors
     assert weights.identify_backbone(state) == "swin_tiny"
     ours = VideoSwin("tiny").eval()
     backbone = {n.removeprefix("backbone."): t for n, t in state.items() if "backbone." in n}
@@ -187,7 +190,7 @@ def test_the_official_key_lists_fill_our_models(size):
         pytest.skip(f"The key lists of the official code are not there: {KEYS}.")
     entries = json.loads(KEYS.read_text())[size]
     flat = {name: torch.empty(shape, device="meta") for name, (shape, _) in entries.items()}
-    state, layout = weights._in_mmaction2_naming(flat, "file")
+    state, layout = weight_layouts.in_mmaction2_naming(flat)
     assert layout == "official Video Swin"
     assert weights.identify_backbone(state) == f"swin_{size}"
     config = Config.fromfile(ROOT / "configs" / f"swin_{size}.py").model
@@ -230,12 +233,237 @@ def test_another_patch_size_is_refused_not_skipped(tmp_path):
         weights.identify_file(path)
 
 
-def test_another_window_size_is_refused_with_its_own_sentence(tmp_path):
-    path = save(tmp_path, {"state_dict": random_state(window_size=(8, 3, 3))})
-    with pytest.raises(CheckpointError, match=r"attention windows are of another size .*\[375\]"):
+def tables_of(state):
+    return {n: t for n, t in state.items() if n.endswith("bias_table")}
+
+
+def without_indices(state):
+    return {name: t for name, t in state.items() if not name.endswith("position_index")}
+
+
+@pytest.mark.parametrize("window", [(8, 3, 3), (2, 3, 3), (4, 6, 6), (3, 2, 5)])
+def test_tables_of_another_window_are_resized_and_all_else_is_kept(tmp_path, window):
+    state, model = random_state(window_size=window), recogniser()
+    report = weights.load_pretrained(model, save(tmp_path, {"state_dict": state}))
+    for name, tensor in backbone_of(model).items():
+        expected = state[name]
+        if name in tables_of(state):
+            expected = weight_layouts.resized_table(expected, window, WINDOW)
+        assert torch.equal(tensor, expected), name
+    assert report.resized == tuple(tables_of(state))
+    assert report.windows == ((window, WINDOW),)
+    assert not report.inflated
+
+
+def test_without_an_index_the_rows_say_how_to_resize(tmp_path):
+    state, model = random_state(window_size=(8, 3, 3)), recogniser()
+    path = save(tmp_path, {"state_dict": without_indices(state)})
+    assert weights.load_pretrained(model, path).windows == (((8, 3, 3), WINDOW),)
+    name = "backbone.layers.1.blocks.1.attn.relative_position_bias_table"
+    expected = weight_layouts.resized_table(state[name], (8, 3, 3), WINDOW)
+    assert torch.equal(model.state_dict()[name], expected)
+
+
+def test_nothing_is_resized_for_the_same_window(tmp_path):
+    for state in (random_state(), without_indices(random_state())):
+        model = recogniser()
+        report = weights.load_pretrained(model, save(tmp_path, {"state_dict": state}))
+        assert (report.resized, report.windows) == ((), ())
+        for name, tensor in backbone_of(model).items():
+            assert torch.equal(tensor, state[name]), name
+
+
+def test_the_report_on_resizing_as_a_sentence(tmp_path):
+    path = save(tmp_path, {"state_dict": random_state(window_size=(8, 7, 7))})
+    sentence = weights.load_pretrained(recogniser(), path).sentence()
+    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; left out 2 of" in sentence
+
+
+def test_tables_of_no_window_are_refused(tmp_path):
+    state = random_state()
+    for name, table in tables_of(state).items():
+        state[name] = table[:-1]
+    for content in (state, without_indices(state)):
+        path = save(tmp_path, {"state_dict": content})
+        for read in (weights.identify_file, lambda p: weights.load_pretrained(recogniser(), p)):
+            with pytest.raises(CheckpointError, match=f"{path}: no attention window has bias tab"):
+                read(path)
+
+
+def test_tables_of_other_heads_are_refused_as_they_are(tmp_path):
+    arch = {**SMALL, "num_heads": [3, 6]}
+    path = save(tmp_path, {"state_dict": random_state(arch=arch, window_size=(8, 3, 3))})
+    with pytest.raises(CheckpointError, match="375x3 in the file, 175x2 in the model"):
         weights.load_pretrained(recogniser(), path)
-    with pytest.raises(CheckpointError, match="attention windows are of another size"):
+
+
+def torchvision_image_swin(window_size=WINDOW[1:]):
+    torch.manual_seed(2)
+    model = SwinTransformer(
+        [4, 4], 12, [2, 2], [2, 4], list(window_size), num_classes=9, stochastic_depth_prob=0.0
+    )
+    return with_noise(model)
+
+
+def timm_image_swin():
+    torch.manual_seed(3)
+    sizes = {"img_size": 48, "window_size": 3, "embed_dim": 12, "num_classes": 9}
+    return with_noise(TimmSwin(depths=(2, 2), num_heads=(2, 4), drop_path_rate=0.0, **sizes))
+
+
+def with_noise(model):
+    """Away from its initialisation, in which biases and tables are next to nothing."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def in_official_image_naming(state):
+    """From torchvision's naming, for two stages."""
+    renamed = {}
+    for name, tensor in state.items():
+        for theirs, official_name in {
+            "features.0.0.": "patch_embed.proj.",
+            "features.0.2.": "patch_embed.norm.",
+            "features.1.": "layers.0.blocks.",
+            "features.2.": "layers.0.downsample.",
+            "features.3.": "layers.1.blocks.",
+            ".mlp.0.": ".mlp.fc1.",
+            ".mlp.3.": ".mlp.fc2.",
+        }.items():
+            name = name.replace(theirs, official_name)
+        renamed[name] = tensor.view(9, 9) if name.endswith("position_index") else tensor
+    return {"model": {**renamed, "layers.0.blocks.1.attn_mask": torch.zeros(16, 9, 9)}}
+
+
+def image_file(tmp_path, layout):
+    """A file of image weights, and what gives the features of its model: (B, C, H, W)."""
+    if layout == "timm image Swin":
+        model = timm_image_swin()
+        save_file(model.state_dict(), tmp_path / "images.safetensors")
+        features = model.forward_features
+        return tmp_path / "images.safetensors", lambda x: features(x).permute(0, 3, 1, 2)
+    model = torchvision_image_swin()
+    state = model.state_dict()
+    content = state if layout == "torchvision image Swin" else in_official_image_naming(state)
+    path = save(tmp_path, content)
+    return path, lambda x: model.norm(model.features(x)).permute(0, 3, 1, 2)
+
+
+IMAGE_LAYOUTS = ["official image Swin", "timm image Swin", "torchvision image Swin"]
+
+
+@pytest.mark.parametrize("layout", IMAGE_LAYOUTS)
+def test_a_still_clip_gets_the_features_of_its_image(tmp_path, layout):
+    """Equal frames share the attention to each of them evenly, so the mixture is the image's.
+
+    So it is with windows clipped to a short clip, and with shifted windows in a long one. Only
+    where a clip ends within a window, the places that are filled up take a share.
+    """
+    path, features = image_file(tmp_path, layout)
+    model = recogniser()
+    report = weights.load_pretrained(model, path)
+    assert (report.layout, report.resized) == (layout, ())
+    image = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        expected = features(image)
+        for frames in (2, 4, 6, 8, 16, 24):
+            clip = image[:, :, None].expand(-1, -1, frames, -1, -1)
+            found = model.backbone(clip)
+            assert found.shape == (2, 24, frames // 2, 6, 6)
+            assert torch.allclose(found, expected[:, :, None].expand_as(found), atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_images_are_inflated_over_any_number_of_frames_in_a_patch(tmp_path, steps):
+    path, features = image_file(tmp_path, "torchvision image Swin")
+    model = recogniser(patch_size=(steps, 4, 4))
+    weights.load_pretrained(model, path)
+    image = torch.randn(1, 3, 52, 44)
+    with torch.no_grad():
+        found = model.backbone(image[:, :, None].expand(-1, -1, 8, -1, -1))
+        assert torch.allclose(found, features(image)[:, :, None].expand_as(found), atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", IMAGE_LAYOUTS)
+def test_the_report_on_images(tmp_path, layout):
+    path, _ = image_file(tmp_path, layout)
+    model = recogniser()
+    head = model.cls_head.fc_cls.weight.detach().clone()
+    report = weights.load_pretrained(model, path)
+    count = len(backbone_of(model))
+    assert torch.equal(model.cls_head.fc_cls.weight, head)
+    assert (report.loaded, report.inflated, report.windows) == (count, True, ())
+    assert set(report.skipped) == set(report.missing)
+    assert report.sentence() == (
+        f"Loaded {count} of {count + 2} tensors of {path} ({layout}, swin_small_of_this_test); "
+        f"image weights, inflated over time; left out 2 of its head: {', '.join(report.skipped)}; "
+        "2 of the new head start at random."
+    )
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_image_tables_of_another_window_are_resized_in_space(tmp_path, indexed):
+    state = torchvision_image_swin((6, 6)).state_dict()
+    model = recogniser()
+    path = save(tmp_path, state if indexed else without_indices(state))
+    report = weights.load_pretrained(model, path)
+    theirs = state["features.3.1.attn.relative_position_bias_table"]
+    ours = model.state_dict()["backbone.layers.1.blocks.1.attn.relative_position_bias_table"]
+    assert torch.equal(ours, weight_layouts.resized_table(theirs, (6, 6), WINDOW))
+    assert len(report.resized) == 4
+    assert "; 4 bias tables resized from windows of 6x6 to 4x3x3; " in report.sentence()
+
+
+def test_each_table_is_resized_from_its_own_window(tmp_path):
+    """In models for small images the last stages have smaller windows."""
+    state = torchvision_image_swin((3, 3)).state_dict()
+    other = torchvision_image_swin((2, 2)).state_dict()
+    state.update({n: t for n, t in other.items() if "relative_position" in n and ".3." in n})
+    report = weights.load_pretrained(recogniser(), save(tmp_path, state))
+    assert report.windows == (((2, 2), WINDOW),)
+    assert all("layers.1" in name for name in report.resized)
+    assert len(report.resized) == 2
+
+
+def test_images_of_another_patch_size_are_refused(tmp_path):
+    model = SwinTransformer([8, 8], 12, [2, 2], [2, 4], [3, 3])
+    path = save(tmp_path, model.state_dict())
+    with pytest.raises(CheckpointError, match="12x3x8x8 in the file, 12x3x2x4x4 in the model"):
+        weights.load_pretrained(recogniser(), path)
+    with pytest.raises(CheckpointError, match="patches of 8x8 where 4x4 is needed"):
         weights.identify_file(path)
+
+
+def test_image_weights_that_lack_a_tensor_or_have_one_more_are_refused(tmp_path):
+    state = torchvision_image_swin().state_dict()
+    lacking = {name: t for name, t in state.items() if name != "features.2.norm.bias"}
+    path = save(tmp_path, lacking)
+    with pytest.raises(CheckpointError, match=r"0\.downsample\.norm\.bias: none in the file, 48 i"):
+        weights.load_pretrained(recogniser(), path)
+    path = save(tmp_path, {**state, "features.3.0.attn.scale": torch.ones(4)})
+    with pytest.raises(CheckpointError, match=r"attn\.scale: 4 in the file, none in the model"):
+        weights.load_pretrained(recogniser(), path)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("window", [WINDOW, (16, 7, 7), (8, 3, 3)])
+def test_identify_file_gives_the_window_of_a_video_file(tmp_path, window, indexed):
+    state = random_state(window_size=window)
+    path = save(tmp_path, {"state_dict": state if indexed else without_indices(state)})
+    found = weights.identify_file(path)
+    assert found.window_size == window
+    model = recogniser(window_size=found.window_size)
+    assert weights.load_pretrained(model, path).resized == ()
+
+
+@pytest.mark.parametrize("layout", IMAGE_LAYOUTS)
+def test_identify_file_gives_the_usual_window_for_images(tmp_path, layout):
+    path, _ = image_file(tmp_path, layout)
+    found = weights.identify_file(path)
+    assert (found.backbone, found.source) == ("swin_small_of_this_test", layout)
+    assert found.window_size == WINDOW
 
 
 def test_identify_file(tmp_path):
@@ -296,6 +524,14 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
         weights.read_weights(path)
 
 
+def test_weights_that_are_no_floats_are_refused(tmp_path):
+    state = random_state()
+    state["backbone.layers.0.blocks.0.mlp.fc1.weight"] = torch.ones(48, 12, dtype=torch.int8)
+    path = save(tmp_path, {"state_dict": state})
+    with pytest.raises(CheckpointError, match=r"fc1\.weight holds int8 .*not quantised"):
+        weights.read_weights(path)
+
+
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.3, 0.9, 0.999])
 def test_a_file_that_is_cut_off_is_refused(tmp_path, suffix, kept):
@@ -336,14 +572,10 @@ def test_a_cut_off_download_of_a_known_file_says_where_to_get_it(tmp_path):
         ([1, 2], "holds no weights, but a list"),
         ({}, "holds no weights"),
         ({"state_dict": {"a": 1}}, "'a' is not a tensor"),
-        ({"conv1.weight": torch.zeros(3)}, "no Video Swin .*conv1.weight"),
-        (
-            {"model": {"patch_embed.proj.weight": torch.zeros(96, 3, 4, 4),
-                       "layers.0.blocks.0.norm1.weight": torch.zeros(96)}},
-            "a Swin for images",
-        ),
+        ({"conv1.weight": torch.zeros(3)}, "no Swin of a known layout .*conv1.weight"),
+        ({"model": {"layers.0.blocks.0.attn.cpb_mlp.0.bias": torch.zeros(3)}}, "a Swin v2"),
     ],
-)  # fmt: skip
+)
 def test_other_content_is_named(tmp_path, content, sentence):
     with pytest.raises(CheckpointError, match=sentence):
         weights.read_weights(save(tmp_path, content))

@@ -1,0 +1,56 @@
+"""The optimizer step: clipping without waiting for the GPU, and loss scaling for float16."""
+
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+
+@OPTIM_WRAPPERS.register_module()
+class ClipOptimWrapper(OptimWrapper):
+    """mmengine's wrapper, with what its `AmpOptimWrapper` does on GPUs only.
+
+    The model itself computes in its number type; float16 has so small a range that the loss must
+    be scaled up before the backward pass and the gradients down after it. A step whose gradients
+    overflow is left out, and the scale halved.
+
+    Args:
+        optimizer: updates the weights.
+        loss_scale: whether to scale.
+        max_grad_norm: gradients are scaled down to this 2-norm.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
+        super().__init__(optimizer)
+        device = optimizer.param_groups[0]["params"][0].device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=loss_scale)
+        self.max_grad_norm = max_grad_norm
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Add the gradients of the scaled loss."""
+        super().backward(self.scaler.scale(loss), **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip the gradients and update the weights."""
+        self.scaler.unscale_(self.optimizer)
+        groups = self.optimizer.param_groups
+        weights = [w for group in groups for w in group["params"] if w.grad is not None]
+        clip_grad_norm_(weights, self.max_grad_norm)
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state, and the scale."""
+        return {**super().state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        state = dict(state_dict)
+        self.scaler.load_state_dict(state.pop("scaler", {}) or self.scaler.state_dict())
+        super().load_state_dict(state)

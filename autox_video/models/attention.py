@@ -1,0 +1,130 @@
+"""Attention within windows, by the kernel that is fastest for the device and the number type.
+
+Shape letters: K windows of all clips, G windows of one clip (K is a multiple of it), N tokens of a
+window, h heads, D channels of a head.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK_BYTES = 2 * 2**20
+"""Attention weights that one core works on at a time: what its cache holds."""
+
+
+def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, dropout: float = 0.0) -> Tensor:
+    """softmax(query keyᵀ / √D + bias + mask) value: (K, N, 3, h, D) → (K, N, h, D).
+
+    Args:
+        qkv: query, key and value of each token.
+        bias: added to the logits of every window, (h, N, N), in the type of `qkv`.
+        mask: added to those of each window of a clip, (G, 1, N, N), or None.
+        dropout: share of the attention weights that is dropped.
+    """
+    training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
+    if dropout or torch.compiler.is_compiling() or not in_chunks(qkv, training=training):
+        return _fused(qkv, bias, mask, dropout)
+    return _Chunked.apply(qkv, bias, mask)
+
+
+def in_chunks(qkv: Tensor, *, training: bool) -> bool:
+    """Whether `_Chunked` is the faster kernel; else torch's own is.
+
+    Measured with benchmarks/attention.py; its figures are in benchmarks/RESULTS.md.
+    """
+    return qkv.device.type == "cpu" and (training or qkv.dtype == torch.bfloat16)
+
+
+def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """torch's own kernel; where the mask differs, the windows of a clip pass as further heads."""
+    windows, tokens, _, heads, channels = qkv.shape
+    query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
+    added = bias[None]
+    if mask is not None:
+        together = (-1, len(mask) * heads, tokens, channels)
+        query, key, value = (part.reshape(together) for part in (query, key, value))
+        added = (bias + mask).view(1, -1, tokens, tokens)
+    added = added.expand(len(query), -1, -1, -1)
+    mixed = F.scaled_dot_product_attention(query, key, value, added, dropout_p=dropout)
+    return mixed.reshape(windows, heads, tokens, channels).transpose(1, 2)
+
+
+class _Chunked(torch.autograd.Function):
+    """Matrix products with a softmax between, on as many windows at a time as caches hold.
+
+    The attention weights are kept for the backward pass. torch's fused kernel keeps less, but for
+    a bias that learns it has no backward pass on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+        windows, tokens, _, heads, channels = qkv.shape
+        mixed = qkv.new_empty(windows, tokens, heads, channels)
+        added = bias[None] if mask is None else bias + mask
+        kept = []
+        for start, end in _chunks(qkv, len(added)):
+            query, key, value = _by_head(qkv[start:end])
+            logits = torch.bmm(query.mul_(channels**-0.5), key.transpose(1, 2))
+            here = added[start % len(added) :][: end - start]
+            logits.view(-1, *here.shape).add_(here)
+            weights = torch.softmax(logits, -1, out=logits)
+            mixed[start:end] = _by_token(torch.bmm(weights, value), heads)
+            if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
+                kept.append(weights)
+        ctx.save_for_backward(qkv, *kept)
+        ctx.num_added, ctx.bias_shape = len(added), bias.shape
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        qkv, *kept = ctx.saved_tensors
+        heads, channels = qkv.shape[3:]
+        grad_qkv = torch.empty_like(qkv)
+        grad_bias = torch.zeros(ctx.bias_shape)  # summed over all windows: float32
+        for (start, end), weights in zip(_chunks(qkv, ctx.num_added), kept, strict=True):
+            query, key, value = _by_head(qkv[start:end])
+            query.mul_(channels**-0.5)
+            (out,) = _by_head(grad[start:end, :, None])
+            parts = grad_qkv[start:end]
+            parts[:, :, 2] = _by_token(torch.bmm(weights.transpose(1, 2), out), heads)
+            grad_weights = torch.bmm(out, value.transpose(1, 2))
+            logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+            parts[:, :, 0] = _by_token(torch.bmm(logits, key).mul_(channels**-0.5), heads)
+            parts[:, :, 1] = _by_token(torch.bmm(logits.transpose(1, 2), query), heads)
+            # As a product with ones: torch's sum over the first dimension is several times slower.
+            rows = logits.view(end - start, -1)
+            grad_bias += (rows.new_ones(1, end - start) @ rows).view(ctx.bias_shape)
+        return grad_qkv, grad_bias.to(qkv.dtype), None
+
+
+def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
+    """First and last + 1 of the windows taken together: whole clips, or parts of one.
+
+    Args:
+        qkv: (K, N, 3, h, D).
+        period: windows after which what is added to the logits repeats.
+    """
+    windows, tokens, _, heads, _ = qkv.shape
+    room = CHUNK_BYTES * torch.get_num_threads()
+    length = max(1, room // (heads * tokens * tokens * qkv.element_size()))
+    if length >= period:
+        length = length // period * period
+        period = windows
+    return [
+        (first + start, first + min(start + length, period))
+        for first in range(0, windows, period)
+        for start in range(0, period, length)
+    ]
+
+
+def _by_head(parts: Tensor) -> list[Tensor]:
+    """(k, N, parts, h, D) → for each part (k h, N, D), a copy."""
+    heads_first = (part.transpose(1, 2) for part in parts.unbind(2))
+    return [part.clone(memory_format=torch.contiguous_format).flatten(0, 1) for part in heads_first]
+
+
+def _by_token(values: Tensor, heads: int) -> Tensor:
+    """(k h, N, D) → (k, N, h, D)."""
+    return values.view(-1, heads, *values.shape[1:]).transpose(1, 2)
