@@ -18,7 +18,7 @@ from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_wor
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
 from autox_video.errors import CheckpointError
-from autox_video.models import swin3d  # noqa: F401 (registers the backbone)
+from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
 from autox_video.results import Prediction
 
 CONFIG = "config.py"
@@ -114,7 +114,7 @@ def _predict_batch(
 ) -> Iterator[Prediction]:
     failed = {clip.position: clip for clip in batch.pop("unreadable")}
     scores: list[torch.Tensor] = []
-    if batch["inputs"]:
+    if len(batch["inputs"]):
         with torch.inference_mode():
             scores = [sample.pred_score.cpu() for sample in model.test_step(batch)]
     waiting = iter(scores)

@@ -28,6 +28,7 @@ from autox_video.plan.choose import Plan
 PARTS = (
     "autox_video.models.swin3d",
     "autox_video.models.head",
+    "autox_video.models.preprocess",
     "autox_video.dataset.transforms",
     "autox_video.dataset.clips",
     "autox_video.engine.loops",
@@ -214,7 +215,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
     no_decay = {"decay_mult": 0.0}
     return {
         "type": "ClipOptimWrapper",
-        "constructor": "SwinOptimWrapperConstructor",
+        "constructor": "FewGroups",
         "optimizer": {
             "type": "AdamW",
             "lr": plan.lr,

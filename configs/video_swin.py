@@ -15,9 +15,8 @@ model = {
         "average_clips": "prob",
     },
     "data_preprocessor": {
-        "type": "ActionDataPreprocessor",
+        "type": "ClipPreprocessor",
         "mean": [123.675, 116.28, 103.53],
         "std": [58.395, 57.12, 57.375],
-        "format_shape": "NCTHW",
     },
 }

@@ -6,6 +6,7 @@ import pytest
 
 # As the commands do; before anything imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,16 @@ def test_choices_arrive_where_they_belong():
     assert "Flip" not in steps
 
 
+def test_how_the_backbone_computes_arrives():
+    plan = replace(tiny_plan(precision="float16"), compile=True, window_size=[16, 7, 7])
+    config = build_config(replace(plan, gradient_checkpointing=True), DATA, "/w")
+    backbone = config.model.backbone
+    assert (backbone.precision, backbone.compile, backbone.with_cp) == ("float16", True, True)
+    assert backbone.window_size == (16, 7, 7)
+    assert config.optim_wrapper.loss_scale is True
+    assert build_config(tiny_plan(precision="bfloat16"), DATA, "/w").optim_wrapper.loss_scale is False
+
+
 def test_schedule_is_a_linear_warm_up_a_flat_part_and_a_cosine_over_the_rest():
     plan = replace(plan_for(videos_per_gpu=4, epoch=6), num_classes=3, warmup_epochs=1.5)
     plan = replace(plan, flat_epochs=2.0)

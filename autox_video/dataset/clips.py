@@ -12,6 +12,7 @@ import autox_video.mm_compat  # noqa: F401
 
 import cv2
 import numpy as np
+import torch
 from mmaction.registry import DATA_SAMPLERS, DATASETS
 from mmengine.dataset import Compose
 from mmengine.registry import FUNCTIONS
@@ -123,11 +124,15 @@ class EpochSampler(Sampler):
 
 @FUNCTIONS.register_module()
 def collate_clips(items: Sequence[dict | Unreadable]) -> dict:
-    """A batch as lists `inputs` and `data_samples`, with the clips that failed in `unreadable`."""
+    """A batch: `inputs` (B, views, 3, T, H, W) uint8, `labels` (B) or None, `unreadable`.
+
+    One tensor for all clips: a worker hands over each tensor by a file descriptor of its own.
+    """
     read = [item for item in items if not isinstance(item, Unreadable)]
+    labels = [getattr(item["data_samples"], "gt_label", None) for item in read]
     return {
-        "inputs": [item["inputs"] for item in read],
-        "data_samples": [item["data_samples"] for item in read],
+        "inputs": torch.stack([item["inputs"] for item in read]) if read else torch.empty(0),
+        "labels": torch.cat(labels) if labels and labels[0] is not None else None,
         "unreadable": [item for item in items if isinstance(item, Unreadable)],
     }
 

@@ -57,7 +57,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch; without any readable clip it is a step that changes nothing."""
         _report_unreadable(self.runner, data_batch)
-        if data_batch["inputs"]:
+        if len(data_batch["inputs"]):
             super().run_iter(idx, data_batch)
         else:
             self._iter += 1
@@ -80,7 +80,7 @@ class ClipValLoop(ValLoop):
         """Evaluate one batch."""
         stop_if_requested()
         _report_unreadable(self.runner, data_batch)
-        if data_batch["inputs"]:
+        if len(data_batch["inputs"]):
             super().run_iter(idx, data_batch)
 
 

@@ -1,4 +1,4 @@
-"""The optimizer step: clipping without waiting for the GPU, and loss scaling for float16."""
+"""The optimizer and its step: parameter groups, clipping without waiting for a GPU, loss scaling."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import autox_video.mm_compat  # noqa: F401
 
 import torch
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
-from torch import Tensor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -54,3 +54,35 @@ class ClipOptimWrapper(OptimWrapper):
         state = dict(state_dict)
         self.scaler.load_state_dict(state.pop("scaler", {}) or self.scaler.state_dict())
         super().load_state_dict(state)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class FewGroups:
+    """Build the optimizer with one group for all parameters that are treated alike.
+
+    The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes a group of each
+    parameter, so that even a fused optimizer updates them one by one.
+
+    Args:
+        optim_wrapper_cfg: the wrapper's config, with that of its optimizer.
+        paramwise_cfg: for each part of a name, `lr_mult` and `decay_mult` of its parameters.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.wrapper = dict(optim_wrapper_cfg)
+        self.optimizer = self.wrapper.pop("optimizer")
+        self.rules = paramwise_cfg or {}
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """The wrapper of an optimizer over all parameters of `model` that learn."""
+        groups: dict[tuple[float, float], dict[str, Any]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                lr, decay = self.optimizer["lr"], self.optimizer["weight_decay"]
+                for rule in (rule for part, rule in self.rules.items() if part in name):
+                    lr *= rule.get("lr_mult", 1.0)
+                    decay *= rule.get("decay_mult", 1.0)
+                group = groups.setdefault((lr, decay), {"lr": lr, "weight_decay": decay})
+                group.setdefault("params", []).append(parameter)
+        optimizer = OPTIMIZERS.build({**self.optimizer, "params": list(groups.values())})
+        return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})

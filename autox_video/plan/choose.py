@@ -24,13 +24,14 @@ FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
 SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
+PUBLISHED_WINDOW = (8, 7, 7)
 MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with gradient checkpointing over without
 FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
 COMPILING_SEC = 90.0
 SAVED_BY_COMPILING = 0.3
-GPU_FLOPS = 100e12  # what a fast GPU reaches in training: an estimate on the low side of compiling
+GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
@@ -219,8 +220,8 @@ def _pretrained(pretrained: Pretrained | None) -> Chosen:
 
 
 def _window_size(pretrained: Pretrained | None) -> Chosen:
-    if pretrained is None:
-        return (8, 7, 7), "as published"
+    if pretrained is None or pretrained.window_size == PUBLISHED_WINDOW:
+        return PUBLISHED_WINDOW, "as published"
     return pretrained.window_size, "that of the pretrained weights"
 
 

@@ -74,7 +74,8 @@ def test_an_unreadable_clip_is_set_apart_and_named(dataset):
     assert (item.position, item.video) == (3, "bad.mp4")
     assert "bad.mp4" in item.error
     batch = collate_clips([dataset[0], item])
-    assert len(batch["inputs"]) == len(batch["data_samples"]) == 1
+    assert batch["inputs"].shape == (1, 1, 3, 4, 16, 16)
+    assert batch["labels"].tolist() == [0]
     assert batch["unreadable"] == [item]
 
 

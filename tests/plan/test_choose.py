@@ -11,6 +11,7 @@ from autox_video.settings import settings_from_mapping
 
 CPU = Hardware("cpu", "some CPU", 2, 24.0, None, False)
 GPU = Hardware("cuda:0", "some GPU", 16, 128.0, 80.0, True)
+COMPILING_GPU = replace(GPU, compiler=True)
 SWIN_B = Pretrained("checkpoints/b.pth", "swin_base", "Kinetics-600")
 STATS = DatasetStats(
     num_train=150,
@@ -121,6 +122,61 @@ def test_learning_rate_follows_the_batch():
     assert large.lr == pytest.approx(4 * small.lr)
     small, large = (plan_for(videos_per_gpu=b) for b in (4, 16))
     assert large.lr == pytest.approx(2 * small.lr)
+
+
+@pytest.mark.parametrize(
+    ("fast", "precision"),
+    [
+        ({}, "float32"),
+        ({"fast_bfloat16": True, "fast_float16": True}, "bfloat16"),
+        ({"fast_float16": True}, "float16"),
+    ],
+)
+def test_precision_is_what_the_hardware_is_fast_at(fast, precision):
+    assert plan_for(hardware=replace(CPU, **fast)).precision == precision
+
+
+LONG_RUN = replace(STATS, num_train=200_000)
+
+
+@pytest.mark.parametrize(
+    ("stats", "hardware", "compiled", "reason"),
+    [
+        (LONG_RUN, COMPILING_GPU, True, "s saved over the run"),
+        (STATS, COMPILING_GPU, False, "s saved over the run"),
+        (LONG_RUN, GPU, False, "no C compiler"),
+        (LONG_RUN, replace(CPU, compiler=True), False, "on a CPU"),
+    ],
+)
+def test_compiles_only_where_it_pays(stats, hardware, compiled, reason):
+    plan = plan_for(stats, hardware, SWIN_B)
+    assert plan.compile is compiled
+    assert reason in plan.reasons["compile"]
+    assert plan_for(stats, hardware, SWIN_B, compile=not compiled).compile is not compiled
+
+
+def test_gradient_checkpointing_where_few_clips_fit():
+    stats, small = replace(STATS, num_train=100_000), replace(GPU, gpu_memory_gib=8.0)
+    tight = plan_for(stats, small, SWIN_B, clip_len=32)
+    kept = plan_for(stats, small, SWIN_B, clip_len=32, gradient_checkpointing=False)
+    assert tight.gradient_checkpointing and not kept.gradient_checkpointing
+    assert tight.batch_size > kept.batch_size
+    assert not plan_for(stats, GPU, SWIN_B).gradient_checkpointing
+
+
+def test_a_sixteen_bit_type_makes_room_for_more_clips():
+    stats, small = replace(STATS, num_train=100_000), replace(GPU, gpu_memory_gib=12.0)
+    keys = {"gradient_checkpointing": False}
+    half, full = (
+        plan_for(stats, small, SWIN_B, precision=p, **keys) for p in ("bfloat16", "float32")
+    )
+    assert half.batch_size > full.batch_size
+
+
+def test_the_window_is_that_of_the_weights():
+    assert plan_for().window_size == (8, 7, 7)
+    wide = replace(SWIN_B, window_size=(16, 7, 7))
+    assert plan_for(pretrained=wide).window_size == (16, 7, 7)
 
 
 def test_fewer_clips_are_seen_more_often():

@@ -44,3 +44,13 @@ def test_a_container_limits_cores_and_memory(monkeypatch):
 def test_no_container_limit(monkeypatch):
     monkeypatch.setattr(hardware, "_read_words", lambda path: ["max", "100000"])
     assert hardware.usable_cores() == len(os.sched_getaffinity(0))
+
+
+def test_a_compiler_is_found_on_the_path_or_by_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert not hardware.has_compiler()
+    (tmp_path / "mycc").write_text("#!/bin/sh\n")
+    (tmp_path / "mycc").chmod(0o755)
+    monkeypatch.setenv("CC", "mycc")
+    assert hardware.has_compiler()

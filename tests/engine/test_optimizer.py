@@ -1,0 +1,108 @@
+import autox_video.mm_compat  # noqa: F401
+
+import pytest
+import torch
+from mmaction.engine.optimizers import SwinOptimWrapperConstructor
+from torch import nn
+
+from autox_video.engine.optimizer import ClipOptimWrapper, FewGroups
+
+RULES = {"norm": {"decay_mult": 0.0}, "backbone": {"lr_mult": 0.1}}
+
+
+def wrapper_of(model, *, loss_scale=False, max_grad_norm=1e9, lr=0.1):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    return ClipOptimWrapper(optimizer, loss_scale=loss_scale, max_grad_norm=max_grad_norm)
+
+
+def linear(value=0.5):
+    model = nn.Linear(3, 1, bias=False)
+    nn.init.constant_(model.weight, value)
+    return model
+
+
+def test_a_scaled_loss_gives_the_same_step():
+    x, steps = torch.tensor([[1.0, 2.0, -1.0]]), []
+    for loss_scale in (False, True):
+        model = linear()
+        wrapper_of(model, loss_scale=loss_scale).update_params(model(x).square().sum())
+        steps.append(model.weight.detach())
+    assert torch.allclose(*steps)
+    assert torch.allclose(steps[0], 0.5 - 0.1 * 2 * x)
+
+
+def test_gradients_are_clipped_after_scaling_them_back():
+    for loss_scale in (False, True):
+        model = linear(0.0)
+        wrapper = wrapper_of(model, loss_scale=loss_scale, max_grad_norm=5.0, lr=1.0)
+        wrapper.update_params((model(torch.tensor([[30.0, 40.0, 0.0]]))).sum())
+        assert torch.allclose(model.weight, -torch.tensor([[3.0, 4.0, 0.0]]), atol=1e-4)
+
+
+def test_an_overflow_costs_the_step_and_halves_the_scale():
+    model = linear()
+    wrapper = wrapper_of(model, loss_scale=True)
+    scale = wrapper.scaler.get_scale()
+    wrapper.update_params(model(torch.tensor([[1e38, 0.0, 0.0]])).sum())
+    assert torch.equal(model.weight, torch.full((1, 3), 0.5))
+    assert wrapper.scaler.get_scale() == scale / 2
+    wrapper.update_params(model(torch.ones(1, 3)).sum())
+    assert torch.allclose(model.weight, torch.full((1, 3), 0.4))
+
+
+def test_the_scale_is_saved_and_restored():
+    model = linear()
+    wrapper = wrapper_of(model, loss_scale=True)
+    wrapper.update_params(model(torch.tensor([[1e38, 0.0, 0.0]])).sum())
+    fresh = wrapper_of(linear(), loss_scale=True)
+    fresh.load_state_dict(wrapper.state_dict())
+    assert fresh.scaler.get_scale() == wrapper.scaler.get_scale() == 2.0**15
+
+
+def test_a_run_may_go_on_in_another_number_type():
+    plain, scaled = wrapper_of(linear()), wrapper_of(linear(), loss_scale=True)
+    scaled.load_state_dict(plain.state_dict())
+    assert scaled.scaler.get_scale() == 2.0**16
+    plain.load_state_dict(wrapper_of(linear(), loss_scale=True).state_dict())
+
+
+class Recogniser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict({"norm1": nn.LayerNorm(2), "fc": nn.Linear(2, 2)})
+        self.cls_head = nn.Linear(2, 2)
+        self.backbone["fc"].bias.requires_grad_(False)
+
+
+def test_groups_treat_every_parameter_as_mmaction2s_constructor_does():
+    config = {"type": "ClipOptimWrapper", "loss_scale": False, "max_grad_norm": 1.0}
+    adam = {"type": "AdamW", "lr": 0.02, "weight_decay": 0.05, "fused": True}
+    model = Recogniser()
+    ours = FewGroups({**config, "optimizer": adam}, RULES)(model)
+    stock_config = {"type": "OptimWrapper", "optimizer": {**adam, "fused": False}}
+    stock = SwinOptimWrapperConstructor(stock_config, RULES)(model)
+    treated = [
+        {
+            parameter: (round(group["lr"], 12), round(group["weight_decay"], 12))
+            for group in wrapper.optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.requires_grad
+        }
+        for wrapper in (ours, stock)
+    ]
+    assert treated[0] == treated[1]
+    assert len(ours.optimizer.param_groups) == 3
+    assert ours.optimizer.param_groups[-1]["lr"] == 0.02  # the head's: what the user is shown
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_does_not_wait_for_the_gpu():
+    model = nn.Linear(3, 3).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    wrapper = ClipOptimWrapper(optimizer, loss_scale=True, max_grad_norm=1.0)
+    x = torch.randn(4, 3, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        wrapper.update_params(model(x).square().mean())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
