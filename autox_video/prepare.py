@@ -24,8 +24,9 @@ from autox_video.dataset.probe import (
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
-from autox_video.plan.choose import Plan, Pretrained, choose, continue_plan
+from autox_video.plan.choose import Plan, Pretrained, choose
 from autox_video.plan.hardware import detect, usable_cores
+from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"

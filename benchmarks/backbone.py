@@ -104,7 +104,11 @@ def measure(case: Case, budget_sec: float) -> dict:
     before = resident_bytes()
     model = build(case).to(case.device)
     clips = torch.randn(case.batch, 3, case.frames, SIDE, SIDE, device=case.device)
-    step = training_step(case, model, clips) if case.mode == "training" else inference(case, model, clips)
+    step = (
+        training_step(case, model, clips)
+        if case.mode == "training"
+        else inference(case, model, clips)
+    )
     reset_peak(case.device)
     step()
     seconds, end = [], time.perf_counter() + budget_sec
@@ -280,7 +284,10 @@ def check_bars(found: dict[tuple, dict[str, dict]]) -> bool:
         good = good and met
         sign = "<=" if figure == "bytes" else ">="
         word = "memory" if figure == "bytes" else "speed"
-        print(f"{mode}, {word}, {ours} to {peer}: {ratio:.2f} ({sign} {bar}: {'met' if met else 'missed'})")
+        print(
+            f"{mode}, {word}, {ours} to {peer}: {ratio:.2f} "
+            f"({sign} {bar}: {'met' if met else 'missed'})"
+        )
     return good
 
 

@@ -85,8 +85,8 @@ def main() -> int:
     same = min(each["same"] for runs in found.values() for each in runs)
     met = abs(points) <= BAR_POINTS and same >= BAR_SAME
     print(
-        f"  mean top-1 {means['bfloat16']:.2f} in bfloat16, {means['float32']:.2f} in float32 (bar: "
-        f"{BAR_POINTS} points apart); least share of equal predictions {same:.2%} (bar: "
+        f"  mean top-1 {means['bfloat16']:.2f} in bfloat16, {means['float32']:.2f} in float32 "
+        f"(bar: {BAR_POINTS} points apart); least share of equal predictions {same:.2%} (bar: "
         f"{BAR_SAME:.0%}): {'met' if met else 'missed'}"
     )
     return 0 if met else 1

@@ -24,7 +24,9 @@ print(took, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def page_faults(*, keep: bool) -> tuple[str, int]:
     """What the call gave, and the pages that ten blocks of 64 MiB needed anew, once warm."""
     command = [sys.executable, "-c", FAULTS.format(keep=keep)]
-    took, faults = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    took, faults = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.split()
     return took, int(faults)
 
 

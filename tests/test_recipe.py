@@ -51,7 +51,9 @@ def test_how_the_backbone_computes_arrives():
     assert (backbone.precision, backbone.compile, backbone.with_cp) == ("float16", True, True)
     assert backbone.window_size == (16, 7, 7)
     assert config.optim_wrapper.loss_scale is True
-    assert build_config(tiny_plan(precision="bfloat16"), DATA, "/w").optim_wrapper.loss_scale is False
+    assert (
+        build_config(tiny_plan(precision="bfloat16"), DATA, "/w").optim_wrapper.loss_scale is False
+    )
 
 
 def test_schedule_is_a_linear_warm_up_a_flat_part_and_a_cosine_over_the_rest():

@@ -1,4 +1,4 @@
-"""The optimizer and its step: parameter groups, clipping without waiting for a GPU, loss scaling."""
+"""The optimizer: its groups, clipping without waiting for a GPU, loss scaling for float16."""
 
 from typing import Any
 

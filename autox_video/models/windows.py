@@ -2,8 +2,8 @@
 
 Everything here follows from sizes alone and is computed once per geometry, type and device.
 
-Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the map, L = T H W; G windows, N tokens of a
-window.
+Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the map, L = T H W;
+G windows, N tokens of a window.
 """
 
 from dataclasses import dataclass

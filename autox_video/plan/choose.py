@@ -274,9 +274,7 @@ def _gradient_checkpointing(clips_that_fit: float) -> Chosen:
     return False, f"{int(clips_that_fit)} clips fit in memory without it"
 
 
-def _batch_size(
-    room_gib: float, cost_gib: float, stats: DatasetStats, *, scratch: bool
-) -> Chosen:
+def _batch_size(room_gib: float, cost_gib: float, stats: DatasetStats, *, scratch: bool) -> Chosen:
     by_memory = room_gib / cost_gib
     by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
     largest = LARGEST_SCRATCH_BATCH if scratch else LARGEST_BATCH
@@ -376,40 +374,3 @@ def _workers(hardware: Hardware) -> Chosen:
     if hardware.device == "cpu":
         return min(max(hardware.cores - 1, 1), 4), "the model needs the other cores"
     return min(max(hardware.cores - 1, 1), 16), f"{hardware.cores} cores"
-
-
-# Which key of the config settles which choice; what no key settles is kept when a run goes on.
-SETTLED_BY = {
-    "backbone": "backbone",
-    "pretrained": "load_from",
-    "num_classes": "num_class",
-    "clip_len": "clip_len",
-    "frame_interval_sec": "video_length",
-    "test_clips": "video_length",
-    "resolution": "resolution",
-    "batch_size": "videos_per_gpu",
-    "epochs": "epoch",
-    "lr": "lr",
-    "flip": "flip",
-    "precision": "precision",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "seed": "seed",
-}
-DECIDED_ANEW = ("device", "workers", "evaluation", "compile")
-
-
-def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:
-    """The plan of a run that goes on: its own choices, except where the user asks otherwise now.
-
-    Args:
-        plan: what would be chosen for a new run.
-        stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
-        settings: what the user asks for now.
-    """
-    values, reasons = plan.as_dict(), dict(plan.reasons)
-    values.pop("reasons")
-    for field, choice in stored.items():
-        asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
-        if field in values and field not in DECIDED_ANEW and asked == AUTO:
-            values[field], reasons[field] = choice["value"], choice["reason"]
-    return Plan(**values, reasons=reasons)

@@ -72,7 +72,9 @@ def official_tiny():
     return model
 
 
-@pytest.mark.parametrize(("number", "size"), [(0, (8, 224, 224)), (1, (4, 224, 288)), (2, (32, 224, 224))])
+@pytest.mark.parametrize(
+    ("number", "size"), [(0, (8, 224, 224)), (1, (4, 224, 288)), (2, (32, 224, 224))]
+)
 def test_outputs_are_those_of_the_official_code(golden, official_tiny, number, size):
     clip = np.random.RandomState(number).standard_normal((1, 3, *size)).astype(np.float32)
     with torch.inference_mode():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autox_video.dataset.probe import DatasetStats
-from autox_video.plan.choose import Pretrained, choose, continue_plan, tells_direction
+from autox_video.plan.choose import Pretrained, choose, tells_direction
 from autox_video.plan.hardware import Hardware
 from autox_video.settings import settings_from_mapping
 
@@ -230,27 +230,3 @@ def test_what_the_user_gives_is_taken():
     same = ("backbone", "clip_len", "resolution", "lr", "precision", "seed", "evaluation")
     assert all(getattr(plan, key) == given[key] for key in same)
     assert plan.reasons["lr"] == "given in the config"
-
-
-def stored(plan):
-    values = plan.as_dict()
-    reasons = values.pop("reasons")
-    return {field: {"value": value, "reason": reasons[field]} for field, value in values.items()}
-
-
-def test_a_run_that_goes_on_keeps_its_choices():
-    before = plan_for()
-    later = plan_for(replace(STATS, num_train=149), replace(GPU, device="cuda:0"), SWIN_B)
-    settings = settings_from_mapping({"data_root": "d"}, "test")
-    plan = continue_plan(later, stored(before), settings)
-    assert plan.backbone == before.backbone
-    assert plan.batch_size == before.batch_size
-    assert plan.lr == before.lr
-    assert plan.device == "cuda:0"
-
-
-def test_a_run_that_goes_on_takes_what_is_asked_for_now():
-    before = plan_for(epoch=10)
-    settings = settings_from_mapping({"data_root": "d", "epoch": 20}, "test")
-    plan = continue_plan(plan_for(epoch=20), stored(before), settings)
-    assert plan.epochs == 20
