@@ -4,7 +4,6 @@ Shape legend: T frames, H height and W width in pixels, 3 colours red, green, bl
 """
 
 import math
-import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -15,20 +14,26 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from autox_video.dataset.video_file import (
+    MAX_FPS,
+    MIN_FPS,
+    believed_fps,
+    why_not_a_file,
+    why_not_open,
+)
 from autox_video.errors import VideoError
 
 THREADS_PER_VIDEO = 1
 """Decoding threads of one open clip: the data workers are the parallelism, more would fight."""
 
-FALLBACK_FPS = 25.0
-"""Frame rate of a file that does not say any: what FFmpeg assumes for raw streams."""
-
-MIN_FPS, MAX_FPS = 0.01, 1000.0
-"""What is believed as a frame rate; a file that says something else is not believed."""
-
 COUNT_UP_TO_BYTES = 16 << 20
 """Files up to this size are counted when they are opened: a tenth of the time that decoding takes,
 and headers are wrong about files that are cut off, or whose sound is longer than the pictures."""
+
+_COUNTED: dict[tuple, dict[str, Any]] = {}
+"""What counting found out, by path, time of change and size: workers open a clip each epoch."""
+_COUNTED_AT_MOST = 100_000
+_BY_COUNTING = ("num_frames", "seconds", "fps", "_promised_sec", "_last_key_sec", "_blank_end")
 
 _TIME_TOLERANCE_SEC = 1e-6  # i / fps in floating point may fall just short of frame i's own time
 _HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
@@ -84,7 +89,7 @@ class Video:
         self._origin: float | None = None  # ticks of the first frame, once it was decoded
         self._last_key_sec: float | None = None  # time of the last key frame, once counted
         self._reformatter = VideoReformatter()
-        reason = _why_not_a_file(self.path)
+        reason = why_not_a_file(self.path)
         if reason is not None:
             raise self._error(reason)
         self._open()
@@ -158,7 +163,7 @@ class Video:
         try:
             container = av.open(name, container_options=options, **_ANY_METADATA)
         except av.error.FFmpegError as error:
-            raise self._error(_why_not_open(error)) from error
+            raise self._error(why_not_open(error)) from error
         self._container: Any = container
         self._fresh = True
         if container.format.name in _TEXT_FORMATS:
@@ -193,7 +198,7 @@ class Video:
             self._container.format.name in _SEEKABLE_FORMATS and not self._order_is_the_time
         )
         self._tick_sec = float(stream.time_base or Fraction(1, 90000))
-        self._nominal_fps = self.fps = _believed_fps(
+        self._nominal_fps = self.fps = believed_fps(
             stream.average_rate, stream.guessed_rate, stream.base_rate
         )
         self._promised_sec = stream.duration * self._tick_sec if stream.duration else None
@@ -207,12 +212,23 @@ class Video:
         if seconds is None and self._stream.frames:
             seconds = self._stream.frames / self.fps
         if seconds is None or seconds <= 0 or self._container.size <= COUNT_UP_TO_BYTES:
-            self._count()
+            self._count_once()
             return
         self.seconds = float(seconds)
         self.num_frames = self._stream.frames or max(1, round(seconds * self.fps))
 
     # ---- counting ----
+
+    def _count_once(self) -> None:
+        """Count, unless this process has counted the same file before."""
+        status = self.path.stat()
+        key = (str(self.path.absolute()), status.st_mtime_ns, status.st_size)
+        if key not in _COUNTED:
+            self._count()
+            if len(_COUNTED) == _COUNTED_AT_MOST:
+                _COUNTED.pop(next(iter(_COUNTED)))
+            _COUNTED[key] = {name: getattr(self, name) for name in _BY_COUNTING}
+        vars(self).update(_COUNTED[key])
 
     def _count(self) -> None:
         """Count all packets, decoding none: sets the length and the time of the last key frame."""
@@ -368,34 +384,3 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame | None]:
         return packet.decode()
     except av.error.FFmpegError:
         return [None]
-
-
-def _believed_fps(*rates: Fraction | None) -> float:
-    """Give the first rate that makes sense."""
-    for rate in rates:
-        if rate and MIN_FPS <= rate <= MAX_FPS:
-            return float(rate)
-    return FALLBACK_FPS
-
-
-def _why_not_a_file(path: Path) -> str | None:
-    """Say what is wrong with a path before any decoder sees it, None if nothing is."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return "there is no such file"
-    except OSError as error:
-        return f"it cannot be read ({error.strerror or error})"
-    if stat.S_ISDIR(status.st_mode):
-        return "this is a folder, not a video"
-    if not stat.S_ISREG(status.st_mode):
-        return "this is a device or a pipe, not a video"
-    if status.st_size == 0:
-        return "the file is empty (0 bytes)"
-    return None
-
-
-def _why_not_open(error: av.error.FFmpegError) -> str:
-    if isinstance(error, av.error.InvalidDataError):
-        return "this is not a video, or its header is damaged or cut off"
-    return f"it cannot be opened ({error.strerror or error})"

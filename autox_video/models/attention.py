@@ -45,7 +45,6 @@ def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None, dropout: float) -> Te
         together = (-1, len(mask) * heads, tokens, channels)
         query, key, value = (part.reshape(together) for part in (query, key, value))
         added = (bias + mask).view(1, -1, tokens, tokens)
-    added = added.expand(len(query), -1, -1, -1)
     mixed = F.scaled_dot_product_attention(query, key, value, added, dropout_p=dropout)
     return mixed.reshape(windows, heads, tokens, channels).transpose(1, 2)
 

@@ -277,13 +277,14 @@ class Block(nn.Module):
         """x + branch(x), the branch left out for some clips in training (stochastic depth)."""
         if not self.training or not self.drop_path:
             return x + branch(x)
+        scale = 1 / (1 - self.drop_path)
+        if self.whole_batch:
+            kept = torch.rand(len(x), device=x.device) >= self.drop_path
+            return x + branch(x) * (scale * kept).to(x)[:, None, None]
         # On the CPU, so that a GPU need not be waited for.
         kept = torch.rand(len(x)) >= self.drop_path
-        scale = 1 / (1 - self.drop_path)
         if kept.all():
             return torch.add(x, branch(x), alpha=scale)
-        if self.whole_batch:
-            return x + branch(x) * (kept * scale).to(x)[:, None, None]
         # A branch that no clip takes is run on one, for nothing: each weight gets a gradient.
         taken = kept.nonzero()[:, 0] if kept.any() else torch.zeros(1, dtype=torch.int64)
         taken = taken.to(x.device, non_blocking=True)

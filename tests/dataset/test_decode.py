@@ -9,6 +9,7 @@ import pytest
 from autox_video.dataset import decode
 from autox_video.dataset.decode import Video
 from autox_video.dataset.sampling import test_times as times_for_test
+from autox_video.dataset.video_file import FALLBACK_FPS, believed_fps
 from tests.videos import (
     decode_all,
     numbered_frames,
@@ -288,11 +289,11 @@ def test_absurd_times_in_the_file_give_the_nominal_length(tmp_path):
         ((Fraction(30), Fraction(25)), 30),
         ((None, Fraction(30000, 1001)), 30000 / 1001),
         ((Fraction(0), Fraction(90000), Fraction(24)), 24),
-        ((Fraction(1, 10**6), None), decode.FALLBACK_FPS),
+        ((Fraction(1, 10**6), None), FALLBACK_FPS),
     ],
 )
 def test_first_sensible_rate_is_believed(rates, expected):
-    assert decode._believed_fps(*rates) == pytest.approx(expected)
+    assert believed_fps(*rates) == pytest.approx(expected)
 
 
 # ---- real clips ----
@@ -308,3 +309,19 @@ def test_real_clips_give_the_frames_of_a_plain_decode():
             times = (numbers + 0.5) / video.fps
             np.testing.assert_array_equal(video.frames_at(times), whole[numbers])
             np.testing.assert_array_equal(video.frames_at(times[:1])[0], whole[numbers[0]])
+
+
+def test_a_file_is_counted_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    counted, count = [], Video._count
+    monkeypatch.setattr(Video, "_count", lambda video: counted.append(video.path) or count(video))
+    path = tmp_path / "clip.mkv"
+    for frames in (6, 9):
+        write_video(path, numbered_frames(frames))
+        found = []
+        for _ in range(3):
+            with Video(path) as video:
+                video.examine()
+                found.append((video.num_frames, video.seconds, video.fps))
+        assert len(set(found)) == 1
+        assert found[0][0] == frames
+    assert len(counted) == 2

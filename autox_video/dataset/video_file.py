@@ -1,0 +1,45 @@
+"""What can be said of a video file without decoding it."""
+
+import stat
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+FALLBACK_FPS = 25.0
+"""Frame rate of a file that does not say any: what FFmpeg assumes for raw streams."""
+
+MIN_FPS, MAX_FPS = 0.01, 1000.0
+"""What is believed as a frame rate; a file that says something else is not believed."""
+
+
+def believed_fps(*rates: Fraction | None) -> float:
+    """Give the first rate that makes sense."""
+    for rate in rates:
+        if rate and MIN_FPS <= rate <= MAX_FPS:
+            return float(rate)
+    return FALLBACK_FPS
+
+
+def why_not_a_file(path: Path) -> str | None:
+    """Say what is wrong with a path before any decoder sees it, None if nothing is."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "there is no such file"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror or error})"
+    if stat.S_ISDIR(status.st_mode):
+        return "this is a folder, not a video"
+    if not stat.S_ISREG(status.st_mode):
+        return "this is a device or a pipe, not a video"
+    if status.st_size == 0:
+        return "the file is empty (0 bytes)"
+    return None
+
+
+def why_not_open(error: av.error.FFmpegError) -> str:
+    """Say why FFmpeg could not open a file."""
+    if isinstance(error, av.error.InvalidDataError):
+        return "this is not a video, or its header is damaged or cut off"
+    return f"it cannot be opened ({error.strerror or error})"
