@@ -83,13 +83,14 @@ def build(case: Case):
         if case.contender == "ours":
             from autox_video.models.swin3d import VideoSwin
 
-            backbone = VideoSwin(case.size, drop_path_rate=DROP_PATH, precision=case.precision)
+            options = {"precision": case.precision, "compile": case.compiled}
+            backbone = VideoSwin(case.size, drop_path_rate=DROP_PATH, **options)
         else:
             from mmaction.models.backbones.swin import SwinTransformer3D
 
             backbone = SwinTransformer3D(case.size, pretrained2d=False, drop_path_rate=DROP_PATH)
         model = torch.nn.Sequential(backbone, torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten())
-    return torch.compile(model) if case.compiled else model
+    return torch.compile(model) if case.compiled and case.contender != "ours" else model
 
 
 def measure(case: Case, budget_sec: float) -> dict:
@@ -217,7 +218,7 @@ def cases(options: argparse.Namespace, size: str, frames: int, mode: str) -> lis
     chosen = [("ours", p, True, False) for p in ("float32", "bfloat16")]
     chosen += product(("mmaction2", "torchvision"), ("float32", "bfloat16"), keeping, (False,))
     if options.compile:
-        chosen += [("torchvision", "bfloat16", True, True)]
+        chosen += [(name, "bfloat16", True, True) for name in ("ours", "torchvision")]
     batch = options.batch if frames == 8 else max(1, options.batch * 8 // frames)
     return [
         Case(*setting, size, frames, mode, batch, options.device)
@@ -302,7 +303,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10, help="per case and round")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true", help="torch.compile for a peer as well")
+    parser.add_argument("--compile", action="store_true", help="compiled contenders as well")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
