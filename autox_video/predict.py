@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_worker
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
-from autox_video.errors import CheckpointError
+from autox_video.errors import CheckpointError, ConfigError
 from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
+from autox_video.recipe import check_config
 from autox_video.results import Prediction
 
 CONFIG = "config.py"
@@ -39,14 +40,22 @@ def read_config(checkpoint: Path) -> Config:
     """The config that a checkpoint was trained by: config.py in the same folder.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or it asks for what this version does not know.
     """
     path = checkpoint.parent / CONFIG
     if not path.is_file():
         raise CheckpointError(
             f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
         )
-    return Config.fromfile(str(path))
+    config = Config.fromfile(str(path))
+    try:
+        check_config(config)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: asks for what this version does not know ({error.problems[0]}) Test with the "
+            "version that trained it."
+        ) from error
+    return config
 
 
 def build_model(config: Config) -> nn.Module:

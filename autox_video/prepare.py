@@ -30,6 +30,8 @@ from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"
+PLAN_SCHEMA = 2
+"""What runs can be gone on with; 1 had an optimizer group for each parameter."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 
@@ -267,7 +269,7 @@ def write_plan(folder: Path, prepared: Prepared) -> None:
     choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
     write_json(
         folder / PLAN,
-        {"schema": 1, "fingerprint": prepared.fingerprint, "choices": choices},
+        {"schema": PLAN_SCHEMA, "fingerprint": prepared.fingerprint, "choices": choices},
     )
 
 
@@ -280,12 +282,17 @@ def read_plan(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        stored["fingerprint"], stored["choices"]
+        stored["fingerprint"], stored["choices"], stored["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: missing or damaged, though the folder holds a run to go on with. Put it "
             "back, or give another work_dir."
         ) from error
+    if stored["schema"] != PLAN_SCHEMA:
+        raise CheckpointError(
+            f"{path}: the folder holds a run of another version of this project, which trained in "
+            "another way. Give another work_dir, or go on with that version."
+        )
     return stored
 
 

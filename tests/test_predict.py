@@ -98,3 +98,17 @@ def test_a_checkpoint_without_its_config_or_file_is_named(trained, tmp_path):
 def test_sha256_is_the_files(tmp_path):
     Path(tmp_path, "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_a_config_of_another_version_is_named(trained, tmp_path):
+    text = (trained[0] / "config.py").read_text()
+    (tmp_path / "config.py").write_text(text.replace("drop_path_rate=", "init='xavier', drop_rat="))
+    with pytest.raises(CheckpointError, match=r"config\.py: asks for .* unknown key 'drop_rat'"):
+        read_config(tmp_path / "best.pth")
+
+
+def test_a_model_is_not_compiled_for_a_test(trained):
+    config = read_config(trained[0] / "best.pth")
+    config.model.backbone.compile = True
+    model = load_model(config, trained[0] / "best.pth", "cpu")
+    assert not any(block.whole_batch for block in model.backbone.layers[0].blocks)

@@ -123,6 +123,12 @@ def test_a_damaged_plan_is_named(tmp_path, content):
         prepare.read_plan(tmp_path)
 
 
+def test_a_run_of_another_version_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text('{"schema": 1, "fingerprint": "", "choices": {}}')
+    with pytest.raises(CheckpointError, match=r"plan\.json: .* of another version"):
+        prepare.read_plan(tmp_path)
+
+
 def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="work_dir"):

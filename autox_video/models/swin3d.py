@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from autox_video.models.attention import attend
@@ -339,4 +340,25 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Each token by itself."""
-        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
+        x = self.fc1(x)
+        if self.drop.p:
+            return self.drop(self.fc2(self.drop(F.gelu(x))))
+        return _LinearOfGelu.apply(x, self.fc2.weight.to(x.dtype), self.fc2.bias.to(x.dtype))
+
+
+class _LinearOfGelu(torch.autograd.Function):
+    """gelu(x) weightᵀ + bias, of which only x is kept: a GELU is cheap, its output is large."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        rows = grad.flatten(0, -2)
+        grad_weight = rows.t() @ F.gelu(x).flatten(0, -2)
+        grad_x = torch.ops.aten.gelu_backward(grad @ weight, x)
+        return grad_x, grad_weight, rows.sum(0)
