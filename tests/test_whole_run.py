@@ -145,7 +145,7 @@ def test_a_signal_saves_and_says_how_to_go_on(killed_run, tmp_path, signum):
         text=True,
         start_new_session=True,
     )
-    while "step" not in process.stdout.readline():
+    while "clips/s" not in process.stdout.readline():
         assert process.poll() is None, process.stderr.read()
     os.killpg(process.pid, signum)
     _, complaints = process.communicate(timeout=60)
