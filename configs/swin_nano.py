@@ -4,7 +4,7 @@ _base_ = ["video_swin.py"]
 
 model = {
     "backbone": {
-        "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [2, 3, 6]},
+        "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
         "drop_path_rate": 0.0,
     },
     "cls_head": {"in_channels": 192, "dropout_ratio": 0.0},
