@@ -1,4 +1,4 @@
-"""Claim: the demo trains in 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
+"""Aim: the demo trains in 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
 
 It is what `python autotrain.py` and `python autotest.py` do without any arguments: the config.yaml
 of this source tree, from scratch, in a new folder for each seed, each seed by itself. Training
