@@ -2,8 +2,7 @@
 
 glibc gives every block over some tens of MiB back to the system when it is freed, and gets it as
 fresh pages at the next request, which the kernel must clear one by one. A training step on a CPU
-asks for such blocks hundreds of times: keeping them made matrix products of that size 2 to 6 times
-as fast (benchmarks/backbone.py shows models with and without it).
+asks for such blocks hundreds of times (benchmarks/backbone.py shows models with and without it).
 """
 
 import ctypes

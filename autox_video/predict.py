@@ -1,5 +1,6 @@
 """Trained weights over clips → one Prediction per clip, in listed order."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
         CheckpointError: the checkpoint is missing, damaged, or of another model.
     """
     state = read_checkpoint(checkpoint)
-    config.model.backbone["compile"] = False  # takes longer than most tests
+    config = copy.deepcopy(config)
+    config.model.backbone.compile = False  # takes longer than most tests
     model = build_model(config)
     load_state(model, state["state_dict"], checkpoint)
     model.eval()

@@ -63,6 +63,11 @@ def _read_path(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, Path) else value
 
 
+def _read_switch(value: Any) -> Any:
+    # Plain `on` is true in YAML; quoted, or from the Python API, it is text.
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _check_text(value: str) -> str:
     if not value.strip() or "\0" in value:
         raise ValueError("blank text")
@@ -85,6 +90,7 @@ PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.e
 Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
+Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
 Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
 
 
@@ -170,12 +176,12 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )
-    compile: Flag | Auto = _key(
+    compile: Switch | Auto = _key(
         AUTO,
         "Whether PyTorch compiles the model: faster steps after a minute or two of compiling.",
         "on, off or auto",
     )
-    gradient_checkpointing: Flag | Auto = _key(
+    gradient_checkpointing: Switch | Auto = _key(
         AUTO,
         "Whether blocks are computed again in the backward pass instead of kept in memory.",
         "on, off or auto",

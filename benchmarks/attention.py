@@ -4,7 +4,7 @@ Both kernels compute the windows of Swin-B's four stages (and of the demo's firs
 alone or forward and backward, in turns in one process; the table gives milliseconds, and the kernel
 that `in_chunks` takes. Plain products, the whole batch at once, stand beside them.
 
-    python benchmarks/attention.py [--device cpu] [--rounds N]
+    python benchmarks/attention.py [--device cpu] [--rounds N] [--chunk-mib N]
 """
 
 import argparse
@@ -59,6 +59,7 @@ def milliseconds(options, shape, precision: str, *, training: bool, masked: bool
     grad = torch.randn(clips * windows, tokens, heads, channels, **like)
 
     def once(kernel) -> float:
+        """Milliseconds of one run."""
         start = time.perf_counter()
         with torch.set_grad_enabled(training):
             output = kernel(qkv, bias, mask)
@@ -82,10 +83,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--chunk-mib", type=int, help="attention weights a core, to try others")
     options = parser.parse_args()
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
     from autox_video.allocator import keep_freed_memory
+    from autox_video.models import attention
 
+    if options.chunk_mib:
+        attention.CHUNK_BYTES = options.chunk_mib * 2**20
     if options.device == "cpu":
         keep_freed_memory()
     print(f"{'':50}{'chunked':>9}{'fused':>9}{'plain':>9}  taken")

@@ -152,6 +152,7 @@ def training_step(case: Case, model, clips):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
 
     def step() -> None:
+        """Forward, backward, update."""
         optimizer.zero_grad()
         with autocast(case):
             features = model(clips)

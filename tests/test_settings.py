@@ -396,3 +396,12 @@ def test_importing_settings_brings_nothing_heavy():
 @pytest.mark.parametrize("name", ["config.yaml", "configs/folders.yaml", "configs/lists.yaml"])
 def test_the_configs_that_come_with_the_project_are_right(name):
     assert load_settings(Path(__file__).parents[1] / name).data_root
+
+
+@pytest.mark.parametrize("key", ["compile", "gradient_checkpointing"])
+@pytest.mark.parametrize(("text", "value"), [("on", True), ("off", False), ("auto", "auto")])
+def test_switches_are_words_in_yaml_in_quotes_and_from_python(key, text, value, tmp_path):
+    for written in (text, f"'{text}'"):
+        (tmp_path / "c.yaml").write_text(f"data_root: d\n{key}: {written}\n")
+        assert getattr(load_settings(tmp_path / "c.yaml"), key) == value
+    assert getattr(settings_from_mapping({"data_root": "d", key: text}, "test"), key) == value

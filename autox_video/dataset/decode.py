@@ -221,7 +221,10 @@ class Video:
 
     def _count_once(self) -> None:
         """Count, unless this process has counted the same file before."""
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise self._error(f"it went away while it was opened ({error.strerror})") from error
         key = (str(self.path.absolute()), status.st_mtime_ns, status.st_size)
         if key not in _COUNTED:
             self._count()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autox_video.plan.choose import Pretrained
+from autox_video.plan.choose import PUBLISHED_WINDOW, Pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Architecture:
     """Blocks per stage."""
     patch_size: tuple[int, int, int] = (2, 4, 4)
     """Frames, rows and columns per token."""
-    window_size: tuple[int, int, int] = (8, 7, 7)
+    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
     """Time steps, rows and columns per attention window, where the weights ask for no other."""
 
 
@@ -58,12 +58,12 @@ class KnownFile:
     size_mib: int
     licence: str
     url: str
-    window_size: tuple[int, int, int] = (8, 7, 7)
+    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
     """Attention window of the model to build for it: for video the file's own."""
 
 
 def _official(name: str, backbone: str, source: str, top1: float, size_mib: int) -> KnownFile:
-    window = (16, 7, 7) if "window1677" in name else (8, 7, 7)
+    window = (16, 7, 7) if "window1677" in name else PUBLISHED_WINDOW
     return KnownFile(name, backbone, source, top1, size_mib, _APACHE, _OFFICIAL + name, window)
 
 

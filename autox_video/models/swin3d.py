@@ -35,6 +35,11 @@ PRECISIONS = {
     "float16": torch.float16,
 }
 
+PUBLISHED_INIT = [
+    {"type": "TruncNormal", "layer": "Linear", "std": 0.02, "bias": 0.0},
+    {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
+]
+
 
 @MODELS.register_module()
 class VideoSwin(BaseModule):
@@ -55,7 +60,7 @@ class VideoSwin(BaseModule):
         drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
         frozen_stages: -1 trains all; 0 freezes the patch embedding, n the first n stages as well.
         with_cp: whether blocks are computed again in the backward pass instead of kept, which
-            saves memory and costs a third more time; or the stages for which they are.
+            saves memory and costs a second forward pass; or the stages for which they are.
         out_indices: stages whose features are given: of one stage a tensor, of several a tuple.
         precision: number type of the computation, "float32", "bfloat16" or "float16"; weights
             and output are float32 in all.
@@ -149,12 +154,6 @@ class VideoSwin(BaseModule):
             for block in stage.blocks:
                 block.whole_batch = True
                 block.compile(dynamic=False)
-
-
-PUBLISHED_INIT = [
-    {"type": "TruncNormal", "layer": "Linear", "std": 0.02, "bias": 0.0},
-    {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
-]
 
 
 class Linear(nn.Linear):

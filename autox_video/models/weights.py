@@ -34,7 +34,7 @@ from autox_video.models.weight_layouts import (
     without_computed,
 )
 from autox_video.models.windows import Size
-from autox_video.plan.choose import Pretrained
+from autox_video.plan.choose import PUBLISHED_WINDOW, Pretrained
 
 _UNREADABLE = (
     SafetensorError,
@@ -51,9 +51,6 @@ _UNREADABLE = (
     AssertionError,
 )
 """What torch and safetensors raise on a file that is cut off, overwritten or something else."""
-
-_USUAL_WINDOW: Size = (8, 7, 7)
-"""Of a model that does not say which it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +206,7 @@ def _fit(weights: NamedWeights, target: State) -> tuple[State, dict[str, tuple[W
     for name, table in weights.tables.items():
         # One with another number of heads is of another backbone, and refused as it is.
         if _shape_of(target, name)[1:] == table.shape[1:]:
-            new = window_of(len(target[name]), indices.get(name), _USUAL_WINDOW, images=False)
+            new = window_of(len(target[name]), indices.get(name), PUBLISHED_WINDOW, images=False)
             old = window_of(len(table), weights.indices.get(name), new, images=weights.images)
             state[name] = resized_table(table, old, new)
             if old != new[-len(old) :]:

@@ -27,10 +27,10 @@ SCRATCH_EPOCHS = (20, 200)
 PUBLISHED_WINDOW = (8, 7, 7)
 MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
-CHECKPOINTING_SHARE = 0.35  # the same with gradient checkpointing over without
+CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
 FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
-COMPILING_SEC = 90.0
-SAVED_BY_COMPILING = 0.3
+COMPILING_SEC = 90.0  # an estimate
+SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
 DIRECTION_WORDS = re.compile(
@@ -71,7 +71,7 @@ class Pretrained:
     backbone: str
     source: str
     """What it was trained on, in words."""
-    window_size: tuple[int, int, int] = (8, 7, 7)
+    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
     """Time steps, rows and columns of an attention window of the model to build for it."""
 
 
@@ -171,11 +171,8 @@ def choose(
     size = clip_len / 8 * (resolution / 224) ** 2
     cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
     room_gib = _room_for_clips(facts, hardware)
-    if decide(
-        "gradient_checkpointing",
-        "gradient_checkpointing",
-        lambda: _gradient_checkpointing(room_gib / cost_gib),
-    ):
+    key = "gradient_checkpointing"
+    if decide(key, key, lambda: _gradient_checkpointing(room_gib / cost_gib)):
         cost_gib *= CHECKPOINTING_SHARE
     batch = decide(
         "batch_size",
@@ -361,7 +358,7 @@ def _precision(hardware: Hardware) -> Chosen:
 
 def _compile(macs: float, hardware: Hardware) -> Chosen:
     if hardware.device == "cpu":
-        return False, "on a CPU it costs minutes and the steps are no faster"
+        return False, "on a CPU it takes longer than it saves"
     if not hardware.compiler:
         return False, "there is no C compiler, which it needs"
     # A training step takes three forward passes, each two operations per multiply-accumulate.

@@ -10,17 +10,13 @@ from torchvision.models import SwinTransformer
 
 from autox_video.errors import CheckpointError
 from autox_video.models import weight_layouts, weights
-from autox_video.models.known_weights import ARCHITECTURES, Architecture
 from tests.models.weight_files import WINDOW, backbone_of, recogniser, save, without_indices
 
 ROOT = Path(__file__).parents[2]
 KEYS = ROOT.parent / "shared" / "facts" / "video_swin_keys.json"
 
 
-@pytest.fixture(autouse=True)
-def _small_backbone(monkeypatch):
-    small = Architecture(12, (2, 2), window_size=WINDOW)
-    monkeypatch.setitem(ARCHITECTURES, "swin_small_of_this_test", small)
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 def torchvision_image_swin(window_size=WINDOW[1:]):

@@ -16,7 +16,6 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from autox_video.errors import CheckpointError
 from autox_video.models import weight_layouts, weights
-from autox_video.models.known_weights import ARCHITECTURES, Architecture
 from autox_video.models.swin3d import VideoSwin
 from tests.models.weight_files import (
     SMALL,
@@ -35,10 +34,7 @@ ROOT = Path(__file__).parents[2]
 KEYS = ROOT.parent / "shared" / "facts" / "video_swin_keys.json"
 
 
-@pytest.fixture(autouse=True)
-def _small_backbone(monkeypatch):
-    small = Architecture(12, (2, 2), window_size=WINDOW)
-    monkeypatch.setitem(ARCHITECTURES, "swin_small_of_this_test", small)
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 LAYOUTS = {
