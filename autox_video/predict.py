@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
-from torch.utils.data import DataLoader
 
-from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_worker
+from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
 from autox_video.errors import CheckpointError, ConfigError
@@ -101,41 +100,48 @@ def predict(
     """
     with DefaultScope.overwrite_default_scope("mmaction"):
         dataset = ClipDataset(
-            clips, str(data_root), pipeline=config.test_pipeline, classes=config.classes
+            clips,
+            str(data_root),
+            pipeline=config.test_pipeline,
+            classes=config.classes,
+            item_shape=config.test_item_shape,
         )
-    loader = DataLoader(
+    batches = ClipBatches(
         dataset,
         batch_size=loading.batch_size,
-        num_workers=loading.workers,
-        collate_fn=collate_clips,
-        worker_init_fn=start_data_worker,
+        workers=loading.workers,
         pin_memory=loading.device != "cpu",
-        multiprocessing_context="fork" if loading.workers else None,
     )
-    predictions = []
-    for batch in loader:
-        predictions.extend(_predict_batch(model, batch, clips, first=len(predictions)))
-        if on_done:
-            on_done(len(predictions))
-    return predictions
+    scores: dict[int, tuple[float, ...]] = {}
+    try:
+        for batch in batches:
+            scores.update(_score(model, batch))
+            if on_done:
+                on_done(batch["taken"])
+    finally:
+        batches.close()
+    return [_prediction(clips, i, scores, batches.broken) for i in range(len(clips))]
 
 
-def _predict_batch(
-    model: nn.Module, batch: dict, clips: ClipList, *, first: int
-) -> Iterator[Prediction]:
-    failed = {clip.position: clip for clip in batch.pop("unreadable")}
-    scores: list[torch.Tensor] = []
-    if len(batch["inputs"]):
-        with torch.inference_mode():
-            scores = [sample.pred_score.cpu() for sample in model.test_step(batch)]
-    waiting = iter(scores)
-    for position in range(first, first + len(failed) + len(scores)):
-        video = clips.paths[position]
-        label = clips.labels[position] if clips.labels is not None else None
-        if position in failed:
-            yield Prediction(video, label, None, failed[position].error)
-        else:
-            yield Prediction(video, label, tuple(next(waiting).double().tolist()))
+def _score(model: nn.Module, batch: dict) -> dict[int, tuple[float, ...]]:
+    """Probabilities of each class by position."""
+    if not len(batch["inputs"]):
+        return {}
+    with torch.inference_mode():
+        samples = model.test_step(batch)
+    values = [tuple(sample.pred_score.cpu().double().tolist()) for sample in samples]
+    return dict(zip(batch["positions"], values, strict=True))
+
+
+def _prediction(
+    clips: ClipList,
+    position: int,
+    scores: dict[int, tuple[float, ...]],
+    broken: dict[int, str],
+) -> Prediction:
+    label = clips.labels[position] if clips.labels is not None else None
+    error = broken.get(position)
+    return Prediction(clips.paths[position], label, scores.get(position), error)
 
 
 def sha256(path: Path) -> str:

@@ -109,7 +109,7 @@ class Video:
         """Free the file and the decoder; closing twice does no harm."""
         self._container.close()
 
-    def frames_at(self, times_sec: np.ndarray) -> np.ndarray:
+    def frames_at(self, times_sec: np.ndarray, short_side: int | None = None) -> np.ndarray:
         """Give the frames that are on screen at the given times, exactly.
 
         Time 0 is the start of the first frame. A frame is on screen from its own time until the
