@@ -1,7 +1,7 @@
 """Frames at given times by PyAV, which is always there and reads everything."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,17 @@ from autox_video.dataset.packet_index import PacketIndex
 
 _HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
 _SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
+_SEEK_OVER_SEC = 5.0  # large files are not read on over gaps that are longer
+_READ_AT_MOST_SEC = 20.0  # nor so far at once that what is read would fill the memory
 _SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land behind its target: then try this much earlier
 
 # What is decoded from a key frame on is the same as when all that comes before was decoded too.
 _STARTS_AT_KEYS = frozenset(
-    "h264 hevc vp8 vp9 av1 libdav1d mpeg4 mpeg2video mpeg1video mjpeg png ffv1 huffyuv ffvhuff "
-    "utvideo rawvideo prores dnxhd dvvideo".split()
+    (
+        *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
+        *("mjpeg", "png", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"),
+        *("prores", "dnxhd", "dvvideo"),
+    )
 )
 # Their frames say themselves that no other leans on them.
 _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
@@ -81,6 +86,8 @@ class PyAVDecoder:
     @property
     def turns(self) -> int:
         """Quarters of a turn to the left that put the frames upright."""
+        if self._turns is None and self.file.counted is not None:
+            self._turns = self.file.counted.turns
         if self._turns is None:
             for _, frame in self._frames(np.zeros(1)):
                 self._see(frame)
@@ -120,25 +127,75 @@ class PyAVDecoder:
     def _see(self, frame: av.VideoFrame) -> None:
         if self._turns is None:
             self._turns = quarter_turns(frame)
+            if self.file.counted is not None:
+                self.file.counted.turns = self._turns
 
     def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
-        index = self.file.index if self.file.is_small else None
-        if index is not None:
+        """Give (places, frame) for all times; a frame may be given anew for the same places."""
+        for start, stop in self._groups(wanted):
             try:
-                yield from self._indexed_frames(index, wanted)
-                return
-            except _InexactError:
-                pass  # damaged, or of a kind that is not foreseen: decode it all
-        for first, end, frame in self._frames_in_order(wanted):
-            yield range(first, end), frame
+                for places, frame in self._picked_frames(wanted[start:stop]):
+                    yield start + places, frame
+            except _InexactError:  # damaged, or of a kind that is not foreseen: decode it all
+                for first, end, frame in self._frames_in_order(wanted[start:stop]):
+                    yield range(start + first, start + end), frame
+
+    def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Give (start, stop) of the times that are read together: all, but for large files."""
+        start = 0
+        for stop in range(1, len(wanted) + 1):
+            is_far = stop < len(wanted) and (
+                wanted[stop] - wanted[stop - 1] > _SEEK_OVER_SEC
+                or wanted[stop] - wanted[start] > _READ_AT_MOST_SEC
+            )
+            if stop == len(wanted) or (self._may_seek and is_far):
+                yield start, stop
+                start = stop
 
     # ---- with the packets at hand ----
 
-    def _indexed_frames(
-        self, index: PacketIndex, wanted: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+    def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
         """Decode no more than is needed for the frames at the `wanted` times."""
-        numbers = index.displayed[index.on_screen(wanted, self.file.tick_sec)]
+        if self.file.is_small:
+            if self.file.index is None:
+                raise _InexactError
+            self._origin = self.file.index.first_stamp
+            return self._indexed_frames(self.file.index, wanted, self.file.packet)
+        if not self._may_seek or self.codec not in _STARTS_AT_KEYS:
+            raise _InexactError
+        packets = self._window(wanted)
+        return self._indexed_frames(_index_of(packets), wanted, packets.__getitem__)
+
+    def _window(self, wanted: np.ndarray) -> list[av.Packet]:
+        """Read the packets of a large file that are needed for the frames at the `wanted` times."""
+        self._find_origin()
+        first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
+        for back_sec in _SEEK_BACK_SEC:
+            packets = self.file.packets_between(first, last, back_sec / self.file.tick_sec)
+            if packets:
+                self._check_end(packets, wanted[-1])
+                return packets
+        raise _InexactError
+
+    def _check_end(self, packets: list[av.Packet], second: float) -> None:
+        """Raise _InexactError where a file that is cut off may hold nothing for a time."""
+        ends = (packet.pts + (packet.duration or 0) for packet in packets)
+        end_sec = (max(ends) - self._origin) * self.file.tick_sec
+        promised_sec = self.file.promised_sec or 0.0
+        if self.file.is_torn or end_sec + _HOLE_SEC < min(second, promised_sec):
+            raise _InexactError
+
+    def _find_origin(self) -> None:
+        if self._origin is None:
+            next(self._shown_from_start())
+
+    def _indexed_frames(
+        self,
+        index: PacketIndex,
+        wanted: np.ndarray,
+        packet: Callable[[int], av.Packet | None],
+    ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+        numbers = index.displayed[index.on_screen(wanted, self.file.tick_sec, self._origin)]
         places = {
             int(index.stamps[number]): np.flatnonzero(numbers == number)
             for number in np.unique(numbers)
@@ -151,7 +208,7 @@ class PyAVDecoder:
             else:
                 self.file.renew()
             has_landed = not index.shows(start)
-            for frame in self._run(start, end, chosen):
+            for frame in self._run(range(start, end), chosen, packet):
                 if frame.pts == index.stamps[start]:
                     has_landed = frame.key_frame
                 if has_landed and frame.pts in places:
@@ -161,15 +218,16 @@ class PyAVDecoder:
         if places:
             raise _InexactError
 
-    def _run(self, start: int, end: int, chosen: set[int]) -> Iterator[av.VideoFrame]:
+    def _run(
+        self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
+    ) -> Iterator[av.VideoFrame]:
         """Decode a stretch of packets, but skip frames on which neither we nor others depend."""
         codec, skips = self.file.codec, _tells_references(self.file.codec)
-        for number in range(start, end):
+        for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
-            packet = self.file.packet(number)
-            if packet is None:
+            if packet(number) is None:
                 raise _InexactError
-            yield from _sound(self.file.decode(packet))
+            yield from _sound(self.file.decode(packet(number)))
         yield from _sound(self.file.decode(None))
 
     # ---- one after the other ----
@@ -204,8 +262,6 @@ class PyAVDecoder:
     def _shown_from(self, second: float) -> Iterator[_Shown]:
         """Give the frames in order of display, starting with one on screen by `second`."""
         shown = None
-        if self._origin is None and self.file.index is not None:
-            self._origin = self.file.index.first_stamp
         if self._origin is None:
             shown = self._shown_from_start()
             shown = chain([next(shown)], shown)  # the first frame sets the origin
@@ -275,6 +331,19 @@ class PyAVDecoder:
         if self.file.is_torn:
             yield None
         yield from self.file.decode(None)
+
+
+def _index_of(packets: list[av.Packet]) -> PacketIndex:
+    """Make the index of some packets, of which the first is a key frame."""
+    if any(packet.is_corrupt for packet in packets):
+        raise _InexactError
+    stamps = [packet.pts for packet in packets]
+    # Frames ahead of the key frame may lean on what was jumped over.
+    shown = [not packet.is_discard and packet.pts >= stamps[0] for packet in packets]
+    index = PacketIndex(stamps, [packet.is_keyframe for packet in packets], shown)
+    if not index.is_exact:
+        raise _InexactError
+    return index
 
 
 def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:

@@ -1,15 +1,15 @@
 """A video file's packets: its header, its true length, and which frames are where in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
+from autox_video.dataset.counting import Counted, CountedFiles, count_packets
 from autox_video.dataset.packet_index import PacketIndex
-from autox_video.dataset.video_file import MAX_FPS, MIN_FPS, believed_fps, why_not_open
+from autox_video.dataset.video_file import believed_fps, why_not_open
 from autox_video.errors import VideoError
 
 THREADS_PER_VIDEO = 1
@@ -18,9 +18,6 @@ THREADS_PER_VIDEO = 1
 COUNT_UP_TO_BYTES = 16 << 20
 """Files up to this size are read whole when they are opened: a tenth of the time that decoding
 takes, and headers are wrong about files that are cut off, or whose sound is longer."""
-
-REMEMBER_BYTES = 64 << 20
-"""Memory of a process for what counting found out about files."""
 
 # Seeks in other containers (MPEG-TS and -PS for two) land late or give the frames wrong times, and
 # their packets may hold half a frame.
@@ -33,53 +30,8 @@ _PYAV = int(av.__version__.split(".")[0])
 # Before release 19, PyAV refuses a file whose titles are not UTF-8, unless told otherwise.
 _ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
-_PACKED_MPEG4_BYTES = 19  # MPEG-4 may pack two frames into a packet, and then so few bytes follow
 
-
-@dataclass(slots=True)
-class Counted:
-    """What reading all packets of a file found out.
-
-    Attributes:
-        num_frames, seconds: as in `Video`.
-        last_key_sec: time of the last key frame.
-        blank_end: whether the last packet holds only zeros, as files do whose copying broke off.
-        index: all packets; None where their stamps do not tell which frame is when.
-        turns: quarters of a turn to the left that put the frames upright; None until one was seen.
-    """
-
-    num_frames: int
-    seconds: float
-    last_key_sec: float
-    blank_end: bool
-    index: PacketIndex | None
-    turns: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes, about."""
-        return 1000 + (self.index.nbytes if self.index else 0)
-
-
-class _Memory:
-    """What counting found out, by path, time of change and size: workers open a clip each epoch."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple, Counted] = {}
-        self._bytes = 0
-
-    def get(self, key: tuple) -> Counted | None:
-        return self._found.get(key)
-
-    def keep(self, key: tuple, counted: Counted) -> None:
-        # The latest goes first: of a data set that is too large, one part stays over the epochs.
-        while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
-            self._bytes -= self._found.popitem()[1].nbytes
-        self._found[key] = counted
-        self._bytes += counted.nbytes
-
-
-_REMEMBERED = _Memory()
+_REMEMBERED = CountedFiles()  # workers open a clip each epoch
 
 
 class MediaFile:
@@ -90,6 +42,7 @@ class MediaFile:
         codec: PyAV's decoder, one thread, immediate.
         width, height: pixels of the coded frames, before they are turned.
         seconds, fps, num_frames: counted, or of a large file what its header says until `count`.
+        counted: what `count` found out, None before.
         nominal_fps: frames per second by the header.
         promised_sec: length by the header, None once it is counted.
         tick_sec: seconds of a tick, the unit of the stamps.
@@ -105,7 +58,7 @@ class MediaFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._counted: Counted | None = None
+        self.counted: Counted | None = None
         self._open()
         try:
             self._read_header()
@@ -170,9 +123,7 @@ class MediaFile:
             raise self.error("its header gives no picture size, it is damaged or cut off")
         # AVI stores the order of decoding only, from which FFmpeg guesses wrongly with B-frames.
         self.order_is_the_time = container.format.name == "avi" and bool(self.codec.has_b_frames)
-        self.is_seekable = (
-            container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
-        )
+        self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
         self.is_small = container.size <= COUNT_UP_TO_BYTES
         self.tick_sec = float(stream.time_base or Fraction(1, 90000))
         self.nominal_fps = self.fps = believed_fps(
@@ -220,13 +171,41 @@ class MediaFile:
 
     def read(self) -> Iterator[av.Packet]:
         """Give each packet of the pictures from where the file stands."""
-        self._is_unread = False
+        self._is_unread, self.is_torn = False, False
         try:
             for packet in self.container.demux(self.stream):
                 if packet.size > 0:
                     yield packet
         except av.error.FFmpegError:
             self.is_torn = True
+
+    def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
+        """Give the packets from the last key frame by `first` to the end of what is by `last`.
+
+        Args:
+            first, last: ticks.
+            back: ticks; the key frame is sought so much earlier.
+
+        Returns:
+            Nothing where seeking does not lead there or stamps are missing.
+        """
+        try:
+            self.container.seek(int(first - back), stream=self.stream)
+        except av.error.FFmpegError:
+            return []
+        packets: list[av.Packet] = []
+        for packet in self.read():
+            if packet.pts is None:
+                return []
+            if packet.is_keyframe and packet.pts <= first:
+                packets.clear()
+            packets.append(packet)
+            # Whatever follows is decoded later than this, and shown later than it is decoded.
+            if packet.dts is not None and packet.dts > last:
+                break
+        if not packets or not packets[0].is_keyframe or packets[0].pts > first:
+            return []
+        return packets
 
     def decode(self, packet: av.Packet | None) -> list[av.VideoFrame | None]:
         """Give the frames that come out with a packet, all that are left without one.
@@ -254,21 +233,21 @@ class MediaFile:
         Raises:
             VideoError: the file holds no frame, or went away.
         """
-        if self._counted is None:
+        if self.counted is None:
             key = self._file_state()
-            self._counted = _REMEMBERED.get(key)
-            if self._counted is None:
-                self._counted = self._count()
-                _REMEMBERED.keep(key, self._counted)
-            self.num_frames, self.seconds = self._counted.num_frames, self._counted.seconds
+            self.counted = _REMEMBERED.get(key)
+            if self.counted is None:
+                self.counted = self._count()
+                _REMEMBERED.keep(key, self.counted)
+            self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
             self.promised_sec = None
-        return self._counted
+        return self.counted
 
     @property
     def index(self) -> PacketIndex | None:
         """All packets, where they are counted and their stamps are exact."""
-        return self._counted.index if self._counted else None
+        return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:
         try:
@@ -278,41 +257,15 @@ class MediaFile:
         return str(self.path.absolute()), status.st_mtime_ns, status.st_size
 
     def _count(self) -> Counted:
-        tick = 1 / self.nominal_fps / self.tick_sec
-        stamps, ends, keys, shown, last_key, last = [], [], [], [], 0, None
-        has_index = self.is_seekable
-        for packet in self.packets():
-            stamp = packet.dts if self.order_is_the_time else packet.pts
-            if stamp is None or packet.is_corrupt or self._may_be_packed(packet):
-                has_index = False
-            if packet.is_corrupt or (stamp is None and packet.is_discard):
-                continue
-            if stamp is None:
-                stamp = sum(shown) / self.nominal_fps / self.tick_sec
-            stamps.append(stamp)
-            keys.append(packet.is_keyframe)
-            shown.append(not packet.is_discard)
-            if shown[-1]:
-                ends.append(stamp + (packet.duration or tick))
-                last_key = stamp if keys[-1] else last_key
-                last = packet
-        if last is None:
-            raise self.error("it holds no frame, it is damaged or cut off")
-        first = min(stamp for stamp, is_shown in zip(stamps, shown, strict=True) if is_shown)
-        index = PacketIndex(stamps, keys, shown) if has_index else None
-        return Counted(
-            len(ends),
-            self._believed_seconds(len(ends), (max(ends) - first) * self.tick_sec),
-            max(last_key - first, 0) * self.tick_sec,
-            # Of what is compressed only: raw pictures may well end in black.
-            self.codec.codec.lossy and not any(bytes(last)),
-            index if index is not None and index.is_exact else None,
+        counted = count_packets(
+            self.packets(),
+            tick_sec=self.tick_sec,
+            nominal_fps=self.nominal_fps,
+            order_is_the_time=self.order_is_the_time,
+            is_lossy=self.codec.codec.lossy,
+            may_be_packed=self.codec.name == "mpeg4",
+            has_index=self.is_seekable,
         )
-
-    def _may_be_packed(self, packet: av.Packet) -> bool:
-        return self.codec.name == "mpeg4" and packet.size <= _PACKED_MPEG4_BYTES
-
-    def _believed_seconds(self, num_frames: int, seconds: float) -> float:
-        if seconds > 0 and MIN_FPS <= num_frames / seconds <= MAX_FPS:
-            return seconds
-        return num_frames / self.nominal_fps
+        if counted is None:
+            raise self.error("it holds no frame, it is damaged or cut off")
+        return counted

@@ -30,7 +30,7 @@ class PacketIndex:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, in bytes, at least."""
-        return 18 * len(self.stamps)
+        return 34 * len(self.stamps)
 
     @property
     def is_exact(self) -> bool:
@@ -56,18 +56,21 @@ class PacketIndex:
         """Ticks of the first frame that is shown."""
         return int(self.stamps[self.displayed[0]])
 
-    def on_screen(self, seconds: np.ndarray, tick_sec: float) -> np.ndarray:
+    def on_screen(
+        self, seconds: np.ndarray, tick_sec: float, origin: int | None = None
+    ) -> np.ndarray:
         """Give the place in `displayed` of the frame on screen at each time.
 
         Args:
-            seconds: (T,) from the start of the first frame on, >= 0.
+            seconds: (T,) from the origin on, >= 0.
             tick_sec: seconds of a tick.
+            origin: ticks of second 0; by default those of the first frame.
 
         Returns:
             (T,) int64.
         """
         stamps = self.stamps[self.displayed]
-        starts = (stamps - stamps[0]) * tick_sec
+        starts = (stamps - (stamps[0] if origin is None else origin)) * tick_sec
         return np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
 
     def runs(self, wanted: Sequence[int], *, jumps: bool) -> list[tuple[int, int]]:

@@ -229,17 +229,21 @@ def test_far_frames_are_reached_without_what_is_before(tmp_path, decoded, monkey
     assert len(decoded) < 15
 
 
-def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded, large):
+def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded, large, monkeypatch):
     path = write_b_frames(tmp_path / "a.mp4", numbered_frames(200), open_gop=True)
-    late = 0
+    landed, plain = [], media_file.MediaFile.packets_between
+    monkeypatch.setattr(
+        media_file.MediaFile,
+        "packets_between",
+        lambda *given: landed.append(plain(*given)) or landed[-1],
+    )
     with Video(path) as video:
         video.frames_at(np.zeros(1))
         for number in range(160, 200):
             decoded.clear()
             assert read_numbers(video.frames_at(np.array([number / 25]))) == [number]
-            assert len(decoded) < 120
-            late += len(decoded) > 40
-    assert late > 0
+            assert len(decoded) < 45  # of one group, or two where it is ahead of its key frame
+    assert [] in landed
 
 
 @pytest.mark.parametrize("landing", ["late", "refused", "early", "off_key"])

@@ -6,7 +6,7 @@ import pytest
 
 from autox_video.dataset import media_file
 from autox_video.dataset.decode import Video
-from autox_video.dataset.decode_pyav import _tells_references
+from autox_video.dataset.decode_pyav import PyAVDecoder, _tells_references
 from tests.videos import decode_all, write_video
 
 NUM_FRAMES = 60
@@ -35,6 +35,8 @@ CODINGS = {
     "mjpeg": ("a.mov", "mjpeg", {}),
     "gif": ("a.gif", "gif", {}),
 }
+# Half frames in a packet, a picture that is refreshed bit by bit, and a canvas that is painted on.
+DECODED_IN_ORDER = {"transport", "intra_refresh", "gif"}
 PIXELS = {"mjpeg": "yuvj420p", "gif": "rgb8"}
 
 
@@ -67,6 +69,19 @@ def clip(request, frames, tmp_path_factory):
     whole = decode_all(path)
     assert len(whole) == NUM_FRAMES
     return path, whole
+
+
+@pytest.mark.parametrize("coding", sorted(CODINGS.keys() - DECODED_IN_ORDER))
+@pytest.mark.parametrize("up_to_bytes", [0, 1 << 20])
+def test_index_is_right_about_sound_files(tmp_path, frames, monkeypatch, coding, up_to_bytes):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", up_to_bytes)
+    name, codec, options = CODINGS[coding]
+    path = tmp_path / name
+    write_video(path, frames, codec=codec, options=options, pixels=PIXELS.get(codec, "yuv420p"))
+    monkeypatch.setattr(PyAVDecoder, "_frames_in_order", None)
+    with Video(path) as video:
+        for numbers in ([59], [0, 30], [19, 21], [39, 18, 57], [22]):
+            video.frames_at((np.array(numbers) + 0.5) / video.fps)
 
 
 def test_every_single_frame(clip):
