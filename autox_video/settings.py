@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from autox_video.config_file import read_config, read_overrides, show_value
 from autox_video.errors import ConfigError
+from autox_video.sized_folder import read_sized_folder
 
 AUTO = "auto"
 
@@ -80,6 +81,11 @@ def _check_json_suffix(value: str) -> str:
     return value
 
 
+def _check_sized_folder(value: str) -> str:
+    read_sized_folder(value)
+    return value
+
+
 def _key(default: Any, meaning: str, allowed: str) -> Any:
     return Field(default, description=meaning, json_schema_extra={"allowed": allowed})
 
@@ -91,6 +97,21 @@ Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allo
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
+SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
+DataFormat = Literal[
+    "auto",
+    "list",
+    "folders",
+    "ucf101",
+    "hmdb51",
+    "kinetics",
+    "ssv2",
+    "jester",
+    "metadata",
+    "vertex_csv",
+    "vertex_jsonl",
+    "rawframes",
+]
 Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
 
 
@@ -104,13 +125,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: PathText = _key(
-        ..., "Folder of the clips; list entries are relative to it.", "a folder"
+        ...,
+        "Folder of the clips; list entries are relative to it.",
+        "a folder, or an address such as s3://bucket/clips",
+    )
+    data_format: DataFormat = _key(
+        AUTO,
+        "Format of the lists; auto: recognised by what is in them.",
+        "auto, list, folders, ucf101, hmdb51, kinetics, ssv2, jester, metadata, vertex_csv, "
+        "vertex_jsonl or rawframes",
     )
     ann_file_train: PathText = _key(
         AUTO,
         "Training list: `path label` lines, or CSV with a header; "
-        "auto: class folders in data_root.",
-        "a list file or auto",
+        "auto: metadata.csv or class folders in data_root.",
+        "a list file, its address or auto",
     )
     ann_file_val: PathText = _key(
         AUTO,
@@ -121,6 +150,22 @@ class Settings(BaseModel):
         AUTO,
         "Test list; auto: none, or a part of the class folders.",
         "a list file or auto",
+    )
+    official_split: Annotated[Whole, Field(ge=1, le=3)] | Auto = _key(
+        AUTO,
+        "Which of the three divisions of a folder of UCF101's or HMDB51's lists; auto: 1.",
+        "1, 2, 3 or auto",
+    )
+    multi_label: Flag | Auto = _key(
+        AUTO,
+        "Whether a clip may be of several classes, `one;other`; auto: where labels look like it.",
+        "true, false or auto",
+    )
+    remote_cache: SizedFolder = _key(
+        AUTO,
+        "Folder for clips fetched from an address, with its largest size; auto: half of what is "
+        "free on the disk of ~/.cache.",
+        "DIR, DIR:SIZE as in /fast/clips:200G, or auto",
     )
     class_names: PathText = _key(
         AUTO,
@@ -243,6 +288,9 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
     if settings.demo and Path(settings.data_root).name != "videos":
         keys = ("demo", "data_root")
         yield keys, "needs a `data_root` that ends in /videos, as data/demo/videos."
+    if settings.data_format == "folders" and train != AUTO:
+        keys = ("data_format", "ann_file_train")
+        yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."
 
 
 def _help(name: str) -> str:

@@ -375,7 +375,7 @@ def test_the_demo_config_holds_every_key_with_a_comment():
 def test_every_key_has_help():
     assert list(KEY_HELP) == list(Settings.model_fields)
     assert KEY_HELP["epoch"].endswith("(a whole number >= 1 or auto; default auto)")
-    assert KEY_HELP["data_root"].endswith("(a folder; needed)")
+    assert KEY_HELP["data_root"].endswith("s3://bucket/clips; needed)")
 
 
 def test_defaults_are_what_their_keys_allow():
