@@ -112,17 +112,23 @@ def predict(
         pin_memory=loading.device != "cpu",
         multiprocessing_context="fork" if loading.workers else None,
     )
-    predictions = []
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    predictions: list[Prediction] = []
     for batch in loader:
-        predictions.extend(_predict_batch(model, batch, clips, first=len(predictions)))
+        for position, scores, error in _predict_batch(model, batch, first=len(predictions)):
+            label = clips.labels[position] if clips.labels is not None else None
+            segment = clips.segments[position] if clips.segments is not None else None
+            video = clips.paths[position]
+            predictions.append(Prediction(video, label, scores, error, multi_label, segment))
         if on_done:
             on_done(len(predictions))
     return predictions
 
 
 def _predict_batch(
-    model: nn.Module, batch: dict, clips: ClipList, *, first: int
-) -> Iterator[Prediction]:
+    model: nn.Module, batch: dict, *, first: int
+) -> Iterator[tuple[int, tuple[float, ...] | None, str | None]]:
+    """Give position, probabilities or None, and why there are none, of each clip of a batch."""
     failed = {clip.position: clip for clip in batch.pop("unreadable")}
     scores: list[torch.Tensor] = []
     if len(batch["inputs"]):
@@ -130,12 +136,10 @@ def _predict_batch(
             scores = [sample.pred_score.cpu() for sample in model.test_step(batch)]
     waiting = iter(scores)
     for position in range(first, first + len(failed) + len(scores)):
-        video = clips.paths[position]
-        label = clips.labels[position] if clips.labels is not None else None
         if position in failed:
-            yield Prediction(video, label, None, failed[position].error)
+            yield position, None, failed[position].error
         else:
-            yield Prediction(video, label, tuple(next(waiting).double().tolist()))
+            yield position, tuple(next(waiting).double().tolist()), None
 
 
 def sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.prepare import Prepared, prepare, show_plan, write_lists, write_plan
+from autox_video.results import MAIN_SCORES, main_score
 from autox_video.settings import Settings
 
 CONFIG = "config.py"
@@ -52,7 +53,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
     if best is None:
         say(f"Training is done; there was no evaluation. The weights are {work_dir / LATEST}.")
         return
+    key = main_score(best)
     say(
-        f"Training is done: best validation top-1 {best['top1']:.4f} after epoch {best['epoch']}. "
-        f"The weights are {work_dir / 'best.pth'}; autotest.py tests them."
+        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f} after epoch "
+        f"{best['epoch']}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )

@@ -202,9 +202,7 @@ def _mixed(labelled: _Labelled, numbers: set[str]) -> str:
     )
 
 
-def _by_name(
-    labelled: _Labelled, texts: set[str], names: Names | None
-) -> tuple[Labels, list[str]]:
+def _by_name(labelled: _Labelled, texts: set[str], names: Names | None) -> tuple[Labels, list[str]]:
     classes = names[0] if names else tuple(sorted(texts, key=_natural_order))
     index = {name: i for i, name in enumerate(classes)}
     problems = at_most(

@@ -260,4 +260,3 @@ def read_metadata_folder(reading: Reading) -> dict[str, str]:
             "put it beside the clips, or give ann_file_train."
         )
     return found
-

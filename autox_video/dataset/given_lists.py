@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.entries import Entries, Names, counted
-from autox_video.dataset.folders import read_class_folders
+from autox_video.dataset.folders import SPLIT_NAMES, read_class_folders
 from autox_video.dataset.formats import (
     OFFICIAL,
     VERTEX,
@@ -136,9 +136,7 @@ def _read_metadata(settings: Settings, root: str | Path, lists: GivenLists) -> N
         _add(lists, given, split or "train", file, dict.fromkeys(_SPLITS, AUTO))
 
 
-def _add(
-    lists: GivenLists, given: Given, split: str, file: str, files: Mapping[str, str]
-) -> None:
+def _add(lists: GivenLists, given: Given, split: str, file: str, files: Mapping[str, str]) -> None:
     """Take over what a list that was given for `split` says, and of which splits it says it."""
     lists.notes += given.notes
     lists.names = lists.names or given.names
@@ -159,6 +157,14 @@ def _add(
         else:
             clips = counted(len(given.splits[other]), "clip")
             lists.notes.append(f"{clips} of {file} for {_SPLITS[other]} not used: there is a list.")
+
+
+def may_name_test_clips(settings: Settings, root: str | Path) -> bool:
+    """Whether there may be clips to test without a test list, before anything is read."""
+    if settings.ann_file_train != AUTO or is_remote(root):
+        return True
+    folders = (path.name.lower() for path in Path(root).iterdir() if path.is_dir())
+    return "test" in {SPLIT_NAMES.get(name) for name in folders} or bool(find_metadata(str(root)))
 
 
 def used_names(lists: GivenLists) -> Names | None:

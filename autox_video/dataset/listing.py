@@ -15,6 +15,7 @@ from autox_video.dataset.folders import find_videos
 from autox_video.dataset.given_lists import (
     GivenLists,
     check_root,
+    may_name_test_clips,
     read_given_lists,
     read_test_entries,
     used_names,
@@ -168,6 +169,8 @@ def read_test(
         ListingError: with every problem that was found, one sentence each.
     """
     root = check_root(settings.data_root)
+    if not may_name_test_clips(settings, root):
+        return None
     given = read_given_lists(settings, root).splits.get("test")
     return None if given is None else _for_model(given, root, classes, multi_label=multi_label)
 
