@@ -40,7 +40,7 @@ VERTEX = ("vertex_csv", "vertex_jsonl")
 
 _UCF101_CLIP = re.compile(r"([^/\s]+)/v_\1_g\d\d_c\d\d\.avi(\s+\d+)?", re.IGNORECASE)
 _JESTER_CLIP = re.compile(r"[0-9]+;.*\S")
-_RAW_FRAMES = re.compile(r"(.*\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
+_RAW_FRAMES = re.compile(r"(.*?\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
 _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 
 

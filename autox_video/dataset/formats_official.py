@@ -78,9 +78,7 @@ def read_hmdb51(place: str, *, list_number: int) -> tuple[Table, Names]:
     found = (HMDB51_FILE.fullmatch(name) for name in sorted(os.listdir(place)))  # noqa: PTH208
     files = [match for match in found if match and int(match[2]) == list_number]
     if not files:
-        raise ListingError(
-            f"{place}: there is no CLASS_test_split{list_number}.txt in this folder."
-        )
+        raise ListingError(f"{place}: there is no CLASS_test_split{list_number}.txt in it.")
     table = Table(place)
     for file in files:
         source = os.path.join(place, file[0])
@@ -105,7 +103,7 @@ def read_kinetics(place: str) -> Table:
     header = [name.strip().lower() for name in next(rows, (0, []))[1]]
     if not set(KINETICS_COLUMNS) <= set(header):
         raise ListingError(
-            f"{place}:1: a Kinetics list has the columns youtube_id, time_start, ..."
+            f"{place}:1: a Kinetics list has the columns {', '.join(KINETICS_COLUMNS)}."
         )
     video, start, end = (header.index(name) for name in KINETICS_COLUMNS)
     label = header.index("label") if "label" in header else None

@@ -1,7 +1,7 @@
 """One list file of clips: text lines or CSV in, columns out; and the lists that we write."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH113, PTH118, PTH122
+# ruff: noqa: PTH118, PTH122
 
 import csv
 import os

@@ -1,7 +1,7 @@
 """Files at addresses (s3://, gs://, https://, ...): read, listed and downloaded through fsspec."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH118, PTH120, PTH208
+# ruff: noqa: PTH118, PTH120
 
 import os
 import re
@@ -46,6 +46,11 @@ _Result = TypeVar("_Result")
 class RemoteFault(Exception):  # noqa: N818 (whoever asked makes an error with a place of it)
     """Why an address cannot be read: a part of a sentence, without the address."""
 
+    def __init__(self, reason: str, *, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing
+        """Whether whoever is there says that there is no such file."""
+
 
 def is_remote(place: str | os.PathLike) -> bool:
     """Whether this is an address and not a path on this machine."""
@@ -79,7 +84,7 @@ def is_file(place: str | os.PathLike) -> bool:
     try:
         return _persist(lambda: files.info(path))["type"] == "file"
     except RemoteFault as fault:
-        if isinstance(fault.__cause__, FileNotFoundError):
+        if fault.missing:
             return False
         raise
 
@@ -163,7 +168,8 @@ def _persist(action: Callable[[], _Result]) -> _Result:
             return action()
         except _faults() as error:
             if wait_sec is None or _is_final(_real(error)):
-                raise RemoteFault(_reason(_real(error))) from _real(error)
+                real = _real(error)
+                raise RemoteFault(_reason(real), missing=_is_missing(real)) from real
             time.sleep(wait_sec)
     raise AssertionError("not reached")
 
@@ -183,17 +189,26 @@ def _real(error: Exception) -> Exception:
 def _is_final(error: Exception) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return True
+    status = _status_of(error)
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError) or _status_of(error) in (404, 410)
+
+
+def _status_of(error: Exception) -> int | None:
     status = getattr(error, "status", None) or getattr(error, "code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
+    return status if isinstance(status, int) else None
 
 
 def _reason(error: Exception) -> str:
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(error, FileNotFoundError) or status == 404:
+    status = _status_of(error)
+    if _is_missing(error):
         return "there is nothing at this address"
     if isinstance(error, PermissionError) or status in (401, 403):
         return "access is denied; check the credentials"
-    if isinstance(status, int):
+    if status is not None:
         return f"the server answers with error {status}"
     if isinstance(error, TimeoutError):
         return "the server does not answer in time"
