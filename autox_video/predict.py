@@ -120,7 +120,18 @@ def predict(
                 on_done(batch["taken"])
     finally:
         batches.close()
-    return [_prediction(clips, i, scores, batches.broken) for i in range(len(clips))]
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    return [
+        Prediction(
+            clips.paths[position],
+            None if clips.labels is None else clips.labels[position],
+            scores.get(position),
+            batches.broken.get(position),
+            multi_label,
+            None if clips.segments is None else clips.segments[position],
+        )
+        for position in range(len(clips))
+    ]
 
 
 def _score(model: nn.Module, batch: dict) -> dict[int, tuple[float, ...]]:
@@ -131,17 +142,6 @@ def _score(model: nn.Module, batch: dict) -> dict[int, tuple[float, ...]]:
         samples = model.test_step(batch)
     values = [tuple(sample.pred_score.cpu().double().tolist()) for sample in samples]
     return dict(zip(batch["positions"], values, strict=True))
-
-
-def _prediction(
-    clips: ClipList,
-    position: int,
-    scores: dict[int, tuple[float, ...]],
-    broken: dict[int, str],
-) -> Prediction:
-    label = clips.labels[position] if clips.labels is not None else None
-    error = broken.get(position)
-    return Prediction(clips.paths[position], label, scores.get(position), error)
 
 
 def sha256(path: Path) -> str:

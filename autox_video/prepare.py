@@ -6,7 +6,7 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,9 @@ def listing_fingerprint(listing: Listing) -> str:
     """SHA-256 over the class names and the training and validation clips with their labels."""
     digest = hashlib.sha256("\n".join(listing.classes).encode())
     for split in (listing.train, listing.val):
-        for path, label in zip(split.paths, split.labels or (), strict=True):
-            digest.update(f"\n{label} {path}".encode("utf-8", "surrogateescape"))
+        for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
+            part = "" if split.segments is None else f" {split.segments[index]}"
+            digest.update(f"\n{label} {path}{part}".encode("utf-8", "surrogateescape"))
         digest.update(b"\n--")
     return digest.hexdigest()
 
@@ -141,15 +142,7 @@ def check_clips(listing: Listing, settings: Settings) -> tuple[Listing, DatasetS
     _report_unreadable(splits, facts, settings)
     train, val, *rest = (_readable(s, f) for s, f in zip(splits, facts, strict=True))
     _refuse_empty(listing, train, val)
-    readable = Listing(
-        listing.data_root,
-        listing.classes,
-        listing.named,
-        train,
-        val,
-        listing.test,
-        listing.notes,
-    )
+    readable = replace(listing, train=train, val=val)
     stats = summarize(
         class_names=listing.classes,
         named=listing.named,
@@ -169,7 +162,22 @@ def _probe(
     with progress("Opening every clip once", len(paths)) as show:
         found = probe_clips(paths, default_cache_path(), workers=workers, on_done=show, on_note=say)
     remaining = iter(found)
-    return [[next(remaining) for _ in split.paths] for split in splits]
+    return [
+        [_within(next(remaining), split.segment(index)) for index in range(len(split))]
+        for split in splits
+    ]
+
+
+def _within(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:
+    """The facts of a part of a video."""
+    start_sec, end_sec = segment
+    if video.error is not None or (start_sec <= 0 and end_sec >= video.seconds):
+        return video
+    if start_sec >= video.seconds:
+        error = f"it starts at {start_sec:g} s, but the video ends at {video.seconds:g} s"
+        return ClipFacts(0, 0.0, 0.0, 0, 0, "", error)
+    seconds = min(end_sec, video.seconds) - start_sec
+    return replace(video, seconds=seconds, frames=max(1, round(seconds * video.fps)))
 
 
 def _report_unreadable(
@@ -195,16 +203,14 @@ def _report_unreadable(
 
 
 def _readable(split: ClipList, facts: Sequence[ClipFacts]) -> ClipList:
-    kept = [i for i, fact in enumerate(facts) if fact.error is None]
-    labels = None if split.labels is None else tuple(split.labels[i] for i in kept)
-    return ClipList(tuple(split.paths[i] for i in kept), labels)
+    return split.select([i for i, fact in enumerate(facts) if fact.error is None])
 
 
 def _refuse_empty(listing: Listing, train: ClipList, val: ClipList) -> None:
     for name, split in (("training", train), ("validation", val)):
         if not len(split):
             raise ListingError(f"No {name} clip can be read; see the reasons above.")
-    missing = sorted(set(range(len(listing.classes))) - set(train.labels or ()))
+    missing = sorted(set(range(len(listing.classes))) - train.classes())
     if missing:
         names = ", ".join(listing.classes[label] for label in missing[:10])
         raise ListingError(f"No training clip can be read of {len(missing)} classes: {names}.")

@@ -1,6 +1,7 @@
 """Predictions → metrics and results.json."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from autox_video.fileio import write_json
 
 SCHEMA = 1
 SCORE_DIGITS = 6
+POSITIVE_FROM = 0.5
+"""Of several classes a clip, those that score this much are predicted."""
+
+MAIN_SCORES: Mapping[str, str] = {"mAP": "mAP", "top1": "top-1"}
+"""The metrics by which the best weights are chosen, with what to call them: an evaluation has one
+of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +25,50 @@ class Prediction:
 
     video: str
     """The path as listed."""
-    label: int | None
-    """The true class, where the list has one."""
+    label: int | tuple[int, ...] | None
+    """The true class, or all true classes, where the list has them."""
     scores: tuple[float, ...] | None
     """One probability per class; None for a clip that could not be read."""
     error: str | None = None
     """Why the clip could not be read."""
+    multi_label: bool = False
+    """Whether the probabilities are of each class apart, and do not sum to 1."""
+    segment: tuple[float, float] | None = None
+    """Where the clip is in its video, in seconds; None: all of it."""
 
     def record(self, classes: Sequence[str]) -> dict:
-        """The clip's entry in results.json."""
-        if self.scores is None:
-            best = {"predicted": None, "class": None, "score": None, "scores": None}
-        else:
-            top = int(np.argmax(self.scores))
-            scores = [round(score, SCORE_DIGITS) for score in self.scores]
-            best = {"predicted": top, "class": classes[top], "score": scores[top], "scores": scores}
-        status = "ok" if self.scores is not None else "unreadable"
+        """The clip's entry in results.json.
+
+        Of several classes a clip, `predicted`, `class` and `score` are lists: of the classes that
+        score at least 0.5, the best first. A clip that is a part of its video has `start` and
+        `end` in seconds; an `end` of null is the video's.
+        """
+        times = {}
+        if self.segment is not None:
+            start, end = self.segment
+            times = {"start": start, "end": end if math.isfinite(end) else None}
         return {
             "video": self.video,
-            "status": status,
+            **times,
+            "status": "ok" if self.scores is not None else "unreadable",
             "error": self.error,
-            "label": self.label,
-            **best,
+            "label": list(self.label) if isinstance(self.label, tuple) else self.label,
+            **self._predicted(classes),
         }
+
+    def _predicted(self, classes: Sequence[str]) -> dict:
+        if self.scores is None:
+            return {"predicted": None, "class": None, "score": None, "scores": None}
+        scores = [round(score, SCORE_DIGITS) for score in self.scores]
+        if self.multi_label:
+            order = sorted(range(len(scores)), key=lambda index: -self.scores[index])
+            found = [index for index in order if self.scores[index] >= POSITIVE_FROM]
+            names = [classes[index] for index in found]
+            best = {"predicted": found, "class": names, "score": [scores[i] for i in found]}
+        else:
+            top = int(np.argmax(self.scores))
+            best = {"predicted": top, "class": classes[top], "score": scores[top]}
+        return {**best, "scores": scores}
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
@@ -74,11 +102,78 @@ def metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
+    """Average precision of each class that has a positive clip.
+
+    The area under the steps of precision over recall: sum over thresholds of (R_n - R_n-1) P_n,
+    where clips of equal score share one threshold (as scikit-learn defines it).
+
+    Args:
+        scores: (N, K) probabilities.
+        labels: (N, K) 1 where a clip is of a class, else 0.
+    """
+    found = {}
+    for index in range(scores.shape[1]):
+        positives = int(labels[:, index].sum())
+        if positives:
+            found[index] = _area(scores[:, index], labels[:, index] > 0, positives)
+    return found
+
+
+def _area(scores: np.ndarray, is_positive: np.ndarray, positives: int) -> float:
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(is_positive[order])
+    # The last clip of each score: before it, the threshold lies within the same score.
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    precision = hits[last] / (last + 1)
+    gained = np.diff(hits[last], prepend=0) / positives
+    return float((precision * gained).sum())
+
+
+def multi_label_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """mAP, F1 at 0.5 (over all decisions, and as a mean over classes), mean loss in nats.
+
+    mAP is the mean of the average precision of the classes that have a positive clip, 0 if none
+    has; of the same classes is the mean of F1. The loss is the binary cross-entropy of a decision.
+
+    Args:
+        scores: (N, K) probabilities, N >= 1.
+        labels: (N, K) 1 where a clip is of a class, else 0.
+    """
+    truth, said = labels > 0, scores >= POSITIVE_FROM
+    right = (truth & said).sum(axis=0)
+    # 2 TP / (2 TP + FP + FN) = 2 TP / (said + true)
+    both = said.sum(axis=0) + truth.sum(axis=0)
+    occurs = truth.any(axis=0)
+    per_class = 2 * right[occurs] / both[occurs]
+    true_score = np.clip(np.where(truth, scores, 1 - scores), 1e-12, None)
+    precisions = list(average_precision(scores, labels).values())
+    return {
+        "mAP": float(np.mean(precisions)) if precisions else 0.0,
+        "f1": float(2 * right.sum() / max(both.sum(), 1)),
+        "mean_class_f1": float(per_class.mean()) if precisions else 0.0,
+        "loss": float(-np.log(true_score).mean()),
+    }
+
+
+def main_score(evaluation: Mapping[str, float] | None) -> str | None:
+    """Give the key of the metric that says how good an evaluation is; None where it has none."""
+    return next((key for key in MAIN_SCORES if key in (evaluation or {})), None)
+
+
 def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, K) and labels (N,) of the clips that were read and have a label."""
+    """Scores (N, K) of the clips that were read and have a label, and their labels.
+
+    Labels are (N,), or (N, K) of 0 and 1 for several classes a clip.
+    """
     known = [p for p in predictions if p.scores is not None and p.label is not None]
     scores = np.array([p.scores for p in known], dtype=np.float64)
-    return scores, np.array([p.label for p in known], dtype=np.int64)
+    if not known or not known[0].multi_label:
+        return scores, np.array([p.label for p in known], dtype=np.int64)
+    labels = np.zeros(scores.shape, dtype=np.int64)
+    for row, prediction in zip(labels, known, strict=True):
+        row[list(prediction.label)] = 1
+    return scores, labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +188,31 @@ class Provenance:
 
 def results(predictions: Sequence[Prediction], provenance: Provenance) -> dict:
     """The content of results.json: one record per clip in listed order, metrics where labelled."""
-    scores, labels = scored(predictions)
-    measured = None
-    if len(labels):
-        measured = metrics(scores, labels)
-        measured["clips"] = len(labels)
-        measured["unreadable"] = sum(p.scores is None for p in predictions)
     return {
         "schema": SCHEMA,
         "config": provenance.config,
         "checkpoint": provenance.checkpoint,
         "checkpoint_sha256": provenance.checkpoint_sha256,
         "classes": list(provenance.classes),
-        "metrics": measured,
+        "metrics": _measure(predictions, provenance.classes),
         "predictions": [p.record(provenance.classes) for p in predictions],
     }
+
+
+def _measure(predictions: Sequence[Prediction], classes: Sequence[str]) -> dict | None:
+    scores, labels = scored(predictions)
+    if not len(labels):
+        return None
+    if labels.ndim == 2:
+        measured = multi_label_metrics(scores, labels)
+        precisions = average_precision(scores, labels)
+        by_class = {name: precisions.get(index) for index, name in enumerate(classes)}
+        measured["average_precision"] = by_class
+    else:
+        measured = metrics(scores, labels)
+    measured["clips"] = len(labels)
+    measured["unreadable"] = sum(p.scores is None for p in predictions)
+    return measured
 
 
 def write_results(path: str | Path, content: dict) -> None:

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from autox_video.config_file import read_config, read_overrides, show_value
 from autox_video.errors import ConfigError
+from autox_video.sized_folder import read_sized_folder
 
 AUTO = "auto"
 OFF = "off"
@@ -73,26 +74,6 @@ def _read_off(value: Any) -> Any:
     return OFF if value is False else value  # plain `off` is false in YAML
 
 
-_CACHE_SIZE = re.compile(r":(?P<number>\d+(\.\d+)?) ?(?P<unit>[MGT])(i?B)?", re.IGNORECASE)
-
-
-def read_cache(text: str) -> tuple[str, float | None]:
-    """Split `DIR[:SIZE]` into the folder and the size in GiB, None where there is none."""
-    size = _CACHE_SIZE.search(text)
-    if size is None or size.end() != len(text):
-        return text, None
-    gib = float(size["number"]) * {"M": 2**-10, "G": 1, "T": 2**10}[size["unit"].upper()]
-    return text[: size.start()], gib
-
-
-def _check_cache(value: str) -> str:
-    folder, gib = read_cache(value)
-    tail = folder.rpartition("/")[2]
-    if not folder or gib == 0 or re.search(r":\d", tail):
-        raise ValueError("no folder, or no size")
-    return value
-
-
 def _check_text(value: str) -> str:
     if not value.strip() or "\0" in value:
         raise ValueError("blank text")
@@ -102,6 +83,11 @@ def _check_text(value: str) -> str:
 def _check_json_suffix(value: str) -> str:
     if Path(value).suffix.lower() != ".json":
         raise ValueError("not a .json file")
+    return value
+
+
+def _check_sized_folder(value: str) -> str:
+    read_sized_folder(value)
     return value
 
 
@@ -116,6 +102,21 @@ Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allo
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
+SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
+DataFormat = Literal[
+    "auto",
+    "list",
+    "folders",
+    "ucf101",
+    "hmdb51",
+    "kinetics",
+    "ssv2",
+    "jester",
+    "metadata",
+    "vertex_csv",
+    "vertex_jsonl",
+    "rawframes",
+]
 Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
 
 
@@ -129,13 +130,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: PathText = _key(
-        ..., "Folder of the clips; list entries are relative to it.", "a folder"
+        ...,
+        "Folder of the clips; list entries are relative to it.",
+        "a folder, or an address such as s3://bucket/clips",
+    )
+    data_format: DataFormat = _key(
+        AUTO,
+        "Format of the lists; auto: recognised by what is in them.",
+        "auto, list, folders, ucf101, hmdb51, kinetics, ssv2, jester, metadata, vertex_csv, "
+        "vertex_jsonl or rawframes",
     )
     ann_file_train: PathText = _key(
         AUTO,
         "Training list: `path label` lines, or CSV with a header; "
-        "auto: class folders in data_root.",
-        "a list file or auto",
+        "auto: metadata.csv or class folders in data_root.",
+        "a list file, its address or auto",
     )
     ann_file_val: PathText = _key(
         AUTO,
@@ -146,6 +155,22 @@ class Settings(BaseModel):
         AUTO,
         "Test list; auto: none, or a part of the class folders.",
         "a list file or auto",
+    )
+    official_split: Annotated[Whole, Field(ge=1, le=3)] | Auto = _key(
+        AUTO,
+        "Which of the three divisions of a folder of UCF101's or HMDB51's lists; auto: 1.",
+        "1, 2, 3 or auto",
+    )
+    multi_label: Flag | Auto = _key(
+        AUTO,
+        "Whether a clip may be of several classes, `one;other`; auto: where labels look like it.",
+        "true, false or auto",
+    )
+    remote_cache: SizedFolder = _key(
+        AUTO,
+        "Folder for clips fetched from an address, with its largest size; auto: half of what is "
+        "free on the disk of ~/.cache.",
+        "DIR, DIR:SIZE as in /fast/clips:200G, or auto",
     )
     class_names: PathText = _key(
         AUTO,
@@ -232,11 +257,11 @@ class Settings(BaseModel):
         "Samples of training from one reading of a clip (repeated augmentation).",
         "a whole number from 1 to 64 or auto",
     )
-    cache: Annotated[PathText, BeforeValidator(_read_off), AfterValidator(_check_cache)] = _key(
+    cache: Annotated[SizedFolder, BeforeValidator(_read_off)] = _key(
         AUTO,
         "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
         "would slow training down.",
-        "auto, off, or a folder, which may be followed by a size: DIR:50GB",
+        "DIR, DIR:SIZE as in /fast/frames:200G, off or auto",
     )
     max_bad: Annotated[Number, Field(ge=0, le=1)] = _key(
         0.05,
@@ -290,6 +315,9 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
     if settings.demo and Path(settings.data_root).name != "videos":
         keys = ("demo", "data_root")
         yield keys, "needs a `data_root` that ends in /videos, as data/demo/videos."
+    if settings.data_format == "folders" and train != AUTO:
+        keys = ("data_format", "ann_file_train")
+        yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."
 
 
 def _help(name: str) -> str:

@@ -7,12 +7,20 @@ from typing import Any
 
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import progress, say, table
-from autox_video.dataset.listing import ClipList, find_videos, read_list, read_test_list
+from autox_video.dataset.given_lists import check_root
+from autox_video.dataset.listing import (
+    ClipList,
+    find_videos,
+    read_list,
+    read_test,
+    read_test_list,
+)
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.plan.hardware import detect, usable_cores
 from autox_video.results import (
     Prediction,
     Provenance,
+    average_precision,
     class_accuracy,
     results,
     scored,
@@ -21,6 +29,14 @@ from autox_video.results import (
 from autox_video.settings import AUTO, Settings
 
 WEIGHTS = ("best.pth", "latest.pth")
+SHOWN = {
+    "mAP": "mAP",
+    "f1": "F1 at 0.5",
+    "mean_class_f1": "mean class F1 at 0.5",
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+}
 WORST_CLASSES = 5
 NAMED_AT_MOST = 20
 VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
@@ -46,8 +62,8 @@ def transform(
 
     config = read_config(weights)
     classes = tuple(config.classes)
-    data_root = Path(settings.data_root)
-    clips = _clips(settings, classes, whole_folder=whole_folder)
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    clips = _clips(settings, classes, whole_folder=whole_folder, multi_label=multi_label)
     device = detect(settings.device).device
     if device == "cpu":
         keep_freed_memory()
@@ -55,7 +71,7 @@ def transform(
     loading = Loading(_batch_size(config, device), _workers(settings, device), device)
     with progress("Testing", len(clips)) as show:
         predictions = predict(
-            model, config, clips, data_root=data_root, loading=loading, on_done=show
+            model, config, clips, data_root=settings.data_root, loading=loading, on_done=show
         )
     provenance = Provenance(
         config=str(weights.parent / "config.py"),
@@ -92,18 +108,32 @@ def _best_weights(work_dir: Path) -> Path:
     )
 
 
-def _clips(settings: Settings, classes: Sequence[str], *, whole_folder: bool) -> ClipList:
-    data_root = Path(settings.data_root)
+def _clips(
+    settings: Settings, classes: Sequence[str], *, whole_folder: bool, multi_label: bool
+) -> ClipList:
     if whole_folder:
-        return _whole_folder(data_root)
+        return _whole_folder(check_root(settings.data_root))
     if settings.ann_file_test != AUTO:
-        return read_test_list(settings.ann_file_test, data_root, classes)
+        return read_test_list(
+            settings.ann_file_test,
+            settings.data_root,
+            classes,
+            settings=settings,
+            multi_label=multi_label,
+        )
     split = Path(settings.work_dir, "split", "test.csv")
-    if not split.is_file():
+    if split.is_file():
+        return _set_aside(split)
+    named = read_test(settings, classes, multi_label=multi_label)
+    if named is None:
         raise ConfigError(
             "ann_file_test: names no list of clips to test; give one "
             "(autotest.py ann_file_test=LIST, lines `path` or `path label`)."
         )
+    return named
+
+
+def _set_aside(split: Path) -> ClipList:
     clips = read_list(split)
     if not len(clips):
         raise ListingError(
@@ -113,12 +143,10 @@ def _clips(settings: Settings, classes: Sequence[str], *, whole_folder: bool) ->
     return clips
 
 
-def _whole_folder(folder: Path) -> ClipList:
-    if not folder.is_dir():
-        raise ListingError(f"data_root: the folder {folder.absolute()} does not exist.")
+def _whole_folder(folder: str | Path) -> ClipList:
     videos = find_videos(folder)
     if not videos:
-        raise ListingError(f"data_root: there is no video file in {folder.absolute()}.")
+        raise ListingError(f"data_root: there is no video file in {folder}.")
     return ClipList(videos, None)
 
 
@@ -140,13 +168,14 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     measured = content["metrics"]
     if measured is None:
         return
-    rows = [
-        ("top-1", f"{measured['top1']:.4f}"),
-        ("top-5", f"{measured['top5']:.4f}"),
-        ("mean class accuracy", f"{measured['mean_class_accuracy']:.4f}"),
-        ("clips", measured["clips"]),
-        ("unreadable", measured["unreadable"]),
-    ]
-    by_class = sorted(class_accuracy(*scored(predictions)).items(), key=lambda item: item[1])
+    rows = [(name, f"{measured[key]:.4f}") for key, name in SHOWN.items() if key in measured]
+    rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
+    by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
     worst = [(f"worst: {classes[label]}", f"{share:.4f}") for label, share in by_class]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
+
+
+def _by_class(predictions: Sequence[Prediction]) -> dict[int, float]:
+    """Average precision of each class, or the share of its clips that are right."""
+    scores, labels = scored(predictions)
+    return (average_precision if labels.ndim == 2 else class_accuracy)(scores, labels)

@@ -2,21 +2,31 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from typing import Literal
 
-from autox_video.dataset.list_files import SHOWN_AT_MOST, Entries, at_most, counted
+from autox_video.dataset.entries import (
+    LABELS_JOINED_BY,
+    SHOWN_AT_MOST,
+    Entries,
+    Names,
+    at_most,
+    counted,
+    parts_of,
+)
+from autox_video.dataset.list_files import read_text
+from autox_video.dataset.remote import RemoteFault, beside, is_file, is_remote, join
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
-CLASSES_AT_MOST = 1_000_000
+_CLASS_NAMES = "classes.txt"
 
-Names = tuple[tuple[str, ...], str]
-"""Class names in the order of their indices, and what they are from."""
+CLASSES_AT_MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +35,8 @@ class Labels:
 
     classes: tuple[str, ...]
     named: bool
-    index: dict[str, int]
-    """Class index of each label, as it is written in the lists."""
+    index: dict[str, int] | dict[str, tuple[int, ...]]
+    """Class index of each label, as it is written in the lists; of several classes, all of them."""
     problems: list[str]
     """Where there are any, the rest means nothing."""
 
@@ -41,14 +51,12 @@ def read_class_names(settings: Settings) -> Names | None:
     if path is None:
         return None
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ListingError(f"class_names: {path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise ListingError(f"class_names: {path} is not UTF-8 text; save it as UTF-8.") from error
+        text = read_text(path, "file")
+    except ListingError as error:
+        raise ListingError(*(f"class_names: {problem}" for problem in error.problems)) from error
     first: dict[str, int] = {}
     problems = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         name = line.strip()
         if name and first.setdefault(name, number) != number:
             problems.append(f"{path}:{number}: class `{name}` is in line {first[name]} already.")
@@ -56,16 +64,58 @@ def read_class_names(settings: Settings) -> Names | None:
         problems.append(f"class_names: {path} is empty; it holds one class name per line.")
     if problems:
         raise ListingError(*at_most(problems))
-    return tuple(first), str(path)
+    return tuple(first), path
 
 
-def _class_names_file(settings: Settings) -> Path | None:
+def _class_names_file(settings: Settings) -> str | None:
     if settings.class_names != AUTO:
-        return Path(settings.class_names)
-    places = [Path(settings.data_root)]
+        return settings.class_names
+    places = [join(settings.data_root, _CLASS_NAMES)]
     if settings.ann_file_train != AUTO:
-        places.insert(0, Path(settings.ann_file_train).parent)
-    return next((p / "classes.txt" for p in places if (p / "classes.txt").is_file()), None)
+        places.insert(0, beside(settings.ann_file_train, _CLASS_NAMES))
+    try:
+        return next((place for place in places if is_file(place)), None)
+    except RemoteFault as fault:
+        where = next(place for place in places if is_remote(place))
+        raise ListingError(f"{where.rpartition('/')[0]}: {fault}.") from fault
+
+
+def is_multi_label(
+    splits: Mapping[str, Entries], names: Names | None, wanted: bool | Literal["auto"]
+) -> bool:
+    """Whether clips are of several classes each, written as `one;other`.
+
+    Left to us, they are where a label joins classes of `names`, or numbers, or, where there are no
+    names, a class that another label has too.
+
+    Args:
+        splits: the lists.
+        names: class names that are given apart from the lists.
+        wanted: the config's key `multi_label`.
+    """
+    if wanted != AUTO:
+        return wanted
+    texts = {text for split in splits.values() for text in set(split.labels or ())}
+    joined = [parts_of(text) for text in texts if LABELS_JOINED_BY in text]
+    if any(len(of) > 1 and all(map(_WHOLE_NUMBER.fullmatch, of)) for of in joined):
+        return True
+    if names:
+        known = set(names[0])
+        joined = [parts_of(text) for text in texts - known if LABELS_JOINED_BY in text]
+        return any(len(of) > 1 and known.issuperset(of) for of in joined)
+    counts = Counter(part for text in texts for part in parts_of(text))
+    return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
+
+
+def rarest_parts(labels: Sequence[str]) -> list[str]:
+    """Give one class of each clip of several, that of the fewest clips, to divide clips by."""
+    parts = {text: parts_of(text) for text in set(labels)}
+    counts = Counter(part for text in labels for part in parts[text])
+    rarest = {
+        text: min(of, key=lambda part: (counts[part], part), default="")
+        for text, of in parts.items()
+    }
+    return [rarest[text] for text in labels]
 
 
 def number_labels(
@@ -74,6 +124,7 @@ def number_labels(
     names: Names | None,
     num_class: int | None,
     are_names: bool,
+    multi_label: bool = False,
 ) -> Labels:
     """Find the classes of the lists, and the index of each label.
 
@@ -86,9 +137,10 @@ def number_labels(
         names: class names that are given apart from the lists.
         num_class: the number of classes that the user gave, if so.
         are_names: take labels for names, even if they look like numbers.
+        multi_label: labels are of several classes, joined by `;`.
     """
-    labelled = {name: split for name, split in splits.items() if split.labels is not None}
-    texts = {text for split in labelled.values() for text in set(split.labels)}
+    labelled = _Labelled(splits, multi_label=multi_label)
+    texts = {text for parts in labelled.parts.values() for text in parts}
     numbers = {text for text in texts if _WHOLE_NUMBER.fullmatch(text)}
     if not are_names and numbers and numbers != texts:
         return Labels((), False, {}, [_mixed(labelled, numbers)])
@@ -97,21 +149,47 @@ def number_labels(
     else:
         labels, problems = _by_number(labelled, texts, names, num_class)
     problems += _wrong_num_class(len(labels.classes), names, num_class)
-    if not problems and "train" in labelled:
+    if not problems and "train" in labelled.splits:
         problems += _too_few_training_clips(labelled, labels, num_class)
-    return Labels(labels.classes, labels.named, labels.index, problems)
+    index = labels.index
+    if multi_label and not problems:
+        index = {
+            text: tuple(sorted(index[part] for part in parts))
+            for text, parts in labelled.parts.items()
+        }
+    return Labels(labels.classes, labels.named, index, problems)
 
 
-def _mixed(labelled: Mapping[str, Entries], numbers: set[str]) -> str:
-    first, odd = (
-        next(
-            (split.place(index), text)
-            for split in labelled.values()
-            for index, text in enumerate(split.labels)
-            if (text in numbers) == is_number
-        )
-        for is_number in _kinds_in_order(labelled, numbers)
-    )
+class _Labelled:
+    """The lists that have labels, and what classes each label is of."""
+
+    def __init__(self, splits: Mapping[str, Entries], *, multi_label: bool) -> None:
+        self.splits = {name: split for name, split in splits.items() if split.labels is not None}
+        texts = {text for split in self.splits.values() for text in set(split.labels)}
+        self.parts = {text: parts_of(text) if multi_label else (text,) for text in texts}
+
+    def used(self, name: str) -> set[str]:
+        """Classes, as text, of the clips of a split."""
+        return {part for text in set(self.splits[name].labels) for part in self.parts[text]}
+
+    def first_places(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
+        """Give where each of the wanted classes is first, in the order of the lists."""
+        wanted = set(wanted)
+        holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
+        for split in self.splits.values():
+            for index, text in enumerate(split.labels if wanted else ()):
+                if text not in holding:
+                    continue
+                for part in self.parts[text]:
+                    if part in wanted:
+                        wanted.remove(part)
+                        yield split.place(index), part
+
+
+def _mixed(labelled: _Labelled, numbers: set[str]) -> str:
+    places = labelled.first_places({text for parts in labelled.parts.values() for text in parts})
+    first = next(places)
+    odd = next(place for place in places if (place[1] in numbers) != (first[1] in numbers))
     kinds = ("a whole number", "a class name")
     odd_kind, first_kind = kinds if odd[1] in numbers else kinds[::-1]
     return (
@@ -120,26 +198,19 @@ def _mixed(labelled: Mapping[str, Entries], numbers: set[str]) -> str:
     )
 
 
-def _kinds_in_order(labelled: Mapping[str, Entries], numbers: set[str]) -> tuple[bool, bool]:
-    first = next(iter(labelled.values())).labels[0] in numbers
-    return first, not first
-
-
-def _by_name(
-    labelled: Mapping[str, Entries], texts: set[str], names: Names | None
-) -> tuple[Labels, list[str]]:
+def _by_name(labelled: _Labelled, texts: set[str], names: Names | None) -> tuple[Labels, list[str]]:
     classes = names[0] if names else tuple(sorted(texts, key=_natural_order))
     index = {name: i for i, name in enumerate(classes)}
     problems = at_most(
         f"{place}: label `{text}` is not among the {len(classes)} classes of {names[1]}"
         f"{_nearest(text, classes)}."
-        for place, text in _first_places(labelled, texts - index.keys())
+        for place, text in labelled.first_places(texts - index.keys())
     )
     return Labels(classes, True, index, []), problems
 
 
 def _by_number(
-    labelled: Mapping[str, Entries],
+    labelled: _Labelled,
     texts: set[str],
     names: Names | None,
     num_class: int | None,
@@ -153,24 +224,14 @@ def _by_number(
         count, reason = CLASSES_AT_MOST, ""
     problems = at_most(
         f"{place}: label {text} is out of range: {reason}labels go from 0 to {count - 1}."
-        for place, text in _first_places(
-            labelled, {text for text, label in index.items() if not 0 <= label < count}
+        for place, text in labelled.first_places(
+            {text for text, label in index.items() if not 0 <= label < count}
         )
     )
     if not names and not num_class:
         count = min(max(index.values()) + 1, CLASSES_AT_MOST)
     classes = names[0] if names else tuple(map(str, range(count)))
     return Labels(classes, names is not None, index, []), problems
-
-
-def _first_places(labelled: Mapping[str, Entries], wanted: set[str]) -> Iterator[tuple[str, str]]:
-    """Give where each of the wanted labels is first, in the order of the lists."""
-    wanted = set(wanted)
-    for split in labelled.values():
-        for index, text in enumerate(split.labels if wanted else ()):
-            if text in wanted:
-                wanted.remove(text)
-                yield split.place(index), text
 
 
 def _nearest(text: str, classes: Sequence[str]) -> str:
@@ -193,20 +254,20 @@ def _wrong_num_class(count: int, names: Names | None, num_class: int | None) -> 
 
 
 def _too_few_training_clips(
-    labelled: Mapping[str, Entries], labels: Labels, num_class: int | None
+    labelled: _Labelled, labels: Labels, num_class: int | None
 ) -> list[str]:
-    source, count = labelled["train"].source, len(labels.classes)
+    source, count = labelled.splits["train"].source, len(labels.classes)
     if count < 2:
         return [
             f"{source}: all clips are of one class, `{labels.classes[0]}`; at least two classes "
             "are needed."
         ]
-    used = {labels.index[text] for text in set(labelled["train"].labels)}
+    used = {labels.index[text] for text in labelled.used("train")}
     if len(used) == count:
         return []
     missing = islice((i for i in range(count) if i not in used), SHOWN_AT_MOST)
     others = {text for text, label in labels.index.items() if label not in used}
-    places = {labels.index[text]: place for place, text in _first_places(labelled, others)}
+    places = {labels.index[text]: place for place, text in labelled.first_places(others)}
     shown = ", ".join(
         f"`{labels.classes[i]}`" + (f" (in {places[i]})" if i in places else "") for i in missing
     )

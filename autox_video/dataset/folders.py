@@ -1,35 +1,56 @@
-"""Folders of videos: every video in them, and class folders read as a list."""
+"""Folders of clips: every clip in them, and class folders read as a list."""
 
 # A folder may hold a million paths: as `Path` objects they cost ten times as much.
 # ruff: noqa: PTH116, PTH118, PTH122
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autox_video.dataset.list_files import VIDEO_SUFFIXES, Entries, clip_keys, counted
+from autox_video.dataset.remote import RemoteFault, find_files, is_remote
 from autox_video.errors import ListingError
 
-# What people call the three splits' folders.
-_SPLIT_FOLDERS = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
+"""What people call the three splits and their folders."""
+
+_FRAME = re.compile(r".*[0-9]\.(?:jpe?g|png|bmp|webp|tiff?)", re.IGNORECASE | re.DOTALL)
+_FEWEST_FRAMES = 2
+
+
+def is_frame_folder(folder: str | Path) -> bool:
+    """Whether a folder is a clip: numbered pictures (img_00001.jpg, ...), no video, no folder."""
+    try:
+        return _read_folder(folder, "")[2]
+    except OSError:
+        return False
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
-    """Give every video file under `folder`, by its suffix, sorted, relative to `folder`.
+    """Give every clip under `folder`, sorted, relative to `folder`.
 
-    Links are followed; hidden files and folders are left out.
+    A clip is a video file, by its suffix, or a folder of frames (only on this machine). Links are
+    followed; hidden files and folders are left out.
+
+    Args:
+        folder: on this machine, or an address; a web server must list its folders.
 
     Raises:
         ListingError: the folder is missing or cannot be read.
     """
+    if is_remote(folder):
+        return _find_remote_videos(folder)
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [""]
@@ -41,29 +62,45 @@ def find_videos(folder: str | Path) -> tuple[str, ...]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            files, folders = _read_folder(folder, inside)
+            files, folders, is_clip = _read_folder(folder, inside)
         except OSError as error:
             place = Path(folder, inside)
             raise ListingError(f"{place}: cannot be read ({error.strerror}).") from error
-        found += files
+        found += [inside] if is_clip and inside else files
         waiting += sorted(folders, reverse=True)
     return tuple(sorted(found))
 
 
-def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str]]:
-    files, folders = [], []
+def _find_remote_videos(address: str) -> tuple[str, ...]:
+    try:
+        found = [path for path in find_files(address) if _is_video(path)]
+    except RemoteFault as fault:
+        raise ListingError(f"{address}: {fault}.") from fault
+    return tuple(sorted(path for path in found if not f"/{path}".count("/.")))
+
+
+def _is_video(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str], bool]:
+    """Give the videos and the folders in a folder, and whether it is a folder of frames."""
+    files, folders, frames = [], [], 0
     with os.scandir(os.path.join(folder, inside)) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            # The cheapest first: a folder of frames holds many, and no two need to be kept.
+            if frames < _FEWEST_FRAMES and _FRAME.fullmatch(entry.name):
+                frames += 1
+            elif entry.is_dir():
                 folders.append(os.path.join(inside, entry.name))
-            elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES and entry.is_file():
+            elif _is_video(entry.name) and entry.is_file():
                 files.append(os.path.join(inside, entry.name))
-    return files, folders
+    return files, folders, frames == _FEWEST_FRAMES and not files and not folders
 
 
-def read_class_folders(data_root: Path) -> tuple[dict[str, Entries], list[str]]:
+def read_class_folders(data_root: str | Path) -> tuple[dict[str, Entries], list[str]]:
     """Read DATA_ROOT/CLASS/... or DATA_ROOT/{train,val,test}/CLASS/... as lists.
 
     Gives the splits that the folders make (`train` alone holds all clips where they make none),
@@ -75,7 +112,7 @@ def read_class_folders(data_root: Path) -> tuple[dict[str, Entries], list[str]]:
     videos = find_videos(data_root)
     if not videos:
         raise ListingError(
-            f"data_root: there is no video in {data_root.absolute()}; put each class's clips in a "
+            f"data_root: there is no video in {_absolute(data_root)}; put each class's clips in a "
             "folder of their own there, or give ann_file_train."
         )
     groups = _group_by_split(videos)
@@ -92,7 +129,7 @@ def read_class_folders(data_root: Path) -> tuple[dict[str, Entries], list[str]]:
             splits[name or "train"] = _entries(data_root, labelled, labels)
     if "train" not in splits:
         raise ListingError(
-            f"data_root: the videos in {data_root.absolute()} are not in class folders; put each "
+            f"data_root: the videos in {_absolute(data_root)} are not in class folders; put each "
             "class's clips in a folder of their own, or give ann_file_train."
         )
     return splits, _notes(data_root, videos, strays)
@@ -103,7 +140,7 @@ def _group_by_split(videos: Sequence[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for video in videos:
         top, *rest = video.split("/")
-        split = _SPLIT_FOLDERS.get(top.lower())
+        split = SPLIT_NAMES.get(top.lower())
         # A video right in `train` makes that an ordinary class that happens to be called so.
         if split is None or (split == "train" and len(rest) < 2):
             return {"": list(videos)}
@@ -111,11 +148,16 @@ def _group_by_split(videos: Sequence[str]) -> dict[str, list[str]]:
     return groups if "train" in groups else {"": list(videos)}
 
 
-def _entries(data_root: Path, paths: list[str], labels: list[str] | None) -> Entries:
-    return Entries(str(data_root), paths, clip_keys(paths, data_root), labels, None)
+def _absolute(data_root: str | Path) -> str | Path:
+    return data_root if is_remote(data_root) else Path(data_root).absolute()
 
 
-def _notes(data_root: Path, videos: Sequence[str], strays: Sequence[str]) -> list[str]:
+def _entries(data_root: str | Path, paths: list[str], labels: list[str] | None) -> Entries:
+    keys = clip_keys(paths, data_root)
+    return Entries(str(data_root), paths, keys, labels, None, checked=True)
+
+
+def _notes(data_root: str | Path, videos: Sequence[str], strays: Sequence[str]) -> list[str]:
     notes = []
     if strays:
         notes.append(
@@ -123,8 +165,12 @@ def _notes(data_root: Path, videos: Sequence[str], strays: Sequence[str]) -> lis
             f"{strays[0]}{', ...' if len(strays) > 1 else ''}"
         )
     used = {video.split("/")[0] for video in videos}
-    _, folders = _read_folder(data_root, "")
-    if empty := sorted(set(folders) - used):
+    if empty := sorted(set(_folders_in(data_root)) - used):
         names = ", ".join(empty[:10])
         notes.append(f"Folders of {data_root} without a video are not classes: {names}.")
     return notes
+
+
+def _folders_in(data_root: str | Path) -> Iterable[str]:
+    # At an address a folder without a file is none.
+    return () if is_remote(data_root) else _read_folder(data_root, "")[1]

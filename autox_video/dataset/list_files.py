@@ -1,33 +1,52 @@
 """One list file of clips: text lines or CSV in, columns out; and the lists that we write."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH100, PTH113, PTH118, PTH122
+# ruff: noqa: PTH118, PTH122
 
 import csv
-import io
 import os
 import re
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from autox_video.dataset.csv_lists import Table, find_columns, read_csv
+from autox_video.dataset.entries import (
+    LABELS_JOINED_BY,
+    SHOWN_AT_MOST,
+    VIDEO_SUFFIXES,
+    WHOLE_VIDEO,
+    Entries,
+    Segment,
+    at_most,
+    clip_keys,
+    counted,
+)
+from autox_video.dataset.remote import RemoteFault, is_remote, read_bytes
+from autox_video.dataset.segments import read_segment
 from autox_video.errors import ListingError
 from autox_video.fileio import atomic_write
 
-SHOWN_AT_MOST = 10
-# fmt: off
-VIDEO_SUFFIXES = frozenset(
-    (
-        ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-        ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm", ".ts", ".vob", ".webm", ".wmv", ".y4m",
-    )
+__all__ = [
+    "SHOWN_AT_MOST",
+    "VIDEO_SUFFIXES",
+    "ClipList",
+    "Entries",
+    "at_most",
+    "clip_keys",
+    "counted",
+    "data_lines",
+    "read_entries",
+    "read_list",
+    "read_text",
+    "to_entries",
+    "write_list",
+]
+
+# mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
+_SEVERAL_NUMBERS = re.compile(
+    rf"(.*(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))((?:\s+[0-9]+)+)", re.IGNORECASE
 )
-# fmt: on
-PATH_COLUMNS = ("path", "video", "filename", "file", "clip", "video_path", "file_path")
-LABEL_COLUMNS = ("label", "class", "class_name", "category")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,124 +54,125 @@ class ClipList:
     """The clips of one split, in columns, so that a million of them fit in memory."""
 
     paths: tuple[str, ...]
-    """As listed: relative to the data root, or absolute."""
-    labels: tuple[int, ...] | None
-    """Class index of each clip; None where the list has no labels."""
+    """As listed: relative to the data root, absolute, or an address; one may come several times,
+    with other segments."""
+    labels: tuple[int, ...] | tuple[tuple[int, ...], ...] | None
+    """Class index of each clip, or all of its class indices; None where the list has no labels."""
+    segments: tuple[Segment, ...] | None = None
+    """(start_sec, end_sec) of each clip in its video, the end may be infinity; None: all whole."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip is of any number of classes."""
+        return bool(self.labels) and isinstance(self.labels[0], tuple)
 
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """What a list file or a folder says, in columns of equal length, its labels still text."""
+    def segment(self, index: int) -> Segment:
+        """Start and end of a clip in its video, in seconds."""
+        return WHOLE_VIDEO if self.segments is None else self.segments[index]
 
-    source: str
-    """The list file or folder."""
-    paths: list[str]
-    keys: list[str]
-    """The paths again, in the one spelling that shows whether two are the same clip."""
-    labels: list[str] | None
-    lines: array | None
-    """Line number of each clip, from 1; None where a folder was read."""
+    def classes(self) -> set[int]:
+        """The class indices that occur."""
+        if not self.multi_label:
+            return set(self.labels or ())
+        return {index for indices in set(self.labels) for index in indices}
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def identities(self, data_root: str | Path) -> Sequence[Hashable]:
+        """What tells each clip from all others, as `Entries.identities` gives it."""
+        keys = clip_keys(self.paths, data_root)
+        return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
 
-    def place(self, index: int) -> str:
-        """Where a clip was found: FILE:LINE, or the clip itself in its folder."""
-        if self.lines is None:
-            return os.path.join(self.source, self.paths[index])
-        return f"{self.source}:{self.lines[index]}"
-
-    def select(self, indices: Sequence[int]) -> "Entries":
+    def select(self, indices: Sequence[int]) -> "ClipList":
         """Keep the clips at `indices`, in that order."""
-        return Entries(
-            self.source,
-            [self.paths[i] for i in indices],
-            [self.keys[i] for i in indices],
-            None if self.labels is None else [self.labels[i] for i in indices],
-            None if self.lines is None else array("L", [self.lines[i] for i in indices]),
+        return ClipList(
+            tuple(self.paths[i] for i in indices),
+            None if self.labels is None else tuple(self.labels[i] for i in indices),
+            None if self.segments is None else tuple(self.segments[i] for i in indices),
         )
 
 
-def at_most(
-    items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
-) -> list[str]:
-    """Make sentences of one kind, of the first items only, and say how many more there are."""
-    remaining = iter(items)
-    kept = [sentence(item) for item in islice(remaining, shown)]
-    more = sum(1 for _ in remaining)
-    return [*kept, f"... and {more} more like these."] if more else kept
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Say how many: "1 clip", "2 clips"."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def clip_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:
-    """Spell each path so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 are the same as a.mp4."""
-    inside = os.path.join(os.path.abspath(data_root), "")
-    # Ordinary spellings are their own keys: a million strings less to make and to hold.
-    return [
-        path if path[:1] != "/" and "./" not in path and "//" not in path else _key(path, inside)
-        for path in paths
-    ]
-
-
-def _key(path: str, inside: str) -> str:
-    return os.path.normpath(path).removeprefix(inside)
-
-
-def read_entries(path: str | Path, data_root: str | Path, *, need_labels: bool) -> Entries:
+def read_entries(
+    path: str | Path, data_root: str | Path, *, need_labels: bool, may_lack_labels: bool = False
+) -> Entries:
     """Read a list of clips, without looking whether they are there.
 
     A line is `path label`: the label is what follows the last TAB, or else the last space. Blank
     lines and lines that begin with # say nothing. A file whose first line names the columns (`path`
-    and `label`, among others), or whose name ends in .csv, is CSV.
+    and `label`, among others), or whose name ends in .csv, is CSV; it may have `start` and `end`.
 
     Args:
-        path: the list file.
+        path: the list file, or its address.
         data_root: folder that the listed paths are relative to.
         need_labels: whether a list without labels is an error; else its `labels` are None. A line
             that is the path of a video as a whole has none.
+        may_lack_labels: whether a clip in CSV may be of no class though others are of some.
 
     Raises:
         ListingError: the file is missing, not UTF-8 or empty, or a line has no path or no label
             where it should have.
     """
-    source = str(path)
-    text = _read_text(path)
-    first = next(_data_lines(text), None)
+    text = read_text(path)
+    table = read_table(
+        text, str(path), data_root, need_labels=need_labels, may_lack_labels=may_lack_labels
+    )
+    return to_entries(table, data_root, need_labels=need_labels)
+
+
+def read_table(
+    text: str,
+    source: str,
+    data_root: str | Path,
+    *,
+    need_labels: bool,
+    may_lack_labels: bool = False,
+) -> Table:
+    """Read the text of a list as `read_entries` does, its labels "" where it has none."""
+    first = next(data_lines(text), None)
     if first is None:
         raise ListingError(f"{source}: the list is empty; a line is `path label`.")
-    columns = _find_columns(first[1], only_paths_will_do=source.lower().endswith(".csv"))
+    columns = find_columns(first[1], only_paths_will_do=source.lower().endswith(".csv"))
     if columns is not None:
-        paths, labels, lines = _read_csv(text, source, first[0], columns)
-    elif source.lower().endswith(".csv") and "," in first[1]:
+        return read_csv(
+            text, source, header_line=first[0], columns=columns, may_lack_labels=may_lack_labels
+        )
+    if source.lower().endswith(".csv") and "," in first[1]:
         message = f"{source}:{first[0]}: a CSV list begins with a header, `path,label`."
         raise ListingError(message)
-    elif not need_labels and _is_video_path(first[1], data_root):
-        paths, labels, lines = _read_unlabelled(text, source, data_root)
-    else:
-        paths, labels, lines = _read_lines(text, source)
+    if not need_labels and _is_video_path(first[1], data_root):
+        return _read_unlabelled(text, source, data_root)
+    return _read_lines(text, source)
+
+
+def to_entries(table: Table, data_root: str | Path, *, need_labels: bool) -> Entries:
+    """Give what was read as Entries; raises ListingError if labels are needed and there is none."""
+    labels = table.labels if any(table.labels) else None
     if need_labels and labels is None:
-        raise ListingError(f"{source}: the clips have no labels; a line is `path,label`.")
-    return Entries(source, paths, clip_keys(paths, data_root), labels, lines)
+        raise ListingError(f"{table.source}: the clips have no labels; a line is `path,label`.")
+    keys = clip_keys(table.paths, data_root)
+    return Entries(table.source, table.paths, keys, labels, table.lines, table.segments)
 
 
-_Columns = tuple[list[str], list[str] | None, array]
+def read_text(path: str | Path, kind: str = "list file") -> str:
+    """Read a list file, here or at an address.
 
+    Args:
+        path: the file.
+        kind: what it should be, for sentences.
 
-def _read_text(path: str | Path) -> str:
+    Raises:
+        ListingError: it cannot be read, or is not UTF-8.
+    """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
         return data.decode("utf-8-sig")
+    except RemoteFault as fault:
+        raise ListingError(f"{path}: {fault}.") from fault
     except FileNotFoundError as error:
-        raise ListingError(f"{path}: there is no such list file.") from error
+        raise ListingError(f"{path}: there is no such {kind}.") from error
     except IsADirectoryError as error:
-        raise ListingError(f"{path} is a folder; give the list file itself.") from error
+        raise ListingError(f"{path} is a folder; give the {kind} itself.") from error
     except OSError as error:
         raise ListingError(f"{path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -160,7 +180,8 @@ def _read_text(path: str | Path) -> str:
         raise ListingError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8.") from error
 
 
-def _data_lines(text: str) -> Iterator[tuple[int, str]]:
+def data_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Give each line that says something, with its number."""
     # Not str.splitlines: it would split inside a name that holds, say, U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
@@ -172,105 +193,53 @@ def _is_video_path(line: str, data_root: str | Path) -> bool:
     last = line.replace("\t", " ").rsplit(" ", 1)[-1]
     if os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
         return True
-    return last == line or os.path.isfile(os.path.join(data_root, line))
+    return last == line or os.path.exists(os.path.join(data_root, line))  # noqa: PTH110
 
 
-def _read_lines(text: str, source: str) -> _Columns:
-    paths, labels, lines = [], [], array("L")
-    known: dict[str, str] = {}  # a label is kept once, not once for each clip
+def _read_lines(text: str, source: str) -> Table:
+    table = Table(source)
     bad = []
-    for number, line in _data_lines(text):
+    for number, line in data_lines(text):
         parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
         if len(parts) != 2:
             bad.append((number, line))
             continue
-        label = parts[1].lstrip()
-        paths.append(parts[0].rstrip())
-        labels.append(known.setdefault(label, label))
-        lines.append(number)
+        path, label = parts[0].rstrip(), parts[1].lstrip()
+        if path[-1:].isdigit() and (found := _SEVERAL_NUMBERS.fullmatch(line)):
+            path, label = found[1], LABELS_JOINED_BY.join(found[2].split())
+        table.add(number, path, label)
     if bad:
         sentence = "{}:{}: `{}` has no label; a line is `path label`."
         raise ListingError(*at_most(bad, lambda line: sentence.format(source, *line)))
-    return paths, labels, lines
+    return table
 
 
-def _read_unlabelled(text: str, source: str, data_root: str | Path) -> _Columns:
-    paths, lines = [], array("L")
+def _read_unlabelled(text: str, source: str, data_root: str | Path) -> Table:
+    table = Table(source)
     labelled = []
-    for number, line in _data_lines(text):
-        paths.append(line)
-        lines.append(number)
+    for number, line in data_lines(text):
+        table.add(number, line, "")
         if not _is_video_path(line, data_root):
             labelled.append((number, line))
     if labelled:
         sentence = "{}:{}: `{}` has a label, but line {} has none; give all clips labels, or none."
-        found = at_most(labelled, lambda line: sentence.format(source, *line, lines[0]))
-        raise ListingError(*found)
-    return paths, None, lines
+        first = table.lines[0]
+        raise ListingError(*at_most(labelled, lambda line: sentence.format(source, *line, first)))
+    return table
 
 
-def _find_columns(header: str, *, only_paths_will_do: bool) -> tuple[str, int, int | None] | None:
-    """Give the delimiter and the columns of path and label; None if this is no CSV header."""
-    for delimiter in ",;\t":
-        names = [name.strip().strip('"').lower() for name in header.split(delimiter)]
-        path = next((names.index(name) for name in PATH_COLUMNS if name in names), None)
-        label = next((names.index(name) for name in LABEL_COLUMNS if name in names), None)
-        if path is not None and (label is not None or only_paths_will_do):
-            return delimiter, path, label
-    return None
-
-
-def _read_csv(
-    text: str, source: str, header_line: int, columns: tuple[str, int, int | None]
-) -> _Columns:
-    delimiter, path_column, label_column = columns
-    paths, labels, lines = [], [], array("L")
-    known: dict[str, str] = {}
-    bad = []
-    for number, row in _csv_rows(text, source, header_line, delimiter):
-        path = row[path_column].strip() if path_column < len(row) else ""
-        label = ""
-        if label_column is not None and label_column < len(row):
-            label = row[label_column].strip()
-        if not path:
-            bad.append(f"{source}:{number}: there is no path in column {path_column + 1}.")
-        paths.append(path)
-        labels.append(known.setdefault(label, label))
-        lines.append(number)
-    if not paths:
-        raise ListingError(f"{source}: the list is empty but for its header.")
-    if len(known) > 1 and "" in known:
-        rows = zip(lines, paths, labels, strict=True)
-        bad += [f"{source}:{n}: `{path}` has no label." for n, path, label in rows if not label]
-    if bad:
-        raise ListingError(*at_most(bad))
-    return paths, labels if known.keys() != {""} else None, lines
-
-
-def _csv_rows(
-    text: str, source: str, header_line: int, delimiter: str
-) -> Iterator[tuple[int, list[str]]]:
-    file = io.StringIO(text, newline="")
-    for _ in range(header_line):
-        file.readline()
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    start = header_line + 1
-    try:
-        for row in reader:
-            if any(row) and not row[0].startswith("#"):
-                yield start, row
-            start = header_line + reader.line_num + 1
-    except csv.Error as error:
-        raise ListingError(f"{source}:{start}: this is not valid CSV ({error}).") from error
+_LABEL, _LABELS = "label", "labels"
 
 
 def write_list(path: str | Path, clips: ClipList) -> None:
-    """Write clips as CSV with the columns path and label (a class index, or nothing).
+    """Write clips as CSV with the columns path, label and, where there are segments, start, end.
+
+    A label is a class index, or nothing. In a list of several classes a clip the column is called
+    `labels` and the indices are joined by `;`. An end that is the video's is nothing.
 
     Raises:
         ResourceError: the file cannot be written; what was there stays.
     """
-    labels: Iterable[object] = clips.labels if clips.labels is not None else [""] * len(clips)
     with (
         atomic_write(path) as temporary,
         # A file name on Linux is bytes: what is not UTF-8 in it survives this way.
@@ -280,8 +249,21 @@ def write_list(path: str | Path, clips: ClipList) -> None:
         odd = any("\r" in clip for clip in clips.paths)
         quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-        writer.writerow(("path", "label"))
-        writer.writerows(zip(clips.paths, labels, strict=True))
+        times = () if clips.segments is None else ("start", "end")
+        writer.writerow(("path", _LABELS if clips.multi_label else _LABEL, *times))
+        columns = [clips.paths, _written_labels(clips)]
+        if clips.segments is not None:
+            columns.append(repr(start) for start, _ in clips.segments)
+            columns.append("" if end == WHOLE_VIDEO[1] else repr(end) for _, end in clips.segments)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _written_labels(clips: ClipList) -> Iterable[object]:
+    if clips.labels is None:
+        return [""] * len(clips)
+    if not clips.multi_label:
+        return clips.labels
+    return (LABELS_JOINED_BY.join(map(str, indices)) for indices in clips.labels)
 
 
 def read_list(path: str | Path) -> ClipList:
@@ -293,18 +275,43 @@ def read_list(path: str | Path) -> ClipList:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
-            if next(reader, None) != ["path", "label"]:
+            header = next(reader, [])
+            if header[:1] != ["path"] or header[1:2] not in ([_LABEL], [_LABELS]):
                 raise ListingError(f"{path}: the list does not begin with the line `path,label`.")
-            rows = [(clip, label) for clip, label in reader]
+            rows = list(reader)
     except OSError as error:
         raise ListingError(f"{path}: the list cannot be read ({error.strerror}).") from error
     except (csv.Error, ValueError) as error:
         raise ListingError(f"{path}: the list is damaged ({error}).") from error
-    texts = {label for _, label in rows}
-    paths = tuple(clip for clip, _ in rows)
-    if texts == {""}:
-        return ClipList(paths, None)
-    if not all(re.fullmatch(r"\d{1,9}", text) for text in texts):
-        raise ListingError(f"{path}: the list is damaged: a label is not a class index.")
-    index = {text: int(text) for text in texts}
-    return ClipList(paths, tuple(index[label] for _, label in rows))
+    if any(len(row) != len(header) for row in rows):
+        raise ListingError(f"{path}: the list is damaged: a line has not {len(header)} columns.")
+    label_of = _label_of_many if header[1] == _LABELS else _label_of_one
+    try:
+        labels = _read_labels([row[1] for row in rows], label_of)
+        segments = None
+        if len(header) > 2:
+            segments = tuple(read_segment(row[2], row[3]) for row in rows)
+    except (ValueError, IndexError) as error:
+        raise ListingError(f"{path}: the list is damaged: {error}.") from error
+    return ClipList(tuple(row[0] for row in rows), labels, segments)
+
+
+_Label = int | tuple[int, ...]
+
+
+def _read_labels(texts: list[str], label_of: Callable[[str], _Label]) -> tuple[_Label, ...] | None:
+    different = set(texts)
+    if different == {""} and label_of is _label_of_one:
+        return None
+    index = {text: label_of(text) for text in different}
+    return tuple(map(index.__getitem__, texts))
+
+
+def _label_of_one(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise ValueError("a label is not a class index")
+    return int(text)
+
+
+def _label_of_many(text: str) -> tuple[int, ...]:
+    return tuple(map(_label_of_one, text.split(LABELS_JOINED_BY))) if text else ()

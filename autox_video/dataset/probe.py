@@ -94,7 +94,7 @@ def summarize(
     class_names: Sequence[str],
     *,
     named: bool,
-    train_labels: Sequence[int],
+    train_labels: Sequence[int] | Sequence[tuple[int, ...]],
     train: Sequence[ClipFacts],
     val: Sequence[ClipFacts],
     test: Sequence[ClipFacts] = (),
@@ -102,7 +102,9 @@ def summarize(
     """Sum up the facts of the listed clips; `train_labels` belong to `train`, one by one."""
     readable = [clip for clip in (*train, *val) if clip.error is None]
     pairs = zip(train_labels, train, strict=True)
-    labels = np.array([label for label, clip in pairs if clip.error is None], dtype=np.int64)
+    read = (label for label, clip in pairs if clip.error is None)
+    several = (label if isinstance(label, tuple) else (label,) for label in read)
+    labels = np.array([label for labels in several for label in labels], dtype=np.int64)
     per_class = np.bincount(labels, minlength=len(class_names)) if class_names else np.zeros(1)
     num_train, num_val, num_test = (
         sum(clip.error is None for clip in split) for split in (train, val, test)

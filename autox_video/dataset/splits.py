@@ -4,11 +4,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from autox_video.dataset.class_labels import rarest_parts
 from autox_video.dataset.list_files import (
     ClipList,
     Entries,
-    clip_keys,
     counted,
     read_list,
     write_list,
@@ -47,7 +48,7 @@ def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def stratify(
-    keys: Sequence[str], labels: Sequence[str], *, names: tuple[str, ...], seed: int
+    keys: Sequence[Any], labels: Sequence[str], *, names: tuple[str, ...], seed: int
 ) -> dict[str, list[int]]:
     """Give the indices of each split; every class is divided in the same proportions.
 
@@ -69,11 +70,18 @@ def stratify(
 
 
 def divide(
-    entries: Entries, data_root: Path, folder: Path, *, names: tuple[str, ...], seed: int
+    entries: Entries,
+    data_root: str | Path,
+    folder: Path,
+    *,
+    names: tuple[str, ...],
+    seed: int,
+    multi_label: bool = False,
 ) -> Division:
     """Divide entries as the files in `folder` say, or anew where they are missing.
 
     Nothing is written; `keep` does that. With kept files, clips that are new since are not used.
+    A clip of several classes counts for the rarest of them.
 
     Raises:
         ListingError: no clip is left for validation, or the kept files are of other clips.
@@ -82,7 +90,9 @@ def divide(
     if files["train"].is_file() and files["val"].is_file():
         kept = {name: read_list(file) for name, file in files.items() if file.is_file()}
         return _divide_as_kept(entries, kept, data_root, folder)
-    indices = stratify(entries.keys, entries.labels or (), names=names, seed=seed)
+    labels = entries.labels or ()
+    strata = rarest_parts(labels) if multi_label else labels
+    indices = stratify(entries.identities(), strata, names=names, seed=seed)
     if not indices["val"]:
         raise ListingError(
             f"{entries.source}: every class has a single clip, so none is left for validation; "
@@ -106,14 +116,15 @@ def _thin_classes(splits: Mapping[str, Entries]) -> list[str]:
 
 
 def _divide_as_kept(
-    entries: Entries, kept: dict[str, ClipList], data_root: Path, folder: Path
+    entries: Entries, kept: dict[str, ClipList], data_root: str | Path, folder: Path
 ) -> Division:
-    home = {key: name for name, clips in kept.items() for key in clip_keys(clips.paths, data_root)}
+    home = {one: name for name, clips in kept.items() for one in clips.identities(data_root)}
     chosen: dict[str, list[int]] = {name: [] for name in kept}
     new = 0
-    for index, key in enumerate(entries.keys):
-        if key in home:
-            chosen[home[key]].append(index)
+    same_kind = any(clips.segments for clips in kept.values()) == (entries.segments is not None)
+    for index, identity in enumerate(entries.identities() if same_kind else ()):
+        if identity in home:
+            chosen[home[identity]].append(index)
         else:
             new += 1
     if not chosen["train"] or not chosen["val"]:
@@ -144,12 +155,12 @@ def keep(division: Division, lists: Mapping[str, ClipList], num_classes: int) ->
         return
     for name in division.splits:
         kept, now = division.kept[name], lists[name]
-        label_of = dict(zip(kept.paths, kept.labels or (), strict=False))
+        label_of = dict(zip(kept.identities(""), kept.labels or (), strict=False))
         changed = any(
-            label_of.get(path, label) != label
-            for path, label in zip(now.paths, now.labels or (), strict=True)
+            label_of.get(identity, label) != label
+            for identity, label in zip(now.identities(""), now.labels or (), strict=True)
         )
-        if changed or max(kept.labels or (0,)) >= num_classes:
+        if changed or max(kept.classes(), default=0) >= num_classes:
             raise ListingError(
                 f"{division.folder} keeps a division with other classes or labels than there are "
                 "now; give another work_dir, or delete that folder to divide anew."

@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 from autox_video.errors import CheckpointError
 from autox_video.fileio import atomic_write
 from autox_video.models.weights import load_pretrained
+from autox_video.results import main_score
 
 LATEST = "latest.pth"
 BEST = "best.pth"
@@ -101,11 +102,12 @@ class CheckpointKeeper(Hook):
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far: by top-1, ties by the lower loss."""
-    if "top1" not in metrics:
+    """Whether an evaluation beats the best so far: by its main score, ties by the lower loss."""
+    key = main_score(metrics)
+    if key is None:
         return False
-    rank = (metrics["top1"], -metrics["loss"])
-    return best is None or rank > (best["top1"], -best["loss"])
+    rank = (metrics[key], -metrics["loss"])
+    return best is None or rank > (best[key], -best["loss"])
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 
 from autox_video.console import complain, say
 from autox_video.fileio import append_json_line, write_text
+from autox_video.results import MAIN_SCORES, main_score
 
 METRICS = "metrics.jsonl"
 SUMMARIES_PER_EPOCH = 4
@@ -57,7 +58,7 @@ class Progress(Hook):
         path = Path(runner.work_dir, METRICS)
         drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
         self._start_clock(loop.iter)
-        self.best = best and best["top1"]
+        self.best = best and best[main_score(best)]
         steps = loop.iter - loop.epoch * len(loop.dataloader)
         within = f", {steps} steps into the next" if steps else ""
         self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
@@ -84,13 +85,16 @@ class Progress(Hook):
         epoch = runner.train_loop.epoch
         event = {"event": "val", "epoch": epoch, "iter": runner.train_loop.iter, **(metrics or {})}
         append_json_line(Path(runner.work_dir, METRICS), _plain(event))
-        if not metrics or "top1" not in metrics:
+        key = main_score(metrics)
+        if key is None:
             self._tell(f"epoch {epoch}: no validation clip could be read.")
             return
-        self.best = max(self.best or 0.0, metrics["top1"])
+        self.best = max(self.best or 0.0, metrics[key])
+        name = MAIN_SCORES[key]
+        second = f"top-5 {metrics['top5']:.4f}" if key == "top1" else f"F1 {metrics['f1']:.4f}"
         self._tell(
-            f"epoch {epoch}: validation top-1 {metrics['top1']:.4f}, top-5 {metrics['top5']:.4f}, "
-            f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best top-1 {self.best:.4f})"
+            f"epoch {epoch}: validation {name} {metrics[key]:.4f}, {second}, "
+            f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best {name} {self.best:.4f})"
         )
 
     def on_note(self, runner, sentence: str) -> None:

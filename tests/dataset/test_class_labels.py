@@ -175,8 +175,8 @@ def test_class_names_are_found_beside_the_training_list_then_in_data_root(names)
     [
         (b"", "class_names: classes.txt is empty; it holds one class name per line."),
         (b"a\n\nb\na\n", "classes.txt:4: class `a` is in line 1 already."),
-        (b"\xff\n", "class_names: classes.txt is not UTF-8 text; save it as UTF-8."),
-        (None, "class_names: classes.txt cannot be read (No such file or directory)."),
+        (b"\xff\n", "class_names: classes.txt:1: this is not UTF-8 text; save it as UTF-8."),
+        (None, "class_names: classes.txt: there is no such file."),
     ],
 )
 def test_a_file_that_holds_no_class_names(names, content, problem):

@@ -1,0 +1,217 @@
+"""Lists as cloud services and hubs keep them: metadata.csv and .jsonl, and Vertex AI's imports."""
+
+# ruff: noqa: PTH113, PTH118
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autox_video.dataset.csv_lists import (
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    SPLIT_COLUMNS,
+    Table,
+    csv_rows,
+    find_columns,
+    read_csv,
+)
+from autox_video.dataset.entries import LABELS_JOINED_BY
+from autox_video.dataset.folders import SPLIT_NAMES
+from autox_video.dataset.list_files import data_lines, read_text
+from autox_video.dataset.remote import beside, is_file, is_remote, join
+from autox_video.errors import ListingError
+
+METADATA_FILES = ("metadata.csv", "metadata.jsonl")
+ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}
+"""What Vertex AI calls the splits; clips of the last are divided by us, as it would itself."""
+
+_ML_USE_LABEL = "aiplatform.googleapis.com/ml_use"
+_ANNOTATIONS = (
+    "timeSegmentAnnotations",
+    "timeSegmentAnnotation",
+    "classificationAnnotations",
+    "classificationAnnotation",
+)
+
+
+def find_metadata(data_root: str) -> dict[str, str]:
+    """Give the metadata files of a folder: that of each split's sub-folder, or "" for its own."""
+    for name in METADATA_FILES:
+        if is_file(join(data_root, name)):
+            return {"": join(data_root, name)}
+    if is_remote(data_root):
+        folders = [name for name in SPLIT_NAMES if name == SPLIT_NAMES[name]]
+        folders.append("validation")
+    else:
+        folders = sorted(p.name for p in Path(data_root).iterdir() if p.is_dir())
+    found: dict[str, str] = {}
+    for folder in folders:
+        split = SPLIT_NAMES.get(folder.lower())
+        files = (join(data_root, f"{folder}/{name}") for name in METADATA_FILES)
+        file = next((file for file in files if is_file(file)), None) if split else None
+        if file and found.setdefault(split, file) != file:
+            raise ListingError(f"{file}: {found[split]} is for {split} too; keep one of the two.")
+    return found
+
+
+def read_metadata(place: str, data_root: str, *, may_lack_labels: bool) -> Table:
+    """Read metadata.csv or metadata.jsonl: file_name, beside the file itself, and a label.
+
+    A label that is a JSON array is several classes.
+
+    Args:
+        place: the file.
+        data_root: what the paths that are given back are relative to.
+        may_lack_labels: whether a clip may be of no class though others are of some.
+    """
+    text = read_text(place)
+    if place.lower().endswith(".jsonl") or text.lstrip().startswith("{"):
+        table = _read_json_lines(place, text, may_lack_labels=may_lack_labels)
+    else:
+        header_line, header = next(data_lines(text), (0, ""))
+        columns = find_columns(header, only_paths_will_do=True)
+        if columns is None:
+            raise ListingError(f"{place}:1: a metadata list has the columns file_name and label.")
+        table = read_csv(
+            text, place, header_line=header_line, columns=columns, may_lack_labels=may_lack_labels
+        )
+    inside = beside(place, "")
+    table.paths = [_from_root(path, inside, data_root) for path in table.paths]
+    return table
+
+
+def _from_root(path: str, inside: str, data_root: str) -> str:
+    """Spell the path of a file in the folder `inside` as one that starts from data_root."""
+    if is_remote(path) or path.startswith("/"):
+        return path
+    if is_remote(inside) or is_remote(data_root):
+        return join(inside, path).removeprefix(data_root.rstrip("/") + "/")
+    here = os.path.join(inside, path)
+    if not os.path.exists(here) and os.path.exists(os.path.join(data_root, path)):  # noqa: PTH110
+        return path
+    relative = os.path.relpath(here, data_root)
+    return os.path.abspath(here) if relative.startswith("..") else relative  # noqa: PTH100
+
+
+def _read_json_lines(place: str, text: str, *, may_lack_labels: bool) -> Table:
+    table = Table(place)
+    for line, row in _json_objects(place, text):
+        row = {str(key).lower(): value for key, value in row.items()}
+        path = next((row[name] for name in PATH_COLUMNS if row.get(name)), None)
+        if not isinstance(path, str):
+            table.bad.append(f"{place}:{line}: there is no file_name.")
+            continue
+        label = next((row[name] for name in LABEL_COLUMNS if row.get(name) is not None), "")
+        table.add(line, path.strip(), _label_text(label))
+        if "start" in row or "end" in row:
+            _fill_segments(table)
+            table.add_segment(line, _time(row.get("start")), _time(row.get("end")))
+        elif table.segments is not None:
+            table.add_segment(line, "", "")
+        split = next((row[name] for name in SPLIT_COLUMNS if row.get(name)), "")
+        table.add_split(str(split))
+    table.check(may_lack_labels=may_lack_labels)
+    return table
+
+
+def _fill_segments(table: Table) -> None:
+    # The clips before the first one with times are whole videos.
+    while len(table.segments or ()) < len(table.paths) - 1:
+        table.add_segment(0, "", "")
+
+
+def _json_objects(place: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, content in data_lines(text):
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise ListingError(f"{place}:{line}: a line is a JSON object, {{...}}.")
+        yield line, row
+
+
+def _label_text(label: Any) -> str:
+    if isinstance(label, list):
+        return LABELS_JOINED_BY.join(str(part).strip() for part in label)
+    return str(label).strip()
+
+
+def _time(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def read_vertex_csv(place: str, data_root: str) -> Table:
+    """Read `[ML_USE,]URI,label,start,end` without a header; start and end are seconds or `inf`.
+
+    A clip that Vertex AI knows at gs:// is taken from data_root where it is there.
+    """
+    table = Table(place)
+    for line, row in csv_rows(read_text(place), place, 0, ","):
+        cells = [cell.strip() for cell in row]
+        use = cells[0].lower()
+        if use in ML_USES:
+            cells = cells[1:]
+        elif cells[0] == "" or (len(cells) > 4 and use.isalpha()):
+            allowed = ", ".join(ML_USES)
+            table.bad.append(f"{place}:{line}: ML_USE `{cells[0]}` is none of {allowed}.")
+            continue
+        uri, label, start, end, *more = (*cells, "", "", "", "")
+        if not uri or any(more):
+            table.bad.append(f"{place}:{line}: this is not `[ML_USE,]URI,label,start,end`.")
+            continue
+        table.add(line, _local(uri, data_root), label)
+        table.add_segment(line, start, end)
+        table.add_split(ML_USES.get(use, ""))
+    table.check(may_lack_labels=True)
+    return table
+
+
+def read_vertex_jsonl(place: str, data_root: str) -> Table:
+    """Read a JSON object in each line: videoGcsUri with its annotations, each on a time segment."""
+    table = Table(place)
+    for line, row in _json_objects(place, read_text(place)):
+        uri = row.get("videoGcsUri")
+        if not isinstance(uri, str) or not uri.strip():
+            table.bad.append(f"{place}:{line}: there is no videoGcsUri.")
+            continue
+        use = str((row.get("dataItemResourceLabels") or {}).get(_ML_USE_LABEL, "unassigned"))
+        if use.lower() not in ML_USES:
+            allowed = ", ".join(ML_USES)
+            table.bad.append(f"{place}:{line}: {_ML_USE_LABEL} `{use}` is none of {allowed}.")
+            continue
+        path = _local(uri.strip(), data_root)
+        for label, start, end in _annotations(row):
+            table.add(line, path, label)
+            table.add_segment(line, start, end)
+            table.add_split(ML_USES[use.lower()])
+    table.check(may_lack_labels=True)
+    return table
+
+
+def _annotations(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Give label, start and end of each annotation; of a video without one, nothing for each."""
+    found = []
+    for name in _ANNOTATIONS:
+        given = row.get(name) or []
+        found += given if isinstance(given, list) else [given]
+    for annotation in found or [{}]:
+        values = annotation if isinstance(annotation, dict) else {}
+        times = values.get("timeSegment")
+        times = times if isinstance(times, dict) else values
+        start = _time(times.get("startTime", times.get("startTimeOffset")))
+        end = _time(times.get("endTime", times.get("endTimeOffset")))
+        yield _time(values.get("displayName")), start, end
+
+
+def _local(uri: str, data_root: str) -> str:
+    if not is_remote(uri) or is_remote(data_root):
+        return uri
+    bucket_and_path = uri.partition("://")[2]
+    path = bucket_and_path.partition("/")[2]
+    for inside in (path, bucket_and_path, path.rpartition("/")[2]):
+        if inside and os.path.isfile(os.path.join(data_root, inside)):
+            return inside
+    return uri

@@ -1,0 +1,217 @@
+"""Lists as UCF101, HMDB51, Kinetics, Something-Something and Jester publish them.
+
+Clips are found under data_root by their names, whatever folders they were unpacked into.
+"""
+
+# ruff: noqa: PTH118
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from autox_video.dataset.csv_lists import Table, csv_rows
+from autox_video.dataset.entries import Names
+from autox_video.dataset.list_files import data_lines, read_text
+from autox_video.dataset.remote import beside, is_file, is_remote
+from autox_video.errors import ListingError
+
+UCF101_LINE = re.compile(r"([^/\s]+)/(\S+)(?:\s+([0-9]+))?")
+HMDB51_FILE = re.compile(r"(.+)_test_split([123])\.txt")
+KINETICS_COLUMNS = ("youtube_id", "time_start", "time_end")
+_UCF101_CLASS = re.compile(r"([0-9]+)\s+(\S+)")
+_HMDB51_LINE = re.compile(r"(.*\S)\s+([012])")
+_CLASS_NUMBERS = "classInd.txt"
+
+
+def read_ucf101(place: str, *, list_number: int, split: str) -> tuple[Table, Names | None]:
+    """Read trainlist0N.txt or testlist0N.txt, or that of a folder of them.
+
+    A clip's class is its folder. The number behind it, where there is one, is checked against
+    classInd.txt beside the list, where there is that.
+
+    Args:
+        place: the list, or the folder of the lists.
+        list_number: which of a folder's three divisions to take.
+        split: which list of a folder to take: train, or any other for the test list.
+    """
+    if is_folder(place):
+        kind = "train" if split == "train" else "test"
+        place = os.path.join(place, f"{kind}list{list_number:02d}.txt")
+    text = read_text(place)
+    numbers = _class_numbers(beside(place, _CLASS_NUMBERS))
+    table = Table(place)
+    for line, content in data_lines(text):
+        found = UCF101_LINE.fullmatch(content)
+        if found is None:
+            table.bad.append(f"{place}:{line}: `{content}` is not `CLASS/CLIP.avi NUMBER`.")
+            continue
+        label, name, number = found.groups()
+        if numbers and numbers.get(label) is None:
+            table.bad.append(f"{place}:{line}: class `{label}` is not in {_CLASS_NUMBERS}.")
+        elif numbers and number and int(number) != numbers[label]:
+            known = f"{label} is {numbers[label]} in {_CLASS_NUMBERS}"
+            table.bad.append(f"{place}:{line}: the class number is {number}, but {known}.")
+        table.add(line, f"{label}/{name}", label)
+    table.check(may_lack_labels=False)
+    names = tuple(sorted(numbers, key=numbers.__getitem__))
+    return table, (names, beside(place, _CLASS_NUMBERS)) if names else None
+
+
+def _class_numbers(place: str) -> dict[str, int]:
+    if not is_file(place):
+        return {}
+    numbers = {}
+    for line, content in data_lines(read_text(place)):
+        found = _UCF101_CLASS.fullmatch(content)
+        if found is None:
+            raise ListingError(f"{place}:{line}: `{content}` is not `NUMBER CLASS`.")
+        numbers[found[2]] = int(found[1])
+    return numbers
+
+
+def read_hmdb51(place: str, *, list_number: int) -> tuple[Table, Names]:
+    """Read a folder of CLASS_test_splitN.txt: a clip is for training (1), testing (2) or unused."""
+    if not is_folder(place):
+        raise ListingError(f"{place}: HMDB51's lists are a folder of CLASS_test_splitN.txt files.")
+    found = (HMDB51_FILE.fullmatch(name) for name in sorted(os.listdir(place)))  # noqa: PTH208
+    files = [match for match in found if match and int(match[2]) == list_number]
+    if not files:
+        raise ListingError(f"{place}: there is no CLASS_test_split{list_number}.txt in it.")
+    table = Table(place)
+    for file in files:
+        source = os.path.join(place, file[0])
+        for line, content in data_lines(read_text(source)):
+            clip = _HMDB51_LINE.fullmatch(content)
+            if clip is None:
+                table.bad.append(f"{source}:{line}: `{content}` is not `CLIP.avi 0`, 1 or 2.")
+            elif clip[2] != "0":
+                table.add(line, f"{file[1]}/{clip[1]}", file[1])
+                table.add_split({"1": "train", "2": "test"}[clip[2]])
+    table.check(may_lack_labels=False)
+    return table, (tuple(file[1] for file in files), place)
+
+
+def read_kinetics(place: str) -> Table:
+    """Read a CSV of label, youtube_id, time_start, time_end, split; a test list has no labels.
+
+    The clips are files ID_000010_000020 with any suffix: they hold the seconds named, cut out.
+    """
+    text = read_text(place)
+    rows = csv_rows(text, place, 0, ",")
+    header = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    if not set(KINETICS_COLUMNS) <= set(header):
+        raise ListingError(
+            f"{place}:1: a Kinetics list has the columns {', '.join(KINETICS_COLUMNS)}."
+        )
+    video, start, end = (header.index(name) for name in KINETICS_COLUMNS)
+    label = header.index("label") if "label" in header else None
+    split = header.index("split") if "split" in header else None
+    table = Table(place)
+    for line, row in rows:
+        if len(row) != len(header):
+            table.bad.append(f"{place}:{line}: there are {len(row)} columns, not {len(header)}.")
+            continue
+        try:
+            name = f"{row[video].strip()}_{_whole(row[start]):06d}_{_whole(row[end]):06d}"
+        except ValueError:
+            table.bad.append(f"{place}:{line}: `{row[start]}`, `{row[end]}` are no seconds.")
+            continue
+        table.add(line, name, "" if label is None else row[label].strip())
+        if split is not None:
+            table.add_split(row[split].strip())
+    table.check(may_lack_labels=False)
+    return table
+
+
+def _whole(seconds: str) -> int:
+    return int(float(seconds))
+
+
+def read_ssv2(place: str) -> tuple[Table, Names | None]:
+    """Read Something-Something V2's JSON: id, and template with its [something] in brackets.
+
+    The classes are those of the labels.json beside it, in its order.
+    """
+    text = read_text(place)
+    try:
+        clips = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
+    if not isinstance(clips, list):
+        raise ListingError(f"{place}:1: Something-Something's list is a JSON array of clips.")
+    table = Table(place)
+    for number, (clip, line) in enumerate(zip(clips, _lines_of_ids(text, len(clips)), strict=True)):
+        if not isinstance(clip, dict) or not str(clip.get("id") or "").strip():
+            table.bad.append(f"{place}: clip {number + 1} of the array has no `id`.")
+            continue
+        label = str(clip.get("template") or "").translate(_NO_BRACKETS).strip()
+        table.add(line, str(clip["id"]).strip(), label)
+    table.check(may_lack_labels=False)
+    return table, _ssv2_classes(place)
+
+
+_NO_BRACKETS = str.maketrans("", "", "[]")
+_ID = re.compile(r'"id"\s*:')
+
+
+def _lines_of_ids(text: str, count: int) -> list[int]:
+    """Give the line of each clip of the array; all 1 where it is not to be seen."""
+    lines, line, position = [], 1, 0
+    for found in _ID.finditer(text):
+        line += text.count("\n", position, found.start())
+        position = found.start()
+        lines.append(line)
+    return lines if len(lines) == count else [1] * count
+
+
+def _ssv2_classes(place: str) -> Names | None:
+    file = _labels_file(place, ".json")
+    if file is None:
+        return None
+    try:
+        numbers = json.loads(read_text(file))
+        by_number = {int(number): name.translate(_NO_BRACKETS) for name, number in numbers.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ListingError(f"{file}: is not a JSON object of class names and numbers.") from error
+    if sorted(by_number) != list(range(len(numbers))):
+        raise ListingError(f"{file}: the {len(numbers)} class numbers are not 0, 1, 2, ...")
+    return tuple(by_number[number] for number in range(len(by_number))), file
+
+
+def read_jester(place: str) -> tuple[Table, Names | None]:
+    """Read `id;label` lines, or an id alone in each; the classes are of the *labels.csv beside."""
+    table = Table(place)
+    for line, content in data_lines(read_text(place)):
+        name, _, label = (part.strip() for part in content.partition(";"))
+        if not name:
+            table.bad.append(f"{place}:{line}: there is no id before the semicolon.")
+        table.add(line, name, label)
+    table.check(may_lack_labels=False)
+    file = _labels_file(place, ".csv")
+    if file is None:
+        return table, None
+    return table, (tuple(dict.fromkeys(name for _, name in data_lines(read_text(file)))), file)
+
+
+def _labels_file(place: str, suffix: str) -> str | None:
+    """Find `labels.json` or `something-labels.csv` beside a list."""
+    if is_remote(place):
+        prefix = re.sub(r"(train|validation|val|test)\.[a-z]+$", "", place.rpartition("/")[2])
+        near = (beside(place, f"{prefix}labels{suffix}"), beside(place, f"labels{suffix}"))
+        return next((file for file in near if is_file(file)), None)
+    folder = Path(place).parent
+    return next((str(p) for p in sorted(folder.glob(f"*labels{suffix}")) if p.is_file()), None)
+
+
+def is_folder(place: str) -> bool:
+    """Whether a list's place is a folder on this machine."""
+    return not is_remote(place) and Path(place).is_dir()
+
+
+def head_of(text: str, lines: int = 20) -> Iterator[str]:
+    """Give the first lines that say something, by which a format is recognised."""
+    for (_, line), _ in zip(data_lines(text), range(lines), strict=False):
+        yield line

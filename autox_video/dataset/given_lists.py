@@ -1,0 +1,207 @@
+"""The lists or folders that the settings name, read in whatever format they are in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autox_video.dataset.clip_tree import ClipTree
+from autox_video.dataset.entries import Entries, Names, counted
+from autox_video.dataset.folders import SPLIT_NAMES, read_class_folders
+from autox_video.dataset.formats import (
+    OFFICIAL,
+    VERTEX,
+    Given,
+    Reading,
+    read_given,
+    read_metadata_folder,
+    recognise,
+)
+from autox_video.dataset.formats_cloud import find_metadata
+from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
+from autox_video.errors import ListingError
+from autox_video.settings import AUTO, Settings
+
+_SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+# Lists for testing in these formats may look like any other.
+_PASSED_ON = ("jester", "rawframes", "ucf101")
+
+
+@dataclass(slots=True)
+class GivenLists:
+    """All that was given, by split, before anything is checked across lists."""
+
+    splits: dict[str, Entries] = field(default_factory=dict)
+    names: Names | None = None
+    """The data set's own classes."""
+    notes: list[str] = field(default_factory=list)
+    are_names: bool = False
+    """Whether labels are names, even if they look like numbers."""
+    repeats_are_labels: bool = False
+    """Whether a clip is listed once for each of its classes."""
+
+
+def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
+    """Read every list or folder that the settings name.
+
+    Raises:
+        ListingError: with every problem that was found, one sentence each.
+    """
+    files = {
+        "train": settings.ann_file_train,
+        "val": settings.ann_file_val,
+        "test": settings.ann_file_test,
+    }
+    lists = GivenLists()
+    problems: list[str] = []
+    tree = ClipTree(root)
+    before = settings.data_format
+    if settings.ann_file_train == AUTO:
+        before = _read_data_root(settings, root, lists)
+    for split, file in files.items():
+        if file == AUTO:
+            continue
+        try:
+            wanted = _format_of(file, settings, root, before=before if split != "train" else AUTO)
+            given = read_given(file, split, _reading(settings, root, wanted), tree)
+            _add(lists, given, split, file, files)
+        except ListingError as error:
+            problems += error.problems
+            continue
+        if split == "train":
+            before = wanted
+            lists.are_names = wanted in OFFICIAL
+        lists.repeats_are_labels |= wanted in VERTEX
+    if problems:
+        raise ListingError(*problems)
+    return lists
+
+
+def read_test_entries(file: str, settings: Settings, root: str | Path) -> Given:
+    """Read a list of clips to test, in whatever format it is in.
+
+    Raises:
+        ListingError: with every problem that was found, one sentence each.
+    """
+    wanted = _format_of(file, settings, root, before=settings.data_format)
+    given = read_given(file, "test", _reading(settings, root, wanted), ClipTree(root))
+    lists = GivenLists()
+    _add(lists, given, "test", file, {})
+    return Given(lists.splits, given.names, lists.notes)
+
+
+def _reading(settings: Settings, root: str | Path, data_format: str) -> Reading:
+    return Reading(
+        str(root),
+        data_format,
+        list_number=1 if settings.official_split == AUTO else settings.official_split,
+        may_lack_labels=settings.multi_label is True,
+    )
+
+
+def _format_of(file: str, settings: Settings, root: str | Path, *, before: str) -> str:
+    if settings.data_format not in (AUTO, "folders"):
+        return settings.data_format
+    found = recognise(file, str(root))
+    return before if found == "list" and before in _PASSED_ON else found
+
+
+def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> str:
+    """Read what data_root itself says; gives the format."""
+    if settings.data_format not in (AUTO, "folders", "metadata"):
+        raise ListingError(
+            f"data_format: {settings.data_format} needs ann_file_train; give the training list."
+        )
+    if settings.data_format != "folders":
+        try:
+            found = find_metadata(str(root))
+        except RemoteFault as fault:
+            raise ListingError(f"{root}: {fault}.") from fault
+        if found or settings.data_format == "metadata":
+            _read_metadata(settings, root, lists)
+            return "metadata"
+    lists.splits, notes = read_class_folders(root)
+    lists.notes += notes
+    lists.are_names = True
+    return "folders"
+
+
+def _read_metadata(settings: Settings, root: str | Path, lists: GivenLists) -> None:
+    reading = _reading(settings, root, "metadata")
+    found = read_metadata_folder(reading)
+    if "train" not in found and "" not in found:
+        names = ", ".join(sorted(found.values()))
+        raise ListingError(f"data_root: there is no metadata for training, only {names}.")
+    for split, file in found.items():
+        given = read_given(file, split or "train", reading, ClipTree(root))
+        _add(lists, given, split or "train", file, dict.fromkeys(_SPLITS, AUTO))
+
+
+def _add(lists: GivenLists, given: Given, split: str, file: str, files: Mapping[str, str]) -> None:
+    """Take over what a list that was given for `split` says, and of which splits it says it."""
+    lists.notes += given.notes
+    lists.names = lists.names or given.names
+    if len(given.splits) == 1:
+        lists.splits[split] = next(iter(given.splits.values()))
+        return
+    if split not in given.splits:
+        others = ", ".join(given.splits)
+        raise ListingError(f"{file}: has no clips for {_SPLITS[split]}, only for {others}.")
+    lists.splits[split] = given.splits[split]
+    if split != "train":
+        return
+    for other in ("val", "test"):
+        if other not in given.splits:
+            continue
+        if files[other] == AUTO:
+            lists.splits[other] = given.splits[other]
+        else:
+            clips = counted(len(given.splits[other]), "clip")
+            lists.notes.append(f"{clips} of {file} for {_SPLITS[other]} not used: there is a list.")
+
+
+def may_name_test_clips(settings: Settings, root: str | Path) -> bool:
+    """Whether there may be clips to test without a test list, before anything is read."""
+    if settings.ann_file_train != AUTO or is_remote(root):
+        return True
+    folders = (path.name.lower() for path in Path(root).iterdir() if path.is_dir())
+    return "test" in {SPLIT_NAMES.get(name) for name in folders} or bool(find_metadata(str(root)))
+
+
+def used_names(lists: GivenLists) -> Names | None:
+    """Give the data set's own classes, but those without a training clip; a note says so."""
+    if lists.names is None:
+        return None
+    classes, source = lists.names
+    used = set(lists.splits["train"].labels or ())
+    kept = tuple(name for name in classes if name in used)
+    if left_out := len(classes) - len(kept):
+        lists.notes.append(
+            f"{left_out} of the {len(classes)} classes of {source} without a training clip, so "
+            "left out."
+        )
+    return kept, source
+
+
+def check_root(path: str) -> str | Path:
+    """Give data_root as a folder, or as the address that it is.
+
+    Raises:
+        ListingError: there is no such folder, or there are no such addresses.
+        InstallError: a package for such addresses is missing.
+    """
+    if is_remote(path):
+        return _check_address(path)
+    root = Path(path)
+    if root.is_dir():
+        return root
+    what = "is not a folder" if root.exists() else "does not exist"
+    hint = "" if root.is_absolute() else f"; relative paths start from {Path.cwd()}"
+    raise ListingError(f"data_root: {root} {what}{hint}.")
+
+
+def _check_address(address: str) -> str:
+    try:
+        filesystem(address)
+    except RemoteFault as fault:
+        raise ListingError(f"data_root: {address}: {fault}.") from fault
+    return address.rstrip("/")

@@ -1,0 +1,120 @@
+"""Clips that are listed more than once, in one list or in two."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from autox_video.dataset.entries import LABELS_JOINED_BY, Entries, at_most, counted, parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A list with each clip once."""
+
+    entries: Entries
+    problems: list[str]
+    """Where a clip has two labels."""
+    notes: list[str]
+
+
+def has_several_labels(entries: Entries) -> bool:
+    """Whether a clip is listed again with another label."""
+    first: dict[object, str] = {}
+    return entries.labels is not None and any(
+        first.setdefault(identity, label) != label
+        for identity, label in zip(entries.identities(), entries.labels, strict=True)
+    )
+
+
+def drop_repeats(entries: Entries, *, multi_label: bool = False) -> Once:
+    """Keep each clip once; of several classes a clip, it then is of all that its lines say.
+
+    A video with two segments is two clips.
+    """
+    identities = entries.identities()
+    if len(set(identities)) == len(entries):
+        return Once(entries, [], [])
+    first: dict[object, int] = {}
+    chosen, repeats = [], []
+    for index, identity in enumerate(identities):
+        if first.setdefault(identity, index) == index:
+            chosen.append(index)
+        else:
+            repeats.append((first[identity], index))
+    index, again = repeats[0]
+    note = (
+        f"{entries.source} lists {counted(len(repeats), 'clip')} again, which counts once: "
+        f"{entries.place(again)} repeats {entries.place(index)}, for one."
+    )
+    if multi_label and entries.labels is not None:
+        joined = _join_labels(entries, repeats)
+        return Once(joined.select(chosen), [], [note] if joined.labels == entries.labels else [])
+    return Once(entries.select(chosen), at_most(_contradictions(entries, repeats)), [note])
+
+
+def _join_labels(entries: Entries, repeats: list[tuple[int, int]]) -> Entries:
+    labels = list(entries.labels)
+    for index, again in repeats:
+        if labels[again] != labels[index]:
+            parts = dict.fromkeys((*parts_of(labels[index]), *parts_of(labels[again])))
+            labels[index] = LABELS_JOINED_BY.join(parts)
+    return entries.change(labels=labels)
+
+
+def _contradictions(entries: Entries, repeats: list[tuple[int, int]]) -> Iterator[str]:
+    labels = entries.labels
+    for index, again in repeats:
+        if labels is not None and labels[index] != labels[again]:
+            yield (
+                f"{entries.place(again)}: clip `{entries.paths[again]}` has the label "
+                f"{labels[again]}, but {labels[index]} at {entries.place(index)}; keep one."
+            )
+
+
+def same_clip_twice(splits: Mapping[str, Entries]) -> list[str]:
+    """Name the validation clips that are for training too, one sentence each."""
+    train, val = splits["train"], splits["val"]
+    return at_most(
+        f"{val.place(j)}: clip `{val.paths[j]}` is for training too, at {train.place(i)}; "
+        "validation needs clips of its own."
+        for i, j in _common(train, val)
+    )
+
+
+def _common(one: Entries, other: Entries) -> list[tuple[int, int]]:
+    """Give the indices of the clips that both have, in the order of `other`."""
+    if (one.segments is None) == (other.segments is None):
+        ours, others = one.identities(), other.identities()
+    else:
+        # A whole video and a part of it are common.
+        ours, others = one.keys, other.keys
+    shared = set(ours).intersection(others)
+    if not shared:
+        return []
+    index = {identity: i for i, identity in enumerate(ours) if identity in shared}
+    return [(index[identity], j) for j, identity in enumerate(others) if identity in shared]
+
+
+def say_overlaps(splits: Mapping[str, Entries]) -> Iterator[str]:
+    """Say which test clips are elsewhere too, and which videos have parts in two splits."""
+    train = splits["train"]
+    for name in ("val", "test"):
+        other = splits.get(name)
+        if other is None or other.segments is None or train.segments is None:
+            continue
+        if shared := len(set(train.keys).intersection(other.keys)):
+            yield (
+                f"{counted(shared, 'video')} with a part in the {name} list and another in the "
+                "train list: expect less on other videos than the figures say."
+            )
+    if "test" not in splits:
+        return
+    test = splits["test"]
+    for name, why in (
+        ("train", "the model has seen them"),
+        ("val", "the best weights are chosen by them"),
+    ):
+        if shared := len(_common(splits[name], test)):
+            yield (
+                f"Of {counted(len(test), 'test clip')}, {shared} in the {name} list too: {why}, so "
+                "expect less on other clips than the test says."
+            )

@@ -1,0 +1,36 @@
+"""A folder with a bound on its size, as config keys write it: `auto`, `DIR` or `DIR:SIZE`."""
+
+import re
+
+_SIZE = re.compile(r"(.+):([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
+_SIZE_LIKE = re.compile(r".*:[^/]*")
+_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def read_sized_folder(text: str) -> tuple[str, int | None]:
+    """Give the folder and the bound in bytes, None where there is none.
+
+    A size is a number and one of K, M, G, T (`/fast/cache:200G`), counted in powers of 1024.
+
+    Raises:
+        ValueError: what follows the colon is no size, or the size is 0.
+    """
+    found = _SIZE.fullmatch(text)
+    if found:
+        size_bytes = int(float(found[2]) * _BYTES[found[3].upper()])
+        if size_bytes < 1:
+            raise ValueError("a size of 0")
+        return found[1], size_bytes
+    if _SIZE_LIKE.fullmatch(text):
+        raise ValueError("not a size")
+    return text, None
+
+
+def size_of(size_bytes: int) -> str:
+    """Say a number of bytes: "1.5 GiB"."""
+    size = float(size_bytes)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
