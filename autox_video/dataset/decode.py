@@ -5,6 +5,7 @@ Shape legend: T frames, H height and W width in pixels, 3 colours red, green, bl
 
 import importlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -169,13 +170,18 @@ class Video:
             self.frames_at(np.array([counted.last_key_sec]))
 
 
+@cache
 def why_not_usable(decoder: DecoderName) -> str | None:
-    """Say why a decoder cannot be used on this machine, None where it can."""
+    """Say in a sentence why a decoder cannot be used on this machine, None where it can."""
     module = {"auto": "av", "pyav": "av"}.get(decoder, decoder)
     try:
         importlib.import_module(module)
     except IMPORT_FAILURES as error:
         return explain_import_error(module, error)
+    if decoder == "torchcodec":
+        from autox_video.dataset.decode_torchcodec import why_no_libraries
+
+        return why_no_libraries()
     return None
 
 
@@ -184,7 +190,7 @@ def _decoder_class(decoder: DecoderName) -> type:
         return PyAVDecoder
     reason = why_not_usable(decoder)
     if reason is not None:
-        raise InstallError(f"decoder: {decoder} cannot be used, set decoder: pyav. {reason}")
+        raise InstallError(f"decoder: {decoder} cannot be used. {reason} Or set decoder: pyav.")
     if decoder == "torchcodec":
         from autox_video.dataset.decode_torchcodec import TorchCodecDecoder
 

@@ -18,9 +18,6 @@ from autox_video.dataset.packet_index import PacketIndex
 from autox_video.errors import VideoError
 
 _WHOLE_PICTURES = (0, 1)  # what PyAV calls an unknown order of fields, or none
-    0,
-    1,
-)  # what PyAV calls the order of fields where it is unknown, or there is none
 
 
 class NumberedDecoder(ABC):

@@ -41,3 +41,20 @@ class TorchCodecDecoder(NumberedDecoder):
         """Free the file; closing twice does no harm."""
         self._decoder = None
         super().close()
+
+
+def why_no_libraries() -> str | None:
+    """Say in a sentence why torchcodec finds no FFmpeg that it knows, None where it does."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+
+        VideoDecoder(b"not a video")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
+            return None  # it tried to read it
+        reason = str(error).strip().splitlines()[0]
+        return (
+            f"torchcodec finds no FFmpeg libraries that it fits to ({reason}): install them, as by "
+            "`apt-get install ffmpeg`, and the torchcodec that belongs to the installed torch."
+        )
+    return None
