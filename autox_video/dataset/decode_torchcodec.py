@@ -52,9 +52,8 @@ def why_no_libraries() -> str | None:
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
             return None  # it tried to read it
-        reason = str(error).strip().splitlines()[0]
         return (
-            f"torchcodec finds no FFmpeg libraries that it fits to ({reason}): install them, as by "
-            "`apt-get install ffmpeg`, and the torchcodec that belongs to the installed torch."
+            "torchcodec finds no FFmpeg libraries that fit: install them, as by `apt-get install "
+            "ffmpeg`, and the torchcodec that belongs to the installed torch."
         )
     return None
