@@ -223,6 +223,12 @@ class Settings(BaseModel):
         "Processes that load data; 0: load in the training process itself.",
         "a whole number from 0 to 1024 or auto",
     )
+    decoder: Literal["auto", "pyav", "torchcodec", "decord"] = _key(
+        AUTO,
+        "What decodes the clips; auto: pyav, which reads everything and is the fastest here. "
+        "torchcodec and decord refuse clips whose frames they would get wrong.",
+        "auto, pyav, torchcodec or decord",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )

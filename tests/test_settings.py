@@ -147,6 +147,7 @@ def test_what_is_taken(load, line, value):
         "device: 'cuda:'",
         'device: "cpu\\n"',
         "precision: float64",
+        "decoder: ffmpeg",
         "compile: 1",
         "gradient_checkpointing: maybe",
         "flip: 1",
