@@ -30,8 +30,8 @@ from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"
-PLAN_SCHEMA = 2
-"""What runs can be gone on with; 1 had an optimizer group for each parameter."""
+PLAN_SCHEMA = 3
+"""What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 
@@ -43,6 +43,8 @@ class Prepared:
     plan: Plan
     listing: Listing
     """The readable clips."""
+    stats: DatasetStats
+    """The same in figures."""
     fingerprint: str
     """Of the listed clips and classes: two runs with equal ones learn the same thing."""
 
@@ -74,7 +76,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is not None:
         plan = continue_plan(plan, stored["choices"], settings)
         refuse_other_model(settings, stored["choices"], plan)
-    return Prepared(plan, readable, fingerprint)
+    return Prepared(plan, readable, stats, fingerprint)
 
 
 def check_work_dir(folder: Path) -> None:
@@ -268,14 +270,14 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def write_plan(folder: Path, prepared: Prepared) -> None:
+def write_plan(folder: Path, plan: Plan, fingerprint: str) -> None:
     """Write plan.json: every choice with its reason, and what it was made for."""
-    values = prepared.plan.as_dict()
+    values = plan.as_dict()
     reasons = values.pop("reasons")
     choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
     write_json(
         folder / PLAN,
-        {"schema": PLAN_SCHEMA, "fingerprint": prepared.fingerprint, "choices": choices},
+        {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "choices": choices},
     )
 
 

@@ -25,6 +25,7 @@ from autox_video.errors import ConfigError
 from autox_video.sized_folder import read_sized_folder
 
 AUTO = "auto"
+OFF = "off"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # What other tools call our keys; spelling alone would not find these.
@@ -67,6 +68,30 @@ def _read_path(value: Any) -> Any:
 def _read_switch(value: Any) -> Any:
     # Plain `on` is true in YAML; quoted, or from the Python API, it is text.
     return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _read_off(value: Any) -> Any:
+    return OFF if value is False else value  # plain `off` is false in YAML
+
+
+_CACHE_SIZE = re.compile(r":(?P<number>\d+(\.\d+)?) ?(?P<unit>[MGT])(i?B)?", re.IGNORECASE)
+
+
+def read_cache(text: str) -> tuple[str, float | None]:
+    """Split `DIR[:SIZE]` into the folder and the size in GiB, None where there is none."""
+    size = _CACHE_SIZE.search(text)
+    if size is None or size.end() != len(text):
+        return text, None
+    gib = float(size["number"]) * {"M": 2**-10, "G": 1, "T": 2**10}[size["unit"].upper()]
+    return text[: size.start()], gib
+
+
+def _check_cache(value: str) -> str:
+    folder, gib = read_cache(value)
+    tail = folder.rpartition("/")[2]
+    if not folder or gib == 0 or re.search(r":\d", tail):
+        raise ValueError("no folder, or no size")
+    return value
 
 
 def _check_text(value: str) -> str:
@@ -240,6 +265,28 @@ class Settings(BaseModel):
         AUTO,
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
+    )
+    augment: Literal["auto", "light", "medium", "strong"] = _key(
+        AUTO,
+        "Changes to training clips: light are crops and mirror images, medium adds colours and "
+        "blanked parts, strong RandAugment, MixUp and CutMix.",
+        "auto, light, medium or strong",
+    )
+    repeats: Annotated[Whole, Field(ge=1, le=64)] | Auto = _key(
+        AUTO,
+        "Samples of training from one reading of a clip (repeated augmentation).",
+        "a whole number from 1 to 64 or auto",
+    )
+    cache: Annotated[PathText, BeforeValidator(_read_off), AfterValidator(_check_cache)] = _key(
+        AUTO,
+        "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
+        "would slow training down.",
+        "auto, off, or a folder, which may be followed by a size: DIR:50GB",
+    )
+    max_bad: Annotated[Number, Field(ge=0, le=1)] = _key(
+        0.05,
+        "Share of the training clips that may turn out unreadable during training before it stops.",
+        "a number from 0 to 1",
     )
     clip_len: Annotated[Whole, Field(ge=2, le=128, multiple_of=2)] | Auto = _key(
         AUTO, "Frames of a clip that the model sees.", "an even number from 2 to 128 or auto"

@@ -101,7 +101,7 @@ def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     work = tmp_path / "work"
     auto = {k: v for k, v in keys.items() if k != "videos_per_gpu"}
     first = prepare.prepare(settings_of(auto), resuming=False)
-    prepare.write_plan(work, first)
+    prepare.write_plan(work, first.plan, first.fingerprint)
     stored = json.loads((work / "plan.json").read_text())
     stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was"}
     (work / "plan.json").write_text(json.dumps(stored))

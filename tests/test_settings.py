@@ -13,8 +13,10 @@ from autox_video.errors import ConfigError
 from autox_video.settings import (
     AUTO,
     KEY_HELP,
+    OFF,
     Settings,
     load_settings,
+    read_cache,
     settings_from_mapping,
 )
 
@@ -64,6 +66,7 @@ def test_a_config_of_the_seed_system_works_unchanged(load):
     rest = {key: value for key, value in settings if key not in given}
     assert rest.pop("evaluation") == 2
     assert rest.pop("strict") is False
+    assert rest.pop("max_bad") == 0.05
     assert rest.pop("demo") is False
     assert set(rest.values()) == {AUTO}
 
@@ -405,3 +408,28 @@ def test_switches_are_words_in_yaml_in_quotes_and_from_python(key, text, value, 
         (tmp_path / "c.yaml").write_text(f"data_root: d\n{key}: {written}\n")
         assert getattr(load_settings(tmp_path / "c.yaml"), key) == value
     assert getattr(settings_from_mapping({"data_root": "d", key: text}, "test"), key) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("/a/b", ("/a/b", None)),
+        ("/a/b:50GB", ("/a/b", 50.0)),
+        ("/a:b/c:512M", ("/a:b/c", 0.5)),
+        ("c:1.5tib", ("c", 1536.0)),
+    ],
+)
+def test_a_cache_is_a_folder_and_perhaps_a_size(load, text, parts):
+    assert read_cache(load(f"data_root: d\ncache: {text}\n").cache) == parts
+
+
+@pytest.mark.parametrize("text", ["/a:50", "/a:50XB", "/a:0GB", ":50GB", "true"])
+def test_a_cache_of_no_size_is_refused(load, text):
+    with pytest.raises(ConfigError, match=r"`cache`.*not allowed; give auto, off, or a folder"):
+        load(f"data_root: d\ncache: {text}\n")
+
+
+def test_a_plain_off_is_off(load):
+    assert (
+        load("data_root: d\ncache: off\n").cache == OFF == load("data_root: d\ncache: 'off'").cache
+    )

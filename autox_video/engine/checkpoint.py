@@ -22,7 +22,7 @@ from autox_video.results import main_score
 
 LATEST = "latest.pth"
 BEST = "best.pth"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @HOOKS.register_module()
@@ -64,6 +64,7 @@ class CheckpointKeeper(Hook):
                 "epoch": loop.epoch,
                 "iter": loop.iter,
                 "evaluated_epoch": loop.evaluated_epoch,
+                "taken": loop.taken,
                 "best": self.best,
                 "identity": self.identity,
             },
@@ -89,7 +90,12 @@ class CheckpointKeeper(Hook):
         for scheduler, values in zip(runner.param_schedulers, progress, strict=False):
             scheduler.load_state_dict(values)
         loop = runner.train_loop
-        loop.resume_at(meta["epoch"], meta["iter"], meta["evaluated_epoch"])
+        loop.resume_at(
+            meta["epoch"],
+            meta["iter"],
+            evaluated_epoch=meta["evaluated_epoch"],
+            taken=meta["taken"],
+        )
         runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
         self.best = meta["best"]
         runner.call_hook("after_resume", best=self.best)
