@@ -6,12 +6,14 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import autox_video
 from autox_video.console import progress, say, table
+from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import (
@@ -21,7 +23,15 @@ from autox_video.dataset.probe import (
     probe_clips,
     summarize,
 )
-from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.dataset.remote import is_remote, join
+from autox_video.dataset.remote_cache import local_path
+from autox_video.errors import (
+    CheckpointError,
+    ConfigError,
+    ListingError,
+    ResourceError,
+    VideoError,
+)
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose
@@ -34,6 +44,7 @@ PLAN_SCHEMA = 3
 """What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
+_FETCHES = 8  # clips that are fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         AutoXVideoError: of the kind that fits what the user can mend.
     """
     check_work_dir(Path(settings.work_dir))
+    check_decoder(settings.decoder)
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
     listing = read_listing(settings)
@@ -155,17 +167,41 @@ def check_clips(listing: Listing, settings: Settings) -> tuple[Listing, DatasetS
 
 
 def _probe(
-    data_root: Path, splits: Sequence[ClipList], settings: Settings
+    data_root: Path | str, splits: Sequence[ClipList], settings: Settings
 ) -> list[list[ClipFacts]]:
-    paths = [data_root / path for split in splits for path in split.paths]
+    places = [join(data_root, path) for split in splits for path in split.paths]
     workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
-    with progress("Opening every clip once", len(paths)) as show:
-        found = probe_clips(paths, default_cache_path(), workers=workers, on_done=show, on_note=say)
+    here, faults = _fetch(places, settings)
+    with progress("Opening every clip once", len(here)) as show:
+        found = probe_clips(here, default_cache_path(), workers=workers, on_done=show, on_note=say)
     remaining = iter(found)
+    facts = [
+        ClipFacts(0, 0.0, 0.0, 0, 0, "", faults[place]) if place in faults else next(remaining)
+        for place in places
+    ]
+    remaining = iter(facts)
     return [
         [_within(next(remaining), split.segment(index)) for index in range(len(split))]
         for split in splits
     ]
+
+
+def _fetch(places: Sequence[str], settings: Settings) -> tuple[list[Path], dict[str, str]]:
+    """Give the files of clips, fetched where they are remote, and why others cannot be."""
+    here: dict[str, Path] = {}
+    faults: dict[str, str] = {}
+
+    def fetch(place: str) -> None:
+        try:
+            here[place] = local_path(place, settings.remote_cache)
+        except VideoError as error:
+            faults[place] = str(error).removeprefix(f"{place}: ")
+
+    if remote := sorted({place for place in places if is_remote(place)}):
+        with progress("Fetching clips", len(remote)) as show, ThreadPoolExecutor(_FETCHES) as pool:
+            for done, _ in enumerate(pool.map(fetch, remote), 1):
+                show(done)
+    return [here.get(place) or Path(place) for place in places if place not in faults], faults
 
 
 def _within(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:

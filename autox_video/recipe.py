@@ -92,6 +92,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
                     "identity": {"backbone": plan.backbone, "num_classes": plan.num_classes},
+                    "decoder": plan.decoder,
                 },
             ],
             "visualizer": {"type": "Visualizer", "vis_backends": []},
@@ -188,6 +189,7 @@ def _read(plan: Plan, *, num_clips: int, test_mode: bool, short_side: int) -> di
         "num_clips": num_clips,
         "test_mode": test_mode,
         "short_side": short_side,
+        "decoder": plan.decoder,
     }
 
 

@@ -71,9 +71,7 @@ def test_parts_of_a_video_are_clips_of_their_own(tmp_path):
         lines = ["path,label,start,end", *(row.format(video) for row in rows)]
         (tmp_path / f"{split}.csv").write_text("\n".join(lines) + "\n")
     lists = {f"ann_file_{s}": str(tmp_path / f"{s}.csv") for s in ("train", "val", "test")}
-    results, _ = run(
-        tmp_path, data_root=str(tmp_path), **lists, epoch=30, lr=0.003, evaluation=10
-    )
+    results, _ = run(tmp_path, data_root=str(tmp_path), **lists, epoch=30, lr=0.003, evaluation=10)
     assert results["metrics"]["top1"] == 1.0
     assert [(r["start"], r["end"]) for r in results["predictions"]] == [(0, 1), (1, 2), (2, 3)]
 

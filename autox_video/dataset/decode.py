@@ -185,12 +185,17 @@ def why_not_usable(decoder: DecoderName) -> str | None:
     return None
 
 
-def _decoder_class(decoder: DecoderName) -> type:
-    if decoder in ("auto", "pyav"):
-        return PyAVDecoder
-    reason = why_not_usable(decoder)
+def check_decoder(decoder: DecoderName) -> None:
+    """Raise InstallError if a decoder cannot be imported."""
+    reason = None if decoder in ("auto", "pyav") else why_not_usable(decoder)
     if reason is not None:
         raise InstallError(f"decoder: {decoder} cannot be used. {reason} Or set decoder: pyav.")
+
+
+def _decoder_class(decoder: DecoderName) -> type:
+    check_decoder(decoder)
+    if decoder in ("auto", "pyav"):
+        return PyAVDecoder
     if decoder == "torchcodec":
         from autox_video.dataset.decode_torchcodec import TorchCodecDecoder
 

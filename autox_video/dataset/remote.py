@@ -182,8 +182,9 @@ def _faults() -> tuple[type[Exception], ...]:
 
 def _real(error: Exception) -> Exception:
     # fsspec calls an HTTP address missing, too, if its server broke off while asked about it.
-    missing = isinstance(error, FileNotFoundError)
-    return error.__cause__ if missing and isinstance(error.__cause__, _faults()) else error
+    cause = error.__cause__
+    of_web = type(cause).__module__.startswith("aiohttp")
+    return cause if of_web and isinstance(error, FileNotFoundError) else error
 
 
 def _is_final(error: Exception) -> bool:

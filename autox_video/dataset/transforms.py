@@ -92,7 +92,8 @@ class ReadClips(BaseTransform):
         return results
 
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
-        with Video(local_path(results["filename"], self.remote_cache)) as video:
+        path = local_path(results["filename"], self.remote_cache)
+        with Video(path, self.decoder) as video:
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
             if name is None or not self._is_worth_keeping(video, seconds):
