@@ -123,14 +123,14 @@ def predict(
     multi_label = bool(config.model.cls_head.get("multi_label", False))
     return [
         Prediction(
-            clips.paths[i],
-            clips.labels[i] if clips.labels is not None else None,
-            scores.get(i),
-            batches.broken.get(i),
+            clips.paths[position],
+            None if clips.labels is None else clips.labels[position],
+            scores.get(position),
+            batches.broken.get(position),
             multi_label,
-            clips.segments[i] if clips.segments is not None else None,
+            None if clips.segments is None else clips.segments[position],
         )
-        for i in range(len(clips))
+        for position in range(len(clips))
     ]
 
 

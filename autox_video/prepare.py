@@ -13,6 +13,7 @@ from typing import Any
 
 import autox_video
 from autox_video.console import progress, say, table
+from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import (
@@ -71,6 +72,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         AutoXVideoError: of the kind that fits what the user can mend.
     """
     check_work_dir(Path(settings.work_dir))
+    check_decoder(settings.decoder)
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
     listing = read_listing(settings)

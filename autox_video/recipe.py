@@ -50,6 +50,10 @@ class TrainingData:
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
+    multi_label: bool = False
+    """Whether a clip may be of several classes."""
+    remote_cache: str = "auto"
+    """Where clips that are not on this machine are kept."""
 
 
 def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
@@ -59,7 +63,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
         ConfigError: a base config asks for something that the registered classes do not know.
     """
     config = Config.fromfile(str(base_config(plan.backbone)))
-    config.merge_from_dict(_model_choices(plan))
+    config.merge_from_dict(_model_choices(plan, data))
     steps_per_epoch = math.ceil(data.num_train / math.ceil(plan.batch_size / plan.repeats))
     config.merge_from_dict(
         {
@@ -88,6 +92,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
                     "identity": {"backbone": plan.backbone, "num_classes": plan.num_classes},
+                    "decoder": plan.decoder,
                 },
             ],
             "visualizer": {"type": "Visualizer", "vis_backends": []},
@@ -121,7 +126,7 @@ def write_config(config: Config, path: Path) -> None:
     write_text(path, config.pretty_text)
 
 
-def _model_choices(plan: Plan) -> dict[str, Any]:
+def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
     return {
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
@@ -130,6 +135,7 @@ def _model_choices(plan: Plan) -> dict[str, Any]:
         "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,
         "model.cls_head.label_smooth_eps": plan.label_smoothing,
+        "model.cls_head.multi_label": data.multi_label,
         "model.cls_head.average_clips": "prob",
         "model.data_preprocessor.augment": {"flip": 0.5 if plan.flip else 0.0, **plan.augment},
         "model.data_preprocessor.num_classes": plan.num_classes,
@@ -145,7 +151,7 @@ def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
     }
     read = _read(plan, num_clips=plan.repeats, test_mode=False, short_side=plan.short_side)
     dataset = {
-        **_dataset(plan, data, data.train_list, [{**read, "cache": _cache(plan)}, crop]),
+        **_dataset(plan, data, data.train_list, [{**read, **_caches(plan, data)}, crop]),
         "item_shape": (plan.repeats, *_view(plan)),
         "views_are_clips": plan.repeats > 1,
     }
@@ -156,13 +162,13 @@ def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
     read = _read(plan, num_clips=1, test_mode=True, short_side=plan.resolution)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "centre"}
     dataset = {
-        **_dataset(plan, data, data.val_list, [{**read, "cache": _cache(plan)}, crop]),
+        **_dataset(plan, data, data.val_list, [{**read, **_caches(plan, data)}, crop]),
         "item_shape": (1, *_view(plan)),
     }
     return {
         "val_dataloader": {**_loader(plan, dataset), "shuffle": False},
         "val_cfg": {"type": "ClipValLoop"},
-        "val_evaluator": [{"type": "ClipMetric"}],
+        "val_evaluator": [{"type": "ClipMetric", "multi_label": data.multi_label}],
     }
 
 
@@ -183,6 +189,7 @@ def _read(plan: Plan, *, num_clips: int, test_mode: bool, short_side: int) -> di
         "num_clips": num_clips,
         "test_mode": test_mode,
         "short_side": short_side,
+        "decoder": plan.decoder,
     }
 
 
@@ -190,10 +197,9 @@ def _view(plan: Plan) -> tuple[int, ...]:
     return plan.clip_len, plan.resolution, plan.resolution, 3
 
 
-def _cache(plan: Plan) -> dict[str, Any] | None:
-    if plan.cache is None:
-        return None
-    return {"folder": plan.cache, "max_gib": plan.cache_gib}
+def _caches(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    frames = {"folder": plan.cache, "max_gib": plan.cache_gib}
+    return {"cache": frames if plan.cache else None, "remote_cache": data.remote_cache}
 
 
 def _dataset(plan: Plan, data: TrainingData, clips: str, pipeline: list[dict]) -> dict[str, Any]:

@@ -74,26 +74,6 @@ def _read_off(value: Any) -> Any:
     return OFF if value is False else value  # plain `off` is false in YAML
 
 
-_CACHE_SIZE = re.compile(r":(?P<number>\d+(\.\d+)?) ?(?P<unit>[MGT])(i?B)?", re.IGNORECASE)
-
-
-def read_cache(text: str) -> tuple[str, float | None]:
-    """Split `DIR[:SIZE]` into the folder and the size in GiB, None where there is none."""
-    size = _CACHE_SIZE.search(text)
-    if size is None or size.end() != len(text):
-        return text, None
-    gib = float(size["number"]) * {"M": 2**-10, "G": 1, "T": 2**10}[size["unit"].upper()]
-    return text[: size.start()], gib
-
-
-def _check_cache(value: str) -> str:
-    folder, gib = read_cache(value)
-    tail = folder.rpartition("/")[2]
-    if not folder or gib == 0 or re.search(r":\d", tail):
-        raise ValueError("no folder, or no size")
-    return value
-
-
 def _check_text(value: str) -> str:
     if not value.strip() or "\0" in value:
         raise ValueError("blank text")
@@ -243,6 +223,12 @@ class Settings(BaseModel):
         "Processes that load data; 0: load in the training process itself.",
         "a whole number from 0 to 1024 or auto",
     )
+    decoder: Literal["auto", "pyav", "torchcodec", "decord"] = _key(
+        AUTO,
+        "What decodes the clips; auto: pyav, which reads everything and is the fastest here. "
+        "torchcodec and decord refuse clips whose frames they would get wrong.",
+        "auto, pyav, torchcodec or decord",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )
@@ -277,11 +263,11 @@ class Settings(BaseModel):
         "Samples of training from one reading of a clip (repeated augmentation).",
         "a whole number from 1 to 64 or auto",
     )
-    cache: Annotated[PathText, BeforeValidator(_read_off), AfterValidator(_check_cache)] = _key(
+    cache: Annotated[SizedFolder, BeforeValidator(_read_off)] = _key(
         AUTO,
         "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
         "would slow training down.",
-        "auto, off, or a folder, which may be followed by a size: DIR:50GB",
+        "DIR, DIR:SIZE as in /fast/frames:200G, off or auto",
     )
     max_bad: Annotated[Number, Field(ge=0, le=1)] = _key(
         0.05,

@@ -11,7 +11,8 @@ from autox_video.plan.choose import Plan
 from autox_video.plan.choose_cache import choose_cache
 from autox_video.prepare import Prepared, prepare, show_plan, write_lists, write_plan
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.settings import AUTO, Settings, read_cache
+from autox_video.settings import AUTO, Settings
+from autox_video.sized_folder import read_sized_folder
 
 if TYPE_CHECKING:
     from autox_video.recipe import TrainingData
@@ -36,7 +37,7 @@ def fit(settings: Settings) -> dict[str, float] | None:
 
     if prepared.plan.device == "cpu":
         keep_freed_memory()
-    data = _training_data(prepared, work_dir)
+    data = _training_data(prepared, settings, work_dir)
     plan = prepared.plan
     if not resuming or settings.cache != AUTO:
         plan = _settle_cache(prepared, settings, data, work_dir)
@@ -49,18 +50,19 @@ def fit(settings: Settings) -> dict[str, float] | None:
     return best
 
 
-def _training_data(prepared: Prepared, work_dir: Path) -> "TrainingData":
+def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
     from autox_video.recipe import TrainingData
 
-    listing = prepared.listing
-    root = listing.data_root
+    listing, root = prepared.listing, prepared.listing.data_root
     train_list, val_list = write_lists(work_dir, listing)
     return TrainingData(
-        data_root=root if is_remote(root) else str(root.absolute()),
+        data_root=str(root if is_remote(root) else Path(root).absolute()),
         train_list=train_list,
         val_list=val_list,
         classes=listing.classes,
         num_train=len(listing.train),
+        multi_label=listing.multi_label,
+        remote_cache=settings.remote_cache,
     )
 
 
@@ -71,7 +73,8 @@ def _settle_cache(
     from autox_video.engine.measure import measure
     from autox_video.recipe import build_config
 
-    folder = default_folder() if settings.cache == AUTO else Path(read_cache(settings.cache)[0])
+    given = None if settings.cache == AUTO else Path(read_sized_folder(settings.cache)[0])
+    folder = given or default_folder()
     open_choice = settings.cache == AUTO and folder is not None and prepared.plan.epochs > 1
     speeds = measure(build_config(prepared.plan, data, str(work_dir))) if open_choice else None
     return choose_cache(

@@ -18,7 +18,7 @@ from autox_video.results import (
     write_results,
 )
 
-PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, ("run", "jump", "sit"))
+PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, "pyav", ("run", "jump", "sit"))
 
 
 def test_metrics_equal_figures_worked_out_by_hand():

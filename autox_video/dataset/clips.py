@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
@@ -14,8 +13,13 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from torch import Tensor
 
+from autox_video.dataset.entries import WHOLE_VIDEO
 from autox_video.dataset.listing import ClipList, read_list
-from autox_video.dataset.loader import ClipLoader, Loaded
+from autox_video.dataset.loader import TIME_LIMIT_SEC, ClipLoader, Loaded
+from autox_video.dataset.remote import is_remote, join
+
+FETCH_LIMIT_SEC = 600.0
+"""A worker that fetches and reads one clip for longer is taken to hang."""
 
 
 @DATASETS.register_module()
@@ -48,7 +52,7 @@ class ClipDataset:
         views_are_clips: bool = False,
     ) -> None:
         self.clips = clips if isinstance(clips, ClipList) else read_list(clips)
-        self.data_root = Path(data_root)
+        self.data_root = str(data_root)
         self.pipeline = Compose(pipeline)
         self.metainfo = {"classes": tuple(classes)}
         self.item_shape = tuple(item_shape)
@@ -57,6 +61,11 @@ class ClipDataset:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether clips are fetched from elsewhere."""
+        return is_remote(self.data_root) or any(map(is_remote, self.clips.paths))
 
     @property
     def samples_per_clip(self) -> int:
@@ -72,8 +81,10 @@ class ClipDataset:
         epoch, position = divmod(index, len(self))
         rng = np.random.default_rng([self.seed, epoch, position])
         _seed_global_streams(int(rng.integers(2**32)))
-        filename = str(self.data_root / self.clips.paths[position])
+        filename = join(self.data_root, self.clips.paths[position])
         item: dict[str, Any] = {"filename": filename, "rng": rng, "out": out}
+        if self.clips.segment(position) != WHOLE_VIDEO:
+            item["segment"] = self.clips.segment(position)
         inputs = self.pipeline(item)["inputs"]
         if inputs is not out:
             out[...] = inputs
@@ -81,9 +92,9 @@ class ClipDataset:
     def batch(self, loaded: Loaded) -> dict[str, Any]:
         """What a model takes of loaded items.
 
-        Gives `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64 or None, and for each clip its
-        `positions` in the list and in `seeds` a number for augmentation on the device. `inputs`
-        share the loader's memory.
+        Gives `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64 or, of several classes a clip,
+        (B, classes) float32, or None, and for each clip its `positions` in the list and in `seeds`
+        a number for augmentation on the device. `inputs` share the loader's memory.
         """
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
@@ -101,7 +112,12 @@ class ClipDataset:
     def _labels(self, positions: Sequence[int]) -> Tensor | None:
         if self.clips.labels is None:
             return None
-        return torch.tensor([self.clips.labels[position] for position in positions])
+        if not self.clips.multi_label:
+            return torch.tensor([self.clips.labels[position] for position in positions])
+        labels = torch.zeros(len(positions), len(self.metainfo["classes"]))
+        for row, position in zip(labels, positions, strict=True):
+            row[list(self.clips.labels[position])] = 1.0
+        return labels
 
 
 def _seed_global_streams(seed: int) -> None:
@@ -140,7 +156,10 @@ class ClipBatches:
         self.shuffle = shuffle
         self.pin_memory = pin_memory
         self.loader = ClipLoader(
-            dataset, batch_size=math.ceil(batch_size / dataset.samples_per_clip), workers=workers
+            dataset,
+            batch_size=math.ceil(batch_size / dataset.samples_per_clip),
+            workers=workers,
+            time_limit_sec=FETCH_LIMIT_SEC if dataset.is_remote else TIME_LIMIT_SEC,
         )
 
     def __len__(self) -> int:

@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from autox_video.dataset.remote import is_remote
+
 SUFFIX = ".frames"
 FREE_SHARE = 0.05
 """Share of the disk that is left free whatever the size allows."""
@@ -112,7 +114,12 @@ class FrameCache:
         self._full = False
 
     def name_of(self, video: str | Path, settings: str) -> str | None:
-        """Give the name under which a clip is kept; None where its file cannot be read."""
+        """Give the name under which a clip is kept; None where its file cannot be read.
+
+        What is at an address is taken never to change, and is not fetched for this.
+        """
+        if is_remote(video):
+            return hashlib.blake2b(f"{video}|{settings}".encode(), digest_size=20).hexdigest()
         try:
             with open(video, "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())

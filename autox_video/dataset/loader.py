@@ -21,11 +21,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, cycle, islice
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from autox_video.errors import VideoError
+from autox_video.errors import AutoXVideoError, VideoError
 
 TIME_LIMIT_SEC = 60.0
 """A worker that reads one clip for longer is taken to hang."""
@@ -311,8 +311,10 @@ class _Pool:
             with contextlib.suppress(OSError):
                 worker.pipe.send((task.index, task.row))
 
-    def _answered(self, worker: _Worker, answer: tuple[str | None, str | None]) -> None:
+    def _answered(self, worker: _Worker, answer: tuple[str | None, Any]) -> None:
         error, defect = answer
+        if isinstance(defect, AutoXVideoError):
+            raise defect
         if defect is not None:
             raise RuntimeError(f"A data worker failed:\n{defect}")
         task = worker.tasks.popleft()
@@ -371,9 +373,11 @@ def _work(
         except EOFError:
             os._exit(0)
         since[number] = time.monotonic()
-        answer: tuple[str | None, str | None]
+        answer: tuple[str | None, Any]
         try:
             answer = _read_here(dataset, index, rows[row]), None
+        except AutoXVideoError as error:  # nothing that another clip would be spared
+            answer = None, error
         except BaseException:  # noqa: BLE001 (the parent raises it)
             answer = None, traceback.format_exc()
         since[number] = math.inf

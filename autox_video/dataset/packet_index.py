@@ -45,6 +45,17 @@ class PacketIndex:
         """Whether the frame of a packet is shown."""
         return bool(self._is_shown[number])
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether every frame is shown."""
+        return bool(self._is_shown.all())
+
+    @property
+    def has_leading(self) -> bool:
+        """Whether frames are shown before the key frame that they follow in the file."""
+        keys = self._keys[np.searchsorted(self._keys, np.arange(len(self.stamps)), "right") - 1]
+        return bool((self.stamps < self.stamps[keys]).any())
+
     @cached_property
     def displayed(self) -> np.ndarray:
         """Numbers of the packets whose frames are shown, in order of display: (N,) int64."""

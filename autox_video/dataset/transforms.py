@@ -16,6 +16,7 @@ from mmcv.transforms import BaseTransform
 
 from autox_video.dataset.decode import Video
 from autox_video.dataset.frame_cache import CachedClip, FrameCache
+from autox_video.dataset.remote_cache import local_path
 from autox_video.dataset.sampling import (
     all_train_times,
     count_train_times,
@@ -47,6 +48,7 @@ class ReadClips(BaseTransform):
         short_side: frames are scaled down to this shorter side, in px; None leaves them.
         decoder: which one, as in config.yaml.
         cache: `folder` and `max_gib` of a FrameCache; None always decodes.
+        remote_cache: where clips from elsewhere are kept, as in config.yaml.
 
     Raises:
         VideoError: the clip cannot be read.
@@ -62,6 +64,7 @@ class ReadClips(BaseTransform):
         short_side: int | None = None,
         decoder: str = "auto",
         cache: dict | None = None,
+        remote_cache: str = "auto",
     ) -> None:
         self.clip_len = clip_len
         self.frame_interval_sec = frame_interval_sec
@@ -70,6 +73,7 @@ class ReadClips(BaseTransform):
         self.short_side = short_side
         self.decoder = decoder
         self.cache = FrameCache(**cache) if cache is not None else None
+        self.remote_cache = remote_cache
 
     def transform(self, results: dict) -> dict:
         """Add the frames to `results`; see the class for the keys."""
@@ -88,7 +92,8 @@ class ReadClips(BaseTransform):
         return results
 
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
-        with Video(results["filename"]) as video:
+        path = local_path(results["filename"], self.remote_cache)
+        with Video(path, self.decoder) as video:
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
             if name is None or not self._is_worth_keeping(video, seconds):

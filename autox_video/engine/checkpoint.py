@@ -32,12 +32,19 @@ class CheckpointKeeper(Hook):
     Args:
         pretrained: weights to start from where there is no `latest.pth` yet.
         identity: what a checkpoint must have been trained for to go on from it: plain values.
+        decoder: what decodes the clips, for the record.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, pretrained: str | None = None, identity: dict | None = None) -> None:
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        identity: dict | None = None,
+        decoder: str | None = None,
+    ) -> None:
         self.pretrained = pretrained
+        self.decoder = decoder
         self.identity = dict(identity or {})
         self.best: dict[str, float] | None = None
 
@@ -67,6 +74,7 @@ class CheckpointKeeper(Hook):
                 "taken": loop.taken,
                 "best": self.best,
                 "identity": self.identity,
+                "decoder": self.decoder,
             },
         }
         write_checkpoint(Path(runner.work_dir, LATEST), state)
@@ -76,7 +84,7 @@ class CheckpointKeeper(Hook):
         if not metrics or not is_better(metrics, self.best):
             return
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
-        meta = {"metrics": self.best, "identity": self.identity}
+        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
         weights = {"schema": SCHEMA, "state_dict": runner.model.state_dict(), "meta": meta}
         write_checkpoint(Path(runner.work_dir, BEST), weights)
 

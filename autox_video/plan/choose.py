@@ -98,6 +98,8 @@ class Plan:
     """Seconds between two frames of a clip."""
     resolution: int
     """Side of the square the model sees, in px."""
+    decoder: str
+    """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
     short_side: int
     """Frames are scaled down to this shorter side before crops are taken, in px."""
     test_clips: int
@@ -185,6 +187,7 @@ def choose(
     clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
     resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
+    decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
     made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; never scaled up"
     made["test_clips"] = _test_clips(length_sec, span_sec)
     precision = decide("precision", "precision", lambda: _precision(hardware))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from autox_video.dataset.probe import DatasetStats
 from autox_video.dataset.sampling import count_train_times
 from autox_video.plan.choose import GIVEN, Plan
-from autox_video.settings import AUTO, OFF, Settings, read_cache
+from autox_video.settings import AUTO, OFF, Settings
+from autox_video.sized_folder import read_sized_folder
 
 FREE_SHARE = 0.5
 """Share of the free disk that the cache may take where no size is given."""
@@ -47,8 +48,8 @@ def choose_cache(
     if settings.cache == OFF:
         return _settled(plan, None, 0.0, GIVEN)
     if settings.cache != AUTO:
-        folder, gib = read_cache(settings.cache)
-        return _settled(plan, folder, gib or free_gib * FREE_SHARE, GIVEN)
+        folder, limit = read_sized_folder(settings.cache)
+        return _settled(plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, GIVEN)
     if folder is None or speeds is None:
         why = "there is no home folder to keep it in" if folder is None else "nothing was measured"
         return _settled(plan, None, 0.0, why)

@@ -17,6 +17,7 @@ SETTLED_BY = {
     "batch_size": "videos_per_gpu",
     "epochs": "epoch",
     "lr": "lr",
+    "decoder": "decoder",
     "flip": "flip",
     "augment": "augment",
     "repeats": "repeats",

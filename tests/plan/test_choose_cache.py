@@ -59,7 +59,7 @@ def test_without_a_home_there_is_no_cache():
         (False, None, 0.0),
         ("off", None, 0.0),
         ("/big/disk", "/big/disk", 50.0),
-        ("/big/disk:2GB", "/big/disk", 2.0),
+        ("/big/disk:2G", "/big/disk", 2.0),
         ("rel:1.5TiB", "rel", 1536.0),
     ],
 )
