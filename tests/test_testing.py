@@ -63,7 +63,7 @@ def test_the_table_of_several_classes_shows_the_worst(capsys):
         Prediction("a.mp4", (0,), (0.9, 0.8), None, True),
         Prediction("b.mp4", (1,), (0.1, 0.4), None, True),
     ]
-    content = results(predictions, Provenance("c", "w", "s", classes))
+    content = results(predictions, Provenance("c", "w", "s", "pyav", classes))
     _show(content, predictions, classes)
     out = capsys.readouterr().out
     assert "mAP" in out
