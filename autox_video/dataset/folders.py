@@ -33,7 +33,7 @@ def is_frame_folder(folder: str | Path) -> bool:
     """Whether a folder is a clip: numbered pictures (img_00001.jpg, ...), no video, no folder."""
     try:
         return _read_folder(folder, "")[2]
-    except OSError:
+    except (OSError, ValueError):  # a name may hold a byte 0
         return False
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 from autox_video.errors import InstallError
 
@@ -27,6 +28,7 @@ _PACKAGES = {
     "abfss": "adlfs",
     "hf": "huggingface_hub",
 }
+_WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0)
 """How long to wait before each further attempt at what a broken connection ended."""
 
@@ -61,7 +63,14 @@ def join(root: str | os.PathLike, path: str) -> str:
     """Give the path or address of a clip that is listed as `path`, relative to `root` or not."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
-    return f"{str(root).rstrip('/')}/{path}"
+    # Of a web address, # and ? are no part of a name; a % may be, or stand for something.
+    name = quote(path, safe="/%") if _is_web(root) else path
+    return f"{str(root).rstrip('/')}/{name}"
+
+
+def _is_web(address: str | os.PathLike) -> bool:
+    found = _SCHEME.match(str(address))
+    return found is not None and found[1].lower() in _WEB
 
 
 def beside(place: str | os.PathLike, name: str) -> str:
@@ -110,7 +119,8 @@ def find_files(address: str) -> Iterator[str]:
     files, path = filesystem(address)
     inside = path.rstrip("/") + "/"
     for found in _persist(lambda: files.find(path.rstrip("/") + "/")):
-        yield found.removeprefix(inside)
+        name = found.removeprefix(inside)
+        yield unquote(name) if _is_web(address) else name
 
 
 def download(address: str, target: Path) -> None:
@@ -152,7 +162,7 @@ def filesystem(address: str) -> tuple[Any, str]:
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    if scheme not in ("http", "https"):
+    if scheme not in _WEB:
         return {}
     import aiohttp
 

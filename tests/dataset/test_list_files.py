@@ -100,6 +100,7 @@ def test_text_in_a_file_called_csv_is_read_as_text(read):
         ("", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
         ("\n# a.mp4 0\n", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
         ("path,label\n\n", "l.csv", ["l.csv: the list is empty but for its header."]),
+        (b"a.mp4 0\nb\0.mp4 0\n", "l.txt", ["l.txt:2: this is not text (it has a byte 0)."]),
         (b"a.mp4 0\n\xe9.mp4 0\n", "l.txt", ["l.txt:2: this is not UTF-8 text; save it as UTF-8."]),
         (
             "a.mp4 0\nb.mp4\nc.mp4 1\n4\n",

@@ -56,6 +56,9 @@ def test_addresses_are_told_from_paths(place, wanted):
 
 def test_addresses_are_joined():
     assert join("s3://b/clips/", "x/a.mp4") == "s3://b/clips/x/a.mp4"
+    assert join("s3://b", "a #1?.mp4") == "s3://b/a #1?.mp4"
+    assert join("http://h/c", "a #1?.mp4") == "http://h/c/a%20%231%3F.mp4"
+    assert join("http://h/c", "100%/a%20b.mp4") == "http://h/c/100%/a%20b.mp4"
     assert join("videos", "a.mp4") == "videos/a.mp4"
     assert join("videos", "gs://b/a.mp4") == "gs://b/a.mp4"
     assert join("s3://b", "gs://b/a.mp4") == "gs://b/a.mp4"
@@ -69,6 +72,17 @@ def test_a_web_server_is_read(server, tmp_path):
     assert (tmp_path / "got").read_bytes() == bytes(range(256)) * 4000
     assert is_file(f"{server.address}/a.mp4")
     assert not is_file(f"{server.address}/no.mp4")
+
+
+def test_odd_names_on_a_web_server(server, tmp_path):
+    names = ["a #1?.mp4", "100%.mp4", "a+b & c;d.mp4", "\u8df3\u821e.mp4"]
+    for name in names:
+        (tmp_path / "served" / "deep er" / name).write_bytes(name.encode())
+    found = sorted(find_files(server.address))
+    assert found == sorted(["a.mp4", *(f"deep er/{name}" for name in ("b c.mp4", *names))])
+    for name in names:
+        download(join(server.address, f"deep er/{name}"), tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == name.encode()
 
 
 def test_fsspec_is_read(memory, tmp_path):
