@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from autox_video.dataset import decode
+from autox_video.dataset import media_file
 from autox_video.dataset.decode import Video
 from autox_video.errors import VideoError
 from tests.videos import (
@@ -132,7 +132,7 @@ def test_cut_off_mp4_with_its_index_in_front_is_as_long_as_what_is_left(tmp_path
 
 def test_large_cut_off_file_never_freezes_silently(tmp_path, monkeypatch):
     path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.5)
-    monkeypatch.setattr(decode, "COUNT_UP_TO_BYTES", 0)
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     with Video(path) as video:
         assert video.seconds == 4.0  # what its header promises
         assert read_numbers(video.frames_at(np.array([0.4]))) == [10]
@@ -149,7 +149,7 @@ def test_large_file_cut_off_between_two_frames_never_freezes_silently(tmp_path, 
     with av.open(str(path)) as container:
         starts = [packet.pos for packet in container.demux(video=0) if packet.size]
     os.truncate(path, starts[50])
-    monkeypatch.setattr(decode, "COUNT_UP_TO_BYTES", 0)
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     with Video(path) as video:
         assert read_numbers(video.frames_at(np.array([0.4, 1.98]))) == [10, 49]
         with pytest.raises(VideoError, match=r"nothing can be decoded from 2.0 s to 3.9 s"):

@@ -1,0 +1,361 @@
+"""Frames at given times by PyAV, which is always there and reads everything."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+from autox_video.dataset.frame_rgb import RgbConverter, quarter_turns, scaled_size
+from autox_video.dataset.media_file import Counted, MediaFile
+from autox_video.dataset.packet_index import PacketIndex
+
+_HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
+_SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
+_SEEK_OVER_SEC = 5.0  # large files are not read on over gaps that are longer
+_READ_AT_MOST_SEC = 20.0  # nor so far at once that what is read would fill the memory
+_SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land behind its target: then try this much earlier
+
+# What is decoded from a key frame on is the same as when all that comes before was decoded too.
+_STARTS_AT_KEYS = frozenset(
+    (
+        *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
+        *("mjpeg", "png", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"),
+        *("prores", "dnxhd", "dvvideo"),
+    )
+)
+# Their frames say themselves that no other leans on them.
+_TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
+
+
+class _Shown(NamedTuple):
+    """A frame and when it comes on screen; the end of the clip has no frame and is at infinity."""
+
+    second: float
+    frame: av.VideoFrame | None
+    after_hole: bool
+
+
+class _InexactError(Exception):
+    """The decoder does not give what the index says."""
+
+
+class PyAVDecoder:
+    """An open clip, decoded by PyAV; `Video` tells what its attributes are.
+
+    Raises:
+        VideoError: the file is unreadable, not a video, or has no length or size.
+    """
+
+    name = "pyav"
+
+    def __init__(self, path: Path) -> None:
+        self.file = MediaFile(path)
+        self.codec = self.file.codec.name
+        self._origin: float | None = None  # ticks of the first frame, once it was decoded
+        self._may_seek = self.file.is_seekable and not self.file.is_small
+        self._turns: int | None = None
+        self._converter = RgbConverter()
+
+    @property
+    def seconds(self) -> float:
+        return self.file.seconds
+
+    @property
+    def fps(self) -> float:
+        return self.file.fps
+
+    @property
+    def num_frames(self) -> int:
+        return self.file.num_frames
+
+    @property
+    def is_seekable(self) -> bool:
+        """Whether its last frames are reached without decoding all."""
+        return self.file.is_seekable
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of an upright frame."""
+        width, height = self.file.width, self.file.height
+        return (height, width) if self.turns % 2 else (width, height)
+
+    @property
+    def turns(self) -> int:
+        """Quarters of a turn to the left that put the frames upright."""
+        if self._turns is None and self.file.counted is not None:
+            self._turns = self.file.counted.turns
+        if self._turns is None:
+            for _, frame in self._frames(np.zeros(1)):
+                self._see(frame)
+        return self._turns
+
+    def close(self) -> None:
+        """Free the file and the decoder; closing twice does no harm."""
+        self.file.close()
+
+    def count(self) -> Counted:
+        """Read all packets; raises VideoError where there is no frame."""
+        return self.file.count()
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        What is given last for a place counts.
+
+        Args:
+            wanted: (T,) seconds, rising, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: the frame of some time cannot be decoded, nor any up to a second before.
+        """
+        for places, frame in self._frames(wanted):
+            self._see(frame)
+            size = scaled_size(self.file.width, self.file.height, short_side)
+            try:
+                yield places, self._converter.convert(frame, size, self._turns)
+            except av.error.FFmpegError as error:
+                reason = f"pixels of the kind {frame.format.name} are not known"
+                raise self.file.error(reason) from error
+
+    def _see(self, frame: av.VideoFrame) -> None:
+        if self._turns is None:
+            self._turns = quarter_turns(frame)
+            if self.file.counted is not None:
+                self.file.counted.turns = self._turns
+
+    def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
+        """Give (places, frame) for all times; a frame may be given anew for the same places."""
+        for start, stop in self._groups(wanted):
+            try:
+                for places, frame in self._picked_frames(wanted[start:stop]):
+                    yield start + places, frame
+            except _InexactError:  # damaged, or of a kind that is not foreseen: decode it all
+                for first, end, frame in self._frames_in_order(wanted[start:stop]):
+                    yield range(start + first, start + end), frame
+
+    def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Give (start, stop) of the times that are read together: all, but for large files."""
+        start = 0
+        for stop in range(1, len(wanted) + 1):
+            is_far = stop < len(wanted) and (
+                wanted[stop] - wanted[stop - 1] > _SEEK_OVER_SEC
+                or wanted[stop] - wanted[start] > _READ_AT_MOST_SEC
+            )
+            if stop == len(wanted) or (self._may_seek and is_far):
+                yield start, stop
+                start = stop
+
+    # ---- with the packets at hand ----
+
+    def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+        """Decode no more than is needed for the frames at the `wanted` times."""
+        if self.file.is_small:
+            if self.file.index is None:
+                raise _InexactError
+            self._origin = self.file.index.first_stamp
+            return self._indexed_frames(self.file.index, wanted, self.file.packet)
+        if not self._may_seek or self.codec not in _STARTS_AT_KEYS:
+            raise _InexactError
+        packets = self._window(wanted)
+        return self._indexed_frames(_index_of(packets), wanted, packets.__getitem__)
+
+    def _window(self, wanted: np.ndarray) -> list[av.Packet]:
+        """Read the packets of a large file that are needed for the frames at the `wanted` times."""
+        self._find_origin()
+        first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
+        for back_sec in _SEEK_BACK_SEC:
+            packets = self.file.packets_between(first, last, back_sec / self.file.tick_sec)
+            if packets:
+                self._check_end(packets, wanted[-1])
+                return packets
+        raise _InexactError
+
+    def _check_end(self, packets: list[av.Packet], second: float) -> None:
+        """Raise _InexactError where a file that is cut off may hold nothing for a time."""
+        ends = (packet.pts + (packet.duration or 0) for packet in packets)
+        end_sec = (max(ends) - self._origin) * self.file.tick_sec
+        promised_sec = self.file.promised_sec or 0.0
+        if self.file.is_torn or end_sec + _HOLE_SEC < min(second, promised_sec):
+            raise _InexactError
+
+    def _find_origin(self) -> None:
+        if self._origin is None:
+            next(self._shown_from_start())
+
+    def _indexed_frames(
+        self,
+        index: PacketIndex,
+        wanted: np.ndarray,
+        packet: Callable[[int], av.Packet | None],
+    ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+        numbers = index.displayed[index.on_screen(wanted, self.file.tick_sec, self._origin)]
+        places = {
+            int(index.stamps[number]): np.flatnonzero(numbers == number)
+            for number in np.unique(numbers)
+        }
+        chosen = set(numbers.tolist())
+        jumps = self.codec in _STARTS_AT_KEYS
+        for start, end in index.runs(sorted(chosen), jumps=jumps):
+            if jumps:
+                self.file.forget()
+            else:
+                self.file.renew()
+            has_landed = not index.shows(start)
+            for frame in self._run(range(start, end), chosen, packet):
+                if frame.pts == index.stamps[start]:
+                    has_landed = frame.key_frame
+                if has_landed and frame.pts in places:
+                    yield places.pop(frame.pts), frame
+                if not places:
+                    return
+        if places:
+            raise _InexactError
+
+    def _run(
+        self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
+    ) -> Iterator[av.VideoFrame]:
+        """Decode a stretch of packets, but skip frames on which neither we nor others depend."""
+        codec, skips = self.file.codec, _tells_references(self.file.codec)
+        for number in numbers:
+            codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
+            if packet(number) is None:
+                raise _InexactError
+            yield from _sound(self.file.decode(packet(number)))
+        yield from _sound(self.file.decode(None))
+
+    # ---- one after the other ----
+
+    def _frames_in_order(self, wanted: np.ndarray) -> Iterator[tuple[int, int, av.VideoFrame]]:
+        """Give (first, end, frame): the frame on screen at the times wanted[first:end], sorted."""
+        before, first = None, 0
+        if len(wanted) == 0:
+            return
+        for shown in self._shown_from(wanted[0]):
+            end = int(np.searchsorted(wanted, shown.second))
+            if before is None and shown.frame is None:
+                raise self.file.error("no frame of it can be decoded")
+            if end > first:
+                self._check_hole(before, shown, wanted[end - 1])
+                yield first, end, (before or shown).frame
+                first = end
+            if first == len(wanted):
+                return
+            before = shown
+
+    def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
+        """Raise VideoError where the frames before and after do not tell what is at a time."""
+        good_until = before.second + _HOLE_SEC if before else -1
+        if (before is None or after.after_hole) and second > good_until:
+            start = before.second if before else 0.0
+            raise self.file.error(
+                f"it is damaged or cut off, nothing can be decoded from {start:.1f} s "
+                f"to {second:.1f} s"
+            )
+
+    def _shown_from(self, second: float) -> Iterator[_Shown]:
+        """Give the frames in order of display, starting with one on screen by `second`."""
+        shown = None
+        if self._origin is None:
+            shown = self._shown_from_start()
+            shown = chain([next(shown)], shown)  # the first frame sets the origin
+        if self._may_seek and self._origin is not None and second >= _SEEK_FROM_SEC:
+            for back_sec in _SEEK_BACK_SEC:
+                landed = self._shown_from_key_frame(second, back_sec)
+                if landed is not None:
+                    return landed
+            shown = None
+        return self._shown_from_start() if shown is None else shown
+
+    def _shown_from_start(self) -> Iterator[_Shown]:
+        self.file.codec.skip_frame = "DEFAULT"
+        self.file.renew()
+        return self._shown(self.file.packets())
+
+    def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
+        """Seek to a key frame by `second` - `back_sec`; None where that does not lead there.
+
+        Frames ahead of the key frame are left out: they may lean on frames that were jumped over.
+        """
+        target = self._origin + max(second - back_sec, 0.0) / self.file.tick_sec
+        try:
+            self.file.container.seek(int(target), stream=self.file.stream)
+        except av.error.FFmpegError:
+            return None
+        shown = self._shown(self.file.read())
+        for one in shown:
+            if one.second > second or one.after_hole:
+                return None
+            if one.frame.key_frame:
+                return chain([one], shown)
+        return None
+
+    def _shown(self, packets: Iterator[av.Packet]) -> Iterator[_Shown]:
+        """Decode packets up to the end, which comes last."""
+        stamp, hole, end_sec = None, False, 0.0
+        for frame in self._decoded(packets):
+            if frame is None:
+                hole = True
+                continue
+            stamp = self._stamp(frame, stamp)
+            if self._origin is None:
+                self._origin = stamp
+            second = (stamp - self._origin) * self.file.tick_sec
+            end_sec = second + (frame.duration or 0) * self.file.tick_sec
+            yield _Shown(second, frame, hole)
+            hole = False
+        promised_sec = self.file.promised_sec
+        cut_off = promised_sec is not None and end_sec + _HOLE_SEC < promised_sec
+        yield _Shown(math.inf, None, hole or cut_off)
+
+    def _stamp(self, frame: av.VideoFrame, last: float | None) -> float:
+        """Give the time of a frame in ticks; frames without a sound one follow on the `last`."""
+        stamp = frame.dts if self.file.order_is_the_time else frame.pts
+        if stamp is not None and (last is None or stamp >= last):
+            return stamp
+        if last is None:
+            self._may_seek = False
+            return 0.0
+        return last + 1 / self.file.nominal_fps / self.file.tick_sec
+
+    def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
+        """Give the decoded frames in order of display; None where something could not be."""
+        for packet in packets:
+            yield from self.file.decode(packet)
+        if self.file.is_torn:
+            yield None
+        yield from self.file.decode(None)
+
+
+def _index_of(packets: list[av.Packet]) -> PacketIndex:
+    """Make the index of some packets, of which the first is a key frame."""
+    if any(packet.is_corrupt for packet in packets):
+        raise _InexactError
+    stamps = [packet.pts for packet in packets]
+    # Frames ahead of the key frame may lean on what was jumped over.
+    shown = [not packet.is_discard and packet.pts >= stamps[0] for packet in packets]
+    index = PacketIndex(stamps, [packet.is_keyframe for packet in packets], shown)
+    if not index.is_exact:
+        raise _InexactError
+    return index
+
+
+def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
+    if None in frames:
+        raise _InexactError
+    return frames
+
+
+def _tells_references(codec: av.VideoCodecContext) -> bool:
+    """Whether a frame's own header says that no other frame leans on it."""
+    if codec.name != "hevc":
+        return codec.name in _TELLS_REFERENCES
+    # HEVC says so for one layer of time; its configuration record tells the number of layers.
+    record = codec.extradata or b""
+    return len(record) > 22 and record[0] == 1 and (record[21] >> 3 & 7) == 1
