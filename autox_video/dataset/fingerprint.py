@@ -112,9 +112,7 @@ def _has_contrast(fingerprints: np.ndarray) -> np.ndarray:
     return found
 
 
-def _tables(
-    fingerprints: np.ndarray, shown: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _tables(fingerprints: np.ndarray, shown: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give each table's keys of the clips `shown`, and an order in which equal keys are together.
 
     Among those of an equal key, clips come together that another table has together too.
