@@ -201,3 +201,17 @@ def test_where_no_box_fits_the_middle_is_taken():
 def test_an_unknown_crop_is_refused():
     with pytest.raises(ValueError, match="center"):
         CropClips(8, "center")
+
+
+def test_copies_of_a_scene_at_other_frame_rates_give_the_same_frames(tmp_path):
+    """The scene changes 15 times a second; the copy at 60 shows each picture four times."""
+    scene = numbered_frames(30)
+    slow = write_video(tmp_path / "15.mp4", scene, fps=15)
+    fast = write_video(tmp_path / "60.mp4", np.repeat(scene, 4, axis=0), fps=60)
+    for test_mode in (False, True):
+        read = ReadClips(8, 0.2, test_mode=test_mode)
+        for seed in range(5):
+            one, other = (
+                read({"filename": str(path), "rng": rng(seed)})["imgs"] for path in (slow, fast)
+            )
+            assert np.array_equal(np.stack(one), np.stack(other))
