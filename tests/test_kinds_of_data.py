@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from tests.datasets import COLOURS, TINY, colour_clip, command, write_config
+from tests.datasets import COLOURS, TINY, colour_clip, colour_data, command, write_config
 from tests.servers import serve
 from tests.videos import write_video
 
@@ -97,3 +98,21 @@ def test_clips_on_a_web_server(tmp_path):
         )
     assert results["metrics"]["clips"] == 3
     assert len(list((tmp_path / "fetched").rglob("*.mp4"))) == 12
+
+
+def test_another_decoder_than_in_training_is_said(tmp_path):
+    data = colour_data(tmp_path / "data", train=2, val=1, test=1)
+    results, said = run(tmp_path, **data)
+    assert results["decoder"] == "pyav" and "trained with" not in said
+    meta = torch.load(tmp_path / "work" / "best.pth", weights_only=True)["meta"]
+    assert meta["decoder"] == "pyav"
+    pytest.importorskip("decord", exc_type=ImportError)
+    done = command("autotest.py", "decoder=decord", cwd=tmp_path)
+    assert "decoded by decord, but the model was trained with pyav" in done.stdout
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert again["decoder"] == "decord"
+    for one, other in zip(results["predictions"], again["predictions"], strict=True):
+        if other["status"] == "unreadable":  # what it cannot give exactly it does not give
+            assert "decoder: pyav" in other["error"]
+        else:
+            assert np.allclose(one["scores"], other["scores"], atol=0.02)

@@ -1,57 +1,35 @@
 """Every clip opened once, in parallel, remembered on disk; and what that says of a data set."""
 
-import math
 import os
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from queue import SimpleQueue
 
 import numpy as np
 
-from autox_video.dataset.decode import Video
+from autox_video.dataset.clip_facts import ClipFacts, Contents, Found, unreadable
+from autox_video.dataset.probe_cache import ProbeCache, Seen, default_cache_path
+from autox_video.dataset.probe_process import ProbeProcess
+from autox_video.dataset.remote_cache import local_path
 from autox_video.errors import VideoError
+from autox_video.settings import AUTO
 
-SAVE_EVERY_SEC = 2.0
-"""At least this often the clips probed so far are written to the cache."""
-
-SAVE_EVERY_CLIPS = 1000
-"""At least after this many clips they are written to the cache."""
+__all__ = [
+    "ClipFacts",
+    "Contents",
+    "DatasetStats",
+    "default_cache_path",
+    "probe_clips",
+    "probe_contents",
+    "summarize",
+]
 
 _CLIPS_PER_TASK = 8  # clips handed to a thread at once
-_LOCK_WAIT_SEC = 10.0  # how long to wait for another run that writes to the same cache
-_TABLE = "clips_1"  # another layout or meaning of the facts gets another number
-_COLUMNS = "path, size, mtime_ns, frames, fps, seconds, width, height, codec"
-
-_Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class ClipFacts:
-    """What the probe found out about one clip; numbers are 0 where `error` says why.
-
-    Attributes:
-        frames: number of frames, counted.
-        fps: average frames per second.
-        seconds: length from the first frame's start to the last one's end.
-        width, height: pixels.
-        codec: FFmpeg's name of the coding.
-        error: why the clip cannot be read, a sentence without the path; None for a readable one.
-    """
-
-    frames: int
-    fps: float
-    seconds: float
-    width: int
-    height: int
-    codec: str
-    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,107 +120,101 @@ def _quantiles(values: Sequence[float], *shares: float) -> list[float]:
     return [float(value) for value in np.quantile(values, shares)]
 
 
-def probe_clip(path: Path) -> ClipFacts:
-    """Open one clip, count its frames, decode two; never raises for a clip that cannot be read."""
-    try:
-        with Video(path) as video:
-            video.examine()
-            return ClipFacts(
-                frames=video.num_frames,
-                fps=video.fps,
-                seconds=video.seconds,
-                width=video.width,
-                height=video.height,
-                codec=video.codec,
-                error=None,
-            )
-    except VideoError as error:
-        return ClipFacts(0, 0.0, 0.0, 0, 0, "", str(error).removeprefix(f"{path}: "))
-
-
 def probe_clips(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     cache: Path | None,
     *,
     workers: int,
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> list[ClipFacts]:
-    """Give the facts of every clip, opening only those that the cache does not know.
+    """Give the facts of every clip; see `probe_contents`."""
+    facts, _ = probe_contents(paths, cache, workers=workers, on_done=on_done, on_note=on_note)
+    return facts
+
+
+def probe_contents(
+    paths: Sequence[str | Path],
+    cache: Path | None,
+    *,
+    workers: int,
+    remote_cache: str = AUTO,
+    on_done: Callable[[int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> tuple[list[ClipFacts], Contents]:
+    """Give the facts and contents of every clip, opening only those that the cache does not know.
 
     A clip is known while its size and time of change are the same. What cannot be read is tried
     anew each time: the cause may lie outside the file. Stopped at any moment, by Ctrl-C or for
-    good, the clips probed up to about two seconds before are not probed again.
+    good, the clips probed up to about two seconds before are not probed again. A clip on which the
+    decoder hangs or crashes is an unreadable one.
 
     Args:
-        paths: the clips; one that comes twice is opened once.
+        paths: the clips, or their addresses; one that comes twice is opened once.
         cache: file of the cache, made where there is none; None goes without.
-        workers: threads, >= 1; the decoder works outside of Python's lock.
+        workers: processes that open clips, >= 1.
+        remote_cache: the config's key; where clips with an address are kept.
         on_done: is told the number of `paths` done so far, never by another thread.
         on_note: is told in a sentence when the cache cannot be used; nothing else goes wrong then.
 
     Returns:
-        One ClipFacts for each of `paths`, in their order.
+        One ClipFacts for each of `paths`, in their order, and their Contents.
     """
-    positions: dict[Path, list[int]] = {}
-    for position, path in enumerate(paths):
-        positions.setdefault(path, []).append(position)
-    facts: list[ClipFacts | None] = [None] * len(paths)
-    done = 0
-    memory = _Cache(cache, on_note or (lambda note: None))
+    names = [os.fspath(path) for path in paths]
+    first: dict[str, int] = {}
+    firsts = [first.setdefault(name, position) for position, name in enumerate(names)]
+    facts: list[ClipFacts | None] = [None] * len(names)
+    contents = Contents.of_unknown(len(names))
+    memory = ProbeCache(cache, on_note or (lambda note: None))
     try:
-        with closing(_probed(positions, memory, workers)) as batches:
-            for seen in batches:
-                for one in seen:
-                    for position in positions[one.path]:
-                        facts[position] = one.facts
-                    done += len(positions[one.path])
-                if on_done is not None:
-                    on_done(done)
+        with closing(_probed(first, memory, workers, remote_cache)) as batches:
+            _fill(batches, first, (facts, contents), on_done or (lambda done: None))
     finally:
         memory.close()
-    return facts
+    if len(first) < len(names):
+        facts = [facts[position] for position in firsts]
+        contents = contents.select(firsts)
+        if on_done is not None:
+            on_done(len(names))
+    return facts, contents
 
 
-def default_cache_path() -> Path | None:
-    """Give the cache of this user: in $XDG_CACHE_HOME or ~/.cache; None where there is no home."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not folder.is_absolute():
-        try:
-            folder = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return folder / "autox_video" / "probe.sqlite"
+def _fill(
+    batches: Iterable[list[Seen]],
+    positions: dict[str, int],
+    columns: tuple[list[ClipFacts | None], Contents],
+    on_done: Callable[[int], None],
+) -> None:
+    facts, contents = columns
+    done = 0
+    for batch in batches:
+        for seen in batch:
+            position = positions[seen.path]
+            facts[position] = seen.found.facts
+            contents.put(position, seen.found)
+        done += len(batch)
+        on_done(done)
 
 
 # ---- in parallel ----
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A clip, the file that it was, and what was found."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-    facts: ClipFacts
-    fresh: bool
-
-
 def _probed(
-    paths: Iterable[Path], memory: "_Cache", workers: int
-) -> Generator[list[_Seen], None, None]:
-    """Probe in threads, save in this one; ends at once, but for the clips at hand, when closed."""
+    paths: Iterable[str], memory: ProbeCache, workers: int, remote_cache: str
+) -> Generator[list[Seen], None, None]:
+    """Probe by threads with a process each, save in this one; ends at once when closed."""
     stop = threading.Event()
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="probe")
+    workers = max(1, workers)
+    probes = _Probes(workers, stop, remote_cache)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="probe")
     remaining = iter(paths)
     tasks = iter(lambda: list(islice(remaining, _CLIPS_PER_TASK)), [])
     running: set[Future] = set()
     try:
         while True:
             # Two tasks a thread: none waits for work, and little memory is taken by what waits.
-            for task in islice(tasks, 2 * max(1, workers) - len(running)):
-                running.add(pool.submit(_probe_task, task, memory.known(task), stop))
+            for task in islice(tasks, 2 * workers - len(running)):
+                running.add(pool.submit(probes.probe, task, memory.known(task)))
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -251,137 +223,67 @@ def _probed(
             yield seen
     finally:
         stop.set()
+        probes.stop()
         pool.shutdown(cancel_futures=True)
+        probes.close()
 
 
-def _probe_task(paths: list[Path], known: dict[Path, _Seen], stop: threading.Event) -> list[_Seen]:
-    """Probe some clips, but those that are known and unchanged; runs in a thread."""
-    found = []
-    for path in paths:
-        if stop.is_set():
-            break
-        size, mtime_ns = _file_state(path)
-        before = known.get(path)
-        if before is not None and (before.size, before.mtime_ns) == (size, mtime_ns):
-            found.append(before)
-        else:
-            found.append(_Seen(path, size, mtime_ns, probe_clip(path), fresh=True))
-    return found
+class _Probes:
+    """One process for each thread, and what the threads do with them."""
+
+    def __init__(self, count: int, stop: threading.Event, remote_cache: str) -> None:
+        self._all = [ProbeProcess() for _ in range(count)]
+        self._free: SimpleQueue[ProbeProcess] = SimpleQueue()
+        for process in self._all:
+            self._free.put(process)
+        self._stop, self._remote_cache = stop, remote_cache
+
+    def stop(self) -> None:
+        for process in self._all:
+            process.stop()
+
+    def close(self) -> None:
+        for process in self._all:
+            process.close()
+
+    def probe(self, paths: list[str], known: dict[str, Seen]) -> list[Seen]:
+        """Probe some clips, but those that are known and unchanged; runs in a thread."""
+        seen, places, states = [], [], []
+        for path in paths:
+            if self._stop.is_set():
+                return seen
+            try:
+                place = os.fspath(local_path(path, self._remote_cache))
+            except VideoError as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                seen.append(Seen(path, -1, -1, unreadable(reason), fresh=True))
+                continue
+            size, mtime_ns = _file_state(place)
+            before = known.get(path)
+            if before is not None and (before.size, before.mtime_ns) == (size, mtime_ns):
+                seen.append(before)
+            else:
+                places.append(place)
+                states.append((path, size, mtime_ns))
+        for state, found in zip(states, self._examine(places), strict=False):
+            seen.append(Seen(*state, found, fresh=True))
+        return seen
+
+    def _examine(self, places: list[str]) -> Generator[Found, None, None]:
+        """Give what is found out about clips; ends early when stopped."""
+        if not places:
+            return
+        process = self._free.get()
+        try:
+            yield from process.examine(places)
+        finally:
+            self._free.put(process)
 
 
-def _file_state(path: Path) -> tuple[int, int]:
+def _file_state(path: str) -> tuple[int, int]:
     """Give size and time of change, before the file is opened: a later change is then noticed."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 (as a `Path` it would cost more than this)
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns
-
-
-# ---- on disk ----
-
-
-class _Cache:
-    """Facts by path, in a database that several runs may use at once; of use or out of the way."""
-
-    def __init__(self, file: Path | None, on_note: Callable[[str], None]) -> None:
-        self._file, self._on_note = file, on_note
-        self._unsaved: list[_Seen] = []
-        self._saved_at = time.monotonic()
-        self._database: sqlite3.Connection | None = None
-        if file is not None:
-            self._guarded(self._connect)
-
-    def known(self, paths: Sequence[Path]) -> dict[Path, _Seen]:
-        """Give what is remembered of these clips, current or not."""
-        if self._database is None:
-            return {}
-        return self._guarded(lambda: self._select(paths)) or {}
-
-    def remember(self, seen: Iterable[_Seen]) -> None:
-        """Keep fresh facts of readable clips, writing them every now and then."""
-        if self._database is None:
-            return
-        self._unsaved += [one for one in seen if one.fresh and one.size > 0 and not one.facts.error]
-        late = time.monotonic() - self._saved_at > SAVE_EVERY_SEC
-        if self._unsaved and (late or len(self._unsaved) >= SAVE_EVERY_CLIPS):
-            self._guarded(self._save)
-
-    def close(self) -> None:
-        """Write what is not written yet."""
-        if self._database is not None and self._unsaved:
-            self._guarded(self._save)
-        self._disconnect()
-
-    def _guarded(self, action: Callable[[], _Item]) -> _Item | None:
-        """Do something with the database; where that fails say so, and begin anew or go without."""
-        try:
-            return action()
-        except (sqlite3.OperationalError, OSError) as error:
-            self._disconnect()
-            self._note(f"cannot be used ({error}), so that every clip is opened anew")
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:
-                raise  # the kinds of this class are defects of ours, this one is a damaged file
-            self._disconnect()
-            self._note(f"is damaged ({error}) and begun anew")
-            self._guarded(self._begin_anew)
-        return None
-
-    def _note(self, what: str) -> None:
-        self._on_note(f"{self._file}: the cache of probed clips {what}.")
-
-    def _disconnect(self) -> None:
-        if self._database is not None:
-            self._database.close()
-        self._database = None
-
-    def _begin_anew(self) -> None:
-        os.replace(self._file, self._file.with_name(self._file.name + ".damaged"))
-        self._connect()
-
-    def _connect(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self._file, timeout=_LOCK_WAIT_SEC)
-        self._database.execute(
-            f"CREATE TABLE IF NOT EXISTS {_TABLE} (path BLOB PRIMARY KEY, size INTEGER, "
-            "mtime_ns INTEGER, frames INTEGER, fps REAL, seconds REAL, width INTEGER, "
-            "height INTEGER, codec TEXT) WITHOUT ROWID"
-        )
-
-    def _select(self, paths: Sequence[Path]) -> dict[Path, _Seen]:
-        keys = {_key(path): path for path in paths}
-        marks = ",".join("?" * len(keys))
-        rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM {_TABLE} WHERE path IN ({marks})", list(keys)
-        )
-        found = {}
-        for key, size, mtime_ns, *values in rows:
-            facts = ClipFacts(*values, error=None)
-            if _is_sound(facts):
-                path = keys[key]
-                found[path] = _Seen(path, size, mtime_ns, facts, fresh=False)
-        return found
-
-    def _save(self) -> None:
-        rows = [
-            (_key(one.path), one.size, one.mtime_ns, *astuple(one.facts)[:-1])
-            for one in self._unsaved
-        ]
-        with self._database:
-            self._database.executemany(
-                f"INSERT OR REPLACE INTO {_TABLE} ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows
-            )
-        self._unsaved.clear()
-        self._saved_at = time.monotonic()
-
-
-def _key(path: Path) -> bytes:
-    """Give the absolute path as the file system has it, which need not be text."""
-    return os.fsencode(path.absolute())
-
-
-def _is_sound(facts: ClipFacts) -> bool:
-    """Tell whether facts from a file of the cache can be true."""
-    numbers = (facts.frames, facts.fps, facts.seconds, facts.width, facts.height)
-    return all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)

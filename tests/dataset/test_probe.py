@@ -12,24 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset import probe
+from autox_video.dataset import probe_cache
+from autox_video.dataset.clip_facts import examine_clip
 from autox_video.dataset.probe import (
     ClipFacts,
     default_cache_path,
-    probe_clip,
     probe_clips,
+    probe_contents,
     summarize,
 )
+from autox_video.dataset.probe_process import ProbeProcess
 from tests.videos import (
     decode_all,
     numbered_frames,
     real_clips,
-    truncate,
-    write_empty_video,
-    write_sound,
     write_text_video,
     write_video,
-    write_video_with_sound,
 )
 
 FRAMES = numbered_frames(12)
@@ -52,63 +50,14 @@ def cache(tmp_path):
 def opened(monkeypatch):
     """The clips that were really opened."""
     paths = []
+    examine = ProbeProcess.examine
 
-    def counted(path):
-        paths.append(path)
-        return probe_clip(path)
+    def counted(self, places):
+        paths.extend(map(Path, places))
+        return examine(self, places)
 
-    monkeypatch.setattr(probe, "probe_clip", counted)
+    monkeypatch.setattr(ProbeProcess, "examine", counted)
     return paths
-
-
-# ---- facts ----
-
-
-def test_facts_of_a_clip(tmp_path):
-    path = write_video(tmp_path / "a.mp4", numbered_frames(30, height=17, width=33), fps=15)
-    assert probe_clip(path) == ClipFacts(30, 15.0, 2.0, 33, 17, "h264", None)
-
-
-def test_one_frame_is_a_clip(tmp_path):
-    path = write_video(tmp_path / "a.mp4", FRAMES[:1], fps=30)
-    facts = probe_clip(path)
-    assert (facts.frames, facts.error) == (1, None)
-    assert facts.seconds == pytest.approx(1 / 30)
-
-
-def test_length_is_counted_not_believed(tmp_path):
-    facts = probe_clip(write_video_with_sound(tmp_path / "a.mkv", FRAMES, sound_seconds=4))
-    assert facts.frames == 12
-    assert facts.seconds == pytest.approx(0.48, abs=0.01)
-    assert facts.fps == pytest.approx(25, abs=0.5)
-
-
-def test_cut_off_clip_is_as_long_as_what_is_left(tmp_path):
-    path = write_video(tmp_path / "a.avi", numbered_frames(60), codec="huffyuv")
-    facts = probe_clip(truncate(path, 0.5))
-    assert facts.error is None
-    assert 20 < facts.frames < 40
-    assert facts.frames <= len(decode_all(path)) <= facts.frames + 1
-    assert facts.seconds == pytest.approx(facts.frames / 25)
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda path: path, "there is no such file."),
-        (write_empty_video, "the file is empty (0 bytes)."),
-        (write_text_video, "this is not a video, or its header is damaged or cut off."),
-        (lambda path: truncate(write_video(path, FRAMES), 0.5), "cut off."),
-        (lambda path: write_sound(path.with_suffix(".m4a")), "there are no pictures in it"),
-        (lambda path: path.parent, "this is a folder, not a video."),
-    ],
-)
-def test_unreadable_clip_says_why_without_its_path(tmp_path, make, reason):
-    path = make(tmp_path / "a.mp4")
-    facts = probe_clip(path)
-    assert reason in facts.error
-    assert str(tmp_path) not in facts.error
-    assert facts == ClipFacts(0, 0.0, 0.0, 0, 0, "", facts.error)
 
 
 # ---- many clips ----
@@ -142,12 +91,47 @@ def test_progress_reaches_the_number_of_paths(clips):
 
 
 def test_defect_in_the_probe_is_not_hidden(clips, monkeypatch):
-    def broken(path):
+    def broken(self, places):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(probe, "probe_clip", broken)
+    monkeypatch.setattr(ProbeProcess, "examine", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         probe_clips(clips, None, workers=2)
+
+
+def test_contents_come_in_the_order_of_the_paths(clips, cache):
+    paths = [clips[4], clips[2], clips[4], clips[0].with_name("none.mp4"), clips[7]]
+    for _ in range(2):
+        facts, contents = probe_contents(paths, cache, workers=2)
+        for path, fact, *rows in zip(
+            paths, facts, contents.digests, contents.fingerprints, strict=True
+        ):
+            found = examine_clip(path)
+            assert (fact, *(row.tobytes() for row in rows)) == found
+    assert not contents.fingerprints[3].any() and contents.fingerprints[4].any()
+
+
+def test_a_clip_that_crashes_its_process_is_a_row_and_costs_no_other(clips, cache, tmp_path):
+    # What ends the process here is the system, as it does for a decoder that takes all memory.
+    killer = tmp_path / "killer.py"
+    killer.write_text(
+        "import os, signal\n"
+        "from autox_video.dataset import probe_process\n"
+        "from autox_video.dataset.clip_facts import examine_clip\n"
+        "def examine(path):\n"
+        "    if path.endswith('/7.mp4'):\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    return examine_clip(path)\n"
+        "probe_process.serve(examine)\n"
+    )
+    program = f"exec(open({str(killer)!r}).read())"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autox_video.dataset.probe_process._PROGRAM", program)
+        facts = probe_clips(clips, cache, workers=2)
+    assert facts[7].error == "the decoder crashes on it (SIGSEGV)."
+    assert [fact.frames for i, fact in enumerate(facts) if i != 7] == [
+        1 + i % 12 for i in range(20) if i != 7
+    ]
 
 
 # ---- cache ----
@@ -211,8 +195,8 @@ def test_damaged_cache_costs_nothing_but_a_note(clips, cache, damage):
             file.write(b"\xff" * 5000)
     else:
         with sqlite3.connect(cache) as database:
-            database.execute(f"DROP TABLE {probe._TABLE}")
-            database.execute(f"CREATE TABLE {probe._TABLE} (path TEXT)")
+            database.execute(f"DROP TABLE {probe_cache.TABLE}")
+            database.execute(f"CREATE TABLE {probe_cache.TABLE} (path TEXT)")
         database.close()
     notes = []
     assert probe_clips(clips, cache, workers=2, on_note=notes.append) == expected
@@ -227,14 +211,16 @@ def test_damaged_cache_costs_nothing_but_a_note(clips, cache, damage):
 def test_absurd_numbers_in_the_cache_are_not_believed(clips, cache, opened):
     expected = probe_clips(clips, cache, workers=2)
     with sqlite3.connect(cache) as database:
-        database.execute(f"UPDATE {probe._TABLE} SET seconds = 0 WHERE frames = 2")
-        database.execute(f"UPDATE {probe._TABLE} SET fps = NULL WHERE frames = 3")
-        database.execute(f"UPDATE {probe._TABLE} SET width = 'wide' WHERE frames = 4")
-        database.execute(f"UPDATE {probe._TABLE} SET seconds = 9e999 WHERE frames = 5")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET seconds = 0 WHERE frames = 2")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET fps = NULL WHERE frames = 3")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET width = 'wide' WHERE frames = 4")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET seconds = 9e999 WHERE frames = 5")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET digest = x'00' WHERE frames = 6")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET fingerprint = NULL WHERE frames = 7")
     database.close()
     opened.clear()
     assert probe_clips(clips, cache, workers=2) == expected
-    assert len(opened) == 8
+    assert len(opened) == 12
 
 
 def test_cache_in_a_folder_that_cannot_be_made_costs_nothing_but_a_note(clips, tmp_path):
@@ -248,7 +234,7 @@ def test_cache_in_a_folder_that_cannot_be_made_costs_nothing_but_a_note(clips, t
 
 def test_locked_cache_costs_nothing_but_a_note(clips, cache, monkeypatch):
     probe_clips(clips[:1], cache, workers=1)
-    monkeypatch.setattr(probe, "_LOCK_WAIT_SEC", 0.05)
+    monkeypatch.setattr(probe_cache, "LOCK_WAIT_SEC", 0.05)
     other = sqlite3.connect(cache)
     other.execute("BEGIN EXCLUSIVE")
     notes = []
@@ -259,7 +245,7 @@ def test_locked_cache_costs_nothing_but_a_note(clips, cache, monkeypatch):
 
 
 def test_several_runs_share_a_cache(clips, cache, monkeypatch):
-    monkeypatch.setattr(probe, "SAVE_EVERY_CLIPS", 1)
+    monkeypatch.setattr(probe_cache, "SAVE_EVERY_CLIPS", 1)
     notes = []
     expected = probe_clips(clips, None, workers=1)
     with ThreadPoolExecutor(4) as pool:
@@ -284,14 +270,17 @@ def test_cache_folder_of_the_user(monkeypatch, tmp_path):
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from autox_video.dataset import probe
+from autox_video.dataset import probe, probe_cache
+from autox_video.dataset.probe_process import ProbeProcess
 
-plain = probe.probe_clip
-def slow(path):
-    time.sleep(0.25)
-    return plain(path)
-probe.probe_clip = slow
-probe.SAVE_EVERY_SEC = 0.1
+plain = ProbeProcess.examine
+def slow(self, places):
+    for place in places:
+        if not self._stopped:
+            time.sleep(0.25)
+            yield from plain(self, [place])
+ProbeProcess.examine = slow
+probe_cache.SAVE_EVERY_SEC = 0.1
 cache, *clips = map(Path, sys.argv[1:])
 try:
     probe.probe_clips(clips, cache, workers=2, on_done=lambda n: print(n, flush=True))

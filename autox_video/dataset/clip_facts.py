@@ -1,0 +1,115 @@
+"""What one opening of a clip finds out: its facts, its content's digest, what it looks like."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from autox_video.dataset.decode import Video
+from autox_video.dataset.fingerprint import FINGERPRINT_BYTES, fingerprint
+from autox_video.errors import VideoError
+
+DIGEST_BYTES = 16
+DIGEST_UP_TO_BYTES = 64 << 20
+"""Of a larger file the digest is of its size and as many bytes, in pieces spread evenly."""
+
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """What the probe found out about one clip; numbers are 0 where `error` says why.
+
+    Attributes:
+        frames: number of frames, counted.
+        fps: average frames per second.
+        seconds: length from the first frame's start to the last one's end.
+        width, height: pixels.
+        codec: FFmpeg's name of the coding.
+        error: why the clip cannot be read, a sentence without the path; None for a readable one.
+    """
+
+    frames: int
+    fps: float
+    seconds: float
+    width: int
+    height: int
+    codec: str
+    error: str | None
+
+
+class Found(NamedTuple):
+    """All that is found out about one clip."""
+
+    facts: ClipFacts
+    digest: bytes
+    """DIGEST_BYTES, equal for equal files; zeros of an unreadable clip, as the fingerprint."""
+    fingerprint: bytes
+    """As `fingerprint.fingerprint` gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in clips, in columns; rows of zeros of unreadable ones."""
+
+    digests: np.ndarray
+    """(N, DIGEST_BYTES) uint8."""
+    fingerprints: np.ndarray
+    """(N, FINGERPRINT_BYTES) uint8."""
+
+    @classmethod
+    def of_unknown(cls, count: int) -> "Contents":
+        """Columns of zeros for `count` clips, to be filled."""
+        shapes = (count, DIGEST_BYTES), (count, FINGERPRINT_BYTES)
+        return cls(*(np.zeros(shape, dtype=np.uint8) for shape in shapes))
+
+    def put(self, position: int, found: Found) -> None:
+        """Set the rows of one clip."""
+        self.digests[position] = np.frombuffer(found.digest, dtype=np.uint8)
+        self.fingerprints[position] = np.frombuffer(found.fingerprint, dtype=np.uint8)
+
+    def select(self, positions: Sequence[int]) -> "Contents":
+        """Give the rows at `positions`, in that order."""
+        return Contents(self.digests[positions], self.fingerprints[positions])
+
+
+def unreadable(reason: str) -> Found:
+    """What is known of a clip that cannot be read, by the reason in a sentence."""
+    facts = ClipFacts(0, 0.0, 0.0, 0, 0, "", reason)
+    return Found(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES))
+
+
+def examine_clip(path: str | Path) -> Found:
+    """Open one clip, count its frames, decode some; never raises for one that cannot be read."""
+    try:
+        with Video(path) as video:
+            video.examine()
+            seen = fingerprint(video)
+            facts = ClipFacts(
+                frames=video.num_frames,
+                fps=video.fps,
+                seconds=video.seconds,
+                width=video.width,
+                height=video.height,
+                codec=video.codec,
+                error=None,
+            )
+        return Found(facts, _digest(path), seen)
+    except VideoError as error:
+        return unreadable(str(error).removeprefix(f"{path}: "))
+    except OSError as error:
+        return unreadable(f"it cannot be read ({error.strerror or error}).")
+
+
+def _digest(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=DIGEST_BYTES)
+        pieces = -(-min(size, DIGEST_UP_TO_BYTES) // _PIECE_BYTES)
+        for piece in range(pieces):
+            file.seek(piece * max(_PIECE_BYTES, size // pieces))
+            digest.update(file.read(_PIECE_BYTES))
+    return digest.digest()
