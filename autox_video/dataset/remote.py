@@ -48,10 +48,10 @@ _Result = TypeVar("_Result")
 class RemoteFault(Exception):  # noqa: N818 (whoever asked makes an error with a place of it)
     """Why an address cannot be read: a part of a sentence, without the address."""
 
-    def __init__(self, reason: str, *, missing: bool = False) -> None:
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
-        self.missing = missing
-        """Whether whoever is there says that there is no such file."""
+        self.refused = refused
+        """Whether whoever is there answers that there is no such file, or none for this user."""
 
 
 def is_remote(place: str | os.PathLike) -> bool:
@@ -93,7 +93,8 @@ def is_file(place: str | os.PathLike) -> bool:
     try:
         return _persist(lambda: files.info(path))["type"] == "file"
     except RemoteFault as fault:
-        if fault.missing:
+        # A store that may not be listed denies access to what it does not have.
+        if fault.refused:
             return False
         raise
 
@@ -179,7 +180,8 @@ def _persist(action: Callable[[], _Result]) -> _Result:
         except _faults() as error:
             if wait_sec is None or _is_final(_real(error)):
                 real = _real(error)
-                raise RemoteFault(_reason(real), missing=_is_missing(real)) from real
+                refused = _is_missing(real) or _is_denied(real)
+                raise RemoteFault(_reason(real), refused=refused) from real
             time.sleep(wait_sec)
     raise AssertionError("not reached")
 
@@ -208,6 +210,10 @@ def _is_missing(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) or _status_of(error) in (404, 410)
 
 
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or _status_of(error) in (401, 403)
+
+
 def _status_of(error: Exception) -> int | None:
     status = getattr(error, "status", None) or getattr(error, "code", None)
     return status if isinstance(status, int) else None
@@ -217,7 +223,7 @@ def _reason(error: Exception) -> str:
     status = _status_of(error)
     if _is_missing(error):
         return "there is nothing at this address"
-    if isinstance(error, PermissionError) or status in (401, 403):
+    if _is_denied(error):
         return "access is denied; check the credentials"
     if status is not None:
         return f"the server answers with error {status}"

@@ -52,6 +52,8 @@ def test_of_clips_of_one_name_that_in_the_right_folder_is_taken(tree):
     found = tree("ride_bike/x.mp4", "Walk/x.mp4", "run/x.mp4", "run/x.avi")
     assert found.find("x", "ride bike") == "ride_bike/x.mp4"
     assert found.find("walk/x.avi") == "Walk/x.mp4"
+    assert found.find("run/x.mp4") == "run/x.mp4"
+    assert found.find("run/x.avi") == "run/x.avi"
     assert found.find("x", "other") == "Walk/x.mp4"
 
 

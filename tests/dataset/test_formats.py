@@ -154,6 +154,16 @@ def test_several_classes_are_divided_by_the_rarest(place):
     }
 
 
+def test_clips_that_are_each_of_other_classes_are_divided_all_the_same(place):
+    pairs = [f"{one};{other}" for one in "abcdef" for other in "abcdef" if one < other]
+    place.videos(*(f"{i}.mp4" for i in range(len(pairs))))
+    rows = "".join(f"{i}.mp4,{pair}\n" for i, pair in enumerate(pairs))
+    place.write(train_dot_csv="path,label\n" + rows)
+    listing = place.read("train.csv")
+    assert len(listing.val) >= 3
+    assert len(listing.train) + len(listing.val) == len(pairs)
+
+
 def test_a_format_without_its_list_is_a_mistake(place):
     assert place.problems(data_format="kinetics") == [
         "data_format: kinetics needs ann_file_train; give the training list."

@@ -154,7 +154,7 @@ def test_clips_that_are_gone_are_counted_and_named(place):
     assert len(listing.train) + len(listing.val) == 16
     assert listing.notes[0] == (
         "Of 20 Kinetics clips in train.csv, 4 not under videos, so left out: "
-        "id03_000001_000011, id07_000001_000011, id08_000001_000011, ...."
+        "id03_000001_000011, id07_000001_000011, id08_000001_000011, ..."
     )
 
 

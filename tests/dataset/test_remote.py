@@ -131,6 +131,12 @@ def test_what_a_server_refuses(server, tmp_path, status, reason, attempts):
     assert len(server.requests) == attempts
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_a_server_keeps_to_itself_is_no_file(server, status):
+    server.status = status
+    assert not is_file(f"{server.address}/a.mp4")
+
+
 def test_a_server_that_is_not_there(server, tmp_path):
     address = server.address
     server.shutdown()
