@@ -1,5 +1,7 @@
 """Frames at given times, exactly, and true lengths."""
 
+import gc
+import weakref
 from fractions import Fraction
 
 import av
@@ -342,3 +344,20 @@ def test_a_file_is_counted_once_and_again_when_it_has_changed(tmp_path, monkeypa
         assert len(set(found)) == 1
         assert found[0][0] == frames
     assert len(counted) == 2
+
+
+def test_a_closed_video_is_freed_at_once(tmp_path):
+    # In a circle of references, decoders would pile up until Python looks for circles.
+    path = write_b_frames(tmp_path / "a.mp4", numbered_frames(40))
+    gc.collect()
+    gc.disable()
+    try:
+        for times in ([0.0], [1.5], [0.2, 1.5]):
+            with Video(path) as video:
+                video.examine()
+                video.frames_at(np.array(times))
+                file = weakref.ref(video._decoder.file)
+            del video
+            assert file() is None
+    finally:
+        gc.enable()
