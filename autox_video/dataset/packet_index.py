@@ -39,7 +39,9 @@ class PacketIndex:
             return False
         shown = self.stamps[self._is_shown]
         # Frames ahead of the first key frame lean on frames that are not in the file.
-        return len(shown) > 0 and shown.min() >= self.stamps[0] and len(set(shown)) == len(shown)
+        return (
+            len(shown) > 0 and shown.min() >= self.stamps[0] and len(np.unique(shown)) == len(shown)
+        )
 
     def shows(self, number: int) -> bool:
         """Whether the frame of a packet is shown."""
