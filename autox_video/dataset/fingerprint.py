@@ -48,8 +48,8 @@ _CHUNK = 4096
 def fingerprint(video: Video) -> bytes:
     """Give what an open clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
 
-    Frames at fixed shares of the length, (K, S, S) grey values, and then the mean blueness and
-    redness of the clip, (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+    Frames at fixed shares of the length, (K, S, S) grey values, and then the mean redness and
+    blueness of the clip, (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
@@ -112,9 +112,7 @@ def _has_contrast(fingerprints: np.ndarray) -> np.ndarray:
     return found
 
 
-def _tables(
-    fingerprints: np.ndarray, shown: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _tables(fingerprints: np.ndarray, shown: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give each table's keys of the clips `shown`, and an order in which equal keys are together.
 
     Among those of an equal key, clips come together that another table has together too.

@@ -158,9 +158,9 @@ def _is_sound(found: Found) -> bool:
     facts = found.facts
     numbers = (facts.frames, facts.fps, facts.seconds, facts.width, facts.height)
     blobs = ((found.digest, DIGEST_BYTES), (found.fingerprint, FINGERPRINT_BYTES))
-    return all(
-        isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers
-    ) and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
+    return all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers) and all(
+        isinstance(blob, bytes) and len(blob) == size for blob, size in blobs
+    )
 
 
 def default_cache_path() -> Path | None:
