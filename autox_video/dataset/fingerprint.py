@@ -42,7 +42,7 @@ _SHORT_SIDE_PX = 64
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _TABLES, _TABLES_AT_A_TIME = 32, 8
 _NEIGHBOURS = 8  # clips of the same key that each is compared with, in each table
-_CHUNK = 4096
+_CHUNK = 512
 
 
 def fingerprint(video: Video) -> bytes:

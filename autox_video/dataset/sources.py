@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Hashable, Sequence
-from itertools import zip_longest
 
 import numpy as np
 
@@ -38,9 +37,17 @@ def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
         paths: of the clips, with their suffixes.
         num_classes: how many classes they are of.
     """
-    sure, likely = zip_longest(*map(_source, paths)) if len(paths) else ((), ())
-    believed = len(set(likely) - {None}) >= _SOURCES_PER_CLASS * num_classes
-    return [one or (other if believed else None) for one, other in zip(sure, likely, strict=True)]
+    found = []
+    hints: dict[int, str] = {}
+    for number, path in enumerate(paths):
+        sure, hint = _source(path)
+        found.append(sure)
+        if hint is not None:
+            hints[number] = hint
+    if len(set(hints.values())) >= _SOURCES_PER_CLASS * num_classes:
+        for number, hint in hints.items():
+            found[number] = hint
+    return found
 
 
 def _source(path: str) -> tuple[str | None, str | None]:
