@@ -101,6 +101,19 @@ class AutoXVideo:
         content = transform(settings, checkpoints, whole_folder=whole_folder)
         return content["predictions"]
 
+    def check(self, **others: Any) -> dict[str, Any]:
+        """Open every listed clip, train nothing, and say what is wrong with the data.
+
+        Arguments are keys of config.yaml, as in `fit`. Writes WORK_DIR/check/check.json, and beside
+        it the lists without the bad clips; gives the content of the former.
+
+        Raises:
+            AutoXVideoError: something that the user can mend.
+        """
+        from autox_video.check import check
+
+        return check(self._settle("check", others))
+
     def _settle(self, source: str, arguments: Mapping[str, Any]) -> Settings:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
         settings = settings_from_mapping({**self._given, **new}, source)

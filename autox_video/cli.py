@@ -67,6 +67,13 @@ def _test(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    from autox_video.api import AutoXVideo
+
+    AutoXVideo().read_cfg(*_config_and_overrides(options.words)).check()
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from autox_video.doctor import run_doctor
 
@@ -103,6 +110,12 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
     for name, run, meaning in (
         ("train", _train, "train on the clips that a config names, or go on with it"),
         ("test", _test, "test the best weights and write results.json"),
+        (
+            "check",
+            _check,
+            "open every clip, train nothing, and say what is wrong with the data; ends with 0 "
+            "whatever it finds, with 2 where a list or the config cannot be used",
+        ),
     ):
         command = commands.add_parser(
             name,

@@ -6,7 +6,6 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,18 @@ from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
-from autox_video.dataset.probe import (
-    ClipFacts,
-    DatasetStats,
-    default_cache_path,
-    probe_clips,
-    summarize,
+from autox_video.dataset.probe import DatasetStats, default_cache_path, summarize
+from autox_video.dataset.probed_listing import (
+    ProbedListing,
+    divide_probed,
+    probe_listing,
+    splits_of,
 )
-from autox_video.dataset.remote import is_remote, join
-from autox_video.dataset.remote_cache import local_path
 from autox_video.errors import (
     CheckpointError,
     ConfigError,
     ListingError,
     ResourceError,
-    VideoError,
 )
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
@@ -44,7 +40,6 @@ PLAN_SCHEMA = 3
 """What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
-_FETCHES = 8  # clips that are fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +73,14 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     listing = read_listing(settings)
     for note in listing.notes:
         say(note)
-    fingerprint = listing_fingerprint(listing)
+    probed = divide_probed(probe(listing, settings))
+    for note in probed.listing.notes[len(listing.notes) :]:
+        say(note)
+    fingerprint = listing_fingerprint(probed.listing)
     stored = read_plan(Path(settings.work_dir)) if resuming else None
     if stored is not None:
         refuse_other_data(settings, stored, fingerprint)
-    readable, stats = check_clips(listing, settings)
+    readable, stats = check_clips(probed, settings)
     pretrained = find_weights(settings)
     plan = choose(settings, stats, detect(settings.device), pretrained)
     if stored is not None:
@@ -142,88 +140,48 @@ def refuse_other_model(settings: Settings, stored: dict[str, Any], plan: Plan) -
             )
 
 
-def check_clips(listing: Listing, settings: Settings) -> tuple[Listing, DatasetStats]:
-    """Open every listed clip once; give the listing of those that can be read, and its figures.
+def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, DatasetStats]:
+    """Name the clips that cannot be read; give the listing of those that can, and its figures.
 
     Raises:
         ListingError: no clip can be read, a class loses its last training clip, or `strict` is
             set and a clip cannot be read.
     """
-    splits = [s for s in (listing.train, listing.val, listing.test) if s is not None]
-    facts = _probe(listing.data_root, splits, settings)
-    _report_unreadable(splits, facts, settings)
-    train, val, *rest = (_readable(s, f) for s, f in zip(splits, facts, strict=True))
+    listing, splits = probed.listing, probed.splits
+    _report_unreadable(probed, settings)
+    train, val = splits["train"].readable(), splits["val"].readable()
     _refuse_empty(listing, train, val)
     readable = replace(listing, train=train, val=val)
     stats = summarize(
         class_names=listing.classes,
         named=listing.named,
         train_labels=listing.train.labels,
-        train=facts[0],
-        val=facts[1],
-        test=facts[2] if rest else (),
+        train=splits["train"].facts,
+        val=splits["val"].facts,
+        test=splits["test"].facts if "test" in splits else (),
     )
     return readable, stats
 
 
-def _probe(
-    data_root: Path | str, splits: Sequence[ClipList], settings: Settings
-) -> list[list[ClipFacts]]:
-    places = [join(data_root, path) for split in splits for path in split.paths]
+def probe(listing: Listing, settings: Settings) -> ProbedListing:
+    """Open every listed clip once, and show how far that is."""
     workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
-    here, faults = _fetch(places, settings)
-    with progress("Opening every clip once", len(here)) as show:
-        found = probe_clips(here, default_cache_path(), workers=workers, on_done=show, on_note=say)
-    remaining = iter(found)
-    facts = [
-        ClipFacts(0, 0.0, 0.0, 0, 0, "", faults[place]) if place in faults else next(remaining)
-        for place in places
-    ]
-    remaining = iter(facts)
-    return [
-        [_within(next(remaining), split.segment(index)) for index in range(len(split))]
-        for split in splits
-    ]
+    with progress("Opening every clip once", sum(map(len, splits_of(listing).values()))) as show:
+        return probe_listing(
+            listing,
+            default_cache_path(),
+            workers=workers,
+            remote_cache=settings.remote_cache,
+            on_done=show,
+            on_note=say,
+        )
 
 
-def _fetch(places: Sequence[str], settings: Settings) -> tuple[list[Path], dict[str, str]]:
-    """Give the files of clips, fetched where they are remote, and why others cannot be."""
-    here: dict[str, Path] = {}
-    faults: dict[str, str] = {}
-
-    def fetch(place: str) -> None:
-        try:
-            here[place] = local_path(place, settings.remote_cache)
-        except VideoError as error:
-            faults[place] = str(error).removeprefix(f"{place}: ")
-
-    if remote := sorted({place for place in places if is_remote(place)}):
-        with progress("Fetching clips", len(remote)) as show, ThreadPoolExecutor(_FETCHES) as pool:
-            for done, _ in enumerate(pool.map(fetch, remote), 1):
-                show(done)
-    return [here.get(place) or Path(place) for place in places if place not in faults], faults
-
-
-def _within(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:
-    """The facts of a part of a video."""
-    start_sec, end_sec = segment
-    if video.error is not None or (start_sec <= 0 and end_sec >= video.seconds):
-        return video
-    if start_sec >= video.seconds:
-        error = f"it starts at {start_sec:g} s, but the video ends at {video.seconds:g} s"
-        return ClipFacts(0, 0.0, 0.0, 0, 0, "", error)
-    seconds = min(end_sec, video.seconds) - start_sec
-    return replace(video, seconds=seconds, frames=max(1, round(seconds * video.fps)))
-
-
-def _report_unreadable(
-    splits: Sequence[ClipList], facts: Sequence[Sequence[ClipFacts]], settings: Settings
-) -> None:
+def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:
     bad = {
-        path: fact.error
-        for split, known in zip(splits, facts, strict=True)
-        for path, fact in zip(split.paths, known, strict=True)
-        if fact.error is not None
+        split.clips.paths[number]: split.facts[number].error
+        for split in probed.splits.values()
+        for number in split.unreadable()
     }
     if not bad:
         return
@@ -236,10 +194,6 @@ def _report_unreadable(
     if settings.strict:
         raise ListingError(f"strict: {len(bad)} clips cannot be read; {full} names them all.")
     say(f"They are left out; {full} names them all.")
-
-
-def _readable(split: ClipList, facts: Sequence[ClipFacts]) -> ClipList:
-    return split.select([i for i, fact in enumerate(facts) if fact.error is None])
 
 
 def _refuse_empty(listing: Listing, train: ClipList, val: ClipList) -> None:

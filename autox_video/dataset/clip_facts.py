@@ -71,7 +71,7 @@ class Contents:
         self.digests[position] = np.frombuffer(found.digest, dtype=np.uint8)
         self.fingerprints[position] = np.frombuffer(found.fingerprint, dtype=np.uint8)
 
-    def select(self, positions: Sequence[int]) -> "Contents":
+    def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Give the rows at `positions`, in that order."""
         return Contents(self.digests[positions], self.fingerprints[positions])
 

@@ -42,14 +42,14 @@ _SHORT_SIDE_PX = 64
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _TABLES, _TABLES_AT_A_TIME = 32, 8
 _NEIGHBOURS = 8  # clips of the same key that each is compared with, in each table
-_CHUNK = 4096
+_CHUNK = 512
 
 
 def fingerprint(video: Video) -> bytes:
     """Give what an open clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
 
-    Frames at fixed shares of the length, (K, S, S) grey values, and then the mean blueness and
-    redness of the clip, (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+    Frames at fixed shares of the length, (K, S, S) grey values, and then the mean redness and
+    blueness of the clip, (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
 
     Raises:
         VideoError: one of the frames cannot be decoded.

@@ -41,6 +41,8 @@ def both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
     """Give the clip numbers of each group of two clips or more, in order of their first clips."""
-    order = np.argsort(labels, kind="stable")
+    _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(sizes[group] > 1)
+    order = several[np.argsort(labels[several], kind="stable")]
     ends = np.flatnonzero(np.diff(labels[order])) + 1
-    return [group for group in np.split(order, ends) if len(group) > 1]
+    return [group for group in np.split(order, ends) if len(group)]

@@ -1,8 +1,10 @@
 """The user's clips, classes and splits, from list files or folders, with every check on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from autox_video.dataset.class_labels import (
     Labels,
@@ -28,13 +30,14 @@ from autox_video.dataset.repeats import (
     same_clip_twice,
     say_overlaps,
 )
-from autox_video.dataset.splits import Division, divide, keep
+from autox_video.dataset.splits import ToDivide, check_kept, divide, keep, read_kept
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
 
 __all__ = [
     "ClipList",
     "Listing",
+    "divide_listing",
     "find_videos",
     "read_list",
     "read_listing",
@@ -55,24 +58,26 @@ class Listing:
     named: bool
     """Whether the names were given: by a list, by folders or by a file of class names."""
     train: ClipList
-    val: ClipList
+    val: ClipList | None
+    """None where `train` is still to be divided."""
     test: ClipList | None
     """None where there is no test list."""
     notes: tuple[str, ...]
     """Sentences that the user should see: what was left out, divided or looks odd."""
     multi_label: bool = False
     """Whether a clip is of any number of classes."""
+    to_divide: ToDivide | None = None
+    """How `train` is to be divided; None where nothing is."""
 
 
 def read_listing(settings: Settings) -> Listing:
     """Read and check the lists that the settings name, or the class folders where they name none.
 
-    Where no validation list is given, training clips are set aside by class; WORK_DIR/split keeps
-    which, and the same ones are used the next time. Nothing is written anywhere else.
+    Where no validation list is given, training clips are set aside as WORK_DIR/split says; where
+    that says nothing yet, `divide_listing` divides them. Nothing is written.
 
     Raises:
         ListingError: with every problem that was found, one sentence each.
-        ResourceError: WORK_DIR/split cannot be written.
         InstallError: a package for the addresses of clips or lists is missing.
     """
     root = check_root(settings.data_root)
@@ -82,10 +87,11 @@ def read_listing(settings: Settings) -> Listing:
     splits, notes = _once(lists, multi_label=multi_label)
     names = given_names or used_names(lists)
     notes = [*lists.notes, *notes]
-    division = _divide(splits, settings, root, multi_label=multi_label)
-    if division is not None:
-        splits = {**splits, **division.splits}
-        notes += division.notes
+    splits["train"], how = _to_divide(splits, settings)
+    kept = None if how is None else read_kept(splits["train"], root, how)
+    if kept is not None:
+        splits = {**splits, **kept.splits}
+        notes += kept.notes
     labels = number_labels(
         splits,
         names=names,
@@ -93,22 +99,62 @@ def read_listing(settings: Settings) -> Listing:
         are_names=lists.are_names,
         multi_label=multi_label,
     )
-    problems = [*labels.problems, *same_clip_twice(splits), *say_missing(splits, root)]
+    twice = same_clip_twice(splits) if "val" in splits else []
+    problems = [*labels.problems, *twice, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
     clips = {name: _clip_list(split, labels) for name, split in splits.items()}
-    if division is not None:
-        keep(division, clips, len(labels.classes))
+    if kept is not None:
+        check_kept(kept, clips, how, len(labels.classes))
     notes += say_overlaps(splits)
     return Listing(
         root,
         labels.classes,
         labels.named,
         clips["train"],
-        clips["val"],
+        clips.get("val"),
         clips.get("test"),
         tuple(notes),
         multi_label,
+        to_divide=how if kept is None else None,
+    )
+
+
+def divide_listing(
+    listing: Listing, groups: np.ndarray | None = None, unreadable: Sequence[int] = ()
+) -> Listing:
+    """Set training clips aside by class where no validation list is given, else give `listing`.
+
+    WORK_DIR/split keeps which; `read_listing` uses the same ones the next time.
+
+    Args:
+        listing: what `read_listing` gives.
+        groups: (N,) labels of the training clips that stay together, as in `groups`; None: none.
+        unreadable: the numbers of the training clips that cannot be read.
+
+    Raises:
+        ListingError: no clip is left for validation.
+        ResourceError: WORK_DIR/split cannot be written.
+    """
+    how = listing.to_divide
+    if how is None:
+        return listing
+    splits, notes = divide(
+        listing.train,
+        how,
+        listing.classes,
+        data_root=listing.data_root,
+        groups=groups,
+        unreadable=unreadable,
+    )
+    keep(splits, how.folder)
+    return replace(
+        listing,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits.get("test", listing.test),
+        notes=(*listing.notes, *notes),
+        to_divide=None,
     )
 
 
@@ -197,13 +243,13 @@ def _for_model(
     return _clip_list(once.entries, labels)
 
 
-def _divide(
-    splits: Mapping[str, Entries], settings: Settings, root: str | Path, *, multi_label: bool
-) -> Division | None:
-    """Set clips aside where there is no validation list; None where there is one."""
-    if "val" in splits:
-        return None
+def _to_divide(
+    splits: Mapping[str, Entries], settings: Settings
+) -> tuple[Entries, ToDivide | None]:
+    """Give the training clips and, where there is no validation list, how they are divided."""
     entries = splits["train"]
+    if "val" in splits:
+        return entries, None
     names: tuple[str, ...] = ("train", "val")
     if "test" in splits and settings.ann_file_train == AUTO:
         # Of the same folders: what is tested is not for training.
@@ -212,8 +258,7 @@ def _divide(
     elif settings.ann_file_train == AUTO:
         names = ("train", "val", "test")
     seed = 0 if settings.seed == AUTO else settings.seed
-    folder = Path(settings.work_dir, "split")
-    return divide(entries, root, folder, names=names, seed=seed, multi_label=multi_label)
+    return entries, ToDivide(entries.source, names, seed, Path(settings.work_dir, "split"))
 
 
 def _clip_list(entries: Entries, labels: Labels) -> ClipList:

@@ -113,7 +113,7 @@ def say_overlaps(splits: Mapping[str, Entries]) -> Iterator[str]:
         ("train", "the model has seen them"),
         ("val", "the best weights are chosen by them"),
     ):
-        if shared := len(_common(splits[name], test)):
+        if name in splits and (shared := len(_common(splits[name], test))):
             yield (
                 f"Of {counted(len(test), 'test clip')}, {shared} in the {name} list too: {why}, so "
                 "expect less on other clips than the test says."

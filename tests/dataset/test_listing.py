@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.listing import ClipList, read_listing, read_test_list
+from autox_video.dataset.listing import ClipList, divide_listing, read_listing, read_test_list
 from autox_video.errors import ListingError, ResourceError
 from autox_video.settings import settings_from_mapping
 from tests.videos import real_clips
@@ -29,7 +29,7 @@ class Place:
                 Path(f"{name}.txt").write_text(text, encoding="utf-8")
                 given[f"ann_file_{name}"] = f"{name}.txt"
         given = {"data_root": "videos", "work_dir": "work", **given}
-        return read_listing(settings_from_mapping(given, "test"))
+        return divide_listing(read_listing(settings_from_mapping(given, "test")))
 
     def problems(self, *lists, **given):
         with pytest.raises(ListingError) as caught:

@@ -4,12 +4,23 @@ import os
 import random
 from array import array
 from collections import Counter
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from autox_video.dataset import splits as splits_module
+from autox_video.dataset.groups import alone, join
 from autox_video.dataset.list_files import ClipList, Entries, read_list, write_list
-from autox_video.dataset.splits import divide, keep, split_counts, stratify
+from autox_video.dataset.splits import (
+    ToDivide,
+    check_kept,
+    divide,
+    keep,
+    read_kept,
+    split_counts,
+    stratify,
+)
 from autox_video.errors import ListingError, ResourceError
 
 TWO, THREE = ("train", "val"), ("train", "val", "test")
@@ -22,13 +33,17 @@ def entries(counts):
     return Entries("list.txt", paths, list(paths), labels, array("L", range(1, len(paths) + 1)))
 
 
-def numbered(division):
-    """Give the lists of a division, its classes numbered in order of their names."""
-    names = sorted({label for split in division.splits.values() for label in split.labels})
-    return {
-        name: ClipList(tuple(split.paths), tuple(map(names.index, split.labels)))
-        for name, split in division.splits.items()
-    }, len(names)
+def numbered(given):
+    """Give entries as clips, with their classes, numbered in order of their names."""
+    names = sorted(set(given.labels))
+    return ClipList(tuple(given.paths), tuple(map(names.index, given.labels))), names
+
+
+def divided(given, folder, *, names=THREE, seed=0, **others):
+    """Divide entries anew; gives the lists and the notes."""
+    clips, classes = numbered(given)
+    how = ToDivide(given.source, names, seed, folder)
+    return divide(clips, how, classes, data_root="/data", **others)
 
 
 @pytest.mark.parametrize(
@@ -81,59 +96,67 @@ def test_a_division_is_pinned():
 
 def test_divide_writes_nothing_and_keep_does(tmp_path):
     folder = tmp_path / "split"
-    division = divide(entries({"a": 5, "b": 5}), tmp_path, folder, names=THREE, seed=0)
+    lists, notes = divided(entries({"a": 5, "b": 5}), folder)
     assert not folder.exists()
-    assert division.notes == (
+    assert notes == (
         f"The clips of list.txt were divided: 6 for train, 2 for val, 2 for test; {folder} keeps "
         "the lists.",
     )
-    lists, classes = numbered(division)
-    keep(division, lists, classes)
+    keep(lists, folder)
     assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]
     assert {name: read_list(folder / f"{name}.csv") for name in THREE} == lists
 
 
 @pytest.fixture
 def kept(tmp_path):
-    """Give a function that divides into a folder that keeps a division of 5 a and 5 b by seed 0."""
+    """Give a function that divides as a folder says, which keeps 5 a and 5 b by seed 0."""
     folder = tmp_path / "split"
-    division = divide(entries({"a": 5, "b": 5}), tmp_path, folder, names=THREE, seed=0)
-    keep(division, *numbered(division))
+    first, _ = divided(entries({"a": 5, "b": 5}), folder)
+    keep(first, folder)
+    how = ToDivide("list.txt", THREE, 99, folder)
 
-    def again(given, names=THREE):
-        return divide(given, tmp_path, folder, names=names, seed=99)
+    def again(given):
+        return read_kept(given, tmp_path, how)
 
-    again.first = division
-    again.folder = folder
+    def check(found):
+        names = sorted({label for split in found.splits.values() for label in split.labels})
+        lists = {
+            name: ClipList(tuple(split.paths), tuple(map(names.index, split.labels)))
+            for name, split in found.splits.items()
+        }
+        check_kept(found, lists, how, len(names))
+        return lists, names
+
+    again.first, again.folder, again.check, again.how = first, folder, check, how
     return again
 
 
 def test_a_kept_division_counts_whatever_the_seed(kept):
     again = kept(entries({"a": 5, "b": 5}))
-    assert again.splits == kept.first.splits
     assert again.notes == ()
-    keep(again, *numbered(again))
+    assert kept.check(again)[0] == kept.first
 
 
 def test_new_and_gone_clips_are_left_out_and_said(kept):
     given = entries({"a": 5, "b": 5, "new": 2})
-    gone = kept.first.splits["train"].keys[0]
+    gone = kept.first["train"].paths[0]
     again = kept(given.select([i for i, key in enumerate(given.keys) if key != gone]))
-    assert again.splits["train"].keys == kept.first.splits["train"].keys[1:]
-    assert again.splits["val"] == kept.first.splits["val"]
+    assert tuple(again.splits["train"].keys) == kept.first["train"].paths[1:]
+    assert tuple(again.splits["val"].keys) == kept.first["val"].paths
     (note,) = again.notes
     assert "since then: 2 new clips, not used, 1 clip gone." in note
-    before = {path.name: path.read_bytes() for path in kept.folder.iterdir()}
-    keep(again, *numbered(again))
-    assert {path.name: path.read_bytes() for path in kept.folder.iterdir()} == before
+    kept.check(again)
 
 
 def test_a_kept_division_of_two_stays_one(tmp_path):
     folder = tmp_path / "split"
     given = entries({"a": 5, "b": 5})
-    division = divide(given, tmp_path, folder, names=TWO, seed=0)
-    keep(division, *numbered(division))
-    assert divide(given, tmp_path, folder, names=THREE, seed=0).splits == division.splits
+    lists, _ = divided(given, folder, names=TWO)
+    keep(lists, folder)
+    again = read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder))
+    assert {name: tuple(split.paths) for name, split in again.splits.items()} == {
+        name: clips.paths for name, clips in lists.items()
+    }
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])
@@ -146,11 +169,12 @@ def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatc
             raise ResourceError("disk full")
         write(path, clips)
 
-    division = divide(given, tmp_path, tmp_path / "split", names=THREE, seed=0)
+    folder = tmp_path / "split"
+    lists, _ = divided(given, folder)
     monkeypatch.setattr(splits_module, "write_list", stop)
     with pytest.raises(ResourceError):
-        keep(division, *numbered(division))
-    assert divide(given, tmp_path, tmp_path / "split", names=THREE, seed=0).kept is None
+        keep(lists, folder)
+    assert read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder)) is None
 
 
 def test_other_clips_are_refused(kept):
@@ -160,20 +184,136 @@ def test_other_clips_are_refused(kept):
 
 def test_a_clip_of_another_class_now_is_refused(kept):
     again = kept(entries({"a": 5, "b": 5}))
-    lists, classes = numbered(again)
+    lists, names = kept.check(again)
     lists["test"] = ClipList(lists["test"].paths, lists["test"].labels[::-1])
     with pytest.raises(ListingError, match="other classes or labels"):
-        keep(again, lists, classes)
+        check_kept(again, lists, kept.how, len(names))
 
 
 def test_a_class_that_is_gone_is_refused(kept):
-    again = kept(entries({"a": 5}))
     with pytest.raises(ListingError, match="other classes or labels"):
-        keep(again, *numbered(again))
+        kept.check(kept(entries({"a": 5})))
 
 
 def test_classes_of_one_clip(tmp_path):
-    division = divide(entries({"a": 5, "b": 1}), tmp_path, tmp_path / "s", names=TWO, seed=0)
-    assert division.notes[1] == "1 class of a single clip, so not validated: b."
+    _, notes = divided(entries({"a": 5, "b": 1}), tmp_path, names=TWO)
+    assert notes[1] == "1 class of a single clip, so not validated: b."
     with pytest.raises(ListingError, match="none is left for validation"):
-        divide(entries({"a": 1, "b": 1}), tmp_path, tmp_path / "s", names=TWO, seed=0)
+        divided(entries({"a": 1, "b": 1}), tmp_path, names=TWO)
+
+
+def test_a_clip_of_several_classes_counts_for_the_rarest(tmp_path):
+    labels = tuple((0, 1) if i < 5 else (0,) for i in range(50))
+    clips = ClipList(tuple(f"{i:02}.mp4" for i in range(50)), labels)
+    how = ToDivide("list.txt", TWO, 0, tmp_path)
+    lists, _ = divide(clips, how, ("common", "rare"), data_root="/data")
+    assert Counter(lists["val"].labels) == {(0, 1): 1, (0,): 9}
+
+
+# ---- clips that stay together ----
+
+
+def grouped(count, *groups):
+    """Label `count` clips of which those in a range belong together."""
+    labels = alone(count)
+    for group in groups:
+        labels = join(labels, np.array([(group[0], i) for i in group]))
+    return labels
+
+
+def counts_by_split(found, given):
+    return {name: Counter(given.labels[i] for i in chosen) for name, chosen in found.items()}
+
+
+def test_groups_stay_together_in_the_proportions_of_the_class():
+    given = entries({"a": 100, "b": 100})
+    groups = grouped(200, *(range(i, i + 10) for i in range(0, 100, 10)), range(90, 110))
+    found = stratify(given.keys, given.labels, names=TWO, seed=0, groups=groups)
+    home = {i: name for name, chosen in found.items() for i in chosen}
+    assert len(home) == 200
+    for label in set(groups.tolist()):
+        assert len({home[i] for i in np.flatnonzero(groups == label).tolist()}) == 1
+    assert counts_by_split(found, given) == {
+        "train": {"a": 80, "b": 80},
+        "val": {"a": 20, "b": 20},
+    }
+
+
+def test_single_clips_make_up_for_a_large_group():
+    given = entries({"a": 100})
+    found = stratify(given.keys, given.labels, names=THREE, seed=0, groups=grouped(100, range(60)))
+    assert set(range(60)) <= set(found["train"])
+    assert {name: len(chosen) for name, chosen in found.items()} == {
+        "train": 70, "val": 15, "test": 15,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "sizes", "filled"),
+    [
+        (TWO, (50, 50), 2),
+        (TWO, (99, 1), 2),
+        (TWO, (40, 30, 30), 2),
+        (THREE, (98, 1, 1), 3),
+        (THREE, (50, 50), 2),
+        (THREE, (34, 33, 33), 3),
+        (TWO, (100,), 1),
+    ],
+)
+def test_as_many_splits_get_clips_as_there_are_groups(names, sizes, filled):
+    given = entries({"a": sum(sizes), "b": 10})
+    edges = np.cumsum((0, *sizes)).tolist()
+    ranges = [range(*edge) for edge in pairwise(edges)]
+    groups = grouped(len(given), *ranges)
+    for seed in range(5):
+        found = stratify(given.keys, given.labels, names=names, seed=seed, groups=groups)
+        assert [bool(counts_by_split(found, given)[name]["a"]) for name in names] == [
+            i < filled for i in range(len(names))
+        ]
+
+
+def test_neither_the_order_of_clips_nor_of_groups_decides():
+    given = entries({"a": 60, "b": 60, "c": 5})
+    groups = grouped(125, *(range(i, i + 1 + i % 7) for i in range(0, 110, 10)), range(55, 70))
+
+    def chosen(order, seed=0):
+        found = stratify(
+            [given.keys[i] for i in order],
+            [given.labels[i] for i in order],
+            names=THREE,
+            seed=seed,
+            groups=np.array([groups[i] for i in order]),
+        )
+        return {name: {given.keys[order[i]] for i in part} for name, part in found.items()}
+
+    straight = list(range(125))
+    mixed = straight.copy()
+    random.Random(3).shuffle(mixed)
+    assert chosen(straight) == chosen(mixed) == chosen(straight[::-1])
+    assert chosen(straight) != chosen(straight, seed=1)
+
+
+def test_a_class_whose_clips_all_belong_together_is_said(tmp_path):
+    given = entries({"a": 5, "b": 5})
+    lists, notes = divided(given, tmp_path, names=TWO, groups=grouped(10, range(5)))
+    assert Counter(lists["train"].labels) == {0: 5, 1: 4}
+    assert notes[1] == (
+        "1 class whose clips all belong together (one source, or near-duplicates), so not "
+        "validated: a."
+    )
+
+
+def test_if_no_class_can_be_validated_the_groups_are_divided_and_that_is_said(tmp_path):
+    given = entries({"a": 5, "b": 5})
+    groups = grouped(10, range(5), range(5, 10))
+    lists, notes = divided(given, tmp_path, names=TWO, groups=groups)
+    assert Counter(lists["val"].labels) == {0: 1, 1: 1}
+    assert "They were divided all the same" in notes[1]
+
+
+def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
+    given = entries({"a": 15, "b": 10})
+    lists, _ = divided(given, tmp_path, names=TWO, unreadable=range(5))
+    assert lists["train"].paths[:5] == tuple(given.paths[:5])
+    assert Counter(lists["val"].labels) == {0: 2, 1: 2}
+    assert len(lists["train"]) == 21
