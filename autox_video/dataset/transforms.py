@@ -16,6 +16,7 @@ from mmcv.transforms import BaseTransform
 
 from autox_video.dataset.decode import Video
 from autox_video.dataset.frame_cache import CachedClip, FrameCache
+from autox_video.dataset.frame_rgb import WORTH_SCALING
 from autox_video.dataset.remote_cache import local_path
 from autox_video.dataset.sampling import (
     all_train_times,
@@ -45,7 +46,8 @@ class ReadClips(BaseTransform):
         frame_interval_sec: seconds between two of them.
         num_clips: clips from one video.
         test_mode: evenly spread clips instead of each at a random time.
-        short_side: frames are scaled down to this shorter side, in px; None leaves them.
+        short_side: frames whose shorter side is at least twice as long are scaled down to it on the
+            way, in px; None leaves all as they are. Scaled twice by a little, pictures get blurred.
         decoder: which one, as in config.yaml.
         cache: `folder` and `max_gib` of a FrameCache; None always decodes.
         remote_cache: where clips from elsewhere are kept, as in config.yaml.
@@ -97,9 +99,9 @@ class ReadClips(BaseTransform):
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
             if name is None or not self._is_worth_keeping(video, seconds):
-                return _each(video, times + start, self.short_side)
+                return _each(video, times + start, self._scaled_to(video))
             possible = self._all_times(seconds)
-            frames = _each(video, possible + start, self.short_side)
+            frames = _each(video, possible + start, self._scaled_to(video))
         clip = _without_repeats(seconds, possible, frames)
         self.cache.put(name, clip)
         return clip.frames_at(times)
@@ -117,8 +119,15 @@ class ReadClips(BaseTransform):
             return np.unique(test_times(*clip, num_clips=self.num_clips))
         return all_train_times(*clip)
 
+    def _scaled_to(self, video: Video) -> int | None:
+        if self.short_side is None:
+            return None
+        large = min(video.width, video.height) >= WORTH_SCALING * self.short_side
+        return self.short_side if large else None
+
     def _is_worth_keeping(self, video: Video, seconds: float) -> bool:
-        scale = min(1.0, (self.short_side or math.inf) / min(video.width, video.height))
+        short_side = min(video.width, video.height)
+        scale = (self._scaled_to(video) or short_side) / short_side
         frame_bytes = 3 * video.width * video.height * scale**2
         count = count_train_times(seconds, self.clip_len, self.frame_interval_sec)
         return count * frame_bytes <= LARGEST_CACHED_BYTES
@@ -224,10 +233,8 @@ class CropClips(BaseTransform):
         if part.shape == scaled.shape:
             scaled[...] = part
             return
-        # Averaging over areas where the picture shrinks, so that fine patterns do not flicker.
-        smaller = part.shape[0] > self.side and part.shape[1] > self.side
-        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        cv2.resize(part, (self.side, self.side), dst=scaled, interpolation=how)
+        size = (self.side, self.side)
+        cv2.resize(part, size, dst=scaled, interpolation=cv2.INTER_LINEAR)
 
 
 def random_box(

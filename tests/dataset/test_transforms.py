@@ -87,7 +87,7 @@ def test_an_unreadable_file_is_a_video_error(tmp_path):
 def test_the_cache_changes_nothing_but_the_decoding(
     video, tmp_path, monkeypatch, test_mode, segment
 ):
-    options = {"num_clips": 2, "test_mode": test_mode, "short_side": 20}
+    options = {"num_clips": 2, "test_mode": test_mode, "short_side": 12}
     plain = ReadClips(4, 0.1, **options)
     kept = ReadClips(4, 0.1, **options, cache={"folder": str(tmp_path), "max_gib": 1})
 
@@ -118,6 +118,12 @@ def test_settings_do_not_share_what_differs(video, tmp_path):
     assert size_of(tmp_path)[0] == 3  # two training clips need no other frames than one
     ReadClips(4, 0.1, cache=cache)({"filename": video, "rng": rng(), "segment": (0, 1)})
     assert size_of(tmp_path)[0] == 4
+
+
+@pytest.mark.parametrize(("short_side", "shape"), [(13, (24, 48)), (12, (12, 24)), (5, (5, 10))])
+def test_only_frames_twice_as_large_are_scaled_in_decoding(video, short_side, shape):
+    read = ReadClips(4, 0.1, test_mode=True, short_side=short_side)
+    assert read({"filename": video})["img_shape"] == shape
 
 
 def test_long_clips_are_not_kept(video, tmp_path, monkeypatch):
@@ -162,7 +168,7 @@ def test_three_views_reach_from_end_to_end():
 def test_views_are_written_where_they_are_wanted():
     out = np.zeros((1, 2, 8, 8, 3), np.uint8)
     assert cropped("centre", gradient(30, 40), out=out) is out
-    expected = cv2.resize(gradient(30, 40)[0][:, 5:35], (8, 8), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(gradient(30, 40)[0][:, 5:35], (8, 8), interpolation=cv2.INTER_LINEAR)
     assert np.array_equal(out[0, 0], expected)
 
 

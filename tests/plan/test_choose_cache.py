@@ -75,6 +75,8 @@ def test_the_size_of_a_clip_is_that_of_the_frames_training_can_ask_for():
     assert clip_bytes(plan, STATS) == 3 * 16 * 170 * 128
     slow = replace(STATS, fps_median=4.0)
     assert clip_bytes(plan, slow) == 3 * 8 * 170 * 128
+    barely_larger = replace(STATS, short_side_median=255, width_median=340, height_median=255)
+    assert clip_bytes(plan, barely_larger) == 3 * 16 * 340 * 255
     small = replace(STATS, short_side_median=64, width_median=64, height_median=80)
     assert clip_bytes(plan, small) == 3 * 16 * 64 * 80
 
