@@ -66,7 +66,8 @@ def choose_cache(
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
     """What all frames that training can ask of the median clip take, in bytes."""
-    count = count_train_times(stats.seconds_median, plan.clip_len, plan.frame_interval_sec)
+    clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
+    count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))
     large = stats.short_side_median >= WORTH_SCALING * plan.short_side
     scale = plan.short_side / stats.short_side_median if large else 1.0
