@@ -201,3 +201,31 @@ def test_file_of_garbage_behind_a_good_header(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.2, 1.0)
     with Video(path) as video, pytest.raises(VideoError, match=r"can be decoded|damaged"):
         video.frames_at(np.array([3.0]))
+
+
+def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mkv", FRAMES)
+    plain = media_file.MediaFile._video_stream
+
+    class Late:
+        """A container that fails as PyAV does when it takes leave of streams it does not know."""
+
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, stream):
+            yield from (packet for packet in self._container.demux(stream) if packet.size)
+            raise IndexError("list index out of range")
+
+    def open_late(file):
+        stream = plain(file)
+        file.container = Late(file.container)
+        return stream
+
+    monkeypatch.setattr(media_file.MediaFile, "_video_stream", open_late)
+    with Video(path) as video:
+        video.examine()
+        assert read_numbers(video.frames_at(np.array([0.5, 2.39]))) == [12, 59]
