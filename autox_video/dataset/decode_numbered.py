@@ -63,6 +63,7 @@ class NumberedDecoder(ABC):
         """Say why frames of this file would be wrong, None if they would be right."""
         if file.index is None:
             return "its packets do not tell which frame is shown when"
+        # PyAV tells from release 18 on.
         if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
             return "its pictures are interlaced"
         if not _starts_anew(file, file.index):

@@ -2,6 +2,7 @@
 
 import sys
 
+import av
 import numpy as np
 import pytest
 
@@ -77,6 +78,8 @@ def test_lossless_clips_are_pixel_equal(tmp_path, other, name, size):
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_codings(tmp_path, other, coding):
+    if coding == "interlaced" and not hasattr(av.VideoCodecContext, "field_order"):
+        pytest.skip("this PyAV does not tell of fields")
     name, codec, options = CODINGS[coding]
     pixels = PIXELS.get(codec, "yuv420p")
     path = write_video(
