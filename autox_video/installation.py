@@ -19,7 +19,7 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
         "importlib_metadata": "",
         "pyyaml": "6",
         "decord": "0.6",
-        "av": "15",
+        "av": "17",
         "numpy": "1.26",
         "timm": "1.0",
         "einops": "0.8",

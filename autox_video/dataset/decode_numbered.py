@@ -63,8 +63,11 @@ class NumberedDecoder(ABC):
         """Say why frames of this file would be wrong, None if they would be right."""
         if file.index is None:
             return "its packets do not tell which frame is shown when"
-        if file.codec.field_order not in _WHOLE_PICTURES:
+        # PyAV tells from release 18 on.
+        if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
             return "its pictures are interlaced"
+        if not _starts_anew(file, file.index):
+            return "its key frames lean on what is before them"
         return None
 
     @property
@@ -137,3 +140,17 @@ class NumberedDecoder(ABC):
         except self.failures as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise self._refusal(reason[:200]) from error
+
+
+def _starts_anew(file: MediaFile, index: PacketIndex) -> bool:
+    """Whether a key frame stands alone; not so in H.264 that is refreshed bit by bit.
+
+    Looks at the second key frame of a file that is read whole.
+    """
+    if file.codec.name != "h264" or len(index.keys) < 2 or not file.is_small:
+        return True
+    key = int(index.keys[1])
+    packet = file.packet(key)
+    file.forget()
+    frames = [*file.decode(packet), *file.decode(None)] if packet is not None else []
+    return any(frame and frame.key_frame and frame.pts == index.stamps[key] for frame in frames)

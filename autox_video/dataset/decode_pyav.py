@@ -251,8 +251,11 @@ class PyAVDecoder:
 
     def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
         """Raise VideoError where the frames before and after do not tell what is at a time."""
-        good_until = before.second + _HOLE_SEC if before else -1
-        if (before is None or after.after_hole) and second > good_until:
+        if before is None:
+            is_unknown = after.second > _HOLE_SEC  # else the first good frame stands in
+        else:
+            is_unknown = after.after_hole and second > before.second + _HOLE_SEC
+        if is_unknown:
             start = before.second if before else 0.0
             raise self.file.error(
                 f"it is damaged or cut off, nothing can be decoded from {start:.1f} s "

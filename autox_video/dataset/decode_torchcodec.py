@@ -12,8 +12,8 @@ from autox_video.dataset.media_file import THREADS_PER_VIDEO
 class TorchCodecDecoder(NumberedDecoder):
     """An open clip, decoded by torchcodec.
 
-    It gives wrong frames without a word of H.264 that has no key frames but is refreshed bit by bit
-    (x264's intra-refresh).
+    Of large H.264 files that have no key frames but are refreshed bit by bit (x264's intra-refresh)
+    it gives wrong frames without a word; small ones are refused.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot give its frames exactly.

@@ -7,10 +7,6 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-_PYAV = int(av.__version__.split(".")[0])
-# PyAV converts colours with one thread per core from release 17 on, unless told otherwise.
-_ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
-
 WORTH_SCALING = 2.0
 """How many times larger than wanted frames are that training scales down in decoding."""
 
@@ -28,7 +24,7 @@ def quarter_turns(frame: av.VideoFrame) -> int:
 
     Cameras write down how they were held; angles in between are rounded.
     """
-    return round(getattr(frame, "rotation", 0) / 90) % 4
+    return round(frame.rotation / 90) % 4
 
 
 class RgbConverter:
@@ -63,7 +59,7 @@ class RgbConverter:
             height=size[1],
             format="rgb24",
             interpolation=_interpolation(frame, size),
-            **_ONE_THREAD,
+            threads=1,
         )
         pixels = rgb.to_ndarray()
         return np.rot90(pixels, turns) if turns else pixels

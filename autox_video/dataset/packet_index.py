@@ -55,7 +55,7 @@ class PacketIndex:
     @property
     def has_leading(self) -> bool:
         """Whether frames are shown before the key frame that they follow in the file."""
-        keys = self._keys[np.searchsorted(self._keys, np.arange(len(self.stamps)), "right") - 1]
+        keys = self.keys[np.searchsorted(self.keys, np.arange(len(self.stamps)), "right") - 1]
         return bool((self.stamps < self.stamps[keys]).any())
 
     @cached_property
@@ -105,7 +105,8 @@ class PacketIndex:
         return runs
 
     @cached_property
-    def _keys(self) -> np.ndarray:
+    def keys(self) -> np.ndarray:
+        """Numbers of the key packets: (K,) int64."""
         return np.flatnonzero(self._is_key)
 
     def _start_for(self, number: int) -> int:
@@ -114,7 +115,7 @@ class PacketIndex:
         A frame that is shown before the key frame that it follows in the file may lean on frames
         from before that key frame.
         """
-        place = int(np.searchsorted(self._keys, number, side="right")) - 1
-        while place > 0 and self.stamps[self._keys[place]] > self.stamps[number]:
+        place = int(np.searchsorted(self.keys, number, side="right")) - 1
+        while place > 0 and self.stamps[self.keys[place]] > self.stamps[number]:
             place -= 1
-        return int(self._keys[place])
+        return int(self.keys[place])

@@ -201,3 +201,50 @@ def test_file_of_garbage_behind_a_good_header(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.2, 1.0)
     with Video(path) as video, pytest.raises(VideoError, match=r"can be decoded|damaged"):
         video.frames_at(np.array([3.0]))
+
+
+def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mkv", FRAMES)
+    plain = media_file.MediaFile._video_stream
+
+    class Late:
+        """A container that fails as PyAV does when it takes leave of streams it does not know."""
+
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, stream):
+            yield from (packet for packet in self._container.demux(stream) if packet.size)
+            raise IndexError("list index out of range")
+
+    def open_late(file):
+        stream = plain(file)
+        file.container = Late(file.container)
+        return stream
+
+    monkeypatch.setattr(media_file.MediaFile, "_video_stream", open_late)
+    with Video(path) as video:
+        video.examine()
+        assert read_numbers(video.frames_at(np.array([0.5, 2.39]))) == [12, 59]
+
+
+@pytest.mark.parametrize(("good_from", "is_known"), [(10, True), (40, False)])
+def test_start_that_cannot_be_decoded(tmp_path, good_from, is_known):
+    frames = numbered_frames(100)
+    path = write_video(tmp_path / "a.mov", frames, codec="mjpeg", pixels="yuvj420p")
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    with open(path, "r+b") as file:
+        for packet in packets[:good_from]:
+            file.seek(packet.pos)
+            file.write(bytes(packet.size))
+    with Video(path) as video:
+        assert read_numbers(video.frames_at(np.array([3.0, 2.0]))) == [75, 50]
+        if is_known:
+            assert read_numbers(video.frames_at(np.array([0.1, 0.5]))) == [10, 12]
+        else:
+            with pytest.raises(VideoError, match=r"nothing can be decoded from 0\.0 s to 0\.5 s"):
+                video.frames_at(np.array([0.1, 0.5]))
