@@ -1,6 +1,7 @@
 """What one opening of a clip finds out: its facts, its content's digest, what it looks like."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ class ClipFacts:
     height: int
     codec: str
     error: str | None
+
+    def __post_init__(self) -> None:
+        # A few names for a million clips.
+        if isinstance(self.codec, str):
+            object.__setattr__(self, "codec", sys.intern(self.codec))
 
 
 class Found(NamedTuple):
