@@ -196,7 +196,7 @@ def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):
         for colour in ("red", "green"):
             assert home[f"{colour} talk part1.mp4"] == home[f"{colour} talk part2.mp4"]
             assert home[f"{colour} x.mp4"] == home[f"{colour} copy.mp4"]
-        homes.add(home["red x.mp4"])
+        homes.add(home["green x.mp4"])
         kept = read_list(tmp_path / str(seed) / "split" / "train.csv").paths
         assert "red/red a.mp4" in kept  # unreadable now, of use once it is mended
     assert len(homes) > 1
