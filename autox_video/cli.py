@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from autox_video.console import complain
 from autox_video.errors import AutoXVideoError
@@ -79,6 +80,22 @@ def _doctor(options: argparse.Namespace) -> int:
     return run_doctor()
 
 
+def _cache(options: argparse.Namespace) -> int:
+    from autox_video.console import say
+    from autox_video.dataset.frame_cache import clear, default_folder, size_of
+    from autox_video.errors import ResourceError
+
+    folder = Path(options.folder) if options.folder else default_folder()
+    if folder is None:
+        raise ResourceError("cache: there is no home folder; name the folder of the cache.")
+    if options.folder and not folder.is_dir():
+        raise ResourceError(f"cache: there is no folder {folder.absolute()}.")
+    clips, size = (clear if options.action == "clear" else size_of)(folder)
+    what = "Removed" if options.action == "clear" else "Kept are"
+    say(f"{what} the frames of {clips} clips, {size / 2**30:.2f} GiB, in {folder}.")
+    return 0
+
+
 def _config_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     if words and "=" not in words[0]:
         return words[0], list(words[1:])
@@ -114,6 +131,12 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
             help=f"config file (default: {DEFAULT_CONFIG}), then keys that take precedence over it",
         )
         command.set_defaults(run=run)
+    cache = commands.add_parser(
+        "cache", help="say how much the decoded frames take, or remove them"
+    )
+    cache.add_argument("action", choices=("show", "clear"))
+    cache.add_argument("folder", nargs="?", help="the cache that `cache: DIR` names, if any")
+    cache.set_defaults(run=_cache)
     doctor = commands.add_parser("doctor", help="say what this machine has and what is missing")
     doctor.set_defaults(run=_doctor)
     return parser

@@ -101,8 +101,9 @@ def describe_decoders(problems: list[str]) -> list[Row]:
         rows = [("av", _try_decoding(av, problems))]
         codecs = [codec for codec in ("h264", "hevc", "vp9", "av1", "mpeg4") if _decodes(av, codec)]
         rows.append(("formats", ", ".join(codecs)))
-    decord, failure = _try_import("decord")
-    rows.append(("decord", "imports" if decord else f"not usable, and not needed: {failure}"))
+    for decoder in ("torchcodec", "decord"):
+        failure = _why_not_usable(decoder)
+        rows.append((decoder, f"not usable, and not needed: {failure}" if failure else "imports"))
     return rows
 
 
@@ -187,6 +188,15 @@ def _decodes(av: ModuleType, codec: str) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def _why_not_usable(decoder: str) -> str | None:
+    failure = _try_import(decoder)[1]
+    if not failure and decoder == "torchcodec":
+        # It imports without the libraries that it needs; our own module needs av.
+        ours, failure = _try_import("autox_video.dataset.decode_torchcodec")
+        failure = ours.why_no_libraries() if ours else failure
+    return failure or None
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:

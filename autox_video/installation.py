@@ -25,6 +25,8 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
         "einops": "0.8",
         "pydantic": "2.10",
         "rich": "13",
+        "fsspec": "2024.6",
+        "aiohttp": "3.9",
     }
 )
 """Lowest version by distribution name; a test holds it in step with pyproject.toml."""

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
-from torch.utils.data import DataLoader
 
-from autox_video.dataset.clips import ClipDataset, collate_clips, start_data_worker
+from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
 from autox_video.errors import CheckpointError, ConfigError
@@ -101,45 +100,48 @@ def predict(
     """
     with DefaultScope.overwrite_default_scope("mmaction"):
         dataset = ClipDataset(
-            clips, str(data_root), pipeline=config.test_pipeline, classes=config.classes
+            clips,
+            str(data_root),
+            pipeline=config.test_pipeline,
+            classes=config.classes,
+            item_shape=config.test_item_shape,
         )
-    loader = DataLoader(
+    batches = ClipBatches(
         dataset,
         batch_size=loading.batch_size,
-        num_workers=loading.workers,
-        collate_fn=collate_clips,
-        worker_init_fn=start_data_worker,
+        workers=loading.workers,
         pin_memory=loading.device != "cpu",
-        multiprocessing_context="fork" if loading.workers else None,
     )
+    scores: dict[int, tuple[float, ...]] = {}
+    try:
+        for batch in batches:
+            scores.update(_score(model, batch))
+            if on_done:
+                on_done(batch["taken"])
+    finally:
+        batches.close()
     multi_label = bool(config.model.cls_head.get("multi_label", False))
-    predictions: list[Prediction] = []
-    for batch in loader:
-        for position, scores, error in _predict_batch(model, batch, first=len(predictions)):
-            label = clips.labels[position] if clips.labels is not None else None
-            segment = clips.segments[position] if clips.segments is not None else None
-            video = clips.paths[position]
-            predictions.append(Prediction(video, label, scores, error, multi_label, segment))
-        if on_done:
-            on_done(len(predictions))
-    return predictions
+    return [
+        Prediction(
+            clips.paths[position],
+            None if clips.labels is None else clips.labels[position],
+            scores.get(position),
+            batches.broken.get(position),
+            multi_label,
+            None if clips.segments is None else clips.segments[position],
+        )
+        for position in range(len(clips))
+    ]
 
 
-def _predict_batch(
-    model: nn.Module, batch: dict, *, first: int
-) -> Iterator[tuple[int, tuple[float, ...] | None, str | None]]:
-    """Give position, probabilities or None, and why there are none, of each clip of a batch."""
-    failed = {clip.position: clip for clip in batch.pop("unreadable")}
-    scores: list[torch.Tensor] = []
-    if len(batch["inputs"]):
-        with torch.inference_mode():
-            scores = [sample.pred_score.cpu() for sample in model.test_step(batch)]
-    waiting = iter(scores)
-    for position in range(first, first + len(failed) + len(scores)):
-        if position in failed:
-            yield position, None, failed[position].error
-        else:
-            yield position, tuple(next(waiting).double().tolist()), None
+def _score(model: nn.Module, batch: dict) -> dict[int, tuple[float, ...]]:
+    """Probabilities of each class by position."""
+    if not len(batch["inputs"]):
+        return {}
+    with torch.inference_mode():
+        samples = model.test_step(batch)
+    values = [tuple(sample.pred_score.cpu().double().tolist()) for sample in samples]
+    return dict(zip(batch["positions"], values, strict=True))
 
 
 def sha256(path: Path) -> str:

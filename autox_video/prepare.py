@@ -6,12 +6,15 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import autox_video
 from autox_video.console import progress, say, table
+from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import DatasetStats, default_cache_path, summarize
@@ -21,7 +24,15 @@ from autox_video.dataset.probed_listing import (
     probe_listing,
     splits_of,
 )
-from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.dataset.remote import is_remote, join
+from autox_video.dataset.remote_cache import local_path
+from autox_video.errors import (
+    CheckpointError,
+    ConfigError,
+    ListingError,
+    ResourceError,
+    VideoError,
+)
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose
@@ -30,10 +41,11 @@ from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"
-PLAN_SCHEMA = 2
-"""What runs can be gone on with; 1 had an optimizer group for each parameter."""
+PLAN_SCHEMA = 3
+"""What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
+_FETCHES = 8  # clips that are fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ class Prepared:
     plan: Plan
     listing: Listing
     """The readable clips."""
+    stats: DatasetStats
+    """The same in figures."""
     fingerprint: str
     """Of the listed clips and classes: two runs with equal ones learn the same thing."""
 
@@ -59,6 +73,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         AutoXVideoError: of the kind that fits what the user can mend.
     """
     check_work_dir(Path(settings.work_dir))
+    check_decoder(settings.decoder)
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
     listing = read_listing(settings)
@@ -77,7 +92,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is not None:
         plan = continue_plan(plan, stored["choices"], settings)
         refuse_other_model(settings, stored["choices"], plan)
-    return Prepared(plan, readable, fingerprint)
+    return Prepared(plan, readable, stats, fingerprint)
 
 
 def check_work_dir(folder: Path) -> None:
@@ -156,6 +171,7 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
 
 def probe(listing: Listing, settings: Settings) -> ProbedListing:
     """Open every listed clip once, and show how far that is."""
+    _fetch(listing, settings)
     workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
     with progress("Opening every clip once", sum(map(len, splits_of(listing).values()))) as show:
         return probe_listing(
@@ -166,6 +182,21 @@ def probe(listing: Listing, settings: Settings) -> ProbedListing:
             on_done=show,
             on_note=say,
         )
+
+
+def _fetch(listing: Listing, settings: Settings) -> None:
+    """Fetch the clips that are remote, several at a time; why one cannot be, the probe says."""
+    lists = splits_of(listing).values()
+    places = {join(listing.data_root, path) for clips in lists for path in clips.paths}
+
+    def fetch(place: str) -> None:
+        with suppress(VideoError):
+            local_path(place, settings.remote_cache)
+
+    if remote := sorted(filter(is_remote, places)):
+        with progress("Fetching clips", len(remote)) as show, ThreadPoolExecutor(_FETCHES) as pool:
+            for done, _ in enumerate(pool.map(fetch, remote), 1):
+                show(done)
 
 
 def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:
@@ -251,14 +282,14 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def write_plan(folder: Path, prepared: Prepared) -> None:
+def write_plan(folder: Path, plan: Plan, fingerprint: str) -> None:
     """Write plan.json: every choice with its reason, and what it was made for."""
-    values = prepared.plan.as_dict()
+    values = plan.as_dict()
     reasons = values.pop("reasons")
     choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
     write_json(
         folder / PLAN,
-        {"schema": PLAN_SCHEMA, "fingerprint": prepared.fingerprint, "choices": choices},
+        {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "choices": choices},
     )
 
 

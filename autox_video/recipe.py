@@ -18,9 +18,9 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
-from torch.utils.data import DataLoader
 
 import autox_video
+from autox_video.dataset.clips import ClipBatches
 from autox_video.errors import ConfigError
 from autox_video.fileio import write_text
 from autox_video.plan.choose import Plan
@@ -50,6 +50,10 @@ class TrainingData:
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
+    multi_label: bool = False
+    """Whether a clip may be of several classes."""
+    remote_cache: str = "auto"
+    """Where clips that are not on this machine are kept."""
 
 
 def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
@@ -59,8 +63,8 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
         ConfigError: a base config asks for something that the registered classes do not know.
     """
     config = Config.fromfile(str(base_config(plan.backbone)))
-    config.merge_from_dict(_model_choices(plan))
-    steps_per_epoch = math.ceil(data.num_train / plan.batch_size)
+    config.merge_from_dict(_model_choices(plan, data))
+    steps_per_epoch = math.ceil(data.num_train / math.ceil(plan.batch_size / plan.repeats))
     config.merge_from_dict(
         {
             "custom_imports": {"imports": list(PARTS), "allow_failed_imports": False},
@@ -73,8 +77,9 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 "type": "ClipTrainLoop",
                 "max_epochs": plan.epochs,
                 "val_interval": max(plan.evaluation, 1),
+                "max_bad": plan.max_bad,
             },
-            "test_pipeline": _test_pipeline(plan),
+            **_test(plan),
             "optim_wrapper": _optimizer(plan),
             "param_scheduler": _schedule(plan, steps_per_epoch),
             # The first two would wait for the GPU in each step; the others are ours.
@@ -87,6 +92,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
                     "identity": {"backbone": plan.backbone, "num_classes": plan.num_classes},
+                    "decoder": plan.decoder,
                 },
             ],
             "visualizer": {"type": "Visualizer", "vis_backends": []},
@@ -120,7 +126,7 @@ def write_config(config: Config, path: Path) -> None:
     write_text(path, config.pretty_text)
 
 
-def _model_choices(plan: Plan) -> dict[str, Any]:
+def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
     return {
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
@@ -129,85 +135,90 @@ def _model_choices(plan: Plan) -> dict[str, Any]:
         "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,
         "model.cls_head.label_smooth_eps": plan.label_smoothing,
+        "model.cls_head.multi_label": data.multi_label,
         "model.cls_head.average_clips": "prob",
+        "model.data_preprocessor.augment": {"flip": 0.5 if plan.flip else 0.0, **plan.augment},
+        "model.data_preprocessor.num_classes": plan.num_classes,
     }
 
 
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
-    side = plan.resolution
     crop = {
-        "type": "RandomResizedCrop",
+        "type": "CropClips",
+        "side": plan.resolution,
+        "crop": "random",
         "area_range": (plan.smallest_crop, 1.0),
-        "aspect_ratio_range": (3 / 4, 4 / 3),
     }
-    flip = [{"type": "Flip", "flip_ratio": 0.5}] if plan.flip else []
-    pipeline = [
-        _decode(plan),
-        crop,
-        {"type": "Resize", "scale": (side, side), "keep_ratio": False},
-        *flip,
-        *_packed(),
-    ]
-    return _loader(plan, data, data.train_list, pipeline, shuffle=True)
+    read = _read(plan, num_clips=plan.repeats, test_mode=False, short_side=plan.short_side)
+    dataset = {
+        **_dataset(plan, data, data.train_list, [{**read, **_caches(plan, data)}, crop]),
+        "item_shape": (plan.repeats, *_view(plan)),
+        "views_are_clips": plan.repeats > 1,
+    }
+    return {**_loader(plan, dataset), "shuffle": True}
 
 
 def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
-    side = plan.resolution
-    pipeline = [
-        _decode(plan, num_clips=1),
-        {"type": "Resize", "scale": (-1, side)},
-        {"type": "CenterCrop", "crop_size": side},
-        *_packed(),
-    ]
+    read = _read(plan, num_clips=1, test_mode=True, short_side=plan.resolution)
+    crop = {"type": "CropClips", "side": plan.resolution, "crop": "centre"}
+    dataset = {
+        **_dataset(plan, data, data.val_list, [{**read, **_caches(plan, data)}, crop]),
+        "item_shape": (1, *_view(plan)),
+    }
     return {
-        "val_dataloader": _loader(plan, data, data.val_list, pipeline, shuffle=False),
+        "val_dataloader": {**_loader(plan, dataset), "shuffle": False},
         "val_cfg": {"type": "ClipValLoop"},
-        "val_evaluator": [{"type": "ClipMetric"}],
+        "val_evaluator": [{"type": "ClipMetric", "multi_label": data.multi_label}],
     }
 
 
-def _test_pipeline(plan: Plan) -> list[dict[str, Any]]:
-    side = plan.resolution
-    return [
-        _decode(plan, num_clips=plan.test_clips),
-        {"type": "Resize", "scale": (-1, side)},
-        {"type": "ThreeCrop", "crop_size": side},
-        *_packed(),
-    ]
+def _test(plan: Plan) -> dict[str, Any]:
+    """What `predict` needs beside the clips: how they are read, and what comes of one."""
+    read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
+    return {
+        "test_pipeline": [read, {"type": "CropClips", "side": plan.resolution, "crop": "three"}],
+        "test_item_shape": (plan.test_clips * 3, *_view(plan)),
+    }
 
 
-def _decode(plan: Plan, num_clips: int | None = None) -> dict[str, Any]:
-    step = {
-        "type": "DecodeClips",
+def _read(plan: Plan, *, num_clips: int, test_mode: bool, short_side: int) -> dict[str, Any]:
+    return {
+        "type": "ReadClips",
         "clip_len": plan.clip_len,
         "frame_interval_sec": plan.frame_interval_sec,
+        "num_clips": num_clips,
+        "test_mode": test_mode,
+        "short_side": short_side,
+        "decoder": plan.decoder,
     }
-    return step if num_clips is None else {**step, "num_clips": num_clips, "test_mode": True}
 
 
-def _packed() -> list[dict[str, Any]]:
-    return [{"type": "FormatShape", "input_format": "NCTHW"}, {"type": "PackActionInputs"}]
+def _view(plan: Plan) -> tuple[int, ...]:
+    return plan.clip_len, plan.resolution, plan.resolution, 3
 
 
-def _loader(
-    plan: Plan, data: TrainingData, clips: str, pipeline: list[dict], *, shuffle: bool
-) -> dict[str, Any]:
+def _caches(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    frames = {"folder": plan.cache, "max_gib": plan.cache_gib}
+    return {"cache": frames if plan.cache else None, "remote_cache": data.remote_cache}
+
+
+def _dataset(plan: Plan, data: TrainingData, clips: str, pipeline: list[dict]) -> dict[str, Any]:
+    return {
+        "type": "ClipDataset",
+        "clips": clips,
+        "data_root": data.data_root,
+        "classes": list(data.classes),
+        "seed": plan.seed,
+        "pipeline": pipeline,
+    }
+
+
+def _loader(plan: Plan, dataset: dict[str, Any]) -> dict[str, Any]:
     return {
         "batch_size": plan.batch_size,
-        "num_workers": plan.workers,
-        "persistent_workers": plan.workers > 0,
+        "workers": plan.workers,
         "pin_memory": plan.device != "cpu",
-        "sampler": {"type": "EpochSampler", "shuffle": shuffle},
-        "collate_fn": {"type": "collate_clips"},
-        "worker_init_fn": {"type": "start_data_worker"},
-        "dataset": {
-            "type": "ClipDataset",
-            "clips": clips,
-            "data_root": data.data_root,
-            "classes": list(data.classes),
-            "seed": plan.seed,
-            "pipeline": pipeline,
-        },
+        "dataset": dataset,
     }
 
 
@@ -254,10 +265,11 @@ def _schedule(plan: Plan, steps_per_epoch: int) -> list[dict[str, Any]]:
 # Keys that builders read and take away before the class itself is called.
 BUILDER_KEYS = {
     "ClipOptimWrapper": {"constructor", "paramwise_cfg"},
-    "EpochSampler": {"dataset", "seed"},
 }
-RUNNER_KEYS = {"custom_imports", "classes", "device", "test_pipeline", "model_wrapper_cfg"}
-LOADER_KEYS = {"dataset", "sampler", "batch_size", "collate_fn", "worker_init_fn"}
+RUNNER_KEYS = {
+    *("custom_imports", "classes", "device", "test_pipeline", "test_item_shape"),
+    "model_wrapper_cfg",
+}
 REGISTRIES = (
     registry.MODELS,
     registry.DATASETS,
@@ -265,7 +277,6 @@ REGISTRIES = (
     registry.HOOKS,
     registry.LOOPS,
     registry.METRICS,
-    registry.DATA_SAMPLERS,
     registry.OPTIM_WRAPPERS,
     registry.OPTIM_WRAPPER_CONSTRUCTORS,
     registry.OPTIMIZERS,
@@ -283,11 +294,11 @@ def check_config(config: Config) -> None:
     """
     known = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
     problems = list(_unknown_keys("config", set(config.keys()), known | RUNNER_KEYS))
-    loader = set(inspect.signature(DataLoader.__init__).parameters) - {"self"}
+    import_modules_from_strings(list(PARTS))
+    loader = _accepted_keys(ClipBatches)
     for name in ("train_dataloader", "val_dataloader"):
         keys = set(config.get(name, {}).keys())
-        problems += _unknown_keys(name, keys, loader | LOADER_KEYS)
-    import_modules_from_strings(list(PARTS))
+        problems += _unknown_keys(name, keys, loader)
     for place, item in _typed_items("", config.to_dict()):
         problems += _check_item(place, item)
     if problems:

@@ -183,6 +183,8 @@ class Provenance:
     config: str
     checkpoint: str
     checkpoint_sha256: str
+    decoder: str
+    """What decoded the clips."""
     classes: tuple[str, ...]
 
 
@@ -193,6 +195,7 @@ def results(predictions: Sequence[Prediction], provenance: Provenance) -> dict:
         "config": provenance.config,
         "checkpoint": provenance.checkpoint,
         "checkpoint_sha256": provenance.checkpoint_sha256,
+        "decoder": provenance.decoder,
         "classes": list(provenance.classes),
         "metrics": _measure(predictions, provenance.classes),
         "predictions": [p.record(provenance.classes) for p in predictions],

@@ -2,9 +2,7 @@
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,11 +20,24 @@ from pydantic_core import PydanticCustomError
 
 from autox_video.config_file import read_config, read_overrides, show_value
 from autox_video.errors import ConfigError
-from autox_video.sized_folder import read_sized_folder
+from autox_video.setting_types import OFF as OFF
+from autox_video.setting_types import (
+    Auto,
+    Backbone,
+    DataFormat,
+    Flag,
+    Number,
+    PathText,
+    SizedFolder,
+    Switch,
+    Text,
+    Whole,
+    check_json_suffix,
+    read_off,
+)
 
 AUTO = "auto"
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # What other tools call our keys; spelling alone would not find these.
 _OTHER_NAMES = {
     "batch_size": "videos_per_gpu",
@@ -46,73 +57,8 @@ _OTHER_NAMES = {
 }
 
 
-def _read_number(value: Any) -> Any:
-    # YAML 1.1 takes `1e-3` for text, and people quote numbers: text that is a number is one.
-    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
-        return float(value) if re.search(r"[.eE]", value) else int(value)
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)  # of NumPy's, from the Python API
-    return value
-
-
-def _read_whole_number(value: Any) -> Any:
-    value = _read_number(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _read_path(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, Path) else value
-
-
-def _read_switch(value: Any) -> Any:
-    # Plain `on` is true in YAML; quoted, or from the Python API, it is text.
-    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
-
-
-def _check_text(value: str) -> str:
-    if not value.strip() or "\0" in value:
-        raise ValueError("blank text")
-    return value
-
-
-def _check_json_suffix(value: str) -> str:
-    if Path(value).suffix.lower() != ".json":
-        raise ValueError("not a .json file")
-    return value
-
-
-def _check_sized_folder(value: str) -> str:
-    read_sized_folder(value)
-    return value
-
-
 def _key(default: Any, meaning: str, allowed: str) -> Any:
     return Field(default, description=meaning, json_schema_extra={"allowed": allowed})
-
-
-Auto = Literal["auto"]
-Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
-PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
-Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
-Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
-SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
-DataFormat = Literal[
-    "auto",
-    "list",
-    "folders",
-    "ucf101",
-    "hmdb51",
-    "kinetics",
-    "ssv2",
-    "jester",
-    "metadata",
-    "vertex_csv",
-    "vertex_jsonl",
-    "rawframes",
-]
-Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
 
 
 class Settings(BaseModel):
@@ -188,7 +134,7 @@ class Settings(BaseModel):
     work_dir: PathText = _key(
         "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"
     )
-    test_results_path: Annotated[PathText, AfterValidator(_check_json_suffix)] = _key(
+    test_results_path: Annotated[PathText, AfterValidator(check_json_suffix)] = _key(
         "results.json", "File for the test results.", "a file name that ends in .json"
     )
     backbone: Backbone = _key(
@@ -218,6 +164,12 @@ class Settings(BaseModel):
         "Processes that load data; 0: load in the training process itself.",
         "a whole number from 0 to 1024 or auto",
     )
+    decoder: Literal["auto", "pyav", "torchcodec", "decord"] = _key(
+        AUTO,
+        "What decodes the clips; auto: pyav, which reads everything and is the fastest here. "
+        "torchcodec and decord refuse clips whose frames they would get wrong.",
+        "auto, pyav, torchcodec or decord",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )
@@ -240,6 +192,28 @@ class Settings(BaseModel):
         AUTO,
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
+    )
+    augment: Literal["auto", "light", "medium", "strong"] = _key(
+        AUTO,
+        "Changes to training clips: light are crops and mirror images, medium adds colours and "
+        "blanked parts, strong RandAugment, MixUp and CutMix.",
+        "auto, light, medium or strong",
+    )
+    repeats: Annotated[Whole, Field(ge=1, le=64)] | Auto = _key(
+        AUTO,
+        "Samples of training from one reading of a clip (repeated augmentation).",
+        "a whole number from 1 to 64 or auto",
+    )
+    cache: Annotated[SizedFolder, BeforeValidator(read_off)] = _key(
+        AUTO,
+        "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
+        "would slow training down.",
+        "DIR, DIR:SIZE as in /fast/frames:200G, off or auto",
+    )
+    max_bad: Annotated[Number, Field(ge=0, le=1)] = _key(
+        0.05,
+        "Share of the training clips that may turn out unreadable during training before it stops.",
+        "a number from 0 to 1",
     )
     clip_len: Annotated[Whole, Field(ge=2, le=128, multiple_of=2)] | Auto = _key(
         AUTO, "Frames of a clip that the model sees.", "an even number from 2 to 128 or auto"

@@ -7,6 +7,7 @@ from typing import Any
 
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import progress, say, table
+from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.given_lists import check_root
 from autox_video.dataset.listing import (
     ClipList,
@@ -64,6 +65,7 @@ def transform(
     classes = tuple(config.classes)
     multi_label = bool(config.model.cls_head.get("multi_label", False))
     clips = _clips(settings, classes, whole_folder=whole_folder, multi_label=multi_label)
+    _settle_reading(config, settings)
     device = detect(settings.device).device
     if device == "cpu":
         keep_freed_memory()
@@ -77,6 +79,7 @@ def transform(
         config=str(weights.parent / "config.py"),
         checkpoint=str(weights),
         checkpoint_sha256=sha256(weights),
+        decoder=config.test_pipeline[0].decoder,
         classes=classes,
     )
     content = results(predictions, provenance)
@@ -84,6 +87,20 @@ def transform(
     _show(content, predictions, classes)
     say(f"Wrote {len(predictions)} predictions to {settings.test_results_path}.")
     return content
+
+
+def _settle_reading(config: Any, settings: Settings) -> None:
+    """Decode as in training unless the settings ask otherwise, and say where that differs."""
+    read = config.test_pipeline[0]
+    trained = read.decoder
+    read.decoder = trained if settings.decoder == AUTO else settings.decoder
+    read.remote_cache = settings.remote_cache
+    check_decoder(read.decoder)
+    if read.decoder != trained:
+        say(
+            f"Clips are decoded by {read.decoder}, but the model was trained with {trained}: their "
+            "colours may differ by rounding."
+        )
 
 
 def _check_results_path(path: Path) -> None:

@@ -1,5 +1,7 @@
 """Aim: the demo trains in 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
 
+Training waits for clips at most a tenth of its time.
+
 It is what `python autotrain.py` and `python autotest.py` do without any arguments: the config.yaml
 of this source tree, from scratch, in a new folder for each seed, each seed by itself. Training
 is the whole command, with imports and the probe; making the clips, once, is timed apart. No peer
@@ -17,13 +19,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from autox_video.dataset.demo import make_demo  # noqa: E402 (of this source tree)
 
-BAR_TRAINING_MIN, BAR_TOP1, BAR_TESTING_SEC = 3, 0.90, 30
+BAR_TRAINING_MIN, BAR_TOP1, BAR_TESTING_SEC, BAR_WAIT = 3, 0.90, 30, 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Figures:
     testing_sec: float
     top1: float
     clips: int
+    wait: float
+    """Share of the time of the training steps that went by waiting for clips."""
 
     @property
     def met(self) -> bool:
@@ -42,6 +47,7 @@ class Figures:
             self.training_min <= BAR_TRAINING_MIN
             and self.testing_sec <= BAR_TESTING_SEC
             and self.top1 >= BAR_TOP1
+            and self.wait <= BAR_WAIT
         )
 
 
@@ -63,7 +69,9 @@ def run_demo(folder: Path, seed: int, words: list[str]) -> Figures:
     training_sec = command_seconds("autotrain.py", folder, [f"seed={seed}", *words])
     testing_sec = command_seconds("autotest.py", folder, [])
     measured = json.loads((folder / "results.json").read_text())["metrics"]
-    return Figures(training_sec / 60, testing_sec, measured["top1"], measured["clips"])
+    lines = (folder / "work_dirs" / "demo" / "metrics.jsonl").read_text().splitlines()
+    waits = [event["data_wait"] for event in map(json.loads, lines) if event["event"] == "train"]
+    return Figures(training_sec / 60, testing_sec, measured["top1"], measured["clips"], mean(waits))
 
 
 def run_seeds(seeds: list[int], words: list[str]) -> bool:
@@ -74,7 +82,7 @@ def run_seeds(seeds: list[int], words: list[str]) -> bool:
         start = time.perf_counter()
         make_demo(clips)
         print(f"making the clips: {time.perf_counter() - start:.1f} s, {os.cpu_count()} cores")
-        print("  seed  training min  top-1  clips  testing s", flush=True)
+        print("  seed  training min  top-1  clips  testing s  waiting", flush=True)
         for seed in seeds:
             folder = Path(name, f"seed_{seed}")
             folder.mkdir()
@@ -83,7 +91,7 @@ def run_seeds(seeds: list[int], words: list[str]) -> bool:
             met &= found.met
             print(
                 f"  {seed:4d}  {found.training_min:12.2f}  {found.top1:.3f}  {found.clips:5d}"
-                f"  {found.testing_sec:9.1f}",
+                f"  {found.testing_sec:9.1f}  {found.wait:7.1%}",
                 flush=True,
             )
     return met
@@ -101,7 +109,7 @@ def main() -> int:
     met = run_seeds(options.seeds, words)
     print(
         f"  bars: training {BAR_TRAINING_MIN} min, top-1 {BAR_TOP1:.2f}, testing {BAR_TESTING_SEC}"
-        f" s: {'met' if met else 'missed'}"
+        f" s, waiting {BAR_WAIT:.0%}: {'met' if met else 'missed'}"
     )
     return 0 if met else 1
 

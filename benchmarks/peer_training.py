@@ -74,7 +74,9 @@ def peer_config():
     theirs["train_cfg"] = {"type": "EpochBasedTrainLoop", "max_epochs": 1}
     loader = ours.train_dataloader
     theirs["train_dataloader"] = {
-        **{key: loader[key] for key in ("batch_size", "num_workers", "persistent_workers")},
+        "batch_size": loader.batch_size,
+        "num_workers": loader.workers,
+        "persistent_workers": loader.workers > 0,
         "sampler": {"type": "DefaultSampler", "shuffle": True},
         "dataset": {
             "type": "VideoDataset",
@@ -88,16 +90,17 @@ def peer_config():
 
 def peer_pipeline(ours: list[dict]) -> list[dict]:
     """mmaction2's usual training pipeline with the sizes of ours."""
-    steps = {step["type"]: step for step in ours}
-    decode = steps["DecodeClips"]
-    interval = round(decode["frame_interval_sec"] * FPS)
+    read, crop = ours
+    interval = round(read["frame_interval_sec"] * FPS)
     return [
         {"type": "DecordInit"},
-        {"type": "SampleFrames", "clip_len": decode["clip_len"], "frame_interval": interval},
+        {"type": "SampleFrames", "clip_len": read["clip_len"], "frame_interval": interval},
         {"type": "DecordDecode"},
-        *(steps[name] for name in ("RandomResizedCrop", "Resize")),
+        {"type": "RandomResizedCrop", "area_range": crop["area_range"]},
+        {"type": "Resize", "scale": (crop["side"], crop["side"]), "keep_ratio": False},
         {"type": "Flip", "flip_ratio": 0.5},
-        *(steps[name] for name in ("FormatShape", "PackActionInputs")),
+        {"type": "FormatShape", "input_format": "NCTHW"},
+        {"type": "PackActionInputs"},
     ]
 
 

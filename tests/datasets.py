@@ -21,6 +21,7 @@ TINY = {
     "device": "cpu",
     "precision": "float32",
     "load_from": "none",
+    "cache": "off",
 }
 
 

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from autox_video.cli import main
+from autox_video.dataset.frame_cache import CachedClip, FrameCache
 from tests.datasets import (
     REPOSITORY,
     TINY,
@@ -217,3 +220,18 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data):
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
     assert plan["pretrained"]["value"] == str(path)
     assert plan["backbone_lr_mult"]["value"] == 0.1
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "autox_video" / "frames"
+    pixels = np.zeros((2, 64, 64, 3), np.uint8)
+    clip = CachedClip(1.0, np.array([0.0, 0.5]), np.array([0, 1]), pixels)
+    FrameCache(folder, 1.0).put("ab", clip)
+    assert main(["cache", "show"]) == 0
+    assert "the frames of 1 clips, 0.00 GiB" in capsys.readouterr().out
+    assert main(["cache", "clear", str(folder)]) == 0
+    assert "Removed the frames of 1 clips" in capsys.readouterr().out
+    assert FrameCache(folder, 1.0).get("ab") is None
+    assert main(["cache", "clear", str(tmp_path / "absent")]) == 2
+    assert "absent" in capsys.readouterr().err

@@ -19,7 +19,8 @@ def test_here_everything_works(capsys):
     assert doctor.run_doctor() == 0
     report = capsys.readouterr().out
     assert report.endswith("Everything that is needed works.\n")
-    for name in (*REQUIRED, "python", "opencv", "processor", "memory", "disk", "decord", "formats"):
+    decoders = ("formats", "torchcodec", "decord")
+    for name in (*REQUIRED, "python", "opencv", "processor", "memory", "disk", *decoders):
         assert f"\n  {name} " in report, name
     assert "decodes, with FFmpeg" in report and "h264" in report
 

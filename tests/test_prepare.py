@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
@@ -13,7 +14,8 @@ from autox_video import prepare
 from autox_video.dataset.list_files import read_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.settings import settings_from_mapping
-from tests.datasets import TINY, colour_clip, colour_data
+from tests.datasets import COLOURS, TINY, colour_clip, colour_data
+from tests.servers import serve
 from tests.videos import write_text_video
 
 
@@ -103,7 +105,7 @@ def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     work = tmp_path / "work"
     auto = {k: v for k, v in keys.items() if k != "videos_per_gpu"}
     first = prepare.prepare(settings_of(auto), resuming=False)
-    prepare.write_plan(work, first)
+    prepare.write_plan(work, first.plan, first.fingerprint)
     stored = json.loads((work / "plan.json").read_text())
     stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was"}
     (work / "plan.json").write_text(json.dumps(stored))
@@ -172,6 +174,65 @@ def test_a_named_file_is_identified_by_its_tensors(keys, tmp_path):
         prepare.find_weights(settings_of(keys, load_from=str(path), backbone="swin_tiny"))
     with pytest.raises(CheckpointError, match="absent"):
         prepare.find_weights(settings_of(keys, load_from=str(tmp_path / "absent.pth")))
+
+
+def test_clips_and_lists_of_a_web_server(keys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serve(tmp_path / "data") as server:
+        there = {"data_root": f"{server.address}/videos"}
+        there |= {f"ann_file_{n}": f"{server.address}/{n}.txt" for n in ("train", "val", "test")}
+        prepared = prepare.prepare(settings_of({**keys, **there}), resuming=False)
+        assert prepared.listing.data_root == f"{server.address}/videos"
+        assert len(prepared.listing.train) == 6
+        assert prepared.listing.train.paths[0] == "train red 0.mp4"
+        assert sum(path.endswith(".mp4") for path in server.requests) == 12
+        server.requests.clear()
+        prepare.prepare(settings_of({**keys, **there}), resuming=False)
+        assert not any(path.endswith(".mp4") for path in server.requests)
+        (tmp_path / "data" / "videos" / "train red 1.mp4").unlink()
+        settings = settings_of({**keys, **there}, remote_cache=str(tmp_path / "other"))
+        prepared = prepare.prepare(settings, resuming=False)
+        assert len(prepared.listing.train) == 5
+    reasons = [row["reason"] for row in csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))]
+    assert reasons == ["there is nothing at this address."]
+
+
+def test_parts_of_videos_have_their_own_lengths(keys, tmp_path):
+    rows = "".join(f"train {c} {i}.mp4,{c},0.1,0.3\n" for c in COLOURS for i in range(2))
+    late = "train red 0.mp4,red,7,\n"
+    Path(keys["ann_file_train"]).write_text("path,label,start,end\n" + rows + late)
+    for name in ("val", "test"):
+        rows = "".join(f"{name} {c} 0.mp4\t{c}\n" for c in COLOURS)
+        Path(keys[f"ann_file_{name}"]).write_text(rows)
+    prepared = prepare.prepare(settings_of(keys), resuming=False)
+    assert prepared.listing.train.segments == ((0.1, 0.3),) * 6
+    assert prepared.stats.seconds_p10 == pytest.approx(0.2)
+    (bad,) = csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))
+    assert bad["reason"] == "it starts at 7 s, but the video ends at 0.5 s"
+
+
+def test_the_fingerprint_is_of_segments_and_all_classes(keys):
+    listing = prepare.read_listing(settings_of(keys))
+    parts = replace(listing.train, segments=((0.0, 1.0),) * len(listing.train))
+    several = replace(listing.train, labels=tuple((label,) for label in listing.train.labels))
+    found = {prepare.listing_fingerprint(replace(listing, train=c)) for c in (parts, several)}
+    assert len(found | {prepare.listing_fingerprint(listing)}) == 3
+
+
+def test_several_classes_a_clip_are_prepared(keys, tmp_path):
+    lines = [
+        f"train {c} {i}.mp4\t{c};{'odd' if i else 'even'}\n" for c in COLOURS for i in range(2)
+    ]
+    Path(keys["ann_file_train"]).write_text("".join(lines))
+    for name in ("val", "test"):
+        rows = "".join(f"{name} {c} 0.mp4\t{c};even\n" for c in COLOURS)
+        Path(keys[f"ann_file_{name}"]).write_text(rows)
+    prepared = prepare.prepare(settings_of(keys), resuming=False)
+    assert prepared.listing.multi_label
+    assert prepared.listing.classes == ("blue", "even", "green", "odd", "red")
+    assert prepared.stats.clips_per_class_max == 3
+    train, _ = prepare.write_lists(tmp_path, prepared.listing)
+    assert read_list(train) == prepared.listing.train
 
 
 def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):

@@ -40,8 +40,26 @@ def test_choices_arrive_where_they_belong():
     assert config.test_pipeline[0].test_mode is True
     assert config.train_cfg.max_epochs == 6
     assert config.custom_hooks[1].pretrained == SWIN_B.path
-    steps = [step.type for step in config.train_dataloader.dataset.pipeline]
-    assert "Flip" not in steps
+    assert config.model.data_preprocessor.augment.flip == 0.0
+    assert config.train_cfg.max_bad == plan.max_bad
+
+
+def test_how_clips_are_read_arrives():
+    plan = replace(tiny_plan(), cache="/c", cache_gib=3.0, repeats=2, augment={"mixup": 0.8})
+    config = build_config(replace(plan, clip_len=8, resolution=56, short_side=64), DATA, "/w")
+    read, crop = config.train_dataloader.dataset.pipeline
+    assert (read.clip_len, read.num_clips, read.short_side, read.test_mode) == (8, 2, 64, False)
+    assert read.cache == {"folder": "/c", "max_gib": 3.0}
+    assert (crop.side, crop.crop, crop.area_range) == (56, "random", (plan.smallest_crop, 1.0))
+    assert config.train_dataloader.dataset.item_shape == (2, 8, 56, 56, 3)
+    assert config.train_dataloader.dataset.views_are_clips is True
+    assert config.param_scheduler[-1].end == 6 * 5  # 10 clips, 4 samples of 2 clips in a step
+    validation = config.val_dataloader.dataset.pipeline
+    assert (validation[0].short_side, validation[0].cache.folder) == (56, "/c")
+    assert config.test_pipeline[0].get("cache") is None
+    assert config.test_item_shape == (3 * plan.test_clips, 8, 56, 56, 3)
+    assert config.model.data_preprocessor.augment == {"flip": 0.5, "mixup": 0.8}
+    assert config.model.data_preprocessor.num_classes == 3
 
 
 def test_how_the_backbone_computes_arrives():
@@ -74,8 +92,8 @@ def test_without_evaluation_there_is_no_validation():
 def test_unknown_keys_and_types_are_refused_with_their_place():
     config = build_config(tiny_plan(), DATA, "/w")
     config.model.backbone.windowsize = (8, 7, 7)
-    config.train_dataloader.num_worker = 1
-    config.train_dataloader.dataset.pipeline[1].type = "RandomResizeCrop"
+    config.train_dataloader.worker = 1
+    config.train_dataloader.dataset.pipeline[1].type = "CropClip"
     config.optim_wrapper.optimizer.weight_decy = 0.1
     config.train_cfgs = {}
     with pytest.raises(ConfigError) as error:
@@ -85,8 +103,8 @@ def test_unknown_keys_and_types_are_refused_with_their_place():
     assert (
         "model.backbone (VideoSwin): unknown key 'windowsize'; did you mean 'window_size'" in text
     )
-    assert "train_dataloader: unknown key 'num_worker'" in text
-    assert "pipeline[1]: type 'RandomResizeCrop' is not registered" in text
+    assert "train_dataloader: unknown key 'worker'" in text
+    assert "pipeline[1]: type 'CropClip' is not registered" in text
     assert "weight_decy" in text
     assert "train_cfgs" in text
 

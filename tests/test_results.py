@@ -8,14 +8,17 @@ import pytest
 from autox_video.results import (
     Prediction,
     Provenance,
+    average_precision,
     class_accuracy,
+    main_score,
     metrics,
+    multi_label_metrics,
     results,
     scored,
     write_results,
 )
 
-PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, ("run", "jump", "sit"))
+PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, "pyav", ("run", "jump", "sit"))
 
 
 def test_metrics_equal_figures_worked_out_by_hand():
@@ -85,3 +88,102 @@ def test_scored_leaves_out_what_cannot_be_measured():
     scores, labels = scored(predictions)
     assert scores.tolist() == [[0.1, 0.9]]
     assert labels.tolist() == [1]
+
+
+# ---- several classes a clip ----
+
+
+def area_by_the_book(scores, labels):
+    """Sum over thresholds t, high to low, of (recall(t) - recall before) * precision(t)."""
+    area, recall_before = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        said = scores >= threshold
+        hits = (said & (labels > 0)).sum()
+        recall, precision = hits / labels.sum(), hits / said.sum()
+        area += (recall - recall_before) * precision
+        recall_before = recall
+    return area
+
+
+@pytest.mark.parametrize("levels", [3, 10, 10**6])
+def test_average_precision_is_that_of_its_definition(levels):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(0, levels, size=(60, 7)) / levels
+    labels = (rng.random((60, 7)) < np.linspace(0.02, 0.9, 7)).astype(int)
+    labels[:, 2] = 0
+    found = average_precision(scores, labels)
+    wanted = {
+        k: area_by_the_book(scores[:, k], labels[:, k]) for k in range(7) if labels[:, k].any()
+    }
+    assert found == pytest.approx(wanted)
+    assert 2 not in found
+    assert multi_label_metrics(scores, labels)["mAP"] == pytest.approx(np.mean([*wanted.values()]))
+
+
+def test_average_precision_worked_out_by_hand():
+    scores = np.array([[0.9], [0.8], [0.7], [0.6]])
+    assert average_precision(scores, np.array([[1], [0], [1], [0]]))[0] == pytest.approx(5 / 6)
+    tied = np.array([[0.5], [0.5]])
+    assert average_precision(tied, np.array([[1], [0]]))[0] == 0.5
+    assert average_precision(tied, np.array([[0], [1]]))[0] == 0.5
+
+
+def test_figures_of_several_classes_worked_out_by_hand():
+    scores = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [0.1, 0.7, 0.3]])
+    labels = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0]])
+    measured = multi_label_metrics(scores, labels)
+    # Class 0: said 0, 1; true 0, 2. Class 1: said 0, 2; true 0, 1. Class 2: nothing either way.
+    assert measured["f1"] == pytest.approx(2 * 2 / 8)
+    assert measured["mean_class_f1"] == pytest.approx((2 / 4 + 2 / 4) / 2)
+    of_class = ((1 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2)
+    assert measured["mAP"] == pytest.approx(sum(of_class) / 2)
+    right = [[0.9, 0.5, 0.9], [0.4, 0.4, 0.8], [0.1, 0.3, 0.7]]
+    assert measured["loss"] == pytest.approx(-np.log(right).mean())
+
+
+def test_clips_of_no_class_at_all_are_measured():
+    measured = multi_label_metrics(np.array([[0.2, 1.0]]), np.array([[0, 0]]))
+    assert (measured["mAP"], measured["f1"], measured["mean_class_f1"]) == (0.0, 0.0, 0.0)
+    assert np.isfinite(measured["loss"])
+
+
+def test_records_of_several_classes_a_clip():
+    predictions = [
+        Prediction("a.mp4", (0, 2), (0.6, 0.1, 0.9), None, True, (1.5, np.inf)),
+        Prediction("b.mp4", (), (0.5, 0.4, 0.1), None, True),
+        Prediction("c.mp4", (1,), None, "c.mp4: torn.", True),
+    ]
+    content = results(predictions, PROVENANCE)
+    first, second, third = content["predictions"]
+    assert first == {
+        "video": "a.mp4",
+        "start": 1.5,
+        "end": None,
+        "status": "ok",
+        "error": None,
+        "label": [0, 2],
+        "predicted": [2, 0],
+        "class": ["sit", "run"],
+        "score": [0.9, 0.6],
+        "scores": [0.6, 0.1, 0.9],
+    }
+    assert (second["label"], second["predicted"]) == ([], [0])
+    assert (third["predicted"], third["status"]) == (None, "unreadable")
+    assert content["metrics"]["average_precision"] == {"run": 1.0, "jump": None, "sit": 1.0}
+    assert content["metrics"]["mAP"] == 1.0
+    assert (content["metrics"]["clips"], content["metrics"]["unreadable"]) == (2, 1)
+    json.dumps(content, allow_nan=False)
+
+
+def test_clips_of_several_classes_without_labels_have_no_metrics():
+    prediction = Prediction("a.mp4", None, (0.6, 0.1, 0.9), None, True)
+    content = results([prediction], PROVENANCE)
+    assert content["metrics"] is None
+    assert content["predictions"][0]["class"] == ["sit", "run"]
+
+
+def test_each_kind_of_evaluation_has_its_main_score():
+    assert main_score({"top1": 0.1, "loss": 1}) == "top1"
+    assert main_score({"mAP": 0.1, "loss": 1}) == "mAP"
+    assert main_score({"clips": 0}) is None
+    assert main_score(None) is None

@@ -13,6 +13,7 @@ from autox_video.errors import ConfigError
 from autox_video.settings import (
     AUTO,
     KEY_HELP,
+    OFF,
     Settings,
     load_settings,
     settings_from_mapping,
@@ -64,6 +65,7 @@ def test_a_config_of_the_seed_system_works_unchanged(load):
     rest = {key: value for key, value in settings if key not in given}
     assert rest.pop("evaluation") == 2
     assert rest.pop("strict") is False
+    assert rest.pop("max_bad") == 0.05
     assert rest.pop("demo") is False
     assert set(rest.values()) == {AUTO}
 
@@ -145,6 +147,7 @@ def test_what_is_taken(load, line, value):
         "device: 'cuda:'",
         'device: "cpu\\n"',
         "precision: float64",
+        "decoder: ffmpeg",
         "compile: 1",
         "gradient_checkpointing: maybe",
         "flip: 1",
@@ -405,3 +408,15 @@ def test_switches_are_words_in_yaml_in_quotes_and_from_python(key, text, value, 
         (tmp_path / "c.yaml").write_text(f"data_root: d\n{key}: {written}\n")
         assert getattr(load_settings(tmp_path / "c.yaml"), key) == value
     assert getattr(settings_from_mapping({"data_root": "d", key: text}, "test"), key) == value
+
+
+@pytest.mark.parametrize("text", ["/a:50", "/a:50XB", "/a:0GB", "true"])
+def test_a_cache_of_no_size_is_refused(load, text):
+    with pytest.raises(ConfigError, match=r"`cache`.*not allowed; give DIR, DIR:SIZE"):
+        load(f"data_root: d\ncache: {text}\n")
+
+
+def test_a_plain_off_is_off(load):
+    assert (
+        load("data_root: d\ncache: off\n").cache == OFF == load("data_root: d\ncache: 'off'").cache
+    )

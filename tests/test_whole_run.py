@@ -22,6 +22,7 @@ def killed_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     data = colour_data(folder / "data", train=8, val=2, test=3)
     keys = {**data, **TINY, "epoch": EPOCHS, "videos_per_gpu": 6, "workers": 1, "lr": 0.002}
+    keys["cache"] = str(folder / "frames")
     work = {"work_dir": str(folder / "work"), "test_results_path": str(folder / "results.json")}
     write_config(folder / "config.yaml", **keys, **work)
     process = start(folder)
@@ -60,6 +61,12 @@ def test_the_second_start_goes_on_where_the_first_was_killed(killed_run):
     assert "Going on after epoch 2 of 6" in shown or "Going on after epoch 3 of 6" in shown
     steps = [e["iter"] for e in events(folder) if e["event"] == "train"]
     assert steps == list(range(1, 4 * EPOCHS + 1))
+
+
+def test_every_clip_was_decoded_once_and_kept(killed_run):
+    folder, shown = killed_run
+    assert len(list((folder / "frames").rglob("*.frames"))) == 3 * (8 + 2)
+    assert str(folder / "frames") in shown
 
 
 def test_evaluations_and_best_weights(killed_run):

@@ -85,8 +85,8 @@ def is_multi_label(
 ) -> bool:
     """Whether clips are of several classes each, written as `one;other`.
 
-    Left to us, they are where a label joins classes that are known apart from it: by `names`, by
-    other labels, or as numbers.
+    Left to us, they are where a label joins classes of `names`, or numbers, or, where there are no
+    names, a class that another label has too.
 
     Args:
         splits: the lists.
@@ -97,29 +97,14 @@ def is_multi_label(
         return wanted
     texts = {text for split in splits.values() for text in set(split.labels or ())}
     joined = [parts_of(text) for text in texts if LABELS_JOINED_BY in text]
+    if any(len(of) > 1 and all(map(_WHOLE_NUMBER.fullmatch, of)) for of in joined):
+        return True
     if names:
         known = set(names[0])
-        joined = [parts_of(t) for t in texts - known if LABELS_JOINED_BY in t]
-    else:
-        # Each label counts for its own parts: what is known occurs in another label too.
-        counts = Counter(part for text in texts for part in {*parts_of(text)})
-        known = {part for part, count in counts.items() if count > 1}
-    return any(
-        len(parts) > 1
-        and (known.issuperset(parts) or all(_WHOLE_NUMBER.fullmatch(part) for part in parts))
-        for parts in joined
-    )
-
-
-def rarest_parts(labels: Sequence[str]) -> list[str]:
-    """Give one class of each clip of several, that of the fewest clips, to divide clips by."""
-    parts = {text: parts_of(text) for text in set(labels)}
-    counts = Counter(part for text in labels for part in parts[text])
-    rarest = {
-        text: min(of, key=lambda part: (counts[part], part), default="")
-        for text, of in parts.items()
-    }
-    return [rarest[text] for text in labels]
+        joined = [parts_of(text) for text in texts - known if LABELS_JOINED_BY in text]
+        return any(len(of) > 1 and known.issuperset(of) for of in joined)
+    counts = Counter(part for text in texts for part in parts_of(text))
+    return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
 
 
 def number_labels(

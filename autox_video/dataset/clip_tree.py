@@ -37,10 +37,12 @@ class ClipTree:
         found = self._by_stem.get(stem_of(name))
         if found is None or isinstance(found, str):
             return found
+        if name in found:
+            return name
         wanted = (os.path.dirname(name) or label).replace("_", " ").casefold()
         for path in found:
             folder = os.path.basename(os.path.dirname(path))
-            if path == name or folder.replace("_", " ").casefold() == wanted:
+            if folder.replace("_", " ").casefold() == wanted:
                 return path
         return found[0]
 
@@ -94,7 +96,7 @@ def _say_missing(table: Table, missing: list[int], tree: ClipTree, dataset: str)
     if not missing:
         return []
     named = ", ".join(table.paths[index] for index in missing[:_NAMED_AT_MOST])
-    more = ", ..." if len(missing) > _NAMED_AT_MOST else ""
+    more = ", ..." if len(missing) > _NAMED_AT_MOST else "."
     if len(missing) > MISSING_AT_MOST * len(table.paths):
         first = missing[0]
         place = table.source if os.path.isdir(table.source) else table.place(first)
@@ -105,5 +107,5 @@ def _say_missing(table: Table, missing: list[int], tree: ClipTree, dataset: str)
         )
     return [
         f"Of {counted(len(table.paths), dataset + ' clip')} in {table.source}, {len(missing)} "
-        f"not under {tree.data_root}, so left out: {named}{more}."
+        f"not under {tree.data_root}, so left out: {named}{more}"
     ]

@@ -73,7 +73,7 @@ class Table:
 
     def check(self, *, may_lack_labels: bool) -> None:
         """Raise ListingError if there is no clip, or if something was wrong with one."""
-        if not self.paths:
+        if not self.paths and not self.bad:
             raise ListingError(f"{self.source}: the list is empty but for its header.")
         if not may_lack_labels and "" in self.known and any(self.labels):
             rows = zip(self.lines, self.paths, self.labels, strict=True)

@@ -3,23 +3,58 @@
 Shape legend: T frames, H height and W width in pixels, 3 colours red, green, blue.
 """
 
+import importlib
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from autox_video.dataset.counting import Counted
 from autox_video.dataset.decode_pyav import PyAVDecoder
+from autox_video.dataset.frame_folder import FrameFolder
 from autox_video.dataset.frame_rgb import scaled_size
-from autox_video.dataset.video_file import why_not_a_file
-from autox_video.errors import VideoError
+from autox_video.dataset.video_file import is_frame_folder, why_not_a_file
+from autox_video.errors import InstallError, VideoError
+from autox_video.installation import IMPORT_FAILURES, explain_import_error
+
+DecoderName = Literal["auto", "pyav", "torchcodec", "decord"]
+"""What decodes. `auto` is PyAV: with one thread, as in a data worker, it is the fastest of them,
+since it decodes no frame on which no wanted one leans, and it is exact for every file."""
 
 _TIME_TOLERANCE_SEC = 1e-6  # i / fps in floating point may fall just short of frame i's own time
 
 
+class Decoder(Protocol):
+    """What reads one open clip; `Video` tells what its attributes and errors are."""
+
+    name: str
+    seconds: float
+    fps: float
+    num_frames: int
+    size: tuple[int, int]
+    codec: str
+    is_seekable: bool
+
+    def count(self) -> Counted:
+        """Find the true length."""
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels) until each of the rising times `wanted` has its picture."""
+
+    def close(self) -> None:
+        """Free the file."""
+
+
 class Video:
-    """An open clip; a context manager.
+    """An open clip, a video file or a folder of its frames as pictures; a context manager.
 
     Attributes:
         path: where the clip is.
+        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder.
         seconds: length, > 0; counted, or what the header of a large file says until `examine`.
         fps: average frames per second, > 0; counted, or the header's, likewise.
         num_frames: number of frames, >= 1; counted, or an estimate, likewise.
@@ -27,15 +62,26 @@ class Video:
         codec: FFmpeg's name of the coding, such as `h264`.
 
     Raises:
-        VideoError: the file is missing, unreadable, not a video, or has no length or size.
+        VideoError: the file is missing, unreadable, not a video, or has no length or size; or the
+            chosen decoder cannot give its frames exactly.
+        InstallError: the chosen decoder cannot be imported.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, decoder: DecoderName = "auto") -> None:
         self.path = Path(path)
+        if decoder not in get_args(DecoderName):
+            raise ValueError(f"decoder must be one of {get_args(DecoderName)}, not {decoder!r}")
+        if is_frame_folder(self.path):
+            self._decoder: Decoder = FrameFolder(self.path)
+            return
         reason = why_not_a_file(self.path)
         if reason is not None:
             raise VideoError(f"{self.path}: {reason}.")
-        self._decoder = PyAVDecoder(self.path)
+        self._decoder = _decoder_class(decoder)(self.path)
+
+    @property
+    def decoder(self) -> str:
+        return self._decoder.name
 
     @property
     def seconds(self) -> float:
@@ -122,3 +168,38 @@ class Video:
         self.frames_at(np.zeros(1))
         if self._decoder.is_seekable and counted.last_key_sec > 0:
             self.frames_at(np.array([counted.last_key_sec]))
+
+
+@cache
+def why_not_usable(decoder: DecoderName) -> str | None:
+    """Say in a sentence why a decoder cannot be used on this machine, None where it can."""
+    module = {"auto": "av", "pyav": "av"}.get(decoder, decoder)
+    try:
+        importlib.import_module(module)
+    except IMPORT_FAILURES as error:
+        return explain_import_error(module, error)
+    if decoder == "torchcodec":
+        from autox_video.dataset.decode_torchcodec import why_no_libraries
+
+        return why_no_libraries()
+    return None
+
+
+def check_decoder(decoder: DecoderName) -> None:
+    """Raise InstallError if a decoder cannot be imported."""
+    reason = None if decoder in ("auto", "pyav") else why_not_usable(decoder)
+    if reason is not None:
+        raise InstallError(f"decoder: {decoder} cannot be used. {reason} Or set decoder: pyav.")
+
+
+def _decoder_class(decoder: DecoderName) -> type:
+    check_decoder(decoder)
+    if decoder in ("auto", "pyav"):
+        return PyAVDecoder
+    if decoder == "torchcodec":
+        from autox_video.dataset.decode_torchcodec import TorchCodecDecoder
+
+        return TorchCodecDecoder
+    from autox_video.dataset.decode_decord import DecordDecoder
+
+    return DecordDecoder

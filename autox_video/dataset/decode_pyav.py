@@ -222,7 +222,7 @@ class PyAVDecoder:
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
     ) -> Iterator[av.VideoFrame]:
         """Decode a stretch of packets, but skip frames on which neither we nor others depend."""
-        codec, skips = self.file.codec, _tells_references(self.file.codec)
+        codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
             if packet(number) is None:
@@ -352,7 +352,7 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
     return frames
 
 
-def _tells_references(codec: av.VideoCodecContext) -> bool:
+def tells_references(codec: av.VideoCodecContext) -> bool:
     """Whether a frame's own header says that no other frame leans on it."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES

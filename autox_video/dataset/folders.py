@@ -30,18 +30,19 @@ _FEWEST_FRAMES = 2
 
 
 def is_frame_folder(folder: str | Path) -> bool:
-    """Whether a folder is a clip: numbered pictures (img_00001.jpg, ...), no video, no folder."""
+    """Whether a folder can be read as a clip: it holds numbered pictures, and no folder."""
     try:
-        return _read_folder(folder, "")[2]
-    except OSError:
+        _, folders, frames = _read_folder(folder, "")
+    except (OSError, ValueError):  # a name may hold a byte 0
         return False
+    return frames > 0 and not folders
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
     """Give every clip under `folder`, sorted, relative to `folder`.
 
-    A clip is a video file, by its suffix, or a folder of frames (only on this machine). Links are
-    followed; hidden files and folders are left out.
+    A clip is a video file, by its suffix, or on this machine a folder of two or more numbered
+    pictures and nothing else of use. Links are followed; hidden files and folders are left out.
 
     Args:
         folder: on this machine, or an address; a web server must list its folders.
@@ -62,11 +63,12 @@ def find_videos(folder: str | Path) -> tuple[str, ...]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            files, folders, is_clip = _read_folder(folder, inside)
+            files, folders, frames = _read_folder(folder, inside)
         except OSError as error:
             place = Path(folder, inside)
             raise ListingError(f"{place}: cannot be read ({error.strerror}).") from error
-        found += [inside] if is_clip and inside else files
+        is_clip = frames == _FEWEST_FRAMES and inside and not files and not folders
+        found += [inside] if is_clip else files
         waiting += sorted(folders, reverse=True)
     return tuple(sorted(found))
 
@@ -83,8 +85,8 @@ def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str], bool]:
-    """Give the videos and the folders in a folder, and whether it is a folder of frames."""
+def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str], int]:
+    """Give the videos and the folders in a folder, and how many numbered pictures, two at most."""
     files, folders, frames = [], [], 0
     with os.scandir(os.path.join(folder, inside)) as entries:
         for entry in entries:
@@ -97,7 +99,7 @@ def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str],
                 folders.append(os.path.join(inside, entry.name))
             elif _is_video(entry.name) and entry.is_file():
                 files.append(os.path.join(inside, entry.name))
-    return files, folders, frames == _FEWEST_FRAMES and not files and not folders
+    return files, folders, frames
 
 
 def read_class_folders(data_root: str | Path) -> tuple[dict[str, Entries], list[str]]:

@@ -5,7 +5,6 @@
 
 # ruff: noqa: PTH112, PTH118
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from autox_video.dataset.entries import (
     counted,
 )
 from autox_video.dataset.folders import SPLIT_NAMES
-from autox_video.dataset.list_files import data_lines, read_table, read_text, to_entries
+from autox_video.dataset.list_files import data_lines, read_json, read_table, read_text, to_entries
 from autox_video.dataset.remote import beside, is_file, is_remote
 from autox_video.errors import ListingError
 
@@ -40,7 +39,7 @@ VERTEX = ("vertex_csv", "vertex_jsonl")
 
 _UCF101_CLIP = re.compile(r"([^/\s]+)/v_\1_g\d\d_c\d\d\.avi(\s+\d+)?", re.IGNORECASE)
 _JESTER_CLIP = re.compile(r"[0-9]+;.*\S")
-_RAW_FRAMES = re.compile(r"(.*\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
+_RAW_FRAMES = re.compile(r"(.*?\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
 _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 
 
@@ -100,7 +99,7 @@ def _recognise_json(text: str, line: str) -> str | None:
     if line[0] == "[":
         return "ssv2" if '"id"' in text[:2000] else None
     try:
-        keys = {str(key).lower() for key in json.loads(line)}
+        keys = {str(key).lower() for key in read_json(line)}
     except ValueError:
         return None
     return "vertex_jsonl" if "videogcsuri" in keys else "metadata"
@@ -137,7 +136,7 @@ def _recognise_lines(lines: Sequence[str], place: str, data_root: str) -> str | 
 def _is_vertex_row(cells: list[str]) -> bool:
     cells = [cell.strip() for cell in cells]
     has_use = cells[0].lower() in formats_cloud.ML_USES
-    uri, *rest = cells[1:] if has_use else cells
+    uri, *rest = (cells[1:] if has_use else cells) or [""]
     is_video = Path(uri).suffix.lower() in VIDEO_SUFFIXES if uri else False
     if not rest or len(rest) > 3 or not (is_video or is_remote(uri)):
         return False

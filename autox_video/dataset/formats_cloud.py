@@ -2,7 +2,6 @@
 
 # ruff: noqa: PTH113, PTH118
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from autox_video.dataset.csv_lists import (
 )
 from autox_video.dataset.entries import LABELS_JOINED_BY
 from autox_video.dataset.folders import SPLIT_NAMES
-from autox_video.dataset.list_files import data_lines, read_text
+from autox_video.dataset.list_files import data_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote, join
 from autox_video.errors import ListingError
 
@@ -125,8 +124,8 @@ def _fill_segments(table: Table) -> None:
 def _json_objects(place: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for line, content in data_lines(text):
         try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            row = read_json(content)
+        except ValueError as error:
             raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
         if not isinstance(row, dict):
             raise ListingError(f"{place}:{line}: a line is a JSON object, {{...}}.")
@@ -177,7 +176,9 @@ def read_vertex_jsonl(place: str, data_root: str) -> Table:
         if not isinstance(uri, str) or not uri.strip():
             table.bad.append(f"{place}:{line}: there is no videoGcsUri.")
             continue
-        use = str((row.get("dataItemResourceLabels") or {}).get(_ML_USE_LABEL, "unassigned"))
+        resources = row.get("dataItemResourceLabels")
+        given = resources.get(_ML_USE_LABEL) if isinstance(resources, dict) else None
+        use = str(given or "unassigned")
         if use.lower() not in ML_USES:
             allowed = ", ".join(ML_USES)
             table.bad.append(f"{place}:{line}: {_ML_USE_LABEL} `{use}` is none of {allowed}.")

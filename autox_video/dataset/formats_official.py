@@ -5,7 +5,6 @@ Clips are found under data_root by their names, whatever folders they were unpac
 
 # ruff: noqa: PTH118
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from autox_video.dataset.csv_lists import Table, csv_rows
 from autox_video.dataset.entries import Names
-from autox_video.dataset.list_files import data_lines, read_text
+from autox_video.dataset.list_files import data_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote
 from autox_video.errors import ListingError
 
@@ -78,9 +77,7 @@ def read_hmdb51(place: str, *, list_number: int) -> tuple[Table, Names]:
     found = (HMDB51_FILE.fullmatch(name) for name in sorted(os.listdir(place)))  # noqa: PTH208
     files = [match for match in found if match and int(match[2]) == list_number]
     if not files:
-        raise ListingError(
-            f"{place}: there is no CLASS_test_split{list_number}.txt in this folder."
-        )
+        raise ListingError(f"{place}: there is no CLASS_test_split{list_number}.txt in it.")
     table = Table(place)
     for file in files:
         source = os.path.join(place, file[0])
@@ -105,7 +102,7 @@ def read_kinetics(place: str) -> Table:
     header = [name.strip().lower() for name in next(rows, (0, []))[1]]
     if not set(KINETICS_COLUMNS) <= set(header):
         raise ListingError(
-            f"{place}:1: a Kinetics list has the columns youtube_id, time_start, ..."
+            f"{place}:1: a Kinetics list has the columns {', '.join(KINETICS_COLUMNS)}."
         )
     video, start, end = (header.index(name) for name in KINETICS_COLUMNS)
     label = header.index("label") if "label" in header else None
@@ -117,7 +114,7 @@ def read_kinetics(place: str) -> Table:
             continue
         try:
             name = f"{row[video].strip()}_{_whole(row[start]):06d}_{_whole(row[end]):06d}"
-        except ValueError:
+        except (ValueError, OverflowError):
             table.bad.append(f"{place}:{line}: `{row[start]}`, `{row[end]}` are no seconds.")
             continue
         table.add(line, name, "" if label is None else row[label].strip())
@@ -138,8 +135,8 @@ def read_ssv2(place: str) -> tuple[Table, Names | None]:
     """
     text = read_text(place)
     try:
-        clips = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        clips = read_json(text)
+    except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
     if not isinstance(clips, list):
@@ -174,7 +171,7 @@ def _ssv2_classes(place: str) -> Names | None:
     if file is None:
         return None
     try:
-        numbers = json.loads(read_text(file))
+        numbers = read_json(read_text(file))
         by_number = {int(number): name.translate(_NO_BRACKETS) for name, number in numbers.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise ListingError(f"{file}: is not a JSON object of class names and numbers.") from error

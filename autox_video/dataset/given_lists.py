@@ -189,6 +189,7 @@ def check_root(path: str) -> str | Path:
         ListingError: there is no such folder, or there are no such addresses.
         InstallError: a package for such addresses is missing.
     """
+    path = path.removeprefix("file://")
     if is_remote(path):
         return _check_address(path)
     root = Path(path)

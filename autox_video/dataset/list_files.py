@@ -1,14 +1,16 @@
 """One list file of clips: text lines or CSV in, columns out; and the lists that we write."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH113, PTH118, PTH122
+# ruff: noqa: PTH118, PTH122
 
 import csv
+import json
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autox_video.dataset.csv_lists import Table, find_columns, read_csv
 from autox_video.dataset.entries import (
@@ -37,7 +39,9 @@ __all__ = [
     "counted",
     "data_lines",
     "read_entries",
+    "read_json",
     "read_list",
+    "read_table",
     "read_text",
     "to_entries",
     "write_list",
@@ -166,6 +170,9 @@ def read_text(path: str | Path, kind: str = "list file") -> str:
     """
     try:
         data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
+        if b"\0" in data:
+            line = data.count(b"\n", 0, data.index(b"\0")) + 1
+            raise ListingError(f"{path}:{line}: this is not text (it has a byte 0).")
         return data.decode("utf-8-sig")
     except RemoteFault as fault:
         raise ListingError(f"{path}: {fault}.") from fault
@@ -178,6 +185,21 @@ def read_text(path: str | Path, kind: str = "list file") -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ListingError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8.") from error
+
+
+def read_json(text: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: this is not JSON, or has half a character in it, as `"\\ud800"` is.
+    """
+    try:
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
 
 
 def data_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -69,6 +69,7 @@ class MediaFile:
     def close(self) -> None:
         """Free the file and the decoder; closing twice does no harm."""
         self._kept = []
+        self._unread = None  # it holds this object, which holds the decoder's memory
         self.container.close()
 
     def error(self, reason: str) -> VideoError:
@@ -178,6 +179,8 @@ class MediaFile:
                     yield packet
         except av.error.FFmpegError:
             self.is_torn = True
+        except IndexError:
+            pass  # at the end, where streams came up that the header does not tell of (PyAV 18)
 
     def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
         """Give the packets from the last key frame by `first` to the end of what is by `last`.

@@ -39,11 +39,24 @@ class PacketIndex:
             return False
         shown = self.stamps[self._is_shown]
         # Frames ahead of the first key frame lean on frames that are not in the file.
-        return len(shown) > 0 and shown.min() >= self.stamps[0] and len(set(shown)) == len(shown)
+        return (
+            len(shown) > 0 and shown.min() >= self.stamps[0] and len(np.unique(shown)) == len(shown)
+        )
 
     def shows(self, number: int) -> bool:
         """Whether the frame of a packet is shown."""
         return bool(self._is_shown[number])
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether every frame is shown."""
+        return bool(self._is_shown.all())
+
+    @property
+    def has_leading(self) -> bool:
+        """Whether frames are shown before the key frame that they follow in the file."""
+        keys = self._keys[np.searchsorted(self._keys, np.arange(len(self.stamps)), "right") - 1]
+        return bool((self.stamps < self.stamps[keys]).any())
 
     @cached_property
     def displayed(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Files at addresses (s3://, gs://, https://, ...): read, listed and downloaded through fsspec."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH118, PTH120, PTH208
+# ruff: noqa: PTH118, PTH120
 
 import os
 import re
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 from autox_video.errors import InstallError
 
@@ -27,6 +28,7 @@ _PACKAGES = {
     "abfss": "adlfs",
     "hf": "huggingface_hub",
 }
+_WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0)
 """How long to wait before each further attempt at what a broken connection ended."""
 
@@ -46,6 +48,11 @@ _Result = TypeVar("_Result")
 class RemoteFault(Exception):  # noqa: N818 (whoever asked makes an error with a place of it)
     """Why an address cannot be read: a part of a sentence, without the address."""
 
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+        """Whether whoever is there answers that there is no such file, or none for this user."""
+
 
 def is_remote(place: str | os.PathLike) -> bool:
     """Whether this is an address and not a path on this machine."""
@@ -56,7 +63,14 @@ def join(root: str | os.PathLike, path: str) -> str:
     """Give the path or address of a clip that is listed as `path`, relative to `root` or not."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
-    return f"{str(root).rstrip('/')}/{path}"
+    # Of a web address, # and ? are no part of a name; a % may be, or stand for something.
+    name = quote(path, safe="/%") if _is_web(root) else path
+    return f"{str(root).rstrip('/')}/{name}"
+
+
+def _is_web(address: str | os.PathLike) -> bool:
+    found = _SCHEME.match(str(address))
+    return found is not None and found[1].lower() in _WEB
 
 
 def beside(place: str | os.PathLike, name: str) -> str:
@@ -79,7 +93,8 @@ def is_file(place: str | os.PathLike) -> bool:
     try:
         return _persist(lambda: files.info(path))["type"] == "file"
     except RemoteFault as fault:
-        if isinstance(fault.__cause__, FileNotFoundError):
+        # A store that may not be listed denies access to what it does not have.
+        if fault.refused:
             return False
         raise
 
@@ -105,7 +120,8 @@ def find_files(address: str) -> Iterator[str]:
     files, path = filesystem(address)
     inside = path.rstrip("/") + "/"
     for found in _persist(lambda: files.find(path.rstrip("/") + "/")):
-        yield found.removeprefix(inside)
+        name = found.removeprefix(inside)
+        yield unquote(name) if _is_web(address) else name
 
 
 def download(address: str, target: Path) -> None:
@@ -147,7 +163,7 @@ def filesystem(address: str) -> tuple[Any, str]:
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    if scheme not in ("http", "https"):
+    if scheme not in _WEB:
         return {}
     import aiohttp
 
@@ -163,7 +179,9 @@ def _persist(action: Callable[[], _Result]) -> _Result:
             return action()
         except _faults() as error:
             if wait_sec is None or _is_final(_real(error)):
-                raise RemoteFault(_reason(_real(error))) from _real(error)
+                real = _real(error)
+                refused = _is_missing(real) or _is_denied(real)
+                raise RemoteFault(_reason(real), refused=refused) from real
             time.sleep(wait_sec)
     raise AssertionError("not reached")
 
@@ -176,24 +194,38 @@ def _faults() -> tuple[type[Exception], ...]:
 
 def _real(error: Exception) -> Exception:
     # fsspec calls an HTTP address missing, too, if its server broke off while asked about it.
-    missing = isinstance(error, FileNotFoundError)
-    return error.__cause__ if missing and isinstance(error.__cause__, _faults()) else error
+    cause = error.__cause__
+    of_web = type(cause).__module__.startswith("aiohttp")
+    return cause if of_web and isinstance(error, FileNotFoundError) else error
 
 
 def _is_final(error: Exception) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return True
+    status = _status_of(error)
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError) or _status_of(error) in (404, 410)
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or _status_of(error) in (401, 403)
+
+
+def _status_of(error: Exception) -> int | None:
     status = getattr(error, "status", None) or getattr(error, "code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
+    return status if isinstance(status, int) else None
 
 
 def _reason(error: Exception) -> str:
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    if isinstance(error, FileNotFoundError) or status == 404:
+    status = _status_of(error)
+    if _is_missing(error):
         return "there is nothing at this address"
-    if isinstance(error, PermissionError) or status in (401, 403):
+    if _is_denied(error):
         return "access is denied; check the credentials"
-    if isinstance(status, int):
+    if status is not None:
         return f"the server answers with error {status}"
     if isinstance(error, TimeoutError):
         return "the server does not answer in time"

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -134,7 +134,7 @@ class RemoteCache:
         try:
             folder = self.folder / ".locks"
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / name, "a")
+            file = open(folder / name, "a")  # noqa: SIM115 (closed below)
         except OSError as error:
             message = f"remote_cache: {self.folder} cannot be written ({error.strerror or error})."
             raise ResourceError(message) from error
@@ -153,11 +153,14 @@ def _default_folder() -> Path:
 def _use(place: Path) -> bool:
     """Note that a clip is used now; whether it is there."""
     try:
-        # The time of change stays: whoever remembers facts of the file goes by it.
-        os.utime(place, ns=(time.time_ns(), place.stat().st_mtime_ns))
-    except FileNotFoundError:
+        changed_ns = place.stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    return True
+    # The time of change stays: whoever remembers facts of the file goes by it. Where the file is
+    # another user's or just gone, the next one to need room sees an older use.
+    with suppress(PermissionError, FileNotFoundError):
+        os.utime(place, ns=(time.time_ns(), changed_ns))
+    return place.exists()
 
 
 def _recorded(record: Path) -> int | None:

@@ -1,10 +1,14 @@
 """When the frames of a clip are taken: arithmetic on seconds, the same at any frame rate.
 
 A clip is `clip_len` frames, one from each of `clip_len` slots that lie end to end in time, each
-`frame_interval_sec` long; its span is clip_len * frame_interval_sec. A frame is taken in the middle
-of its slot. A video shorter than the span is repeated: time goes round modulo its length. Where
-less than one slot is missing it holds its end instead: a jump to the start would show a motion
-that is not there, and videos of nominally the same length differ by that much.
+`frame_interval_sec` long; its span is clip_len * frame_interval_sec. In testing a frame is taken in
+the middle of its slot, in training a quarter of a slot before or after it. A video shorter than the
+span is repeated: time goes round modulo its length. Where less than one slot is missing it holds
+its end instead: a jump to the start would show a motion that is not there, and videos of nominally
+the same length differ by that much.
+
+Training times lie on a grid, two to a slot, so that a video has few frames that can ever be asked
+for: those can be decoded once and kept.
 
 All times are float64 seconds from the first frame, finite, and in [0, seconds).
 """
@@ -13,35 +17,42 @@ import math
 
 import numpy as np
 
+TIMES_PER_SLOT = 2
+
 
 def train_times(
-    seconds: float,
-    clip_len: int,
-    frame_interval_sec: float,
-    *,
-    rng: np.random.Generator,
-    jitter: float = 0.0,
+    seconds: float, clip_len: int, frame_interval_sec: float, *, rng: np.random.Generator
 ) -> np.ndarray:
-    """Give the times of one clip at a random place, uniform over where it fits.
+    """Give the times of one clip at a random place of the grid, each frame at random in its slot.
 
     Args:
         seconds: length of the video, > 0.
         clip_len: frames, >= 1.
         frame_interval_sec: seconds from frame to frame, > 0.
         rng: where the chance comes from.
-        jitter: share of its slot, 0 to 1, over which each frame is moved at random.
 
     Returns:
         (clip_len,), increasing unless the video is shorter than the clip's span.
     """
     _check(seconds, clip_len, frame_interval_sec)
-    if not 0.0 <= jitter <= 1.0:
-        raise ValueError(f"jitter must be from 0 to 1, not {jitter}")
-    start = rng.uniform(0.0, max(0.0, seconds - clip_len * frame_interval_sec))
-    slots = np.arange(clip_len) + 0.5
-    if jitter > 0:
-        slots += rng.uniform(-0.5, 0.5, size=clip_len) * jitter
-    return _within(start + slots * frame_interval_sec, seconds, clip_len, frame_interval_sec)
+    starts = _grid_starts(seconds, clip_len, frame_interval_sec)
+    steps = np.arange(clip_len) * TIMES_PER_SLOT + rng.integers(starts)
+    steps += rng.integers(TIMES_PER_SLOT, size=clip_len)
+    return _on_grid(steps, seconds, clip_len, frame_interval_sec)
+
+
+def all_train_times(seconds: float, clip_len: int, frame_interval_sec: float) -> np.ndarray:
+    """Give every time that `train_times` can ever give, increasing, each once."""
+    _check(seconds, clip_len, frame_interval_sec)
+    starts = _grid_starts(seconds, clip_len, frame_interval_sec)
+    steps = np.arange(clip_len * TIMES_PER_SLOT + starts - 1)
+    return np.unique(_on_grid(steps, seconds, clip_len, frame_interval_sec))
+
+
+def count_train_times(seconds: float, clip_len: int, frame_interval_sec: float) -> int:
+    """Give an upper bound of how many times `all_train_times` gives, at once."""
+    _check(seconds, clip_len, frame_interval_sec)
+    return clip_len * TIMES_PER_SLOT + _grid_starts(seconds, clip_len, frame_interval_sec) - 1
 
 
 def test_times(
@@ -49,7 +60,8 @@ def test_times(
 ) -> np.ndarray:
     """Give the times of `num_clips` clips spread evenly from the video's start to its end.
 
-    One clip by itself is taken from the middle. The arguments are those of `train_times`.
+    One clip by itself is taken from the middle. The other arguments
+    are those of `train_times`.
 
     Returns:
         (num_clips, clip_len); the same for the same arguments.
@@ -74,6 +86,19 @@ def _check(seconds: float, clip_len: int, frame_interval_sec: float) -> None:
         raise ValueError(f"clip_len must be at least 1, not {clip_len}")
     if not (math.isfinite(frame_interval_sec) and frame_interval_sec > 0):
         raise ValueError(f"frame_interval_sec must be above 0, not {frame_interval_sec}")
+
+
+def _grid_starts(seconds: float, clip_len: int, frame_interval_sec: float) -> int:
+    """Give the number of places of the grid at which a clip can start."""
+    room = max(0.0, seconds - clip_len * frame_interval_sec)
+    return 1 + int(room / frame_interval_sec * TIMES_PER_SLOT + 1e-6)
+
+
+def _on_grid(
+    steps: np.ndarray, seconds: float, clip_len: int, frame_interval_sec: float
+) -> np.ndarray:
+    times = (steps + 0.5) * (frame_interval_sec / TIMES_PER_SLOT)
+    return _within(times, seconds, clip_len, frame_interval_sec)
 
 
 def _within(

@@ -1,5 +1,7 @@
 """What can be said of a video file without decoding it."""
 
+import os
+import re
 import stat
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,25 @@ FALLBACK_FPS = 25.0
 
 MIN_FPS, MAX_FPS = 0.01, 1000.0
 """What is believed as a frame rate; a file that says something else is not believed."""
+
+PICTURE_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
+)
+"""Name of a frame that lies as a picture: img_00001.jpg, 00001.jpg, frame_000001.png."""
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether this is a folder of frames: numbered pictures, and no folder among them."""
+    try:
+        with os.scandir(path) as entries:
+            found = False
+            for entry in entries:
+                if entry.is_dir():
+                    return False
+                found = found or PICTURE_NAME.fullmatch(entry.name) is not None
+            return found
+    except OSError:  # no folder, or one that cannot be read
+        return False
 
 
 def believed_fps(*rates: Fraction | None) -> float:

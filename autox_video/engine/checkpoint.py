@@ -22,7 +22,7 @@ from autox_video.results import main_score
 
 LATEST = "latest.pth"
 BEST = "best.pth"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @HOOKS.register_module()
@@ -32,12 +32,19 @@ class CheckpointKeeper(Hook):
     Args:
         pretrained: weights to start from where there is no `latest.pth` yet.
         identity: what a checkpoint must have been trained for to go on from it: plain values.
+        decoder: what decodes the clips, for the record.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, pretrained: str | None = None, identity: dict | None = None) -> None:
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        identity: dict | None = None,
+        decoder: str | None = None,
+    ) -> None:
         self.pretrained = pretrained
+        self.decoder = decoder
         self.identity = dict(identity or {})
         self.best: dict[str, float] | None = None
 
@@ -64,8 +71,10 @@ class CheckpointKeeper(Hook):
                 "epoch": loop.epoch,
                 "iter": loop.iter,
                 "evaluated_epoch": loop.evaluated_epoch,
+                "taken": loop.taken,
                 "best": self.best,
                 "identity": self.identity,
+                "decoder": self.decoder,
             },
         }
         write_checkpoint(Path(runner.work_dir, LATEST), state)
@@ -75,7 +84,7 @@ class CheckpointKeeper(Hook):
         if not metrics or not is_better(metrics, self.best):
             return
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
-        meta = {"metrics": self.best, "identity": self.identity}
+        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
         weights = {"schema": SCHEMA, "state_dict": runner.model.state_dict(), "meta": meta}
         write_checkpoint(Path(runner.work_dir, BEST), weights)
 
@@ -89,7 +98,12 @@ class CheckpointKeeper(Hook):
         for scheduler, values in zip(runner.param_schedulers, progress, strict=False):
             scheduler.load_state_dict(values)
         loop = runner.train_loop
-        loop.resume_at(meta["epoch"], meta["iter"], meta["evaluated_epoch"])
+        loop.resume_at(
+            meta["epoch"],
+            meta["iter"],
+            evaluated_epoch=meta["evaluated_epoch"],
+            taken=meta["taken"],
+        )
         runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
         self.best = meta["best"]
         runner.call_hook("after_resume", best=self.best)

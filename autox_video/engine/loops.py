@@ -9,31 +9,58 @@ import autox_video.mm_compat  # noqa: F401
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, ValLoop
 
+from autox_video.dataset.clips import ClipBatches, build_batches
 from autox_video.engine.interrupt import stop_if_requested, stop_requested
+from autox_video.errors import ListingError
 
 
 @LOOPS.register_module()
 class ClipTrainLoop(EpochBasedTrainLoop):
     """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last.
 
-    `evaluated_epoch` is the number of epochs done at the last evaluation.
+    `evaluated_epoch` is the number of epochs done at the last evaluation, `taken` the number of
+    places of the current epoch's order that have been used.
+
+    Args:
+        runner: mmengine's.
+        dataloader: config of ClipBatches.
+        max_epochs: epochs in all.
+        val_interval: epochs between two evaluations.
+        max_bad: greatest share of the clips that may turn out unreadable before the run stops.
     """
 
     evaluated_epoch = 0
+    taken = 0
 
-    def resume_at(self, epoch: int, iteration: int, evaluated_epoch: int) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: dict,
+        max_epochs: int,
+        *,
+        val_interval: int = 1,
+        max_bad: float = 1.0,
+    ) -> None:
+        super().__init__(runner, _built(dataloader), max_epochs, val_interval=val_interval)
+        self.max_bad = max_bad
+
+    def resume_at(self, epoch: int, iteration: int, *, evaluated_epoch: int, taken: int) -> None:
         """Set the counters as they stood when a checkpoint was written."""
-        self._epoch, self._iter, self.evaluated_epoch = epoch, iteration, evaluated_epoch
+        self._epoch, self._iter = epoch, iteration
+        self.evaluated_epoch, self.taken = evaluated_epoch, taken
 
     def run(self):
         """Train and evaluate; gives the trained model."""
         self.runner.call_hook("before_train")
-        self._evaluate_if_due()
-        while self._epoch < self._max_epochs:
-            self.run_epoch()
-            self.runner.call_hook("save_state")
-            stop_if_requested()
+        try:
             self._evaluate_if_due()
+            while self._epoch < self._max_epochs:
+                self.run_epoch()
+                self.runner.call_hook("save_state")
+                stop_if_requested()
+                self._evaluate_if_due()
+        finally:
+            self.dataloader.close()
         self.runner.call_hook("after_train")
         return self.runner.model
 
@@ -42,25 +69,33 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
-        sampler = self.dataloader.sampler
-        sampler.set_epoch(self._epoch)
-        sampler.skip_first(done * self.dataloader.batch_size)
-        for step, batch in enumerate(self.dataloader, start=done):
+        batches = self.dataloader.epoch(self._epoch, skip=self.taken)
+        for step, batch in enumerate(batches, start=done):
+            self.taken = batch.pop("taken")
             self.run_iter(step, batch)
             if stop_requested():
                 self.runner.call_hook("save_state")
                 stop_if_requested()
-        sampler.skip_first(0)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
+        self._iter = self._epoch * len(self.dataloader)
+        self.taken = 0
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
-        """Train on one batch; without any readable clip it is a step that changes nothing."""
+        """Train on one batch."""
         _report_unreadable(self.runner, data_batch)
+        self._refuse_too_many_bad()
         if len(data_batch["inputs"]):
             super().run_iter(idx, data_batch)
-        else:
-            self._iter += 1
+
+    def _refuse_too_many_bad(self) -> None:
+        bad, clips = len(self.dataloader.broken), len(self.dataloader.dataset)
+        if bad == clips or bad > max(1.0, self.max_bad * clips):
+            raise ListingError(
+                f"max_bad: {bad} of {clips} training clips could be read before training and "
+                f"cannot be read now, more than {self.max_bad:.0%}; the reasons are above. Is the "
+                "disk still there? Run the same command again to go on from the last checkpoint."
+            )
 
     def _evaluate_if_due(self) -> None:
         last = self._epoch == self._max_epochs
@@ -76,12 +111,20 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 class ClipValLoop(ValLoop):
     """Evaluate on the validation clips; those that cannot be read do not count."""
 
+    def __init__(self, runner, dataloader: dict, evaluator) -> None:
+        super().__init__(runner, _built(dataloader), evaluator)
+
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Evaluate one batch."""
         stop_if_requested()
+        data_batch.pop("taken")
         _report_unreadable(self.runner, data_batch)
         if len(data_batch["inputs"]):
             super().run_iter(idx, data_batch)
+
+
+def _built(dataloader: dict | ClipBatches) -> ClipBatches:
+    return dataloader if isinstance(dataloader, ClipBatches) else build_batches(dataloader)
 
 
 def _report_unreadable(runner, data_batch: dict) -> None:

@@ -6,22 +6,43 @@ import torch
 from mmaction.models.heads import I3DHead
 from mmaction.registry import MODELS
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @MODELS.register_module()
 class ClipHead(I3DHead):
-    """mmaction2's I3D head, whose loss does not wait for a GPU to count correct clips."""
+    """mmaction2's I3D head, whose loss does not wait for a GPU to count correct clips.
+
+    Args:
+        num_classes, in_channels: as in I3DHead, which takes all others too.
+        multi_label: whether a clip may be of several classes: each then has a probability of its
+            own, by a sigmoid, and binary cross-entropy is the loss.
+    """
+
+    def __init__(
+        self, num_classes: int, in_channels: int, *, multi_label: bool = False, **options
+    ) -> None:
+        super().__init__(num_classes=num_classes, in_channels=in_channels, **options)
+        self.multi_label = multi_label
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Cross-entropy and top-1 accuracy of a batch.
+        """Loss of a batch, and top-1 accuracy where a clip has one class.
 
         Args:
             cls_scores: logits, (clips, classes).
-            data_samples: their labels, as `gt_label`.
+            data_samples: their labels, as `gt_label`: (1) class indices, or (1, classes) shares.
         """
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(cls_scores.device)
-        loss = torch.nn.functional.cross_entropy(
-            cls_scores, labels, label_smoothing=self.label_smooth_eps
-        )
-        top1 = (cls_scores.detach().argmax(1) == labels).float().mean()
+        if self.multi_label:
+            targets = labels * (1 - self.label_smooth_eps) + self.label_smooth_eps / 2
+            return {"loss_cls": F.binary_cross_entropy_with_logits(cls_scores, targets)}
+        loss = F.cross_entropy(cls_scores, labels, label_smoothing=self.label_smooth_eps)
+        classes = labels if labels.ndim == 1 else labels.argmax(1)
+        top1 = (cls_scores.detach().argmax(1) == classes).float().mean()
         return {"loss_cls": loss, "top1_acc": top1}
+
+    def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
+        """Probabilities (clips, classes), averaged over the `num_segs` views of each clip."""
+        if not self.multi_label:
+            return super().average_clip(cls_scores, num_segs)
+        return cls_scores.sigmoid().unflatten(0, (-1, num_segs)).mean(dim=1)

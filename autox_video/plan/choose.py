@@ -33,6 +33,13 @@ COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
+ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
+AUGMENTATIONS: dict[str, dict[str, float]] = {
+    "light": {},
+    "medium": {"colour": 0.2, "erasing": 0.25},
+    "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
+}
+"""What each adds to random crops and mirror images: fields of models.augment.Strengths."""
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
@@ -91,6 +98,10 @@ class Plan:
     """Seconds between two frames of a clip."""
     resolution: int
     """Side of the square the model sees, in px."""
+    decoder: str
+    """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
+    short_side: int
+    """Frames are scaled down to this shorter side before crops are taken, in px."""
     test_clips: int
     """Clips taken over time from a video in testing, each with three crops."""
     batch_size: int
@@ -112,6 +123,16 @@ class Plan:
     smallest_crop: float
     """Least share of a frame's area that a random crop in training keeps."""
     flip: bool
+    augment: dict[str, float]
+    """What training adds to crops and mirror images: fields of models.augment.Strengths."""
+    repeats: int
+    """Samples of training from one reading of a clip, each cut out anew."""
+    cache: str | None
+    """Folder for decoded frames; None: every clip is decoded each time."""
+    cache_gib: float
+    """Greatest size of that folder, in GiB."""
+    max_bad: float
+    """Greatest share of the training clips that may turn out unreadable in training."""
     precision: str
     """Number type of the computation: `float32`, `bfloat16` or `float16`."""
     gradient_checkpointing: bool
@@ -166,6 +187,8 @@ def choose(
     clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
     resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
+    decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
+    made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; never scaled up"
     made["test_clips"] = _test_clips(length_sec, span_sec)
     precision = decide("precision", "precision", lambda: _precision(hardware))
     size = clip_len / 8 * (resolution / 224) ** 2
@@ -191,6 +214,10 @@ def choose(
     made["label_smoothing"] = _label_smoothing(stats, scratch)
     made["smallest_crop"] = _smallest_crop(scratch)
     decide("flip", "flip", lambda: _flip(stats))
+    made["augment"] = _augment(settings, scratch)
+    decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
+    made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
+    made["max_bad"] = settings.max_bad, "more is taken for a fault of the disk"
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
     decide("compile", "compile", lambda: _compile(macs, hardware))
     made["device"] = hardware.device, hardware.device_name
@@ -339,6 +366,14 @@ def _flip(stats: DatasetStats) -> Chosen:
     if telling:
         return False, f"a mirror image would change the class: {', '.join(telling[:3])}"
     return True, "no class name speaks of a direction"
+
+
+def _augment(settings: Settings, scratch: bool) -> Chosen:
+    if settings.augment != AUTO:
+        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
+    if scratch:
+        return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"
+    return AUGMENTATIONS["light"], "light: crops and mirror images, as Video Swin is published"
 
 
 def tells_direction(name: str) -> bool:

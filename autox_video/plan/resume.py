@@ -17,12 +17,17 @@ SETTLED_BY = {
     "batch_size": "videos_per_gpu",
     "epochs": "epoch",
     "lr": "lr",
+    "decoder": "decoder",
     "flip": "flip",
+    "augment": "augment",
+    "repeats": "repeats",
+    "cache": "cache",
+    "cache_gib": "cache",
     "precision": "precision",
     "gradient_checkpointing": "gradient_checkpointing",
     "seed": "seed",
 }
-DECIDED_ANEW = ("device", "workers", "evaluation", "compile")
+DECIDED_ANEW = ("device", "workers", "evaluation", "compile", "max_bad")
 
 
 def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:

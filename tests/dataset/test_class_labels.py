@@ -4,7 +4,11 @@ from array import array
 
 import pytest
 
-from autox_video.dataset.class_labels import number_labels, read_class_names
+from autox_video.dataset.class_labels import (
+    is_multi_label,
+    number_labels,
+    read_class_names,
+)
 from autox_video.dataset.list_files import Entries
 from autox_video.errors import ListingError
 from autox_video.settings import settings_from_mapping
@@ -21,8 +25,14 @@ def lists(**labels):
     return found
 
 
-def number(splits, *, names=None, num_class=None, are_names=False):
-    return number_labels(splits, names=names, num_class=num_class, are_names=are_names)
+def number(splits, *, names=None, num_class=None, are_names=False, multi_label=False):
+    return number_labels(
+        splits,
+        names=names,
+        num_class=num_class,
+        are_names=are_names,
+        multi_label=multi_label,
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,3 +193,49 @@ def test_a_file_that_holds_no_class_names(names, content, problem):
     with pytest.raises(ListingError) as caught:
         names(content, class_names="classes.txt")
     assert str(caught.value) == problem
+
+
+# ---- several classes a clip ----
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "wanted"),
+    [
+        ("a;b a b", None, True),
+        ("a;b a", None, True),
+        ("a;b c", None, False),
+        ("a b", None, False),
+        ("0;2 1", None, True),
+        ("a;b c", ("a", "b", "c"), True),
+        ("a;b c", ("a;b", "c"), False),
+        ("a;x a", ("a", "c"), False),
+        ("a; b", None, False),
+    ],
+)
+def test_several_classes_are_told_from_a_semicolon_in_a_name(labels, names, wanted):
+    splits = lists(train=labels, test=None)
+    names = names and (names, "classes.txt")
+    assert is_multi_label(splits, names, "auto") == wanted
+    assert is_multi_label(splits, names, True)
+    assert not is_multi_label(splits, names, False)
+
+
+def test_classes_of_joined_labels():
+    found = number(lists(train="b;a c a;c;a", val="c;b"), multi_label=True)
+    assert found.classes == ("a", "b", "c")
+    assert found.index == {"b;a": (0, 1), "c": (2,), "a;c;a": (0, 2), "c;b": (1, 2)}
+    found = number(lists(train="0;2 1"), multi_label=True)
+    assert (found.classes, found.index) == (("0", "1", "2"), {"0;2": (0, 2), "1": (1,)})
+
+
+def test_faults_in_joined_labels():
+    found = number(lists(train="a;b a;2", val="b"), multi_label=True)
+    assert found.problems[0].startswith("train.txt:2: label `2` is a whole number, but `a` at ")
+    found = number(lists(train="0 1", val="0;3"), multi_label=True, num_class=2)
+    assert found.problems == [
+        "val.txt:1: label 3 is out of range: num_class is 2, so labels go from 0 to 1."
+    ]
+    found = number(lists(train="a;b a", val="b;c"), multi_label=True)
+    assert found.problems == [
+        "train.txt: 1 of 3 classes have no clip for training: `c` (in val.txt:1)."
+    ]

@@ -1,5 +1,7 @@
 """Frames at given times, exactly, and true lengths."""
 
+import gc
+import weakref
 from fractions import Fraction
 
 import av
@@ -342,3 +344,42 @@ def test_a_file_is_counted_once_and_again_when_it_has_changed(tmp_path, monkeypa
         assert len(set(found)) == 1
         assert found[0][0] == frames
     assert len(counted) == 2
+
+
+def test_a_closed_video_is_freed_at_once(tmp_path):
+    # In a circle of references, decoders would pile up until Python looks for circles.
+    path = write_b_frames(tmp_path / "a.mp4", numbered_frames(40))
+    gc.collect()
+    gc.disable()
+    try:
+        for times in ([0.0], [1.5], [0.2, 1.5]):
+            with Video(path) as video:
+                video.examine()
+                video.frames_at(np.array(times))
+                file = weakref.ref(video._decoder.file)
+            del video
+            assert file() is None
+    finally:
+        gc.enable()
+
+
+def test_long_clips_are_sought_through_and_cost_no_memory(tmp_path, decoded, large, monkeypatch):
+    still = np.zeros((1, 16, 32, 3), dtype=np.uint8)
+    frames = np.concatenate([numbered_frames(100, 16, 32), still.repeat(11_900, axis=0)])
+    frames[-50:] = numbered_frames(150, 16, 32)[-50:]
+    options = {"g": "100", "bf": "0", "b": "500k"}
+    path = write_video(tmp_path / "a.mp4", frames, fps=2, codec="mpeg4", options=options)
+    read = []
+    plain = media_file.MediaFile.read
+    monkeypatch.setattr(
+        media_file.MediaFile,
+        "read",
+        lambda file: (read.append(packet.size) or packet for packet in plain(file)),
+    )
+    with Video(path) as video:
+        assert video.seconds == 6000
+        times = np.array([5.0, 2000.0, 4000.0, 5999.9])
+        frames = video.frames_at(times)
+    assert read_numbers(frames) == [10, 0, 0, 149]
+    assert len(read) < 700 and len(decoded) < 450
+    assert len(video._decoder.file._kept) == 0

@@ -6,7 +6,7 @@ import pytest
 
 from autox_video.dataset import media_file
 from autox_video.dataset.decode import Video
-from autox_video.dataset.decode_pyav import PyAVDecoder, _tells_references
+from autox_video.dataset.decode_pyav import PyAVDecoder, tells_references
 from tests.videos import decode_all, write_video
 
 NUM_FRAMES = 60
@@ -130,7 +130,7 @@ def test_frames_are_skipped_only_where_they_tell_that_none_leans_on_them(
     name, codec, options = CODINGS[coding]
     path = write_video(tmp_path / name, frames, codec=codec, options=options)
     with av.open(str(path)) as container:
-        assert _tells_references(container.streams.video[0].codec_context) == skips
+        assert tells_references(container.streams.video[0].codec_context) == skips
 
 
 def test_few_packets_are_decoded_for_frames_that_lie_apart(tmp_path, frames, monkeypatch):

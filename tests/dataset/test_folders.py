@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.folders import find_videos, read_class_folders
+from autox_video.dataset.folders import find_videos, is_frame_folder, read_class_folders
 from autox_video.errors import ListingError
 
 
@@ -115,3 +115,23 @@ def test_the_current_folder_will_do(tree, monkeypatch):
     monkeypatch.chdir(tree("a/1.mp4", "b/1.mp4"))
     splits, _ = read_class_folders(Path())
     assert splits["train"].paths == ["a/1.mp4", "b/1.mp4"]
+
+
+def test_folders_of_frames_are_clips(tree):
+    root = tree(
+        "a/1/img_00001.jpg",
+        "a/1/img_00002.jpg",
+        "a/2/0001.PNG",
+        "a/2/0002.PNG",
+        "b/x.mp4",
+        "b/still1.jpg",
+        "b/still2.jpg",
+        "c/cover.jpg",
+        "c/back.jpg",
+        "d/one1.jpg",
+    )
+    assert find_videos(root) == ("a/1", "a/2", "b/x.mp4")
+    assert all(is_frame_folder(root / name) for name in ("a/1", "a/2", "b", "d"))
+    assert not any(is_frame_folder(root / name) for name in ("a", "c", "nowhere", "b/x.mp4"))
+    splits, _ = read_class_folders(root)
+    assert labels(splits) == {"train": {"a/1": "a", "a/2": "a", "b/x.mp4": "b"}}

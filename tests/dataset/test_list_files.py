@@ -1,5 +1,6 @@
 """One list file, whatever it is written like, as columns."""
 
+import math
 import os
 
 import pytest
@@ -99,6 +100,7 @@ def test_text_in_a_file_called_csv_is_read_as_text(read):
         ("", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
         ("\n# a.mp4 0\n", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
         ("path,label\n\n", "l.csv", ["l.csv: the list is empty but for its header."]),
+        (b"a.mp4 0\nb\0.mp4 0\n", "l.txt", ["l.txt:2: this is not text (it has a byte 0)."]),
         (b"a.mp4 0\n\xe9.mp4 0\n", "l.txt", ["l.txt:2: this is not UTF-8 text; save it as UTF-8."]),
         (
             "a.mp4 0\nb.mp4\nc.mp4 1\n4\n",
@@ -195,6 +197,10 @@ def test_at_most_and_counted():
         ClipList(("a, b.mp4", '"q".mp4', "#x.mp4", " s .mp4", "new\nline.mp4", "r\r.mp4"), None),
         ClipList((os.fsdecode(b"\xe9.mp4"),), (3,)),
         ClipList((), ()),
+        ClipList(("a", "b", "c"), ((0, 2), (), (11,))),
+        ClipList(("a", "a", "b"), (0, 1, 0), ((0.0, 1.5), (1.5, 2.25), (0.1, math.inf))),
+        ClipList(("a", "b"), ((1,), (0,)), ((0.0, math.inf), (1e-3, 2.0))),
+        ClipList(("a", "s3://b/c, d.mp4"), None, ((0.0, 1.0), (1.0, 2.0))),
     ],
 )
 def test_what_is_written_is_read_again(tmp_path, clips):
@@ -203,7 +209,26 @@ def test_what_is_written_is_read_again(tmp_path, clips):
     found = read_list(path)
     assert found.paths == clips.paths
     assert found.labels == clips.labels
+    assert found.segments == clips.segments
+    assert found.multi_label == clips.multi_label
     assert len(found) == len(clips.paths)
+
+
+def test_a_written_list_of_parts_and_several_classes_is_plain_csv(tmp_path):
+    clips = ClipList(("a.mp4", "a.mp4"), ((0, 2), (1,)), ((0.5, 2.0), (2.0, math.inf)))
+    write_list(tmp_path / "l.csv", clips)
+    wanted = "path,labels,start,end\na.mp4,0;2,0.5,2.0\na.mp4,1,2.0,\n"
+    assert (tmp_path / "l.csv").read_text() == wanted
+
+
+def test_columns_of_clips():
+    clips = ClipList(("a", "./a"), ((0, 2), (2,)), ((0.0, 1.0), (1.0, math.inf)))
+    assert clips.classes() == {0, 2}
+    assert clips.segment(1) == (1.0, math.inf)
+    assert clips.identities("videos") == [("a", (0.0, 1.0)), ("a", (1.0, math.inf))]
+    assert clips.select([1]) == ClipList(("./a",), ((2,),), ((1.0, math.inf),))
+    plain = ClipList(("a",), (3,))
+    assert (plain.classes(), plain.segment(0), plain.multi_label) == ({3}, (0.0, math.inf), False)
 
 
 def test_a_written_list_is_plain_csv(tmp_path):
@@ -212,7 +237,17 @@ def test_a_written_list_is_plain_csv(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "a.mp4 0\n", "path,label\na\n", "path,label\na,x\n", 'path,label\n"a,1\n']
+    "content",
+    [
+        "",
+        "a.mp4 0\n",
+        "path,label\na\n",
+        "path,label\na,x\n",
+        'path,label\n"a,1\n',
+        "path,labels\na,1;x\n",
+        "path,label,start,end\na,1,3,2\n",
+        "path,label,start\na,1,3\n",
+    ],
 )
 def test_a_damaged_written_list_is_one_sentence(tmp_path, content):
     path = tmp_path / "l.csv"

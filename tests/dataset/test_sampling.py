@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from autox_video.dataset.sampling import all_train_times, count_train_times, train_times
 from autox_video.dataset.sampling import test_times as times_for_test
-from autox_video.dataset.sampling import train_times
 
 LAST = math.nextafter  # LAST(x, 0): the last time before x
 
@@ -45,11 +45,10 @@ def test_test_times_are_these(seconds, clip_len, interval, num_clips, expected):
         (0.1 + 0.2, 3, 0.1),
     ],
 )
-@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
-def test_all_times_are_inside_the_video(seconds, clip_len, interval, jitter):
+def test_all_times_are_inside_the_video(seconds, clip_len, interval):
     rng = np.random.default_rng(0)
     for _ in range(200):
-        times = train_times(seconds, clip_len, interval, rng=rng, jitter=jitter)
+        times = train_times(seconds, clip_len, interval, rng=rng)
         assert times.shape == (clip_len,)
         assert (times >= 0).all() and (times < seconds).all()
     for num_clips in (1, 2, 10):
@@ -58,41 +57,53 @@ def test_all_times_are_inside_the_video(seconds, clip_len, interval, jitter):
         assert (times >= 0).all() and (times < seconds).all()
 
 
-def test_train_clips_start_uniformly_over_where_they_fit():
+def test_train_clips_start_uniformly_over_the_grid_where_they_fit():
     rng = np.random.default_rng(1)
-    starts = np.array([train_times(10, 4, 0.5, rng=rng)[0] - 0.25 for _ in range(4000)])
-    assert starts.min() >= 0 and starts.max() <= 8
-    counts, _ = np.histogram(starts, bins=8, range=(0, 8))
-    assert abs(counts - 500).max() < 100  # 4.5 standard deviations
+    lasts = np.array([train_times(4, 4, 0.5, rng=rng)[-1] for _ in range(5000)])
+    # Starts 0, 0.25, ... 2.0, nine of them; the last frame a quarter of 0.5 s to either side.
+    firsts, counts = np.unique(lasts, return_counts=True)
+    np.testing.assert_allclose(firsts, 1.625 + 0.25 * np.arange(10))
+    expected = 5000 / 18 * np.array([1, *[2] * 8, 1])
+    assert (abs(counts - expected) < 5 * np.sqrt(expected)).all()
 
 
-def test_train_frames_are_one_interval_apart_without_jitter():
-    times = train_times(10, 8, 0.25, rng=np.random.default_rng(2))
-    np.testing.assert_allclose(np.diff(times), 0.25)
-
-
-@pytest.mark.parametrize("jitter", [0.25, 1.0])
-def test_jitter_moves_frames_within_its_share_of_their_slot(jitter):
+def test_a_training_frame_is_a_quarter_of_its_slot_from_the_middle():
     rng = np.random.default_rng(3)
     # In a video as long as the span the start is 0, so that the slots are known.
-    shifts = [train_times(2, 8, 0.25, rng=rng, jitter=jitter) for _ in range(500)]
-    shifts = np.array(shifts) - (np.arange(8) + 0.5) * 0.25
-    reach = jitter / 2 * 0.25
-    assert abs(shifts).max() <= reach + 1e-12
-    assert shifts.max() > 0.95 * reach and shifts.min() < -0.95 * reach
+    shifts = np.array([train_times(2, 8, 0.25, rng=rng) for _ in range(500)])
+    shifts -= (np.arange(8) + 0.5) * 0.25
+    np.testing.assert_allclose(abs(shifts), 0.25 / 4)
+    assert abs(np.sign(shifts).mean(axis=0)).max() < 0.2  # both sides
     assert abs(np.corrcoef(shifts.T)[0, 1]) < 0.2  # each frame by itself
 
 
 def test_short_training_video_starts_at_its_beginning_and_goes_round():
-    times = train_times(1, 4, 0.5, rng=np.random.default_rng(4))
-    np.testing.assert_allclose(times, [0.25, 0.75, 0.25, 0.75])
+    rng = np.random.default_rng(4)
+    seen = {tuple(train_times(1, 4, 0.5, rng=rng)) for _ in range(200)}
+    assert len(seen) == 16
+    expected = {0.125, 0.375, 0.625, 0.875}
+    assert {time for times in seen for time in times} == expected
 
 
 def test_same_seed_gives_the_same_times():
-    first, second = (
-        train_times(10, 8, 0.25, rng=np.random.default_rng(5), jitter=0.5) for _ in range(2)
-    )
+    first, second = (train_times(10, 8, 0.25, rng=np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "clip_len", "interval"),
+    [(10, 8, 0.25), (2, 8, 0.25), (1.9, 8, 0.25), (0.3, 4, 0.5), (3.33, 4, 0.3), (7.7, 1, 2.0)],
+)
+def test_all_train_times_are_exactly_those_that_come(seconds, clip_len, interval):
+    rng = np.random.default_rng(6)
+    seen = np.concatenate([train_times(seconds, clip_len, interval, rng=rng) for _ in range(4000)])
+    every = all_train_times(seconds, clip_len, interval)
+    assert np.array_equal(np.unique(seen), every)
+    assert len(every) <= count_train_times(seconds, clip_len, interval)
+
+
+def test_counting_the_times_of_a_day_takes_no_memory():
+    assert count_train_times(86400, 8, 0.25) == 16 + 2 * (86400 - 2) * 4
 
 
 @pytest.mark.parametrize(
@@ -114,8 +125,6 @@ def test_impossible_arguments_are_refused(seconds, clip_len, interval, named):
         train_times(seconds, clip_len, interval, rng=np.random.default_rng(0))
 
 
-def test_impossible_counts_and_jitter_are_refused():
+def test_impossible_counts_are_refused():
     with pytest.raises(ValueError, match="num_clips"):
         times_for_test(10, 4, 0.5, num_clips=0)
-    with pytest.raises(ValueError, match="jitter"):
-        train_times(10, 4, 0.5, rng=np.random.default_rng(0), jitter=1.5)

@@ -34,6 +34,13 @@ def test_best_is_by_top1_and_ties_go_to_the_lower_loss(metrics, best, better):
     assert is_better(metrics, best) is better
 
 
+def test_of_several_classes_a_clip_the_best_is_by_map():
+    best = {"mAP": 0.5, "loss": 1.0}
+    assert is_better({"mAP": 0.6, "loss": 9.0}, best)
+    assert is_better({"mAP": 0.5, "loss": 0.9}, best)
+    assert not is_better({"mAP": 0.4, "loss": 0.1}, best)
+
+
 def test_a_checkpoint_reads_back(tmp_path):
     path = tmp_path / "latest.pth"
     write_checkpoint(path, {"state_dict": {"w": torch.arange(3.0)}, "meta": {"epoch": 2}})

@@ -4,12 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from autox_video.dataset.clips import ClipDataset
 from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import read_checkpoint
 from autox_video.engine.train import train
+from autox_video.errors import ListingError, VideoError
 from autox_video.recipe import TrainingData, build_config
 from tests.datasets import colour_data
 from tests.plan.test_choose import plan_for
@@ -72,7 +75,7 @@ def test_a_run_that_was_stopped_in_an_epoch_goes_on_from_there(clips, tmp_path, 
     with pytest.raises(interrupt.Stopped):
         train(config)
     meta = read_checkpoint(tmp_path / "latest.pth")["meta"]
-    assert (meta["epoch"], meta["iter"]) == (0, 2)
+    assert (meta["epoch"], meta["iter"], meta["taken"]) == (0, 2, 8)
     monkeypatch.undo()
     train(config)
     assert [e["iter"] for e in events(tmp_path, "train")] == [1, 2, 3, 4, 5, 6]
@@ -114,6 +117,53 @@ def test_clips_that_fail_during_training_are_named_once_and_left_out(clips, tmp_
         (clips / "videos" / "train red 1.mp4").write_bytes(kept)
     assert capsys.readouterr().err.count("train red 1.mp4") == 1
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["iter"] == 6
+    assert [e["clips"] for e in events(tmp_path, "val")] == [3]
+    # Two batches of four and one of one in each epoch: others stand in for the clip that is bad.
+    assert [e["step"] for e in events(tmp_path, "train")] == [1, 2, 3] * 2
+
+
+def test_too_many_bad_clips_end_the_run_with_a_sentence(clips, tmp_path, monkeypatch):
+    config = tiny_config(clips, tmp_path, epoch=2, max_bad=0.2)
+    read = ClipDataset.read
+
+    def fail(dataset, index, out):
+        if index % len(dataset) in (1, 4, 6) and len(dataset) == 9:
+            raise VideoError(f"{dataset.name(index)}: gone.")
+        read(dataset, index, out)
+
+    monkeypatch.setattr(ClipDataset, "read", fail)
+    with pytest.raises(ListingError, match="max_bad: . of 9 training clips .* more than 20%"):
+        train(config)
+
+
+def test_a_run_goes_on_in_order_though_a_clip_is_bad(clips, tmp_path, monkeypatch):
+    """The places that a bad clip takes in the order are part of what a checkpoint keeps."""
+    seen = []
+    read = ClipDataset.read
+
+    def spy(dataset, index, out):
+        if len(dataset) == 9:
+            seen.append(index)
+            if index % 9 == first:
+                raise VideoError("gone.")
+        read(dataset, index, out)
+
+    config = tiny_config(clips, tmp_path, epoch=1, evaluation=0, max_bad=0.5)
+    first = int(np.random.default_rng([0, 0]).permutation(9)[0])
+    monkeypatch.setattr(ClipDataset, "read", spy)
+    calls = iter(range(100))
+    with monkeypatch.context() as patch:
+        patch.setattr("autox_video.engine.loops.stop_requested", lambda: next(calls) == 0)
+        patch.setattr("autox_video.engine.loops.stop_if_requested", lambda: _stop(calls))
+        calls = iter([0, 2, 2])
+        with pytest.raises(interrupt.Stopped):
+            train(config)
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["taken"] == 5
+    before = list(seen)
+    train(config)
+    order = np.random.default_rng([0, 0]).permutation(9).tolist()
+    assert before == order[:5]
+    assert seen[5:9] == order[5:9]
 
 
 def test_the_same_seed_trains_the_same_weights(clips, tmp_path):

@@ -22,3 +22,14 @@ def test_figures_are_those_of_results():
 
 def test_nothing_to_measure_is_said():
     assert ClipMetric().compute_metrics([]) == {"clips": 0}
+
+
+def test_figures_of_several_classes_a_clip():
+    metric = ClipMetric(multi_label=True)
+    for scores, label in (([0.9, 0.1], [1.0, 1.0]), ([0.4, 0.6], [0.0, 1.0])):
+        sample = {"pred_score": torch.tensor(scores), "gt_label": torch.tensor([label])}
+        metric.process({}, [sample])
+    measured = metric.evaluate(size=2)
+    assert measured["mAP"] == pytest.approx((1 + (0.5 + 0.5)) / 2)
+    assert measured["f1"] == pytest.approx(4 / 5)
+    assert measured["clips"] == 2

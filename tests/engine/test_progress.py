@@ -1,11 +1,19 @@
 """What a training run tells."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from autox_video.engine.progress import Window, _plain, describe, drop_events_after, duration
+from autox_video.engine.progress import (
+    Progress,
+    Window,
+    _plain,
+    describe,
+    drop_events_after,
+    duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,25 @@ def test_figures_that_are_none_become_null():
         "n": 3,
         "x": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (
+            {"top1": 0.5, "top5": 1.0, "loss": 0.7, "clips": 4},
+            "top-1 0.5000, top-5 1.0000, loss 0.7000 on 4 clips (best top-1 0.5000)",
+        ),
+        (
+            {"mAP": 0.25, "f1": 0.5, "loss": 0.7, "clips": 4},
+            "mAP 0.2500, F1 0.5000, loss 0.7000 on 4 clips (best mAP 0.2500)",
+        ),
+    ],
+)
+def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, told):
+    loop = SimpleNamespace(epoch=3, iter=12)
+    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path))
+    progress = Progress()
+    progress.after_val_epoch(runner, metrics)
+    assert f"epoch 3: validation {told}" in capsys.readouterr().out
+    assert progress.best == metrics.get("top1", metrics.get("mAP"))

@@ -27,3 +27,43 @@ def test_a_batch_of_one():
         torch.tensor([[0.0, 0.0]]), samples([1])
     )
     assert torch.allclose(losses["loss_cls"], torch.tensor(2.0).log())
+
+
+def soft(labels):
+    found = []
+    for label in labels:
+        sample = ActionDataSample()
+        sample.gt_label = torch.tensor([label])
+        found.append(sample)
+    return found
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixed_labels_share_the_loss(smoothing):
+    head = ClipHead(num_classes=3, in_channels=8, label_smooth_eps=smoothing)
+    scores = torch.randn(2, 3)
+    whole = [head.loss_by_feat(scores, samples([i, i]))["loss_cls"] for i in range(3)]
+    mixed = head.loss_by_feat(scores, soft([[0.7, 0.3, 0.0]] * 2))
+    assert torch.allclose(mixed["loss_cls"], 0.7 * whole[0] + 0.3 * whole[1], atol=1e-6)
+    expected = float((scores.argmax(1) == 0).float().mean())
+    assert float(mixed["top1_acc"]) == pytest.approx(expected)
+
+
+def test_several_classes_at_once_have_a_probability_each():
+    head = ClipHead(num_classes=3, in_channels=8, multi_label=True, average_clips="prob")
+    scores = torch.tensor([[0.0, 2.0, -1.0], [1.0, 0.0, 0.5]])
+    losses = head.loss_by_feat(scores, soft([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    p = 1 / (1 + (-scores).exp())
+    target = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    expected = -(target * p.log() + (1 - target) * (1 - p).log()).mean()
+    assert torch.allclose(losses["loss_cls"], expected)
+    assert "top1_acc" not in losses
+    averaged = head.average_clip(scores, num_segs=2)
+    assert torch.allclose(averaged, p.mean(0, keepdim=True))
+
+
+def test_one_class_at_once_is_a_softmax():
+    head = ClipHead(num_classes=3, in_channels=8, average_clips="prob")
+    scores = torch.randn(4, 3)
+    expected = scores.softmax(1).view(2, 2, 3).mean(1)
+    assert torch.allclose(head.average_clip(scores, num_segs=2), expected)

@@ -1,0 +1,60 @@
+"""Frames by decord, which many data sets were read with; it is no longer kept up."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from autox_video.dataset.decode_numbered import NumberedDecoder
+from autox_video.dataset.decode_pyav import tells_references
+from autox_video.dataset.media_file import THREADS_PER_VIDEO, MediaFile
+
+
+class DecordDecoder(NumberedDecoder):
+    """An open clip, decoded by decord.
+
+    It gives wrong frames without a word of H.264 that has no key frames but is refreshed bit by bit
+    (x264's intra-refresh).
+
+    Raises:
+        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+    """
+
+    name = "decord"
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What the library raises about files that it cannot read."""
+        import decord
+
+        return (decord.DECORDError, RuntimeError, ValueError)
+
+    def _open(self, path: Path) -> int:
+        import decord
+
+        self._reader = decord.VideoReader(
+            os.fspath(path.absolute()), ctx=decord.cpu(0), num_threads=THREADS_PER_VIDEO
+        )
+        return len(self._reader)
+
+    def _why_inexact(self, file: MediaFile) -> str | None:
+        reason = super()._why_inexact(file)
+        if reason is not None:
+            return reason
+        if file.index.has_leading:
+            return "frames lean on what is before their key frame"
+        if not file.index.shows_all:
+            return "an edit list cuts off a part"
+        if file.codec.name == "hevc" and not tells_references(file.codec):
+            return "its frames are in layers of time"
+        if self._facts.turns:
+            return "its frames are turned"
+        return None
+
+    def _read(self, numbers: list[int]) -> np.ndarray:
+        return self._reader.get_batch(numbers).asnumpy()
+
+    def close(self) -> None:
+        """Free the file; closing twice does no harm."""
+        self._reader = None
+        super().close()

@@ -1,0 +1,139 @@
+"""What decoders have in common that know frames by their number in order of display.
+
+PyAV's index says which number is on screen when, so that all decoders give the same frames.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from autox_video.dataset.counting import Counted
+from autox_video.dataset.decode_pyav import PyAVDecoder
+from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
+from autox_video.dataset.media_file import MediaFile
+from autox_video.dataset.packet_index import PacketIndex
+from autox_video.errors import VideoError
+
+_WHOLE_PICTURES = (0, 1)  # what PyAV calls an unknown order of fields, or none
+
+
+class NumberedDecoder(ABC):
+    """An open clip; length, size and index come from PyAV, the frames from elsewhere.
+
+    Raises:
+        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+    """
+
+    name: str
+    failures: tuple[type[Exception], ...]
+    """What the library raises about files that it cannot read."""
+    is_seekable = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._facts = PyAVDecoder(path)
+        self._converter = RgbConverter()
+        self.codec = self._facts.codec
+        try:
+            self._facts.count()
+            reason = self._why_inexact(self._facts.file)
+            if reason is not None:
+                raise self._refusal(reason)
+            self._index: PacketIndex = self._facts.file.index
+            with self._refusing():
+                found = self._open(path)
+            if found != len(self._index.displayed):
+                raise self._refusal(f"it finds {found} frames instead of {self.num_frames}")
+        except VideoError:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _open(self, path: Path) -> int:
+        """Open the file; gives its number of frames."""
+
+    @abstractmethod
+    def _read(self, numbers: list[int]) -> np.ndarray:
+        """Give frames by their rising numbers: (N, H, W, 3) uint8."""
+
+    def _why_inexact(self, file: MediaFile) -> str | None:
+        """Say why frames of this file would be wrong, None if they would be right."""
+        if file.index is None:
+            return "its packets do not tell which frame is shown when"
+        if file.codec.field_order not in _WHOLE_PICTURES:
+            return "its pictures are interlaced"
+        return None
+
+    @property
+    def seconds(self) -> float:
+        return self._facts.seconds
+
+    @property
+    def fps(self) -> float:
+        return self._facts.fps
+
+    @property
+    def num_frames(self) -> int:
+        return self._facts.num_frames
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of an upright frame."""
+        return self._facts.size
+
+    def close(self) -> None:
+        """Free the file; closing twice does no harm."""
+        self._facts.close()
+
+    def count(self) -> Counted:
+        """Give what all packets tell."""
+        return self._facts.count()
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        Args:
+            wanted: (T,) seconds, rising, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: a frame cannot be decoded.
+        """
+        shown = self._index.on_screen(wanted, self._facts.file.tick_sec)
+        numbers = np.unique(shown)
+        with self._refusing():
+            frames = self._read(numbers.tolist())
+        for number, pixels in zip(numbers, frames, strict=True):
+            upright = self._upright(pixels)
+            yield np.flatnonzero(shown == number), self._scaled(upright, short_side)
+
+    def _upright(self, pixels: np.ndarray) -> np.ndarray:
+        """Turn a frame as the file says; the decoders of today do it themselves."""
+        if (pixels.shape[1], pixels.shape[0]) != self.size:
+            raise self._refusal(
+                f"its frames are {pixels.shape[1]}x{pixels.shape[0]} instead of "
+                f"{self.size[0]}x{self.size[1]} pixels"
+            )
+        return pixels
+
+    def _scaled(self, pixels: np.ndarray, short_side: int | None) -> np.ndarray:
+        return self._converter.scale(pixels, scaled_size(*self.size, short_side))
+
+    def _refusal(self, reason: str) -> VideoError:
+        return VideoError(
+            f"{self._path}: {self.name} cannot decode it ({reason}); set decoder: pyav."
+        )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what the library raises into a VideoError that names the way out."""
+        try:
+            yield
+        except self.failures as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self._refusal(reason[:200]) from error

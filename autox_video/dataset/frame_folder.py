@@ -1,0 +1,122 @@
+"""A clip that lies as a folder of pictures, one for each frame: img_00001.jpg and so on."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from autox_video.dataset.counting import Counted
+from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
+from autox_video.dataset.video_file import PICTURE_NAME
+from autox_video.errors import VideoError
+
+FRAME_FOLDER_FPS = 30.0
+"""Frames per second of a folder of pictures, which does not say any."""
+
+# Folders of extracted frames may hold optical flow beside them: flow_x_00001.jpg.
+_PREFIXES_OF_FRAMES = ("img", "image", "frame")
+
+_END_OF_PICTURE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+_LOOK_FOR_END_BYTES = 4096  # some write a few words behind the end
+
+
+class FrameFolder:
+    """The pictures of a folder as an open clip; `Video` tells what its attributes are.
+
+    The number at the end of a name gives the order; pictures follow each other at
+    `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first.
+
+    Raises:
+        VideoError: the folder cannot be read, or holds pictures of several kinds.
+    """
+
+    name = "pictures"
+    is_seekable = True
+    fps = FRAME_FOLDER_FPS
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names = self._frame_names()
+        self._converter = RgbConverter()
+        self._size: tuple[int, int] | None = None
+        self.num_frames = len(self._names)
+        self.seconds = self.num_frames / self.fps
+        self.codec = Path(self._names[0]).suffix.lower().removeprefix(".")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the first picture."""
+        if self._size is None:
+            frame = self._frame(0)
+            self._size = frame.width, frame.height
+        return self._size
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def count(self) -> Counted:
+        """Give the length; the last picture is a key frame as all are."""
+        last_sec = (self.num_frames - 1) / self.fps
+        return Counted(self.num_frames, self.seconds, last_sec, blank_end=False, index=None)
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        Args:
+            wanted: (T,) seconds, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: a picture cannot be read.
+        """
+        shown = np.minimum((wanted * self.fps).astype(np.int64), self.num_frames - 1)
+        size = scaled_size(*self.size, short_side)
+        for number in np.unique(shown):
+            pixels = self._converter.convert(self._frame(int(number)), size)
+            yield np.flatnonzero(shown == number), pixels
+
+    def _frame_names(self) -> list[str]:
+        """Give the names of the pictures in order of their numbers."""
+        kinds: dict[str, list[tuple[int, str]]] = {}
+        try:
+            names = sorted(entry.name for entry in self._path.iterdir())
+        except OSError as error:
+            raise VideoError(f"{self._path}: it cannot be read ({error.strerror}).") from error
+        for name in names:
+            match = PICTURE_NAME.fullmatch(name)
+            if match:
+                kind = f"{match['prefix']}*{match['suffix']}"
+                kinds.setdefault(kind, []).append((int(match["number"]), name))
+        if len(kinds) > 1:
+            frames = [kind for kind in kinds if kind.lower().startswith(_PREFIXES_OF_FRAMES)]
+            kinds = {kind: kinds[kind] for kind in frames} or kinds
+        if len(kinds) != 1:
+            found = ", ".join(sorted(kinds)[:4]) or "none"
+            raise VideoError(
+                f"{self._path}: a folder of frames holds pictures of one kind, not {found}."
+            )
+        return [name for _, name in sorted(*kinds.values())]
+
+    def _frame(self, number: int) -> av.VideoFrame:
+        name = self._names[number]
+        try:
+            data = (self._path / name).read_bytes()
+        except OSError as error:
+            raise self._error(name, error.strerror or str(error)) from error
+        end = _END_OF_PICTURE.get(Path(name).suffix.lower())
+        if end is not None and end not in data[-_LOOK_FOR_END_BYTES:]:
+            raise self._error(name, "it is cut off or damaged")
+        try:
+            # From memory: a name with % in it would be taken for a pattern of names.
+            with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
+                container.streams.video[0].codec_context.thread_count = 1
+                return next(container.decode(video=0))
+        except (av.error.FFmpegError, StopIteration, IndexError) as error:
+            raise self._error(name, "it is cut off or damaged") from error
+
+    def _error(self, name: str, reason: str) -> VideoError:
+        return VideoError(f"{self._path}: the picture {name} cannot be read ({reason}).")

@@ -1,0 +1,113 @@
+"""Augmentation of whole batches on the model's device, by torchvision's transforms.
+
+What is drawn for a clip holds for all of its frames, and depends on the clip's seed alone.
+
+Shape legend: B clips, T frames, H height and W width in pixels, K classes.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Video
+
+# Added to a clip's seed: what is drawn for one purpose says nothing of what is for another.
+FLIP, PICTURES, ERASE, ERASED_PART, MIX = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Strengths:
+    """How much of each kind; 0 is none.
+
+    Attributes:
+        flip: probability of a mirror image.
+        colour: greatest relative change of brightness, contrast and saturation; of the hue, a
+            quarter of it.
+        rand_augment: magnitude of two operations of RandAugment (arXiv:1909.13719), 0 to 30.
+        erasing: probability that a rectangle is blanked (arXiv:1708.04896).
+        mixup: Beta distribution's parameter of MixUp (arXiv:1710.09412).
+        cutmix: the same of CutMix (arXiv:1905.04899); with both, each batch gets one of them.
+    """
+
+    flip: float = 0.0
+    colour: float = 0.0
+    rand_augment: int = 0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+class ClipAugmentation:
+    """Augments batches of clips, and their labels where clips are mixed.
+
+    Args:
+        strengths: how much.
+        num_classes: K.
+    """
+
+    def __init__(self, strengths: Strengths, num_classes: int) -> None:
+        self.flip = strengths.flip
+        self.erasing = strengths.erasing
+        self.pictures = []
+        if strengths.rand_augment:
+            self.pictures.append(v2.RandAugment(num_ops=2, magnitude=strengths.rand_augment))
+        if (amount := strengths.colour) > 0:
+            self.pictures.append(v2.ColorJitter(amount, amount, amount, min(amount / 4, 0.5)))
+        self.erase = v2.RandomErasing(p=1.0, scale=(0.02, 1 / 3))
+        kinds = ((v2.MixUp, strengths.mixup), (v2.CutMix, strengths.cutmix))
+        self.mixes = [
+            kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha > 0
+        ]
+
+    def on_pixels(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Flip and change the pictures of clips (B, T, 3, H, W) uint8, one seed for each clip."""
+        flipped = [_chance(seed + FLIP, self.flip) for seed in seeds]
+        if any(flipped):
+            mask = torch.tensor(flipped, device=clips.device)
+            clips = torch.where(mask.view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
+        if not self.pictures:
+            return clips
+        changed = []
+        for clip, seed in zip(clips, seeds, strict=True):
+            with _seeded(seed + PICTURES):
+                for change in self.pictures:
+                    clip = change(clip)
+            changed.append(clip)
+        return torch.stack(changed)
+
+    def on_batch(
+        self, clips: Tensor, labels: Tensor, seeds: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Blank parts of normalised clips (B, 3, T, H, W) and mix them with each other.
+
+        Labels (B) or (B, K) come back as (B, K) float where clips are mixed.
+        """
+        for clip, seed in zip(clips, seeds, strict=True):
+            if _chance(seed + ERASE, self.erasing):
+                with _seeded(seed + ERASED_PART):
+                    clip.copy_(self.erase(clip))
+        if not self.mixes or len(clips) < 2:
+            return clips, labels
+        with _seeded(seeds[0] + MIX):
+            mix = self.mixes[int(torch.randint(len(self.mixes), ()))]
+            # Time stands where a Video has its colours; the two mixes do not look at either.
+            mixed, labels = mix(Video(clips), labels)
+        return mixed.as_subclass(Tensor), labels
+
+
+def _chance(seed: int, probability: float) -> bool:
+    if probability <= 0:
+        return False
+    generator = torch.Generator().manual_seed(seed)
+    return bool(torch.rand((), generator=generator) < probability)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Within the block torch's own random numbers are those of a seed; after it as if not used."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

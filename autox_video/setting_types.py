@@ -1,0 +1,86 @@
+"""What values of the config may be: how each is read, from YAML or from Python, and checked."""
+
+import os
+import re
+from numbers import Integral
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from autox_video.sized_folder import read_sized_folder
+
+OFF = "off"
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _read_number(value: Any) -> Any:
+    # YAML 1.1 takes `1e-3` for text, and people quote numbers: text that is a number is one.
+    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
+        return float(value) if re.search(r"[.eE]", value) else int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)  # of NumPy's, from the Python API
+    return value
+
+
+def _read_whole_number(value: Any) -> Any:
+    value = _read_number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _read_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, Path) else value
+
+
+def _read_switch(value: Any) -> Any:
+    # Plain `on` is true in YAML; quoted, or from the Python API, it is text.
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def read_off(value: Any) -> Any:
+    """Give `off` as text, which plain YAML takes for false."""
+    return OFF if value is False else value  # plain `off` is false in YAML
+
+
+def _check_text(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("blank text")
+    return value
+
+
+def check_json_suffix(value: str) -> str:
+    """Give the name of a .json file; raises ValueError for another."""
+    if Path(value).suffix.lower() != ".json":
+        raise ValueError("not a .json file")
+    return value
+
+
+def _check_sized_folder(value: str) -> str:
+    read_sized_folder(value)
+    return value
+
+
+Auto = Literal["auto"]
+Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
+PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
+Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
+SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
+DataFormat = Literal[
+    "auto",
+    "list",
+    "folders",
+    "ucf101",
+    "hmdb51",
+    "kinetics",
+    "ssv2",
+    "jester",
+    "metadata",
+    "vertex_csv",
+    "vertex_jsonl",
+    "rawframes",
+]
+Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]

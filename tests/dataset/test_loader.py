@@ -1,0 +1,126 @@
+"""Batches in order,, read ahead by worker processes."""
+
+import faulthandler
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autox_video.dataset.loader import ClipLoader
+from autox_video.errors import VideoError
+
+
+class Numbers:
+    """Items that hold their own index; some misbehave, on the first tries or always."""
+
+    item_shape = (2, 3)
+
+    def __init__(self, size, harm=None, folder=None):
+        self.size = size
+        self.harm = harm or {}
+        self.folder = folder
+
+    def __len__(self):
+        return self.size
+
+    def name(self, index):
+        return f"clip {index % self.size}"
+
+    def read(self, index, out):
+        harm = self.harm.get(index % self.size)
+        if harm == "once":
+            harm = None if (mark := Path(self.folder, str(index))).exists() else "die"
+            mark.touch()
+        if harm == "bad":
+            raise VideoError(f"clip {index % self.size} is torn.")
+        if harm == "die":
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if harm == "exit":
+            os._exit(3)
+        if harm == "hang":
+            time.sleep(1000)
+        if harm == "defect":
+            raise ValueError("a defect of ours")
+        if harm == "slow":
+            time.sleep(0.05)
+        out[...] = index
+
+
+def read(dataset, order=None, *, batch_size=4, workers=2, limit=60.0, **options):
+    loader = ClipLoader(dataset, batch_size=batch_size, workers=workers, time_limit_sec=limit)
+    try:
+        batches = []
+        order = list(range(len(dataset))) if order is None else order
+        for loaded in loader.read(order, **options):
+            assert loaded.items.shape == (len(loaded.indices), 2, 3)
+            assert (loaded.items == np.array(loaded.indices)[:, None, None] % 256).all()
+            batches.append((loaded.indices, [u.position for u in loaded.unreadable], loaded.taken))
+        return batches, dict(loader.broken)
+    finally:
+        loader.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_come_in_order(workers):
+    batches, broken = read(Numbers(10, {2: "slow", 5: "slow"}), workers=workers)
+    assert batches == [([0, 1, 2, 3], [], 4), ([4, 5, 6, 7], [], 8), ([8, 9], [], 10)]
+    assert broken == {}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_cannot_be_read_is_reported_where_it_stood(workers):
+    batches, broken = read(Numbers(6, {1: "bad", 5: "bad"}), workers=workers, batch_size=2)
+    assert batches == [([0, 2], [1], 3), ([3, 4], [], 5), ([], [5], 6)]
+    assert broken == {1: "clip 1 is torn.", 5: "clip 5 is torn."}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_filling_takes_the_next_of_the_order_and_goes_round(workers):
+    order = [3, 1, 0, 4, 2]
+    batches, _ = read(
+        Numbers(5, {1: "bad", 2: "bad"}), order, workers=workers, batch_size=2, fill=True
+    )
+    assert [indices for indices, _, _ in batches] == [[3, 0], [4, 3], [0]]
+    assert [unreadable for _, unreadable, _ in batches] == [[1], [2], []]
+
+
+def test_going_on_from_where_a_pass_was_left_gives_the_rest():
+    dataset = Numbers(9, {4: "bad"})
+    order = [8, 4, 6, 2, 0, 1, 3, 5, 7]
+    whole, _ = read(dataset, order, batch_size=3, fill=True)
+    taken = whole[0][2]
+    rest, _ = read(dataset, order, batch_size=3, fill=True, skip=taken)
+    assert whole[1][0] == rest[0][0]
+
+
+def test_nothing_readable_ends():
+    for fill in (False, True):
+        batches, broken = read(Numbers(3, dict.fromkeys(range(3), "bad")), fill=fill)
+        assert [indices for indices, _, _ in batches] == [[]]
+        assert len(broken) == 3
+
+
+def test_a_known_bad_clip_is_not_read_or_reported_again():
+    loader = ClipLoader(Numbers(4, {1: "bad"}), batch_size=2, workers=1)
+    first, second = (
+        [
+            (loaded.indices, len(loaded.unreadable))
+            for loaded in loader.read(range(4 * e, 4 * e + 4))
+        ]
+        for e in (0, 1)
+    )
+    loader.close()
+    assert first == [([0, 2], 1), ([3], 0)]
+    assert second == [([4, 6], 0), ([7], 0)]
+
+
+def test_an_abandoned_pass_does_not_disturb_the_next():
+    loader = ClipLoader(Numbers(40, dict.fromkeys(range(40), "slow")), batch_size=2, workers=2)
+    next(iter(loader.read(range(40))))
+    again = [loaded.items[:, 0, 0].tolist() for loaded in loader.read(range(4))]
+    loader.close()
+    assert again == [[0, 1], [2, 3]]
