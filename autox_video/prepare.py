@@ -6,8 +6,6 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,11 @@ from autox_video.dataset.probed_listing import (
     probe_listing,
     splits_of,
 )
-from autox_video.dataset.remote import is_remote, join
-from autox_video.dataset.remote_cache import local_path
 from autox_video.errors import (
     CheckpointError,
     ConfigError,
     ListingError,
     ResourceError,
-    VideoError,
 )
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
@@ -45,7 +40,6 @@ PLAN_SCHEMA = 3
 """What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
-_FETCHES = 8  # clips that are fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +165,6 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
 
 def probe(listing: Listing, settings: Settings) -> ProbedListing:
     """Open every listed clip once, and show how far that is."""
-    _fetch(listing, settings)
     workers = usable_cores() if settings.workers == AUTO else max(settings.workers, 1)
     with progress("Opening every clip once", sum(map(len, splits_of(listing).values()))) as show:
         return probe_listing(
@@ -182,21 +175,6 @@ def probe(listing: Listing, settings: Settings) -> ProbedListing:
             on_done=show,
             on_note=say,
         )
-
-
-def _fetch(listing: Listing, settings: Settings) -> None:
-    """Fetch the clips that are remote, several at a time; why one cannot be, the probe says."""
-    lists = splits_of(listing).values()
-    places = {join(listing.data_root, path) for clips in lists for path in clips.paths}
-
-    def fetch(place: str) -> None:
-        with suppress(VideoError):
-            local_path(place, settings.remote_cache)
-
-    if remote := sorted(filter(is_remote, places)):
-        with progress("Fetching clips", len(remote)) as show, ThreadPoolExecutor(_FETCHES) as pool:
-            for done, _ in enumerate(pool.map(fetch, remote), 1):
-                show(done)
 
 
 def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:

@@ -150,8 +150,9 @@ def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
         "area_range": (plan.smallest_crop, 1.0),
     }
     read = _read(plan, num_clips=plan.repeats, test_mode=False, short_side=plan.short_side)
+    read |= {"jitter": plan.jitter, **_caches(plan, data)}
     dataset = {
-        **_dataset(plan, data, data.train_list, [{**read, **_caches(plan, data)}, crop]),
+        **_dataset(plan, data, data.train_list, [read, crop]),
         "item_shape": (plan.repeats, *_view(plan)),
         "views_are_clips": plan.repeats > 1,
     }

@@ -157,6 +157,8 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
     Raises:
         ListingError: with what is wrong, and where.
     """
+    if reading.data_format == "ucf101" and formats_official.is_folder(place):
+        return _read_ucf101_folder(place, reading, tree)
     table, names = _read_table(place, split, reading)
     notes = []
     if reading.data_format in VERTEX:
@@ -173,12 +175,19 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
     return Given(splits, names, notes)
 
 
+def _read_ucf101_folder(folder: str, reading: Reading, tree: ClipTree) -> Given:
+    lists = formats_official.ucf101_lists(folder, reading.list_number)
+    found = {split: read_given(place, split, reading, tree) for split, place in lists.items()}
+    splits = {split: given.splits[""] for split, given in found.items()}
+    notes = [note for given in found.values() for note in given.notes]
+    return Given(splits, found["train"].names, notes)
+
+
 def _read_table(place: str, split: str, reading: Reading) -> tuple[Table, Names | None]:
     root, lacking = reading.data_root, reading.may_lack_labels
     match reading.data_format:
         case "ucf101":
-            number = reading.list_number
-            return formats_official.read_ucf101(place, list_number=number, split=split)
+            return formats_official.read_ucf101(place)
         case "hmdb51":
             return formats_official.read_hmdb51(place, list_number=reading.list_number)
         case "kinetics":

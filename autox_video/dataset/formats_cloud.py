@@ -55,6 +55,18 @@ def find_metadata(data_root: str) -> dict[str, str]:
     return found
 
 
+def has_labels(place: str) -> bool:
+    """Whether a metadata file names clips with labels; others hold captions, say, or sizes."""
+    _, first = next(data_lines(read_text(place)), (0, ""))
+    if not first.startswith("{"):
+        return find_columns(first, only_paths_will_do=False) is not None
+    try:
+        names = {str(name).lower() for name in read_json(first)}
+    except ValueError:
+        return True  # what is wrong with it is said when it is read
+    return bool(names & set(PATH_COLUMNS)) and bool(names & set(LABEL_COLUMNS))
+
+
 def read_metadata(place: str, data_root: str, *, may_lack_labels: bool) -> Table:
     """Read metadata.csv or metadata.jsonl: file_name, beside the file itself, and a label.
 

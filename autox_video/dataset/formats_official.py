@@ -24,20 +24,22 @@ _HMDB51_LINE = re.compile(r"(.*\S)\s+([012])")
 _CLASS_NUMBERS = "classInd.txt"
 
 
-def read_ucf101(place: str, *, list_number: int, split: str) -> tuple[Table, Names | None]:
-    """Read trainlist0N.txt or testlist0N.txt, or that of a folder of them.
+def ucf101_lists(folder: str, list_number: int) -> dict[str, str]:
+    """Give the lists of one of the three divisions in a folder, by split."""
+    places = {
+        split: os.path.join(folder, f"{split}list{list_number:02d}.txt")
+        for split in ("train", "test")
+    }
+    # A folder without the training list is a mistake, to be named when that is read.
+    return {split: place for split, place in places.items() if split == "train" or is_file(place)}
+
+
+def read_ucf101(place: str) -> tuple[Table, Names | None]:
+    """Read trainlist0N.txt or testlist0N.txt.
 
     A clip's class is its folder. The number behind it, where there is one, is checked against
     classInd.txt beside the list, where there is that.
-
-    Args:
-        place: the list, or the folder of the lists.
-        list_number: which of a folder's three divisions to take.
-        split: which list of a folder to take: train, or any other for the test list.
     """
-    if is_folder(place):
-        kind = "train" if split == "train" else "test"
-        place = os.path.join(place, f"{kind}list{list_number:02d}.txt")
     text = read_text(place)
     numbers = _class_numbers(beside(place, _CLASS_NUMBERS))
     table = Table(place)

@@ -11,6 +11,9 @@ _PYAV = int(av.__version__.split(".")[0])
 # PyAV converts colours with one thread per core from release 17 on, unless told otherwise.
 _ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
 
+WORTH_SCALING = 2.0
+"""How many times larger than wanted frames are that training scales down in decoding."""
+
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
     """Give (width, height) in pixels with the shorter side of `short_side` px; never enlarged."""

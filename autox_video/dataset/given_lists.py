@@ -16,7 +16,7 @@ from autox_video.dataset.formats import (
     read_metadata_folder,
     recognise,
 )
-from autox_video.dataset.formats_cloud import find_metadata
+from autox_video.dataset.formats_cloud import find_metadata, has_labels
 from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
@@ -116,7 +116,8 @@ def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> 
             found = find_metadata(str(root))
         except RemoteFault as fault:
             raise ListingError(f"{root}: {fault}.") from fault
-        if found or settings.data_format == "metadata":
+        by_name = settings.data_format == "metadata"
+        if by_name or (found and all(map(has_labels, found.values()))):
             _read_metadata(settings, root, lists)
             return "metadata"
     lists.splits, notes = read_class_folders(root)

@@ -1,11 +1,11 @@
 """When the frames of a clip are taken: arithmetic on seconds, the same at any frame rate.
 
 A clip is `clip_len` frames, one from each of `clip_len` slots that lie end to end in time, each
-`frame_interval_sec` long; its span is clip_len * frame_interval_sec. In testing a frame is taken in
-the middle of its slot, in training a quarter of a slot before or after it. A video shorter than the
-span is repeated: time goes round modulo its length. Where less than one slot is missing it holds
-its end instead: a jump to the start would show a motion that is not there, and videos of nominally
-the same length differ by that much.
+`frame_interval_sec` long; its span is clip_len * frame_interval_sec. A frame is taken in the middle
+of its slot, or in training with jitter a quarter of a slot before or after that. A video shorter
+than the span is repeated: time goes round modulo its length. Where less than one slot is missing it
+holds its end instead: a jump to the start would show a motion that is not there, and videos of
+nominally the same length differ by that much.
 
 Training times lie on a grid, two to a slot, so that a video has few frames that can ever be asked
 for: those can be decoded once and kept.
@@ -21,15 +21,21 @@ TIMES_PER_SLOT = 2
 
 
 def train_times(
-    seconds: float, clip_len: int, frame_interval_sec: float, *, rng: np.random.Generator
+    seconds: float,
+    clip_len: int,
+    frame_interval_sec: float,
+    *,
+    rng: np.random.Generator,
+    jitter: bool = False,
 ) -> np.ndarray:
-    """Give the times of one clip at a random place of the grid, each frame at random in its slot.
+    """Give the times of one clip at a random place of the grid.
 
     Args:
         seconds: length of the video, > 0.
         clip_len: frames, >= 1.
         frame_interval_sec: seconds from frame to frame, > 0.
         rng: where the chance comes from.
+        jitter: whether each frame is moved within its slot at random.
 
     Returns:
         (clip_len,), increasing unless the video is shorter than the clip's span.
@@ -37,22 +43,32 @@ def train_times(
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
     steps = np.arange(clip_len) * TIMES_PER_SLOT + rng.integers(starts)
-    steps += rng.integers(TIMES_PER_SLOT, size=clip_len)
-    return _on_grid(steps, seconds, clip_len, frame_interval_sec)
+    if jitter:
+        steps += rng.integers(TIMES_PER_SLOT, size=clip_len)
+    return _on_grid(steps, seconds, clip_len, frame_interval_sec, jitter=jitter)
 
 
-def all_train_times(seconds: float, clip_len: int, frame_interval_sec: float) -> np.ndarray:
+def all_train_times(
+    seconds: float, clip_len: int, frame_interval_sec: float, *, jitter: bool = False
+) -> np.ndarray:
     """Give every time that `train_times` can ever give, increasing, each once."""
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
-    steps = np.arange(clip_len * TIMES_PER_SLOT + starts - 1)
-    return np.unique(_on_grid(steps, seconds, clip_len, frame_interval_sec))
+    ahead = np.arange(starts + (TIMES_PER_SLOT - 1 if jitter else 0))
+    steps = np.arange(clip_len)[:, None] * TIMES_PER_SLOT + ahead[:TIMES_PER_SLOT]
+    steps = np.union1d(steps, (clip_len - 1) * TIMES_PER_SLOT + ahead)
+    return np.unique(_on_grid(steps, seconds, clip_len, frame_interval_sec, jitter=jitter))
 
 
-def count_train_times(seconds: float, clip_len: int, frame_interval_sec: float) -> int:
+def count_train_times(
+    seconds: float, clip_len: int, frame_interval_sec: float, *, jitter: bool = False
+) -> int:
     """Give an upper bound of how many times `all_train_times` gives, at once."""
     _check(seconds, clip_len, frame_interval_sec)
-    return clip_len * TIMES_PER_SLOT + _grid_starts(seconds, clip_len, frame_interval_sec) - 1
+    starts = _grid_starts(seconds, clip_len, frame_interval_sec)
+    if starts == 1 and not jitter:
+        return clip_len
+    return clip_len * TIMES_PER_SLOT + starts - 1
 
 
 def test_times(
@@ -95,9 +111,15 @@ def _grid_starts(seconds: float, clip_len: int, frame_interval_sec: float) -> in
 
 
 def _on_grid(
-    steps: np.ndarray, seconds: float, clip_len: int, frame_interval_sec: float
+    steps: np.ndarray,
+    seconds: float,
+    clip_len: int,
+    frame_interval_sec: float,
+    *,
+    jitter: bool,
 ) -> np.ndarray:
-    times = (steps + 0.5) * (frame_interval_sec / TIMES_PER_SLOT)
+    # Between two of the grid's places, so that the middle of a slot is in the middle of its two.
+    times = (steps + (0.5 if jitter else 1.0)) * (frame_interval_sec / TIMES_PER_SLOT)
     return _within(times, seconds, clip_len, frame_interval_sec)
 
 

@@ -16,6 +16,7 @@ from mmcv.transforms import BaseTransform
 
 from autox_video.dataset.decode import Video
 from autox_video.dataset.frame_cache import CachedClip, FrameCache
+from autox_video.dataset.frame_rgb import WORTH_SCALING
 from autox_video.dataset.remote_cache import local_path
 from autox_video.dataset.sampling import (
     all_train_times,
@@ -45,7 +46,9 @@ class ReadClips(BaseTransform):
         frame_interval_sec: seconds between two of them.
         num_clips: clips from one video.
         test_mode: evenly spread clips instead of each at a random time.
-        short_side: frames are scaled down to this shorter side, in px; None leaves them.
+        jitter: whether in training each frame is moved in its slot of time at random.
+        short_side: frames whose shorter side is at least twice as long are scaled down to it on the
+            way, in px; None leaves all as they are. Scaled twice by a little, pictures get blurred.
         decoder: which one, as in config.yaml.
         cache: `folder` and `max_gib` of a FrameCache; None always decodes.
         remote_cache: where clips from elsewhere are kept, as in config.yaml.
@@ -61,6 +64,7 @@ class ReadClips(BaseTransform):
         *,
         num_clips: int = 1,
         test_mode: bool = False,
+        jitter: bool = False,
         short_side: int | None = None,
         decoder: str = "auto",
         cache: dict | None = None,
@@ -70,6 +74,7 @@ class ReadClips(BaseTransform):
         self.frame_interval_sec = frame_interval_sec
         self.num_clips = num_clips
         self.test_mode = test_mode
+        self.jitter = jitter
         self.short_side = short_side
         self.decoder = decoder
         self.cache = FrameCache(**cache) if cache is not None else None
@@ -97,9 +102,9 @@ class ReadClips(BaseTransform):
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
             if name is None or not self._is_worth_keeping(video, seconds):
-                return _each(video, times + start, self.short_side)
+                return _each(video, times + start, self._scaled_to(video))
             possible = self._all_times(seconds)
-            frames = _each(video, possible + start, self.short_side)
+            frames = _each(video, possible + start, self._scaled_to(video))
         clip = _without_repeats(seconds, possible, frames)
         self.cache.put(name, clip)
         return clip.frames_at(times)
@@ -109,25 +114,35 @@ class ReadClips(BaseTransform):
         if self.test_mode:
             return test_times(*clip, num_clips=self.num_clips).reshape(-1)
         rng = results["rng"]
-        return np.concatenate([train_times(*clip, rng=rng) for _ in range(self.num_clips)])
+        drawn = [train_times(*clip, rng=rng, jitter=self.jitter) for _ in range(self.num_clips)]
+        return np.concatenate(drawn)
 
     def _all_times(self, seconds: float) -> np.ndarray:
         clip = seconds, self.clip_len, self.frame_interval_sec
         if self.test_mode:
             return np.unique(test_times(*clip, num_clips=self.num_clips))
-        return all_train_times(*clip)
+        return all_train_times(*clip, jitter=self.jitter)
+
+    def _scaled_to(self, video: Video) -> int | None:
+        if self.short_side is None:
+            return None
+        large = min(video.width, video.height) >= WORTH_SCALING * self.short_side
+        return self.short_side if large else None
 
     def _is_worth_keeping(self, video: Video, seconds: float) -> bool:
-        scale = min(1.0, (self.short_side or math.inf) / min(video.width, video.height))
+        short_side = min(video.width, video.height)
+        scale = (self._scaled_to(video) or short_side) / short_side
         frame_bytes = 3 * video.width * video.height * scale**2
-        count = count_train_times(seconds, self.clip_len, self.frame_interval_sec)
+        clip = seconds, self.clip_len, self.frame_interval_sec
+        count = count_train_times(*clip, jitter=self.jitter)
         return count * frame_bytes <= LARGEST_CACHED_BYTES
 
     def _cached_name(self, filename: str, segment: tuple | None) -> str | None:
         if self.cache is None:
             return None
-        times = (self.clip_len, self.frame_interval_sec, self.test_mode and self.num_clips)
-        return self.cache.name_of(filename, repr((*times, segment, self.short_side, self.decoder)))
+        which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
+        times = (self.clip_len, self.frame_interval_sec, which, segment)
+        return self.cache.name_of(filename, repr((*times, self.short_side, self.decoder)))
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
@@ -224,10 +239,8 @@ class CropClips(BaseTransform):
         if part.shape == scaled.shape:
             scaled[...] = part
             return
-        # Averaging over areas where the picture shrinks, so that fine patterns do not flicker.
-        smaller = part.shape[0] > self.side and part.shape[1] > self.side
-        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        cv2.resize(part, (self.side, self.side), dst=scaled, interpolation=how)
+        size = (self.side, self.side)
+        cv2.resize(part, size, dst=scaled, interpolation=cv2.INTER_LINEAR)
 
 
 def random_box(

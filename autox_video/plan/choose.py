@@ -101,7 +101,9 @@ class Plan:
     decoder: str
     """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
     short_side: int
-    """Frames are scaled down to this shorter side before crops are taken, in px."""
+    """Frames at least twice as large are scaled down to this shorter side in decoding, in px."""
+    jitter: bool
+    """Whether training frames are moved within their slot of time at random."""
     test_clips: int
     """Clips taken over time from a video in testing, each with three crops."""
     batch_size: int
@@ -188,7 +190,8 @@ def choose(
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
     resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
     decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
-    made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; never scaled up"
+    made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; for larger frames"
+    made["jitter"] = _jitter(scratch)
     made["test_clips"] = _test_clips(length_sec, span_sec)
     precision = decide("precision", "precision", lambda: _precision(hardware))
     size = clip_len / 8 * (resolution / 224) ** 2
@@ -278,6 +281,12 @@ def _resolution(backbone: str, facts: BackboneFacts, stats: DatasetStats) -> Cho
         side,
         f"about {NANO_SHARE_OF_SIDE:.0%} of the clips' short side, {facts.resolution} at most",
     )
+
+
+def _jitter(scratch: bool) -> Chosen:
+    if scratch:
+        return False, "from scratch: even motion is learned sooner"
+    return True, "other frames in every epoch"
 
 
 def _test_clips(length_sec: float, span_sec: float) -> Chosen:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from autox_video.dataset.frame_rgb import WORTH_SCALING
 from autox_video.dataset.probe import DatasetStats
 from autox_video.dataset.sampling import count_train_times
 from autox_video.plan.choose import GIVEN, Plan
@@ -65,9 +66,11 @@ def choose_cache(
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
     """What all frames that training can ask of the median clip take, in bytes."""
-    count = count_train_times(stats.seconds_median, plan.clip_len, plan.frame_interval_sec)
+    clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
+    count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))
-    scale = min(1.0, plan.short_side / stats.short_side_median)
+    large = stats.short_side_median >= WORTH_SCALING * plan.short_side
+    scale = plan.short_side / stats.short_side_median if large else 1.0
     return 3 * count * stats.width_median * stats.height_median * scale**2
 
 

@@ -33,6 +33,20 @@ def test_metadata_csv_in_data_root(place):
     )
 
 
+def test_metadata_without_labels_is_passed_over_for_class_folders(place):
+    place.videos(*(f"{name}/{i}.mp4" for name in ("walk", "run") for i in range(4)))
+    for text in ("file_name,caption\nwalk/1.mp4,hello\n", "subject,age\n1,30\n"):
+        place.write(videos__metadata_dot_csv=text)
+        assert place.read().classes == ("run", "walk")
+    place.write(videos__metadata_dot_csv="file_name,caption\nwalk/1.mp4,hello\n")
+    assert place.problems(data_format="metadata") == [
+        "videos/metadata.csv: the clips have no labels; a line is `path,label`."
+    ]
+    os.remove("videos/metadata.csv")
+    place.write(videos__metadata_dot_jsonl='{"file_name": "walk/1.mp4", "text": "x"}')
+    assert place.read().classes == ("run", "walk")
+
+
 def test_metadata_in_the_folders_of_the_splits(place):
     for split in ("train", "validation", "test"):
         place.videos(f"{split}/a.mp4", f"{split}/b.mp4")

@@ -55,6 +55,26 @@ def test_ucf101_clips_are_found_in_other_folders_and_as_other_files(place):
     )
 
 
+def test_a_folder_of_ucf101_lists_is_for_training_and_testing(place):
+    ucf(place)
+    place.write(ucf__trainlist02_dot_txt="Archery/v_Archery_g01_c01.avi 1\n")
+    place.videos(*(f"{c}/v_{c}_g09_c01.avi" for c in ("Archery", "Biking")))
+    more = "Archery/v_Archery_g09_c01.avi 1\nBiking/v_Biking_g09_c01.avi 2\n"
+    place.write(ucf__trainlist01_dot_txt=UCF["ucf__trainlist01_dot_txt"] + more)
+    listing = place.read("ucf")
+    assert len(listing.train) + len(listing.val) == 4
+    assert named(listing, "test") == {
+        "Archery/v_Archery_g01_c01.avi": "Archery",
+        "Biking/v_Biking_g01_c01.avi": "Biking",
+    }
+    test = read_test(place.settings(ann_file_train="ucf"), listing.classes)
+    assert test == listing.test
+    assert read_test(place.settings(ann_file_test="ucf"), listing.classes) is None
+    assert place.problems("ucf", official_split=3) == [
+        "ucf/trainlist03.txt: there is no such list file."
+    ]
+
+
 def test_ucf101_faults_are_named_with_their_lines(place):
     ucf(place)
     place.write(

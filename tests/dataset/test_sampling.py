@@ -48,7 +48,7 @@ def test_test_times_are_these(seconds, clip_len, interval, num_clips, expected):
 def test_all_times_are_inside_the_video(seconds, clip_len, interval):
     rng = np.random.default_rng(0)
     for _ in range(200):
-        times = train_times(seconds, clip_len, interval, rng=rng)
+        times = train_times(seconds, clip_len, interval, rng=rng, jitter=bool(rng.integers(2)))
         assert times.shape == (clip_len,)
         assert (times >= 0).all() and (times < seconds).all()
     for num_clips in (1, 2, 10):
@@ -59,18 +59,21 @@ def test_all_times_are_inside_the_video(seconds, clip_len, interval):
 
 def test_train_clips_start_uniformly_over_the_grid_where_they_fit():
     rng = np.random.default_rng(1)
-    lasts = np.array([train_times(4, 4, 0.5, rng=rng)[-1] for _ in range(5000)])
-    # Starts 0, 0.25, ... 2.0, nine of them; the last frame a quarter of 0.5 s to either side.
-    firsts, counts = np.unique(lasts, return_counts=True)
-    np.testing.assert_allclose(firsts, 1.625 + 0.25 * np.arange(10))
-    expected = 5000 / 18 * np.array([1, *[2] * 8, 1])
-    assert (abs(counts - expected) < 5 * np.sqrt(expected)).all()
+    starts = np.array([train_times(4, 4, 0.5, rng=rng)[0] - 0.25 for _ in range(4500)])
+    places, counts = np.unique(starts, return_counts=True)
+    np.testing.assert_allclose(places, 0.25 * np.arange(9), atol=1e-12)
+    assert abs(counts - 500).max() < 100  # 4.5 standard deviations
 
 
-def test_a_training_frame_is_a_quarter_of_its_slot_from_the_middle():
+def test_train_frames_are_one_interval_apart_without_jitter():
+    times = train_times(10, 8, 0.25, rng=np.random.default_rng(2))
+    np.testing.assert_allclose(np.diff(times), 0.25)
+
+
+def test_jitter_moves_a_frame_by_a_quarter_of_its_slot():
     rng = np.random.default_rng(3)
     # In a video as long as the span the start is 0, so that the slots are known.
-    shifts = np.array([train_times(2, 8, 0.25, rng=rng) for _ in range(500)])
+    shifts = np.array([train_times(2, 8, 0.25, rng=rng, jitter=True) for _ in range(500)])
     shifts -= (np.arange(8) + 0.5) * 0.25
     np.testing.assert_allclose(abs(shifts), 0.25 / 4)
     assert abs(np.sign(shifts).mean(axis=0)).max() < 0.2  # both sides
@@ -79,7 +82,8 @@ def test_a_training_frame_is_a_quarter_of_its_slot_from_the_middle():
 
 def test_short_training_video_starts_at_its_beginning_and_goes_round():
     rng = np.random.default_rng(4)
-    seen = {tuple(train_times(1, 4, 0.5, rng=rng)) for _ in range(200)}
+    np.testing.assert_allclose(train_times(1, 4, 0.5, rng=rng), [0.25, 0.75, 0.25, 0.75])
+    seen = {tuple(train_times(1, 4, 0.5, rng=rng, jitter=True)) for _ in range(200)}
     assert len(seen) == 16
     expected = {0.125, 0.375, 0.625, 0.875}
     assert {time for times in seen for time in times} == expected
@@ -92,18 +96,31 @@ def test_same_seed_gives_the_same_times():
 
 @pytest.mark.parametrize(
     ("seconds", "clip_len", "interval"),
-    [(10, 8, 0.25), (2, 8, 0.25), (1.9, 8, 0.25), (0.3, 4, 0.5), (3.33, 4, 0.3), (7.7, 1, 2.0)],
+    [
+        (10, 8, 0.25),
+        (2, 8, 0.25),
+        (2.1, 8, 0.25),
+        (2.2, 8, 0.25),
+        (0.3, 4, 0.5),
+        (3.33, 4, 0.3),
+        (7.7, 1, 2.0),
+    ],
 )
-def test_all_train_times_are_exactly_those_that_come(seconds, clip_len, interval):
+@pytest.mark.parametrize("jitter", [False, True])
+def test_all_train_times_are_exactly_those_that_come(seconds, clip_len, interval, jitter):
     rng = np.random.default_rng(6)
-    seen = np.concatenate([train_times(seconds, clip_len, interval, rng=rng) for _ in range(4000)])
-    every = all_train_times(seconds, clip_len, interval)
+    seen = np.concatenate(
+        [train_times(seconds, clip_len, interval, rng=rng, jitter=jitter) for _ in range(4000)]
+    )
+    every = all_train_times(seconds, clip_len, interval, jitter=jitter)
     assert np.array_equal(np.unique(seen), every)
-    assert len(every) <= count_train_times(seconds, clip_len, interval)
+    assert len(every) <= count_train_times(seconds, clip_len, interval, jitter=jitter)
 
 
 def test_counting_the_times_of_a_day_takes_no_memory():
     assert count_train_times(86400, 8, 0.25) == 16 + 2 * (86400 - 2) * 4
+    assert count_train_times(2, 8, 0.25) == 8
+    assert count_train_times(2, 8, 0.25, jitter=True) == 16
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_test_clips_are_evenly_spread_and_the_same_each_time(video):
 
 
 def test_a_training_clip_starts_at_random_and_takes_a_frame_of_each_slot(video):
-    read = ReadClips(4, 0.2)
+    read = ReadClips(4, 0.2, jitter=True)
     starts = set()
     for seed in range(60):
         seen = numbers(read({"filename": video, "rng": rng(seed)}))
@@ -82,12 +82,10 @@ def test_an_unreadable_file_is_a_video_error(tmp_path):
             read({"filename": str(tmp_path / "absent.mp4")})
 
 
-@pytest.mark.parametrize("test_mode", [False, True])
+@pytest.mark.parametrize(("test_mode", "jitter"), [(False, False), (False, True), (True, False)])
 @pytest.mark.parametrize("segment", [None, (0.3, 1.4)])
-def test_the_cache_changes_nothing_but_the_decoding(
-    video, tmp_path, monkeypatch, test_mode, segment
-):
-    options = {"num_clips": 2, "test_mode": test_mode, "short_side": 20}
+def test_the_cache_changes_nothing(video, tmp_path, monkeypatch, test_mode, jitter, segment):
+    options = {"num_clips": 2, "test_mode": test_mode, "jitter": jitter, "short_side": 12}
     plain = ReadClips(4, 0.1, **options)
     kept = ReadClips(4, 0.1, **options, cache={"folder": str(tmp_path), "max_gib": 1})
 
@@ -105,7 +103,7 @@ def test_the_cache_changes_nothing_but_the_decoding(
 def test_a_frame_is_kept_once(tmp_path):
     frames = numbered_frames(4)
     video = write_video(tmp_path / "slow.mp4", frames, fps=2)  # each on screen for half a second
-    read = ReadClips(8, 0.1, cache={"folder": str(tmp_path / "c"), "max_gib": 1})
+    read = ReadClips(8, 0.1, jitter=True, cache={"folder": str(tmp_path / "c"), "max_gib": 1})
     read({"filename": str(video), "rng": rng()})
     used = size_of(tmp_path / "c")[1]
     assert 4 * frames[0].nbytes < used < 5 * frames[0].nbytes
@@ -113,11 +111,23 @@ def test_a_frame_is_kept_once(tmp_path):
 
 def test_settings_do_not_share_what_differs(video, tmp_path):
     cache = {"folder": str(tmp_path), "max_gib": 1}
-    for options in ({}, {"short_side": 16}, {"test_mode": True}, {"num_clips": 2}):
+    for options in (
+        {},
+        {"short_side": 12},
+        {"test_mode": True},
+        {"jitter": True},
+        {"num_clips": 2},
+    ):
         ReadClips(4, 0.1, **options, cache=cache)({"filename": video, "rng": rng()})
-    assert size_of(tmp_path)[0] == 3  # two training clips need no other frames than one
+    assert size_of(tmp_path)[0] == 4  # two training clips need no other frames than one
     ReadClips(4, 0.1, cache=cache)({"filename": video, "rng": rng(), "segment": (0, 1)})
-    assert size_of(tmp_path)[0] == 4
+    assert size_of(tmp_path)[0] == 5
+
+
+@pytest.mark.parametrize(("short_side", "shape"), [(13, (24, 48)), (12, (12, 24)), (5, (5, 10))])
+def test_only_frames_twice_as_large_are_scaled_in_decoding(video, short_side, shape):
+    read = ReadClips(4, 0.1, test_mode=True, short_side=short_side)
+    assert read({"filename": video})["img_shape"] == shape
 
 
 def test_long_clips_are_not_kept(video, tmp_path, monkeypatch):
@@ -162,7 +172,7 @@ def test_three_views_reach_from_end_to_end():
 def test_views_are_written_where_they_are_wanted():
     out = np.zeros((1, 2, 8, 8, 3), np.uint8)
     assert cropped("centre", gradient(30, 40), out=out) is out
-    expected = cv2.resize(gradient(30, 40)[0][:, 5:35], (8, 8), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(gradient(30, 40)[0][:, 5:35], (8, 8), interpolation=cv2.INTER_LINEAR)
     assert np.array_equal(out[0, 0], expected)
 
 

@@ -69,12 +69,15 @@ def test_what_is_given_is_taken(given, cache, gib):
 
 
 def test_the_size_of_a_clip_is_that_of_the_frames_training_can_ask_for():
-    plan = plan_for(clip_len=8, resolution=112)
+    plan = replace(plan_for(clip_len=8, resolution=112), jitter=True)
     assert plan.short_side == 128
     # 2 s of 340x256 at half the side; 16 times of 8 slots, of which 30 frames/s show each once.
     assert clip_bytes(plan, STATS) == 3 * 16 * 170 * 128
+    assert clip_bytes(replace(plan, jitter=False), STATS) == 3 * 8 * 170 * 128
     slow = replace(STATS, fps_median=4.0)
     assert clip_bytes(plan, slow) == 3 * 8 * 170 * 128
+    barely_larger = replace(STATS, short_side_median=255, width_median=340, height_median=255)
+    assert clip_bytes(plan, barely_larger) == 3 * 16 * 340 * 255
     small = replace(STATS, short_side_median=64, width_median=64, height_median=80)
     assert clip_bytes(plan, small) == 3 * 16 * 64 * 80
 
