@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import autox_video.mm_compat  # noqa: F401
 import pytest
 
 from autox_video import prepare
-from autox_video.dataset.listing import read_list
+from autox_video.dataset.list_files import read_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.settings import settings_from_mapping
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
@@ -232,3 +233,33 @@ def test_several_classes_a_clip_are_prepared(keys, tmp_path):
     assert prepared.stats.clips_per_class_max == 3
     train, _ = prepare.write_lists(tmp_path, prepared.listing)
     assert read_list(train) == prepared.listing.train
+
+
+def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):
+    """Of each colour ten clips: a video in two parts, a clip and its copy, and six others."""
+    videos = tmp_path / "videos"
+    for colour in ("red", "green"):
+        (videos / colour).mkdir(parents=True)
+        names = [f"{name}.mp4" for name in ("talk part1", "talk part2", "x", "copy", *"abcdef")]
+        for seed, name in enumerate(names):
+            colour_clip(videos / colour / f"{colour} {name}", colour, seed=seed + len(colour))
+        shutil.copy(videos / colour / f"{colour} x.mp4", videos / colour / f"{colour} copy.mp4")
+    write_text_video(videos / "red" / "red a.mp4")
+    keys = {**TINY, "data_root": str(videos)}
+    homes = set()
+    for seed in range(6):
+        work = {"work_dir": str(tmp_path / str(seed)), "seed": seed}
+        listing = prepare.prepare(settings_of({**keys, **work}), resuming=False).listing
+        splits = (listing.train, listing.val, listing.test)
+        home = {Path(path).name: n for n, split in enumerate(splits) for path in split.paths}
+        assert len(home) == 19
+        assert [len(split) for split in splits] == [13, 3, 3]
+        for colour in ("red", "green"):
+            assert home[f"{colour} talk part1.mp4"] == home[f"{colour} talk part2.mp4"]
+            assert home[f"{colour} x.mp4"] == home[f"{colour} copy.mp4"]
+        homes.add(home["green x.mp4"])
+        kept = read_list(tmp_path / str(seed) / "split" / "train.csv").paths
+        assert "red/red a.mp4" in kept  # unreadable now, of use once it is mended
+    assert len(homes) > 1
+    again = prepare.prepare(settings_of({**keys, **work, "seed": 99}), resuming=False).listing
+    assert (again.train, again.val, again.test) == splits

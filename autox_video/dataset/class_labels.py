@@ -107,17 +107,6 @@ def is_multi_label(
     return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
 
 
-def rarest_parts(labels: Sequence[str]) -> list[str]:
-    """Give one class of each clip of several, that of the fewest clips, to divide clips by."""
-    parts = {text: parts_of(text) for text in set(labels)}
-    counts = Counter(part for text in labels for part in parts[text])
-    rarest = {
-        text: min(of, key=lambda part: (counts[part], part), default="")
-        for text, of in parts.items()
-    }
-    return [rarest[text] for text in labels]
-
-
 def number_labels(
     splits: Mapping[str, Entries],
     *,

@@ -49,12 +49,10 @@ class Health:
         self._starts = dict(zip(self.names, np.cumsum([0, *sizes]).tolist(), strict=False))
         self._paths = [path for split in self.splits.values() for path in split.clips.paths]
         segments = [s.clips.segment(n) for s in self.splits.values() for n in range(len(s))]
-        columns = [split.contents for split in self.splits.values()]
-        digests = np.concatenate([each.digests for each in columns])
         # Two parts of a video are no duplicates, so what is equal must have equal times too.
         part = same(segments) if len(set(segments)) > 1 else None
-        self.exact = _within(part, same_digest(digests))
-        looks = near_duplicates(np.concatenate([each.fingerprints for each in columns]))
+        self.exact = _within(part, same_digest(probed.contents.digests))
+        looks = near_duplicates(probed.contents.fingerprints)
         self.near = both(self.exact, _within(part, looks))
         keys = clip_keys(self._paths, self.listing.data_root)
         named = same(sources(self._paths, len(self.listing.classes)))

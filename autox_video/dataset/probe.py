@@ -265,7 +265,7 @@ class _Probes:
             else:
                 places.append(place)
                 states.append((path, size, mtime_ns))
-        for state, found in zip(states, self._examine(places), strict=False):
+        for found, state in zip(self._examine(places), states, strict=False):
             seen.append(Seen(*state, found, fresh=True))
         return seen
 

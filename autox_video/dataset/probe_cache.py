@@ -158,8 +158,10 @@ def _is_sound(found: Found) -> bool:
     facts = found.facts
     numbers = (facts.frames, facts.fps, facts.seconds, facts.width, facts.height)
     blobs = ((found.digest, DIGEST_BYTES), (found.fingerprint, FINGERPRINT_BYTES))
-    return all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers) and all(
-        isinstance(blob, bytes) and len(blob) == size for blob, size in blobs
+    return (
+        isinstance(facts.codec, str)
+        and all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)
+        and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
     )
 
 

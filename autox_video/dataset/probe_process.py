@@ -8,9 +8,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 
-from autox_video.dataset.clip_facts import Found, examine_clip, unreadable
+from autox_video.dataset.clip_facts import ClipFacts, Found, examine_clip, unreadable
 
 HANG_SEC = 10.0
 """How long a clip may take, and a second more for each READ_BYTES_PER_SEC of it."""
@@ -43,11 +44,12 @@ class ProbeProcess:
                 continue
             try:
                 while remaining:
-                    found = pickle.load(self._process.stdout)
-                    if isinstance(found, str):
-                        raise RuntimeError(f"the probe failed:\n{found}")
+                    answer = pickle.load(self._process.stdout)
+                    if isinstance(answer, str):
+                        raise RuntimeError(f"the probe failed:\n{answer}")
                     del remaining[0]
-                    yield found
+                    facts, *others = answer
+                    yield Found(ClipFacts(*facts), *others)
             except (EOFError, pickle.UnpicklingError):
                 if not self._stopped:
                     del remaining[0]
@@ -127,11 +129,12 @@ def serve(examine: Callable[[str], Found] = examine_clip) -> None:
         os._exit(0)  # the run is over; nobody reads any more
 
 
-def _examine_in_time(path: str, examine: Callable[[str], Found]) -> Found | str:
+def _examine_in_time(path: str, examine: Callable[[str], Found]) -> tuple | str:
     """Examine a clip; if that takes too long the alarm ends this process, wherever it is stuck."""
     signal.setitimer(signal.ITIMER_REAL, HANG_SEC + _size(path) / READ_BYTES_PER_SEC)
     try:
-        return examine(path)
+        facts, *others = examine(path)
+        return (astuple(facts), *others)
     except Exception:  # noqa: BLE001 (the other side raises it again)
         return traceback.format_exc()
     finally:

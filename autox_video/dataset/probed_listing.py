@@ -21,8 +21,6 @@ class ProbedSplit:
     clips: ClipList
     facts: list[ClipFacts]
     """Of each clip; of a part of a video where the list has segments."""
-    contents: Contents
-    """Of each clip's video as a whole."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -37,8 +35,7 @@ class ProbedSplit:
 
     def select(self, numbers: Sequence[int]) -> "ProbedSplit":
         """Keep the clips at `numbers`, in that order."""
-        facts = [self.facts[number] for number in numbers]
-        return ProbedSplit(self.clips.select(numbers), facts, self.contents.select(numbers))
+        return ProbedSplit(self.clips.select(numbers), [self.facts[n] for n in numbers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,8 @@ class ProbedListing:
 
     listing: Listing
     splits: dict[str, ProbedSplit]
+    contents: Contents
+    """Of the videos of all splits' clips, as wholes, one split after the other."""
 
 
 def splits_of(listing: Listing) -> dict[str, ClipList]:
@@ -78,9 +77,9 @@ def probe_listing(
     for name, clips in lists.items():
         end = start + len(clips)
         parts = [_part(fact, clips.segment(n)) for n, fact in enumerate(facts[start:end])]
-        splits[name] = ProbedSplit(clips, parts, contents.select(slice(start, end)))
+        splits[name] = ProbedSplit(clips, parts)
         start = end
-    return ProbedListing(listing, splits)
+    return ProbedListing(listing, splits, contents)
 
 
 def _part(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:
@@ -106,12 +105,15 @@ def divide_probed(probed: ProbedListing) -> ProbedListing:
     if listing.to_divide is None:
         return probed
     train, root = probed.splits["train"], listing.data_root
+    contents = probed.contents.select(slice(len(train)))  # training comes first
     keys = clip_keys(train.clips.paths, root)
-    groups = belong_together(keys, train.clips.paths, train.contents, len(listing.classes))
+    groups = belong_together(keys, train.clips.paths, contents, len(listing.classes))
     divided = divide_listing(listing, groups, train.unreadable())
     number = {one: i for i, one in enumerate(train.clips.identities(root))}
-    splits = dict(probed.splits)
+    splits, rows = dict(probed.splits), []
     for name in listing.to_divide.names:
-        chosen = splits_of(divided)[name].identities(root)
-        splits[name] = train.select([number[one] for one in chosen])
-    return ProbedListing(divided, splits)
+        chosen = [number[one] for one in splits_of(divided)[name].identities(root)]
+        splits[name] = train.select(chosen)
+        rows += chosen
+    rows += range(len(train), len(probed.contents.digests))  # of a test list
+    return ProbedListing(divided, splits, probed.contents.select(rows))

@@ -7,7 +7,7 @@ import numpy as np
 
 from autox_video.dataset.clip_facts import Contents
 from autox_video.dataset.fingerprint import near_duplicates
-from autox_video.dataset.groups import both, same
+from autox_video.dataset.groups import alone, both, same
 
 # A source that is found by a counter alone is believed if there are this many for each class: the
 # clips of a class, or of a camera, are often counted through as well.
@@ -67,10 +67,13 @@ def _source(path: str) -> tuple[str | None, str | None]:
 
 def same_digest(digests: np.ndarray) -> np.ndarray:
     """Label clips of equal content (N, DIGEST_BYTES) as in `groups`; zeros are equal to nothing."""
-    known = digests.any(axis=1)
-    return same(
-        row.tobytes() if is_known else None for row, is_known in zip(digests, known, strict=True)
-    )
+    low, high = np.ascontiguousarray(digests).view(np.uint64).T
+    order = np.lexsort((high, low))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
+    labels = alone(len(digests))
+    labels[order] = order[first][np.cumsum(first) - 1]
+    return np.where(digests.any(axis=1), labels, alone(len(digests)))
 
 
 def belong_together(

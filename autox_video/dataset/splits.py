@@ -149,13 +149,19 @@ class _Shares:
             self._to_come[label] -= 1
         return chosen
 
-    def _excess(self, name: str, group: Mapping[str, int]) -> float:
-        """Say by how much the squares of what is wrong with the shares would grow."""
-        total = 0.0
+    def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
+        """Say by how much what is wrong with the shares would grow; of equals, the emptier first.
+
+        Wrong is the square of what a split lacks or has too much, by what it should have: so
+        groups go to all splits in proportion, not to the largest until that is full.
+        """
+        grows = has = wanted = 0.0
         for label, count in sorted(group.items()):
             lacking = self._wanted[label][name] - self._has[label][name]
-            total += count * (count - 2 * lacking) / self._clips[label] ** 2
-        return total
+            grows += count * (count - 2 * lacking) / max(self._wanted[label][name], 0.5)
+            has += self._has[label][name]
+            wanted += self._wanted[label][name]
+        return round(grows, 9), has / max(wanted, 0.5)
 
     def rest(self, label: str, clips: int) -> list[int]:
         """Say how many of the last, single clips of a class go to each split."""

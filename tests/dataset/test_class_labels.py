@@ -7,7 +7,6 @@ import pytest
 from autox_video.dataset.class_labels import (
     is_multi_label,
     number_labels,
-    rarest_parts,
     read_class_names,
 )
 from autox_video.dataset.list_files import Entries
@@ -240,7 +239,3 @@ def test_faults_in_joined_labels():
     assert found.problems == [
         "train.txt: 1 of 3 classes have no clip for training: `c` (in val.txt:1)."
     ]
-
-
-def test_the_rarest_class_of_each_clip():
-    assert rarest_parts(["a;b", "a", "a;b", "a;c", ""]) == ["b", "a", "b", "c", ""]

@@ -1,7 +1,9 @@
 """What one opening finds out: true facts, a reason for what cannot be read, a digest."""
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
 
 from autox_video.dataset import clip_facts
 from autox_video.dataset.clip_facts import DIGEST_BYTES, ClipFacts, examine_clip
@@ -130,3 +132,18 @@ def test_digest_of_a_small_file_is_of_every_byte(tmp_path, monkeypatch):
         path.write_bytes(bytes(content))
         found.add(clip_facts._digest(path))
     assert len(found) == 250
+
+
+def test_folder_of_frames_is_a_clip_with_a_digest_and_a_fingerprint(tmp_path):
+    found = []
+    for name, shade in (("one", 60), ("copy", 60), ("other", 61)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number, frame in enumerate(FRAMES[:4], 1):
+            frame = frame // 255 * np.uint8(shade) + np.uint8(number)
+            Image.fromarray(frame).save(folder / f"img_{number:05}.png")
+        found.append(examine_clip(folder))
+    assert [one.facts.error for one in found] == [None] * 3
+    assert found[0].facts.frames == 4
+    assert found[0].digest == found[1].digest != found[2].digest
+    assert any(found[0].fingerprint)

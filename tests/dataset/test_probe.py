@@ -217,10 +217,11 @@ def test_absurd_numbers_in_the_cache_are_not_believed(clips, cache, opened):
         database.execute(f"UPDATE {probe_cache.TABLE} SET seconds = 9e999 WHERE frames = 5")
         database.execute(f"UPDATE {probe_cache.TABLE} SET digest = x'00' WHERE frames = 6")
         database.execute(f"UPDATE {probe_cache.TABLE} SET fingerprint = NULL WHERE frames = 7")
+        database.execute(f"UPDATE {probe_cache.TABLE} SET codec = NULL WHERE frames = 8")
     database.close()
     opened.clear()
     assert probe_clips(clips, cache, workers=2) == expected
-    assert len(opened) == 12
+    assert len(opened) == 14
 
 
 def test_cache_in_a_folder_that_cannot_be_made_costs_nothing_but_a_note(clips, tmp_path):
