@@ -15,7 +15,7 @@ import autox_video.mm_compat
 
 from mmaction import registry
 from mmengine.config import Config
-from mmengine.registry import FUNCTIONS
+from mmengine.registry import FUNCTIONS, WEIGHT_INITIALIZERS
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
@@ -284,6 +284,7 @@ REGISTRIES = (
     registry.PARAM_SCHEDULERS,
     registry.VISUALIZERS,
     FUNCTIONS,
+    WEIGHT_INITIALIZERS,
 )
 
 
