@@ -4,12 +4,12 @@ The choices are rules with their reasons beside them. Whatever the user set is t
 """
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
+from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
 from autox_video.plan.hardware import Hardware
 from autox_video.settings import AUTO, Settings
 
@@ -34,15 +34,6 @@ SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
-AUGMENTATIONS: dict[str, dict[str, float]] = {
-    "light": {},
-    "medium": {"colour": 0.2, "erasing": 0.25},
-    "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
-}
-"""What each adds to random crops and mirror images: fields of models.augment.Strengths."""
-DIRECTION_WORDS = re.compile(
-    r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +145,6 @@ class Plan:
         return asdict(self)
 
 
-Chosen = tuple[Any, str]
-GIVEN = "given in the config"
-
-
 def choose(
     settings: Settings,
     stats: DatasetStats,
@@ -191,7 +178,7 @@ def choose(
     resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
     decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
     made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; for larger frames"
-    made["jitter"] = _jitter(scratch)
+    made["jitter"] = jitter(scratch)
     made["test_clips"] = _test_clips(length_sec, span_sec)
     precision = decide("precision", "precision", lambda: _precision(hardware))
     size = clip_len / 8 * (resolution / 224) ** 2
@@ -215,9 +202,9 @@ def choose(
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
     made["label_smoothing"] = _label_smoothing(stats, scratch)
-    made["smallest_crop"] = _smallest_crop(scratch)
-    decide("flip", "flip", lambda: _flip(stats))
-    made["augment"] = _augment(settings, scratch)
+    made["smallest_crop"] = smallest_crop(scratch)
+    decide("flip", "flip", lambda: flip(stats))
+    made["augment"] = augment(settings, scratch)
     decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
     made["max_bad"] = settings.max_bad, "more is taken for a fault of the disk"
@@ -281,12 +268,6 @@ def _resolution(backbone: str, facts: BackboneFacts, stats: DatasetStats) -> Cho
         side,
         f"about {NANO_SHARE_OF_SIDE:.0%} of the clips' short side, {facts.resolution} at most",
     )
-
-
-def _jitter(scratch: bool) -> Chosen:
-    if scratch:
-        return False, "from scratch: even motion is learned sooner"
-    return True, "other frames in every epoch"
 
 
 def _test_clips(length_sec: float, span_sec: float) -> Chosen:
@@ -360,35 +341,6 @@ def _label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
     if stats.num_classes == 2:
         return 0.0, "two classes: nothing to spread over"
     return 0.1, "keeps a large model from growing overconfident"
-
-
-def _smallest_crop(scratch: bool) -> Chosen:
-    if scratch:
-        return 0.8, "from scratch: mild crops, so that what moves stays in sight"
-    return 0.08, "the usual range for pretrained weights"
-
-
-def _flip(stats: DatasetStats) -> Chosen:
-    if not stats.named:
-        return True, "no class names that speak of a direction"
-    telling = [name for name in stats.class_names if tells_direction(name)]
-    if telling:
-        return False, f"a mirror image would change the class: {', '.join(telling[:3])}"
-    return True, "no class name speaks of a direction"
-
-
-def _augment(settings: Settings, scratch: bool) -> Chosen:
-    if settings.augment != AUTO:
-        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
-    if scratch:
-        return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"
-    return AUGMENTATIONS["light"], "light: crops and mirror images, as Video Swin is published"
-
-
-def tells_direction(name: str) -> bool:
-    """Whether a class name says that a mirror image would belong to another class."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return bool(DIRECTION_WORDS.search(spaced))
 
 
 def _precision(hardware: Hardware) -> Chosen:

@@ -1,0 +1,60 @@
+"""How training clips are changed: rules for crops, mirror images, jitter and the rest."""
+
+import re
+from typing import Any
+
+from autox_video.dataset.probe import DatasetStats
+from autox_video.settings import AUTO, Settings
+
+AUGMENTATIONS: dict[str, dict[str, float]] = {
+    "light": {},
+    "medium": {"colour": 0.2, "erasing": 0.25},
+    "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
+}
+"""What each adds to random crops and mirror images: fields of models.augment.Strengths."""
+DIRECTION_WORDS = re.compile(
+    r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
+)
+
+Chosen = tuple[Any, str]
+"""A choice and its reason."""
+GIVEN = "given in the config"
+
+
+def jitter(scratch: bool) -> Chosen:
+    """Whether training frames are moved within their slot of time."""
+    if scratch:
+        return False, "from scratch: even motion is learned sooner"
+    return True, "other frames in every epoch"
+
+
+def smallest_crop(scratch: bool) -> Chosen:
+    """Least share of the area that a random crop keeps."""
+    if scratch:
+        return 0.8, "from scratch: mild crops, so that what moves stays in sight"
+    return 0.08, "the usual range for pretrained weights"
+
+
+def flip(stats: DatasetStats) -> Chosen:
+    """Whether half of the clips are mirrored: only where that cannot change the class."""
+    if not stats.named:
+        return True, "no class names that speak of a direction"
+    telling = [name for name in stats.class_names if tells_direction(name)]
+    if telling:
+        return False, f"a mirror image would change the class: {', '.join(telling[:3])}"
+    return True, "no class name speaks of a direction"
+
+
+def augment(settings: Settings, scratch: bool) -> Chosen:
+    """What is added to crops and mirror images."""
+    if settings.augment != AUTO:
+        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
+    if scratch:
+        return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"
+    return AUGMENTATIONS["light"], "light: crops and mirror images, as Video Swin is published"
+
+
+def tells_direction(name: str) -> bool:
+    """Whether a class name says that a mirror image would belong to another class."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return bool(DIRECTION_WORDS.search(spaced))
