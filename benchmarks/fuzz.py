@@ -19,11 +19,14 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import av
-import numpy as np
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.decode import Video
-from autox_video.errors import VideoError
+import av  # noqa: E402
+import numpy as np  # noqa: E402
+
+from autox_video.dataset.decode import Video  # noqa: E402
+from autox_video.errors import VideoError  # noqa: E402
 
 HANG_SEC = 10.0
 BAR_LEAK_MB = 50
