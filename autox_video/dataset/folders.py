@@ -4,12 +4,12 @@
 # ruff: noqa: PTH116, PTH118, PTH122
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autox_video.dataset.list_files import VIDEO_SUFFIXES, Entries, clip_keys, counted
 from autox_video.dataset.remote import RemoteFault, find_files, is_remote
+from autox_video.dataset.video_file import PICTURE_NAME
 from autox_video.errors import ListingError
 
 SPLIT_NAMES = {
@@ -25,17 +25,7 @@ SPLIT_NAMES = {
 }
 """What people call the three splits and their folders."""
 
-_FRAME = re.compile(r".*[0-9]\.(?:jpe?g|png|bmp|webp|tiff?)", re.IGNORECASE | re.DOTALL)
 _FEWEST_FRAMES = 2
-
-
-def is_frame_folder(folder: str | Path) -> bool:
-    """Whether a folder can be read as a clip: it holds numbered pictures, and no folder."""
-    try:
-        _, folders, frames = _read_folder(folder, "")
-    except (OSError, ValueError):  # a name may hold a byte 0
-        return False
-    return frames > 0 and not folders
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
@@ -93,7 +83,7 @@ def _read_folder(folder: str | Path, inside: str) -> tuple[list[str], list[str],
             if entry.name.startswith("."):
                 continue
             # The cheapest first: a folder of frames holds many, and no two need to be kept.
-            if frames < _FEWEST_FRAMES and _FRAME.fullmatch(entry.name):
+            if frames < _FEWEST_FRAMES and PICTURE_NAME.fullmatch(entry.name):
                 frames += 1
             elif entry.is_dir():
                 folders.append(os.path.join(inside, entry.name))

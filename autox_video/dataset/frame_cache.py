@@ -39,6 +39,8 @@ _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of 
 _ENDS_BYTES = 4096  # of the clip's file, at its start and its end, that go into its name
 _RECOUNT_SHARE = 0.02  # of the size, written by this process, after which the folder is read again
 _TOUCH_AFTER_SEC = 3600.0
+_PART = ".part"  # what a file is called while it is written
+_TORN_AFTER_SEC = 3600.0  # a part as old as this was left by a process that was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def clear(folder: Path) -> tuple[int, int]:
             size = entry.stat().st_size
             os.unlink(entry.path)
             count, freed = count + 1, freed + size
+    _remove_torn(folder)
     return count, freed
 
 
@@ -158,7 +161,7 @@ class FrameCache:
         try:
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+            handle, temporary = tempfile.mkstemp(prefix=".", suffix=_PART, dir=path.parent)
             try:
                 with open(handle, "wb") as file:
                     file.write(head)
@@ -179,6 +182,7 @@ class FrameCache:
 
     def _make_room(self, size: int) -> bool:
         if self._used is None or self._written > self.max_bytes * _RECOUNT_SHARE:
+            _remove_torn(self.folder)
             self._used, self._written = size_of(self.folder)[1], 0
             if _too_little_free(self.folder, size):
                 self._full = True
@@ -206,13 +210,21 @@ class FrameCache:
                 wanted -= size
 
 
-def _entries(folder: Path) -> list[os.DirEntry]:
+def _entries(folder: Path, suffix: str = SUFFIX) -> list[os.DirEntry]:
     found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for group in os.scandir(folder):
             if len(group.name) == 2 and group.is_dir(follow_symlinks=False):
-                found += [e for e in os.scandir(group.path) if e.name.endswith(SUFFIX)]
+                found += [e for e in os.scandir(group.path) if e.name.endswith(suffix)]
     return found
+
+
+def _remove_torn(folder: Path) -> None:
+    """Remove what processes that were killed had begun to write."""
+    for entry in _entries(folder, _PART):
+        with contextlib.suppress(OSError):
+            if entry.stat().st_mtime < time.time() - _TORN_AFTER_SEC:
+                os.unlink(entry.path)
 
 
 def free_bytes(folder: Path) -> int:

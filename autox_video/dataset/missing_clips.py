@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from autox_video.dataset.entries import VIDEO_SUFFIXES, Entries, at_most
-from autox_video.dataset.folders import is_frame_folder
 from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
+from autox_video.dataset.video_file import is_frame_folder
 
 # From as many listed clips of a folder on, reading the folder beats asking for each clip.
 _WORTH_READING_FOLDER = 16

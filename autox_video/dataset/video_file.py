@@ -20,7 +20,7 @@ PICTURE_NAME = re.compile(
 """Name of a frame that lies as a picture: img_00001.jpg, 00001.jpg, frame_000001.png."""
 
 
-def is_frame_folder(path: Path) -> bool:
+def is_frame_folder(path: str | Path) -> bool:
     """Whether this is a folder of frames: numbered pictures, and no folder among them."""
     try:
         with os.scandir(path) as entries:
@@ -30,7 +30,7 @@ def is_frame_folder(path: Path) -> bool:
                     return False
                 found = found or PICTURE_NAME.fullmatch(entry.name) is not None
             return found
-    except OSError:  # no folder, or one that cannot be read
+    except (OSError, ValueError):  # no folder or not to be read; or a byte 0 in its name
         return False
 
 

@@ -22,7 +22,7 @@ LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
-SCRATCH_CLIPS_SEEN = 16_000
+SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
 PUBLISHED_WINDOW = (8, 7, 7)
 MEMORY_SHARE = 0.6
@@ -318,8 +318,8 @@ def _flat(epochs: int, scratch: bool) -> Chosen:
 
 def _lr(batch: int, scratch: bool) -> Chosen:
     if scratch:
-        lr = 5e-4 * math.sqrt(batch / 16)
-        return lr, f"0.0005 at batch 16, by the square root of the batch ({batch})"
+        lr = 3.5e-4 * math.sqrt(batch / 16)
+        return lr, f"0.00035 at batch 16, by the square root of the batch ({batch})"
     return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.folders import find_videos, is_frame_folder, read_class_folders
+from autox_video.dataset.folders import find_videos, read_class_folders
+from autox_video.dataset.video_file import is_frame_folder
 from autox_video.errors import ListingError
 
 

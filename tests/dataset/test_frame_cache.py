@@ -156,3 +156,17 @@ def test_the_default_folder_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".cache" / "autox_video" / "frames"
+
+
+def test_what_a_killed_process_began_is_removed_later(tmp_path):
+    cache = FrameCache(tmp_path, 1.0)
+    cache.put("ab", clip())
+    old, fresh = tmp_path / "ab" / ".x.part", tmp_path / "ab" / ".y.part"
+    for part in (old, fresh):
+        part.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert size_of(tmp_path)[0] == 1
+    FrameCache(tmp_path, 1.0).put("cd", clip())
+    assert not old.exists() and fresh.exists()  # another process may be at it
+    os.utime(fresh, (1, 1))
+    assert clear(tmp_path)[0] == 2 and not fresh.exists()
