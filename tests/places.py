@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.listing import read_listing
+from autox_video.dataset.listing import divide_listing, read_listing
 from autox_video.errors import ListingError
 from autox_video.settings import settings_from_mapping
 
@@ -33,7 +33,7 @@ class Place:
     def read(self, train=None, **given):
         if train is not None:
             given["ann_file_train"] = train
-        return read_listing(self.settings(**given))
+        return divide_listing(read_listing(self.settings(**given)))
 
     def problems(self, train=None, **given):
         with pytest.raises(ListingError) as caught:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autox_video.dataset.given_lists import check_root, may_name_test_clips, read_given_lists
-from autox_video.dataset.listing import read_listing
+from autox_video.dataset.listing import divide_listing, read_listing
 from autox_video.errors import InstallError, ListingError
 from autox_video.settings import settings_from_mapping
 from tests.servers import serve
@@ -77,7 +77,7 @@ def test_class_folders_of_a_web_server_that_lists_them(here):
         for i in range(5):
             Path(f"videos/{name}/{i} x.mp4").touch()
     with serve(here) as server:
-        found = read_listing(settings(data_root=f"{server.address}/videos"))
+        found = divide_listing(read_listing(settings(data_root=f"{server.address}/videos")))
     assert found.classes == ("run", "walk up")
     paths = {p for clips in (found.train, found.val, found.test) for p in clips.paths}
     assert paths == {f"{name}/{i} x.mp4" for name in ("run", "walk up") for i in range(5)}
