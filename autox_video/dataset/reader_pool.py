@@ -59,6 +59,7 @@ class Task:
 
 
 def read_here(dataset: Readable, index: int, out: np.ndarray) -> str | None:
+    """Read an item in this process; why it cannot be read, None if it can."""
     try:
         dataset.read(index, out)
     except VideoError as error:

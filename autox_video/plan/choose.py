@@ -159,29 +159,15 @@ def choose(
         hardware: the machine.
         pretrained: weights that were found, or None.
     """
-    made: dict[str, Chosen] = {}
-
-    def decide(field: str, key: str | None, rule: Callable[[], Chosen]) -> Any:
-        asked = getattr(settings, key) if key else AUTO
-        made[field] = rule() if asked == AUTO else (asked, GIVEN)
-        return made[field][0]
-
+    choices, scratch = _Choices(settings), pretrained is None
+    made, decide = choices.made, choices.decide
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
-    facts, scratch = BACKBONES[backbone], pretrained is None
+    facts = BACKBONES[backbone]
     made["pretrained"] = _pretrained(pretrained)
     made["window_size"] = _window_size(pretrained)
     made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
-    length_sec = _video_length(settings, stats)
-    span_sec = min(length_sec, LARGEST_SPAN_SEC)
-    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
-    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
-    resolution = decide("resolution", "resolution", lambda: _resolution(backbone, facts, stats))
-    decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
-    made["short_side"] = round(resolution * ROOM_FOR_CROPS), "room for crops; for larger frames"
-    made["jitter"] = jitter(scratch)
-    made["test_clips"] = _test_clips(length_sec, span_sec)
+    size = _choose_clips(choices, stats, hardware, backbone)
     precision = decide("precision", "precision", lambda: _precision(hardware))
-    size = clip_len / 8 * (resolution / 224) ** 2
     cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
     room_gib = _room_for_clips(facts, hardware)
     key = "gradient_checkpointing"
@@ -193,21 +179,10 @@ def choose(
         lambda: _batch_size(room_gib, cost_gib, stats, scratch=scratch),
     )
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
-    made["warmup_epochs"] = _warmup(epochs, scratch)
-    made["flat_epochs"] = _flat(epochs, scratch)
-    decide("lr", "lr", lambda: _lr(batch, scratch))
-    made["backbone_lr_mult"] = _backbone_lr(scratch)
-    made["beta2"] = _beta2(scratch)
-    made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
-    made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
+    _choose_optimization(choices, batch, epochs, scratch=scratch)
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
     made["label_smoothing"] = _label_smoothing(stats, scratch)
-    made["smallest_crop"] = smallest_crop(scratch)
-    decide("flip", "flip", lambda: flip(stats))
-    made["augment"] = augment(settings, scratch)
-    decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
-    made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
-    made["max_bad"] = settings.max_bad, "more is taken for a fault of the disk"
+    _choose_reading(choices, stats, scratch=scratch)
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
     decide("compile", "compile", lambda: _compile(macs, hardware))
     made["device"] = hardware.device, hardware.device_name
@@ -216,6 +191,59 @@ def choose(
     decide("seed", "seed", lambda: (0, "the same run every time"))
     values = {field: value for field, (value, _) in made.items()}
     return Plan(**values, reasons={field: reason for field, (_, reason) in made.items()})
+
+
+class _Choices:
+    """What is chosen so far, with the reasons; what the user set is taken as it is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.made: dict[str, Chosen] = {}
+
+    def decide(self, field: str, key: str, rule: Callable[[], Chosen]) -> Any:
+        """Choose `field` by the config's `key`, or by the rule where that is auto."""
+        asked = getattr(self.settings, key)
+        self.made[field] = rule() if asked == AUTO else (asked, GIVEN)
+        return self.made[field][0]
+
+
+def _choose_clips(
+    choices: _Choices, stats: DatasetStats, hardware: Hardware, backbone: str
+) -> float:
+    """Choose what a clip is; gives its size as a multiple of 8x224x224."""
+    made, decide = choices.made, choices.decide
+    length_sec = _video_length(choices.settings, stats)
+    span_sec = min(length_sec, LARGEST_SPAN_SEC)
+    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
+    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
+    side = decide("resolution", "resolution", lambda: _resolution(backbone, stats))
+    made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
+    made["test_clips"] = _test_clips(length_sec, span_sec)
+    return clip_len / 8 * (side / 224) ** 2
+
+
+def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
+    made = choices.made
+    made["warmup_epochs"] = _warmup(epochs, scratch)
+    made["flat_epochs"] = _flat(epochs, scratch)
+    choices.decide("lr", "lr", lambda: _lr(batch, scratch))
+    made["backbone_lr_mult"] = _backbone_lr(scratch)
+    made["beta2"] = _beta2(scratch)
+    made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
+    made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
+
+
+def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) -> None:
+    """Choose how clips are read and changed; the cache stays open until speeds are known."""
+    made, decide = choices.made, choices.decide
+    decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
+    made["jitter"] = jitter(scratch)
+    made["smallest_crop"] = smallest_crop(scratch)
+    decide("flip", "flip", lambda: flip(stats))
+    made["augment"] = augment(choices.settings, scratch)
+    decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
+    made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
+    made["max_bad"] = choices.settings.max_bad, "more is taken for a fault of the disk"
 
 
 def _backbone(stats: DatasetStats, hardware: Hardware, pretrained: Pretrained | None) -> Chosen:
@@ -258,7 +286,8 @@ def _frame_interval(span_sec: float, clip_len: int) -> Chosen:
     return span_sec / clip_len, f"the clip spans {span_sec:.3g} s at any frame rate"
 
 
-def _resolution(backbone: str, facts: BackboneFacts, stats: DatasetStats) -> Chosen:
+def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
+    facts = BACKBONES[backbone]
     if backbone != "swin_nano":
         return facts.resolution, f"what {backbone} is made for"
     # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage.
