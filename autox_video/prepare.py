@@ -91,13 +91,18 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
 
 def check_work_dir(folder: Path) -> None:
     """Make the work dir; raises ResourceError where it cannot be written."""
+    check_writable("work_dir", folder)
+
+
+def check_writable(key: str, folder: Path) -> None:
+    """Make a folder that the config's `key` names; raises ResourceError if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ResourceError(
-            f"work_dir: {folder.absolute()} cannot be written ({error.strerror}); give another."
+            f"{key}: {folder.absolute()} cannot be written ({error.strerror}); give another."
         ) from error
 
 

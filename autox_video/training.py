@@ -7,11 +7,19 @@ from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.dataset.frame_cache import default_folder, free_bytes
 from autox_video.dataset.remote import is_remote
+from autox_video.errors import ResourceError
 from autox_video.plan.choose import Plan
 from autox_video.plan.choose_cache import choose_cache
-from autox_video.prepare import Prepared, prepare, show_plan, write_lists, write_plan
+from autox_video.prepare import (
+    Prepared,
+    check_writable,
+    prepare,
+    show_plan,
+    write_lists,
+    write_plan,
+)
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.settings import AUTO, Settings
+from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
 if TYPE_CHECKING:
@@ -73,8 +81,7 @@ def _settle_cache(
     from autox_video.engine.measure import measure
     from autox_video.recipe import build_config
 
-    given = None if settings.cache == AUTO else Path(read_sized_folder(settings.cache)[0])
-    folder = given or default_folder()
+    folder = _cache_folder(settings)
     open_choice = settings.cache == AUTO and folder is not None and prepared.plan.epochs > 1
     speeds = measure(build_config(prepared.plan, data, str(work_dir))) if open_choice else None
     return choose_cache(
@@ -85,6 +92,24 @@ def _settle_cache(
         free_gib=free_bytes(folder or work_dir) / 2**30,
         speeds=speeds,
     )
+
+
+def _cache_folder(settings: Settings) -> Path | None:
+    """The folder for decoded frames; None for none, or where the user's own cannot be written."""
+    if settings.cache == OFF:
+        return None
+    if settings.cache != AUTO:
+        given = Path(read_sized_folder(settings.cache)[0])
+        check_writable("cache", given)
+        return given
+    folder = default_folder()
+    try:
+        if folder is not None:
+            check_writable("cache", folder)
+    except ResourceError as error:
+        say(f"{error} Frames are not kept in this run.")
+        return None
+    return folder
 
 
 def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:

@@ -235,3 +235,17 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     assert FrameCache(folder, 1.0).get("ab") is None
     assert main(["cache", "clear", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_is_named_before_training(tmp_path):
+    keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
+    (tmp_path / "file").write_text("")
+    write_config(
+        tmp_path / "config.yaml",
+        **{**keys, "cache": str(tmp_path / "file" / "frames")},
+        work_dir=str(tmp_path / "work"),
+    )
+    done = command("autotrain.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cache: " in done.stderr and "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -42,17 +42,17 @@ def choose_cache(
         plan: all other choices.
         settings: what the user asked for.
         stats: the clips in figures.
-        folder: where this user's cache is; None where there is no home.
+        folder: where it would be, the user's own or the given one; None where there can be none.
         free_gib: free space on the disk of the folder that it would be.
         speeds: measured where the settings leave the choice open.
     """
     if settings.cache == OFF:
         return _settled(plan, None, 0.0, GIVEN)
     if settings.cache != AUTO:
-        folder, limit = read_sized_folder(settings.cache)
+        _, limit = read_sized_folder(settings.cache)
         return _settled(plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, GIVEN)
     if folder is None or speeds is None:
-        why = "there is no home folder to keep it in" if folder is None else "nothing was measured"
+        why = "there is no folder to keep it in" if folder is None else "nothing was measured"
         return _settled(plan, None, 0.0, why)
     saved, why = _saved_share(plan, speeds)
     if plan.epochs < 2 or saved < LEAST_SAVED_SHARE:

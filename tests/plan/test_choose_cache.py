@@ -54,18 +54,18 @@ def test_without_a_home_there_is_no_cache():
 
 
 @pytest.mark.parametrize(
-    ("given", "cache", "gib"),
+    ("given", "kept", "gib"),
     [
-        (False, None, 0.0),
-        ("off", None, 0.0),
-        ("/big/disk", "/big/disk", 50.0),
-        ("/big/disk:2G", "/big/disk", 2.0),
-        ("rel:1.5TiB", "rel", 1536.0),
+        (False, False, 0.0),
+        ("off", False, 0.0),
+        ("/big/disk", True, 50.0),
+        ("/big/disk:2G", True, 2.0),
+        ("rel:1.5TiB", True, 1536.0),
     ],
 )
-def test_what_is_given_is_taken(given, cache, gib):
-    plan = settled(FAST_READING, cache=given)
-    assert (plan.cache, plan.cache_gib) == (cache, gib)
+def test_what_is_given_is_taken(given, kept, gib):
+    plan = settled(FAST_READING, cache=given, folder="/big/disk")
+    assert (plan.cache, plan.cache_gib) == ("/big/disk" if kept else None, gib)
 
 
 def test_the_size_of_a_clip_is_that_of_the_frames_training_can_ask_for():
