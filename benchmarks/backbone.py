@@ -6,7 +6,7 @@ Every contender runs in a process of its own; the contenders of one row follow e
 after round, and medians are over all rounds. The share of peak is that of a 2048-cubed matrix
 product, measured in the same process in the same number type.
 
-    python benchmarks/backbone.py [--sizes base tiny] [--frames 8 32] [--rounds N] [--markdown]
+    python benchmarks/backbone.py [--sizes base tiny] [--frames 8 32] [--rounds N]
 
 Ends with 1 where a bar is missed (Swin-B, 8 frames, batch 4, CPU).
 """
