@@ -7,9 +7,9 @@ from typing import Any
 
 from autox_video.console import say, table
 from autox_video.dataset.health import Health, good_clips, report
-from autox_video.dataset.listing import read_listing, write_list
+from autox_video.dataset.listing import write_list
 from autox_video.fileio import write_json
-from autox_video.prepare import check_work_dir, ensure_demo, probe
+from autox_video.prepare import check_work_dir, probe, read_data
 from autox_video.settings import Settings
 
 FOLDER, REPORT = "check", "check.json"
@@ -28,12 +28,7 @@ def check(settings: Settings) -> dict[str, Any]:
     """
     folder = Path(settings.work_dir, FOLDER)
     check_work_dir(folder)
-    if settings.demo:
-        ensure_demo(Path(settings.data_root).parent)
-    listing = read_listing(settings)
-    for note in listing.notes:
-        say(note)
-    health = Health(probe(listing, settings))
+    health = Health(probe(read_data(settings), settings))
     found = report(health)
     good = good_clips(health)
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}

@@ -66,6 +66,17 @@ def append_json_line(path: str | Path, value: Any) -> None:
         raise ResourceError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
+def user_cache(name: str) -> Path | None:
+    """Where this user's `name` is kept: in $XDG_CACHE_HOME or ~/.cache; None without a home."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not folder.is_absolute():
+        try:
+            folder = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return folder / "autox_video" / name
+
+
 def _flush_to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -68,11 +68,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     """
     check_work_dir(Path(settings.work_dir))
     check_decoder(settings.decoder)
-    if settings.demo:
-        ensure_demo(Path(settings.data_root).parent)
-    listing = read_listing(settings)
-    for note in listing.notes:
-        say(note)
+    listing = read_data(settings)
     probed = divide_probed(probe(listing, settings))
     for note in probed.listing.notes[len(listing.notes) :]:
         say(note)
@@ -87,6 +83,20 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         plan = continue_plan(plan, stored["choices"], settings)
         refuse_other_model(settings, stored["choices"], plan)
     return Prepared(plan, readable, stats, fingerprint)
+
+
+def read_data(settings: Settings) -> Listing:
+    """Make the demo where it is asked for, read the lists, and show what there is to say of them.
+
+    Raises:
+        ListingError: with every problem that was found.
+    """
+    if settings.demo:
+        ensure_demo(Path(settings.data_root).parent)
+    listing = read_listing(settings)
+    for note in listing.notes:
+        say(note)
+    return listing
 
 
 def check_work_dir(folder: Path) -> None:

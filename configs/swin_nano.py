@@ -6,8 +6,7 @@ model = {
     "backbone": {
         "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
         "drop_path_rate": 0.0,
-        # Larger weights than Swin's own start with: from scratch it leaves the first plateau in two
-        # thirds of the time.
+        # Larger than the weights that Swin starts with: it leaves the first plateau sooner.
         "init_cfg": [{"type": "Xavier", "layer": "Linear", "distribution": "uniform", "bias": 0.0}],
     },
     "cls_head": {"in_channels": 192, "dropout_ratio": 0.0},

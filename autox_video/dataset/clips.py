@@ -174,7 +174,7 @@ class ClipBatches:
         """Why, by position, of each clip that could not be read so far."""
         return self.loader.broken
 
-    def epoch(self, epoch: int, *, skip: int = 0):
+    def epoch(self, epoch: int, *, skip: int = 0, done: int = 0):
         """Give the batches of an epoch: what `ClipDataset.batch` gives, and `unreadable`, `taken`.
 
         In a random order, clips that cannot be read are made up for by the next ones.
@@ -182,8 +182,10 @@ class ClipBatches:
         Args:
             epoch: counted from 0.
             skip: places of the order that were used before a stop.
+            done: batches of the epoch that came before it.
         """
-        for loaded in self.loader.read(self._order(epoch), skip=skip, fill=self.shuffle):
+        order = self._order(epoch)
+        for loaded in self.loader.read(order, skip=skip, done=done, fill=self.shuffle):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()

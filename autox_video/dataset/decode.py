@@ -20,8 +20,8 @@ from autox_video.errors import InstallError, VideoError
 from autox_video.installation import IMPORT_FAILURES, explain_import_error
 
 DecoderName = Literal["auto", "pyav", "torchcodec", "decord"]
-"""What decodes. `auto` is PyAV: with one thread, as in a data worker, it is the fastest of them,
-since it decodes no frame on which no wanted one leans, and it is exact for every file."""
+"""What decodes. `auto` is PyAV: it decodes no frame on which no wanted one leans, and is exact for
+every file."""
 
 _TIME_TOLERANCE_SEC = 1e-6  # i / fps in floating point may fall just short of frame i's own time
 

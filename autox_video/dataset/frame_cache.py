@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from autox_video.dataset.remote import is_remote
+from autox_video.fileio import user_cache
 
 SUFFIX = ".frames"
 FREE_SHARE = 0.05
@@ -66,14 +67,8 @@ class CachedClip:
 
 
 def default_folder() -> Path | None:
-    """Give this user's cache: in $XDG_CACHE_HOME or ~/.cache; None where there is no home."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not folder.is_absolute():
-        try:
-            folder = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return folder / "autox_video" / "frames"
+    """This user's cache of frames; None where there is no home."""
+    return user_cache("frames")
 
 
 def size_of(folder: Path) -> tuple[int, int]:

@@ -76,18 +76,21 @@ class ClipLoader:
         """The number of batches in an epoch."""
         return math.ceil(len(self.dataset) / self.batch_size)
 
-    def read(self, order: Sequence[int], *, skip: int = 0, fill: bool = False) -> Iterator[Loaded]:
+    def read(
+        self, order: Sequence[int], *, skip: int = 0, done: int = 0, fill: bool = False
+    ) -> Iterator[Loaded]:
         """Read the indices of `order` in batches; the last may be smaller.
 
         Args:
             order: what to read, in this order.
             skip: so many places of the order are left out, as they were used before a stop.
+            done: so many batches were had before that stop.
             fill: where clips cannot be read, go on at the start of the order until there are as
                 many items as places; otherwise there are fewer.
         """
         places = chain(order, cycle(order) if fill and len(order) else ())
         remaining = iter(enumerate(islice(places, skip, None), start=skip + 1))
-        wanted = max(0, len(order) - skip)
+        wanted = max(0, len(order) - (done * self.batch_size if fill else skip))
         return self._batches(remaining, wanted)
 
     def close(self) -> None:

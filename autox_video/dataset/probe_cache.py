@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from autox_video.dataset.clip_facts import DIGEST_BYTES, ClipFacts, Found
 from autox_video.dataset.fingerprint import FINGERPRINT_BYTES
+from autox_video.fileio import user_cache
 
 SAVE_EVERY_SEC = 2.0
 """At least this often the clips probed so far are written to the cache."""
@@ -166,11 +167,5 @@ def _is_sound(found: Found) -> bool:
 
 
 def default_cache_path() -> Path | None:
-    """Give the cache of this user: in $XDG_CACHE_HOME or ~/.cache; None where there is no home."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not folder.is_absolute():
-        try:
-            folder = Path.home() / ".cache"
-        except RuntimeError:
-            return None
-    return folder / "autox_video" / "probe.sqlite"
+    """This user's cache of probed clips; None where there is no home."""
+    return user_cache("probe.sqlite")

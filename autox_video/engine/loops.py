@@ -61,6 +61,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                 self._evaluate_if_due()
         finally:
             self.dataloader.close()
+            if self.runner.val_loop is not None:
+                self.runner.val_loop.dataloader.close()
         self.runner.call_hook("after_train")
         return self.runner.model
 
@@ -69,7 +71,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
-        batches = self.dataloader.epoch(self._epoch, skip=self.taken)
+        batches = self.dataloader.epoch(self._epoch, skip=self.taken, done=done)
         for step, batch in enumerate(batches, start=done):
             self.taken = batch.pop("taken")
             self.run_iter(step, batch)

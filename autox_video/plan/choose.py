@@ -236,7 +236,7 @@ def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch:
 def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) -> None:
     """Choose how clips are read and changed; the cache stays open until speeds are known."""
     made, decide = choices.made, choices.decide
-    decide("decoder", "decoder", lambda: ("pyav", "the fastest with a thread to itself, and exact"))
+    decide("decoder", "decoder", lambda: ("pyav", "decodes no more than is wanted, and is exact"))
     made["jitter"] = jitter(scratch)
     made["smallest_crop"] = smallest_crop(scratch)
     decide("flip", "flip", lambda: flip(stats))

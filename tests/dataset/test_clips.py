@@ -68,10 +68,13 @@ def test_augmentation_depends_on_seed_epoch_and_position_alone(dataset):
     assert not np.array_equal(item(dataset, 0), item(again, 0))
 
 
-def batches(dataset, epoch=0, *, workers=0, skip=0, **options):
+def batches(dataset, epoch=0, *, workers=0, skip=0, done=0, **options):
     made = ClipBatches(dataset, **{"batch_size": 2, "workers": workers, **options})
     try:
-        found = [{**b, "inputs": b["inputs"].numpy().copy()} for b in made.epoch(epoch, skip=skip)]
+        found = [
+            {**b, "inputs": b["inputs"].numpy().copy()}
+            for b in made.epoch(epoch, skip=skip, done=done)
+        ]
     finally:
         made.close()
     return found
@@ -118,7 +121,7 @@ def test_every_epoch_has_its_own_order_and_seeds(tmp_path):
 
 def test_a_pass_goes_on_behind_what_was_used(dataset):
     whole = batches(dataset, 2, shuffle=True, batch_size=1)
-    rest = batches(dataset, 2, shuffle=True, batch_size=1, skip=whole[1]["taken"])
+    rest = batches(dataset, 2, shuffle=True, batch_size=1, skip=whole[1]["taken"], done=2)
     assert positions(rest) == positions(whole)[2:]
 
 

@@ -88,13 +88,16 @@ def test_filling_takes_the_next_of_the_order_and_goes_round(workers):
     assert [unreadable for _, unreadable, _ in batches] == [[1], [2], []]
 
 
-def test_going_on_from_where_a_pass_was_left_gives_the_rest():
-    dataset = Numbers(9, {4: "bad"})
+@pytest.mark.parametrize("bad", [8, 4, 7])
+def test_going_on_from_where_a_pass_was_left_gives_the_rest(bad):
+    dataset = Numbers(9, {bad: "bad"})
     order = [8, 4, 6, 2, 0, 1, 3, 5, 7]
-    whole, _ = read(dataset, order, batch_size=3, fill=True)
-    taken = whole[0][2]
-    rest, _ = read(dataset, order, batch_size=3, fill=True, skip=taken)
-    assert whole[1][0] == rest[0][0]
+    whole, _ = read(dataset, order, batch_size=2, fill=True)
+    assert [len(indices) for indices, _, _ in whole] == [2, 2, 2, 2, 1]
+    for done in range(1, 5):
+        taken = whole[done - 1][2]
+        rest, _ = read(dataset, order, batch_size=2, fill=True, skip=taken, done=done)
+        assert [b[0] for b in rest] == [b[0] for b in whole[done:]]
 
 
 def test_nothing_readable_ends():
