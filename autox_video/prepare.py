@@ -36,8 +36,8 @@ from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"
-PLAN_SCHEMA = 3
-"""What runs can be gone on with; 1 had an optimizer group for each parameter, 2 another loader."""
+PLAN_SCHEMA = 4
+"""What runs can be gone on with; 1 had an optimizer group for each parameter, 2, 3 other loaders."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 

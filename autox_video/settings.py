@@ -126,7 +126,9 @@ class Settings(BaseModel):
         AUTO, "Number of classes; auto: from the lists.", "a whole number from 2 to 1000000 or auto"
     )
     videos_per_gpu: Annotated[Whole, Field(ge=1, le=65536)] | Auto = _key(
-        AUTO, "Clips in one training step (batch size).", "a whole number from 1 to 65536 or auto"
+        AUTO,
+        "Clips in one training step of each process.",
+        "a whole number from 1 to 65536 or auto",
     )
     epoch: Annotated[Whole, Field(ge=1, le=1_000_000)] | Auto = _key(
         AUTO, "How often training goes through the training list.", "a whole number >= 1 or auto"
@@ -209,6 +211,31 @@ class Settings(BaseModel):
         "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
         "would slow training down.",
         "DIR, DIR:SIZE as in /fast/frames:200G, off or auto",
+    )
+    allow_outside: Flag = _key(
+        False,
+        "Whether lists may name clips outside data_root, by absolute paths or `..`.",
+        "true or false",
+    )
+    checkpoint_minutes: Annotated[Number, Field(gt=0, le=10080)] = _key(
+        10, "Greatest time between two checkpoints, in minutes.", "minutes > 0 (at most 10080)"
+    )
+    deterministic: Flag = _key(
+        False,
+        "Whether a GPU computes the same bits in every run, at some cost in speed; a CPU always "
+        "does.",
+        "true or false",
+    )
+    gpus: Annotated[Whole, Field(ge=1, le=1024)] | Auto = _key(
+        AUTO,
+        "Processes that train together on this machine; auto: one for each GPU, one on a CPU.",
+        "a whole number from 1 to 1024 or auto",
+    )
+    strategy: Literal["ddp", "fsdp"] = _key(
+        "ddp",
+        "How several processes share the model: ddp, each holds all of it; fsdp, each holds a "
+        "part, for models that do not fit.",
+        "ddp or fsdp",
     )
     max_bad: Annotated[Number, Field(ge=0, le=1)] = _key(
         0.05,

@@ -28,6 +28,7 @@ PUBLISHED_WINDOW = (8, 7, 7)
 MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
+BYTES_ON_DISK = 3 * 12 + 3 * 4  # a parameter: with AdamW's moments in a checkpoint, or alone
 FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
 COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
@@ -98,6 +99,9 @@ class Plan:
     test_clips: int
     """Clips taken over time from a video in testing, each with three crops."""
     batch_size: int
+    """Clips in one training step, of all processes together."""
+    accumulation: int
+    """Parts into which a process cuts its clips of a step, one after the other, to save memory."""
     epochs: int
     warmup_epochs: float
     flat_epochs: float
@@ -133,8 +137,18 @@ class Plan:
     compile: bool
     """Whether torch compiles the backbone's blocks."""
     device: str
+    processes: int
+    """Processes that train together."""
+    strategy: str
+    """How they share the model: `ddp` or `fsdp`."""
+    deterministic: bool
+    """Whether a GPU computes the same bits in every run."""
     workers: int
-    """Processes that decode clips."""
+    """Processes that decode clips, for each that trains."""
+    checkpoint_minutes: float
+    """Greatest time between two checkpoints."""
+    disk_gib: float
+    """What the checkpoints of the run take while one is written, in GiB."""
     evaluation: int
     """Epochs between two evaluations; 0: none."""
     seed: int
@@ -173,11 +187,7 @@ def choose(
     key = "gradient_checkpointing"
     if decide(key, key, lambda: _gradient_checkpointing(room_gib / cost_gib)):
         cost_gib *= CHECKPOINTING_SHARE
-    batch = decide(
-        "batch_size",
-        "videos_per_gpu",
-        lambda: _batch_size(room_gib, cost_gib, stats, scratch=scratch),
-    )
+    batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
     _choose_optimization(choices, batch, epochs, scratch=scratch)
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
@@ -186,6 +196,8 @@ def choose(
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
     decide("compile", "compile", lambda: _compile(macs, hardware))
     made["device"] = hardware.device, hardware.device_name
+    _choose_processes(choices, hardware)
+    made["disk_gib"] = _disk_gib(facts)
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
     decide("seed", "seed", lambda: (0, "the same run every time"))
@@ -220,6 +232,37 @@ def _choose_clips(
     made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
     made["test_clips"] = _test_clips(length_sec, span_sec)
     return clip_len / 8 * (side / 224) ** 2
+
+
+def _choose_batch(
+    choices: _Choices,
+    stats: DatasetStats,
+    hardware: Hardware,
+    clips_that_fit: float,
+    *,
+    scratch: bool,
+) -> int:
+    """Choose the clips of a step by what learns well, and cut them up by what fits."""
+    processes = hardware.processes
+    asked = choices.settings.videos_per_gpu
+    if asked == AUTO:
+        choices.made["batch_size"] = _batch_size(stats, processes, scratch=scratch)
+    else:
+        of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
+        choices.made["batch_size"] = asked * processes, of_each
+    batch = choices.made["batch_size"][0]
+    choices.made["accumulation"] = _accumulation(batch, processes, clips_that_fit)
+    return batch
+
+
+def _choose_processes(choices: _Choices, hardware: Hardware) -> None:
+    made, settings = choices.made, choices.settings
+    where = f"{hardware.local_processes} on this machine"
+    made["processes"] = hardware.processes, where if hardware.processes > 1 else "this one"
+    made["strategy"] = settings.strategy, "how processes share the model"
+    on_cpu = "a CPU computes the same bits in any case"
+    made["deterministic"] = settings.deterministic, on_cpu if hardware.device == "cpu" else GIVEN
+    made["checkpoint_minutes"] = settings.checkpoint_minutes, "at most that much can be lost"
 
 
 def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
@@ -308,7 +351,8 @@ def _room_for_clips(facts: BackboneFacts, hardware: Hardware) -> float:
     """GiB that the clips of a training step may take."""
     # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
     fixed_gib = facts.parameters_millions * 16e6 / 1024**3
-    return (hardware.gpu_memory_gib or hardware.memory_gib) * MEMORY_SHARE - fixed_gib
+    main_gib = hardware.memory_gib / hardware.local_processes
+    return (hardware.gpu_memory_gib or main_gib) * MEMORY_SHARE - fixed_gib
 
 
 def _gradient_checkpointing(clips_that_fit: float) -> Chosen:
@@ -317,14 +361,26 @@ def _gradient_checkpointing(clips_that_fit: float) -> Chosen:
     return False, f"{int(clips_that_fit)} clips fit in memory without it"
 
 
-def _batch_size(room_gib: float, cost_gib: float, stats: DatasetStats, *, scratch: bool) -> Chosen:
-    by_memory = room_gib / cost_gib
+def _batch_size(stats: DatasetStats, processes: int, *, scratch: bool) -> Chosen:
     by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
     largest = LARGEST_SCRATCH_BATCH if scratch else LARGEST_BATCH
-    most = max(1.0, min(by_memory, by_steps, largest))
-    batch = 2 ** int(math.log2(most))
-    why = f"about {cost_gib:.2g} GiB a clip, {FEWEST_STEPS_PER_EPOCH} steps an epoch or more"
-    return batch, why
+    most = max(1.0, min(by_steps, largest))
+    batch = max(2 ** int(math.log2(most)), processes)
+    why = f"{FEWEST_STEPS_PER_EPOCH} steps an epoch or more, {largest} clips at most"
+    return math.ceil(batch / processes) * processes, why
+
+
+def _accumulation(batch: int, processes: int, clips_that_fit: float) -> Chosen:
+    of_each = math.ceil(batch / processes)
+    parts = min(of_each, math.ceil(of_each / max(1, int(clips_that_fit))))
+    return parts, f"about {max(int(clips_that_fit), 0)} clips fit in memory at a time"
+
+
+def _disk_gib(facts: BackboneFacts) -> Chosen:
+    return (
+        round(facts.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30, 3),
+        "two checkpoints, the best weights twice, and one being written",
+    )
 
 
 def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
@@ -393,6 +449,7 @@ def _compile(macs: float, hardware: Hardware) -> Chosen:
 
 
 def _workers(hardware: Hardware) -> Chosen:
+    cores = hardware.cores // hardware.local_processes
     if hardware.device == "cpu":
-        return min(max(hardware.cores - 1, 1), 4), "the model needs the other cores"
-    return min(max(hardware.cores - 1, 1), 16), f"{hardware.cores} cores"
+        return min(max(cores - 1, 1), 4), "the model needs the other cores"
+    return min(max(cores - 1, 1), 16), f"{hardware.cores} cores"

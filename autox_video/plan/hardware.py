@@ -30,6 +30,10 @@ class Hardware:
     """Whether the device multiplies float16 matrices faster than float32 ones."""
     compiler: bool = False
     """Whether there is a C compiler, without which torch.compile does nothing."""
+    processes: int = 1
+    """Processes that train together, on all machines."""
+    local_processes: int = 1
+    """Those of them on this machine, which share its cores and memory."""
 
 
 def detect(device: str = "auto") -> Hardware:

@@ -27,7 +27,10 @@ SETTLED_BY = {
     "gradient_checkpointing": "gradient_checkpointing",
     "seed": "seed",
 }
-DECIDED_ANEW = ("device", "workers", "evaluation", "compile", "max_bad")
+DECIDED_ANEW = (
+    *("device", "workers", "evaluation", "compile", "max_bad"),
+    *("processes", "strategy", "deterministic", "checkpoint_minutes", "disk_gib", "accumulation"),
+)
 
 
 def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:

@@ -112,10 +112,20 @@ def test_batch_fits_memory_and_leaves_steps(hardware, clips, pretrained):
     assert plan.batch_size & (plan.batch_size - 1) == 0
 
 
-def test_a_small_gpu_gets_a_small_batch():
+def test_a_small_gpu_computes_the_same_batch_in_parts():
     small = plan_for(replace(STATS, num_train=100_000), replace(GPU, gpu_memory_gib=8.0), SWIN_B)
     large = plan_for(replace(STATS, num_train=100_000), GPU, SWIN_B)
-    assert small.batch_size < large.batch_size
+    assert small.batch_size == large.batch_size
+    assert small.accumulation > large.accumulation
+
+
+def test_the_batch_is_that_of_all_processes():
+    four = replace(GPU, processes=4, local_processes=4)
+    stats = replace(STATS, num_train=100_000)
+    assert plan_for(stats, four, SWIN_B).batch_size == plan_for(stats, GPU, SWIN_B).batch_size
+    assert plan_for(stats, four, SWIN_B, videos_per_gpu=8).batch_size == 32
+    assert plan_for(stats, replace(GPU, processes=3), SWIN_B).batch_size == 66
+    assert plan_for(stats, four).workers == 3
 
 
 def test_learning_rate_follows_the_batch():
@@ -161,7 +171,7 @@ def test_gradient_checkpointing_where_few_clips_fit():
     tight = plan_for(stats, small, SWIN_B, clip_len=32)
     kept = plan_for(stats, small, SWIN_B, clip_len=32, gradient_checkpointing=False)
     assert tight.gradient_checkpointing and not kept.gradient_checkpointing
-    assert tight.batch_size > kept.batch_size
+    assert tight.accumulation < kept.accumulation
     assert not plan_for(stats, GPU, SWIN_B).gradient_checkpointing
 
 
@@ -171,7 +181,7 @@ def test_a_sixteen_bit_type_makes_room_for_more_clips():
     half, full = (
         plan_for(stats, small, SWIN_B, precision=p, **keys) for p in ("bfloat16", "float32")
     )
-    assert half.batch_size > full.batch_size
+    assert half.accumulation < full.accumulation
 
 
 def test_the_window_is_that_of_the_weights():
