@@ -37,7 +37,7 @@ from autox_video.settings import AUTO, Settings
 
 PLAN = "plan.json"
 PLAN_SCHEMA = 4
-"""What runs can be gone on with; 1 had an optimizer group for each parameter, 2, 3 other loaders."""
+"""What runs can be gone on with: each number before had another optimizer or another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 
