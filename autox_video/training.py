@@ -12,6 +12,7 @@ from autox_video.plan.choose import Plan
 from autox_video.plan.choose_cache import choose_cache
 from autox_video.prepare import (
     Prepared,
+    check_work_dir,
     check_writable,
     prepare,
     show_plan,
@@ -19,6 +20,14 @@ from autox_video.prepare import (
     write_plan,
 )
 from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_files import (
+    LATEST,
+    check_disk,
+    free_for_others_bytes,
+    has_checkpoint,
+    make_ready,
+)
+from autox_video.run_lock import own
 from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
@@ -26,18 +35,28 @@ if TYPE_CHECKING:
     from autox_video.recipe import TrainingData
 
 CONFIG = "config.py"
-LATEST = "latest.pth"
 
 
-def fit(settings: Settings) -> dict[str, float] | None:
+def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     """Train, or go on with the run in the work dir; give the best validation metrics, if any.
+
+    Args:
+        settings: what the user asked for.
+        fresh: whether a run that the work dir holds is moved aside, to train anew.
 
     Raises:
         AutoXVideoError: something that the user can mend.
         Stopped: a signal came; everything is saved.
     """
     work_dir = Path(settings.work_dir).absolute()
-    resuming = (work_dir / LATEST).exists()
+    check_work_dir(work_dir)
+    with own(work_dir):
+        make_ready(work_dir, fresh=fresh)
+        return _fit(settings, work_dir)
+
+
+def _fit(settings: Settings, work_dir: Path) -> dict[str, float] | None:
+    resuming = has_checkpoint(work_dir)
     prepared = prepare(settings, resuming=resuming)
     # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
     from autox_video.engine.train import train
@@ -50,6 +69,7 @@ def fit(settings: Settings) -> dict[str, float] | None:
     if not resuming or settings.cache != AUTO:
         plan = _settle_cache(prepared, settings, data, work_dir)
     show_plan(plan)
+    check_disk(work_dir, plan.disk_gib)
     write_plan(work_dir, plan, prepared.fingerprint)
     config = build_config(plan, data, str(work_dir))
     write_config(config, work_dir / CONFIG)
@@ -89,9 +109,13 @@ def _settle_cache(
         settings,
         prepared.stats,
         folder=None if folder is None else str(folder.absolute()),
-        free_gib=free_bytes(folder or work_dir) / 2**30,
+        free_gib=_free_for_cache(folder or work_dir, work_dir, prepared.plan) / 2**30,
         speeds=speeds,
     )
+
+
+def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:
+    return free_for_others_bytes(folder, free_bytes(folder), work_dir, plan.disk_gib)
 
 
 def _cache_folder(settings: Settings) -> Path | None:

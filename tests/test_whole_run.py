@@ -139,6 +139,19 @@ def test_more_epochs_go_on_from_the_end(killed_run):
     assert [e["epoch"] for e in events(folder) if e["event"] == "val"][-1] == EPOCHS + 1
 
 
+def test_fresh_moves_the_run_aside_and_trains_anew(killed_run):
+    folder, _ = killed_run
+    work = folder / "work"
+    before = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    done = command("autotrain.py", "config.yaml", "--fresh", "epoch=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (place,) = (work / "earlier").iterdir()
+    assert str(place) in done.stdout
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert "Going on" not in done.stdout
+    assert [e["epoch"] for e in events(folder) if e["event"] == "val"] == [1]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_go_on(killed_run, tmp_path, signum):
     folder, _ = killed_run
