@@ -16,10 +16,9 @@ from autox_video.prepare import (
     check_writable,
     prepare,
     show_plan,
-    write_lists,
-    write_plan,
 )
 from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_data import list_file
 from autox_video.run_files import (
     LATEST,
     check_disk,
@@ -28,6 +27,7 @@ from autox_video.run_files import (
     make_ready,
 )
 from autox_video.run_lock import own
+from autox_video.run_record import write_plan
 from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
@@ -70,7 +70,7 @@ def _fit(settings: Settings, work_dir: Path) -> dict[str, float] | None:
         plan = _settle_cache(prepared, settings, data, work_dir)
     show_plan(plan)
     check_disk(work_dir, plan.disk_gib)
-    write_plan(work_dir, plan, prepared.fingerprint)
+    write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
     config = build_config(plan, data, str(work_dir))
     write_config(config, work_dir / CONFIG)
     best = train(config)
@@ -82,11 +82,10 @@ def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "T
     from autox_video.recipe import TrainingData
 
     listing, root = prepared.listing, prepared.listing.data_root
-    train_list, val_list = write_lists(work_dir, listing)
     return TrainingData(
         data_root=str(root if is_remote(root) else Path(root).absolute()),
-        train_list=train_list,
-        val_list=val_list,
+        train_list=str(list_file(work_dir, "train")),
+        val_list=str(list_file(work_dir, "val")),
         classes=listing.classes,
         num_train=len(listing.train),
         multi_label=listing.multi_label,

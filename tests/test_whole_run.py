@@ -84,6 +84,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
     assert files == {
         "config.py",
         "plan.json",
+        ".plan.json.copy",
         "latest.pth",
         "best.pth",
         "metrics.jsonl",
@@ -126,9 +127,10 @@ def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, 
     lines = (folder / "data" / "train.txt").read_text().splitlines(keepends=True)
     short.write_text("".join(lines[1:]))
     sentence = refused(command("autotrain.py", f"ann_file_train={short}", cwd=folder))
-    assert "other training clips" in sentence
+    assert "other data: training clips: 1 gone (train red 0.mp4). To go on" in sentence
+    assert "--fresh" in sentence
     sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
-    assert "swin_nano, now it is swin_tiny" in sentence
+    assert "backbone: swin_nano -> swin_tiny" in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 
