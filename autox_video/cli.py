@@ -16,6 +16,7 @@ from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
 
 DEFAULT_CONFIG = "config.yaml"
+FRESH = "--fresh"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        options = _parser(with_keys=bool({"-h", "--help"} & set(words))).parse_args(words)
+        parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
+        # argparse takes the words after an option for strangers: the option goes last.
+        options = parser.parse_args(sorted(words, key=lambda word: word == FRESH))
         return options.run(options)
     except ModuleNotFoundError as error:
         complain(explain_import_error("autox_video", error))
@@ -53,7 +56,7 @@ def _train(options: argparse.Namespace) -> int:
 
     model = AutoXVideo().read_cfg(*_config_and_overrides(options.words))
     try:
-        model.fit()
+        model.fit(fresh=options.fresh)
     except Stopped as stop:
         complain("Stopped, and saved. Run the same command again to go on from here.")
         return stop.exit_code
@@ -130,6 +133,12 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
             metavar="CONFIG | key=value",
             help=f"config file (default: {DEFAULT_CONFIG}), then keys that take precedence over it",
         )
+        if run is _train:
+            command.add_argument(
+                FRESH,
+                action="store_true",
+                help="move the run that work_dir holds into WORK_DIR/earlier, and train anew",
+            )
         command.set_defaults(run=run)
     cache = commands.add_parser(
         "cache", help="say how much the decoded frames take, or remove them"
