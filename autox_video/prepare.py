@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import autox_video
+from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
@@ -31,7 +32,7 @@ from autox_video.errors import (
 from autox_video.fileio import write_json, write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose
-from autox_video.plan.hardware import detect, usable_cores
+from autox_video.plan.hardware import Hardware, detect, usable_cores
 from autox_video.plan.resume import continue_plan
 from autox_video.settings import AUTO, Settings
 
@@ -78,11 +79,18 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         refuse_other_data(settings, stored, fingerprint)
     readable, stats = check_clips(probed, settings)
     pretrained = find_weights(settings)
-    plan = choose(settings, stats, detect(settings.device), pretrained)
+    plan = choose(settings, stats, look_around(settings), pretrained)
     if stored is not None:
         plan = continue_plan(plan, stored["choices"], settings)
         refuse_other_model(settings, stored["choices"], plan)
     return Prepared(plan, readable, stats, fingerprint)
+
+
+def look_around(settings: Settings) -> Hardware:
+    """What there is to train with: this machine, and the processes that share the work."""
+    me = processes.here()
+    machine = detect(settings.device)
+    return replace(machine, processes=me.size, local_processes=me.local_size)
 
 
 def read_data(settings: Settings) -> Listing:
