@@ -78,6 +78,7 @@ ROWS = [
     "plan.resume",
     "results",
     "models.*",
+    "stored_config",
     "recipe",
     "engine.*",
     "predict",
