@@ -21,6 +21,7 @@ from autox_video.errors import CheckpointError, ConfigError
 from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
 from autox_video.recipe import check_config
 from autox_video.results import Prediction
+from autox_video.stored_config import read_stored_config, refuse_incomplete
 
 CONFIG = "config.py"
 
@@ -37,17 +38,17 @@ class Loading:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """The config that a checkpoint was trained by: config.py in the same folder.
+    """The config that a checkpoint was trained by: config.py in the same folder, read as data.
 
     Raises:
-        CheckpointError: there is none, or it asks for what this version does not know.
+        CheckpointError: there is none, or it is no config of ours, or of another version.
     """
     path = checkpoint.parent / CONFIG
     if not path.is_file():
         raise CheckpointError(
             f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
         )
-    config = Config.fromfile(str(path))
+    config = read_stored_config(path)
     try:
         check_config(config)
     except ConfigError as error:
@@ -55,6 +56,7 @@ def read_config(checkpoint: Path) -> Config:
             f"{path}: asks for what this version does not know ({error.problems[0]}) Test with the "
             "version that trained it."
         ) from error
+    refuse_incomplete(config, path)
     return config
 
 

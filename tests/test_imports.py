@@ -79,6 +79,7 @@ ROWS = [
     "plan.resume",
     "results",
     "models.*",
+    "stored_config",
     "recipe",
     "engine.*",
     "predict",
