@@ -29,7 +29,14 @@ LOST = 76
 _LONGEST_WAIT = timedelta(days=7)  # for the first process, while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
-_SIGNS_OF_LOSS = ("gloo", "onnection closed by", "onnection reset", "NCCL", "TCPStore", "roken pipe")
+_SIGNS_OF_LOSS = (
+    "gloo",
+    "onnection closed by",
+    "onnection reset",
+    "NCCL",
+    "TCPStore",
+    "roken pipe",
+)
 
 _control: Any = None
 """The group over which plain values travel, whatever the gradients travel over."""
