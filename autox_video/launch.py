@@ -98,7 +98,7 @@ def launch(count: int, words: Sequence[str]) -> int:
         words: the command and its arguments, as `cli.main` takes them.
     """
     for _ in range(STARTS_AT_MOST):
-        code = Group(count, words).run()
+        code = Group(count, command_of(words)).run()
         if code != OUT_OF_MEMORY:
             return code
     complain(
@@ -106,6 +106,11 @@ def launch(count: int, words: Sequence[str]) -> int:
         "videos_per_gpu, or give fewer gpus."
     )
     return 2
+
+
+def command_of(words: Sequence[str]) -> list[str]:
+    """What a process runs to do what `cli.main(words)` does here."""
+    return [sys.executable, "-c", _PROGRAM.format(path=sys.path, words=list(words))]
 
 
 def use_own_share(me: Processes, device: str) -> str:
@@ -130,11 +135,16 @@ def use_own_share(me: Processes, device: str) -> str:
 
 
 class Group:
-    """Processes that do one job together."""
+    """Processes that do one job together.
 
-    def __init__(self, count: int, words: Sequence[str]) -> None:
+    Args:
+        count: how many.
+        command: what each runs; its environment says which it is.
+    """
+
+    def __init__(self, count: int, command: Sequence[str]) -> None:
         self.count = count
-        self.words = list(words)
+        self.command = list(command)
         self.processes: list[subprocess.Popen] = []
         self.signals: list[tuple[int, float]] = []
         """Those that came to stop the job, and when."""
@@ -155,11 +165,10 @@ class Group:
 
     def _start(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting:
-            program = _PROGRAM.format(path=sys.path, words=self.words)
             for rank in range(self.count):
                 self.processes.append(
                     subprocess.Popen(
-                        [sys.executable, "-c", program],
+                        self.command,
                         env={**os.environ, **self._environment(rank, meeting)},
                         pass_fds=[meeting.fileno()] if rank == 0 else [],
                         stdin=subprocess.DEVNULL,
