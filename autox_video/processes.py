@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -119,6 +120,7 @@ def join() -> Processes:
     from torch import distributed
 
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    hook = sys.excepthook
     try:
         _store = _meet(me)
         distributed.init_process_group(
@@ -134,6 +136,8 @@ def join() -> Processes:
             f"({str(error).splitlines()[0][:200]}). Have all been started, and can every machine "
             "reach MASTER_ADDR and MASTER_PORT?"
         ) from error
+    if hook is not sys.__excepthook__:
+        sys.excepthook = hook  # torch has put one of its own around it, which holds back the text
     return me
 
 
