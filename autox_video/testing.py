@@ -30,7 +30,7 @@ from autox_video.results import (
 )
 from autox_video.settings import AUTO, Settings
 
-WEIGHTS = ("best.pth", "latest.pth")
+WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
 SHOWN = {
     "mAP": "mAP",
     "f1": "F1 at 0.5",

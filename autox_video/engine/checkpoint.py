@@ -17,6 +17,7 @@ from mmengine.registry import HOOKS
 
 from autox_video.errors import CheckpointError
 from autox_video.fileio import atomic_write
+from autox_video.models.tensor_file import is_tensor_file, read_tensor_file
 from autox_video.models.weights import load_pretrained
 from autox_video.results import main_score
 
@@ -130,6 +131,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
+    if is_tensor_file(path):
+        return read_tensor_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
