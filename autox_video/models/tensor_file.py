@@ -29,7 +29,8 @@ def read_tensor_file(path: str | Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            state: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            state: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
             meta = json.loads((file.metadata() or {}).get(META, "{}"))
     except FileNotFoundError as error:
         raise CheckpointError(
