@@ -10,6 +10,7 @@ from typing import Any
 from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import progress, say, table
+from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.given_lists import check_root
 from autox_video.dataset.listing import (
@@ -33,7 +34,7 @@ from autox_video.results import (
 )
 from autox_video.settings import AUTO, Settings
 
-WEIGHTS = ("best.pth", "latest.pth")
+WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
 SHOWN = {
     "mAP": "mAP",
     "f1": "F1 at 0.5",
@@ -183,7 +184,7 @@ def _clips(
         )
     split = Path(settings.work_dir, "split", "test.csv")
     if split.is_file():
-        return _set_aside(split)
+        return _set_aside(split, settings)
     named = read_test(settings, classes, multi_label=multi_label)
     if named is None:
         raise ConfigError(
@@ -193,8 +194,16 @@ def _clips(
     return named
 
 
-def _set_aside(split: Path) -> ClipList:
+def _set_aside(split: Path, settings: Settings) -> ClipList:
     clips = read_list(split)
+
+    def place(index: int) -> str:
+        # Behind the header; a name may go over several lines.
+        return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
+
+    root, allowed = settings.data_root, settings.allow_outside
+    if outside := say_outside(clips.paths, root, place, allowed=allowed):
+        raise ListingError(*outside)
     if not len(clips):
         raise ListingError(
             f"{split}: no clip was set aside for testing, as the classes have too few; give "
