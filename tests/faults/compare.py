@@ -29,6 +29,11 @@ def differences(run: Run, reference: Run, *, results: bool = False) -> list[str]
     return found
 
 
+def weights_of(sentence: str) -> bool:
+    """Whether one of these sentences is about a checkpoint, and not about metrics.jsonl."""
+    return not sentence.startswith("metrics.jsonl")
+
+
 def equal(left: Any, right: Any) -> bool:
     """Whether two values of a checkpoint hold the same bits, tensors within them as well."""
     import torch

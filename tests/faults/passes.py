@@ -1,4 +1,4 @@
-"""What kills and signals share: the run without a break, the end of the others, signs of writing."""
+"""What kills and signals share: the run without a break, the end of others, signs of writing."""
 
 import os
 import time

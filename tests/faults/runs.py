@@ -88,7 +88,7 @@ class Run:
         return max((event["iter"] for event in self.events("train")), default=0)
 
     def steps_saved(self) -> int:
-        """The last step in a checkpoint, 0 without one. Raises MissedError where one is not whole."""
+        """The last step in a checkpoint, else 0. Raises MissedError where one is not whole."""
         # The newer may become the older between two looks: look again for as long as none is there.
         for _ in range(3):
             saved = [read_checkpoint(p)["meta"]["iter"] for p in self.checkpoints()]
@@ -116,6 +116,7 @@ class Place:
     def __init__(self, root: Path, **keys: object) -> None:
         self.root = root
         self.keys = {**KEYS, **keys}
+        self.environment = {"XDG_CACHE_HOME": str(root / "cache"), "OMP_NUM_THREADS": "1"}
         make_demo(root / "data", clips_per_class=CLIPS)
 
     def run(self, name: str, **keys: object) -> Run:
@@ -123,8 +124,7 @@ class Place:
         folder = self.root / name
         folder.mkdir(parents=True)
         self.write_config(folder, **keys)
-        environment = {"XDG_CACHE_HOME": str(self.root / "cache"), "OMP_NUM_THREADS": "1"}
-        return Run(folder, environment)
+        return Run(folder, self.environment)
 
     def write_config(self, folder: Path, **keys: object) -> None:
         """Write the config.yaml of a run; JSON is YAML as well."""

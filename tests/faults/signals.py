@@ -83,7 +83,9 @@ def evaluates(run: Run) -> bool:
 
 def wait_for(phase: str, life: Life, name: str, rng: random.Random, startup_sec: float) -> bool:
     """Wait until the moment for the signal has come; False where the process ended before."""
-    if not life.until(lambda: catches(life, getattr(signal, name.split()[0]))):
+    signum = getattr(signal, name.split()[0])
+    # A signal that comes before Python has run a line ends it as it would any program.
+    if not life.until(lambda: catches(life, signum) or life.training()):
         return False
     if phase == "preparing":
         life.until(lambda: False, rng.uniform(0, startup_sec))
@@ -172,8 +174,8 @@ def send_all(place: Place, names: list[str], rng: random.Random) -> Tally:
     """Send every signal, a row each, in as many runs as it takes; the last comes to its end."""
     reference, startup_sec = train_reference(place)
     print("signal  name          phase       code  s to its end  steps done  steps saved")
-    tally, number = Tally(), 0
-    while names and number < len(names) + 5:
+    tally, number, most_runs = Tally(), 0, len(names) + 5
+    while names and number < most_runs:
         number += 1
         run = place.run(f"run_{number}")
         try:
@@ -184,6 +186,8 @@ def send_all(place: Place, names: list[str], rng: random.Random) -> Tally:
         except MissedError as error:
             tally.problems.append(f"{run.folder.name} is lost: {error}")
             names.pop()
+    if names:
+        tally.problems.append(f"{len(names)} signals were not sent: the runs ended before.")
     return tally
 
 
