@@ -24,7 +24,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.compare import differences, weights_of
-from tests.faults.runs import Life, MissedError, Place, Run, add_options, verdict, workplace
+from tests.faults.runs import Life, MissedError, Place, Run
+from tests.faults.script import add_options, verdict, workplace
 
 HOOK = Path(__file__).parent / "full_disk"
 KEYS = {"epoch": 3, "videos_per_gpu": 12, "evaluation": 1, "checkpoint_minutes": 0.0001}

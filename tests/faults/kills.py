@@ -27,10 +27,8 @@ from tests.faults.runs import (
     MissedError,
     Place,
     Run,
-    add_options,
-    verdict,
-    workplace,
 )
+from tests.faults.script import add_options, verdict, workplace
 
 CHECKPOINT_SEC = 1.5
 SLACK_SEC = 2.0  # a step, an evaluation and a save that were under way, on a busy machine

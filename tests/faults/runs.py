@@ -4,7 +4,6 @@ A `Place` holds the clips, a `Run` is a folder with a config, a `Life` is one st
 Runs of one place differ by nothing but what the faults did to them. Linux only (/proc, signals).
 """
 
-import argparse
 import atexit
 import contextlib
 import json
@@ -13,10 +12,9 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,6 +143,7 @@ class Life:
         self.mark = uuid.uuid4().hex  # every process that comes of this start has it
         self.shown = run.folder / f"said_{self.mark}.txt"
         self.began_at = time.time()
+        self.lived_sec = 0.0
         self.trains_since: float | None = None
         """When its first step was seen, in seconds since 1970."""
         self.evaluations = len(run.events("val"))
@@ -209,6 +208,7 @@ class Life:
         except subprocess.TimeoutExpired:
             self.kill()
             raise MissedError(f"no end after {limit_sec:.0f} s:\n{self.said()}") from None
+        self.lived_sec = time.time() - self.began_at
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.writer.wait(5)  # workers that outlive their parent hold its output open
         return self.code
@@ -269,30 +269,3 @@ def read_checkpoint(path: Path) -> dict:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise MissedError(f"{path} is not a whole checkpoint: {error}") from error
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every script takes."""
-    parser.add_argument("--seed", type=int, default=0, help="of the random instants and places")
-    parser.add_argument(
-        "--folder", type=Path, help="work in this new folder and keep it; default: a temporary one"
-    )
-
-
-@contextlib.contextmanager
-def workplace(folder: Path | None, **keys: object) -> Iterator[Place]:
-    """Give a place for runs: in `folder`, which must not be there yet, or for the time being."""
-    if folder is not None:
-        folder.mkdir(parents=True)
-        yield Place(folder.absolute(), **keys)
-        return
-    with tempfile.TemporaryDirectory(prefix="faults_") as name:
-        yield Place(Path(name), **keys)
-
-
-def verdict(problems: list[str], bar: str) -> int:
-    """Print what is wrong and whether the bar is met; gives the exit code."""
-    for problem in problems:
-        print(f"problem: {problem}")
-    print(f"bar: {bar}: {'missed' if problems else 'met'}", flush=True)
-    return 1 if problems else 0

@@ -29,10 +29,8 @@ from tests.faults.runs import (
     MissedError,
     Place,
     Run,
-    add_options,
-    verdict,
-    workplace,
 )
+from tests.faults.script import add_options, verdict, workplace
 
 CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 143, "SIGHUP": 129, "SIGINT twice": 130}
 OTHERS = 0.1  # of each other signal, as a share of the SIGTERMs
@@ -109,9 +107,9 @@ def send(life: Life, name: str) -> float:
     if name.endswith("twice"):
         time.sleep(0.02)
         life.send(signum)
-    sent = time.monotonic()
+    sent = time.time()
     life.wait()
-    return time.monotonic() - sent
+    return life.began_at + life.lived_sec - sent
 
 
 def signal_once(run: Run, name: str, rng: random.Random, tally: Tally, startup_sec: float) -> bool:

@@ -29,11 +29,12 @@ class FullDisk:
     def __call__(self, event: str, arguments: tuple) -> None:
         """Look at one of Python's audit events."""
         if event == "open" and _writes(*arguments):
-            self.opened(os.path.abspath(os.fsdecode(arguments[0])))
+            path = os.path.abspath(os.fsdecode(arguments[0]))
+            self.opened(path, appends=bool(arguments[2] & os.O_APPEND))
         elif event in ("os.rename", "os.remove") and self.lowered and not self.order["to_the_end"]:
             self.limit(None)
 
-    def opened(self, path: str) -> None:
+    def opened(self, path: str, *, appends: bool) -> None:
         """Count a file that is opened for writing; a temporary one counts once."""
         again = path == self.last and os.path.basename(path).startswith(".")
         if again or not path.startswith(self.order["folder"] + os.sep):
@@ -45,7 +46,7 @@ class FullDisk:
         os.write(self.log, f"{name}\n".encode())
         if self.count == self.order["at"]:
             there = os.path.getsize(path) if os.path.exists(path) else 0
-            grows = LINE_BYTES if there else self.order["sizes"].get(name, 0)
+            grows = LINE_BYTES if appends else self.order["sizes"].get(name, 0)
             self.limit(there + int(self.order["share"] * grows))
 
     def limit(self, size: int | None) -> None:
