@@ -8,6 +8,7 @@ two test the same weights, which has to give the same results.json, byte for byt
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -16,17 +17,43 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.faults.runs import Place, Run, read_checkpoint  # noqa: E402
+from tests.faults.runs import Life, Place, Run, marked, read_checkpoint  # noqa: E402
 
 BAR_LOSS = 1e-5
 
 
 def train(place: Place, processes: int) -> Run:
     """Train with so many processes, print how long it took."""
-    run, began = place.run(f"processes_{processes}", gpus=processes), time.monotonic()
-    run.finish()
-    print(f"{processes} processes: trained in {time.monotonic() - began:.1f} s", flush=True)
+    run = place.run(f"processes_{processes}", gpus=processes)
+    seconds = let_run(run.start(), processes)
+    print(f"trained by {processes} in {seconds:.1f} s", flush=True)
     return run
+
+
+def let_run(life: Life, processes: int) -> float:
+    """Let a command come to its end; gives its seconds. Ends the benchmark where it fails.
+
+    It fails, too, where it was not done by so many processes.
+    """
+    ranks: set[str] = set()
+    while life.code is None:
+        ranks |= ranks_of(life)
+        time.sleep(0.2)
+    if life.wait():
+        sys.exit(f"It ended with {life.code}:\n{life.said()}")
+    if processes > 1 and ranks != {str(rank) for rank in range(processes)}:
+        sys.exit(f"{processes} processes were asked for, but seen were ranks {sorted(ranks)}.")
+    return life.lived_sec
+
+
+def ranks_of(life: Life) -> set[str]:
+    """Which of the processes that work together are there now, by their environment."""
+    found = set()
+    for pid in marked(life.mark):
+        with contextlib.suppress(OSError):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            found |= {v[5:].decode() for v in variables if v.startswith(b"RANK=")}
+    return found
 
 
 def largest_difference(left: Run, right: Run, kind: str) -> float:
@@ -48,7 +75,8 @@ def weight_difference(left: Run, right: Run) -> float:
 def test(run: Run, processes: int) -> bytes:
     """Test a run's weights with so many processes; gives the bytes of results.json."""
     name = f"results_{processes}.json"
-    run.finish(f"gpus={processes}", f"test_results_path={name}", script="autotest.py")
+    words = (f"gpus={processes}", f"test_results_path={name}")
+    let_run(run.start(*words, script="autotest.py"), processes)
     return (run.folder / name).read_bytes()
 
 

@@ -12,6 +12,7 @@ checkpoint kept. Where the best weights are what was lost, it may go on and say 
 import argparse
 import hashlib
 import random
+import re
 import shutil
 import signal
 import sys
@@ -65,15 +66,35 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def judge(kind: Kind, life: Life, reference: Run, before: dict[str, str]) -> tuple[str, list[str]]:
+def unusual(life: Life, runs: Sequence[Run]) -> str:
+    """What a start said that the undamaged runs have not said too, but for numbers and folders."""
+    usual = {
+        plain(line, run)
+        for run in runs
+        for shown in run.folder.glob("said_*.txt")
+        for line in shown.read_text(errors="replace").splitlines()
+    }
+    lines = life.said().splitlines()
+    return "\n".join(line for line in lines if plain(line, life.run) not in usual)
+
+
+def plain(line: str, run: Run) -> str:
+    """A line without what differs from run to run."""
+    return re.sub(r"\d+", "#", line.replace(str(run.folder), ""))
+
+
+def judge(
+    kind: Kind, life: Life, undamaged: Sequence[Run], before: dict[str, str]
+) -> tuple[str, list[str]]:
     """What a start made of the damage, in some words, and what is wrong with that."""
     said, code = life.said(), life.code
     if code not in (0, 2) or "Traceback" in said:
         return "FAILED", [f"exit code {code}:\n{said[-2500:]}"]
-    named = [name for name in kind.names if name in said]
+    told = unusual(life, undamaged)
+    named = [name for name in kind.names if name in told]
     if code == 2:
         return judge_refusal(kind, life, before, named)
-    found = differences(life.run, reference)
+    found = differences(life.run, undamaged[0])
     if kind.names == ("metrics.jsonl",):
         found = [sentence for sentence in found if not sentence.startswith("metrics.jsonl")]
     if not found:
@@ -108,7 +129,7 @@ def try_kind(kind: Kind, number: int, place: Place, runs: dict[str, Run], rng) -
     before = digests(run.work)
     life = run.start()
     life.wait()
-    outcome, problems = judge(kind, life, reference, before)
+    outcome, problems = judge(kind, life, (reference, stopped), before)
     print(f"{number:4d}  {kind.title:<58}  {life.code:4d}  {outcome}", flush=True)
     return [f"{kind.title}: {problem}" for problem in problems]
 

@@ -116,6 +116,7 @@ def signal_once(run: Run, name: str, rng: random.Random, tally: Tally, startup_s
     """Start, wait, send, look at what is left; False where the run came to its end instead."""
     phase = rng.choices([*PHASES], [*PHASES.values()])[0]
     saved_before = run.steps_saved()
+    left_before = run.left_over()
     life = run.start()
     if not wait_for(phase, life, name, rng, startup_sec):
         if life.wait():
@@ -135,7 +136,8 @@ def signal_once(run: Run, name: str, rng: random.Random, tally: Tally, startup_s
     )
     number = f"signal {tally.sent} ({name}, {phase})"
     tally.problems += [
-        f"{number}: {sentence}" for sentence in faults(life, name, seconds, done - saved)
+        f"{number}: {sentence}"
+        for sentence in faults(life, name, seconds, lost=done - saved, left_before=left_before)
     ]
     if went_on not in (None, saved_before) or saved < saved_before:
         raise MissedError(f"{number}: on from {went_on}, saved {saved}, before it {saved_before}.")
@@ -152,11 +154,13 @@ def note(tally: Tally, name: str, seconds: float, lost: int) -> None:
         tally.slowest_sec = max(tally.slowest_sec, seconds)
 
 
-def faults(life: Life, name: str, seconds: float, lost: int) -> list[str]:
+def faults(
+    life: Life, name: str, seconds: float, *, lost: int, left_before: list[str]
+) -> list[str]:
     """What is wrong with an end."""
     allowed_sec = AT_ONCE_SEC if name.endswith("twice") else BAR_SEC
     alive = life.survivors(WORKERS_END_SEC)
-    left = [] if name.endswith("twice") else life.run.left_over()
+    left = [] if name.endswith("twice") else {*life.run.left_over()} - {*left_before}
     found = {
         f"exit code {life.code}, not {CODES[name]}": life.code != CODES[name],
         f"it took {seconds:.1f} s": seconds > allowed_sec,
