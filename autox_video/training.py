@@ -70,6 +70,7 @@ def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "T
         classes=listing.classes,
         num_train=len(listing.train),
         multi_label=listing.multi_label,
+        fingerprint=prepared.fingerprint,
         remote_cache=settings.remote_cache,
     )
 

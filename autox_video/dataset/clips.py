@@ -17,6 +17,7 @@ from autox_video.dataset.entries import WHOLE_VIDEO
 from autox_video.dataset.listing import ClipList, read_list
 from autox_video.dataset.loader import TIME_LIMIT_SEC, ClipLoader, Loaded
 from autox_video.dataset.remote import is_remote, join
+from autox_video.processes import Processes
 
 FETCH_LIMIT_SEC = 600.0
 """A worker that fetches and reads one clip for longer is taken to hang."""
@@ -134,12 +135,16 @@ def _seed_of(seed: int, epoch: int, position: int) -> int:
 class ClipBatches:
     """The batches of a data set for a model, epoch by epoch; stands where a DataLoader would.
 
+    Several processes that train share each batch, each has its part of it; in a fixed order, for
+    evaluation, each has whole batches, which are then computed as one process alone would.
+
     Args:
         dataset: what to read.
-        batch_size: samples in a batch.
+        batch_size: samples in a batch, of all processes together.
         workers: processes that read; 0: this one.
         shuffle: whether the order is random: it depends on the data set's seed and the epoch.
         pin_memory: whether batches are copied to page-locked memory, for a GPU.
+        processes: who shares the batches; None: this process has all of them.
     """
 
     def __init__(
@@ -150,50 +155,74 @@ class ClipBatches:
         workers: int,
         shuffle: bool = False,
         pin_memory: bool = False,
+        processes: Processes | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.pin_memory = pin_memory
+        self.processes = processes or Processes()
+        self.clips_in_batch = math.ceil(batch_size / dataset.samples_per_clip)
+        share = self.processes.size if shuffle else 1
         self.loader = ClipLoader(
             dataset,
-            batch_size=math.ceil(batch_size / dataset.samples_per_clip),
+            batch_size=math.ceil(self.clips_in_batch / share),
             workers=workers,
             time_limit_sec=FETCH_LIMIT_SEC if dataset.is_remote else TIME_LIMIT_SEC,
         )
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        return len(self.loader)
+        return self.batches_in(len(self.dataset))
 
     def __iter__(self):
         return self.epoch(0)
+
+    def batches_in(self, clips: int) -> int:
+        """The number of batches that so many clips make."""
+        return math.ceil(clips / self.clips_in_batch)
 
     @property
     def broken(self) -> dict[int, str]:
         """Why, by position, of each clip that could not be read so far."""
         return self.loader.broken
 
-    def epoch(self, epoch: int, *, skip: int = 0, done: int = 0):
-        """Give the batches of an epoch: what `ClipDataset.batch` gives, and `unreadable`, `taken`.
+    def epoch(self, epoch: int, *, skip: int = 0):
+        """Give this process's batches of an epoch, in order.
 
-        In a random order, clips that cannot be read are made up for by the next ones.
+        Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many places
+        of the epoch's order are `taken` after it, and its `weight`: of this process's mean over
+        its part, for the mean over the processes to be that over the whole batch. In a random
+        order, other clips stand in for those that cannot be read.
 
         Args:
             epoch: counted from 0.
             skip: places of the order that were used before a stop.
-            done: batches of the epoch that came before it.
         """
         order = self._order(epoch)
-        for loaded in self.loader.read(order, skip=skip, done=done, fill=self.shuffle):
+        starts = range(skip, len(order), self.clips_in_batch)
+        whole = [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
+        shares = self._deal(whole)
+        places = [part for _, part, _ in shares]
+        for (all_of_it, _, weight), loaded in zip(
+            shares, self.loader.read(order, places, fill=self.shuffle), strict=True
+        ):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()
-            yield {**batch, "unreadable": loaded.unreadable, "taken": loaded.taken}
+            extras = {"taken": all_of_it.stop, "weight": weight, "unreadable": loaded.unreadable}
+            yield {**batch, **extras}
 
     def close(self) -> None:
         """End the workers."""
         self.loader.close()
+
+    def _deal(self, whole: Sequence[range]) -> list[tuple[range, range, float]]:
+        """Give of each batch that concerns this process: all its places, this one's, the weight."""
+        rank, size = self.processes.rank, self.processes.size
+        if not self.shuffle:
+            return [(batch, batch, 1.0) for batch in whole[rank::size]]
+        return [(batch, *_part_of(batch, rank, size)) for batch in whole]
 
     def _order(self, epoch: int) -> list[int]:
         clips = len(self.dataset)
@@ -203,7 +232,19 @@ class ClipBatches:
         return (epoch * clips + order).tolist()
 
 
-def build_batches(config: dict) -> ClipBatches:
+def _part_of(batch: range, rank: int, size: int) -> tuple[range, float]:
+    """Give a process's part of a batch, and the weight of its mean.
+
+    A process for which nothing is left takes part with a clip that does not count.
+    """
+    start, stop = (len(batch) * number // size for number in (rank, rank + 1))
+    if start == stop:
+        return batch[:1], 0.0
+    return batch[start:stop], (stop - start) * size / len(batch)
+
+
+def build_batches(config: dict, processes: Processes | None = None) -> ClipBatches:
     """Make ClipBatches of a config's `train_dataloader` or `val_dataloader`."""
     options = dict(config)
-    return ClipBatches(DATASETS.build(options.pop("dataset")), **options)
+    dataset = DATASETS.build(options.pop("dataset"))
+    return ClipBatches(dataset, **options, processes=processes)

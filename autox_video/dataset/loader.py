@@ -9,7 +9,7 @@ import mmap
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle, islice
+from itertools import chain
 
 import numpy as np
 
@@ -42,8 +42,6 @@ class Loaded:
     """(len(indices), *item_shape) uint8."""
     unreadable: list[Unreadable]
     """Clips between and before them that could not be read, each reported once."""
-    taken: int
-    """How many places of the order have been used up to here."""
 
 
 class ClipLoader:
@@ -51,7 +49,7 @@ class ClipLoader:
 
     Args:
         dataset: what to read.
-        batch_size: items in a batch.
+        batch_size: items in a batch, at most.
         workers: processes that read; 0: this one.
         time_limit_sec: after which a worker is taken to hang.
     """
@@ -72,83 +70,96 @@ class ClipLoader:
         self._rows = _shared_rows(rows, dataset.item_shape)
         self._pool = ReaderPool(dataset, self._rows, workers, time_limit_sec) if workers else None
 
-    def __len__(self) -> int:
-        """The number of batches in an epoch."""
-        return math.ceil(len(self.dataset) / self.batch_size)
-
     def read(
-        self, order: Sequence[int], *, skip: int = 0, done: int = 0, fill: bool = False
+        self, order: Sequence[int], batches: Sequence[Sequence[int]], *, fill: bool = False
     ) -> Iterator[Loaded]:
-        """Read the indices of `order` in batches; the last may be smaller.
+        """Read the items of each batch; those that cannot be read are missing from it.
 
         Args:
-            order: what to read, in this order.
-            skip: so many places of the order are left out, as they were used before a stop.
-            done: so many batches were had before that stop.
-            fill: where clips cannot be read, go on at the start of the order until there are as
-                many items as places; otherwise there are fewer.
+            order: the index to read, by place.
+            batches: the places of each batch.
+            fill: whether another clip of the order stands in for one that cannot be read. Which
+                one depends on the place alone, and no other place is moved by it.
         """
-        places = chain(order, cycle(order) if fill and len(order) else ())
-        remaining = iter(enumerate(islice(places, skip, None), start=skip + 1))
-        wanted = max(0, len(order) - (done * self.batch_size if fill else skip))
-        return self._batches(remaining, wanted)
+        if self._pool is not None:
+            self._pool.forget()
+        free = deque(range(len(self._rows)))
+        waiting: deque[tuple[int, Task | None]] = deque()
+        to_come = chain.from_iterable(batches)
+        for places in batches:
+            done: list[Task] = []
+            unreadable: list[Unreadable] = []
+            for _ in places:
+                self._read_ahead(order, to_come, waiting, free, fill)
+                place, task = waiting.popleft()
+                while task is not None and not self._succeeds(task, unreadable):
+                    task = self._task(order, place, free, fill, task.row)
+                if task is not None:
+                    done.append(task)
+            rows = [task.row for task in done]
+            yield Loaded([task.index for task in done], self._gather(rows), unreadable)
+            free.extend(rows)
 
     def close(self) -> None:
         """End the workers; the loader can be used again."""
         if self._pool is not None:
             self._pool.close()
 
-    def _batches(self, remaining: Iterator[tuple[int, int]], wanted: int) -> Iterator[Loaded]:
-        if self._pool is not None:
-            self._pool.forget()
-        free = deque(range(len(self._rows)))
-        waiting: deque[tuple[int, Task]] = deque()
-        in_order = _Places(remaining, self.broken, len(self.dataset))
-        while wanted > 0:
-            batch: list[Task] = []
-            unreadable: list[Unreadable] = []
-            while len(batch) < min(self.batch_size, wanted):
-                self._submit(in_order, waiting, free, wanted - len(batch))
-                if not waiting:
-                    wanted = len(batch)
-                    break
-                taken, task = waiting.popleft()
-                self._finish(task)
-                if task.error is None:
-                    batch.append(task)
-                    continue
-                free.append(task.row)
-                unreadable += self._note(task)
-            if not batch and not unreadable:
-                return
-            rows = [task.row for task in batch]
-            yield Loaded([task.index for task in batch], self._gather(rows), unreadable, taken)
-            free.extend(rows)
-            wanted -= len(batch)
-
-    def _submit(
+    def _read_ahead(
         self,
-        in_order: "_Places",
-        waiting: deque[tuple[int, Task]],
+        order: Sequence[int],
+        to_come: Iterator[int],
+        waiting: deque[tuple[int, Task | None]],
         free: deque[int],
-        wanted: int,
+        fill: bool,
     ) -> None:
-        while free and len(waiting) < wanted:
-            place = in_order.next()
+        """Have what comes next read, as far as there is room; without workers, one item."""
+        while free and not (waiting and self._pool is None):
+            place = next(to_come, None)
             if place is None:
                 return
-            taken, index = place
-            task = Task(index, free.popleft())
-            waiting.append((taken, task))
-            if self._pool is not None:
-                self._pool.submit(task)
+            waiting.append((place, self._task(order, place, free, fill)))
 
-    def _finish(self, task: Task) -> None:
+    def _task(
+        self,
+        order: Sequence[int],
+        place: int,
+        free: deque[int],
+        fill: bool,
+        row: int | None = None,
+    ) -> Task | None:
+        """Have a place's item read into a row; None, and the row is free, where there is none."""
+        index = self._index_for(order, place, fill)
+        if index is None:
+            if row is not None:
+                free.append(row)
+            return None
+        task = Task(index, free.popleft() if row is None else row)
+        if self._pool is not None:
+            self._pool.submit(task)
+        return task
+
+    def _index_for(self, order: Sequence[int], place: int, fill: bool) -> int | None:
+        clips = len(self.dataset)
+        if order[place] % clips not in self.broken:
+            return order[place]
+        if not fill or len(self.broken) >= clips:
+            return None
+        # From half an epoch away, so that no clip is twice in a batch.
+        far = place + len(order) // 2
+        candidates = (order[(far + step) % len(order)] for step in range(len(order)))
+        return next((index for index in candidates if index % clips not in self.broken), None)
+
+    def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
+        """Wait for a task; where it failed, remember and report its clip."""
         if self._pool is None:
             task.error = read_here(self.dataset, task.index, self._rows[task.row])
-            return
-        while not task.done:
-            self._pool.attend()
+        else:
+            while not task.done:
+                self._pool.attend()
+        if task.error is not None:
+            unreadable += self._note(task)
+        return task.error is None
 
     def _note(self, task: Task) -> list[Unreadable]:
         position = task.index % len(self.dataset)
@@ -163,26 +174,6 @@ class ClipLoader:
         if rows == list(range(rows[0], rows[0] + len(rows))):
             return self._rows[rows[0] : rows[0] + len(rows)]
         return self._rows[rows]
-
-
-class _Places:
-    """The places of an order, but those of clips that are known to be unreadable."""
-
-    def __init__(
-        self, remaining: Iterator[tuple[int, int]], broken: dict[int, str], clips: int
-    ) -> None:
-        self.remaining = remaining
-        self.broken = broken
-        self.clips = clips
-
-    def next(self) -> tuple[int, int] | None:
-        """Give how many places are used with the next one, and its index; None at the end."""
-        if len(self.broken) >= self.clips:
-            return None
-        for taken, index in self.remaining:
-            if index % self.clips not in self.broken:
-                return taken, index
-        return None
 
 
 def _shared_rows(rows: int, item_shape: Iterable[int]) -> np.ndarray:

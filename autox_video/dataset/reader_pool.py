@@ -176,7 +176,9 @@ class ReaderPool:
         ours, theirs = multiprocessing.Pipe()
         self.since[number] = math.inf
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(self.dataset, self.rows, theirs, self.since, number), daemon=True
+            target=_work,
+            args=(self.dataset, self.rows, theirs, self.since, number, os.getpid()),
+            daemon=True,
         )
         with warnings.catch_warnings():
             # The child uses no thread of ours, and no lock that one of them may hold.
@@ -190,9 +192,14 @@ class ReaderPool:
 
 
 def _work(
-    dataset: Readable, rows: np.ndarray, pipe: Connection, since: np.ndarray, number: int
+    dataset: Readable,
+    rows: np.ndarray,
+    pipe: Connection,
+    since: np.ndarray,
+    number: int,
+    parent: int,
 ) -> None:
-    _stand_alone()
+    _stand_alone(parent)
     while True:
         try:
             index, row = pipe.recv()
@@ -210,7 +217,7 @@ def _work(
         pipe.send(answer)
 
 
-def _stand_alone() -> None:
+def _stand_alone(parent: int) -> None:
     """Leave signals to the parent, die with it, and leave the other cores to the model.
 
     A terminal signals the whole process group; the parent then still needs its workers for the
@@ -222,6 +229,8 @@ def _stand_alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before that
+        os._exit(1)
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)
     if "torch" in sys.modules:

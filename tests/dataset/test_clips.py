@@ -6,6 +6,7 @@ import pytest
 from autox_video.dataset.clips import ClipBatches, ClipDataset, build_batches
 from autox_video.dataset.listing import ClipList, write_list
 from autox_video.errors import VideoError
+from autox_video.processes import Processes
 from tests.datasets import colour_clip
 from tests.videos import write_text_video
 
@@ -68,13 +69,10 @@ def test_augmentation_depends_on_seed_epoch_and_position_alone(dataset):
     assert not np.array_equal(item(dataset, 0), item(again, 0))
 
 
-def batches(dataset, epoch=0, *, workers=0, skip=0, done=0, **options):
+def batches(dataset, epoch=0, *, workers=0, skip=0, **options):
     made = ClipBatches(dataset, **{"batch_size": 2, "workers": workers, **options})
     try:
-        found = [
-            {**b, "inputs": b["inputs"].numpy().copy()}
-            for b in made.epoch(epoch, skip=skip, done=done)
-        ]
+        found = [{**b, "inputs": b["inputs"].numpy().copy()} for b in made.epoch(epoch, skip=skip)]
     finally:
         made.close()
     return found
@@ -96,6 +94,7 @@ def test_in_order_each_readable_clip_comes_once_with_its_label(dataset):
     found = batches(dataset)
     assert positions(found) == [[0, 1], [2]]
     assert [batch["labels"].tolist() for batch in found] == [[0, 1], [0]]
+    assert [batch["taken"] for batch in found] == [2, 4]
     (bad,) = found[1]["unreadable"]
     assert (bad.position, bad.video) == (3, "bad.mp4") and "bad.mp4" in bad.error
     assert found[0]["inputs"].shape == (2, *SHAPE)
@@ -121,8 +120,49 @@ def test_every_epoch_has_its_own_order_and_seeds(tmp_path):
 
 def test_a_pass_goes_on_behind_what_was_used(dataset):
     whole = batches(dataset, 2, shuffle=True, batch_size=1)
-    rest = batches(dataset, 2, shuffle=True, batch_size=1, skip=whole[1]["taken"], done=2)
+    rest = batches(dataset, 2, shuffle=True, batch_size=1, skip=whole[1]["taken"])
     assert positions(rest) == positions(whole)[2:]
+
+
+def test_processes_share_each_batch_of_training(dataset, tmp_path):
+    clips = ClipList(tuple(f"{i}.mp4" for i in range(10)), None)
+    alone = ClipBatches(make(clips, tmp_path), batch_size=4, workers=0, shuffle=True)
+    whole = [list(batch) for batch, _, _ in alone._deal([range(0, 4), range(4, 8), range(8, 9)])]
+    for size in (2, 3, 5):
+        parts, weights = zip(
+            *(dealt(clips, tmp_path, rank, size) for rank in range(size)), strict=True
+        )
+        for number, batch in enumerate(whole):
+            counted = [
+                place
+                for part, weight in zip(parts, weights, strict=True)
+                if weight[number]
+                for place in part[number]
+            ]
+            assert counted == batch
+            assert sum(weight[number] for weight in weights) == pytest.approx(size)
+            assert all(part[number] for part in parts)
+
+
+def dealt(clips, folder, rank, size):
+    batches = ClipBatches(
+        make(clips, folder),
+        batch_size=4,
+        workers=0,
+        shuffle=True,
+        processes=Processes(rank=rank, size=size),
+    )
+    shares = batches._deal([range(0, 4), range(4, 8), range(8, 9)])
+    return [list(part) for _, part, _ in shares], [weight for _, _, weight in shares]
+
+
+def test_for_evaluation_whole_batches_are_dealt_out(tmp_path):
+    clips = ClipList(tuple(f"{i}.mp4" for i in range(10)), None)
+    whole = [range(0, 4), range(4, 8), range(8, 10)]
+    for rank in range(2):
+        processes = Processes(rank=rank, size=2)
+        batches = ClipBatches(make(clips, tmp_path), batch_size=4, workers=0, processes=processes)
+        assert [part for _, part, _ in batches._deal(whole)] == whole[rank::2]
 
 
 def test_repeats_are_samples_of_their_own(dataset):

@@ -1,4 +1,4 @@
-"""Batches in order,, read ahead by worker processes."""
+"""Batches in order, read ahead by worker processes."""
 
 import faulthandler
 import os
@@ -50,15 +50,19 @@ class Numbers:
         out[...] = index
 
 
-def read(dataset, order=None, *, batch_size=4, workers=2, limit=60.0, **options):
+def cut(places, size):
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+def read(dataset, order=None, *, batch_size=4, workers=2, limit=60.0, skip=0, **options):
     loader = ClipLoader(dataset, batch_size=batch_size, workers=workers, time_limit_sec=limit)
     try:
         batches = []
         order = list(range(len(dataset))) if order is None else order
-        for loaded in loader.read(order, **options):
+        for loaded in loader.read(order, cut(range(skip, len(order)), batch_size), **options):
             assert loaded.items.shape == (len(loaded.indices), 2, 3)
             assert (loaded.items == np.array(loaded.indices)[:, None, None] % 256).all()
-            batches.append((loaded.indices, [u.position for u in loaded.unreadable], loaded.taken))
+            batches.append((loaded.indices, [u.position for u in loaded.unreadable]))
         return batches, dict(loader.broken)
     finally:
         loader.close()
@@ -67,43 +71,44 @@ def read(dataset, order=None, *, batch_size=4, workers=2, limit=60.0, **options)
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_batches_come_in_order(workers):
     batches, broken = read(Numbers(10, {2: "slow", 5: "slow"}), workers=workers)
-    assert batches == [([0, 1, 2, 3], [], 4), ([4, 5, 6, 7], [], 8), ([8, 9], [], 10)]
+    assert batches == [([0, 1, 2, 3], []), ([4, 5, 6, 7], []), ([8, 9], [])]
     assert broken == {}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_cannot_be_read_is_reported_where_it_stood(workers):
+def test_what_cannot_be_read_is_missing_and_reported_where_it_stood(workers):
     batches, broken = read(Numbers(6, {1: "bad", 5: "bad"}), workers=workers, batch_size=2)
-    assert batches == [([0, 2], [1], 3), ([3, 4], [], 5), ([], [5], 6)]
+    assert batches == [([0], [1]), ([2, 3], []), ([4], [5])]
     assert broken == {1: "clip 1 is torn.", 5: "clip 5 is torn."}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_filling_takes_the_next_of_the_order_and_goes_round(workers):
-    order = [3, 1, 0, 4, 2]
-    batches, _ = read(
-        Numbers(5, {1: "bad", 2: "bad"}), order, workers=workers, batch_size=2, fill=True
-    )
-    assert [indices for indices, _, _ in batches] == [[3, 0], [4, 3], [0]]
-    assert [unreadable for _, unreadable, _ in batches] == [[1], [2], []]
+def test_another_clip_stands_in_and_no_other_place_moves(workers):
+    order = [3, 1, 0, 4, 2, 5]
+    bad = {1: "bad", 2: "bad"}
+    batches, _ = read(Numbers(6, bad), order, workers=workers, batch_size=2, fill=True)
+    # For place 1 that of place 4 is tried, and bad too; then that of place 5.
+    assert [indices for indices, _ in batches] == [[3, 5], [0, 4], [0, 5]]
+    assert [unreadable for _, unreadable in batches] == [[1, 2], [], []]
 
 
 @pytest.mark.parametrize("bad", [8, 4, 7])
-def test_going_on_from_where_a_pass_was_left_gives_the_rest(bad):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_going_on_from_where_a_pass_was_left_gives_the_rest(bad, workers):
     dataset = Numbers(9, {bad: "bad"})
     order = [8, 4, 6, 2, 0, 1, 3, 5, 7]
-    whole, _ = read(dataset, order, batch_size=2, fill=True)
-    assert [len(indices) for indices, _, _ in whole] == [2, 2, 2, 2, 1]
+    options = {"batch_size": 2, "fill": True, "workers": workers}
+    whole, _ = read(dataset, order, **options)
+    assert [len(indices) for indices, _ in whole] == [2, 2, 2, 2, 1]
     for done in range(1, 5):
-        taken = whole[done - 1][2]
-        rest, _ = read(dataset, order, batch_size=2, fill=True, skip=taken, done=done)
+        rest, _ = read(dataset, order, skip=2 * done, **options)
         assert [b[0] for b in rest] == [b[0] for b in whole[done:]]
 
 
 def test_nothing_readable_ends():
     for fill in (False, True):
         batches, broken = read(Numbers(3, dict.fromkeys(range(3), "bad")), fill=fill)
-        assert [indices for indices, _, _ in batches] == [[]]
+        assert [indices for indices, _ in batches] == [[]]
         assert len(broken) == 3
 
 
@@ -112,18 +117,18 @@ def test_a_known_bad_clip_is_not_read_or_reported_again():
     first, second = (
         [
             (loaded.indices, len(loaded.unreadable))
-            for loaded in loader.read(range(4 * e, 4 * e + 4))
+            for loaded in loader.read(range(4 * e, 4 * e + 4), [[0, 1], [2, 3]])
         ]
         for e in (0, 1)
     )
     loader.close()
-    assert first == [([0, 2], 1), ([3], 0)]
-    assert second == [([4, 6], 0), ([7], 0)]
+    assert first == [([0], 1), ([2, 3], 0)]
+    assert second == [([4], 0), ([6, 7], 0)]
 
 
 def test_an_abandoned_pass_does_not_disturb_the_next():
     loader = ClipLoader(Numbers(40, dict.fromkeys(range(40), "slow")), batch_size=2, workers=2)
-    next(iter(loader.read(range(40))))
-    again = [loaded.items[:, 0, 0].tolist() for loaded in loader.read(range(4))]
+    next(iter(loader.read(range(40), cut(range(40), 2))))
+    again = [loaded.items[:, 0, 0].tolist() for loaded in loader.read(range(4), [[0, 1], [2, 3]])]
     loader.close()
     assert again == [[0, 1], [2, 3]]

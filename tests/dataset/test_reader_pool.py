@@ -13,14 +13,14 @@ from tests.dataset.test_loader import Numbers, read
 @pytest.mark.parametrize("harm", ["die", "exit"])
 def test_a_crash_costs_the_clip_and_nothing_else(harm):
     batches, broken = read(Numbers(12, {5: harm}), batch_size=4)
-    assert [i for indices, _, _ in batches for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert [i for indices, _ in batches for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     how = "signal 11" if harm == "die" else "exit code 3"
     assert broken == {5: f"clip 5: the process that read it died ({how}), twice."}
 
 
 def test_a_worker_killed_from_outside_costs_nothing(tmp_path):
     batches, broken = read(Numbers(8, {3: "once", 4: "once"}, tmp_path))
-    assert [i for indices, _, _ in batches for i in indices] == list(range(8))
+    assert [i for indices, _ in batches for i in indices] == list(range(8))
     assert broken == {}
 
 
@@ -28,7 +28,7 @@ def test_a_hang_costs_the_clip_and_its_time_limit():
     started = time.monotonic()
     batches, broken = read(Numbers(6, {2: "hang"}), limit=0.5)
     assert time.monotonic() - started < 10
-    assert [i for indices, _, _ in batches for i in indices] == [0, 1, 3, 4, 5]
+    assert [i for indices, _ in batches for i in indices] == [0, 1, 3, 4, 5]
     assert broken[2] == "clip 2: reading it took more than 0.5 s and was given up."
 
 
@@ -43,7 +43,7 @@ def test_workers_die_with_their_parent(tmp_path):
         "from tests.dataset.test_loader import Numbers\n"
         "from autox_video.dataset.loader import ClipLoader\n"
         "loader = ClipLoader(Numbers(8, {1: 'hang'}), batch_size=1, workers=2)\n"
-        "next(loader.read(range(8)))\n"
+        "next(loader.read(range(8), [[i] for i in range(8)]))\n"
         "print(*(w.process.pid for w in loader._pool.workers), flush=True)\n"
         "time.sleep(100)\n"
     )
