@@ -42,7 +42,7 @@ def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float],
     from mmengine.config import Config
     from mmengine.hooks import CheckpointHook, Hook
 
-    from autox_video.engine.checkpoint import CheckpointKeeper
+    from autox_video.engine.keeper import CheckpointKeeper
     from autox_video.engine.runner import ClipRunner
 
     config = Config.fromfile(config_file)

@@ -130,7 +130,7 @@ def fill_mount(place: Place, reference: Run, number: int, rng: random.Random) ->
         return None
     try:
         life = run.start()
-        life.until(lambda: False, rng.uniform(0, 12))
+        life.live(rng.uniform(0, 12))
         filler = fill(run.work, rng.choice((0, 4096, 100_000)))
         life.wait()
         filler.unlink()

@@ -77,14 +77,15 @@ def sign_of(moment: str, life: Life) -> Callable[[], bool]:
 def wait_for(moment: str, life: Life, rng: random.Random, startup_sec: float) -> bool:
     """Wait until the moment to kill has come; False where the process ended before."""
     if moment == "preparing":
-        return not life.until(lambda: False, rng.uniform(0, startup_sec)) and life.code is None
+        life.live(rng.uniform(0, startup_sec))
+        return life.code is None
     if moment in ("plan", "lists"):
         life.until(sign_of(moment, life))
         time.sleep(rng.uniform(0, 0.01))
         return life.code is None
     if not life.until_training():
         return False
-    life.until(lambda: False, rng.uniform(0, SPREAD_SEC))
+    life.live(rng.uniform(0, SPREAD_SEC))
     if moment != "training":
         life.until(sign_of(moment, life), GIVE_UP_SEC)
         time.sleep(rng.uniform(0, SAVE_SEC if moment == "checkpoint" else 0.01))
@@ -179,7 +180,7 @@ def main(words: Sequence[str] | None = None) -> int:
     print(
         f"{tally.kills} kills, {tally.kills - tally.lost_runs} resumes, {tally.lost_runs} lost "
         f"runs, {tally.finished} runs came to their end\n"
-        f"most lost at one kill: {tally.most_steps} steps of {STEPS} in an epoch, "
+        f"most lost at one kill: {tally.most_steps} steps ({STEPS} make an epoch), "
         f"{tally.most_sec:.2f} s; checkpoint_minutes is {CHECKPOINT_SEC} s\n"
         f"processes that outlived their parent for {WORKERS_END_SEC:.0f} s: {tally.survivors}"
     )

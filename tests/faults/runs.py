@@ -42,7 +42,7 @@ KEYS = {
 CHECKPOINTS = ("latest.pth", "previous.pth")
 PATIENCE_SEC = 600.0
 """After which a start that neither ends nor gets on is taken to hang."""
-POLL_SEC = 0.0005
+POLL_SEC, LOOK_SEC = 0.0005, 0.02
 MARK = "FAULTS_MARK"
 
 
@@ -184,22 +184,24 @@ class Life:
 
     def until(self, reached: Callable[[], bool], limit_sec: float = PATIENCE_SEC) -> bool:
         """Wait for something; False where the process ended or the time ran out before."""
-        end = time.monotonic() + limit_sec
+        began = looked = time.monotonic()
         while not reached():
-            if self.code is not None or time.monotonic() > end:
+            now = time.monotonic()
+            if self.code is not None or now > began + limit_sec:
                 return False
+            if self.trains_since is None and now > looked + LOOK_SEC:
+                looked = now
+                self.trains_since = time.time() if self.training() else None
             time.sleep(POLL_SEC)
         return True
 
+    def live(self, seconds: float) -> None:
+        """Let it run for a while, or until it ends."""
+        self.until(lambda: False, seconds)
+
     def until_training(self) -> bool:
-        """Wait for the first step, looking less often; False where the process ended before."""
-        end = time.monotonic() + PATIENCE_SEC
-        while not self.training():
-            if self.code is not None or time.monotonic() > end:
-                return False
-            time.sleep(0.02)
-        self.trains_since = time.time()
-        return True
+        """Wait for the first step; False where the process ended before."""
+        return self.until(lambda: self.trains_since is not None)
 
     def wait(self, limit_sec: float = PATIENCE_SEC) -> int:
         """Wait for its end; gives the code. Raises MissedError where the time runs out."""
