@@ -85,10 +85,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
-    if is_tensor_file(path):
-        state = {"schema": SCHEMA, **read_tensor_file(path)}
-    else:
-        state = _load(path)
+    of_ours = {"schema": SCHEMA}
+    state = {**of_ours, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
     if not (
         isinstance(state, dict)
         and isinstance(state.get("state_dict"), Mapping)
