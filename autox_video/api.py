@@ -28,6 +28,10 @@ class AutoXVideo:
         self._given = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
         return self
 
+    def settings(self) -> Settings:
+        """What the config and the arguments so far come to."""
+        return settings_from_mapping(self._given, "config")
+
     def fit(
         self,
         data_root: str | None = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import autox_video
+from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
@@ -30,7 +31,7 @@ from autox_video.errors import (
 from autox_video.fileio import write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose
-from autox_video.plan.hardware import detect, usable_cores
+from autox_video.plan.hardware import Hardware, detect, usable_cores
 from autox_video.plan.resume import (
     continue_plan,
     differences,
@@ -89,7 +90,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is not None:
         return _go_on(probed, settings, stored)
     readable, stats = check_clips(probed, settings)
-    plan = choose(settings, stats, detect(settings.device), find_weights(settings))
+    plan = choose(settings, stats, look_around(settings), find_weights(settings))
     write_list(list_file(work_dir, "train"), readable.train)
     write_list(list_file(work_dir, "val"), readable.val)
     data = record(work_dir, readable.classes, left_out(probed))
@@ -105,7 +106,7 @@ def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) ->
     for note in notes_on_reading(probed, data, lists):
         say(note)
     _, stats = check_clips(probed, settings)
-    hardware = detect(settings.device)
+    hardware = look_around(settings)
     asked = settings_to_go_on(settings, choices, processes=hardware.processes)
     plan = choose(asked, stats, hardware, _weights_to_go_on(settings, choices))
     plan = continue_plan(plan, choices, settings)
@@ -138,6 +139,13 @@ def _weights_to_go_on(settings: Settings, choices: dict[str, Any]) -> Pretrained
         if before.samefile(now) if both_there else before.name == now.name:
             return mine
     return find_weights(settings)
+
+
+def look_around(settings: Settings) -> Hardware:
+    """What there is to train with: this machine, and the processes that share the work."""
+    me = processes.here()
+    machine = detect(settings.device)
+    return replace(machine, processes=me.size, local_processes=me.local_size)
 
 
 def read_data(settings: Settings) -> Listing:

@@ -1,13 +1,16 @@
 """The main job: settings → a trained model in the work dir."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.dataset.frame_cache import default_folder, free_bytes
 from autox_video.dataset.remote import is_remote
 from autox_video.errors import ResourceError
+from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.choose_cache import choose_cache
 from autox_video.prepare import (
@@ -48,24 +51,39 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         AutoXVideoError: something that the user can mend.
         Stopped: a signal came; everything is saved.
     """
+    me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
+    with ExitStack() as held:
+        text = processes.by_main(lambda: _prepare(settings, work_dir, held, fresh=fresh))
+        # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
+        from autox_video.engine.train import train
+        from autox_video.stored_config import config_from_text
+
+        config = config_from_text(text, str(work_dir / CONFIG))
+        config.device = use_own_share(me, config.device)
+        if config.device == "cpu":
+            keep_freed_memory()
+        best = train(config)
+        _say_what_came_out(best, work_dir)
+    return best
+
+
+def _prepare(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> str:
+    """Make every choice and write the files of the work dir, which is ours from now on.
+
+    Gives the text of the config.
+    """
     check_work_dir(work_dir)
-    with own(work_dir):
-        make_ready(work_dir, fresh=fresh)
-        return _fit(settings, work_dir)
-
-
-def _fit(settings: Settings, work_dir: Path) -> dict[str, float] | None:
+    held.enter_context(own(work_dir))
+    make_ready(work_dir, fresh=fresh)
     resuming = has_checkpoint(work_dir)
     prepared = prepare(settings, resuming=resuming)
-    # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
-    from autox_video.engine.train import train
     from autox_video.recipe import build_config, write_config
 
-    if prepared.plan.device == "cpu":
-        keep_freed_memory()
     data = _training_data(prepared, settings, work_dir)
     plan = prepared.plan
+    if plan.device == "cpu":
+        keep_freed_memory()
     if not resuming or settings.cache != AUTO:
         plan = _settle_cache(prepared, settings, data, work_dir)
     show_plan(plan)
@@ -73,9 +91,7 @@ def _fit(settings: Settings, work_dir: Path) -> dict[str, float] | None:
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
     config = build_config(plan, data, str(work_dir))
     write_config(config, work_dir / CONFIG)
-    best = train(config)
-    _say_what_came_out(best, work_dir)
-    return best
+    return config.pretty_text
 
 
 def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":

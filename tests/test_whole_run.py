@@ -23,6 +23,7 @@ def killed_run(tmp_path_factory):
     data = colour_data(folder / "data", train=8, val=2, test=3)
     keys = {**data, **TINY, "epoch": EPOCHS, "videos_per_gpu": 6, "workers": 1, "lr": 0.002}
     keys["cache"] = str(folder / "frames")
+    keys["checkpoint_minutes"] = 0.001
     work = {"work_dir": str(folder / "work"), "test_results_path": str(folder / "results.json")}
     write_config(folder / "config.yaml", **keys, **work)
     process = start(folder)
@@ -86,7 +87,9 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
         "plan.json",
         ".plan.json.copy",
         "latest.pth",
+        "previous.pth",
         "best.pth",
+        "best.safetensors",
         "metrics.jsonl",
         "train.log",
         "train.csv",

@@ -1,0 +1,212 @@
+"""The kinds of damage that files in a work dir can take."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+Harm = Callable[[Path, Path, random.Random], None]
+"""What is done, given the work dir, that of another run, and a source of random numbers."""
+BLOCK_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of damage."""
+
+    title: str
+    names: tuple[str, ...]
+    """The files of which one must be named where the run does not go on."""
+    harm: Harm
+    present: tuple[str, ...] = ()
+    """Files that must be in the work dir for this kind."""
+
+
+def truncated(path: Path, rng: random.Random, share: float) -> None:
+    """Cut a file to a share of its size."""
+    os.truncate(path, int(path.stat().st_size * share))
+
+
+def one_byte_short(path: Path, rng: random.Random) -> None:
+    """Cut the last byte off."""
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def flipped(path: Path, rng: random.Random, place: float) -> None:
+    """Flip one bit at a place from 0, the first byte, to 1, the last one."""
+    content = bytearray(path.read_bytes())
+    content[int((len(content) - 1) * place)] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+def zeroed(path: Path, rng: random.Random) -> None:
+    """Put zeros in the place of a block in the middle."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    block = content[middle : middle + BLOCK_BYTES]
+    content[middle : middle + len(block)] = bytes(len(block))
+    path.write_bytes(content)
+
+
+def random_bytes(path: Path, rng: random.Random) -> None:
+    """Put random bytes in the place of a file."""
+    path.write_bytes(rng.randbytes(20_000))
+
+
+def folder_instead(path: Path, rng: random.Random) -> None:
+    """Put a folder, with a file in it, in the place of a file."""
+    if path.exists():
+        path.unlink()
+    path.mkdir()
+    (path / "something").write_text("of the user's\n")
+
+
+def locked_away(path: Path, rng: random.Random) -> None:
+    """Take all permissions away, which does not keep root out."""
+    path.chmod(0)
+
+
+def doubled(path: Path, rng: random.Random) -> None:
+    """Write the lines of a file twice."""
+    path.write_bytes(path.read_bytes() * 2)
+
+
+def torn_line(path: Path, rng: random.Random) -> None:
+    """End a file within a line."""
+    os.truncate(path, path.stat().st_size - rng.randrange(2, 30))
+
+
+def to_file(name: str, title: str, do: Callable[..., None], *more: object) -> Kind:
+    """A kind that does something to one file that must be there."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        do(work / name, rng, *more)
+
+    return Kind(f"{name}: {title}", (name,), harm, (name,))
+
+
+def put(name: str, title: str, text: str) -> Kind:
+    """A kind that puts a text where a file is or may be."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        (work / name).write_text(text)
+
+    return Kind(f"{name}: {title}", (name,), harm)
+
+
+def deleted(*names: str) -> Kind:
+    """A kind that deletes files."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        for name in names:
+            (work / name).unlink()
+
+    return Kind(f"{' and '.join(names)}: deleted", names, harm, names)
+
+
+def swapped(left: str, right: str) -> Kind:
+    """A kind that swaps two files."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        (work / left).rename(work / "between")
+        (work / right).rename(work / left)
+        (work / "between").rename(work / right)
+
+    return Kind(f"{left} and {right}: swapped", (left, right), harm, (left, right))
+
+
+def of_other_run(name: str) -> Kind:
+    """A kind that puts another run's file in the place of a file."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        shutil.copyfile(other / name, work / name)
+
+    return Kind(f"{name}: another run's", (name,), harm, (name,))
+
+
+def both(first: Kind, second: Kind) -> Kind:
+    """A kind that does two of them."""
+
+    def harm(work: Path, other: Path, rng: random.Random) -> None:
+        first.harm(work, other, rng)
+        second.harm(work, other, rng)
+
+    names = (*first.names, *second.names)
+    present = (*first.present, *second.present)
+    return Kind(f"{first.title}; {second.title}", names, harm, present)
+
+
+def binary(name: str) -> list[Kind]:
+    """Kinds for a file of weights."""
+    return [
+        to_file(name, "empty", truncated, 0.0),
+        to_file(name, "half of it", truncated, 0.5),
+        to_file(name, "one byte short", one_byte_short),
+        to_file(name, "a bit flipped at its beginning", flipped, 0.0),
+        to_file(name, "a bit flipped in its middle", flipped, 0.5),
+        to_file(name, "a bit flipped at its end", flipped, 1.0),
+        to_file(name, "a block of zeros", zeroed),
+        to_file(name, "random bytes", random_bytes),
+        to_file(name, "a folder instead", folder_instead),
+        of_other_run(name),
+        deleted(name),
+    ]
+
+
+def text(name: str) -> list[Kind]:
+    """Kinds for a file of text."""
+    return [
+        to_file(name, "empty", truncated, 0.0),
+        to_file(name, "half of it", truncated, 0.5),
+        to_file(name, "random bytes", random_bytes),
+        to_file(name, "a folder instead", folder_instead),
+        deleted(name),
+    ]
+
+
+LATEST, PREVIOUS = "latest.pth", "previous.pth"
+KINDS: tuple[Kind, ...] = (
+    *binary(LATEST),
+    to_file(LATEST, "without permissions", locked_away),
+    to_file(PREVIOUS, "half of it", truncated, 0.5),
+    to_file(PREVIOUS, "a folder instead", folder_instead),
+    deleted(PREVIOUS),
+    swapped(LATEST, PREVIOUS),
+    swapped(LATEST, "best.pth"),
+    deleted(LATEST, PREVIOUS),
+    both(to_file(LATEST, "empty", truncated, 0.0), to_file(PREVIOUS, "half", truncated, 0.5)),
+    both(
+        to_file(LATEST, "a bit flipped", flipped, 0.4),
+        to_file(PREVIOUS, "a bit flipped", flipped, 0.6),
+    ),
+    both(deleted(LATEST), to_file(PREVIOUS, "random bytes", random_bytes)),
+    *binary("best.pth"),
+    to_file("best.safetensors", "empty", truncated, 0.0),
+    to_file("best.safetensors", "a bit flipped in its middle", flipped, 0.5),
+    to_file("best.safetensors", "a folder instead", folder_instead),
+    deleted("best.safetensors"),
+    *text("plan.json"),
+    to_file("plan.json", "a bit flipped in its middle", flipped, 0.5),
+    of_other_run("plan.json"),
+    put("plan.json", "a list instead of an object", "[]\n"),
+    *text("config.py"),
+    put("config.py", "a program that must not run", "raise SystemExit(77)\n"),
+    *text("metrics.jsonl"),
+    to_file("metrics.jsonl", "its last line torn", torn_line),
+    to_file("metrics.jsonl", "every line twice", doubled),
+    to_file("metrics.jsonl", "a bit flipped in its middle", flipped, 0.5),
+    to_file("train.csv", "empty", truncated, 0.0),
+    deleted("train.csv"),
+    swapped("train.csv", "val.csv"),
+    to_file("val.csv", "random bytes", random_bytes),
+    put("memory.json", "random words", "what was learnt"),
+    put("memory.json", "an absurd number", '{"accumulation": 1000000000}\n'),
+    put("memory.json", "a word for a number", '{"accumulation": "two"}\n'),
+    put("run.lock", "random words", "who was here"),
+    put("run.lock", "empty", ""),
+    put(".latest.pth.k2v9x0ab", "a temporary file left behind", "half a checkpoint"),
+    *text("train.log"),
+    *text("split/train.csv"),
+)

@@ -1,0 +1,50 @@
+"""What kills and signals share: the run without a break, the end of others, signs of writing."""
+
+import os
+import time
+from pathlib import Path
+
+from tests.faults.compare import differences
+from tests.faults.runs import MissedError, Place, Run
+
+
+def train_reference(place: Place) -> tuple[Run, float]:
+    """Train and test without a break; gives the run, and the seconds to its first step."""
+    reference = place.run("reference")
+    life, began = reference.start(), time.monotonic()
+    life.until_training()
+    startup_sec = time.monotonic() - began
+    if code := life.wait():
+        raise MissedError(f"the reference ended with {code}:\n{life.said()}")
+    seconds = time.monotonic() - began
+    reference.finish(script="autotest.py")
+    steps = reference.steps_done()
+    print(f"reference: {steps} steps in {seconds:.0f} s, the first after {startup_sec:.1f} s")
+    return reference, startup_sec
+
+
+def finish(run: Run, reference: Run) -> list[str]:
+    """Let a run come to its end, test it, and compare it; gives what is not the reference's."""
+    run.finish()
+    run.finish(script="autotest.py")
+    found = differences(run, reference, results=True)
+    found += [f"{name} was left behind" for name in run.left_over()]
+    print(f"{run.folder.name} came to its end: {'; '.join(found) or 'equal'}", flush=True)
+    return [f"{run.folder.name}: {sentence}" for sentence in found]
+
+
+def writes(work: Path, *names: str) -> bool:
+    """Whether there is a temporary file that is to become one of `names`."""
+    try:
+        return any(n.startswith(tuple(f".{x}" for x in names)) for n in os.listdir(work))
+    except FileNotFoundError:
+        return False
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """When a file was last written, and its size; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size

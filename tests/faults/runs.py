@@ -1,0 +1,273 @@
+"""What the fault scripts share: small runs of the real commands on demo clips, and how they differ.
+
+A `Place` holds the clips, a `Run` is a folder with a config, a `Life` is one start of autotrain.py.
+Runs of one place differ by nothing but what the faults did to them. Linux only (/proc, signals).
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from autox_video.dataset.demo import MOTIONS, make_demo  # noqa: E402 (of this source tree)
+
+BATCH_SIZE = 4
+CLIPS = {"train": 3, "val": 1, "test": 1}  # of each class
+STEPS = CLIPS["train"] * len(MOTIONS) // BATCH_SIZE
+"""Of an epoch: so few that each has its line in metrics.jsonl."""
+KEYS = {
+    "work_dir": "work",
+    "videos_per_gpu": BATCH_SIZE,
+    "resolution": 32,
+    "clip_len": 2,
+    "workers": 1,
+    "evaluation": 2,
+    "device": "cpu",
+    "precision": "float32",
+    "load_from": "none",
+    "cache": "off",
+}
+CHECKPOINTS = ("latest.pth", "previous.pth")
+PATIENCE_SEC = 600.0
+"""After which a start that neither ends nor gets on is taken to hang."""
+POLL_SEC, LOOK_SEC = 0.0005, 0.02
+MARK = "FAULTS_MARK"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A folder with config.yaml, in which the commands run; everything lands in `work`."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def work(self) -> Path:
+        """The work dir."""
+        return self.folder / "work"
+
+    def start(self, *words: str, script: str = "autotrain.py", **environment: str) -> "Life":
+        """Start a command; `words` follow it, `environment` is added to that of the run."""
+        return Life(self, [str(ROOT / script), *words], {**self.environment, **environment})
+
+    def finish(self, *words: str, script: str = "autotrain.py") -> str:
+        """Let a command come to its end; gives what it said. Raises MissedError where it fails."""
+        life = self.start(*words, script=script)
+        if code := life.wait():
+            raise MissedError(f"{script} in {self.folder} ended with {code}:\n{life.said()}")
+        return life.said()
+
+    def events(self, kind: str) -> list[dict]:
+        """The events of one kind in metrics.jsonl, without a line that is not whole."""
+        try:
+            lines = (self.work / "metrics.jsonl").read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        whole = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                whole.append(json.loads(line))
+        return [event for event in whole if event.get("event") == kind]
+
+    def steps_done(self) -> int:
+        """The last step that metrics.jsonl has."""
+        return max((event["iter"] for event in self.events("train")), default=0)
+
+    def steps_saved(self) -> int:
+        """The last step in a checkpoint, else 0. Raises MissedError where one is not whole."""
+        # The newer may become the older between two looks: look again for as long as none is there.
+        for _ in range(3):
+            saved = [read_checkpoint(p)["meta"]["iter"] for p in self.checkpoints()]
+            if saved:
+                return max(saved)
+        return 0
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints to go on from that are there."""
+        return [path for name in CHECKPOINTS if (path := self.work / name).exists()]
+
+    def left_over(self) -> list[str]:
+        """Names of temporary files in the work dir."""
+        return sorted(p.name for p in self.work.glob(".*.*")) if self.work.is_dir() else []
+
+
+class Place:
+    """The demo's clips and a cache of what is known of them; where runs are made.
+
+    Args:
+        root: an empty folder.
+        keys: of the config of every run, beside those of KEYS.
+    """
+
+    def __init__(self, root: Path, **keys: object) -> None:
+        self.root = root
+        self.keys = {**KEYS, **keys}
+        self.environment = {"XDG_CACHE_HOME": str(root / "cache"), "OMP_NUM_THREADS": "1"}
+        make_demo(root / "data", clips_per_class=CLIPS)
+
+    def run(self, name: str, **keys: object) -> Run:
+        """Make a run that has not begun; `keys` go into its config."""
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        self.write_config(folder, **keys)
+        return Run(folder, self.environment)
+
+    def write_config(self, folder: Path, **keys: object) -> None:
+        """Write the config.yaml of a run; JSON is YAML as well."""
+        lists = {
+            f"ann_file_{split}": str(self.root / f"data/annotations/{split}_list.txt")
+            for split in ("train", "val", "test")
+        }
+        data = {"data_root": str(self.root / "data/videos"), **lists}
+        text = json.dumps({**data, **self.keys, **keys}, indent=1)
+        (folder / "config.yaml").write_text(text)
+
+
+class Life:
+    """One start of a command: a process group of its own, its words in a file."""
+
+    def __init__(self, run: Run, command: list[str], environment: dict[str, str]) -> None:
+        self.run = run
+        self.mark = uuid.uuid4().hex  # every process that comes of this start has it
+        self.shown = run.folder / f"said_{self.mark}.txt"
+        self.began_at = time.time()
+        self.lived_sec = 0.0
+        self.trains_since: float | None = None
+        """When its first step was seen, in seconds since 1970."""
+        self.evaluations = len(run.events("val"))
+        with self.shown.open("wb") as shown:
+            # Through a pipe, so that a limit on the size of files is none on what is said.
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=run.folder,
+                env={**os.environ, **environment, MARK: self.mark},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self.writer = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=shown)
+        self.process.stdout.close()
+        atexit.register(self.kill)
+
+    @property
+    def code(self) -> int | None:
+        """The exit code as a shell gives it (128 and the signal); None while it runs."""
+        code = self.process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    def said(self) -> str:
+        """What it has said up to now."""
+        return self.shown.read_text(errors="replace")
+
+    def training(self) -> bool:
+        """Whether it has done its first step."""
+        return bool(re.search(r"^epoch \d+/\d+ step", self.said(), re.MULTILINE))
+
+    def went_on_at(self) -> int | None:
+        """The step after which it went on; None if it did not come so far, 0 from the start."""
+        said = re.search(r"Going on after epoch (\d+) of \d+(?:, (\d+) steps?)?", self.said())
+        if said:
+            return int(said[1]) * STEPS + int(said[2] or 0)
+        return 0 if self.training() else None
+
+    def until(self, reached: Callable[[], bool], limit_sec: float = PATIENCE_SEC) -> bool:
+        """Wait for something; False where the process ended or the time ran out before."""
+        began = looked = time.monotonic()
+        while not reached():
+            now = time.monotonic()
+            if self.code is not None or now > began + limit_sec:
+                return False
+            if self.trains_since is None and now > looked + LOOK_SEC:
+                looked = now
+                self.trains_since = time.time() if self.training() else None
+            time.sleep(POLL_SEC)
+        return True
+
+    def live(self, seconds: float) -> None:
+        """Let it run for a while, or until it ends."""
+        self.until(lambda: False, seconds)
+
+    def until_training(self) -> bool:
+        """Wait for the first step; False where the process ended before."""
+        return self.until(lambda: self.trains_since is not None)
+
+    def wait(self, limit_sec: float = PATIENCE_SEC) -> int:
+        """Wait for its end; gives the code. Raises MissedError where the time runs out."""
+        try:
+            self.process.wait(limit_sec)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise MissedError(f"no end after {limit_sec:.0f} s:\n{self.said()}") from None
+        self.lived_sec = time.time() - self.began_at
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.writer.wait(5)  # workers that outlive their parent hold its output open
+        return self.code
+
+    def send(self, signum: int) -> None:
+        """Send a signal to the process itself."""
+        self.process.send_signal(signum)
+
+    def kill(self, *, only_parent: bool = False) -> None:
+        """End it by SIGKILL, with all that it started or by itself."""
+        atexit.unregister(self.kill)
+        if only_parent:
+            self.process.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def survivors(self, within_sec: float) -> list[int]:
+        """The processes of this start that are there still after so many seconds; ends them."""
+        end = time.monotonic() + within_sec
+        while (alive := marked(self.mark)) and time.monotonic() < end:
+            time.sleep(0.05)
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.writer.wait(5)
+        return alive
+
+
+class MissedError(Exception):
+    """Something that a bar does not allow."""
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that run with a mark in their environment."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if wanted in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+    return found
+
+
+def read_checkpoint(path: Path) -> dict:
+    """The content of a checkpoint. Raises MissedError where the file is not whole."""
+    import pickle
+    import zipfile
+
+    import torch
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if bad := archive.testzip():
+                raise MissedError(f"{path}: {bad} in it is damaged.")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise MissedError(f"{path} is not a whole checkpoint: {error}") from error

@@ -1,0 +1,27 @@
+"""The bars of docs/reliability.md in a short form; each script by itself is the long one."""
+
+import pytest
+
+from tests.faults import damage, disk_full, kills, signals
+from tests.faults.harm import KINDS
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (kills, "--kills 10 --epochs 15"),
+        (signals, "--count 2 --epochs 25"),
+        (disk_full, "--every 11 --mounts 0"),
+        (damage, "--only in_its_middle --every 2"),
+    ],
+    ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2] or None,
+)
+def test_the_bar_is_met(script, words, capfd):
+    code = script.main([word.replace("_", " ") for word in words.split()])
+    assert code == 0, capfd.readouterr().out
+
+
+def test_kinds_of_damage_are_many_and_told_apart():
+    titles = [kind.title for kind in KINDS]
+    assert len(titles) >= 30
+    assert len(set(titles)) == len(titles)
