@@ -101,8 +101,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _settled(stored: dict[str, Any]) -> dict[str, Any]:
     """What stays the same as long as a run goes on."""
-    choices = {f: c for f, c in stored.get("choices", {}).items() if f not in MAY_CHANGE}
-    return {**stored, "choices": choices, "digest": None}
+    choices = stored.get("choices", {}).items()
+    values = {f: choice["value"] for f, choice in choices if f not in MAY_CHANGE}
+    return {**stored, "choices": values, "digest": None}
 
 
 def _digest(stored: dict[str, Any]) -> str:

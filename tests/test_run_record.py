@@ -98,6 +98,7 @@ def test_a_plan_of_another_run_is_refused_and_a_torn_change_is_not(run):
     (run / COPY).write_bytes(kept)
     with pytest.raises(CheckpointError, match=r"plan\.json: it and its copy .* different runs"):
         read_plan(run)
-    write_plan(run, plan_for(pretrained=SWIN_B, epoch=99), "f", DATA)
+    same = {"lr": plan_for(pretrained=SWIN_B).lr}
+    write_plan(run, plan_for(pretrained=SWIN_B, epoch=99, **same), "f", DATA)
     (run / COPY).write_bytes(kept)  # killed between the two
     assert read_plan(run)["choices"]["epochs"]["value"] == 99
