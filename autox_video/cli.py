@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
 
 DEFAULT_CONFIG = "config.yaml"
+FRESH = "--fresh"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup does
             signal.signal(signum, _terminate)
     try:
-        options = _parser(with_keys=bool({"-h", "--help"} & set(words))).parse_args(words)
+        parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
+        # argparse takes the words after an option for strangers: the option goes last.
+        options = parser.parse_args(sorted(words, key=lambda word: word == FRESH))
         options.words_given = words
         code = options.run(options)
     except ModuleNotFoundError as error:
@@ -111,7 +114,7 @@ def _train(options: argparse.Namespace) -> int:
     if count > 1:
         return _launch(count, options)
     try:
-        model.fit()
+        model.fit(fresh=options.fresh)
     except Stopped as stop:
         _say_stopped("Stopped, and saved. Run the same command again to go on from here.")
         return stop.exit_code
@@ -204,6 +207,12 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
             metavar="CONFIG | key=value",
             help=f"config file (default: {DEFAULT_CONFIG}), then keys that take precedence over it",
         )
+        if run is _train:
+            command.add_argument(
+                FRESH,
+                action="store_true",
+                help="move the run that work_dir holds into WORK_DIR/earlier, and train anew",
+            )
         command.set_defaults(run=run)
     cache = commands.add_parser(
         "cache", help="say how much the decoded frames take, or remove them"

@@ -42,3 +42,7 @@ class CheckpointError(AutoXVideoError):
 
 class ResourceError(AutoXVideoError):
     """The machine lacks something: disk space, memory, a device, a permission."""
+
+
+class NumbersError(AutoXVideoError):
+    """Training gives numbers that are not finite, whatever is tried."""

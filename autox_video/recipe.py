@@ -35,10 +35,14 @@ PARTS = (
     "autox_video.engine.loops",
     "autox_video.engine.optimizer",
     "autox_video.engine.metric",
-    "autox_video.engine.checkpoint",
+    "autox_video.engine.schedule",
+    "autox_video.engine.keeper",
     "autox_video.engine.progress",
     "autox_video.engine.runner",
 )
+
+
+LARGEST_VAL_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class TrainingData:
     num_train: int
     multi_label: bool = False
     """Whether a clip may be of several classes."""
+    fingerprint: str = ""
+    """Of the listed clips and classes."""
     remote_cache: str = "auto"
     """Where clips that are not on this machine are kept."""
 
@@ -79,6 +85,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 "max_epochs": plan.epochs,
                 "val_interval": max(plan.evaluation, 1),
                 "max_bad": plan.max_bad,
+                "accumulation": plan.accumulation,
             },
             **_test(plan),
             "optim_wrapper": _optimizer(plan),
@@ -92,13 +99,15 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 {
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
-                    "identity": {"backbone": plan.backbone, "num_classes": plan.num_classes},
+                    "identity": _identity(plan, data),
                     "decoder": plan.decoder,
+                    "minutes": plan.checkpoint_minutes,
                 },
             ],
             "visualizer": {"type": "Visualizer", "vis_backends": []},
             "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
-            "randomness": {"seed": plan.seed},
+            "randomness": {"seed": plan.seed, "deterministic": plan.deterministic},
+            "strategy": plan.strategy,
             "log_level": "INFO",
         }
     )
@@ -125,6 +134,16 @@ def base_config(backbone: str) -> Path:
 def write_config(config: Config, path: Path) -> None:
     """Write the config as Python text that Config.fromfile reads."""
     write_text(path, config.pretty_text)
+
+
+def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    """What a checkpoint must have been trained for to go on from it."""
+    return {
+        "backbone": plan.backbone,
+        "num_classes": plan.num_classes,
+        "data": data.fingerprint[:16],
+        "seed": plan.seed,
+    }
 
 
 def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
@@ -163,12 +182,14 @@ def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
 def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
     read = _read(plan, num_clips=1, test_mode=True, short_side=plan.resolution)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "centre"}
+    most = min(plan.batch_size, LARGEST_VAL_BATCH)
     dataset = {
         **_dataset(plan, data, data.val_list, [{**read, **_caches(plan, data)}, crop]),
         "item_shape": (1, *_view(plan)),
     }
     return {
-        "val_dataloader": {**_loader(plan, dataset), "shuffle": False},
+        # Of a size that does not depend on how many processes there are, so that scores do not.
+        "val_dataloader": {**_loader(plan, dataset), "batch_size": most, "shuffle": False},
         "val_cfg": {"type": "ClipValLoop"},
         "val_evaluator": [{"type": "ClipMetric", "multi_label": data.multi_label}],
     }
@@ -250,18 +271,7 @@ def _schedule(plan: Plan, steps_per_epoch: int) -> list[dict[str, Any]]:
     total = plan.epochs * steps_per_epoch
     warmup = min(round(plan.warmup_epochs * steps_per_epoch), total - 1)
     fall = min(warmup + round(plan.flat_epochs * steps_per_epoch), total - 1)
-    cosine = {
-        "type": "CosineAnnealingLR",
-        "T_max": total - fall,
-        "eta_min": 0.0,
-        "begin": fall,
-        "end": total,
-        "by_epoch": False,
-    }
-    if warmup == 0:
-        return [cosine]
-    linear = {"type": "LinearLR", "start_factor": 0.01, "begin": 0, "end": warmup}
-    return [{**linear, "by_epoch": False}, cosine]
+    return [{"type": "WarmFlatCosine", "warmup": warmup, "fall": fall, "end": total}]
 
 
 # Keys that builders read and take away before the class itself is called.
@@ -270,7 +280,7 @@ BUILDER_KEYS = {
 }
 RUNNER_KEYS = {
     *("custom_imports", "classes", "device", "test_pipeline", "test_item_shape"),
-    "model_wrapper_cfg",
+    *("model_wrapper_cfg", "strategy"),
 }
 REGISTRIES = (
     registry.MODELS,

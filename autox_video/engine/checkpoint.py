@@ -1,127 +1,81 @@
-"""What is saved, when, and how a run goes on from it.
+"""Checkpoint files: written whole or not at all, checked when they are read.
 
-`latest.pth` holds all that training needs to go on; `best.pth` the weights that validate best.
-Both are written so that a crash leaves the old one or the new one, and hold tensors and plain
-values only, so that reading them runs no code.
+`latest.pth` holds all that training needs to go on, `previous.pth` is the one before it; `best.pth`
+and `best.safetensors` hold the weights that validate best. Tensors and plain values only, so that
+reading them runs no code. Each carries a digest of its content.
 """
 
+import hashlib
+import json
+import os
 import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
-from autox_video.errors import CheckpointError
+from autox_video.errors import CheckpointError, ResourceError
 from autox_video.fileio import atomic_write
-from autox_video.models.weights import load_pretrained
-from autox_video.results import main_score
 
 LATEST = "latest.pth"
+PREVIOUS = "previous.pth"
 BEST = "best.pth"
-SCHEMA = 2
+BEST_SAFE = "best.safetensors"
+SCHEMA = 3
+
+# What PyTorch raises on files that are not what they should be.
+_DAMAGE = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    *(AssertionError, OverflowError, MemoryError, ImportError, struct.error),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
-@HOOKS.register_module()
-class CheckpointKeeper(Hook):
-    """Start from the latest checkpoint or from pretrained weights; keep `latest` and `best`.
+def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = None) -> None:
+    """Replace `path` by a checkpoint.
 
     Args:
-        pretrained: weights to start from where there is no `latest.pth` yet.
-        identity: what a checkpoint must have been trained for to go on from it: plain values.
-        decoder: what decodes the clips, for the record.
+        path: the file.
+        state: tensors and plain values; its `meta` gets the digest.
+        keep: name under which the file that is replaced stays, in place of what was there.
+
+    Raises:
+        ResourceError: it cannot be written; all files are as they were.
     """
-
-    priority = "VERY_LOW"
-
-    def __init__(
-        self,
-        pretrained: str | None = None,
-        identity: dict | None = None,
-        decoder: str | None = None,
-    ) -> None:
-        self.pretrained = pretrained
-        self.decoder = decoder
-        self.identity = dict(identity or {})
-        self.best: dict[str, float] | None = None
-
-    def before_train(self, runner) -> None:
-        """Load what is there to start from."""
-        latest = Path(runner.work_dir, LATEST)
-        if latest.exists():
-            self._resume(runner, latest)
-            return
-        runner.call_hook("before_start")
-        if self.pretrained is not None:
-            report = load_pretrained(runner.model, self.pretrained)
-            runner.call_hook("on_note", sentence=report.sentence())
-
-    def save_state(self, runner) -> None:
-        """Write `latest.pth`."""
-        loop = runner.train_loop
-        state = {
-            "schema": SCHEMA,
-            "state_dict": runner.model.state_dict(),
-            "optimizer": runner.optim_wrapper.state_dict(),
-            "param_schedulers": [_progress_of(s) for s in runner.param_schedulers],
-            "meta": {
-                "epoch": loop.epoch,
-                "iter": loop.iter,
-                "evaluated_epoch": loop.evaluated_epoch,
-                "taken": loop.taken,
-                "best": self.best,
-                "identity": self.identity,
-                "decoder": self.decoder,
-            },
-        }
-        write_checkpoint(Path(runner.work_dir, LATEST), state)
-
-    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write `best.pth` if this evaluation is the best so far."""
-        if not metrics or not is_better(metrics, self.best):
-            return
-        self.best = {**metrics, "epoch": runner.train_loop.epoch}
-        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
-        weights = {"schema": SCHEMA, "state_dict": runner.model.state_dict(), "meta": meta}
-        write_checkpoint(Path(runner.work_dir, BEST), weights)
-
-    def _resume(self, runner, latest: Path) -> None:
-        state = read_checkpoint(latest)
-        meta = state["meta"]
-        refuse_other_model(latest, meta.get("identity", {}), self.identity)
-        load_state(runner.model, state["state_dict"], latest)
-        runner.optim_wrapper.load_state_dict(state["optimizer"])
-        progress = state["param_schedulers"]
-        for scheduler, values in zip(runner.param_schedulers, progress, strict=False):
-            scheduler.load_state_dict(values)
-        loop = runner.train_loop
-        loop.resume_at(
-            meta["epoch"],
-            meta["iter"],
-            evaluated_epoch=meta["evaluated_epoch"],
-            taken=meta["taken"],
-        )
-        runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
-        self.best = meta["best"]
-        runner.call_hook("after_resume", best=self.best)
-
-
-def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far: by its main score, ties by the lower loss."""
-    key = main_score(metrics)
-    if key is None:
-        return False
-    rank = (metrics[key], -metrics["loss"])
-    return best is None or rank > (best[key], -best["loss"])
-
-
-def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Replace `path` by a checkpoint; raises ResourceError where it cannot be written."""
+    meta = {key: value for key, value in state["meta"].items() if key != "digest"}
+    content = {**state, "meta": meta}
+    content["meta"] = {**meta, "digest": digest(content)}
     with atomic_write(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except RuntimeError as error:  # PyTorch's own, where the disk is full
+            raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
+        if keep is not None and path.exists():
+            _keep(path, path.with_name(keep))
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name, in place of the file that had it."""
+    link = kept.with_name(f".{kept.name}.link.part")
+    with suppress(FileNotFoundError):
+        link.unlink()
+    try:
+        os.link(path, link)
+        os.replace(link, kept)
+    except OSError:  # a file system without hard links: for a moment there is the kept one only
+        os.replace(path, kept)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -136,14 +90,143 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; train first with autotrain.py."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint is damaged ({_first_line(error)}). Move it away to start "
-            "anew, or put a good copy in its place; nothing in the folder was touched."
-        ) from error
-    if not isinstance(state, dict) or "state_dict" not in state or "meta" not in state:
+    except _DAMAGE as error:
+        raise CheckpointError(_damaged(path, _first_line(error))) from error
+    if not (
+        isinstance(state, dict)
+        and isinstance(state.get("state_dict"), Mapping)
+        and isinstance(state.get("meta"), dict)
+    ):
         raise CheckpointError(f"{path}: not a checkpoint that autotrain.py wrote.")
+    said = state["meta"].pop("digest", None)
+    if said is not None and said != digest(state):
+        raise CheckpointError(_damaged(path, "its content is not what was written"))
     return state
+
+
+def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint to go on from, None if there is none, and what is to be said.
+
+    A damaged one keeps its content under a name that ends in `.damaged`.
+
+    Raises:
+        CheckpointError: all that are there are damaged, or of another version of this project.
+    """
+    problems: list[tuple[Path, str]] = []
+    for path in (folder / LATEST, folder / PREVIOUS):
+        if not os.path.lexists(path):
+            continue
+        try:
+            state = _read_resumable(path)
+        except CheckpointError as error:
+            problems.append((path, error.problems[0]))
+            continue
+        sentences = [_put_aside(bad, reason) for bad, reason in problems]
+        return state, [f"{sentence} Going on from {path.name}." for sentence in sentences]
+    if problems:
+        raise CheckpointError(
+            *(reason for _, reason in problems),
+            "There is no other checkpoint to go on from. Put a good copy in place, or train anew "
+            "with --fresh, which keeps the old files.",
+        )
+    return None, []
+
+
+def _read_resumable(path: Path) -> dict[str, Any]:
+    state = read_checkpoint(path)
+    if "optimizer" not in state or "iter" not in state["meta"]:
+        raise CheckpointError(f"{path}: holds weights only, not the state of a run.")
+    if state.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path}: was written by another version of this project.")
+    return state
+
+
+def _put_aside(bad: Path, reason: str) -> str:
+    aside, number = bad.with_name(f"{bad.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = bad.with_name(f"{bad.name}.damaged-{number}")
+    bad.rename(aside)
+    return f"{reason} It is now {aside.name}."
+
+
+# ---- the best weights ----
+
+
+def write_best(folder: Path, state: dict[str, Any]) -> None:
+    """Replace best.pth and best.safetensors; raises ResourceError where they cannot be written."""
+    write_checkpoint(folder / BEST, state)
+    _write_safetensors(folder / BEST_SAFE, state)
+
+
+def _write_safetensors(path: Path, state: dict[str, Any]) -> None:
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state["state_dict"].items()}
+    meta = {**state["meta"], "digest": digest({**state, "meta": state["meta"]})}
+    with atomic_write(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"meta": json.dumps(meta)})
+        except SafetensorError as error:
+            raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
+
+
+def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
+    """The metrics of the best weights in a work dir, None if there are none, and what is to say.
+
+    Where one of the two files is missing, damaged or older, it is written again from the other.
+    """
+    notes: list[str] = []
+    state = None
+    for read, path in ((read_checkpoint, folder / BEST), (read_safetensors, folder / BEST_SAFE)):
+        if not os.path.lexists(path):
+            continue
+        try:
+            found = read(path)
+            if "metrics" not in found["meta"]:
+                raise CheckpointError(f"{path}: does not say how well its weights do.")
+            refuse_other_model(path, found["meta"].get("identity", {}), identity)
+        except CheckpointError as error:
+            notes.append(_put_aside(path, error.problems[0]))
+            continue
+        state = state or found
+    if state is None:
+        return None, notes
+    if notes or _digest_of(folder / BEST_SAFE) != digest(state):
+        with suppress(ResourceError):  # best.pth itself is whole
+            write_best(folder, state)
+    return state["meta"]["metrics"], notes
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """The content of a best.safetensors as `read_checkpoint` gives that of best.pth.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            meta = json.loads((file.metadata() or {}).get("meta", "{}"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file.") from error
+    except (SafetensorError, *_DAMAGE) as error:
+        raise CheckpointError(_damaged(path, _first_line(error))) from error
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: not weights that autotrain.py wrote.")
+    said = meta.pop("digest", None)
+    state = {"schema": SCHEMA, "state_dict": tensors, "meta": meta}
+    if said is not None and said != digest(state):
+        raise CheckpointError(_damaged(path, "its content is not what was written"))
+    return state
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return digest(read_safetensors(path))
+    except CheckpointError:
+        return None
+
+
+# ---- what a checkpoint must be ----
 
 
 def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
@@ -152,12 +235,12 @@ def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
     if differing:
         difference = "; ".join(f"{k}: {saved[k]} there, {wanted[k]} now" for k in differing)
         raise CheckpointError(
-            f"{path}: was trained for something else ({difference}). Use another work_dir, or move "
-            "this one away."
+            f"{path}: was trained for something else ({difference}). Use another work_dir, or "
+            "--fresh, which moves the old run aside."
         )
 
 
-def load_state(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+def load_state(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load weights that must fit exactly; raises CheckpointError where they do not."""
     try:
         model.load_state_dict(state, strict=True)
@@ -168,11 +251,33 @@ def load_state(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Pat
         ) from error
 
 
-def _progress_of(scheduler) -> dict[str, Any]:
-    """How far a schedule is, without its shape: that is the config's, and may have changed."""
-    state = scheduler.state_dict()
-    return {key: state[key] for key in ("last_step", "_global_step", "_last_value")}
+def digest(value: Any) -> str:
+    """A checksum of tensors and plain values, in their order, whatever file they came from."""
+    found = hashlib.blake2b(digest_size=16)
+    _feed(found, value)
+    return found.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        found.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        found.update(f"map {len(value)}".encode())
+        for key in sorted(value, key=repr):
+            found.update(f"{key!r}:".encode())
+            _feed(found, value[key])
+    elif isinstance(value, (list, tuple)):
+        found.update(f"list {len(value)}".encode())
+        for item in value:
+            _feed(found, item)
+    else:
+        found.update(f"{value!r},".encode("utf-8", "backslashreplace"))
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: the checkpoint is damaged ({reason})."
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:150]

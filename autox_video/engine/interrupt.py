@@ -1,14 +1,29 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and say how to go on."""
+"""Signals: finish the step, save, and say how to go on.
+
+A thread hears them, through a pipe into which the C side of Python writes, since the main thread
+may be in a long computation, or waiting for another process that is gone.
+"""
 
 import os
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from autox_video.console import complain
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# The exit code of each: what a shell gives a process that ended by it. Slurm sends SIGUSR1, on
+# request, to say that SIGTERM is near.
+EXIT_CODES = {
+    signal.SIGINT: 130,
+    signal.SIGTERM: 143,
+    signal.SIGUSR1: 143,
+    signal.SIGHUP: 129,
+}
+TWICE_SEC = 0.5
+"""Within it, signals are one: a terminal and a launcher may both send the same."""
 
 _received: int | None = None
 
@@ -19,27 +34,49 @@ class Stopped(BaseException):
     Not an Exception, so that nothing on the way up mistakes it for an error.
     """
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, *, saved: bool = True) -> None:
         super().__init__(signum)
         self.signum = signum
+        self.saved = saved
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that ended by this signal: 128 and the signal."""
-        return 128 + self.signum
+        """What a shell expects of a process that ended by this signal."""
+        return EXIT_CODES[self.signum]
 
 
 @contextmanager
-def graceful_stop() -> Iterator[None]:
-    """Within the block a first signal only asks for a stop; a second one leaves at once."""
+def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
+    """Within the block a first signal only asks for a stop; a second one leaves at once.
+
+    In another thread than the main one, which alone can catch signals, it does nothing.
+
+    Args:
+        give_up_sec: leave so long after the first, though the step is not done: it may never be,
+            where it waits for another process.
+    """
     global _received
     _received = None
-    before = {signum: signal.signal(signum, _on_signal) for signum in SIGNALS}
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    # A program started with nohup does not want to hear of a hang-up.
+    caught = [s for s in EXIT_CODES if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {signum: signal.signal(signum, _ignore) for signum in caught}
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    listener = threading.Thread(target=_listen, args=(ours, caught, give_up_sec), daemon=True)
+    listener.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(wakeup)
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        theirs.close()
+        listener.join()
+        ours.close()
 
 
 def stop_requested() -> int | None:
@@ -47,15 +84,27 @@ def stop_requested() -> int | None:
     return _received
 
 
-def stop_if_requested() -> None:
-    """Raise Stopped if a signal came; to be called where everything is saved."""
-    if _received is not None:
-        raise Stopped(_received)
+def _ignore(signum: int, frame: object) -> None:
+    """Stand where a handler must be for the listener to hear of the signal."""
 
 
-def _on_signal(signum: int, frame: FrameType | None) -> None:
+def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -> None:
     global _received
-    if _received is not None:
-        os._exit(128 + signum)
-    _received = signum
-    complain("Stopping after this step; once more to leave at once.")
+    first = 0.0
+    while True:
+        try:
+            heard = pipe.recv(1)
+        except TimeoutError:
+            complain(f"The step did not end within {give_up_sec:g} s; leaving without it.")
+            os._exit(EXIT_CODES[_received])
+        if not heard:
+            return
+        signum = heard[0]
+        if signum not in caught:
+            continue
+        if _received is None:
+            _received, first = signum, time.monotonic()
+            pipe.settimeout(give_up_sec)
+            complain("Stopping after this step; once more to leave at once.")
+        elif time.monotonic() - first > TWICE_SEC:
+            os._exit(EXIT_CODES[signum])

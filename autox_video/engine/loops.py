@@ -1,17 +1,33 @@
 """Training and validation over clips, some of which may turn out unreadable.
 
-Beyond mmengine's loops: a run goes on from the middle of an epoch, evaluates after the last epoch
-too, and asks the hooks to `save_state` at every point from which it can go on.
+Beyond mmengine's loops: a run goes on from any step, evaluates after the last epoch too, survives
+what can go wrong in a step, and several processes do all of it together. Hooks are asked to
+`save_state` at every point from which the run can go on.
 """
+
+import time
+from collections.abc import Sequence
+from itertools import chain
 
 import autox_video.mm_compat  # noqa: F401
 
+import torch
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, ValLoop
 
+from autox_video import processes
 from autox_video.dataset.clips import ClipBatches, build_batches
-from autox_video.engine.interrupt import stop_if_requested, stop_requested
+from autox_video.engine.interrupt import Stopped, stop_requested
+from autox_video.engine.keeper import CheckpointKeeper
+from autox_video.engine.model_state import is_sharded, unwrapped
+from autox_video.engine.step import TrainStep
 from autox_video.errors import ListingError
+
+LOOK_EVERY = {"cpu": 1, "cuda": 20}
+"""Steps between two looks at whether numbers are finite: a GPU must be waited for."""
+
+BAD_IN_A_ROW = 5
+"""Steps without finite numbers, after which something must be done."""
 
 
 @LOOPS.register_module()
@@ -19,7 +35,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last.
 
     `evaluated_epoch` is the number of epochs done at the last evaluation, `taken` the number of
-    places of the current epoch's order that have been used.
+    places of the current epoch's order that have been used, by all processes together.
 
     Args:
         runner: mmengine's.
@@ -27,6 +43,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         max_epochs: epochs in all.
         val_interval: epochs between two evaluations.
         max_bad: greatest share of the clips that may turn out unreadable before the run stops.
+        accumulation: parts in which a process does its clips of a step.
     """
 
     evaluated_epoch = 0
@@ -40,58 +57,81 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         *,
         val_interval: int = 1,
         max_bad: float = 1.0,
+        accumulation: int = 1,
     ) -> None:
         super().__init__(runner, _built(dataloader), max_epochs, val_interval=val_interval)
         self.max_bad = max_bad
+        self.accumulation = accumulation
+        self.training_sec = 0.0
 
-    def resume_at(self, epoch: int, iteration: int, *, evaluated_epoch: int, taken: int) -> None:
-        """Set the counters as they stood when a checkpoint was written."""
-        self._epoch, self._iter = epoch, iteration
-        self.evaluated_epoch, self.taken = evaluated_epoch, taken
+    @property
+    def steps_in_epoch(self) -> int:
+        """Steps of a whole epoch."""
+        return len(self.dataloader)
+
+    def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
+        """Go to a place in the order; which step that is follows from the batch of this run."""
+        self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
+        self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
     def run(self):
         """Train and evaluate; gives the trained model."""
+        self.keeper = next(h for h in self.runner.hooks if isinstance(h, CheckpointKeeper))
+        seed = self.dataloader.dataset.seed
+        self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
+        self.bad_steps = 0
         self.runner.call_hook("before_train")
+        started = time.monotonic()
         try:
             self._evaluate_if_due()
             while self._epoch < self._max_epochs:
-                self.run_epoch()
-                self.runner.call_hook("save_state")
-                stop_if_requested()
-                self._evaluate_if_due()
+                if self.run_epoch():
+                    self._look_around(at_rest=True)
+                    self._evaluate_if_due()
+                else:
+                    self.runner.call_hook("roll_back")
+            self.runner.call_hook("save_state")
         finally:
             self.dataloader.close()
             if self.runner.val_loop is not None:
                 self.runner.val_loop.dataloader.close()
+        self.training_sec = time.monotonic() - started
         self.runner.call_hook("after_train")
         return self.runner.model
 
-    def run_epoch(self) -> None:
-        """Train on what is left of the current epoch."""
+    def run_epoch(self) -> bool:
+        """Train on what is left of the current epoch; gives whether the numbers stayed sound."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        done = self._iter - self._epoch * len(self.dataloader)
-        batches = self.dataloader.epoch(self._epoch, skip=self.taken, done=done)
+        done = self._iter - self._epoch * self.steps_in_epoch
+        batches = self.dataloader.epoch(self._epoch, skip=self.taken)
         for step, batch in enumerate(batches, start=done):
-            self.taken = batch.pop("taken")
+            taken, unreadable = batch.pop("taken"), batch.pop("unreadable")
+            if not len(batch["inputs"]):
+                self._refuse_too_many_bad(len(self.dataloader.broken))
             self.run_iter(step, batch)
-            if stop_requested():
-                self.runner.call_hook("save_state")
-                stop_if_requested()
+            self.taken = taken
+            if not self._is_sound():
+                return False
+            last = step + 1 == self.steps_in_epoch
+            self._look_around(unreadable, at_rest=False, may_save=not last)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
-        self._iter = self._epoch * len(self.dataloader)
+        self._iter = self._epoch * self.steps_in_epoch
         self.taken = 0
+        return True
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch."""
-        _report_unreadable(self.runner, data_batch)
-        self._refuse_too_many_bad()
-        if len(data_batch["inputs"]):
-            super().run_iter(idx, data_batch)
+        weight = data_batch.pop("weight")
+        runner = self.runner
+        runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        outputs = self.step(self._iter, data_batch, weight)
+        runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
 
-    def _refuse_too_many_bad(self) -> None:
-        bad, clips = len(self.dataloader.broken), len(self.dataloader.dataset)
+    def _refuse_too_many_bad(self, bad: int) -> None:
+        clips = len(self.dataloader.dataset)
         if bad == clips or bad > max(1.0, self.max_bad * clips):
             raise ListingError(
                 f"max_bad: {bad} of {clips} training clips could be read before training and "
@@ -99,37 +139,108 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                 "disk still there? Run the same command again to go on from the last checkpoint."
             )
 
+    def _is_sound(self) -> bool:
+        """Whether steps give finite numbers, as far as it is known."""
+        optimizer = self.runner.optim_wrapper
+        if self._iter % LOOK_EVERY[optimizer.device.type]:
+            return True
+        in_a_row, in_all = optimizer.bad_steps.tolist()
+        if in_all > self.bad_steps:
+            self.bad_steps = in_all
+            sentence = (
+                f"Step {self._iter}: the loss or a gradient is not finite. The step is left out, "
+                f"the weights stay as they were; {in_all} so far."
+            )
+            self.runner.call_hook("on_trouble", sentence=sentence)
+        return in_a_row < BAD_IN_A_ROW
+
+    def _look_around(
+        self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
+    ) -> None:
+        """Do what any process has reason for: name clips that failed, save, stop.
+
+        Args:
+            unreadable: clips that this process could not read since the last look.
+            at_rest: whether an epoch or an evaluation has just ended.
+            may_save: whether it is worth saving here, and stopping.
+        """
+        due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
+        mine = [stop_requested() or 0, int(due), len(self.dataloader.broken), len(unreadable)]
+        stop, save, bad, news = processes.largest(mine)
+        if news:
+            clips = list(chain.from_iterable(processes.gather(list(unreadable))))
+            self.runner.call_hook("on_unreadable", clips=clips)
+        self._refuse_too_many_bad(bad)
+        # Among bad steps no checkpoint is made: it would be in the way of going back.
+        if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
+            self.runner.call_hook("save_state")
+        if may_save and stop:
+            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
+
     def _evaluate_if_due(self) -> None:
         last = self._epoch == self._max_epochs
         due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
         if self.runner.val_loop is None or not due or self.evaluated_epoch == self._epoch:
             return
-        self.runner.val_loop.run()
+        self.runner.val_loop.run(or_stop=lambda: self._look_around(at_rest=False))
         self.evaluated_epoch = self._epoch
-        self.runner.call_hook("save_state")
+        self._look_around(at_rest=True)
 
 
 @LOOPS.register_module()
 class ClipValLoop(ValLoop):
-    """Evaluate on the validation clips; those that cannot be read do not count."""
+    """Evaluate on the validation clips; those that cannot be read do not count.
+
+    Processes take whole batches in turn, and all of them get the figures of all.
+    """
 
     def __init__(self, runner, dataloader: dict, evaluator) -> None:
         super().__init__(runner, _built(dataloader), evaluator)
 
+    def run(self, or_stop=lambda: None) -> dict[str, float]:
+        """Evaluate; `or_stop` is called between batches, as often in each process."""
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        self.runner.model.eval()
+        batches, unreadable = iter(self.dataloader), []
+        size = processes.here().size
+        for number in range(-(-len(self.dataloader) // size)):
+            or_stop()
+            batch = next(batches, None)
+            if batch is None:
+                self._take_part()
+                continue
+            unreadable += batch["unreadable"]
+            self.run_iter(number, batch)
+        clips = list(chain.from_iterable(processes.gather(unreadable)))
+        if clips:
+            self.runner.call_hook("on_unreadable", clips=clips)
+        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+    @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Evaluate one batch."""
-        stop_if_requested()
-        data_batch.pop("taken")
-        _report_unreadable(self.runner, data_batch)
-        if len(data_batch["inputs"]):
-            super().run_iter(idx, data_batch)
+        if not len(data_batch["inputs"]):
+            self._take_part()
+            return
+        model = self.runner.model if is_sharded(self.runner.model) else unwrapped(self.runner.model)
+        outputs = model.val_step(data_batch)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+
+    def _take_part(self) -> None:
+        """Where the model is shared out, each process must compute as often as the others."""
+        if not is_sharded(self.runner.model):
+            return
+        shape = self.dataloader.dataset.item_shape
+        nothing = {"inputs": torch.zeros(1, *shape, dtype=torch.uint8), "labels": None}
+        with torch.no_grad():
+            self.runner.model.val_step({**nothing, "seeds": [0]})
 
 
 def _built(dataloader: dict | ClipBatches) -> ClipBatches:
-    return dataloader if isinstance(dataloader, ClipBatches) else build_batches(dataloader)
-
-
-def _report_unreadable(runner, data_batch: dict) -> None:
-    clips = data_batch.pop("unreadable")
-    if clips:
-        runner.call_hook("on_unreadable", clips=clips)
+    if isinstance(dataloader, ClipBatches):
+        return dataloader
+    return build_batches(dataloader, processes.here())

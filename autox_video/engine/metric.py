@@ -1,6 +1,7 @@
 """The validation metric: the same figures, from the same code, as in results.json."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
@@ -9,6 +10,7 @@ import numpy as np
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
+from autox_video import processes
 from autox_video.results import metrics, multi_label_metrics
 
 
@@ -27,17 +29,24 @@ class ClipMetric(BaseMetric):
         self.multi_label = multi_label
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep probabilities and label of each clip of a batch."""
-        for sample in data_samples:
+        """Keep position, probabilities and label of each clip of a batch."""
+        for position, sample in zip(data_batch["positions"], data_samples, strict=True):
             scores = sample["pred_score"].float().cpu().numpy()
             label = sample["gt_label"]
             label = label.cpu().numpy().reshape(-1) if self.multi_label else int(label)
-            self.results.append((scores, label))
+            self.results.append((position, scores, label))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """The figures over the clips of all processes, in the order of the list."""
+        every = sorted(chain.from_iterable(processes.gather(self.results)), key=lambda r: r[0])
+        self.results.clear()
+        return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The figures over all clips; `clips` is their number."""
         if not results:
             return {"clips": 0}
-        scores, labels = (np.stack(column) for column in zip(*results, strict=True))
+        _, *columns = zip(*results, strict=True)
+        scores, labels = map(np.stack, columns)
         measure = multi_label_metrics if self.multi_label else metrics
         return {**measure(scores, labels), "clips": len(labels)}

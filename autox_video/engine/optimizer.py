@@ -8,17 +8,21 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 
 @OPTIM_WRAPPERS.register_module()
 class ClipOptimWrapper(OptimWrapper):
-    """mmengine's wrapper, with what its `AmpOptimWrapper` does on GPUs only.
+    """mmengine's wrapper, with what its `AmpOptimWrapper` does on GPUs only, and guarded.
 
     The model itself computes in its number type; float16 has so small a range that the loss must
     be scaled up before the backward pass and the gradients down after it. A step whose gradients
     overflow is left out, and the scale halved.
+
+    In any type, a loss or a gradient that is not finite never reaches the weights: the step is left
+    out and counted, without waiting for a GPU.
 
     Args:
         optimizer: updates the weights.
@@ -28,32 +32,62 @@ class ClipOptimWrapper(OptimWrapper):
 
     def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
         super().__init__(optimizer)
-        device = optimizer.param_groups[0]["params"][0].device.type
-        self.scaler = torch.amp.GradScaler(device, enabled=loss_scale)
+        self.device = optimizer.param_groups[0]["params"][0].device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=loss_scale)
         self.max_grad_norm = max_grad_norm
+        self.bad_steps = torch.zeros(2, dtype=torch.int64, device=self.device)
+        """Steps left out: in a row up to now, and in all."""
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Add the gradients of the scaled loss."""
         super().backward(self.scaler.scale(loss), **kwargs)
 
-    def step(self, **kwargs: Any) -> None:
-        """Clip the gradients and update the weights."""
+    def step(self, *, loss: Tensor) -> None:
+        """Clip the gradients and update the weights, unless a number is not finite.
+
+        Args:
+            loss: of the whole step, without scale; with several processes, of all of them.
+        """
         self.scaler.unscale_(self.optimizer)
         groups = self.optimizer.param_groups
         weights = [w for group in groups for w in group["params"] if w.grad is not None]
-        clip_grad_norm_(weights, self.max_grad_norm)
-        self.scaler.step(self.optimizer, **kwargs)
-        self.scaler.update()
+        norm = clip_grad_norm_(weights, self.max_grad_norm)
+        sharded = isinstance(norm, DTensor)
+        bad = ~torch.isfinite(loss.detach())
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            bad = bad | ~torch.isfinite(norm.full_tensor() if sharded else norm)
+            self._update_unless(bad, on_device=self.device.type == "cuda" and not sharded)
+        self.bad_steps = torch.stack([(self.bad_steps[0] + 1) * bad, self.bad_steps[1] + bad])
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, and the scale."""
-        return {**super().state_dict(), "scaler": self.scaler.state_dict()}
+        """The optimizer's state, the scale, and how many steps were left out."""
+        counters = {"scaler": self.scaler.state_dict(), "bad_steps": self.bad_steps.tolist()}
+        return {**super().state_dict(), **counters}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         state = dict(state_dict)
-        self.scaler.load_state_dict(state.pop("scaler", {}) or self.scaler.state_dict())
+        self.load_counters(state)
+        for name in ("scaler", "bad_steps"):
+            state.pop(name, None)
         super().load_state_dict(state)
+
+    def load_counters(self, state: dict[str, Any]) -> None:
+        """Set the scale and the number of steps left out, and nothing else."""
+        self.scaler.load_state_dict(state.get("scaler") or self.scaler.state_dict())
+        in_all = state.get("bad_steps", [0, 0])[1]
+        self.bad_steps = torch.tensor([0, in_all], device=self.device)
+
+    def _update_unless(self, bad: Tensor, *, on_device: bool) -> None:
+        if on_device:
+            # Fused optimizers look at this in their kernel: nobody waits for the GPU.
+            self.optimizer.found_inf = bad.float()
+            self.optimizer.step()
+        elif not bool(bad):
+            self.optimizer.step()
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from autox_video import processes
 from autox_video.console import complain, say
+from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
 from autox_video.results import MAIN_SCORES, main_score
 
@@ -47,6 +49,7 @@ class Progress(Hook):
         self.board = Board(loop.max_iters) if sys.stdout.isatty() else None
         self.every = max(1, len(loop.dataloader) // SUMMARIES_PER_EPOCH)
         self._start_clock(loop.iter)
+        self.start_iter = loop.iter
 
     def before_start(self, runner) -> None:
         """Drop the lines of a run that was killed before its first checkpoint."""
@@ -58,14 +61,41 @@ class Progress(Hook):
         path = Path(runner.work_dir, METRICS)
         drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
         self._start_clock(loop.iter)
+        self.start_iter = loop.iter
         self.best = best and best[main_score(best)]
         steps = loop.iter - loop.epoch * len(loop.dataloader)
         within = f", {steps} steps into the next" if steps else ""
         self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
 
-    def before_train_epoch(self, runner) -> None:
-        """Start a window."""
-        self.window = Window()
+    def after_roll_back(self, runner, sentence: str) -> None:
+        """Say why the run goes back, and drop the lines of what will be done again."""
+        loop = runner.train_loop
+        path = Path(runner.work_dir, METRICS)
+        drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
+        self._start_clock(loop.iter)
+        self._tell(sentence, complain)
+
+    def after_train(self, runner) -> None:
+        """Write down how long the training took, if there was any, and the saving in it."""
+        loop = runner.train_loop
+        if loop.iter == self.start_iter:
+            return
+        event = {
+            "event": "end",
+            "epoch": loop.epoch,
+            "iter": loop.iter,
+            "training_sec": loop.training_sec,
+            "saving_sec": loop.keeper.clock.spent_sec,
+        }
+        self._write(runner, event)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The losses and accuracies of the steps since the last summary."""
+        return {"clips": self.window.clips, "outputs": self.window.figures()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with a summary that was begun before a stop."""
+        self.window = Window(state["clips"], state["outputs"])
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """The batch has arrived: what passed since the last step was waiting."""
@@ -73,7 +103,8 @@ class Progress(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Count the step; report when a window is full."""
-        self.window.step_done(len(data_batch["inputs"]), outputs)
+        clips = len(data_batch["inputs"]) * processes.here().size
+        self.window.step_done(clips, outputs)
         last = batch_idx + 1 == len(runner.train_loop.dataloader)
         if last or (batch_idx + 1) % self.every == 0:
             self._report_window(runner, batch_idx + 1)
@@ -84,7 +115,7 @@ class Progress(Hook):
         """Report an evaluation."""
         epoch = runner.train_loop.epoch
         event = {"event": "val", "epoch": epoch, "iter": runner.train_loop.iter, **(metrics or {})}
-        append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+        self._write(runner, event)
         key = main_score(metrics)
         if key is None:
             self._tell(f"epoch {epoch}: no validation clip could be read.")
@@ -101,6 +132,10 @@ class Progress(Hook):
         """Show a sentence from elsewhere in the engine."""
         self._tell(sentence)
 
+    def on_trouble(self, runner, sentence: str) -> None:
+        """Show a sentence about something that went wrong and is being dealt with."""
+        self._tell(sentence, complain)
+
     def on_unreadable(self, runner, clips) -> None:
         """Name each clip that failed, once."""
         for clip in clips:
@@ -113,6 +148,12 @@ class Progress(Hook):
         if self.board:
             self.board.close()
             self.board = None
+
+    def _write(self, runner, event: dict[str, Any]) -> None:
+        try:
+            append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+        except ResourceError as error:
+            self._tell(f"{error} A line of it is missing; training goes on.", complain)
 
     def _start_clock(self, iteration: int) -> None:
         self.first_iter, self.first_time = iteration, time.perf_counter()
@@ -127,7 +168,7 @@ class Progress(Hook):
             "lr": runner.optim_wrapper.optimizer.param_groups[-1]["lr"],
             **self.window.summary(),
         }
-        append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+        self._write(runner, event)
         self.window = Window()
         per_step = (time.perf_counter() - self.first_time) / (loop.iter + 1 - self.first_iter)
         left_sec = per_step * (loop.max_iters - loop.iter - 1)
@@ -153,11 +194,14 @@ class Progress(Hook):
 class Window:
     """Figures over a stretch of training steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, clips: int = 0, outputs: Sequence[Mapping[str, float]] = ()) -> None:
         self.started = self.mark = time.perf_counter()
         self.waited_sec = 0.0
-        self.clips = 0
-        self.outputs: list[dict[str, torch.Tensor]] = []
+        self.clips = clips
+        self.clips_before = clips
+        self.outputs: list[dict[str, torch.Tensor]] = [
+            {key: torch.tensor(value) for key, value in output.items()} for output in outputs
+        ]
 
     def data_arrived(self) -> None:
         """A batch came after waiting since the last step."""
@@ -172,17 +216,22 @@ class Window:
         )
         self.mark = time.perf_counter()
 
+    def figures(self) -> list[dict[str, float]]:
+        """What the steps gave; this is where a GPU is waited for."""
+        return [{k: float(v) for k, v in output.items()} for output in self.outputs]
+
     def summary(self) -> dict[str, float]:
         """Mean loss and top-1 over the steps, clips/s, and the share of time spent waiting."""
         elapsed_sec = time.perf_counter() - self.started
+        figures = self.figures()
         means = {
-            key: float(torch.stack([o[key].float() for o in self.outputs]).mean())
-            for key in self.outputs[0]
+            key: float(torch.tensor([output[key] for output in figures]).mean())
+            for key in figures[0]
         }
         return {
             "loss": means["loss"],
             "top1": means.get("top1_acc"),
-            "clips_per_sec": self.clips / elapsed_sec,
+            "clips_per_sec": (self.clips - self.clips_before) / elapsed_sec,
             "data_wait": self.waited_sec / elapsed_sec,
         }
 
@@ -246,7 +295,7 @@ def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> No
         except ValueError:
             continue
         again = event["event"] == "val" and event["epoch"] > evaluated_epoch
-        if event["iter"] <= iteration and not again:
+        if event["iter"] <= iteration and not again and event["event"] != "end":
             kept.append(line + "\n")
     write_text(path, "".join(kept))
 

@@ -1,14 +1,22 @@
 """mmengine's Runner with what this project writes itself left out."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
 
+import torch
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from autox_video import processes
+from autox_video.engine.model_state import is_sharded
 
 LOG_FILE = "train.log"
 
@@ -22,19 +30,48 @@ class ClipRunner(Runner):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        _remove_if_empty(Path(self.log_dir))
+        if processes.here().is_main:
+            _remove_if_empty(Path(self.log_dir))
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
         """mmengine's logger: everything to `train.log`, errors to the terminal as well."""
-        logger = super().build_logger(log_level, log_file=str(Path(self.work_dir, LOG_FILE)))
+        log_file = str(Path(self.work_dir, LOG_FILE)) if processes.here().is_main else None
+        logger = super().build_logger(log_level, log_file=log_file)
         for handler in logger.handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.ERROR)
+            # A log that cannot be written, as on a full disk, is no reason to say so each time.
+            handler.handleError = lambda record: None
         return logger
 
+    def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
+        """Leave what the user sees to the main process."""
+        if not processes.here().is_main:
+            hooks = [hook for hook in hooks if hook["type"] != "Progress"]
+        super().register_custom_hooks(hooks)
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Put the model on the device that the config names."""
-        return model.to(self.cfg.get("device", "cpu"))
+        """Put the model on this process's device, and share it with the others."""
+        device = torch.device(self.cfg.get("device", "cpu"))
+        model = model.to(device)
+        if processes.here().size == 1:
+            return model
+        if device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if self.cfg.get("strategy") == "fsdp":
+            # Before each keeps its part, the weights are made as one process would make them.
+            model.init_weights()
+            return shard(model)
+        return DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
+
+    def _init_model_weights(self) -> None:
+        if not is_sharded(self.model):
+            super()._init_model_weights()
 
     def dump_config(self) -> None:
         """Write nothing: config.py was written before, and is what this run was built from."""
@@ -42,6 +79,17 @@ class ClipRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         # mmengine asks compilers for their versions here, which takes seconds.
         self.logger.info("Config:\n%s", self.cfg.pretty_text)
+
+
+def shard(model: nn.Module) -> nn.Module:
+    """Leave each process a part of each weight (FSDP): blocks are put together when they compute.
+
+    The model is changed in place; it computes the same.
+    """
+    for stage in model.backbone.layers:
+        for block in stage.blocks:
+            fully_shard(block)
+    return fully_shard(model)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,16 +1,22 @@
 """Run a training config to its end."""
 
+import os
+
 import autox_video.mm_compat  # noqa: F401
 
 from mmengine.config import Config
 
-from autox_video.engine.checkpoint import CheckpointKeeper
+from autox_video import processes
 from autox_video.engine.interrupt import Stopped, graceful_stop, stop_requested
+from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.runner import ClipRunner
+
+GIVE_UP_SEC = 20.0
+"""After a signal, where several processes train: a step may wait for one that is gone."""
 
 
 def train(config: Config) -> dict[str, float] | None:
-    """Train as the config says, going on from `latest.pth` in its work dir if there is one.
+    """Train as the config says, going on from the checkpoint in its work dir if there is one.
 
     Gives the metrics of the best evaluation, None where none was made.
 
@@ -18,15 +24,18 @@ def train(config: Config) -> dict[str, float] | None:
         Stopped: a signal came; everything is saved.
         CheckpointError: what is in the work dir does not fit the config.
     """
-    with graceful_stop():
+    if config.randomness.get("deterministic"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    alone = processes.here().size == 1
+    with graceful_stop(None if alone else GIVE_UP_SEC):
         runner = ClipRunner.from_cfg(config)
         try:
             runner.train()
         except RuntimeError as error:
             # A scheduler that signals every process kills the data workers too: what was saved
-            # at the end of the last epoch stays.
+            # last stays.
             if signum := stop_requested():
-                raise Stopped(signum) from error
+                raise Stopped(signum, saved=False) from error
             raise
         finally:
             runner.call_hook("close")

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from autox_video.engine.checkpoint import (
-    is_better,
     load_state,
     read_checkpoint,
     refuse_other_model,
     write_checkpoint,
 )
+from autox_video.engine.keeper import is_better
 from autox_video.errors import CheckpointError
 from tests.videos import truncate
 

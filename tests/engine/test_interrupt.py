@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,48 +12,101 @@ import pytest
 from autox_video.engine.interrupt import (
     Stopped,
     graceful_stop,
-    stop_if_requested,
     stop_requested,
 )
 from tests.datasets import REPOSITORY
 
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGHUP: 129}
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+
+@pytest.mark.parametrize("signum", CODES)
 def test_a_signal_asks_for_a_stop_and_code_says_when(signum, capsys):
     before = signal.getsignal(signum)
     with graceful_stop():
-        stop_if_requested()
         assert stop_requested() is None
         os.kill(os.getpid(), signum)
+        wait_for(stop_requested)
         assert stop_requested() == signum
-        with pytest.raises(Stopped) as stop:
-            stop_if_requested()
-    assert stop.value.exit_code == 128 + signum
+        os.kill(os.getpid(), signum)  # at once: the same one, sent by two
+        time.sleep(0.05)
+    assert Stopped(signum).exit_code == CODES[signum]
     assert signal.getsignal(signum) is before
-    assert "Stopping" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("Stopping") == 1
+
+
+def wait_for(condition):
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_a_new_run_starts_without_an_old_request():
     with graceful_stop():
         os.kill(os.getpid(), signal.SIGINT)
+        wait_for(stop_requested)
     with graceful_stop():
         assert stop_requested() is None
 
 
-def test_a_second_signal_leaves_at_once():
-    code = (
-        "import time\n"
-        "from autox_video.engine.interrupt import graceful_stop\n"
-        "with graceful_stop():\n"
-        "    print('ready', flush=True)\n"
-        "    for _ in range(600): time.sleep(0.1)\n"
-    )
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with graceful_stop():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.05)
+            assert stop_requested() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_in_another_thread_it_does_nothing():
+    def work():
+        with graceful_stop():
+            done.append(stop_requested())
+
+    done = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [None]
+
+
+BLOCKED = (
+    "import sys, time\n"
+    "from autox_video.engine.interrupt import graceful_stop\n"
+    "with graceful_stop({}):\n"
+    "    print('ready', flush=True)\n"
+    "    import ctypes; libc = ctypes.CDLL(None)\n"
+    "    while True: libc.sleep(1000)\n"
+)
+
+
+def blocked(give_up_sec):
+    """A process whose main thread sits in C, where Python's own handlers do not run."""
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", BLOCKED.format(give_up_sec)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     process.stdout.readline()
+    return process
+
+
+def test_who_waits_for_others_gives_up_in_time():
+    process = blocked(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert "did not end within 0.5 s" in complaints
+
+
+def test_a_second_signal_leaves_at_once():
+    process = blocked(None)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(0.8)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
