@@ -57,9 +57,11 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         text = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
         from autox_video.engine.train import train
+        from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
         config = config_from_text(text, str(work_dir / CONFIG))
+        check_config(config)
         config.device = use_own_share(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
