@@ -5,13 +5,11 @@ import os
 import autox_video.mm_compat  # noqa: F401
 
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
 from autox_video import processes
 from autox_video.engine.interrupt import Stopped, graceful_stop, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.runner import ClipRunner
-from autox_video.recipe import PARTS
 
 GIVE_UP_SEC = 20.0
 """After a signal, where several processes train: a step may wait for one that is gone."""
@@ -26,7 +24,6 @@ def train(config: Config) -> dict[str, float] | None:
         Stopped: a signal came; everything is saved.
         CheckpointError: what is in the work dir does not fit the config.
     """
-    import_modules_from_strings(list(PARTS))
     if config.randomness.get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     alone = processes.here().size == 1
