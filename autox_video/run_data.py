@@ -10,6 +10,7 @@ from autox_video.console import say
 from autox_video.dataset.listing import ClipList, Listing, read_list, write_list
 from autox_video.dataset.probed_listing import ProbedListing
 from autox_video.errors import CheckpointError, ListingError
+from autox_video.run_record import TO_TRAIN_ANEW
 
 SPLITS = {"train": "training", "val": "validation"}
 """The lists that a run keeps, NAME.csv in its work dir, and what they are for."""
@@ -76,8 +77,7 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
                 raise CheckpointError(
                     f"{path}: missing or damaged, and what is listed now does not give it again, "
                     "as other clips were listed when the run began. Put the file or the lists "
-                    "back; to train anew, start with --fresh, which moves the run to "
-                    "WORK_DIR/earlier, or give another work_dir."
+                    f"back; {TO_TRAIN_ANEW}"
                 )
             write_list(path, clips)
             say(f"{path}: was missing or damaged, and was made again from the lists.")

@@ -1,6 +1,7 @@
 """The files of a run in its work dir: whether there are any, moved aside, the disk they take."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,19 +12,20 @@ from autox_video.console import say
 from autox_video.errors import ResourceError
 from autox_video.fileio import flush_folder, remove_leftovers
 
-LATEST, PREVIOUS, DAMAGED = "latest.pth", "previous.pth", "latest.pth.damaged"
+LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
-WEIGHTS = (DAMAGED, BEST, BEST_SAFE)
 EARLIER = "earlier"
 SPLIT = "split"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
 # half a run that looks like a whole one.
 RUN_FILES = (
-    *(PREVIOUS, LATEST, DAMAGED, BEST, BEST_SAFE),
+    *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json"),
 )
+_DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
+_SECOND_NAME = f".{PREVIOUS}.link.part"  # of the latest checkpoint, while it becomes the previous
 _MOVING = ".moving"
 GIB = 2**30
 
@@ -45,13 +47,15 @@ def make_ready(work_dir: Path, *, fresh: bool) -> None:
     """
     for folder in (work_dir, work_dir / SPLIT):
         remove_leftovers(folder, _names_written())
+    if has_checkpoint(work_dir):
+        (work_dir / _SECOND_NAME).unlink(missing_ok=True)
     for moving in sorted((work_dir / EARLIER).glob(f"*{_MOVING}")):
         say(f"work_dir: the rest of the run before is now in {_move(work_dir, moving)}.")
     if fresh:
         place = set_aside(work_dir)
         moved, none = "the files of the run before are now in", "there was no run to move aside in"
         say(f"work_dir: {moved} {place}." if place else f"work_dir: {none} {work_dir}.")
-    elif not has_checkpoint(work_dir) and any((work_dir / name).exists() for name in WEIGHTS):
+    elif not has_checkpoint(work_dir) and _holds_weights(work_dir):
         say(
             f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to go on "
             f"from. What there was of that run is now in {set_aside(work_dir)}; training starts "
@@ -68,7 +72,7 @@ def set_aside(work_dir: Path) -> Path | None:
     Raises:
         ResourceError: the files cannot be moved.
     """
-    if not any(True for _ in _present(work_dir)):
+    if not _present(work_dir):
         return None
     with _as_sentence(work_dir):
         earlier = work_dir / EARLIER
@@ -81,8 +85,15 @@ def _names_written() -> set[str]:
     return {*RUN_FILES, "test.csv"}
 
 
-def _present(work_dir: Path) -> Iterator[str]:
-    return (name for name in RUN_FILES if os.path.lexists(work_dir / name))
+def _present(work_dir: Path) -> list[str]:
+    names = [name for name in RUN_FILES if os.path.lexists(work_dir / name)]
+    others = sorted(path.name for path in work_dir.iterdir())
+    return names + [name for name in others if _DAMAGED.fullmatch(name)]
+
+
+def _holds_weights(work_dir: Path) -> bool:
+    weights = set(CHECKPOINTS)
+    return any(name in weights or _DAMAGED.fullmatch(name) for name in _present(work_dir))
 
 
 def _new_folder(earlier: Path) -> Path:

@@ -9,15 +9,17 @@ from autox_video.console import say
 from autox_video.errors import CheckpointError
 from autox_video.fileio import write_text
 from autox_video.plan.choose import Plan
+from autox_video.plan.resume import MAY_CHANGE
 
 PLAN, COPY = "plan.json", ".plan.json.copy"
 PLAN_SCHEMA = 5
 """What runs can be gone on with: each number before had another optimizer or another loader."""
 
-WAYS_ON = (
-    "To go on with it, take the change back; to train anew, start with --fresh, which moves it to "
-    "WORK_DIR/earlier, or give another work_dir."
+TO_TRAIN_ANEW = (
+    "to train anew, start with --fresh, which moves the run to WORK_DIR/earlier, or give another "
+    "work_dir."
 )
+WAYS_ON = f"To go on with it, take the change back; {TO_TRAIN_ANEW}"
 
 
 def write_plan(folder: Path, plan: Plan, fingerprint: str, data: dict[str, Any]) -> None:
@@ -57,26 +59,29 @@ def read_plan(folder: Path) -> dict[str, Any]:
     """The content of plan.json, or of its copy where that is missing or damaged.
 
     Raises:
-        CheckpointError: both are missing or damaged, or of another version of this project.
+        CheckpointError: both are missing or damaged, they are of different runs, or of another
+            version of this project.
     """
     path = folder / PLAN
-    stored = _read(path)
-    if stored is None or "digest" not in stored:
-        copy = _read(folder / COPY)
-        if copy is not None and "digest" in copy:
-            say(f"{path}: missing or damaged; its copy {COPY} is used, and it is written again.")
-            stored = copy
+    stored, copy = _read(path), _read(folder / COPY)
+    whole, copy_whole = ("digest" in (each or {}) for each in (stored, copy))
+    if whole and copy_whole and _settled(stored) != _settled(copy):
+        raise CheckpointError(
+            f"{path}: it and its copy {COPY} are of different runs. Delete the one that does not "
+            f"belong to this folder; {TO_TRAIN_ANEW}"
+        )
+    if not whole and copy_whole:
+        say(f"{path}: missing or damaged; its copy {COPY} is used, and it is written again.")
+        stored = copy
     if stored is None:
         raise CheckpointError(
             f"{path}: missing or damaged, and so is its copy {COPY}, though the folder holds a run "
-            "to go on with. Put one of them back; to train anew, start with --fresh, which moves "
-            "the run to WORK_DIR/earlier, or give another work_dir."
+            f"to go on with. Put one of them back; {TO_TRAIN_ANEW}"
         )
     if stored["schema"] != PLAN_SCHEMA:
         raise CheckpointError(
             f"{path}: the folder holds a run of another version of this project, which trained in "
-            "another way. Go on with that version; to train anew, start with --fresh, which moves "
-            "the run to WORK_DIR/earlier, or give another work_dir."
+            f"another way. Go on with that version; {TO_TRAIN_ANEW}"
         )
     return stored
 
@@ -92,6 +97,13 @@ def _read(path: Path) -> dict[str, Any] | None:
         return stored if other and given is None else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _settled(stored: dict[str, Any]) -> dict[str, Any]:
+    """What stays the same as long as a run goes on."""
+    choices = stored.get("choices", {}).items()
+    values = {f: choice["value"] for f, choice in choices if f not in MAY_CHANGE}
+    return {**stored, "choices": values, "digest": None}
 
 
 def _digest(stored: dict[str, Any]) -> str:

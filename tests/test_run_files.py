@@ -34,6 +34,14 @@ def run(tmp_path):
     return tmp_path
 
 
+def test_damaged_checkpoints_go_too(run):
+    (run / "previous.pth.damaged").write_text("torn")
+    (run / "mine.damaged").write_text("the user's")
+    place = set_aside(run)
+    assert (place / "previous.pth.damaged").read_text() == "torn"
+    assert (run / "mine.damaged").exists()
+
+
 def is_whole(folder):
     names = {path.name for path in folder.iterdir()}
     texts = all((folder / name).read_text() == name for name in RUN_FILES if name != "split")
@@ -112,7 +120,7 @@ def test_a_run_to_go_on_with_is_left_alone(run):
     assert sorted(os.listdir(run)) == before
 
 
-@pytest.mark.parametrize("name", ["best.pth", "best.safetensors", "latest.pth.damaged"])
+@pytest.mark.parametrize("name", ["best.pth", "best.safetensors", "latest.pth.damaged-2"])
 def test_weights_without_a_checkpoint_are_not_replaced_by_a_new_run(tmp_path, capsys, name):
     (tmp_path / name).write_text("precious")
     make_ready(tmp_path, fresh=False)

@@ -90,3 +90,15 @@ def test_a_run_of_another_version_is_refused(tmp_path):
     write_stored(tmp_path, later)
     with pytest.raises(CheckpointError, match=r"plan\.json: .* of another version"):
         read_plan(tmp_path)
+
+
+def test_a_plan_of_another_run_is_refused_and_a_torn_change_is_not(run):
+    kept = (run / COPY).read_bytes()
+    write_plan(run, plan_for(pretrained=SWIN_B, seed=1), "f", DATA)
+    (run / COPY).write_bytes(kept)
+    with pytest.raises(CheckpointError, match=r"plan\.json: it and its copy .* different runs"):
+        read_plan(run)
+    same = {"lr": plan_for(pretrained=SWIN_B).lr}
+    write_plan(run, plan_for(pretrained=SWIN_B, epoch=99, **same), "f", DATA)
+    (run / COPY).write_bytes(kept)  # killed between the two
+    assert read_plan(run)["choices"]["epochs"]["value"] == 99

@@ -265,12 +265,17 @@ def read_kept(entries: Entries, data_root: str | Path, how: ToDivide) -> Kept | 
     Clips that are new since are not used.
 
     Raises:
-        ListingError: the kept files are of other clips.
+        ListingError: the kept files are of other clips, or damaged.
     """
     files = {name: how.folder / f"{name}.csv" for name in how.names}
     if not (files["train"].is_file() and files["val"].is_file()):
         return None
-    kept = {name: read_list(file) for name, file in files.items() if file.is_file()}
+    try:
+        kept = {name: read_list(file) for name, file in files.items() if file.is_file()}
+    except ListingError as error:
+        raise ListingError(
+            *error.problems, f"Put it back, or delete {how.folder} to divide the clips anew."
+        ) from error
     return _divide_as_kept(entries, kept, data_root, how.folder)
 
 

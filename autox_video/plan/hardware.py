@@ -1,11 +1,14 @@
 """What this machine has: devices, memory, cores, fast number types."""
 
+import math
 import os
+import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from autox_video.errors import ResourceError
+from autox_video.plan.group_limits import group_limits
 
 GIB = 1024**3
 
@@ -86,22 +89,17 @@ def _choose_device(asked: str, gpus: int) -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity mask, and its container's CPU limit."""
+    """Cores that this process may use: its affinity mask, and the limits of its control groups."""
     cores = len(os.sched_getaffinity(0))
-    quota = _read_words("/sys/fs/cgroup/cpu.max")
-    if len(quota) == 2 and quota[0].isdigit():
-        cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
-    return cores
+    return max(1, int(min(cores, group_limits().cores)))
 
 
 def usable_memory_gib() -> float:
-    """Main memory that this process may use, in GiB: the machine's, or its container's limit."""
+    """Main memory that this process may use, in GiB: the machine's, or the least limit on it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limit = _read_words(place)
-        if limit and limit[0].isdigit():
-            total = min(total, int(limit[0]))
-    return total / GIB
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    of_process = math.inf if address_space == resource.RLIM_INFINITY else address_space
+    return min(total, of_process, group_limits().memory_bytes) / GIB
 
 
 def has_compiler() -> bool:
@@ -126,10 +124,3 @@ def _cpuinfo(field: str) -> str:
         return ""
     values = (line.partition(":")[2].strip() for line in lines if line.startswith(field))
     return next(values, "")
-
-
-def _read_words(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").split()
-    except OSError:
-        return []

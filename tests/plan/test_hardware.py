@@ -1,12 +1,17 @@
 """What this machine has."""
 
+import math
 import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from autox_video.errors import ResourceError
 from autox_video.plan import hardware
+from autox_video.plan.group_limits import GroupLimits
 
 
 def test_detect_describes_this_machine():
@@ -34,16 +39,30 @@ def test_which_device_is_chosen(asked, gpus, chosen):
 
 
 def test_a_container_limits_cores_and_memory(monkeypatch):
-    limits = {"/sys/fs/cgroup/cpu.max": ["150000", "100000"]}
-    limits["/sys/fs/cgroup/memory.max"] = [str(2 * hardware.GIB // 16)]
-    monkeypatch.setattr(hardware, "_read_words", lambda path: limits.get(path, []))
+    limits = GroupLimits(cores=1.5, memory_bytes=hardware.GIB / 8)
+    monkeypatch.setattr(hardware, "group_limits", lambda: limits)
     assert hardware.usable_cores() == 1
     assert hardware.usable_memory_gib() == 1 / 8
+    monkeypatch.setattr(hardware, "group_limits", lambda: replace(limits, cores=0.2))
+    assert hardware.usable_cores() == 1
 
 
 def test_no_container_limit(monkeypatch):
-    monkeypatch.setattr(hardware, "_read_words", lambda path: ["max", "100000"])
+    limits = GroupLimits(math.inf, math.inf)
+    monkeypatch.setattr(hardware, "group_limits", lambda: limits)
     assert hardware.usable_cores() == len(os.sched_getaffinity(0))
+    assert hardware.usable_memory_gib() > 1 / 8
+
+
+def test_a_limit_on_the_address_space_holds():
+    program = (
+        "import resource\n"
+        "from autox_video.plan.hardware import usable_memory_gib\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))\n"
+        "print(usable_memory_gib())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert float(done.stdout) <= 0.5, done.stderr
 
 
 def test_a_compiler_is_found_on_the_path_or_by_name(monkeypatch, tmp_path):
