@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from autox_video.console import complain
+from autox_video.console import complain, show_every_letter
 from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
 
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     signal.signal(signal.SIGTERM, _terminate)
+    show_every_letter()
     try:
         options = _parser(with_keys=bool({"-h", "--help"} & set(words))).parse_args(words)
         return options.run(options)

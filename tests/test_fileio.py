@@ -110,3 +110,23 @@ def test_append_starts_a_new_line_after_a_torn_one(tmp_path):
 def test_append_to_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(ResourceError, match="cannot be written"):
         append_json_line(tmp_path / "missing" / "a.jsonl", {})
+
+
+def test_json_holds_nothing_that_steers_a_terminal(tmp_path):
+    value = {
+        "naïve 視頻": "\x1b[31m\x07\n\x7f\x85\x9b\u202e\u2066\u2028\ufeff\udcff",
+        "e": "\\u202e 🎬",
+    }
+    write_json(tmp_path / "a.json", value)
+    append_json_line(tmp_path / "a.jsonl", value)
+    for name in ("a.json", "a.jsonl"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert {c for c in text if not c.isprintable()} == {"\n"}
+        assert "naïve 視頻" in text
+        assert "🎬" in text
+        assert json.loads(text) == value
+
+
+def test_a_name_that_is_no_text_is_written_as_its_bytes(tmp_path):
+    write_text(tmp_path / "a", os.fsdecode(b"x\xff\n"))
+    assert (tmp_path / "a").read_bytes() == b"x\xff\n"
