@@ -12,7 +12,6 @@ checkpoint kept. Where the best weights are what was lost, it may go on and say 
 import argparse
 import hashlib
 import random
-import re
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.faults.compare import differences
+from tests.faults.compare import differences, unusual
 from tests.faults.harm import KINDS, Kind
 from tests.faults.runs import (
     STEPS,
@@ -64,23 +63,6 @@ def digests(folder: Path) -> dict[str, str]:
         if path.is_file() and {".pth", ".safetensors"} & set(path.suffixes):
             found[hashlib.sha256(path.read_bytes()).hexdigest()] = path.name
     return found
-
-
-def unusual(life: Life, runs: Sequence[Run]) -> str:
-    """What a start said that the undamaged runs have not said too, but for numbers and folders."""
-    usual = {
-        plain(line, run)
-        for run in runs
-        for shown in run.folder.glob("said_*.txt")
-        for line in shown.read_text(errors="replace").splitlines()
-    }
-    lines = life.said().splitlines()
-    return "\n".join(line for line in lines if plain(line, life.run) not in usual)
-
-
-def plain(line: str, run: Run) -> str:
-    """A line without what differs from run to run."""
-    return re.sub(r"\d+", "#", line.replace(str(run.folder), ""))
 
 
 def judge(
