@@ -28,6 +28,10 @@ class AutoXVideo:
         self._given = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
         return self
 
+    def settings(self) -> Settings:
+        """What the config and the arguments so far come to."""
+        return settings_from_mapping(self._given, "config")
+
     def fit(
         self,
         data_root: str | None = None,
@@ -39,9 +43,11 @@ class AutoXVideo:
         videos_per_gpu: int | None = None,
         evaluation: int | None = None,
         work_dir: str | None = None,
+        *,
+        fresh: bool = False,
         **others: Any,
     ) -> dict[str, float] | None:
-        """Train, or go on with the run in `work_dir`.
+        """Train, or go on with the run in `work_dir`; `fresh` moves that aside, and trains anew.
 
         Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
         over the config and are remembered; None, or the seed system's -1, leaves one as it was.
@@ -64,7 +70,7 @@ class AutoXVideo:
             "evaluation": evaluation,
             "work_dir": work_dir,
         }
-        return fit(self._settle("fit", {**arguments, **others}))
+        return fit(self._settle("fit", {**arguments, **others}), fresh=fresh)
 
     def transform(
         self,

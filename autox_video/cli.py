@@ -1,7 +1,7 @@
 """The commands: parse, build, run, close.
 
-Exit codes: 0 done; 2 a mistake that the user can mend; 130 and 143 stopped by Ctrl-C or SIGTERM;
-1, with a traceback, a defect of this project.
+Exit codes: 0 done; 2 a mistake that the user can mend; 130, 143 and 129 stopped by Ctrl-C, by
+SIGTERM or SIGUSR1, and by the end of the terminal; 1, with a traceback, a defect of this project.
 """
 
 import argparse
@@ -10,12 +10,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
+from autox_video import processes
 from autox_video.console import complain
 from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
 
+if TYPE_CHECKING:
+    from autox_video.api import AutoXVideo
+
 DEFAULT_CONFIG = "config.yaml"
+FRESH = "--fresh"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,45 +33,116 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # spinning they sleep between small operations, and a small model takes half as long again.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    signal.signal(signal.SIGTERM, _terminate)
+    processes.follow_launcher()
+    sys.excepthook = _fail
+    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup does
+            signal.signal(signum, _terminate)
     try:
-        options = _parser(with_keys=bool({"-h", "--help"} & set(words))).parse_args(words)
-        return options.run(options)
+        parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
+        # argparse takes the words after an option for strangers: the option goes last.
+        options = parser.parse_args(sorted(words, key=lambda word: word == FRESH))
+        options.words_given = words
+        code = options.run(options)
     except ModuleNotFoundError as error:
-        complain(explain_import_error("autox_video", error))
-        return 2
+        code = _refuse(explain_import_error("autox_video", error))
     except AutoXVideoError as error:
-        for problem in error.problems:
-            complain(problem)
-        return 2
+        code = _refuse(*error.problems)
     except KeyboardInterrupt:
-        complain("Stopped. Run the same command again to go on.")
-        return 128 + signal.SIGINT
+        _say_stopped("Stopped. Run the same command again to go on.")
+        code = 128 + signal.SIGINT
+    return _part(code)
+
+
+def _refuse(*problems: str) -> int:
+    if processes.may_complain():
+        for problem in problems:
+            complain(problem)
+    return 2
+
+
+def _say_stopped(sentence: str) -> None:
+    if _rank() == 0:
+        complain(sentence)
+
+
+def _rank() -> int:
+    """Which of the processes this is, whatever else the environment says."""
+    text = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    return int(text) if text.isdecimal() else 0
 
 
 def _terminate(signum: int, frame: object) -> None:
-    complain("Stopped. Run the same command again to go on.")
-    sys.exit(128 + signum)
+    _say_stopped("Stopped. Run the same command again to go on.")
+    sys.exit(128 + (signal.SIGTERM if signum == signal.SIGUSR1 else signum))
+
+
+def _part(code: int) -> int:
+    """Leave the other processes, which wait for this one only where all is well."""
+    if not processes.joined():
+        return code
+    if code == 0:
+        processes.leave()
+        return code
+    return _leave_at_once(code)
+
+
+def _leave_at_once(code: int) -> int:
+    # What Python does at its end may wait for processes that have gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show a defect's traceback, but not those of the processes that it took along."""
+    if not processes.joined():
+        sys.__excepthook__(kind, error, trace)
+        return
+    code = 1
+    if processes.lost_others(error):
+        code = processes.LOST if processes.LAUNCHER in os.environ else 1
+    elif processes.may_complain():
+        sys.__excepthook__(kind, error, trace)
+    _leave_at_once(code)
 
 
 def _train(options: argparse.Namespace) -> int:
-    from autox_video.api import AutoXVideo
     from autox_video.engine.interrupt import Stopped
 
-    model = AutoXVideo().read_cfg(*_config_and_overrides(options.words))
+    model, count = _read_config(options)
+    if count > 1:
+        return _launch(count, options)
     try:
-        model.fit()
+        model.fit(fresh=options.fresh)
     except Stopped as stop:
-        complain("Stopped, and saved. Run the same command again to go on from here.")
+        how = "Stopped, and saved." if stop.saved else "Stopped; the last steps are not saved."
+        _say_stopped(f"{how} Run the same command again to go on from here.")
         return stop.exit_code
     return 0
 
 
 def _test(options: argparse.Namespace) -> int:
-    from autox_video.api import AutoXVideo
-
-    AutoXVideo().read_cfg(*_config_and_overrides(options.words)).transform()
+    model, count = _read_config(options)
+    if count > 1:
+        return _launch(count, options)
+    model.transform()
     return 0
+
+
+def _read_config(options: argparse.Namespace) -> "tuple[AutoXVideo, int]":
+    """Give the model with its settings, and how many processes are to be started for it."""
+    from autox_video.api import AutoXVideo
+    from autox_video.launch import wanted
+
+    model = AutoXVideo().read_cfg(*_config_and_overrides(options.words))
+    return model, wanted(model.settings())
+
+
+def _launch(count: int, options: argparse.Namespace) -> int:
+    from autox_video.launch import launch
+
+    return launch(count, options.words_given)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -130,6 +208,12 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
             metavar="CONFIG | key=value",
             help=f"config file (default: {DEFAULT_CONFIG}), then keys that take precedence over it",
         )
+        if run is _train:
+            command.add_argument(
+                FRESH,
+                action="store_true",
+                help="move the run that work_dir holds into WORK_DIR/earlier, and train anew",
+            )
         command.set_defaults(run=run)
     cache = commands.add_parser(
         "cache", help="say how much the decoded frames take, or remove them"

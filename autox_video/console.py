@@ -4,10 +4,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+_silent = False
+
+
+def be_silent() -> None:
+    """Show nothing more on stdout: another process speaks. Complaints are still printed."""
+    global _silent
+    _silent = True
+
 
 def say(sentence: str = "") -> None:
     """Print one line on stdout."""
-    print(printable(sentence), flush=True)
+    if not _silent:
+        print(printable(sentence), flush=True)
 
 
 def complain(sentence: str) -> None:
@@ -22,6 +31,8 @@ def printable(text: str) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table under a title; the last column takes what width is left."""
+    if _silent:
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -41,7 +52,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     Gives a function that takes the number of steps done so far.
     """
-    if not sys.stdout.isatty():
+    if _silent or not sys.stdout.isatty():
         yield _show_nothing
         say(f"{what}: {total} done.")
         return

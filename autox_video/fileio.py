@@ -1,14 +1,20 @@
 """Write a file so that a crash leaves the old one or the new one, never a torn one."""
 
+import errno
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from autox_video.errors import ResourceError
+
+_SUFFIX = ".autox-part"
+_LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
+_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 
 @contextmanager
@@ -25,14 +31,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, name = tempfile.mkstemp(_SUFFIX, f".{target.name}.", target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
-        _flush_to_disk(target.parent)
+        flush_folder(target.parent)
     except OSError as error:
         raise ResourceError(f"{target}: cannot be written ({error.strerror or error}).") from error
     finally:
@@ -53,17 +59,45 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
-    """Add one JSON object as a line at the end of `path`; a torn last line is closed first."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    """Add one JSON object as a line at the end of `path`; a torn last line is closed first.
+
+    The line is on the disk before this returns; where it cannot be written as a whole, nothing of
+    it stays.
+
+    Raises:
+        ResourceError: the file cannot be written, or the disk is full.
+    """
+    line = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
     try:
-        with open(path, "ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    line = "\n" + line
-            file.write(line.encode())
+        with open(path, "ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line
+            try:
+                _write_all(file.fileno(), line)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
+    """Remove what `atomic_write` left of files of these names when its process was killed.
+
+    Only to be called where no other process writes those files.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            found = _LEFTOVER.fullmatch(entry.name)
+            if found and found[1] in names and entry.is_file(follow_symlinks=False):
+                Path(entry).unlink()
 
 
 def user_cache(name: str) -> Path | None:
@@ -75,6 +109,15 @@ def user_cache(name: str) -> Path | None:
         except RuntimeError:
             return None
     return folder / "autox_video" / name
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where its file system can do that."""
+    try:
+        _flush_to_disk(folder)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -23,6 +23,7 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
         "numpy": "1.26",
         "timm": "1.0",
         "einops": "0.8",
+        "safetensors": "0.5",
         "pydantic": "2.10",
         "rich": "13",
         "fsspec": "2024.6",

@@ -2,9 +2,11 @@
 
 import copy
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -12,15 +14,18 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
+from autox_video import processes
+from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
-from autox_video.errors import CheckpointError, ConfigError
+from autox_video.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
 from autox_video.recipe import check_config
 from autox_video.results import Prediction
+from autox_video.stored_config import read_stored_config, refuse_incomplete
 
 CONFIG = "config.py"
 
@@ -37,17 +42,17 @@ class Loading:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """The config that a checkpoint was trained by: config.py in the same folder.
+    """The config that a checkpoint was trained by: config.py in the same folder, read as data.
 
     Raises:
-        CheckpointError: there is none, or it asks for what this version does not know.
+        CheckpointError: there is none, or it is no config of ours, or of another version.
     """
     path = checkpoint.parent / CONFIG
     if not path.is_file():
         raise CheckpointError(
             f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
         )
-    config = Config.fromfile(str(path))
+    config = read_stored_config(path)
     try:
         check_config(config)
     except ConfigError as error:
@@ -55,6 +60,7 @@ def read_config(checkpoint: Path) -> Config:
             f"{path}: asks for what this version does not know ({error.problems[0]}) Test with the "
             "version that trained it."
         ) from error
+    refuse_incomplete(config, path)
     return config
 
 
@@ -90,6 +96,9 @@ def predict(
 ) -> list[Prediction]:
     """Class probabilities of every clip, averaged over its views.
 
+    Several processes share the batches of one, each of which is computed as one would, and all
+    give the predictions of all clips.
+
     Args:
         model: as `load_model` gives it.
         config: its config, whose `test_pipeline` says how clips are sampled.
@@ -97,6 +106,9 @@ def predict(
         data_root: folder that relative paths start from.
         loading: batch, workers, device.
         on_done: told the number of clips done so far after each batch.
+
+    Raises:
+        ResourceError: there is not enough memory for one view of one clip.
     """
     with DefaultScope.overwrite_default_scope("mmaction"):
         dataset = ClipDataset(
@@ -111,22 +123,25 @@ def predict(
         batch_size=loading.batch_size,
         workers=loading.workers,
         pin_memory=loading.device != "cpu",
+        processes=processes.here(),
     )
+    score = Scorer(model)
     scores: dict[int, tuple[float, ...]] = {}
     try:
         for batch in batches:
-            scores.update(_score(model, batch))
+            scores.update(score(batch))
             if on_done:
                 on_done(batch["taken"])
     finally:
         batches.close()
     multi_label = bool(config.model.cls_head.get("multi_label", False))
+    scores, broken = map(_joined, zip(*processes.gather((scores, batches.broken)), strict=True))
     return [
         Prediction(
             clips.paths[position],
             None if clips.labels is None else clips.labels[position],
             scores.get(position),
-            batches.broken.get(position),
+            broken.get(position),
             multi_label,
             None if clips.segments is None else clips.segments[position],
         )
@@ -134,14 +149,72 @@ def predict(
     ]
 
 
-def _score(model: nn.Module, batch: dict) -> dict[int, tuple[float, ...]]:
-    """Probabilities of each class by position."""
-    if not len(batch["inputs"]):
-        return {}
-    with torch.inference_mode():
-        samples = model.test_step(batch)
-    values = [tuple(sample.pred_score.cpu().double().tolist()) for sample in samples]
-    return dict(zip(batch["positions"], values, strict=True))
+def _joined(parts: Iterable[dict]) -> dict:
+    return {position: value for part in parts for position, value in part.items()}
+
+
+class Scorer:
+    """Probabilities of batches; one that does not fit in memory is halved, as are all after it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.views_that_fit = math.inf
+
+    def __call__(self, batch: dict[str, Any]) -> dict[int, tuple[float, ...]]:
+        """Probabilities of each class by position of the clip."""
+        if not len(batch["inputs"]):
+            return {}
+        scores = self._score(batch["inputs"], batch["labels"])
+        values = map(tuple, scores.cpu().double().tolist())
+        return dict(zip(batch["positions"], values, strict=True))
+
+    def _score(self, inputs: Tensor, labels: Tensor | None) -> Tensor:
+        """Probabilities (B, K) of clips (B, V, T, H, W, 3)."""
+        clips, views = inputs.shape[:2]
+        if clips * views <= self.views_that_fit:
+            scores = self._try(inputs, labels)
+            if scores is not None:
+                return scores
+            self._note_lack(clips * views)
+        if clips > 1:
+            half = (clips + 1) // 2
+            labels = (None, None) if labels is None else (labels[:half], labels[half:])
+            parts = zip((inputs[:half], inputs[half:]), labels, strict=True)
+            return torch.cat([self._score(*part) for part in parts])
+        half = (views + 1) // 2
+        first, second = (
+            self._score(part, labels) for part in inputs.split([half, views - half], 1)
+        )
+        return (first * half + second * (views - half)) / views
+
+    def _try(self, inputs: Tensor, labels: Tensor | None) -> Tensor | None:
+        """Probabilities; None where there is not enough memory."""
+        try:
+            with torch.inference_mode():
+                samples = self.model.test_step({"inputs": inputs, "labels": labels})
+                return torch.stack([sample.pred_score.float() for sample in samples])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
+
+    def _note_lack(self, views: int) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if views == 1:
+            raise ResourceError(
+                "There is not enough memory to test one view of one clip; end other programs, or "
+                "test on a machine with more."
+            )
+        self.views_that_fit = views // 2
+        say(f"There was not enough memory for {views} views at a time; going on with fewer.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the CPU or the GPU has no more memory to give."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import autox_video
+from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
@@ -28,16 +28,27 @@ from autox_video.errors import (
     ListingError,
     ResourceError,
 )
-from autox_video.fileio import write_json, write_text
+from autox_video.fileio import write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.choose import Plan, Pretrained, choose
-from autox_video.plan.hardware import detect, usable_cores
-from autox_video.plan.resume import continue_plan
+from autox_video.plan.hardware import Hardware, detect, usable_cores
+from autox_video.plan.resume import (
+    continue_plan,
+    differences,
+    settings_to_go_on,
+    weights_of_run,
+)
+from autox_video.run_data import (
+    compare,
+    left_out,
+    list_file,
+    lists_of_run,
+    notes_on_reading,
+    record,
+)
+from autox_video.run_record import WAYS_ON, read_plan
 from autox_video.settings import AUTO, Settings
 
-PLAN = "plan.json"
-PLAN_SCHEMA = 4
-"""What runs can be gone on with: each number before had another optimizer or another loader."""
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 
@@ -48,11 +59,13 @@ class Prepared:
 
     plan: Plan
     listing: Listing
-    """The readable clips."""
+    """The clips that the run learns from; WORK_DIR/train.csv and val.csv hold them."""
     stats: DatasetStats
-    """The same in figures."""
+    """What can be read of them now, in figures."""
     fingerprint: str
-    """Of the listed clips and classes: two runs with equal ones learn the same thing."""
+    """Of the clips and classes that were listed when the run began."""
+    data: dict[str, Any]
+    """What plan.json says of the clips."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
@@ -66,23 +79,73 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     Raises:
         AutoXVideoError: of the kind that fits what the user can mend.
     """
-    check_work_dir(Path(settings.work_dir))
+    work_dir = Path(settings.work_dir)
+    check_work_dir(work_dir)
     check_decoder(settings.decoder)
+    stored = read_plan(work_dir) if resuming else None
     listing = read_data(settings)
     probed = divide_probed(probe(listing, settings))
     for note in probed.listing.notes[len(listing.notes) :]:
         say(note)
-    fingerprint = listing_fingerprint(probed.listing)
-    stored = read_plan(Path(settings.work_dir)) if resuming else None
     if stored is not None:
-        refuse_other_data(settings, stored, fingerprint)
+        return _go_on(probed, settings, stored)
     readable, stats = check_clips(probed, settings)
-    pretrained = find_weights(settings)
-    plan = choose(settings, stats, detect(settings.device), pretrained)
-    if stored is not None:
-        plan = continue_plan(plan, stored["choices"], settings)
-        refuse_other_model(settings, stored["choices"], plan)
-    return Prepared(plan, readable, stats, fingerprint)
+    plan = choose(settings, stats, look_around(settings), find_weights(settings))
+    write_list(list_file(work_dir, "train"), readable.train)
+    write_list(list_file(work_dir, "val"), readable.val)
+    data = record(work_dir, readable.classes, left_out(probed))
+    return Prepared(plan, readable, stats, listing_fingerprint(probed.listing), data)
+
+
+def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) -> Prepared:
+    """Prepare for the rest of a run, which keeps its clips and, where not asked, its choices."""
+    work_dir, data, choices = Path(settings.work_dir), stored["data"], stored["choices"]
+    lists = lists_of_run(work_dir, data, probed.listing)
+    if listing_fingerprint(probed.listing) != stored["fingerprint"]:
+        _refuse(work_dir, "data", compare(probed.listing, data, lists))
+    for note in notes_on_reading(probed, data, lists):
+        say(note)
+    _, stats = check_clips(probed, settings)
+    hardware = look_around(settings)
+    asked = settings_to_go_on(settings, choices, processes=hardware.processes)
+    plan = choose(asked, stats, hardware, _weights_to_go_on(settings, choices))
+    plan = continue_plan(plan, choices, settings)
+    found = differences(choices, plan)
+    _refuse(work_dir, "choices", found.refused)
+    for note in found.notes:
+        say(note)
+    listing = replace(probed.listing, classes=tuple(data["classes"]), **lists)
+    return Prepared(plan, listing, stats, stored["fingerprint"], data)
+
+
+def _refuse(work_dir: Path, what: str, found: Sequence[str]) -> None:
+    """Raise CheckpointError if the run in the work dir is of other data or choices."""
+    if found:
+        spelled_out = "; ".join(found)
+        raise CheckpointError(
+            f"work_dir: {work_dir} holds a run with other {what}: {spelled_out}. {WAYS_ON}"
+        )
+
+
+def _weights_to_go_on(settings: Settings, choices: dict[str, Any]) -> Pretrained | None:
+    """The weights that a run started from, unless the user names other ones now."""
+    mine = weights_of_run(choices)
+    if settings.load_from == AUTO:
+        return mine
+    if mine is not None and settings.load_from != "none":
+        before, now = Path(mine.path), Path(settings.load_from)
+        both_there = before.exists() and now.exists()
+        # Weights that have moved since, or are gone, are no hindrance: they are not read again.
+        if before.samefile(now) if both_there else before.name == now.name:
+            return mine
+    return find_weights(settings)
+
+
+def look_around(settings: Settings) -> Hardware:
+    """What there is to train with: this machine, and the processes that share the work."""
+    me = processes.here()
+    machine = detect(settings.device)
+    return replace(machine, processes=me.size, local_processes=me.local_size)
 
 
 def read_data(settings: Settings) -> Listing:
@@ -133,26 +196,6 @@ def listing_fingerprint(listing: Listing) -> str:
             digest.update(f"\n{label} {path}{part}".encode("utf-8", "surrogateescape"))
         digest.update(b"\n--")
     return digest.hexdigest()
-
-
-def refuse_other_data(settings: Settings, stored: dict[str, Any], fingerprint: str) -> None:
-    """Raise CheckpointError if the run in the work dir was on other clips or classes."""
-    if stored["fingerprint"] != fingerprint:
-        raise CheckpointError(
-            f"work_dir: {settings.work_dir} holds a run on other training clips or classes. Give "
-            "another work_dir to train anew, or restore the lists to go on."
-        )
-
-
-def refuse_other_model(settings: Settings, stored: dict[str, Any], plan: Plan) -> None:
-    """Raise CheckpointError if the run in the work dir trains another model than the plan's."""
-    for field in ("backbone", "num_classes"):
-        before, now = stored[field]["value"], getattr(plan, field)
-        if before != now:
-            raise CheckpointError(
-                f"work_dir: {settings.work_dir} holds a run with {field} {before}, now it is "
-                f"{now}. Give another work_dir to train anew, or take the change back to go on."
-            )
 
 
 def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, DatasetStats]:
@@ -273,45 +316,3 @@ def show_plan(plan: Plan) -> None:
 
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def write_plan(folder: Path, plan: Plan, fingerprint: str) -> None:
-    """Write plan.json: every choice with its reason, and what it was made for."""
-    values = plan.as_dict()
-    reasons = values.pop("reasons")
-    choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
-    write_json(
-        folder / PLAN,
-        {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "choices": choices},
-    )
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """The content of plan.json.
-
-    Raises:
-        CheckpointError: it is missing or damaged.
-    """
-    path = folder / PLAN
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        stored["fingerprint"], stored["choices"], stored["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: missing or damaged, though the folder holds a run to go on with. Put it "
-            "back, or give another work_dir."
-        ) from error
-    if stored["schema"] != PLAN_SCHEMA:
-        raise CheckpointError(
-            f"{path}: the folder holds a run of another version of this project, which trained in "
-            "another way. Give another work_dir, or go on with that version."
-        )
-    return stored
-
-
-def write_lists(folder: Path, listing: Listing) -> tuple[str, str]:
-    """Write the readable training and validation clips; gives the two files."""
-    places = str(folder / "train.csv"), str(folder / "val.csv")
-    write_list(places[0], listing.train)
-    write_list(places[1], listing.val)
-    return places

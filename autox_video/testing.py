@@ -1,12 +1,16 @@
 """The second job: trained weights and clips → results.json and a table."""
 
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import progress, say, table
+from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.given_lists import check_root
 from autox_video.dataset.listing import (
@@ -17,6 +21,7 @@ from autox_video.dataset.listing import (
     read_test_list,
 )
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.launch import use_own_share
 from autox_video.plan.hardware import detect, usable_cores
 from autox_video.results import (
     Prediction,
@@ -29,7 +34,7 @@ from autox_video.results import (
 )
 from autox_video.settings import AUTO, Settings
 
-WEIGHTS = ("best.pth", "latest.pth")
+WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
 SHOWN = {
     "mAP": "mAP",
     "f1": "F1 at 0.5",
@@ -56,37 +61,76 @@ def transform(
     Raises:
         AutoXVideoError: something that the user can mend.
     """
-    _check_results_path(Path(settings.test_results_path))
-    weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
+    me = processes.join()
+    job = processes.by_main(lambda: _prepare(settings, checkpoint, whole_folder=whole_folder))
 
-    from autox_video.predict import Loading, load_model, predict, read_config, sha256
+    from autox_video.predict import Loading, load_model, predict, read_config
 
-    config = read_config(weights)
-    classes = tuple(config.classes)
-    multi_label = bool(config.model.cls_head.get("multi_label", False))
-    clips = _clips(settings, classes, whole_folder=whole_folder, multi_label=multi_label)
+    config = read_config(job.weights)
     _settle_reading(config, settings)
-    device = detect(settings.device).device
+    device = use_own_share(me, job.device)
     if device == "cpu":
         keep_freed_memory()
-    model = load_model(config, weights, device)
-    loading = Loading(_batch_size(config, device), _workers(settings, device), device)
-    with progress("Testing", len(clips)) as show:
+    model = load_model(config, job.weights, device)
+    loading = Loading(_batch_size(config, device), _workers(settings, device, me), device)
+    with progress("Testing", len(job.clips)) as show:
         predictions = predict(
-            model, config, clips, data_root=settings.data_root, loading=loading, on_done=show
+            model, config, job.clips, data_root=settings.data_root, loading=loading, on_done=show
         )
+    return processes.by_main(lambda: _finish(settings, job, config, predictions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all processes are to do."""
+
+    weights: Path
+    clips: ClipList
+    device: str
+
+
+def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
+    """Find the weights and the clips."""
+    _check_results_path(Path(settings.test_results_path))
+    weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
+    from autox_video.predict import read_config
+
+    config = read_config(weights)
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    classes = tuple(config.classes)
+    clips = _clips(settings, classes, whole_folder=whole_folder, multi_label=multi_label)
+    return _Job(weights, clips, detect(settings.device).device)
+
+
+def _finish(
+    settings: Settings, job: _Job, config: Any, predictions: Sequence[Prediction]
+) -> dict[str, Any]:
+    """Write results.json and show the figures."""
+    from autox_video.predict import sha256
+
+    _refuse_no_numbers(predictions, job.weights)
     provenance = Provenance(
-        config=str(weights.parent / "config.py"),
-        checkpoint=str(weights),
-        checkpoint_sha256=sha256(weights),
+        config=str(job.weights.parent / "config.py"),
+        checkpoint=str(job.weights),
+        checkpoint_sha256=sha256(job.weights),
         decoder=config.test_pipeline[0].decoder,
-        classes=classes,
+        classes=tuple(config.classes),
     )
     content = results(predictions, provenance)
     write_results(settings.test_results_path, content)
-    _show(content, predictions, classes)
+    _show(content, predictions, provenance.classes)
     say(f"Wrote {len(predictions)} predictions to {settings.test_results_path}.")
     return content
+
+
+def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None:
+    bad = [p.video for p in predictions if p.scores and not all(map(math.isfinite, p.scores))]
+    if bad:
+        raise CheckpointError(
+            f"{weights}: the model's scores are no numbers for {len(bad)} of {len(predictions)} "
+            f"clips ({bad[0]} is the first). Its weights are damaged, or training went astray: "
+            "test another checkpoint, or train anew."
+        )
 
 
 def _settle_reading(config: Any, settings: Settings) -> None:
@@ -140,7 +184,7 @@ def _clips(
         )
     split = Path(settings.work_dir, "split", "test.csv")
     if split.is_file():
-        return _set_aside(split)
+        return _set_aside(split, settings)
     named = read_test(settings, classes, multi_label=multi_label)
     if named is None:
         raise ConfigError(
@@ -150,8 +194,16 @@ def _clips(
     return named
 
 
-def _set_aside(split: Path) -> ClipList:
+def _set_aside(split: Path, settings: Settings) -> ClipList:
     clips = read_list(split)
+
+    def place(index: int) -> str:
+        # Behind the header; a name may go over several lines.
+        return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
+
+    root, allowed = settings.data_root, settings.allow_outside
+    if outside := say_outside(clips.paths, root, place, allowed=allowed):
+        raise ListingError(*outside)
     if not len(clips):
         raise ListingError(
             f"{split}: no clip was set aside for testing, as the classes have too few; give "
@@ -172,10 +224,11 @@ def _batch_size(config: Any, device: str) -> int:
     return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
 
 
-def _workers(settings: Settings, device: str) -> int:
+def _workers(settings: Settings, device: str, me: processes.Processes) -> int:
     if settings.workers != AUTO:
         return settings.workers
-    return max(1, usable_cores() - 1 if device == "cpu" else min(usable_cores(), 16))
+    cores = usable_cores() // me.local_size
+    return max(1, cores - 1 if device == "cpu" else min(cores, 16))
 
 
 def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: tuple) -> None:

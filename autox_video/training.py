@@ -1,24 +1,36 @@
 """The main job: settings → a trained model in the work dir."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.dataset.frame_cache import default_folder, free_bytes
 from autox_video.dataset.remote import is_remote
 from autox_video.errors import ResourceError
+from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.choose_cache import choose_cache
 from autox_video.prepare import (
     Prepared,
+    check_work_dir,
     check_writable,
     prepare,
     show_plan,
-    write_lists,
-    write_plan,
 )
 from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_data import list_file
+from autox_video.run_files import (
+    LATEST,
+    check_disk,
+    free_for_others_bytes,
+    has_checkpoint,
+    make_ready,
+)
+from autox_video.run_lock import own
+from autox_video.run_record import write_plan
 from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
@@ -26,47 +38,70 @@ if TYPE_CHECKING:
     from autox_video.recipe import TrainingData
 
 CONFIG = "config.py"
-LATEST = "latest.pth"
 
 
-def fit(settings: Settings) -> dict[str, float] | None:
+def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     """Train, or go on with the run in the work dir; give the best validation metrics, if any.
+
+    Args:
+        settings: what the user asked for.
+        fresh: whether a run that the work dir holds is moved aside, to train anew.
 
     Raises:
         AutoXVideoError: something that the user can mend.
         Stopped: a signal came; everything is saved.
     """
+    me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
-    resuming = (work_dir / LATEST).exists()
+    with ExitStack() as held:
+        text = processes.by_main(lambda: _prepare(settings, work_dir, held, fresh=fresh))
+        # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
+        from autox_video.engine.train import train
+        from autox_video.stored_config import config_from_text
+
+        config = config_from_text(text, str(work_dir / CONFIG))
+        config.device = use_own_share(me, config.device)
+        if config.device == "cpu":
+            keep_freed_memory()
+        best = train(config)
+        _say_what_came_out(best, work_dir)
+    return best
+
+
+def _prepare(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> str:
+    """Make every choice and write the files of the work dir, which is ours from now on.
+
+    Gives the text of the config.
+    """
+    check_work_dir(work_dir)
+    held.enter_context(own(work_dir))
+    make_ready(work_dir, fresh=fresh)
+    resuming = has_checkpoint(work_dir)
     prepared = prepare(settings, resuming=resuming)
-    # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
-    from autox_video.engine.train import train
     from autox_video.recipe import build_config, write_config
 
-    if prepared.plan.device == "cpu":
-        keep_freed_memory()
     data = _training_data(prepared, settings, work_dir)
     plan = prepared.plan
+    if plan.device == "cpu":
+        keep_freed_memory()
     if not resuming or settings.cache != AUTO:
         plan = _settle_cache(prepared, settings, data, work_dir)
     show_plan(plan)
-    write_plan(work_dir, plan, prepared.fingerprint)
+    check_disk(work_dir, plan.disk_gib)
+    write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
     config = build_config(plan, data, str(work_dir))
     write_config(config, work_dir / CONFIG)
-    best = train(config)
-    _say_what_came_out(best, work_dir)
-    return best
+    return config.pretty_text
 
 
 def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
     from autox_video.recipe import TrainingData
 
     listing, root = prepared.listing, prepared.listing.data_root
-    train_list, val_list = write_lists(work_dir, listing)
     return TrainingData(
         data_root=str(root if is_remote(root) else Path(root).absolute()),
-        train_list=train_list,
-        val_list=val_list,
+        train_list=str(list_file(work_dir, "train")),
+        val_list=str(list_file(work_dir, "val")),
         classes=listing.classes,
         num_train=len(listing.train),
         multi_label=listing.multi_label,
@@ -90,9 +125,13 @@ def _settle_cache(
         settings,
         prepared.stats,
         folder=None if folder is None else str(folder.absolute()),
-        free_gib=free_bytes(folder or work_dir) / 2**30,
+        free_gib=_free_for_cache(folder or work_dir, work_dir, prepared.plan) / 2**30,
         speeds=speeds,
     )
+
+
+def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:
+    return free_for_others_bytes(folder, free_bytes(folder), work_dir, plan.disk_gib)
 
 
 def _cache_folder(settings: Settings) -> Path | None:

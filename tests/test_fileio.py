@@ -1,5 +1,6 @@
 """A file that we write holds what it held or what is new, whatever happens in between."""
 
+import errno
 import json
 import os
 import stat
@@ -9,7 +10,13 @@ import sys
 import pytest
 
 from autox_video.errors import ResourceError
-from autox_video.fileio import append_json_line, atomic_write, write_json, write_text
+from autox_video.fileio import (
+    append_json_line,
+    atomic_write,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 
 def test_write_text_replaces_and_leaves_nothing_beside(tmp_path):
@@ -110,3 +117,66 @@ def test_append_starts_a_new_line_after_a_torn_one(tmp_path):
 def test_append_to_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(ResourceError, match="cannot be written"):
         append_json_line(tmp_path / "missing" / "a.jsonl", {})
+
+
+def test_a_line_that_does_not_fit_leaves_nothing_of_it(tmp_path):
+    program = (
+        "import resource, signal, sys\n"
+        "from autox_video.errors import ResourceError\n"
+        "from autox_video.fileio import append_json_line\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "append_json_line(sys.argv[1], {'step': 1})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n"
+        "    append_json_line(sys.argv[1], {'step': 2})\n"
+        "except ResourceError as error:\n"
+        "    print(error)\n"
+    )
+    path = tmp_path / "a.jsonl"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert "cannot be written (File too large)" in done.stdout, done.stderr
+    assert path.read_text() == '{"step": 1}\n'
+
+
+def test_a_line_is_on_the_disk_before_append_returns(tmp_path, monkeypatch):
+    flushed = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(fsync(handle)))
+    append_json_line(tmp_path / "a.jsonl", {})
+    assert len(flushed) == 1
+
+
+@pytest.mark.parametrize(("number", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_file_system_that_cannot_flush_folders_will_do(tmp_path, monkeypatch, number, tolerated):
+    fsync = os.fsync
+
+    def refuse_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    if tolerated:
+        write_text(tmp_path / "a.txt", "x")
+    else:
+        with pytest.raises(ResourceError, match="cannot be written"):
+            write_text(tmp_path / "a.txt", "x")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from autox_video.fileio import atomic_write\n"
+        "with atomic_write(sys.argv[1]):\n"
+        "    os._exit(9)\n"
+    )
+    for name in ("latest.pth", "mine.txt"):
+        subprocess.run([sys.executable, "-c", program, tmp_path / name], check=False)
+    (tmp_path / ".latest.pth.swp").write_text("an editor's")
+    assert len(os.listdir(tmp_path)) == 3
+    remove_leftovers(tmp_path, {"latest.pth"})
+    kept = sorted(os.listdir(tmp_path))
+    assert kept[0] == ".latest.pth.swp"
+    assert kept[1].startswith(".mine.txt.")
+    assert len(kept) == 2
+    remove_leftovers(tmp_path / "absent", {"latest.pth"})

@@ -1,7 +1,6 @@
 """Everything before training."""
 
 import csv
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from autox_video import prepare
 from autox_video.dataset.list_files import read_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.run_record import read_plan, write_plan, write_stored
 from autox_video.settings import settings_from_mapping
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 from tests.servers import serve
@@ -101,36 +101,72 @@ def test_other_labels_or_clips_change_the_fingerprint(keys):
     assert prepare.prepare(settings_of(keys), resuming=False).fingerprint == first
 
 
+def begun(keys, work):
+    """A run that has just begun: what a start leaves in its work dir."""
+    prepared = prepare.prepare(settings_of(keys), resuming=False)
+    write_plan(work, prepared.plan, prepared.fingerprint, prepared.data)
+    return prepared
+
+
 def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     work = tmp_path / "work"
     auto = {k: v for k, v in keys.items() if k != "videos_per_gpu"}
-    first = prepare.prepare(settings_of(auto), resuming=False)
-    prepare.write_plan(work, first.plan, first.fingerprint)
-    stored = json.loads((work / "plan.json").read_text())
+    begun(auto, work)
+    stored = read_plan(work)
+    del stored["digest"]
     stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was"}
-    (work / "plan.json").write_text(json.dumps(stored))
+    write_stored(work, stored)
     assert prepare.prepare(settings_of(auto), resuming=True).plan.batch_size == 5
     assert prepare.prepare(settings_of(keys), resuming=True).plan.batch_size == 4
-    with pytest.raises(CheckpointError, match="backbone"):
+    with pytest.raises(CheckpointError, match="other choices: backbone: swin_nano -> swin_tiny"):
         prepare.prepare(settings_of(auto, backbone="swin_tiny"), resuming=True)
     Path(keys["ann_file_train"]).write_text("train red 0.mp4 0\ntrain green 0.mp4 1\n")
     Path(keys["ann_file_val"]).write_text("val red 0.mp4 0\n")
     Path(keys["ann_file_test"]).write_text("test red 0.mp4 0\n")
-    with pytest.raises(CheckpointError, match="other training clips or classes"):
+    with pytest.raises(
+        CheckpointError, match=r"other data: classes: 1 gone \(2\); training"
+    ) as caught:
         prepare.prepare(settings_of(auto), resuming=True)
+    assert "--fresh" in str(caught.value)
+    assert "another work_dir" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}'])
-def test_a_damaged_plan_is_named(tmp_path, content):
-    (tmp_path / "plan.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"plan\.json"):
-        prepare.read_plan(tmp_path)
+def test_going_on_learns_from_the_clips_that_it_began_with(keys, tmp_path, capsys):
+    work = tmp_path / "work"
+    good = Path(keys["data_root"], "train red 0.mp4").read_bytes()
+    spoil(keys, "train red 0.mp4")
+    first = begun(keys, work)
+    before = [(work / name).read_bytes() for name in ("train.csv", "val.csv")]
+    Path(keys["data_root"], "train red 0.mp4").write_bytes(good)
+    spoil(keys, "train green 0.mp4")
+    (work / "train.csv").unlink()
+    capsys.readouterr()
+    again = prepare.prepare(settings_of(keys), resuming=True)
+    assert again.listing.train == first.listing.train
+    assert (again.data, again.fingerprint) == (first.data, first.fingerprint)
+    assert [(work / name).read_bytes() for name in ("train.csv", "val.csv")] == before
+    shown = capsys.readouterr().out
+    assert "can be read now (train red 0.mp4)" in shown
+    assert "cannot be read any more (train green 0.mp4)" in shown
+    assert "made again from the lists" in shown
 
 
-def test_a_run_of_another_version_is_refused(tmp_path):
-    (tmp_path / "plan.json").write_text('{"schema": 1, "fingerprint": "", "choices": {}}')
-    with pytest.raises(CheckpointError, match=r"plan\.json: .* of another version"):
-        prepare.read_plan(tmp_path)
+def test_weights_that_moved_or_are_gone_are_no_hindrance(keys, tmp_path):
+    weights = weights_file(tmp_path / "w" / "mine.pth")
+    named = {**keys, "load_from": str(weights)}
+    begun(named, tmp_path / "work")
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "w").rename(moved)
+    for place in (weights, moved / "mine.pth"):
+        plan = prepare.prepare(settings_of(keys, load_from=str(place)), resuming=True).plan
+        assert plan.pretrained == str(weights)
+    plan = prepare.prepare(settings_of(keys, load_from="auto"), resuming=True).plan
+    assert plan.pretrained == str(weights)
+    with pytest.raises(CheckpointError, match=r"pretrained: .*mine\.pth -> None"):
+        prepare.prepare(settings_of(keys, load_from="none"), resuming=True)
+    shutil.copy(moved / "mine.pth", moved / "other.pth")
+    with pytest.raises(CheckpointError, match=r"mine\.pth -> .*other\.pth"):
+        prepare.prepare(settings_of(keys, load_from=str(moved / "other.pth")), resuming=True)
 
 
 def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
@@ -231,8 +267,7 @@ def test_several_classes_a_clip_are_prepared(keys, tmp_path):
     assert prepared.listing.multi_label
     assert prepared.listing.classes == ("blue", "even", "green", "odd", "red")
     assert prepared.stats.clips_per_class_max == 3
-    train, _ = prepare.write_lists(tmp_path, prepared.listing)
-    assert read_list(train) == prepared.listing.train
+    assert read_list(tmp_path / "work" / "train.csv") == prepared.listing.train
 
 
 def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):

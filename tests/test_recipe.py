@@ -1,5 +1,6 @@
 """Plan → mmaction2 config."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -147,3 +148,48 @@ def test_the_stock_runner_builds_and_trains_from_the_written_config(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     assert (tmp_path / "work" / "best.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "os.system", "command": "touch ran"},
+        {"type": "importable_module_of_a_stranger"},
+        {"type": os.system},
+        {"type": ["os.system"]},
+        {"type": None},
+        {"type": "AdamW", "_scope_": "os"},
+        {"_scope_": "os"},
+        {"type": "ResNet3d", "pretrained": "evil.pth"},
+        {"type": "Pretrained", "checkpoint": "evil.pth"},
+        {"type": "PretrainedInit", "checkpoint": "evil.pth"},
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ["model.backbone", "model.backbone.init_cfg", "test_pipeline.0.cache", "anything.new"]
+)
+def test_a_type_can_neither_import_nor_load(value, place, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "importable_module_of_a_stranger.py").write_text("open('ran', 'w')")
+    config = build_config(tiny_plan(), DATA, "/w").to_dict()
+    *above, last = place.split(".")
+    inside = config
+    for key in above:
+        inside = inside[int(key)] if key.isdigit() else inside.setdefault(key, {})
+    inside[last] = [({"nested": value},)]
+    with pytest.raises(ConfigError) as error:
+        check_config(Config(config))
+    found = [p for p in error.value.problems if "[0][0].nested: " in p]
+    assert len(found) == 1
+    assert found[0].endswith(
+        ("names no registered class.", "is not registered.", "project uses.", "checkpoints alone.")
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_class_is_looked_for_where_it_is_built():
+    config = build_config(tiny_plan(), DATA, "/w")
+    config.model.backbone.type = "AdamW"
+    with pytest.raises(ConfigError, match=r"model.backbone: type 'AdamW' is not registered"):
+        check_config(config)

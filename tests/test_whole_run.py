@@ -23,6 +23,7 @@ def killed_run(tmp_path_factory):
     data = colour_data(folder / "data", train=8, val=2, test=3)
     keys = {**data, **TINY, "epoch": EPOCHS, "videos_per_gpu": 6, "workers": 1, "lr": 0.002}
     keys["cache"] = str(folder / "frames")
+    keys["checkpoint_minutes"] = 0.001
     work = {"work_dir": str(folder / "work"), "test_results_path": str(folder / "results.json")}
     write_config(folder / "config.yaml", **keys, **work)
     process = start(folder)
@@ -84,8 +85,11 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
     assert files == {
         "config.py",
         "plan.json",
+        ".plan.json.copy",
         "latest.pth",
+        "previous.pth",
         "best.pth",
+        "best.safetensors",
         "metrics.jsonl",
         "train.log",
         "train.csv",
@@ -126,9 +130,10 @@ def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, 
     lines = (folder / "data" / "train.txt").read_text().splitlines(keepends=True)
     short.write_text("".join(lines[1:]))
     sentence = refused(command("autotrain.py", f"ann_file_train={short}", cwd=folder))
-    assert "other training clips" in sentence
+    assert "other data: training clips: 1 gone (train red 0.mp4). To go on" in sentence
+    assert "--fresh" in sentence
     sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
-    assert "swin_nano, now it is swin_tiny" in sentence
+    assert "backbone: swin_nano -> swin_tiny" in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 
@@ -137,6 +142,19 @@ def test_more_epochs_go_on_from_the_end(killed_run):
     done = command("autotrain.py", f"epoch={EPOCHS + 1}", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert [e["epoch"] for e in events(folder) if e["event"] == "val"][-1] == EPOCHS + 1
+
+
+def test_fresh_moves_the_run_aside_and_trains_anew(killed_run):
+    folder, _ = killed_run
+    work = folder / "work"
+    before = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    done = command("autotrain.py", "config.yaml", "--fresh", "epoch=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (place,) = (work / "earlier").iterdir()
+    assert str(place) in done.stdout
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert "Going on" not in done.stdout
+    assert [e["epoch"] for e in events(folder) if e["event"] == "val"] == [1]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

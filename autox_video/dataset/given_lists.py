@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autox_video.dataset.boundary import refuse_outside
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.entries import Entries, Names, counted
 from autox_video.dataset.folders import SPLIT_NAMES, read_class_folders
@@ -73,6 +74,7 @@ def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
         lists.repeats_are_labels |= wanted in VERTEX
     if problems:
         raise ListingError(*problems)
+    refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
     return lists
 
 
@@ -86,6 +88,7 @@ def read_test_entries(file: str, settings: Settings, root: str | Path) -> Given:
     given = read_given(file, "test", _reading(settings, root, wanted), ClipTree(root))
     lists = GivenLists()
     _add(lists, given, "test", file, {})
+    refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
     return Given(lists.splits, given.names, lists.notes)
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import autox_video.mm_compat  # noqa: F401
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.fileio import atomic_write
+from autox_video.models.tensor_file import META, is_tensor_file, read_tensor_file
 
 LATEST = "latest.pth"
 PREVIOUS = "previous.pth"
@@ -84,14 +85,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: there is no such checkpoint; train first with autotrain.py."
-        ) from error
-    except _DAMAGE as error:
-        raise CheckpointError(_damaged(path, _first_line(error))) from error
+    of_ours = {"schema": SCHEMA}
+    state = {**of_ours, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
     if not (
         isinstance(state, dict)
         and isinstance(state.get("state_dict"), Mapping)
@@ -102,6 +97,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if said is not None and said != digest(state):
         raise CheckpointError(_damaged(path, "its content is not what was written"))
     return state
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint; train first with autotrain.py."
+        ) from error
+    except _DAMAGE as error:
+        raise CheckpointError(_damaged(path, _first_line(error))) from error
 
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
@@ -161,10 +167,10 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 
 def _write_safetensors(path: Path, state: dict[str, Any]) -> None:
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state["state_dict"].items()}
-    meta = {**state["meta"], "digest": digest({**state, "meta": state["meta"]})}
+    meta = {**state["meta"], "digest": digest(state)}
     with atomic_write(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata={"meta": json.dumps(meta)})
+            save_file(tensors, temporary, metadata={META: json.dumps(meta)})
         except SafetensorError as error:
             raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
 
@@ -176,11 +182,11 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
     """
     notes: list[str] = []
     state = None
-    for read, path in ((read_checkpoint, folder / BEST), (read_safetensors, folder / BEST_SAFE)):
+    for path in (folder / BEST, folder / BEST_SAFE):
         if not os.path.lexists(path):
             continue
         try:
-            found = read(path)
+            found = read_checkpoint(path)
             if "metrics" not in found["meta"]:
                 raise CheckpointError(f"{path}: does not say how well its weights do.")
             refuse_other_model(path, found["meta"].get("identity", {}), identity)
@@ -196,32 +202,9 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
     return state["meta"]["metrics"], notes
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """The content of a best.safetensors as `read_checkpoint` gives that of best.pth.
-
-    Raises:
-        CheckpointError: it is missing, damaged, or not one of ours.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            meta = json.loads((file.metadata() or {}).get("meta", "{}"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file.") from error
-    except (SafetensorError, *_DAMAGE) as error:
-        raise CheckpointError(_damaged(path, _first_line(error))) from error
-    if not isinstance(meta, dict):
-        raise CheckpointError(f"{path}: not weights that autotrain.py wrote.")
-    said = meta.pop("digest", None)
-    state = {"schema": SCHEMA, "state_dict": tensors, "meta": meta}
-    if said is not None and said != digest(state):
-        raise CheckpointError(_damaged(path, "its content is not what was written"))
-    return state
-
-
 def _digest_of(path: Path) -> str | None:
     try:
-        return digest(read_safetensors(path))
+        return digest(read_checkpoint(path))
     except CheckpointError:
         return None
 

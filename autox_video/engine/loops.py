@@ -171,7 +171,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             clips = list(chain.from_iterable(processes.gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
         self._refuse_too_many_bad(bad)
-        if may_save and (stop or save):
+        # Among bad steps no checkpoint is made: it would be in the way of going back.
+        if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
         if may_save and stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))

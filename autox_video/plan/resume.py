@@ -1,8 +1,11 @@
-"""The plan of a run that goes on."""
+"""The plan of a run that goes on, and what may differ from the plan that it began with."""
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from autox_video.plan.choose import Plan
+from autox_video.plan.choose import Plan, Pretrained
 from autox_video.settings import AUTO, Settings
 
 # Which key of the config settles which choice; what no key settles is kept when a run goes on.
@@ -32,12 +35,85 @@ DECIDED_ANEW = (
     *("processes", "strategy", "deterministic", "checkpoint_minutes", "disk_gib", "accumulation"),
 )
 
+# Keys that other choices follow from: a run that goes on makes those with its own values of these.
+_FOLLOWED = (
+    *("backbone", "clip_len", "resolution", "precision", "gradient_checkpointing", "epochs", "lr"),
+    *("decoder", "seed", "repeats"),
+)
 
-def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Settings) -> Plan:
+_LAST_DIGITS = "results may differ in their last digits from here on"
+_TIME_ONLY = "only time and memory change"
+MAY_CHANGE: Mapping[str, str | None] = {
+    "epochs": "the learning rate falls over {now} epochs from here on, so the result is not that "
+    "of a run which began with {now}; where as many are over, training ends at once",
+    "batch_size": "lr stays {lr:g}; steps have other clips from here on",
+    "processes": "the batch of all together is {batch}, lr stays {lr:g}; {digits}",
+    "accumulation": None,
+    "precision": "the weights themselves are float32 as before; {digits}",
+    "device": "{digits}",
+    "gradient_checkpointing": _TIME_ONLY,
+    "compile": "{digits}",
+    "workers": None,
+    "evaluation": "the best weights are looked for at other epochs from here on",
+    "cache": None,
+    "cache_gib": None,
+    "max_bad": "it counts from here on",
+    "checkpoint_minutes": "at most that much can be lost",
+    "strategy": "{digits}",
+    "deterministic": "{digits}",
+    "disk_gib": None,
+    "test_clips": "only testing changes",
+}
+"""Choices that may change while a run goes on, and what that means; None: nothing to speak of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What is other than when the run began."""
+
+    refused: tuple[str, ...]
+    """`field: before -> now` of each choice without which it would not be the same run."""
+    notes: tuple[str, ...]
+    """A sentence for each other choice that changed."""
+
+
+def differences(stored: Mapping[str, Mapping[str, Any]], plan: Plan) -> Differences:
+    """Compare the plan of a run that goes on with the one that it began with; a pure function.
+
+    Args:
+        stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
+        plan: what `continue_plan` gives.
+    """
+    refused, notes = [], []
+    words = {"lr": plan.lr, "batch": plan.batch_size, "digits": _LAST_DIGITS}
+    for field, now in _plain(plan.as_dict()).items():
+        if field == "reasons" or field not in stored:
+            continue
+        before = stored[field]["value"]
+        if before == now:
+            continue
+        if field not in MAY_CHANGE:
+            refused += _spelled_out(field, before, now)
+        elif (meaning := MAY_CHANGE[field]) is not None:
+            means = meaning.format(now=now, **words)
+            notes.append(f"Going on with {field}: {before} -> {now} ({means}).")
+    return Differences(tuple(refused), tuple(notes))
+
+
+def _spelled_out(field: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                yield f"{field}.{key}: {before.get(key)} -> {now.get(key)}"
+    else:
+        yield f"{field}: {before} -> {now}"
+
+
+def continue_plan(plan: Plan, stored: Mapping[str, Mapping[str, Any]], settings: Settings) -> Plan:
     """The plan of a run that goes on: its own choices, except where the user asks otherwise now.
 
     Args:
-        plan: what would be chosen for a new run.
+        plan: what is chosen now with `settings_to_go_on`.
         stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
         settings: what the user asks for now.
     """
@@ -48,3 +124,35 @@ def continue_plan(plan: Plan, stored: dict[str, dict[str, Any]], settings: Setti
         if field in values and field not in DECIDED_ANEW and asked == AUTO:
             values[field], reasons[field] = choice["value"], choice["reason"]
     return Plan(**values, reasons=reasons)
+
+
+def settings_to_go_on(
+    settings: Settings, stored: Mapping[str, Mapping[str, Any]], *, processes: int
+) -> Settings:
+    """What the user asks for now, with the run's own values where that is left open.
+
+    Choices that are made anew then fit the run, whatever else would be chosen for it today.
+
+    Args:
+        settings: what the user asks for now.
+        stored: the choices of the run.
+        processes: that train together now; the batch of all of them stays what it was.
+    """
+    own: dict[str, Any] = {SETTLED_BY[field]: stored[field]["value"] for field in _FOLLOWED}
+    own["videos_per_gpu"] = -(-stored["batch_size"]["value"] // processes)
+    kept = {key: value for key, value in own.items() if getattr(settings, key) == AUTO}
+    return settings.model_copy(update=kept)
+
+
+def weights_of_run(stored: Mapping[str, Mapping[str, Any]]) -> Pretrained | None:
+    """What a run started from; it is not read again."""
+    path = stored["pretrained"]["value"]
+    if path is None:
+        return None
+    window = tuple(stored["window_size"]["value"])
+    return Pretrained(path, stored["backbone"]["value"], stored["pretrained"]["reason"], window)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as JSON gives them back."""
+    return json.loads(json.dumps(values))

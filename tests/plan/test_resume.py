@@ -1,31 +1,148 @@
-"""The plan of a run that goes on."""
+"""The plan of a run that goes on, and what may differ from the one that it began with."""
 
+import json
 from dataclasses import replace
 
-from autox_video.plan.resume import continue_plan
-from autox_video.settings import settings_from_mapping
-from tests.plan.test_choose import GPU, STATS, SWIN_B, plan_for
+import pytest
+
+from autox_video.plan.choose import Pretrained, choose
+from autox_video.plan.resume import (
+    DECIDED_ANEW,
+    MAY_CHANGE,
+    SETTLED_BY,
+    continue_plan,
+    differences,
+    settings_to_go_on,
+    weights_of_run,
+)
+from autox_video.settings import Settings, settings_from_mapping
+from tests.plan.test_choose import CPU, GPU, STATS, SWIN_B, plan_for
+
+TWO = replace(CPU, processes=2, local_processes=2)
 
 
 def stored(plan):
     values = plan.as_dict()
     reasons = values.pop("reasons")
-    return {field: {"value": value, "reason": reasons[field]} for field, value in values.items()}
+    choices = {f: {"value": value, "reason": reasons[f]} for f, value in values.items()}
+    return json.loads(json.dumps(choices))
+
+
+def gone_on_with(before, stats=STATS, hardware=CPU, pretrained=None, **keys):
+    settings = settings_from_mapping({"data_root": "d", **keys}, "test")
+    asked = settings_to_go_on(settings, stored(before), processes=hardware.processes)
+    plan = choose(asked, stats, hardware, pretrained or weights_of_run(stored(before)))
+    return continue_plan(plan, stored(before), settings)
 
 
 def test_a_run_that_goes_on_keeps_its_choices():
     before = plan_for()
-    later = plan_for(replace(STATS, num_train=149), replace(GPU, device="cuda:0"), SWIN_B)
-    settings = settings_from_mapping({"data_root": "d"}, "test")
-    plan = continue_plan(later, stored(before), settings)
-    assert plan.backbone == before.backbone
-    assert plan.batch_size == before.batch_size
-    assert plan.lr == before.lr
+    other = replace(STATS, num_train=149, seconds_median=7.0)
+    plan = gone_on_with(before, other, replace(GPU, device="cuda:0"), SWIN_B)
+    found = differences(stored(before), plan)
+    assert found.refused == ()
     assert plan.device == "cuda:0"
+    for field in set(before.as_dict()) - {"reasons", *DECIDED_ANEW}:
+        assert stored(plan)[field] == stored(before)[field], field
 
 
-def test_a_run_that_goes_on_takes_what_is_asked_for_now():
-    before = plan_for(epoch=10)
-    settings = settings_from_mapping({"data_root": "d", "epoch": 20}, "test")
-    plan = continue_plan(plan_for(epoch=20), stored(before), settings)
-    assert plan.epochs == 20
+def test_the_same_run_has_no_differences():
+    before = plan_for(pretrained=SWIN_B, video_length=3, epoch=4, augment="strong", flip=False)
+    plan = gone_on_with(before, video_length=3, epoch=4, augment="strong", flip=False)
+    assert stored(plan) == stored(before)
+    assert differences(stored(before), plan) == differences(stored(before), before)
+    assert differences(stored(before), before).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"),
+    [
+        ({"backbone": "swin_tiny"}, "backbone: swin_nano -> swin_tiny"),
+        ({"clip_len": 4}, "clip_len: 8 -> 4"),
+        ({"video_length": 4}, "frame_interval_sec: 0.25 -> 0.5"),
+        ({"resolution": 96}, "resolution: 112 -> 96"),
+        ({"decoder": "decord"}, "decoder: pyav -> decord"),
+        ({"lr": 0.5}, " -> 0.5"),
+        ({"repeats": 2}, "repeats: 1 -> 2"),
+        ({"seed": 3}, "seed: 0 -> 3"),
+        ({"flip": False}, "flip: True -> False"),
+        ({"augment": "strong"}, "augment."),
+        ({"load_from": "x.pth"}, "pretrained: None -> checkpoints/b.pth"),
+    ],
+)
+def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
+    before = plan_for(stats=replace(STATS, class_names=("wave", "nod"), num_classes=2))
+    other = SWIN_B if "load_from" in keys else None
+    found = differences(stored(before), gone_on_with(before, pretrained=other, **keys))
+    assert refused in "; ".join(found.refused)
+
+
+@pytest.mark.parametrize(
+    ("keys", "hardware", "note"),
+    [
+        ({"epoch": 300}, CPU, "epochs: 120 -> 300 (the learning rate falls over 300 epochs"),
+        ({"epoch": 2}, CPU, "where as many are over, training ends at once"),
+        ({"videos_per_gpu": 4}, CPU, "batch_size: 16 -> 4 (lr stays 0.00035;"),
+        ({}, TWO, "processes: 1 -> 2 (the batch of all together is 16, lr stays 0.00035;"),
+        ({"videos_per_gpu": 16}, TWO, "batch_size: 16 -> 32"),
+        ({"precision": "bfloat16"}, CPU, "precision: float32 -> bfloat16"),
+        ({}, GPU, "device: cpu -> cuda:0"),
+        ({"gradient_checkpointing": True}, CPU, "only time and memory change"),
+        ({"compile": True}, CPU, "compile: False -> True"),
+        ({"evaluation": 7}, CPU, "evaluation: 2 -> 7"),
+        ({"max_bad": 0.5}, CPU, "max_bad: 0.05 -> 0.5"),
+        ({"checkpoint_minutes": 1}, CPU, "at most that much can be lost"),
+        ({"strategy": "fsdp"}, CPU, "strategy: ddp -> fsdp"),
+        ({"deterministic": True}, CPU, "deterministic: False -> True"),
+        ({"workers": 3}, CPU, None),
+        ({"cache": "/frames"}, CPU, None),
+    ],
+)
+def test_what_may_change_is_noted_with_what_it_means(keys, hardware, note):
+    before = plan_for()
+    plan = gone_on_with(before, hardware=hardware, **keys)
+    found = differences(stored(before), plan)
+    assert found.refused == ()
+    if note is None:
+        assert found.notes == ()
+    else:
+        assert any(note in sentence for sentence in found.notes), found.notes
+    assert plan.lr == before.lr
+
+
+def test_longer_videos_of_the_same_span_change_testing_only():
+    before = plan_for(video_length=8)
+    found = differences(stored(before), gone_on_with(before, video_length=20))
+    assert found.refused == ()
+    assert found.notes == ("Going on with test_clips: 1 -> 3 (only testing changes).",)
+
+
+def test_the_batch_of_all_processes_stays_and_is_cut_as_memory_asks():
+    before = plan_for()
+    three = replace(CPU, processes=3, local_processes=3)
+    assert gone_on_with(before, hardware=three).batch_size == before.batch_size
+    small = replace(CPU, memory_gib=1.0)
+    cut = gone_on_with(before, hardware=small)
+    assert cut.batch_size == before.batch_size
+    assert cut.accumulation > 1
+
+
+def test_memory_is_reckoned_for_the_run_and_not_for_what_today_would_choose():
+    before = plan_for(hardware=replace(CPU, memory_gib=4.0))
+    after = gone_on_with(before, hardware=replace(CPU, memory_gib=4.0))
+    tempted = plan_for(hardware=replace(CPU, memory_gib=4.0), pretrained=SWIN_B)
+    assert tempted.accumulation != before.accumulation
+    assert after.accumulation == before.accumulation
+
+
+def test_the_weights_that_a_run_started_from():
+    assert weights_of_run(stored(plan_for())) is None
+    small = Pretrained("w.pth", "swin_tiny", "mine", (16, 7, 7))
+    assert weights_of_run(stored(plan_for(pretrained=small))) == small
+
+
+def test_the_tables_name_choices_and_keys_that_exist():
+    fields = set(plan_for().as_dict())
+    assert set(SETTLED_BY) <= fields
+    assert set(SETTLED_BY.values()) <= set(Settings.model_fields)
+    assert set(DECIDED_ANEW) <= set(MAY_CHANGE) <= fields

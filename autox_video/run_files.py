@@ -1,0 +1,172 @@
+"""The files of a run in its work dir: whether there are any, moved aside, the disk they take."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autox_video.console import say
+from autox_video.errors import ResourceError
+from autox_video.fileio import flush_folder, remove_leftovers
+
+LATEST, PREVIOUS, DAMAGED = "latest.pth", "previous.pth", "latest.pth.damaged"
+BEST, BEST_SAFE = "best.pth", "best.safetensors"
+WEIGHTS = (DAMAGED, BEST, BEST_SAFE)
+EARLIER = "earlier"
+SPLIT = "split"
+CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
+# In the order in which they are moved: what a run goes on from first, so that no instant leaves
+# half a run that looks like a whole one.
+RUN_FILES = (
+    *(PREVIOUS, LATEST, DAMAGED, BEST, BEST_SAFE),
+    *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
+    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json"),
+)
+_MOVING = ".moving"
+GIB = 2**30
+
+
+def has_checkpoint(work_dir: Path) -> bool:
+    """Whether a folder holds a run to go on with."""
+    return any((work_dir / name).exists() for name in (LATEST, PREVIOUS))
+
+
+def make_ready(work_dir: Path, *, fresh: bool) -> None:
+    """Leave in a folder only a run to go on with; to be called by its owner.
+
+    What writes that were cut short left behind is removed. The files of an old run are moved into
+    WORK_DIR/earlier, never deleted: where `fresh` asks for it, and where its weights are there but
+    nothing that could go on, since a new run would replace them.
+
+    Raises:
+        ResourceError: the files cannot be moved.
+    """
+    for folder in (work_dir, work_dir / SPLIT):
+        remove_leftovers(folder, _names_written())
+    for moving in sorted((work_dir / EARLIER).glob(f"*{_MOVING}")):
+        say(f"work_dir: the rest of the run before is now in {_move(work_dir, moving)}.")
+    if fresh:
+        place = set_aside(work_dir)
+        moved, none = "the files of the run before are now in", "there was no run to move aside in"
+        say(f"work_dir: {moved} {place}." if place else f"work_dir: {none} {work_dir}.")
+    elif not has_checkpoint(work_dir) and any((work_dir / name).exists() for name in WEIGHTS):
+        say(
+            f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to go on "
+            f"from. What there was of that run is now in {set_aside(work_dir)}; training starts "
+            "anew."
+        )
+
+
+def set_aside(work_dir: Path) -> Path | None:
+    """Move the files of the run in a folder into a new one under `earlier`; give that, or None.
+
+    Nothing is deleted or overwritten, and what is not a run's stays where it is. A move that is
+    cut short is finished by the next `make_ready`.
+
+    Raises:
+        ResourceError: the files cannot be moved.
+    """
+    if not any(True for _ in _present(work_dir)):
+        return None
+    with _as_sentence(work_dir):
+        earlier = work_dir / EARLIER
+        earlier.mkdir(exist_ok=True)
+        moving = _new_folder(earlier)
+    return _move(work_dir, moving)
+
+
+def _names_written() -> set[str]:
+    return {*RUN_FILES, "test.csv"}
+
+
+def _present(work_dir: Path) -> Iterator[str]:
+    return (name for name in RUN_FILES if os.path.lexists(work_dir / name))
+
+
+def _new_folder(earlier: Path) -> Path:
+    """Make a folder named by the time, which keeps a mark in its name until all is moved."""
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while True:
+        name = now if number == 1 else f"{now}_{number}"
+        moving = earlier / f"{name}{_MOVING}"
+        if not (earlier / name).exists() and not moving.exists():
+            moving.mkdir()
+            return moving
+        number += 1
+
+
+def _move(work_dir: Path, moving: Path) -> Path:
+    """Move the files of a run, by renames; give the folder under its final name."""
+    with _as_sentence(work_dir):
+        for name in _present(work_dir):
+            target = moving / name
+            if not os.path.lexists(target):
+                (work_dir / name).rename(target)
+        flush_folder(moving)
+        place = moving.with_name(moving.name.removesuffix(_MOVING))
+        moving.rename(place)
+        flush_folder(place.parent)
+        flush_folder(work_dir)
+    return place
+
+
+@contextmanager
+def _as_sentence(work_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"work_dir: the run before cannot be moved into {work_dir / EARLIER} "
+            f"({error.strerror}); nothing of it is lost. Give another work_dir to train anew."
+        ) from error
+
+
+def check_disk(work_dir: Path, need_gib: float) -> None:
+    """Refuse a run whose checkpoints would not fit on the disk of its work dir.
+
+    Args:
+        work_dir: the folder; what the run has there already counts.
+        need_gib: what the checkpoints take while one is written.
+
+    Raises:
+        ResourceError: with what is needed and what there is.
+    """
+    missing = still_needed_bytes(work_dir, need_gib)
+    free = shutil.disk_usage(work_dir).free
+    if missing > free:
+        raise ResourceError(
+            f"work_dir: the run needs {need_gib:.3g} GiB for its checkpoints, of which "
+            f"{missing / GIB:.3g} GiB are still to be written; on the disk of {work_dir} "
+            f"{free / GIB:.3g} GiB are free. Make room there, or give a work_dir on another disk."
+        )
+
+
+def still_needed_bytes(work_dir: Path, need_gib: float) -> int:
+    """What a run still needs of the disk, beside the checkpoints that it has there already."""
+    return max(0, int(need_gib * GIB) - sum(_size(work_dir / name) for name in CHECKPOINTS))
+
+
+def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: float) -> int:
+    """What of the free space on the disk of a folder is not needed by the run's checkpoints.
+
+    Args:
+        folder: of another use, such as a cache; it may be yet to be made.
+        free: free space on its disk, in bytes.
+        work_dir: of the run.
+        need_gib: what its checkpoints take while one is written.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if folder.stat().st_dev != work_dir.stat().st_dev:
+        return free
+    return max(0, free - still_needed_bytes(work_dir, need_gib))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
