@@ -89,9 +89,14 @@ def judge(
 def judge_refusal(
     kind: Kind, life: Life, before: dict[str, str], named: list[str]
 ) -> tuple[str, list[str]]:
-    """The same for a start that ended with exit code 2."""
-    lost = [name for digest, name in before.items() if digest not in digests(life.run.work)]
-    problems = [f"{name} is lost" for name in lost]
+    """The same for a start that ended with exit code 2: every file is still there."""
+    after = digests(life.run.work)
+    problems = [f"{name} is lost" for digest, name in before.items() if digest not in after]
+    problems += [
+        f"{name} is whole, and was renamed {after[digest]}"
+        for digest, name in before.items()
+        if after.get(digest, name) != name and name not in kind.names
+    ]
     if not named:
         problems.append(f"no sentence names {' or '.join(kind.names)}:\n{life.said()[-1500:]}")
     return ("REFUSED" if problems else f"refused, names {named[0]}"), problems
