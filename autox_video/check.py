@@ -89,12 +89,12 @@ def _show_classes(found: dict[str, Any]) -> None:
     table(title, ("class", *counts), rows)
 
 
-def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]]]:
     """Give what is wrong or odd, worst first: what, how often, and examples."""
     unreadable = found["unreadable"]
     if unreadable:
         reasons = (f"{clip['video']}: {clip['reason']}" for clip in unreadable[:EXAMPLES])
-        yield "unreadable clips", len(unreadable), "\n".join(reasons)
+        yield "unreadable clips", len(unreadable), list(reasons)
     if contradictions := [group for group in found["exact_duplicates"] if not group["agree"]]:
         yield (
             "groups of equal clips with other labels",
@@ -114,7 +114,7 @@ def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
     yield from _class_findings(found)
     if found["odd"]:
         odd = (f"{clip['video']}: {', '.join(clip['odd'])}" for clip in found["odd"][:EXAMPLES])
-        yield "odd clips", len(found["odd"]), "\n".join(odd)
+        yield "odd clips", len(found["odd"]), list(odd)
 
 
 def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
@@ -137,7 +137,7 @@ def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
         )
 
 
-def _groups(groups: Sequence[dict[str, Any]]) -> str:
+def _groups(groups: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for group in groups[:EXAMPLES]:
         clips = [f"{video} ({name})" for name, part in group["clips"].items() for video in part]
@@ -147,4 +147,4 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
         more = len(clips) - len(places)
         names = " = ".join(clips[place] for place in places)
         lines.append(names + (f" and {more} more" if more else ""))
-    return "\n".join(lines)
+    return lines

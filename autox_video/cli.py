@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autox_video import processes
-from autox_video.console import complain
+from autox_video.console import complain, show_every_letter
 from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup does
             signal.signal(signum, _terminate)
+    show_every_letter()
     try:
         parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
         # argparse takes the words after an option for strangers: the option goes last.

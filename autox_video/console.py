@@ -1,5 +1,6 @@
 """What the user sees: sentences and tables on a terminal, plain lines everywhere else."""
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,12 @@ def be_silent() -> None:
     """Show nothing more on stdout: another process speaks. Complaints are still printed."""
     global _silent
     _silent = True
+
+
+def show_every_letter() -> None:
+    """Escape letters that the terminal's encoding lacks, instead of failing on them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(sentence: str = "") -> None:
@@ -25,12 +32,18 @@ def complain(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped, so that a file name cannot steer the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """The text with control characters escaped, so that a file name cannot steer the terminal.
+
+    A line break is one of them: what a name says after it would pass for a sentence of ours.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table under a title; the last column takes what width is left."""
+    """Print a table under a title; the last column takes what width is left.
+
+    A cell that is a list has a line for each item.
+    """
     if _silent:
         return
     from rich.console import Console
@@ -41,9 +54,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for name in columns:
         sheet.add_column(name, overflow="fold")
     for row in rows:
-        sheet.add_row(*(escape(printable(str(cell))) for cell in row))
+        sheet.add_row(*(escape(_cell(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
     Console(width=width, highlight=False, safe_box=True).print(sheet)
+
+
+def _cell(cell: object) -> str:
+    lines = cell if isinstance(cell, list) else [cell]
+    return "\n".join(printable(str(line)) for line in lines)
 
 
 @contextmanager
@@ -56,6 +74,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield _show_nothing
         say(f"{what}: {total} done.")
         return
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -64,9 +83,10 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(what, total=total)
+    # Not a format for the column itself: braces in a name would be fields of it.
+    text = TextColumn("{task.description}")
+    with Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(escape(printable(what)), total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

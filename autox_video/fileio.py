@@ -47,15 +47,17 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8; raises ResourceError as `atomic_write` does."""
+    """Replace `path` by `text` in UTF-8; raises ResourceError as `atomic_write` does.
+
+    A file name on Linux is bytes: what is not UTF-8 in it is written as the bytes that it was.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Replace `path` by `value` as indented JSON; NaN and infinity are refused as a defect."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, _json_text(value, indent=1) + "\n")
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
@@ -67,7 +69,7 @@ def append_json_line(path: str | Path, value: Any) -> None:
     Raises:
         ResourceError: the file cannot be written, or the disk is full.
     """
-    line = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    line = (_json_text(value) + "\n").encode()
     try:
         with open(path, "ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -98,6 +100,19 @@ def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
             found = _LEFTOVER.fullmatch(entry.name)
             if found and found[1] in names and entry.is_file(follow_symlinks=False):
                 Path(entry).unlink()
+
+
+# Beside those that JSON escapes anyway: what steers a terminal, breaks a line or turns its
+# direction, and the halves of characters that stand for bytes in names.
+_NOT_SHOWN = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def _json_text(value: Any, indent: int | None = None) -> str:
+    """Write JSON for people to look at: readable letters, and nothing that steers a terminal."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _NOT_SHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def user_cache(name: str) -> Path | None:

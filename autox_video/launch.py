@@ -124,8 +124,9 @@ def use_own_share(me: Processes, device: str) -> str:
     if me.size == 1:
         return device
     share = max(1, usable_cores() // me.local_size)
-    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ  # which sets one thread unasked
-    if by_torchrun or "OMP_NUM_THREADS" not in os.environ:
+    threads = os.environ.get("OMP_NUM_THREADS")
+    unasked = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ  # torchrun's
+    if threads is None or unasked:
         torch.set_num_threads(share)
     if device == "cpu":
         return device

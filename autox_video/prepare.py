@@ -189,7 +189,7 @@ def ensure_demo(root: Path) -> None:
 
 def listing_fingerprint(listing: Listing) -> str:
     """SHA-256 over the class names and the training and validation clips with their labels."""
-    digest = hashlib.sha256("\n".join(listing.classes).encode())
+    digest = hashlib.sha256("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
     for split in (listing.train, listing.val):
         for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
             part = "" if split.segments is None else f" {split.segments[index]}"

@@ -54,28 +54,32 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
     with ExitStack() as held:
-        text = processes.by_main(lambda: _prepare(settings, work_dir, held, fresh=fresh))
-        # These bring torch and mmaction2, which take seconds: after all that can be wrong before.
+        text = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
+        # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
         from autox_video.engine.train import train
+        from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
         config = config_from_text(text, str(work_dir / CONFIG))
+        check_config(config)
         config.device = use_own_share(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
         best = train(config)
         _say_what_came_out(best, work_dir)
-    return best
+        return best
 
 
-def _prepare(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> str:
-    """Make every choice and write the files of the work dir, which is ours from now on.
-
-    Gives the text of the config.
-    """
+def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> str:
+    """Take the work dir for this run, until `held` is closed; gives the run's config as text."""
     check_work_dir(work_dir)
     held.enter_context(own(work_dir))
     make_ready(work_dir, fresh=fresh)
+    return _prepare_config(settings, work_dir)
+
+
+def _prepare_config(settings: Settings, work_dir: Path) -> str:
+    """Look at the data, make every choice, write the files of the work dir; gives the config."""
     resuming = has_checkpoint(work_dir)
     prepared = prepare(settings, resuming=resuming)
     from autox_video.recipe import build_config, write_config

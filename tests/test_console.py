@@ -5,7 +5,8 @@ from autox_video.console import complain, printable, progress, say, table
 
 def test_control_characters_cannot_steer_the_terminal():
     assert printable("a\x1b[31mb\rc\x07.mp4") == "a\\x1b[31mb\\rc\\x07.mp4"
-    assert printable("naïve 視頻.mp4\nnext") == "naïve 視頻.mp4\nnext"
+    assert printable("naïve 視頻.mp4\nnext") == "naïve 視頻.mp4\\nnext"
+    assert printable("a\u202eb\x85\u2028\x9b\udcff") == "a\\u202eb\\x85\\u2028\\x9b\\udcff"
 
 
 def test_sentences_go_to_their_stream(capsys):
@@ -28,3 +29,9 @@ def test_progress_is_one_line_where_there_is_no_terminal(capsys):
         advance(2)
         advance(3)
     assert capsys.readouterr().out == "Opening: 3 done.\n"
+
+
+def test_a_cell_of_several_lines(capsys):
+    table("Found", ("what",), [(["one\ntwo", "three"],)])
+    lines = [line.strip(" │|") for line in capsys.readouterr().out.splitlines()]
+    assert lines.index("three") == lines.index("one\\ntwo") + 1

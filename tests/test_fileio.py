@@ -180,3 +180,23 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert kept[1].startswith(".mine.txt.")
     assert len(kept) == 2
     remove_leftovers(tmp_path / "absent", {"latest.pth"})
+
+
+def test_json_holds_nothing_that_steers_a_terminal(tmp_path):
+    value = {
+        "naïve 視頻": "\x1b[31m\x07\n\x7f\x85\x9b\u202e\u2066\u2028\ufeff\udcff",
+        "e": "\\u202e 🎬",
+    }
+    write_json(tmp_path / "a.json", value)
+    append_json_line(tmp_path / "a.jsonl", value)
+    for name in ("a.json", "a.jsonl"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert {c for c in text if not c.isprintable()} == {"\n"}
+        assert "naïve 視頻" in text
+        assert "🎬" in text
+        assert json.loads(text) == value
+
+
+def test_a_name_that_is_no_text_is_written_as_its_bytes(tmp_path):
+    write_text(tmp_path / "a", os.fsdecode(b"x\xff\n"))
+    assert (tmp_path / "a").read_bytes() == b"x\xff\n"

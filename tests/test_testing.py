@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.errors import ConfigError
+from autox_video.dataset.listing import ClipList, write_list
+from autox_video.errors import ConfigError, ListingError
 from autox_video.results import Prediction, Provenance, results
 from autox_video.settings import settings_from_mapping
 from autox_video.testing import _clips, _show
@@ -55,6 +56,15 @@ def test_without_clips_to_test_a_list_is_asked_for(settings_of):
 
 def test_every_clip_of_a_folder(settings_of):
     assert len(chosen(settings_of(), whole_folder=True)) == 4
+
+
+def test_clips_set_aside_are_inside_data_root(settings_of):
+    Path("work/split").mkdir(parents=True)
+    clips = ClipList(("test/a/2.mp4", "two\nlines.mp4", "../other/1.mp4"), (0, 1, 1))
+    write_list("work/split/test.csv", clips)
+    with pytest.raises(ListingError, match=r"split/test\.csv:5: clip `\.\./other/1\.mp4` is out"):
+        chosen(settings_of())
+    assert chosen(settings_of(allow_outside=True)) == clips
 
 
 def test_the_table_of_several_classes_shows_the_worst(capsys):

@@ -20,7 +20,8 @@ from autox_video.errors import ListingError
 
 OFFENDERS_AT_MOST = 20
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?#]*)([^?#]*)")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?#]*)(.*)", re.DOTALL)
+_WEB = ("http", "https")
 _FILE = "file://"
 
 
@@ -108,7 +109,7 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
 
 def _beyond_address(data_root: str) -> Callable[[str], bool]:
     root = _parts_of(data_root.rstrip("/"))
-    is_web = root[0] in ("http", "https")
+    is_web = root[0] in _WEB
 
     def is_outside(path: str) -> bool:
         given = is_remote(path)
@@ -116,9 +117,8 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
         # written otherwise.
         if "::" in path and (given or not is_web):
             return True
-        scheme, host, inside = _parts_of(path if given else f"{data_root.rstrip('/')}/{path}")
-        if not given and is_web:
-            inside = f"{root[2]}/{path}"  # what follows # or ? is a part of the name, too
+        # Of a name that is relative, what follows # or ? is a part, too.
+        scheme, host, inside = _parts_of(path) if given else (*root[:2], f"{root[2]}/{path}")
         if (scheme, host) != root[:2]:
             return True
         # Servers and clients take %2e for a dot.
@@ -136,4 +136,6 @@ def _one_slash(path: str) -> str:
 def _parts_of(address: str) -> tuple[str, str, str]:
     """Give scheme, host or bucket, and path."""
     scheme, host, path = _ADDRESS.match(address).groups()
+    if scheme.lower() in _WEB:
+        path = re.split("[?#]", path, maxsplit=1)[0]
     return scheme.lower(), host, path

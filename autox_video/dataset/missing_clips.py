@@ -47,14 +47,13 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
 
 def _unknown_addresses(lists: Iterable[Entries]) -> list[str]:
     """Try one address of each kind, which needs no network."""
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for entries in lists:
         for index, path in enumerate(entries.paths):
             if "://" in path and is_remote(path):
-                found.setdefault(path.partition("://")[0], f"{entries.place(index)}\n{path}")
+                found.setdefault(path.partition("://")[0], (entries.place(index), path))
     problems = []
-    for where in found.values():
-        place, path = where.split("\n", 1)
+    for place, path in found.values():
         try:
             filesystem(path)
         except RemoteFault as fault:

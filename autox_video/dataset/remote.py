@@ -113,6 +113,8 @@ def read_bytes(address: str) -> bytes:
 def find_files(address: str) -> Iterator[str]:
     """Give every file under an address, relative to it; a web server must list its folders.
 
+    What a listing names beyond the address, a page elsewhere for one, is left out.
+
     Raises:
         RemoteFault: the address cannot be listed.
         InstallError: a package for such addresses is missing.
@@ -121,7 +123,9 @@ def find_files(address: str) -> Iterator[str]:
     inside = path.rstrip("/") + "/"
     for found in _persist(lambda: files.find(path.rstrip("/") + "/")):
         name = found.removeprefix(inside)
-        yield unquote(name) if _is_web(address) else name
+        name = unquote(name) if _is_web(address) else name
+        if found.startswith(inside) and ".." not in name.split("/"):
+            yield name
 
 
 def download(address: str, target: Path) -> None:

@@ -99,7 +99,9 @@ def stratify(
         splits[shares.place(inside[number])] += together[number].tolist()
     for label, indices in singles.items():
         indices.sort(key=keys.__getitem__)
-        random.Random(f"{seed}/{label}").shuffle(indices)
+        # A folder's name is bytes, which need not be text.
+        stream = f"{seed}/{label}".encode("utf-8", "surrogateescape")
+        random.Random(stream).shuffle(indices)
         start = 0
         for name, count in zip(names, shares.rest(label, len(indices)), strict=True):
             splits[name] += indices[start : start + count]

@@ -48,7 +48,8 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
     """The state of the optimizer and its wrapper, parameters by number."""
     state = wrapper.state_dict()
-    if not is_sharded(model):
+    # Asked before the first step, PyTorch would do one to have something to give.
+    if not is_sharded(model) or not wrapper.optimizer.state:
         return state
     whole = get_optimizer_state_dict(model, wrapper.optimizer, options=_WHOLE)
     numbers = {name: number for number, name in enumerate(_names(model, wrapper.optimizer))}
@@ -60,6 +61,10 @@ def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[st
     """Go on from what `optimizer_state` gave, under whatever number of processes."""
     if not is_sharded(model):
         wrapper.load_state_dict(state)
+        return
+    wrapper.load_counters(state)
+    if not state["state"]:
+        wrapper.optimizer.state.clear()
         return
     names = _names(model, wrapper.optimizer)
     groups = [
@@ -73,7 +78,6 @@ def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[st
     set_optimizer_state_dict(
         model, wrapper.optimizer, whole, options=StateDictOptions(full_state_dict=True)
     )
-    wrapper.load_counters(state)
 
 
 def _names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:

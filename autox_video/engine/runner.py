@@ -1,6 +1,7 @@
 """mmengine's Runner with what this project writes itself left out."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,12 +63,15 @@ class ClipRunner(Runner):
             # Before each keeps its part, the weights are made as one process would make them.
             model.init_weights()
             return shard(model)
-        return DistributedDataParallel(
-            model,
-            device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-        )
+        with warnings.catch_warnings():
+            # The name that replaces `broadcast_buffers` is not in the oldest PyTorch we take.
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(
+                model,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
 
     def _init_model_weights(self) -> None:
         if not is_sharded(self.model):

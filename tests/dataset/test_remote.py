@@ -85,6 +85,13 @@ def test_odd_names_on_a_web_server(server, tmp_path):
         assert (tmp_path / "got").read_bytes() == name.encode()
 
 
+def test_what_a_listing_names_elsewhere_is_left_out(server, tmp_path):
+    links = ("b.mp4", "/deep er/c.mp4", "/a.mp4", "../a.mp4", "%2e%2e/a.mp4", "https://host/x.mp4")
+    page = "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "served" / "deep er" / "index.html").write_text(page)
+    assert set(find_files(f"{server.address}/deep er")) == {"b.mp4", "c.mp4"}
+
+
 def test_fsspec_is_read(memory, tmp_path):
     assert read_bytes(f"{memory}/list.txt") == b"x"
     download(f"{memory}/x/a.mp4", tmp_path / "got")

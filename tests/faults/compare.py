@@ -1,11 +1,12 @@
 """In what a run differs from the one that nothing happened to."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tests.faults.runs import MissedError, Run, read_checkpoint
+from tests.faults.runs import Life, MissedError, Run, read_checkpoint
 
 TIMINGS = ("clips_per_sec", "data_wait")
 """Of an event in metrics.jsonl: the only figures that may differ between two equal runs."""
@@ -27,6 +28,23 @@ def differences(run: Run, reference: Run, *, results: bool = False) -> list[str]
     if results:
         found += _results(run, reference)
     return found
+
+
+def unusual(life: Life, runs: Sequence[Run]) -> str:
+    """What a start said that the undamaged runs have not said too, but for numbers and folders."""
+    usual = {
+        _plain(line, run)
+        for run in runs
+        for shown in run.folder.glob("said_*.txt")
+        for line in shown.read_text(errors="replace").splitlines()
+    }
+    lines = life.said().splitlines()
+    return "\n".join(line for line in lines if _plain(line, life.run) not in usual)
+
+
+def _plain(line: str, run: Run) -> str:
+    """A line without what differs from run to run."""
+    return re.sub(r"\d+", "#", line.replace(str(run.folder), ""))
 
 
 def weights_of(sentence: str) -> bool:

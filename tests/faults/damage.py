@@ -12,7 +12,6 @@ checkpoint kept. Where the best weights are what was lost, it may go on and say 
 import argparse
 import hashlib
 import random
-import re
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.faults.compare import differences
+from tests.faults.compare import differences, unusual
 from tests.faults.harm import KINDS, Kind
 from tests.faults.runs import (
     STEPS,
@@ -66,23 +65,6 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def unusual(life: Life, runs: Sequence[Run]) -> str:
-    """What a start said that the undamaged runs have not said too, but for numbers and folders."""
-    usual = {
-        plain(line, run)
-        for run in runs
-        for shown in run.folder.glob("said_*.txt")
-        for line in shown.read_text(errors="replace").splitlines()
-    }
-    lines = life.said().splitlines()
-    return "\n".join(line for line in lines if plain(line, life.run) not in usual)
-
-
-def plain(line: str, run: Run) -> str:
-    """A line without what differs from run to run."""
-    return re.sub(r"\d+", "#", line.replace(str(run.folder), ""))
-
-
 def judge(
     kind: Kind, life: Life, undamaged: Sequence[Run], before: dict[str, str]
 ) -> tuple[str, list[str]]:
@@ -107,9 +89,14 @@ def judge(
 def judge_refusal(
     kind: Kind, life: Life, before: dict[str, str], named: list[str]
 ) -> tuple[str, list[str]]:
-    """The same for a start that ended with exit code 2."""
-    lost = [name for digest, name in before.items() if digest not in digests(life.run.work)]
-    problems = [f"{name} is lost" for name in lost]
+    """The same for a start that ended with exit code 2: every file is still there."""
+    after = digests(life.run.work)
+    problems = [f"{name} is lost" for digest, name in before.items() if digest not in after]
+    problems += [
+        f"{name} is whole, and was renamed {after[digest]}"
+        for digest, name in before.items()
+        if after.get(digest, name) != name and name not in kind.names
+    ]
     if not named:
         problems.append(f"no sentence names {' or '.join(kind.names)}:\n{life.said()[-1500:]}")
     return ("REFUSED" if problems else f"refused, names {named[0]}"), problems

@@ -117,13 +117,13 @@ def swapped(left: str, right: str) -> Kind:
     return Kind(f"{left} and {right}: swapped", (left, right), harm, (left, right))
 
 
-def of_other_run(name: str) -> Kind:
-    """A kind that puts another run's file in the place of a file."""
+def of_other_run(name: str, *contradicts: str) -> Kind:
+    """A kind that puts another run's file in the place of a file; it contradicts some others."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         shutil.copyfile(other / name, work / name)
 
-    return Kind(f"{name}: another run's", (name,), harm, (name,))
+    return Kind(f"{name}: another run's", (name, *contradicts), harm, (name,))
 
 
 def both(first: Kind, second: Kind) -> Kind:
@@ -189,7 +189,7 @@ KINDS: tuple[Kind, ...] = (
     deleted("best.safetensors"),
     *text("plan.json"),
     to_file("plan.json", "a bit flipped in its middle", flipped, 0.5),
-    of_other_run("plan.json"),
+    of_other_run("plan.json", LATEST),
     put("plan.json", "a list instead of an object", "[]\n"),
     *text("config.py"),
     put("config.py", "a program that must not run", "raise SystemExit(77)\n"),

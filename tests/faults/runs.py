@@ -211,6 +211,7 @@ class Life:
             self.kill()
             raise MissedError(f"no end after {limit_sec:.0f} s:\n{self.said()}") from None
         self.lived_sec = time.time() - self.began_at
+        atexit.unregister(self.kill)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.writer.wait(5)  # workers that outlive their parent hold its output open
         return self.code
