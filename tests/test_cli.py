@@ -180,17 +180,21 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data):
     assert status["odd size.mp4"] == status["one frame.mp4"] == "ok"
 
 
-def test_damaged_latest_checkpoint_is_kept(tmp_path, data):
+def test_a_damaged_checkpoint_is_kept_and_the_one_before_it_used(tmp_path, data):
     config_for(tmp_path, data, epoch=1)
     assert command("autotrain.py", cwd=tmp_path).returncode == 0
-    latest = tmp_path / "work" / "latest.pth"
-    truncate(latest, 0.5)
-    size = latest.stat().st_size
+    work = tmp_path / "work"
+    truncate(work / "latest.pth", 0.5)
+    size = (work / "latest.pth").stat().st_size
+    done = command("autotrain.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "latest.pth: the checkpoint is damaged" in done.stdout
+    assert (work / "latest.pth.damaged").stat().st_size == size
+    for name in ("latest.pth", "previous.pth"):
+        (work / name).write_bytes(b"")
     sentence = refused(command("autotrain.py", cwd=tmp_path))
-    assert "latest.pth" in sentence
-    assert "damaged" in sentence
-    assert latest.stat().st_size == size
-    assert (tmp_path / "work" / "best.pth").is_file()
+    assert "latest.pth" in sentence and "previous.pth" in sentence and "--fresh" in sentence
+    assert (work / "best.pth").is_file()
 
 
 def test_checkpoint_of_another_model(tmp_path, data):

@@ -78,11 +78,11 @@ def test_how_the_backbone_computes_arrives():
 def test_schedule_is_a_linear_warm_up_a_flat_part_and_a_cosine_over_the_rest():
     plan = replace(plan_for(videos_per_gpu=4, epoch=6), num_classes=3, warmup_epochs=1.5)
     plan = replace(plan, flat_epochs=2.0)
-    linear, cosine = build_config(plan, DATA, "/w").param_scheduler
+    (schedule,) = build_config(plan, DATA, "/w").param_scheduler
     steps_per_epoch = 3  # 10 clips in batches of 4
-    assert (linear.begin, linear.end) == (0, round(1.5 * steps_per_epoch))
-    assert (cosine.begin, cosine.end) == (linear.end + 2 * steps_per_epoch, 6 * steps_per_epoch)
-    assert cosine.T_max == cosine.end - cosine.begin
+    assert schedule.warmup == round(1.5 * steps_per_epoch)
+    assert schedule.fall == schedule.warmup + 2 * steps_per_epoch
+    assert schedule.end == 6 * steps_per_epoch
 
 
 def test_without_evaluation_there_is_no_validation():

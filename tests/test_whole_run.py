@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,15 +60,16 @@ def wait_for_epoch(folder, process, epoch):
 
 def test_the_second_start_goes_on_where_the_first_was_killed(killed_run):
     folder, shown = killed_run
-    assert "Going on after epoch 2 of 6" in shown or "Going on after epoch 3 of 6" in shown
+    assert re.search(r"Going on after epoch [23] of 6", shown)
     steps = [e["iter"] for e in events(folder) if e["event"] == "train"]
     assert steps == list(range(1, 4 * EPOCHS + 1))
 
 
 def test_every_clip_was_decoded_once_and_kept(killed_run):
-    folder, shown = killed_run
+    folder, _ = killed_run
     assert len(list((folder / "frames").rglob("*.frames"))) == 3 * (8 + 2)
-    assert str(folder / "frames") in shown
+    plan = json.loads((folder / "work" / "plan.json").read_text())["choices"]
+    assert plan["cache"]["value"] == str(folder / "frames")
 
 
 def test_evaluations_and_best_weights(killed_run):

@@ -42,18 +42,19 @@ class ClipOptimWrapper(OptimWrapper):
         """Add the gradients of the scaled loss."""
         super().backward(self.scaler.scale(loss), **kwargs)
 
-    def step(self, *, loss: Tensor) -> None:
+    def step(self, *, loss: Tensor | None = None) -> None:
         """Clip the gradients and update the weights, unless a number is not finite.
 
         Args:
             loss: of the whole step, without scale; with several processes, of all of them.
         """
+        loss = torch.zeros((), device=self.device) if loss is None else loss.detach()
         self.scaler.unscale_(self.optimizer)
         groups = self.optimizer.param_groups
         weights = [w for group in groups for w in group["params"] if w.grad is not None]
         norm = clip_grad_norm_(weights, self.max_grad_norm)
         sharded = isinstance(norm, DTensor)
-        bad = ~torch.isfinite(loss.detach())
+        bad = ~torch.isfinite(loss)
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()

@@ -9,11 +9,11 @@ from autox_video.engine.metric import ClipMetric
 def test_figures_are_those_of_results():
     metric = ClipMetric()
     batches = [[([0.9, 0.1], 0), ([0.4, 0.6], 0)], [([0.2, 0.8], 1)]]
-    for batch in batches:
+    for positions, batch in zip(([0, 1], [2]), batches, strict=True):
         samples = [
             {"pred_score": torch.tensor(s), "gt_label": torch.tensor([label])} for s, label in batch
         ]
-        metric.process({}, samples)
+        metric.process({"positions": positions}, samples)
     measured = metric.evaluate(size=3)
     assert measured["top1"] == pytest.approx(2 / 3)
     assert measured["mean_class_accuracy"] == 0.75
@@ -26,9 +26,10 @@ def test_nothing_to_measure_is_said():
 
 def test_figures_of_several_classes_a_clip():
     metric = ClipMetric(multi_label=True)
-    for scores, label in (([0.9, 0.1], [1.0, 1.0]), ([0.4, 0.6], [0.0, 1.0])):
+    pairs = (([0.9, 0.1], [1.0, 1.0]), ([0.4, 0.6], [0.0, 1.0]))
+    for position, (scores, label) in enumerate(pairs):
         sample = {"pred_score": torch.tensor(scores), "gt_label": torch.tensor([label])}
-        metric.process({}, [sample])
+        metric.process({"positions": [position]}, [sample])
     measured = metric.evaluate(size=2)
     assert measured["mAP"] == pytest.approx((1 + (0.5 + 0.5)) / 2)
     assert measured["f1"] == pytest.approx(4 / 5)

@@ -66,6 +66,30 @@ def test_a_run_may_go_on_in_another_number_type():
     plain.load_state_dict(wrapper_of(linear(), loss_scale=True).state_dict())
 
 
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_number_that_is_not_finite_never_reaches_the_weights(name, bad, where):
+    model = linear()
+    wrapper = wrapper_of(model)
+    if name == "AdamW":
+        adam = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.0, fused=True)
+        wrapper = ClipOptimWrapper(adam, loss_scale=False, max_grad_norm=1.0)
+    for step, spoiled in enumerate([False, True, True, False, True]):
+        before = model.weight.detach().clone()
+        loss = model(torch.ones(1, 3)).square().sum()
+        wrapper.backward(loss)
+        if spoiled and where == "gradient":
+            model.weight.grad[0, 1] = bad
+        wrapper.step(loss=loss * bad if spoiled and where == "loss" else loss)
+        wrapper.zero_grad()
+        assert torch.equal(before, model.weight) is spoiled, step
+    assert wrapper.bad_steps.tolist() == [1, 3]
+    again = wrapper_of(linear())
+    again.load_counters(wrapper.state_dict())
+    assert again.bad_steps.tolist() == [0, 3]
+
+
 class Recogniser(nn.Module):
     def __init__(self):
         super().__init__()
