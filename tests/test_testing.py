@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autox_video.dataset.listing import ClipList, write_list
-from autox_video.errors import ConfigError, ListingError
+from autox_video.errors import CheckpointError, ConfigError, ListingError
 from autox_video.results import Prediction, Provenance, results
 from autox_video.settings import settings_from_mapping
 from autox_video.testing import _clips, _refuse_no_numbers, _show
