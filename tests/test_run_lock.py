@@ -233,3 +233,18 @@ def test_a_file_system_without_locks_goes_by_signs_of_life(tmp_path, monkeypatch
     with own(tmp_path, times=QUICK):
         pass
     assert time.monotonic() - begin < 0.5
+
+
+def test_a_lock_on_a_file_that_its_owner_has_just_removed_counts_for_nothing(tmp_path, monkeypatch):
+    flock, calls = fcntl.flock, []
+
+    def end_just_before(handle, how):
+        if not calls:
+            (tmp_path / LOCK).unlink()
+        calls.append(how)
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", end_just_before)
+    with own(tmp_path, times=QUICK):
+        assert content(tmp_path)["pid"] == os.getpid()
+    assert os.listdir(tmp_path) == []
