@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say_stopped("Stopped. Run the same command again to go on.")
         code = 128 + signal.SIGINT
+    except SystemExit as leave:
+        if not processes.joined():
+            raise
+        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     return _part(code)
 
 

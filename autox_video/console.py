@@ -31,6 +31,12 @@ def complain(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr, flush=True)
 
 
+def remark(sentence: str) -> None:
+    """Print one line on stderr, where no other process says the same."""
+    if not _silent:
+        complain(sentence)
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, so that a file name cannot steer the terminal.
 

@@ -3,12 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import autox_video.mm_compat  # noqa: F401
+
 import numpy as np
 import pytest
+import torch
+from mmaction.models import Recognizer3D
 
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import write_checkpoint
-from autox_video.errors import CheckpointError
+from autox_video.errors import CheckpointError, ResourceError
 from autox_video.plan.choose import Plan
 from autox_video.predict import Loading, build_model, load_model, predict, read_config, sha256
 from autox_video.recipe import TrainingData, build_config, write_config
@@ -16,6 +20,11 @@ from tests.datasets import colour_clip
 from tests.plan.test_choose import plan_for
 from tests.videos import write_text_video
 
+OUT_OF_MEMORY = {
+    "gpu": torch.OutOfMemoryError("CUDA out of memory."),
+    "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    "python": MemoryError(),
+}
 CLASSES = ("red", "green", "blue")
 
 
@@ -73,6 +82,52 @@ def test_scores_do_not_depend_on_batch_or_workers(trained, batch_size, workers):
     for one, two in zip(plain, other, strict=True):
         if one.scores is not None:
             assert np.allclose(one.scores, two.scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cpu", "python"])
+@pytest.mark.parametrize("fitting", [4, 1])
+def test_where_memory_is_short_fewer_views_are_computed_at_a_time(
+    trained, monkeypatch, kind, fitting, capsys
+):
+    plain = run(trained)
+    asked = []
+    step = Recognizer3D.test_step
+
+    def short_of_memory(model, data):
+        views = data["inputs"].shape[0] * data["inputs"].shape[1]
+        asked.append(views)
+        if views > fitting:
+            raise OUT_OF_MEMORY[kind]
+        return step(model, data)
+
+    monkeypatch.setattr(Recognizer3D, "test_step", short_of_memory)
+    fewer = run(trained)
+    for one, two in zip(plain, fewer, strict=True):
+        if one.scores is not None:
+            assert np.allclose(one.scores, two.scores, rtol=0, atol=1e-5)
+    # Two clips of six views, halved until they fit; that is remembered.
+    tries = [12, 6, 3] if fitting == 4 else [12, 6, 3, 1]
+    assert asked[: len(tries)] == tries
+    assert max(asked[len(tries) :]) <= fitting
+    assert "not enough memory for 12 views at a time" in capsys.readouterr().out
+
+
+def test_no_memory_for_a_single_view_is_a_sentence(trained, monkeypatch):
+    def no_memory(model, data):
+        raise OUT_OF_MEMORY["cpu"]
+
+    monkeypatch.setattr(Recognizer3D, "test_step", no_memory)
+    with pytest.raises(ResourceError, match="one view of one clip"):
+        run(trained)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(trained, monkeypatch):
+    def defect(model, data):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Recognizer3D, "test_step", defect)
+    with pytest.raises(RuntimeError, match="a defect"):
+        run(trained)
 
 
 def test_a_clips_scores_do_not_depend_on_the_other_clips(trained):

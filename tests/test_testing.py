@@ -1,14 +1,15 @@
 """The second job: which clips are tested, and the table of figures."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from autox_video.dataset.listing import ClipList, write_list
-from autox_video.errors import ConfigError, ListingError
+from autox_video.errors import CheckpointError, ConfigError, ListingError
 from autox_video.results import Prediction, Provenance, results
 from autox_video.settings import settings_from_mapping
-from autox_video.testing import _clips, _show
+from autox_video.testing import _clips, _refuse_no_numbers, _show
 
 
 @pytest.fixture
@@ -65,6 +66,17 @@ def test_clips_set_aside_are_inside_data_root(settings_of):
     with pytest.raises(ListingError, match=r"split/test\.csv:5: clip `\.\./other/1\.mp4` is out"):
         chosen(settings_of())
     assert chosen(settings_of(allow_outside=True)) == clips
+
+
+def test_scores_that_are_no_numbers_are_the_weights_fault():
+    predictions = [
+        Prediction("a.mp4", 0, (0.5, 0.5)),
+        Prediction("b.mp4", 0, (math.nan, math.nan)),
+        Prediction("bad.mp4", 0, None, "cut off"),
+    ]
+    _refuse_no_numbers(predictions[::2], Path("best.pth"))
+    with pytest.raises(CheckpointError, match=r"best\.pth: .* for 1 of 3 clips \(b\.mp4 is"):
+        _refuse_no_numbers(predictions, Path("best.pth"))
 
 
 def test_the_table_of_several_classes_shows_the_worst(capsys):

@@ -1,0 +1,150 @@
+"""The whole job in two processes that share this machine's CPU: as in one, whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
+from tests.videos import write_text_video
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with clips, one of them unreadable, and a run of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    data = colour_data(folder / "data", train=5, val=2, test=3)
+    write_text_video(folder / "data" / "videos" / "bad.mp4")
+    listed = (folder / "data" / "test.txt").read_text().splitlines(keepends=True)
+    listed.insert(2, "bad.mp4 1\n")
+    (folder / "data" / "test.txt").write_text("".join(listed))
+    write_config(
+        folder / "config.yaml",
+        **{**data, **TINY, "epoch": 2, "workers": 1},
+        work_dir=str(folder / "work"),
+        test_results_path=str(folder / "results.json"),
+    )
+    done = command("autotrain.py", "gpus=2", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder / "shown.txt").write_text(done.stdout)
+    return folder
+
+
+def losses(work):
+    events = map(json.loads, (work / "metrics.jsonl").read_text().splitlines())
+    return [(e["event"], e["iter"], e["loss"]) for e in events if "loss" in e]
+
+
+def test_two_train_as_one_does_with_the_same_batch(folder):
+    assert "│ 2 on this machine" in (folder / "shown.txt").read_text()
+    alone = command("autotrain.py", "videos_per_gpu=8", f"work_dir={folder / 'one'}", cwd=folder)
+    assert alone.returncode == 0, alone.stderr
+    one, two = losses(folder / "one"), losses(folder / "work")
+    assert [line[:2] for line in one] == [line[:2] for line in two]
+    for (*_, loss), (*_, other) in zip(one, two, strict=True):
+        assert loss == pytest.approx(other, abs=1e-5)
+    files = {path.name for path in (folder / "work").iterdir()}
+    assert files == {path.name for path in (folder / "one").iterdir()}
+
+
+def test_two_test_as_one_does_byte_for_byte(folder):
+    alone = command("autotest.py", cwd=folder)
+    assert alone.returncode == 0, alone.stderr
+    before = (folder / "results.json").read_bytes()
+    done = command("autotest.py", "gpus=2", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "results.json").read_bytes() == before
+    assert done.stdout == alone.stdout
+    records = json.loads(before)["predictions"]
+    assert [r["status"] for r in records].index("unreadable") == 2
+    assert len(records) == 10
+
+
+class Started:
+    """A run of two processes without end, in its first epoch."""
+
+    def __init__(self, folder, work):
+        self.errors = work.with_suffix(".err")
+        words = ["gpus=2", "epoch=5000", "evaluation=0", f"work_dir={work}"]
+        self.launcher = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "autotrain.py"), *words],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=self.errors.open("w"),
+            text=True,
+            start_new_session=True,
+        )
+        for line in self.launcher.stdout:
+            if "clips/s" in line:
+                break
+        self.ranks = children(self.launcher.pid)
+        self.everybody = [*self.ranks, *(pid for rank in self.ranks for pid in children(rank))]
+
+    def end(self) -> int:
+        """Wait until nobody is left; gives the exit code."""
+        self.launcher.stdout.read()
+        code = self.launcher.wait(30)
+        end = time.monotonic() + 10
+        while any(map(is_alive, self.everybody)):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return code
+
+    @property
+    def said(self) -> str:
+        return self.errors.read_text()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_ctrl_c_saves_and_one_process_goes_on(folder, tmp_path):
+    run = Started(folder, tmp_path / "work")
+    assert len(run.everybody) == 4  # each has a data worker
+    os.killpg(run.launcher.pid, signal.SIGINT)
+    assert run.end() == 130
+    assert run.said.count("Stopped, and saved. Run the same command again") == 1
+    assert "Traceback" not in run.said
+    meta = torch.load(tmp_path / "work" / "latest.pth", weights_only=True)["meta"]
+    steps = meta["iter"]
+    assert steps > 0
+    epochs = meta["epoch"] + 1
+    done = command(
+        "autotrain.py", f"epoch={epochs}", "evaluation=0", "videos_per_gpu=8",
+        f"work_dir={tmp_path / 'work'}", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    numbers = [number for event, number, _ in losses(tmp_path / "work") if event == "train"]
+    assert numbers == list(range(1, 2 * epochs + 1))
+
+
+def test_a_process_that_is_killed_brings_the_others_down(folder, tmp_path):
+    run = Started(folder, tmp_path / "work")
+    os.kill(run.ranks[0], signal.SIGKILL)
+    begin = time.monotonic()
+    assert run.end() == 1
+    assert time.monotonic() - begin < 30
+    assert run.said.startswith("Process 0 of 2 was ended by SIGKILL")
+    assert len(run.said.splitlines()) == 1
+
+
+def test_nobody_stays_when_the_launcher_is_killed(folder, tmp_path):
+    run = Started(folder, tmp_path / "work")
+    run.launcher.kill()
+    assert run.end() == -signal.SIGKILL
+    assert (tmp_path / "work" / "latest.pth").is_file()
