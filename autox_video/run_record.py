@@ -7,7 +7,7 @@ from typing import Any
 
 from autox_video.console import say
 from autox_video.errors import CheckpointError
-from autox_video.fileio import write_text
+from autox_video.fileio import write_json
 from autox_video.plan.choose import Plan
 from autox_video.plan.resume import MAY_CHANGE
 
@@ -46,13 +46,8 @@ def write_plan(folder: Path, plan: Plan, fingerprint: str, data: dict[str, Any])
 def write_stored(folder: Path, stored: dict[str, Any]) -> None:
     """Write what `read_plan` gives, with a digest of it."""
     value = {**stored, "digest": _digest(stored)}
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name on Linux need not be text
-        text = json.dumps(value, indent=1, allow_nan=False)
     for name in (PLAN, COPY):
-        write_text(folder / name, text + "\n")
+        write_json(folder / name, value)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from autox_video import AutoXVideo
 from autox_video.cli import main
@@ -154,6 +155,16 @@ def test_weights_to_test(place, hostile, run, name, form):
         AutoXVideo().read_cfg("config.yaml").transform(checkpoints=f"work/{name}")
 
 
+def test_safetensors_are_tested_as_checkpoints_are(place, run):
+    before = AutoXVideo().read_cfg("config.yaml").transform()
+    state = torch.load("work/best.pth", weights_only=True)
+    Path("work/best.pth").unlink()
+    save_file(state["state_dict"], "work/best.safetensors", metadata={"meta": "{}"})
+    chosen = AutoXVideo().read_cfg("config.yaml").transform(checkpoints="work/best.safetensors")
+    assert chosen == before
+    assert "no best.pth in work: testing best.safetensors" in run("test", ends_well=True)
+
+
 @pytest.mark.parametrize("form", ["raw", "text", "torch", "old torch"])
 @pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.safetensors", "w"])
 def test_pretrained_weights_by_name(place, hostile, run, name, form):
@@ -182,10 +193,14 @@ def test_what_training_reads_of_a_work_dir_or_writes_anew(place, hostile, run, f
 
 
 @pytest.mark.parametrize("form", ["raw", "text"])
-@pytest.mark.parametrize("name", ["plan.json", "memory.json", "metrics.jsonl"])
-def test_records_of_a_run(place, hostile, run, name, form):
-    put(f"work/{name}", hostile[form])
-    run("train", "epoch=3")
+def test_records_of_a_run(place, hostile, run, form):
+    for name in ("memory.json", "metrics.jsonl", "plan.json"):
+        put(f"work/{name}", hostile[form])
+    assert "its copy" in run("train", "epoch=3", ends_well=True)
+    put("work/plan.json", hostile[form])
+    put("work/.plan.json.copy", hostile[form])
+    put("work/run.lock", hostile[form])
+    assert "plan.json" in run("train", "epoch=4", ends_well=False)
 
 
 @pytest.mark.parametrize("form", ["raw", "text", "python"])
@@ -240,6 +255,7 @@ def test_the_real_scripts_end_in_a_sentence(place, hostile, marker):
     assert done.returncode == 2
     assert "type 'os.system' names no registered class" in done.stderr
     put("work/latest.pth", hostile["torch"])
+    put("work/previous.pth", hostile["torch"])
     again = command("autotrain.py", cwd=place)
     assert again.returncode == 2
     assert "latest.pth" in again.stderr
