@@ -77,6 +77,7 @@ def judge(
     if code == 2:
         return judge_refusal(kind, life, before, named)
     found = differences(life.run, undamaged[0])
+    found += [f"{name} was left behind" for name in life.run.left_over()]
     if kind.names == ("metrics.jsonl",):
         found = [sentence for sentence in found if not sentence.startswith("metrics.jsonl")]
     if not found:

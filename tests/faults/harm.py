@@ -167,6 +167,7 @@ def text(name: str) -> list[Kind]:
 
 
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
+PLAN_COPY = ".plan.json.copy"
 KINDS: tuple[Kind, ...] = (
     *binary(LATEST),
     to_file(LATEST, "without permissions", locked_away),
@@ -191,6 +192,12 @@ KINDS: tuple[Kind, ...] = (
     to_file("plan.json", "a bit flipped in its middle", flipped, 0.5),
     of_other_run("plan.json", LATEST),
     put("plan.json", "a list instead of an object", "[]\n"),
+    to_file(PLAN_COPY, "half of it", truncated, 0.5),
+    both(
+        to_file("plan.json", "half of it", truncated, 0.5),
+        to_file(PLAN_COPY, "half of it", truncated, 0.5),
+    ),
+    deleted("plan.json", PLAN_COPY),
     *text("config.py"),
     put("config.py", "a program that must not run", "raise SystemExit(77)\n"),
     *text("metrics.jsonl"),
@@ -206,7 +213,7 @@ KINDS: tuple[Kind, ...] = (
     put("memory.json", "a word for a number", '{"accumulation": "two"}\n'),
     put("run.lock", "random words", "who was here"),
     put("run.lock", "empty", ""),
-    put(".latest.pth.k2v9x0ab", "a temporary file left behind", "half a checkpoint"),
+    put(".latest.pth.k2v9x0ab.autox-part", "a temporary file left behind", "half a checkpoint"),
     *text("train.log"),
     *text("split/train.csv"),
 )

@@ -100,7 +100,7 @@ class Run:
 
     def left_over(self) -> list[str]:
         """Names of temporary files in the work dir."""
-        return sorted(p.name for p in self.work.glob(".*.*")) if self.work.is_dir() else []
+        return sorted(p.name for p in self.work.rglob(".*part")) if self.work.is_dir() else []
 
 
 class Place:

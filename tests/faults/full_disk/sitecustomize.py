@@ -42,7 +42,7 @@ class FullDisk:
         self.last, self.count = path, self.count + 1
         if self.lowered and not self.order["to_the_end"]:
             self.limit(None)
-        name = re.sub(r"^\.(.+)\.[^.]+$", r"\1", os.path.basename(path))
+        name = re.sub(r"^\.(.+?)(\.copy)?\.\w{8}(\.[\w-]+)?$", r"\1", os.path.basename(path))
         os.write(self.log, f"{name}\n".encode())
         if self.count == self.order["at"]:
             there = os.path.getsize(path) if os.path.exists(path) else 0
