@@ -21,6 +21,7 @@ from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, read_checkpoint
+from autox_video.engine.memory import is_out_of_memory
 from autox_video.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
 from autox_video.recipe import check_config
@@ -70,6 +71,19 @@ def build_model(config: Config) -> nn.Module:
         return MODELS.build(config.model)
 
 
+def _built_as_stored(config: Config, checkpoint: Path) -> nn.Module:
+    try:
+        return build_model(config)
+    except (TypeError, ValueError, LookupError, AssertionError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[-1][:150]
+        raise CheckpointError(
+            f"{checkpoint.parent / CONFIG}: no model can be made of it ({reason}). Put back the "
+            "one that the training run wrote."
+        ) from error
+
+
 def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
     """The trained recogniser in evaluation mode.
 
@@ -79,7 +93,7 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
     state = read_checkpoint(checkpoint)
     config = copy.deepcopy(config)
     config.model.backbone.compile = False  # takes longer than most tests
-    model = build_model(config)
+    model = _built_as_stored(config, checkpoint)
     load_state(model, state["state_dict"], checkpoint)
     model.eval()
     return model.to(device)
@@ -208,13 +222,6 @@ class Scorer:
             )
         self.views_that_fit = views // 2
         say(f"There was not enough memory for {views} views at a time; going on with fewer.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the CPU or the GPU has no more memory to give."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,8 @@
 """The main job: settings → a trained model in the work dir."""
 
+import math
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +92,8 @@ def _prepare_config(settings: Settings, work_dir: Path) -> str:
         keep_freed_memory()
     if not resuming or settings.cache != AUTO:
         plan = _settle_cache(prepared, settings, data, work_dir)
+    if plan.device != "cpu":
+        plan = _settle_parts(plan, data, work_dir)
     show_plan(plan)
     check_disk(work_dir, plan.disk_gib)
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
@@ -112,6 +116,28 @@ def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "T
         fingerprint=prepared.fingerprint,
         remote_cache=settings.remote_cache,
     )
+
+
+def _settle_parts(plan: Plan, data: "TrainingData", work_dir: Path) -> Plan:
+    """Find out, by trying, in how many parts a GPU must do a step; or remember it."""
+    from autox_video.engine.measure import parts_that_fit
+    from autox_video.engine.memory import read_accumulation, write_accumulation
+    from autox_video.recipe import build_config
+
+    clips = math.ceil(plan.batch_size / plan.processes)
+    tried = " ".join(
+        str(value)
+        for value in (
+            *(plan.reasons["device"], clips, plan.backbone, plan.clip_len, plan.resolution),
+            *(plan.precision, plan.gradient_checkpointing),
+        )
+    )
+    parts = read_accumulation(work_dir, tried)
+    if parts is None:
+        parts = parts_that_fit(build_config(plan, data, str(work_dir)), clips)
+        write_accumulation(work_dir, parts, tried)
+    why = f"{math.ceil(clips / parts)} clips at a time fit on this GPU, by trying"
+    return replace(plan, accumulation=parts, reasons={**plan.reasons, "accumulation": why})
 
 
 def _settle_cache(

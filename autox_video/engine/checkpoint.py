@@ -26,11 +26,8 @@ from torch import Tensor
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.fileio import atomic_write
 from autox_video.models.tensor_file import META, is_tensor_file, read_tensor_file
+from autox_video.run_files import BEST, BEST_SAFE, LATEST, PREVIOUS
 
-LATEST = "latest.pth"
-PREVIOUS = "previous.pth"
-BEST = "best.pth"
-BEST_SAFE = "best.safetensors"
 SCHEMA = 3
 
 # What PyTorch raises on files that are not what they should be.

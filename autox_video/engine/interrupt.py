@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from autox_video.console import complain
+from autox_video.console import complain, remark
 
 # The exit code of each: what a shell gives a process that ended by it. Slurm sends SIGUSR1, on
 # request, to say that SIGTERM is near.
@@ -105,6 +105,6 @@ def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -
         if _received is None:
             _received, first = signum, time.monotonic()
             pipe.settimeout(give_up_sec)
-            complain("Stopping after this step; once more to leave at once.")
+            remark("Stopping after this step; once more to leave at once.")
         elif time.monotonic() - first > TWICE_SEC:
             os._exit(EXIT_CODES[signum])

@@ -14,8 +14,6 @@ from mmengine.registry import HOOKS
 
 from autox_video import processes
 from autox_video.engine.checkpoint import (
-    LATEST,
-    PREVIOUS,
     SCHEMA,
     read_best,
     read_checkpoint,
@@ -35,6 +33,7 @@ from autox_video.engine.model_state import (
 from autox_video.errors import AutoXVideoError, CheckpointError, NumbersError, ResourceError
 from autox_video.models.weights import load_pretrained
 from autox_video.results import main_score
+from autox_video.run_files import LATEST, PREVIOUS
 
 SAVING_SHARE = 0.01
 """Of the training time, that saving at the ends of epochs may take."""

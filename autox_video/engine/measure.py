@@ -1,6 +1,8 @@
 """How long reading a clip and a training step on it take on this machine."""
 
 import contextlib
+import gc
+import math
 import statistics
 import time
 
@@ -13,12 +15,14 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from autox_video.dataset.clips import ClipDataset
-from autox_video.errors import VideoError
+from autox_video.engine.memory import NOT_EVEN_ONE, is_out_of_memory
+from autox_video.errors import ResourceError, VideoError
 from autox_video.plan.choose_cache import Speeds
 
 CLIPS_READ = 12
 CLIPS_IN_STEP = {"cpu": 2, "cuda": 8}
 STEPS = 3
+MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
 
 
 def measure(config: Config) -> Speeds | None:
@@ -29,6 +33,52 @@ def measure(config: Config) -> Speeds | None:
     with DefaultScope.overwrite_default_scope("mmaction"):
         read_sec = _read_sec(DATASETS.build(config.train_dataloader.dataset))
         return None if read_sec is None else Speeds(read_sec, _step_sec(config))
+
+
+def parts_that_fit(config: Config, clips: int) -> int:
+    """In how many parts a training step on so many clips must be done to fit in memory.
+
+    Found by doing it, on noise, with what the optimizer will take allocated; twice as many parts
+    each time that it does not fit.
+
+    Raises:
+        ResourceError: not even one clip fits.
+    """
+    with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
+        model = MODELS.build(config.model).to(config.device)
+        moments = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
+        parts = 1
+        while not _fits(model, _noise(config, math.ceil(clips / parts))):
+            if parts >= clips:
+                raise ResourceError(NOT_EVEN_ONE)
+            parts = min(2 * parts, clips)
+        del moments
+    return parts
+
+
+def _fits(model: torch.nn.Module, batch: dict) -> bool:
+    try:
+        _one_step(model, batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fits = False
+    else:
+        fits = not _is_nearly_full(model)
+    model.zero_grad()
+    gc.collect()
+    if next(model.parameters()).is_cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return fits
+
+
+def _is_nearly_full(model: torch.nn.Module) -> bool:
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return False
+    whole = torch.cuda.get_device_properties(device).total_memory
+    return torch.cuda.max_memory_allocated(device) > MOST_OF_MEMORY * whole
 
 
 def _read_sec(dataset: ClipDataset) -> float | None:
@@ -49,14 +99,18 @@ def _step_sec(config: Config) -> float:
         model = MODELS.build(config.model).to(config.device)
         most = CLIPS_IN_STEP[config.device.partition(":")[0]]
         clips = min(most, config.train_dataloader.batch_size)
-        _, *view = config.train_dataloader.dataset.item_shape
-        batch = {
-            "inputs": torch.zeros(clips, 1, *view, dtype=torch.uint8),
-            "labels": _labels(config.model.cls_head, clips),
-            "seeds": list(range(clips)),
-        }
+        batch = _noise(config, clips)
         seconds = [_one_step(model, batch) for _ in range(STEPS)]
     return min(seconds[1:]) / clips
+
+
+def _noise(config: Config, clips: int) -> dict:
+    _, *view = config.train_dataloader.dataset.item_shape
+    return {
+        "inputs": torch.zeros(clips, 1, *view, dtype=torch.uint8),
+        "labels": _labels(config.model.cls_head, clips),
+        "seeds": list(range(clips)),
+    }
 
 
 def _one_step(model: torch.nn.Module, batch: dict) -> float:

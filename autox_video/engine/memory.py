@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from autox_video.fileio import write_json
 
 MEMORY = "memory.json"
+NOT_EVEN_ONE = (
+    "Not even one clip fits in memory at a time. Give a smaller `resolution` or `clip_len`, "
+    "`gradient_checkpointing: on`, or a smaller `backbone`, with --fresh."
+)
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -18,15 +23,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
 
 
-def read_accumulation(folder: Path) -> int:
-    """In how many parts steps had to be done in this work dir; 1 where nothing is known."""
+def read_accumulation(folder: Path, tried: str | None = None) -> int | None:
+    """In how many parts steps have to be done in this work dir; None where it is not known.
+
+    Args:
+        folder: the work dir.
+        tried: take only what was found for this.
+    """
+    content = _read(folder)
+    found = content.get("accumulation")
+    if tried is not None and content.get("tried") != tried:
+        return None
+    return found if isinstance(found, int) and 1 <= found <= 65536 else None
+
+
+def write_accumulation(folder: Path, parts: int, tried: str | None = None) -> None:
+    """Remember in how many parts steps have to be done.
+
+    Args:
+        folder: the work dir.
+        parts: how many.
+        tried: for what that was found; None: for what is remembered already.
+    """
+    tried = tried or _read(folder).get("tried")
+    write_json(folder / MEMORY, {"accumulation": parts, "tried": tried})
+
+
+def _read(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / MEMORY).read_text(encoding="utf-8"))["accumulation"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return 1
-    return found if isinstance(found, int) and 1 <= found <= 65536 else 1
-
-
-def write_accumulation(folder: Path, parts: int) -> None:
-    """Remember in how many parts steps have to be done."""
-    write_json(folder / MEMORY, {"accumulation": parts})
+        content = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -290,14 +290,24 @@ def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> No
         return
     kept = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
+        event = _event(line)
+        if event is None or event["event"] == "end" or event["iter"] > iteration:
             continue
-        again = event["event"] == "val" and event["epoch"] > evaluated_epoch
-        if event["iter"] <= iteration and not again and event["event"] != "end":
+        if event["event"] != "val" or event["epoch"] <= evaluated_epoch:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """Read a line of metrics.jsonl; None where it is torn, or was not written here."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    counted = isinstance(event, dict) and all(
+        isinstance(event.get(key), int) for key in ("epoch", "iter")
+    )
+    return event if counted and "event" in event else None
 
 
 def _plain(event: dict[str, Any]) -> dict[str, Any]:

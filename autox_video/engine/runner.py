@@ -29,10 +29,10 @@ class ClipRunner(Runner):
     mmengine's own log goes to `train.log`; what the user sees comes from our hooks.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        if processes.here().is_main:
-            _remove_if_empty(Path(self.log_dir))
+    @property
+    def timestamp(self) -> str:
+        """Nothing: mmengine would make a folder of this name in the work dir."""
+        return ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
         """mmengine's logger: everything to `train.log`, errors to the terminal as well."""
@@ -94,8 +94,3 @@ def shard(model: nn.Module) -> nn.Module:
         for block in stage.blocks:
             fully_shard(block)
     return fully_shard(model)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()

@@ -14,7 +14,12 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from autox_video import processes
-from autox_video.engine.memory import is_out_of_memory, read_accumulation, write_accumulation
+from autox_video.engine.memory import (
+    NOT_EVEN_ONE,
+    is_out_of_memory,
+    read_accumulation,
+    write_accumulation,
+)
 from autox_video.engine.model_state import unwrapped
 from autox_video.errors import ResourceError
 
@@ -39,7 +44,7 @@ class TrainStep:
         self.runner = runner
         self.seed = seed
         self.processes = processes.here()
-        self.accumulation = max(accumulation, read_accumulation(Path(runner.work_dir)))
+        self.accumulation = max(accumulation, read_accumulation(Path(runner.work_dir)) or 1)
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         """Do step `number`; gives its loss and top-1 accuracy over the clips of all processes.
@@ -86,10 +91,7 @@ class TrainStep:
 
     def _use_less_memory(self, clips: int) -> None:
         if self.accumulation >= clips:
-            raise ResourceError(
-                "Not even one clip fits in memory at a time. Give a smaller `resolution` or "
-                "`clip_len`, `gradient_checkpointing: on`, or a smaller `backbone`, with --fresh."
-            )
+            raise ResourceError(NOT_EVEN_ONE)
         self.accumulation = min(2 * self.accumulation, clips)
         write_accumulation(Path(self.runner.work_dir), self.accumulation)
         sentence = (

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from autox_video.engine import measure as measuring
-from autox_video.engine.measure import measure
+from autox_video.engine.measure import measure, parts_that_fit
+from autox_video.errors import ResourceError
+from autox_video.models.swin3d import VideoSwin
 from tests.engine.test_loops import clips, tiny_config  # noqa: F401 (a fixture)
 
 
@@ -27,3 +29,29 @@ def test_without_a_readable_clip_nothing_is_measured(clips, tmp_path):  # noqa: 
     config = tiny_config(clips, tmp_path)
     config.train_dataloader.dataset.data_root = str(tmp_path)
     assert measure(config) is None
+
+
+@pytest.mark.parametrize(("fit", "parts"), [(9, 1), (8, 1), (5, 2), (2, 4), (1, 8)])
+def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fit, parts):  # noqa: F811
+    only(monkeypatch, fit)
+    state = torch.random.get_rng_state()
+    assert parts_that_fit(tiny_config(clips, tmp_path), 8) == parts
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):  # noqa: F811
+    only(monkeypatch, 0)
+    with pytest.raises(ResourceError, match="Not even one clip fits"):
+        parts_that_fit(tiny_config(clips, tmp_path), 3)
+
+
+def only(monkeypatch, fit):
+    """Let no more than `fit` clips be computed at a time."""
+    forward = VideoSwin.forward
+
+    def guarded(model, batch):
+        if len(batch) > fit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(model, batch)
+
+    monkeypatch.setattr(VideoSwin, "forward", guarded)

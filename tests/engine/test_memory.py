@@ -32,12 +32,18 @@ def test_a_real_allocation_that_fails_counts():
 
 
 def test_it_is_remembered(tmp_path):
-    assert read_accumulation(tmp_path) == 1
-    write_accumulation(tmp_path, 8)
-    assert read_accumulation(tmp_path) == 8
+    assert read_accumulation(tmp_path) is None
+    write_accumulation(tmp_path, 8, "this GPU")
+    assert read_accumulation(tmp_path) == read_accumulation(tmp_path, "this GPU") == 8
+    assert read_accumulation(tmp_path, "another GPU") is None
+    write_accumulation(tmp_path, 16)
+    assert read_accumulation(tmp_path, "this GPU") == 16
 
 
-@pytest.mark.parametrize("text", ["", "8", "[]", '{"accumulation": "8"}', '{"accumulation": -1}'])
+@pytest.mark.parametrize(
+    "text", ["", "8", "[]", "[" * 100_000, '{"accumulation": "8"}', '{"accumulation": -1}']
+)
 def test_what_is_not_ours_counts_for_nothing(tmp_path, text):
     (tmp_path / MEMORY).write_text(text)
-    assert read_accumulation(tmp_path) == 1
+    assert read_accumulation(tmp_path) is None
+    assert read_accumulation(tmp_path, "this GPU") is None
