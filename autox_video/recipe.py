@@ -77,6 +77,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "custom_imports": {"imports": list(PARTS), "allow_failed_imports": False},
             "default_scope": "mmaction",
             "work_dir": work_dir,
+            "experiment_name": plan.backbone,
             "device": plan.device,
             "classes": list(data.classes),
             "train_dataloader": _train_loader(plan, data),
