@@ -124,21 +124,7 @@ def predict(
     Raises:
         ResourceError: there is not enough memory for one view of one clip.
     """
-    with DefaultScope.overwrite_default_scope("mmaction"):
-        dataset = ClipDataset(
-            clips,
-            str(data_root),
-            pipeline=config.test_pipeline,
-            classes=config.classes,
-            item_shape=config.test_item_shape,
-        )
-    batches = ClipBatches(
-        dataset,
-        batch_size=loading.batch_size,
-        workers=loading.workers,
-        pin_memory=loading.device != "cpu",
-        processes=processes.here(),
-    )
+    batches = _batches(config, clips, data_root, loading)
     score = Scorer(model)
     scores: dict[int, tuple[float, ...]] = {}
     try:
@@ -161,6 +147,26 @@ def predict(
         )
         for position in range(len(clips))
     ]
+
+
+def _batches(
+    config: Config, clips: ClipList, data_root: str | Path, loading: Loading
+) -> ClipBatches:
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        dataset = ClipDataset(
+            clips,
+            str(data_root),
+            pipeline=config.test_pipeline,
+            classes=config.classes,
+            item_shape=config.test_item_shape,
+        )
+    return ClipBatches(
+        dataset,
+        batch_size=loading.batch_size,
+        workers=loading.workers,
+        pin_memory=loading.device != "cpu",
+        processes=processes.here(),
+    )
 
 
 def _joined(parts: Iterable[dict]) -> dict:

@@ -30,7 +30,8 @@ from autox_video.errors import (
 )
 from autox_video.fileio import write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
-from autox_video.plan.choose import Plan, Pretrained, choose
+from autox_video.plan.backbones import Pretrained
+from autox_video.plan.choose import Plan, choose
 from autox_video.plan.hardware import Hardware, detect, usable_cores
 from autox_video.plan.resume import (
     continue_plan,

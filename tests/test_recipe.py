@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from autox_video.errors import ConfigError
-from autox_video.plan.choose import BACKBONES
+from autox_video.plan.backbones import BACKBONES
 from autox_video.recipe import TrainingData, base_config, build_config, check_config, write_config
 from tests.datasets import REPOSITORY, colour_data
 from tests.plan.test_choose import SWIN_B, plan_for

@@ -104,9 +104,6 @@ class CheckpointKeeper(Hook):
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         if state is not None:
-            refuse_other_model(
-                Path(runner.work_dir, LATEST), state["meta"]["identity"], self.identity
-            )
             self._go_on_from(runner, state)
             self.best = best
             if best is None and state["meta"]["best"] is not None:
@@ -199,6 +196,8 @@ class CheckpointKeeper(Hook):
         state, notes = read_newest(folder)
         if state is None:
             return None, None, notes
+        # Before anything is touched that may belong to the other run.
+        refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
         best, more = read_best(folder, self.identity)
         return state, best, [*notes, *more]
 

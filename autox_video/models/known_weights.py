@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autox_video.plan.choose import PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.backbones import PUBLISHED_WINDOW, Pretrained
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from autox_video.models.weight_layouts import (
     without_computed,
 )
 from autox_video.models.windows import Size
-from autox_video.plan.choose import PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.backbones import PUBLISHED_WINDOW, Pretrained
 
 _UNREADABLE = (
     SafetensorError,

@@ -10,6 +10,14 @@ from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
+from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.batch import (
+    accumulation,
+    batch_size,
+    disk_gib,
+    gradient_checkpointing,
+    room_for_clips,
+)
 from autox_video.plan.hardware import Hardware
 from autox_video.settings import AUTO, Settings
 
@@ -18,60 +26,16 @@ FRAMES_PER_SEC = 4
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 MOST_TEST_CLIPS = 4
-LARGEST_BATCH = 64
-LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
-FEWEST_STEPS_PER_EPOCH = 8
 PRETRAINED_EPOCHS = 30
 SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
-PUBLISHED_WINDOW = (8, 7, 7)
-MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
-BYTES_ON_DISK = 3 * 12 + 3 * 4  # a parameter: with AdamW's moments in a checkpoint, or alone
-FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
 COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
-
-
-@dataclass(frozen=True, slots=True)
-class BackboneFacts:
-    """What choosing a backbone and its batch needs to know."""
-
-    parameters_millions: float
-    gib_per_clip: float
-    """Memory of a training step per clip of 8x224x224, float32, in GiB."""
-    gmacs_per_clip: float
-    """Multiply-accumulates of a forward pass of such a clip, in billions."""
-    resolution: int
-    """Side of the square it is trained at, in px."""
-    drop_path: float
-    scratch_clips: int
-    """Training clips from which it can be expected to learn without pretrained weights."""
-
-
-BACKBONES = {
-    "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
-    "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
-    "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
-    "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),
-    "swin_large": BackboneFacts(197, 2.8, 151, 224, 0.2, 1_000_000),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Pretrained:
-    """A file of pretrained weights and the backbone it fits."""
-
-    path: str
-    backbone: str
-    source: str
-    """What it was trained on, in words."""
-    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
-    """Time steps, rows and columns of an attention window of the model to build for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +147,9 @@ def choose(
     size = _choose_clips(choices, stats, hardware, backbone)
     precision = decide("precision", "precision", lambda: _precision(hardware))
     cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
-    room_gib = _room_for_clips(facts, hardware)
+    room_gib = room_for_clips(facts, hardware)
     key = "gradient_checkpointing"
-    if decide(key, key, lambda: _gradient_checkpointing(room_gib / cost_gib)):
+    if decide(key, key, lambda: gradient_checkpointing(room_gib / cost_gib)):
         cost_gib *= CHECKPOINTING_SHARE
     batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
@@ -197,7 +161,7 @@ def choose(
     decide("compile", "compile", lambda: _compile(macs, hardware))
     made["device"] = hardware.device, hardware.device_name
     _choose_processes(choices, hardware)
-    made["disk_gib"] = _disk_gib(facts)
+    made["disk_gib"] = disk_gib(facts)
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
     decide("seed", "seed", lambda: (0, "the same run every time"))
@@ -246,12 +210,12 @@ def _choose_batch(
     processes = hardware.processes
     asked = choices.settings.videos_per_gpu
     if asked == AUTO:
-        choices.made["batch_size"] = _batch_size(stats, processes, scratch=scratch)
+        choices.made["batch_size"] = batch_size(stats, processes, scratch=scratch)
     else:
         of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
         choices.made["batch_size"] = asked * processes, of_each
     batch = choices.made["batch_size"][0]
-    choices.made["accumulation"] = _accumulation(batch, processes, clips_that_fit)
+    choices.made["accumulation"] = accumulation(batch, processes, clips_that_fit)
     return batch
 
 
@@ -345,42 +309,6 @@ def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
 def _test_clips(length_sec: float, span_sec: float) -> Chosen:
     clips = min(MOST_TEST_CLIPS, math.ceil(length_sec / span_sec - 1e-6))
     return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
-
-
-def _room_for_clips(facts: BackboneFacts, hardware: Hardware) -> float:
-    """GiB that the clips of a training step may take."""
-    # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
-    fixed_gib = facts.parameters_millions * 16e6 / 1024**3
-    main_gib = hardware.memory_gib / hardware.local_processes
-    return (hardware.gpu_memory_gib or main_gib) * MEMORY_SHARE - fixed_gib
-
-
-def _gradient_checkpointing(clips_that_fit: float) -> Chosen:
-    if clips_that_fit < FEWEST_CLIPS_KEPT:
-        return True, f"only {max(int(clips_that_fit), 0)} clips would fit in memory without it"
-    return False, f"{int(clips_that_fit)} clips fit in memory without it"
-
-
-def _batch_size(stats: DatasetStats, processes: int, *, scratch: bool) -> Chosen:
-    by_steps = stats.num_train / FEWEST_STEPS_PER_EPOCH
-    largest = LARGEST_SCRATCH_BATCH if scratch else LARGEST_BATCH
-    most = max(1.0, min(by_steps, largest))
-    batch = max(2 ** int(math.log2(most)), processes)
-    why = f"{FEWEST_STEPS_PER_EPOCH} steps an epoch or more, {largest} clips at most"
-    return math.ceil(batch / processes) * processes, why
-
-
-def _accumulation(batch: int, processes: int, clips_that_fit: float) -> Chosen:
-    of_each = math.ceil(batch / processes)
-    parts = min(of_each, math.ceil(of_each / max(1, int(clips_that_fit))))
-    return parts, f"about {max(int(clips_that_fit), 0)} clips fit in memory at a time"
-
-
-def _disk_gib(facts: BackboneFacts) -> Chosen:
-    return (
-        round(facts.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30, 3),
-        "two checkpoints, the best weights twice, and one being written",
-    )
 
 
 def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:

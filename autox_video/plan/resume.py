@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autox_video.plan.choose import Plan, Pretrained
+from autox_video.plan.backbones import Pretrained
+from autox_video.plan.choose import Plan
 from autox_video.settings import AUTO, Settings
 
 # Which key of the config settles which choice; what no key settles is kept when a run goes on.

@@ -8,10 +8,10 @@ from autox_video.engine import measure as measuring
 from autox_video.engine.measure import measure, parts_that_fit
 from autox_video.errors import ResourceError
 from autox_video.models.swin3d import VideoSwin
-from tests.engine.test_loops import clips, tiny_config  # noqa: F401 (a fixture)
+from tests.engine.tiny import tiny_config
 
 
-def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):  # noqa: F811
+def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):
     state = torch.random.get_rng_state()
     speeds = measure(tiny_config(clips, tmp_path / "w"))
     assert 1e-5 < speeds.read_sec < 1 and 1e-4 < speeds.step_sec < 10
@@ -19,27 +19,27 @@ def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):  # noqa:
     assert not (tmp_path / "w").exists()
 
 
-def test_slow_reading_is_seen(clips, tmp_path, monkeypatch):  # noqa: F811
+def test_slow_reading_is_seen(clips, tmp_path, monkeypatch):
     seconds = iter(np.arange(0, 100, 0.5))
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(seconds))
     assert measure(tiny_config(clips, tmp_path)).read_sec == pytest.approx(0.5)
 
 
-def test_without_a_readable_clip_nothing_is_measured(clips, tmp_path):  # noqa: F811
+def test_without_a_readable_clip_nothing_is_measured(clips, tmp_path):
     config = tiny_config(clips, tmp_path)
     config.train_dataloader.dataset.data_root = str(tmp_path)
     assert measure(config) is None
 
 
 @pytest.mark.parametrize(("fit", "parts"), [(9, 1), (8, 1), (5, 2), (2, 4), (1, 8)])
-def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fit, parts):  # noqa: F811
+def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fit, parts):
     only(monkeypatch, fit)
     state = torch.random.get_rng_state()
     assert parts_that_fit(tiny_config(clips, tmp_path), 8) == parts
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):  # noqa: F811
+def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):
     only(monkeypatch, 0)
     with pytest.raises(ResourceError, match="Not even one clip fits"):
         parts_that_fit(tiny_config(clips, tmp_path), 3)

@@ -6,7 +6,8 @@ import pytest
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.plan.augmentation import tells_direction
-from autox_video.plan.choose import Pretrained, choose
+from autox_video.plan.backbones import Pretrained
+from autox_video.plan.choose import choose
 from autox_video.plan.hardware import Hardware
 from autox_video.settings import settings_from_mapping
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from autox_video.plan.choose import Pretrained, choose
+from autox_video.plan.backbones import Pretrained
+from autox_video.plan.choose import choose
 from autox_video.plan.resume import (
     DECIDED_ANEW,
     MAY_CHANGE,

@@ -1,0 +1,42 @@
+"""What is known of the backbones, and of weights for them."""
+
+from dataclasses import dataclass
+
+PUBLISHED_WINDOW = (8, 7, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneFacts:
+    """What choosing a backbone and its batch needs to know."""
+
+    parameters_millions: float
+    gib_per_clip: float
+    """Memory of a training step per clip of 8x224x224, float32, in GiB."""
+    gmacs_per_clip: float
+    """Multiply-accumulates of a forward pass of such a clip, in billions."""
+    resolution: int
+    """Side of the square it is trained at, in px."""
+    drop_path: float
+    scratch_clips: int
+    """Training clips from which it can be expected to learn without pretrained weights."""
+
+
+BACKBONES = {
+    "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
+    "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
+    "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
+    "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),
+    "swin_large": BackboneFacts(197, 2.8, 151, 224, 0.2, 1_000_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """A file of pretrained weights and the backbone it fits."""
+
+    path: str
+    backbone: str
+    source: str
+    """What it was trained on, in words."""
+    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
+    """Time steps, rows and columns of an attention window of the model to build for it."""

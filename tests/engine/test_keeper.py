@@ -1,0 +1,123 @@
+"""What is kept, when, and how a run goes on from it or goes back to it."""
+
+import errno
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.engine.train import train
+from autox_video.errors import CheckpointError, NumbersError
+from tests.engine.tiny import events, everything, same, spoil, tiny_config, weights
+from tests.videos import truncate
+
+
+def test_several_in_a_row_go_back_with_a_lower_learning_rate(clips, tmp_path, monkeypatch, capsys):
+    config = tiny_config(clips, tmp_path, epoch=4, evaluation=0)
+    monkeypatch.setattr("autox_video.engine.keeper.SAVING_SHARE", 1e9)
+    spoil(monkeypatch, range(7, 12))  # from the second step of the third epoch on
+    train(config)
+    shown = capsys.readouterr().err
+    assert "before step 13 gave numbers that are not finite: back to step 6, with 0.5" in shown
+    meta = read_checkpoint(tmp_path / "latest.pth")["meta"]
+    assert (meta["rollbacks"], meta["epoch"]) == (1, 4)
+    train_events = events(tmp_path, "train")
+    assert [e["iter"] for e in train_events] == list(range(1, 13))
+    assert train_events[9]["lr"] == pytest.approx(0.5 * lr_at(config, 10))
+
+
+def lr_at(config, step):
+    schedule = config.param_scheduler[0]
+    done = (step - schedule.fall) / (schedule.end - schedule.fall)
+    return config.optim_wrapper.optimizer.lr * (1 + np.cos(np.pi * done)) / 2
+
+
+def test_before_the_first_checkpoint_it_goes_back_to_the_start(clips, tmp_path, monkeypatch):
+    spoil(monkeypatch, range(5))
+    train(tiny_config(clips, tmp_path, epoch=2, videos_per_gpu=1, evaluation=0))
+    assert [e["iter"] for e in events(tmp_path, "train")][-1] == 18
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["rollbacks"] == 1
+
+
+def test_after_three_times_it_stops_with_a_sentence(clips, tmp_path, monkeypatch):
+    spoil(monkeypatch, range(7, 1000))
+    with pytest.raises(NumbersError, match="3 times lowering the learning rate"):
+        train(tiny_config(clips, tmp_path, epoch=4, evaluation=0))
+    state = read_checkpoint(tmp_path / "latest.pth")
+    assert all(torch.isfinite(w).all() for w in state["state_dict"].values())
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(clips, tmp_path, capsys):
+    config = tiny_config(clips, tmp_path, epoch=3)
+    whole = tiny_config(clips, tmp_path / "whole", epoch=3)
+    train(whole)
+    shutil.copytree(tmp_path / "whole", tmp_path, dirs_exist_ok=True)
+    truncate(tmp_path / "latest.pth", 0.7)
+    train(config)
+    shown = capsys.readouterr().out
+    assert "latest.pth: the checkpoint is damaged" in shown
+    assert "It is now latest.pth.damaged. Going on from previous.pth." in shown
+    assert everything(tmp_path)[0] == everything(tmp_path / "whole")[0]
+    assert (tmp_path / "latest.pth.damaged").exists()
+
+
+def test_where_both_are_damaged_it_says_so_and_touches_nothing(clips, tmp_path):
+    config = tiny_config(clips, tmp_path, epoch=2)
+    train(config)
+    for name in ("latest.pth", "previous.pth"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no other checkpoint to go on from"):
+        train(config)
+    assert {"latest.pth", "previous.pth", "best.pth"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_best_weights_are_mended_from_their_copy(clips, tmp_path):
+    config = tiny_config(clips, tmp_path, epoch=2)
+    best = train(config)
+    before = weights(tmp_path / "best.pth")
+    truncate(tmp_path / "best.pth", 0.5)
+    assert train(config) == best
+    assert same(weights(tmp_path / "best.pth"), before)
+
+
+def test_a_full_disk_costs_the_save_and_training_goes_on(clips, tmp_path, monkeypatch, capsys):
+    config = tiny_config(clips, tmp_path, epoch=3)
+    save = torch.save
+    calls = iter(range(100))
+
+    def fail(*args, **options):
+        if next(calls) in (1, 2):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*args, **options)
+
+    monkeypatch.setattr(torch, "save", fail)
+    train(config)
+    shown = capsys.readouterr().err
+    assert shown.count("No space left on device") == 2
+    assert "training goes on" in shown
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_checkpoint_comes_in_time_within_an_epoch(clips, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        "autox_video.engine.keeper.write_checkpoint",
+        lambda path, state, keep: saved.append(state["meta"]["iter"]),
+    )
+    monkeypatch.setattr("autox_video.engine.keeper.SAVING_SHARE", 0.0)
+    config = tiny_config(clips, tmp_path, epoch=2, evaluation=0, checkpoint_minutes=1e-9)
+    train(config)
+    assert saved == [1, 2, 3, 4, 5, 6]
+
+
+def test_more_epochs_or_another_batch_go_on_from_the_same_place(clips, tmp_path):
+    train(tiny_config(clips, tmp_path, epoch=2, evaluation=0))
+    # Nine clips: three steps of four an epoch, now two of eight.
+    train(tiny_config(clips, tmp_path, epoch=4, evaluation=0, videos_per_gpu=8))
+    assert [e["iter"] for e in events(tmp_path, "train")][-2:] == [7, 8]
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 4
+    lrs = [e["lr"] for e in events(tmp_path, "train")]
+    assert lrs[-2] > 0

@@ -1,0 +1,57 @@
+"""One step: in parts, and where memory runs out."""
+
+import pytest
+import torch
+
+from autox_video.engine.memory import read_accumulation
+from autox_video.engine.train import train
+from autox_video.errors import ResourceError
+from autox_video.models.swin3d import VideoSwin
+from tests.engine.tiny import events, tiny_config
+
+
+def test_steps_in_parts_give_what_whole_steps_give(clips, tmp_path):
+    for parts in (1, 3, 4):
+        config = tiny_config(clips, tmp_path / str(parts), epoch=1)
+        config.train_cfg.accumulation = parts
+        train(config)
+    one, three, four = (events(tmp_path / name, "train") for name in ("1", "3", "4"))
+    for other in (three, four):
+        assert [e["loss"] for e in other] == pytest.approx([e["loss"] for e in one], rel=1e-4)
+        assert [e["top1"] for e in other] == pytest.approx([e["top1"] for e in one], rel=1e-6)
+
+
+def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
+    clips, tmp_path, monkeypatch, capsys
+):
+    forward = VideoSwin.forward
+    sizes = []
+
+    def small(model, clips):
+        sizes.append(len(clips))
+        if len(clips) > 1 and model.training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB.")
+        return forward(model, clips)
+
+    config = tiny_config(clips, tmp_path / "small", epoch=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoSwin, "forward", small)
+        train(config)
+    assert sizes[:6] == [4, 2, 1, 1, 1, 1]
+    assert "in 4 parts from now on" in capsys.readouterr().err
+    assert read_accumulation(tmp_path / "small") == 4
+    whole = tiny_config(clips, tmp_path / "whole", epoch=1)
+    train(whole)
+    losses = [[e["loss"] for e in events(tmp_path / name, "train")] for name in ("small", "whole")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_one_clip_that_does_not_fit_ends_in_a_sentence(clips, tmp_path, monkeypatch):
+    def full(model, clips):
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+        )
+
+    monkeypatch.setattr(VideoSwin, "forward", full)
+    with pytest.raises(ResourceError, match="Not even one clip fits"):
+        train(tiny_config(clips, tmp_path, epoch=1))
