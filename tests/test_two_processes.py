@@ -52,6 +52,29 @@ def test_two_train_as_one_does_with_the_same_batch(folder):
     assert files == {path.name for path in (folder / "one").iterdir()}
 
 
+def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_path):
+    words = ["strategy=fsdp", f"work_dir={tmp_path / 'work'}"]
+    done = command("autotrain.py", "gpus=2", *words, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    one, two = losses(folder / "work"), losses(tmp_path / "work")
+    for (*place, loss), (*other_place, other) in zip(one, two, strict=True):
+        assert place == other_place
+        assert loss == pytest.approx(other, abs=1e-5)
+    whole, parts = (
+        torch.load(work / "latest.pth", weights_only=True)
+        for work in (folder / "work", tmp_path / "work")
+    )
+    for name, weight in whole["state_dict"].items():
+        assert torch.allclose(weight, parts["state_dict"][name], atol=1e-5), name
+    for number, moments in whole["optimizer"]["state"].items():
+        other = parts["optimizer"]["state"][number]
+        assert other["step"] == moments["step"]
+        assert torch.allclose(moments["exp_avg"], other["exp_avg"], atol=1e-5), number
+    done = command("autotrain.py", f"work_dir={tmp_path / 'work'}", "epoch=3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Going on after epoch 2 of 3." in done.stdout
+
+
 def test_two_test_as_one_does_byte_for_byte(folder):
     alone = command("autotest.py", cwd=folder)
     assert alone.returncode == 0, alone.stderr
