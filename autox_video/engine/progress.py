@@ -289,13 +289,22 @@ def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> No
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in _lines(path):
         event = _event(line)
         if event is None or event["event"] == "end" or event["iter"] > iteration:
             continue
         if event["event"] != "val" or event["epoch"] <= evaluated_epoch:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be read ({error.strerror}); move it away, and start again."
+        ) from error
 
 
 def _event(line: str) -> dict[str, Any] | None:

@@ -80,7 +80,8 @@ def wait_for(moment: str, life: Life, rng: random.Random, startup_sec: float) ->
         life.live(rng.uniform(0, startup_sec))
         return life.code is None
     if moment in ("plan", "lists"):
-        life.until(sign_of(moment, life))
+        # A run that goes on writes no lists: the kill then comes at some other instant.
+        life.until(sign_of(moment, life), GIVE_UP_SEC)
         time.sleep(rng.uniform(0, 0.01))
         return life.code is None
     if not life.until_training():

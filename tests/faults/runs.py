@@ -73,7 +73,7 @@ class Run:
         """The events of one kind in metrics.jsonl, without a line that is not whole."""
         try:
             lines = (self.work / "metrics.jsonl").read_bytes().splitlines()
-        except FileNotFoundError:
+        except OSError:  # not there, or a folder by now
             return []
         whole = []
         for line in lines:
