@@ -25,6 +25,7 @@ from autox_video.dataset.clips import ClipBatches
 from autox_video.errors import ConfigError
 from autox_video.fileio import write_text
 from autox_video.plan.choose import Plan
+from autox_video.stored_config import config_text
 
 PARTS = (
     "autox_video.models.swin3d",
@@ -134,7 +135,7 @@ def base_config(backbone: str) -> Path:
 
 def write_config(config: Config, path: Path) -> None:
     """Write the config as Python text that Config.fromfile reads."""
-    write_text(path, config.pretty_text)
+    write_text(path, config_text(config))
 
 
 def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:

@@ -6,6 +6,7 @@ plain assignments of plain values are taken here, and all else is refused with i
 
 import ast
 import math
+import pprint
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ CONFIG_BYTES_MAX = 4 << 20
 DEPTH_MAX = 50
 """How deep values may be nested; those that this project writes are eight deep at most."""
 
+WIDTH = 100
 _REMEDY = "A stored config is never run; put back the one that the training run wrote."
 _SHOWN = 60
 _NAMED = {"inf": math.inf, "nan": math.nan}
@@ -53,8 +55,20 @@ def read_stored_config(path: str | Path) -> Config:
     return config_from_text(text, str(path))
 
 
+def config_text(config: Config) -> str:
+    """Write a config of plain values as Python that mmengine reads, and `config_from_text` too.
+
+    mmengine's own writer formats with a tool that takes a signal for a mistake in the config.
+    """
+    values = config.to_dict().items()
+    return "".join(
+        f"{name} = {pprint.pformat(value, width=WIDTH, sort_dicts=False)}\n"
+        for name, value in values
+    )
+
+
 def config_from_text(text: str, source: str) -> Config:
-    """Read what `Config.pretty_text` wrote: lines `name = value`, the values plain.
+    """Read what `config_text` or mmengine wrote: lines `name = value`, the values plain.
 
     A value is a number, a string, True, False, None, or a list, tuple or dict of such; a dict may
     be written as `dict(name=value)`.

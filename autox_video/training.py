@@ -85,6 +85,7 @@ def _prepare_config(settings: Settings, work_dir: Path) -> str:
     resuming = has_checkpoint(work_dir)
     prepared = prepare(settings, resuming=resuming)
     from autox_video.recipe import build_config, write_config
+    from autox_video.stored_config import config_text
 
     data = _training_data(prepared, settings, work_dir)
     plan = prepared.plan
@@ -99,7 +100,7 @@ def _prepare_config(settings: Settings, work_dir: Path) -> str:
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
     config = build_config(plan, data, str(work_dir))
     write_config(config, work_dir / CONFIG)
-    return config.pretty_text
+    return config_text(config)
 
 
 def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":

@@ -12,6 +12,7 @@ from autox_video.recipe import TrainingData, build_config
 from autox_video.stored_config import (
     CONFIG_BYTES_MAX,
     config_from_text,
+    config_text,
     read_stored_config,
     refuse_incomplete,
 )
@@ -36,13 +37,20 @@ PLANS = {
 }
 
 
+def by_mmengine(config):
+    return config.pretty_text
+
+
+@pytest.mark.parametrize("write", [config_text, by_mmengine])
 @pytest.mark.parametrize("name", PLANS)
-def test_what_training_writes_comes_back_equal(name):
+def test_what_training_writes_comes_back_equal(name, write, tmp_path):
     config = build_config(PLANS[name], DATA, "/w")
-    again = config_from_text(config.pretty_text, "config.py")
+    again = config_from_text(write(config), "config.py")
     assert again.to_dict() == config.to_dict()
-    assert again.pretty_text == config.pretty_text
+    assert write(again) == write(config)
     refuse_incomplete(again, "config.py")
+    (tmp_path / "config.py").write_text(write(config))
+    assert Config.fromfile(tmp_path / "config.py").to_dict() == config.to_dict()
 
 
 def test_every_kind_of_value_comes_back():
@@ -52,9 +60,10 @@ def test_every_kind_of_value_comes_back():
         "nested": {"a": [{"b": ({"c": 1},)}], "keys": {"not a name": 1, "x": {"0": 2}}},
         "empty": {"list": [], "dict": {}},
     }
-    again = config_from_text(Config(values).pretty_text, "config.py").to_dict()
-    assert again == values
-    assert [type(v) for v in again["others"]] == [type(v) for v in values["others"]]
+    for write in (config_text, by_mmengine):
+        again = config_from_text(write(Config(values)), "config.py").to_dict()
+        assert again == values
+        assert [type(v) for v in again["others"]] == [type(v) for v in values["others"]]
     assert math.isnan(config_from_text("x = nan", "config.py").x)
     assert config_from_text("x = float('-inf')", "config.py").x == -math.inf
 

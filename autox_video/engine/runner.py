@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from autox_video import processes
 from autox_video.engine.model_state import is_sharded
+from autox_video.stored_config import config_text
 
 LOG_FILE = "train.log"
 
@@ -82,7 +83,7 @@ class ClipRunner(Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         # mmengine asks compilers for their versions here, which takes seconds.
-        self.logger.info("Config:\n%s", self.cfg.pretty_text)
+        self.logger.info("Config:\n%s", config_text(self.cfg))
 
 
 def shard(model: nn.Module) -> nn.Module:
