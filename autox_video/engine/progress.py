@@ -42,6 +42,7 @@ class Progress(Hook):
         self.best: float | None = None
         self.unreadable: dict[str, str] = {}
         self.board: Board | None = None
+        self.waiting: list[dict[str, Any]] = []
 
     def before_train(self, runner) -> None:
         """Open the display and start the clock."""
@@ -58,8 +59,7 @@ class Progress(Hook):
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
         """Say where the run goes on, and drop the lines of what will be done again."""
         loop = runner.train_loop
-        path = Path(runner.work_dir, METRICS)
-        drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
+        self._take_back(runner)
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
         self.best = best and best[main_score(best)]
@@ -69,10 +69,8 @@ class Progress(Hook):
 
     def after_roll_back(self, runner, sentence: str) -> None:
         """Say why the run goes back, and drop the lines of what will be done again."""
-        loop = runner.train_loop
-        path = Path(runner.work_dir, METRICS)
-        drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
-        self._start_clock(loop.iter)
+        self._take_back(runner)
+        self._start_clock(runner.train_loop.iter)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
@@ -90,12 +88,17 @@ class Progress(Hook):
         self._write(runner, event)
 
     def state_dict(self) -> dict[str, Any]:
-        """The losses and accuracies of the steps since the last summary."""
-        return {"clips": self.window.clips, "outputs": self.window.figures()}
+        """What the steps since the last summary gave, and lines that are not written yet."""
+        return {
+            "clips": self.window.clips,
+            "outputs": self.window.figures(),
+            "waiting": list(self.waiting),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with a summary that was begun before a stop."""
         self.window = Window(state["clips"], state["outputs"])
+        self.waiting = list(state["waiting"])
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """The batch has arrived: what passed since the last step was waiting."""
@@ -149,11 +152,22 @@ class Progress(Hook):
             self.board.close()
             self.board = None
 
+    def _take_back(self, runner) -> None:
+        """Remove the lines of what will be done again; those that waited may be there by now."""
+        loop, path = runner.train_loop, Path(runner.work_dir, METRICS)
+        there = drop_events_after(path, iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
+        self.waiting = [event for event in self.waiting if event not in there]
+
     def _write(self, runner, event: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl; those for which there is no room wait for the next one."""
+        self.waiting.append(_plain(event))
         try:
-            append_json_line(Path(runner.work_dir, METRICS), _plain(event))
+            while self.waiting:
+                append_json_line(Path(runner.work_dir, METRICS), self.waiting[0])
+                self.waiting.pop(0)
         except ResourceError as error:
-            self._tell(f"{error} A line of it is missing; training goes on.", complain)
+            if len(self.waiting) == 1:
+                self._tell(f"{error} Training goes on; its lines are written later.", complain)
 
     def _start_clock(self, iteration: int) -> None:
         self.first_iter, self.first_time = iteration, time.perf_counter()
@@ -284,18 +298,20 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> None:
-    """Remove the events of later steps and evaluations, and lines that a crash tore."""
-    if not path.exists():
-        return
+def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> list[dict[str, Any]]:
+    """Remove the events of later steps and evaluations, and lines that a crash tore.
+
+    Gives the events that stay.
+    """
     kept = []
-    for line in _lines(path):
-        event = _event(line)
+    for event in map(_event, _lines(path) if path.exists() else ()):
         if event is None or event["event"] == "end" or event["iter"] > iteration:
             continue
         if event["event"] != "val" or event["epoch"] <= evaluated_epoch:
-            kept.append(line + "\n")
-    write_text(path, "".join(kept))
+            kept.append(event)
+    if path.exists():
+        write_text(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+    return kept
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from autox_video.engine import progress
 from autox_video.engine.checkpoint import read_checkpoint
 from autox_video.engine.train import train
-from autox_video.errors import CheckpointError, NumbersError
+from autox_video.errors import CheckpointError, NumbersError, ResourceError
 from tests.engine.tiny import events, everything, same, spoil, tiny_config, weights
 from tests.videos import truncate
 
@@ -99,6 +100,20 @@ def test_a_full_disk_costs_the_save_and_training_goes_on(clips, tmp_path, monkey
     assert "training goes on" in shown
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
     assert not list(tmp_path.glob(".*"))
+
+
+def test_lines_for_which_there_was_no_room_come_later(clips, tmp_path, monkeypatch, capsys):
+    append, calls = progress.append_json_line, iter(range(100))
+
+    def fail(path, value):
+        if next(calls) in (1, 2, 3):
+            raise ResourceError(f"{path}: cannot be written (No space left on device).")
+        append(path, value)
+
+    monkeypatch.setattr(progress, "append_json_line", fail)
+    train(tiny_config(clips, tmp_path, epoch=2, evaluation=0))
+    assert [e["iter"] for e in events(tmp_path, "train")] == [1, 2, 3, 4, 5, 6]
+    assert capsys.readouterr().err.count("No space left") == 1
 
 
 def test_a_checkpoint_comes_in_time_within_an_epoch(clips, tmp_path, monkeypatch):

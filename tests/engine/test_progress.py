@@ -83,3 +83,16 @@ def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, told
     progress.after_val_epoch(runner, metrics)
     assert f"epoch 3: validation {told}" in capsys.readouterr().out
     assert progress.best == metrics.get("top1", metrics.get("mAP"))
+
+
+def test_a_line_that_waited_and_was_written_after_the_checkpoint_is_there_once(tmp_path):
+    lines = [{"event": "train", "epoch": 1, "iter": step, "loss": 0.5} for step in (1, 2, 3, 4)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines[:2]))
+    hook = Progress()
+    hook.load_state_dict({"clips": 0, "outputs": [], "waiting": lines[1:3]})
+    loop = SimpleNamespace(iter=3, evaluated_epoch=0)
+    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path))
+    hook.after_roll_back(runner, "back")
+    hook._write(runner, lines[3])
+    written = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert list(map(json.loads, written)) == lines
