@@ -97,6 +97,7 @@ class CheckpointKeeper(Hook):
         self._first: dict[str, Any] | None = None
         self._saved: tuple | None = None
         self._rolled_back_at = -1
+        self._best_to_write: dict[str, Any] | None = None
 
     def before_train(self, runner) -> None:
         """Load what is there to start from."""
@@ -123,17 +124,8 @@ class CheckpointKeeper(Hook):
             return
         started = time.monotonic()
         state = self._state(runner)
-        if self._writes:
-            try:
-                write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
-                self._saved, self._first = place, None
-            except ResourceError as error:
-                still = (
-                    "The checkpoint before it is still there" if self._saved else "There is none"
-                )
-                sentence = f"{error} {still}; training goes on. Make room for the next one."
-                runner.call_hook("on_trouble", sentence=sentence)
-        else:
+        # A checkpoint never goes beyond best weights that are not kept: they would be lost.
+        if not self._writes or (self._write_best(runner) and self._write_latest(runner, state)):
             self._saved, self._first = place, None
         self.clock.saved(started)
 
@@ -146,16 +138,14 @@ class CheckpointKeeper(Hook):
         if not metrics or not is_better(metrics, self.best):
             return
         started = time.monotonic()
-        best = {**metrics, "epoch": runner.train_loop.epoch}
-        meta = {"metrics": best, "identity": self.identity, "decoder": self.decoder}
-        state = {"schema": SCHEMA, "state_dict": weights_of(runner.model), "meta": meta}
-        try:
-            if self._writes:
-                write_best(Path(runner.work_dir), state)
-            self.best = best
-        except ResourceError as error:
-            sentence = f"{error} These best weights are not kept; training goes on. Make room."
-            runner.call_hook("on_trouble", sentence=sentence)
+        self.best = {**metrics, "epoch": runner.train_loop.epoch}
+        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
+        weights = weights_of(runner.model)
+        if self._writes:
+            self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
+            if not self._write_best(runner):
+                kept = {name: weight.detach().clone() for name, weight in weights.items()}
+                self._best_to_write["state_dict"] = kept
         self.clock.spent_sec += time.monotonic() - started
 
     def roll_back(self, runner) -> None:
@@ -191,6 +181,27 @@ class CheckpointKeeper(Hook):
     @property
     def _writes(self) -> bool:
         return processes.here().is_main
+
+    def _write_best(self, runner) -> bool:
+        """Write best weights that are still to be written; gives whether none are left."""
+        if self._best_to_write is not None:
+            try:
+                write_best(Path(runner.work_dir), self._best_to_write)
+                self._best_to_write = None
+            except ResourceError as error:
+                sentence = f"{error} Training goes on; the best weights wait in memory. Make "
+                runner.call_hook("on_trouble", sentence=f"{sentence}room for them.")
+        return self._best_to_write is None
+
+    def _write_latest(self, runner, state: dict[str, Any]) -> bool:
+        try:
+            write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
+        except ResourceError as error:
+            still = "The checkpoint before it is still there" if self._saved else "There is none"
+            sentence = f"{error} {still}; training goes on. Make room for the next one."
+            runner.call_hook("on_trouble", sentence=sentence)
+            return False
+        return True
 
     def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
         state, notes = read_newest(folder)

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from autox_video import processes
 from autox_video.engine.model_state import is_sharded
+from autox_video.errors import ResourceError
 from autox_video.stored_config import config_text
 
 LOG_FILE = "train.log"
@@ -37,13 +38,11 @@ class ClipRunner(Runner):
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
         """mmengine's logger: everything to `train.log`, errors to the terminal as well."""
-        log_file = str(Path(self.work_dir, LOG_FILE)) if processes.here().is_main else None
-        logger = super().build_logger(log_level, log_file=log_file)
+        logger = MMLogger.get_instance(self._experiment_name, log_level=log_level)
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.setLevel(logging.ERROR)
-            # A log that cannot be written, as on a full disk, is no reason to say so each time.
-            handler.handleError = lambda record: None
+            handler.setLevel(logging.ERROR)
+        if processes.here().is_main:
+            logger.addHandler(_log_to(Path(self.work_dir, LOG_FILE)))
         return logger
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
@@ -95,3 +94,17 @@ def shard(model: nn.Module) -> nn.Module:
         for block in stage.blocks:
             fully_shard(block)
     return fully_shard(model)
+
+
+def _log_to(path: Path) -> logging.Handler:
+    """Give a handler that appends to a file, and says nothing where there is no room for it.
+
+    Not a FileHandler: mmengine writes to the files of those by itself, and fails with them.
+    """
+    try:
+        handler = logging.StreamHandler(open(path, "a", encoding="utf-8"))  # noqa: SIM115
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.handleError = lambda record: None
+    return handler
