@@ -17,14 +17,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.faults.runs import Life, Place, Run, marked, read_checkpoint  # noqa: E402
+from tests.faults.runs import BATCH_SIZE, Life, Place, Run, marked, read_checkpoint  # noqa: E402
 
 BAR_LOSS = 1e-5
 
 
 def train(place: Place, processes: int) -> Run:
     """Train with so many processes, print how long it took."""
-    run = place.run(f"processes_{processes}", gpus=processes)
+    keys = {"gpus": processes, "videos_per_gpu": BATCH_SIZE // processes}
+    run = place.run(f"processes_{processes}", **keys)
     seconds = let_run(run.start(), processes)
     print(f"trained by {processes} in {seconds:.1f} s", flush=True)
     return run
@@ -84,7 +85,7 @@ def main() -> int:
     """Parse the options, run, print; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=4, help="of 6 steps")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, choices=(2, 4))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = Place(Path(name), epoch=options.epochs)
