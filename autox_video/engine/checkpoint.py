@@ -66,6 +66,8 @@ def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = No
 
 def _keep(path: Path, kept: Path) -> None:
     """Give a file a second name, in place of the file that had it."""
+    if kept.is_dir():  # somebody's; no file can take its place
+        _move_aside(kept)
     link = kept.with_name(f".{kept.name}.link.part")
     with suppress(FileNotFoundError):
         link.unlink()
@@ -145,12 +147,15 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 
 
 def _put_aside(bad: Path, reason: str) -> str:
+    return f"{reason} It is now {_move_aside(bad).name}."
+
+
+def _move_aside(bad: Path) -> Path:
     aside, number = bad.with_name(f"{bad.name}.damaged"), 1
     while os.path.lexists(aside):
         number += 1
         aside = bad.with_name(f"{bad.name}.damaged-{number}")
-    bad.rename(aside)
-    return f"{reason} It is now {aside.name}."
+    return bad.rename(aside)
 
 
 # ---- the best weights ----

@@ -50,6 +50,18 @@ def test_a_checkpoint_reads_back(tmp_path):
     assert os.listdir(tmp_path) == ["latest.pth"]
 
 
+def test_the_one_before_stays_whatever_stood_in_its_place(tmp_path):
+    path = tmp_path / "latest.pth"
+    (tmp_path / "previous.pth").mkdir()
+    for epoch in (1, 2, 3):
+        state = {"state_dict": {"w": torch.zeros(2)}, "meta": {"epoch": epoch}}
+        write_checkpoint(path, state, keep="previous.pth")
+    assert read_checkpoint(path)["meta"]["epoch"] == 3
+    assert read_checkpoint(tmp_path / "previous.pth")["meta"]["epoch"] == 2
+    assert (tmp_path / "previous.pth.damaged").is_dir()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path, share):
     path = tmp_path / "latest.pth"
