@@ -152,7 +152,7 @@ class Life:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=run.folder,
-                env={**os.environ, **environment, MARK: self.mark},
+                env={**_surroundings(), **environment, MARK: self.mark},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -272,3 +272,8 @@ def read_checkpoint(path: Path) -> dict:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise MissedError(f"{path} is not a whole checkpoint: {error}") from error
+
+
+def _surroundings() -> dict[str, str]:
+    """The environment, but for coverage: its own files would not fit on a full disk."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
