@@ -22,6 +22,7 @@ from autox_video.cli import main
 from autox_video.dataset.remote_cache import RemoteCache
 from autox_video.errors import CheckpointError
 from autox_video.models.known_weights import KNOWN_FILES
+from autox_video.stored_config import read_stored_config
 from tests.datasets import TINY, colour_data, command, write_config
 from tests.servers import serve
 
@@ -239,7 +240,7 @@ def test_a_config_beside_weights(place, hostile, run, form):
 )
 def test_a_config_that_names_code(place, run, marker, hostile, old, new):
     put("work/evil.pth", hostile["torch"])
-    text = Path("work/config.py").read_text()
+    text = read_stored_config("work/config.py").pretty_text
     new = new.replace("EVIL", "dict(type='os.mkdir', path=MARKER)")
     assert old in text
     Path("work/config.py").write_text(text.replace(old, new.replace("MARKER", repr(str(marker)))))
@@ -248,7 +249,7 @@ def test_a_config_that_names_code(place, run, marker, hostile, old, new):
 
 
 def test_the_real_scripts_end_in_a_sentence(place, hostile, marker):
-    text = Path("work/config.py").read_text()
+    text = read_stored_config("work/config.py").pretty_text
     evil = f"type='os.system', command='mkdir {marker}'"
     Path("work/config.py").write_text(text.replace("type='VideoSwin'", evil))
     done = command("autotest.py", cwd=place)
