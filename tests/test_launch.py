@@ -23,7 +23,9 @@ def leave(signum, frame):
     sys.exit({10: 143}.get(signum, 128 + signum))
 for signum in (1, 2, 10, 15):
     signal.signal(signum, leave)
-open(f"pid{rank}", "w").write(str(os.getpid()))
+with open(f".pid{rank}", "w") as file:
+    file.write(str(os.getpid()))
+os.replace(f".pid{rank}", f"pid{rank}")  # nothing is left that would swallow the end
 """
 WAIT = "time.sleep(60)\n"
 

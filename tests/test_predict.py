@@ -157,7 +157,8 @@ def test_sha256_is_the_files(tmp_path):
 
 def test_a_config_of_another_version_is_named(trained, tmp_path):
     text = (trained[0] / "config.py").read_text()
-    (tmp_path / "config.py").write_text(text.replace("drop_path_rate=", "init='xavier', drop_rat="))
+    other = text.replace("'drop_path_rate':", "'init': 'xavier', 'drop_rat':")
+    (tmp_path / "config.py").write_text(other)
     with pytest.raises(CheckpointError, match=r"config\.py: asks for .* unknown key 'drop_rat'"):
         read_config(tmp_path / "best.pth")
 

@@ -10,6 +10,7 @@ import pytest
 
 from autox_video.run_lock import LOCK, own
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
+from tests.faults.runs import without_coverage
 from tests.test_cli import refused
 
 
@@ -72,6 +73,7 @@ def test_a_full_disk_at_the_start(folder, tmp_path):
     done = subprocess.run(
         ["bash", "-c", f"ulimit -f 0; exec {words}"],
         cwd=folder,
+        env=without_coverage(),
         capture_output=True,
         text=True,
         timeout=120,

@@ -33,7 +33,8 @@ from autox_video.fileio import user_cache
 
 SUFFIX = ".frames"
 FREE_SHARE = 0.05
-"""Share of the disk that is left free whatever the size allows."""
+FREE_GIB_MAX = 5.0
+"""What is left free whatever the size allows: this share of the disk, but not more than this."""
 
 _MAGIC = b"autoxvf1"
 _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
@@ -229,7 +230,7 @@ def free_bytes(folder: Path) -> int:
 
 def _too_little_free(folder: Path, size: int) -> bool:
     disk = _disk(folder)
-    return disk.free - size < disk.total * FREE_SHARE
+    return disk.free - size < min(disk.total * FREE_SHARE, FREE_GIB_MAX * 2**30)
 
 
 def _disk(folder: Path) -> Any:

@@ -1,6 +1,7 @@
 """Frames kept on disk."""
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -130,10 +131,17 @@ def test_a_folder_that_cannot_be_written_only_keeps_nothing(tmp_path):
     assert cache.get("ab") is None
 
 
-def test_a_nearly_full_disk_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(frame_cache, "FREE_SHARE", 1.0)
-    assert not FrameCache(tmp_path / "c", 1.0).put("ab", clip())
-    assert not (tmp_path / "c").exists()
+@pytest.mark.parametrize(
+    ("total_gib", "free_gib", "kept"),
+    [(20, 0.9, False), (20, 1.1, True), (1000, 4.9, False), (1000, 5.1, True)],
+)
+def test_a_nearly_full_disk_is_left_alone(tmp_path, monkeypatch, total_gib, free_gib, kept):
+    """A twentieth of it stays free, and never more than 5 GiB."""
+    free, total = int(free_gib * 2**30), total_gib * 2**30
+    disk = type(shutil.disk_usage(tmp_path))(total, total - free, free)
+    monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda folder: disk)
+    assert FrameCache(tmp_path / "c", 1.0).put("ab", clip()) is kept
+    assert (tmp_path / "c").exists() is kept
 
 
 def test_clear_removes_cached_clips_and_nothing_else(tmp_path):

@@ -152,7 +152,7 @@ class Life:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=run.folder,
-                env={**_surroundings(), **environment, MARK: self.mark},
+                env={**without_coverage(), **environment, MARK: self.mark},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -274,6 +274,6 @@ def read_checkpoint(path: Path) -> dict:
         raise MissedError(f"{path} is not a whole checkpoint: {error}") from error
 
 
-def _surroundings() -> dict[str, str]:
+def without_coverage() -> dict[str, str]:
     """The environment, but for coverage: its own files would not fit on a full disk."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
