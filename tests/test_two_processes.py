@@ -75,6 +75,23 @@ def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_
     assert "Going on after epoch 2 of 3." in done.stdout
 
 
+def test_pretrained_weights_come_to_each_part_of_the_model(folder, tmp_path):
+    """With a head for other classes, which each run starts anew, and all processes alike."""
+    state = torch.load(folder / "work" / "best.pth", weights_only=True)["state_dict"]
+    del state["cls_head.fc_cls.weight"], state["cls_head.fc_cls.bias"]
+    torch.save({"state_dict": state}, tmp_path / "start.pth")
+    works = []
+    for strategy in ("ddp", "fsdp"):
+        works.append(tmp_path / strategy)
+        words = [f"load_from={tmp_path / 'start.pth'}", f"work_dir={works[-1]}", "epoch=1"]
+        done = command("autotrain.py", "gpus=2", f"strategy={strategy}", *words, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "start.pth" in done.stdout
+    for (*place, loss), (*other_place, other) in zip(*map(losses, works), strict=True):
+        assert place == other_place
+        assert loss == pytest.approx(other, abs=1e-5)
+
+
 def test_two_test_as_one_does_byte_for_byte(folder):
     alone = command("autotest.py", cwd=folder)
     assert alone.returncode == 0, alone.stderr

@@ -1,8 +1,9 @@
 """What is saved and when, and how a run goes on from it."""
 
+import contextlib
+import copy
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from autox_video.engine.model_state import (
     unwrapped,
     weights_of,
 )
-from autox_video.errors import AutoXVideoError, CheckpointError, NumbersError, ResourceError
+from autox_video.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.models.weights import load_pretrained
 from autox_video.results import main_score
 from autox_video.run_files import LATEST, PREVIOUS
@@ -101,7 +102,7 @@ class CheckpointKeeper(Hook):
 
     def before_train(self, runner) -> None:
         """Load what is there to start from."""
-        state, best, notes = _from_main(lambda: self._find(Path(runner.work_dir)))
+        state, best, notes = processes.by_main(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         if state is not None:
@@ -115,7 +116,7 @@ class CheckpointKeeper(Hook):
         runner.call_hook("before_start")
         if self.pretrained is not None:
             self._load_pretrained(runner)
-        self._first = self._state(runner)
+        self._first = copy.deepcopy(self._state(runner))  # training goes on in its tensors
 
     def save_state(self, runner) -> None:
         """Write latest.pth, unless nothing has been done since; where that fails, go on."""
@@ -166,7 +167,9 @@ class CheckpointKeeper(Hook):
         folder = Path(runner.work_dir)
         # The newest one may have been written when it was too late already.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
-        state = _from_main(lambda: self._good_state(folder, older=older))
+        state, notes = processes.by_main(lambda: self._good_state(folder, older=older))
+        for note in notes:
+            runner.call_hook("on_note", sentence=note)
         self._rolled_back_at = at
         state["meta"]["rollbacks"] = self.rollbacks
         self._go_on_from(runner, state)
@@ -212,15 +215,16 @@ class CheckpointKeeper(Hook):
         best, more = read_best(folder, self.identity)
         return state, best, [*notes, *more]
 
-    def _good_state(self, folder: Path, *, older: bool) -> dict[str, Any]:
-        if older and (folder / PREVIOUS).exists():
-            return read_checkpoint(folder / PREVIOUS)
-        state, _ = read_newest(folder)
+    def _good_state(self, folder: Path, *, older: bool) -> tuple[dict[str, Any], list[str]]:
+        if older:
+            with contextlib.suppress(CheckpointError):  # there is none, or none that is whole
+                return read_checkpoint(folder / PREVIOUS), []
+        state, notes = read_newest(folder)
         if state is None:
             state = self._first
         if state is None:
             raise CheckpointError(f"{folder}: there is no checkpoint to go back to.")
-        return state
+        return state, notes
 
     def _state(self, runner) -> dict[str, Any]:
         loop = runner.train_loop
@@ -265,7 +269,7 @@ class CheckpointKeeper(Hook):
         if is_sharded(model):
             # A whole model takes the weights first; each process then keeps its part.
             model = MODELS.build(runner.cfg.model)
-            model.load_state_dict(weights_of(runner.model), strict=False)
+            model.load_state_dict(processes.share(weights_of(runner.model)))
         report = load_pretrained(model, self.pretrained)
         if is_sharded(runner.model):
             load_weights(runner.model, model.state_dict())
@@ -290,17 +294,3 @@ def _place(loop) -> tuple[int, int, int]:
 
 def _with_state(runner) -> list[Hook]:
     return [hook for hook in runner.hooks if hasattr(hook, "load_state_dict")]
-
-
-def _from_main(find: Callable[[], Any]) -> Any:
-    """Give every process what the main one finds; where it fails, all fail with its error."""
-    found, error = None, None
-    if processes.here().is_main:
-        try:
-            found = find()
-        except AutoXVideoError as raised:
-            error = raised
-    found, error = processes.share((found, error))
-    if error is not None:
-        raise error
-    return found

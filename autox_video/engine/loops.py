@@ -79,8 +79,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self.keeper = next(h for h in self.runner.hooks if isinstance(h, CheckpointKeeper))
         seed = self.dataloader.dataset.seed
         self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
-        self.bad_steps = 0
         self.runner.call_hook("before_train")
+        self._count_bad_steps()
         started = time.monotonic()
         try:
             self._evaluate_if_due()
@@ -90,6 +90,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                     self._evaluate_if_due()
                 else:
                     self.runner.call_hook("roll_back")
+                    self._count_bad_steps()
             self.runner.call_hook("save_state")
         finally:
             self.dataloader.close()
@@ -138,6 +139,10 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                 f"cannot be read now, more than {self.max_bad:.0%}; the reasons are above. Is the "
                 "disk still there? Run the same command again to go on from the last checkpoint."
             )
+
+    def _count_bad_steps(self) -> None:
+        """Take those of before as known; a checkpoint holds their number."""
+        self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
 
     def _is_sound(self) -> bool:
         """Whether steps give finite numbers, as far as it is known."""

@@ -1,5 +1,6 @@
 """What is kept, when, and how a run goes on from it or goes back to it."""
 
+import copy
 import errno
 import shutil
 
@@ -8,10 +9,20 @@ import pytest
 import torch
 
 from autox_video.engine import keeper, progress
-from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.engine.checkpoint import digest, read_checkpoint
+from autox_video.engine.interrupt import Stopped
+from autox_video.engine.step import TrainStep
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, NumbersError, ResourceError
-from tests.engine.tiny import events, everything, same, spoil, tiny_config, weights
+from tests.engine.tiny import (
+    events,
+    everything,
+    same,
+    spoil,
+    stop_after,
+    tiny_config,
+    weights,
+)
 from tests.videos import truncate
 
 
@@ -36,10 +47,64 @@ def lr_at(config, step):
 
 
 def test_before_the_first_checkpoint_it_goes_back_to_the_start(clips, tmp_path, monkeypatch):
-    spoil(monkeypatch, range(5))
-    train(tiny_config(clips, tmp_path, epoch=2, videos_per_gpu=1, evaluation=0))
+    config = tiny_config(clips, tmp_path, epoch=2, videos_per_gpu=1, evaluation=0)
+    starts = []
+    load_weights = keeper.load_weights
+    monkeypatch.setattr(
+        keeper, "load_weights", lambda model, w: (starts.append(digest(w)), load_weights(model, w))
+    )
+    weights_at_start = digest(start_of(config, tmp_path / "other", monkeypatch))
+    spoil(monkeypatch, range(3, 8))  # after three steps that have changed the weights
+    train(config)
+    assert starts == [weights_at_start]
     assert [e["iter"] for e in events(tmp_path, "train")][-1] == 18
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["rollbacks"] == 1
+
+
+def start_of(config, work_dir, monkeypatch):
+    """The weights with which a run of this config starts."""
+    config = copy.deepcopy(config)
+    config.work_dir = str(work_dir)
+    with monkeypatch.context() as patch:
+        stop_after(patch, looks=1)
+        patch.setattr(
+            TrainStep, "__call__", lambda *a: {"loss": torch.zeros(()), "top1_acc": torch.zeros(())}
+        )
+        with pytest.raises(Stopped):
+            train(config)
+    return weights(work_dir / "latest.pth")
+
+
+def test_a_damaged_checkpoint_is_not_gone_back_to(clips, tmp_path, monkeypatch, capsys):
+    config = tiny_config(clips, tmp_path, epoch=4, evaluation=0)
+    monkeypatch.setattr(keeper, "SAVING_SHARE", 1e9)
+    # Twice in the third epoch: the second time the one before the newest is asked for.
+    spoil(monkeypatch, {*range(7, 12), *range(13, 18)})
+    write, epochs = keeper.write_checkpoint, []
+
+    def write_and_harm(path, state, keep):
+        write(path, state, keep=keep)
+        epochs.append(state["meta"]["epoch"])
+        if len(epochs) == 3:  # behind the first time
+            truncate(tmp_path / "previous.pth", 0.5)
+
+    monkeypatch.setattr(keeper, "write_checkpoint", write_and_harm)
+    train(config)
+    shown = capsys.readouterr().err
+    assert shown.count("back to step 6") == 2
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["rollbacks"] == 2
+
+
+def test_bad_steps_of_before_are_not_told_again(clips, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        spoil(patch, {1})
+        train(tiny_config(clips, tmp_path, epoch=1, evaluation=0))
+    assert "1 so far" in capsys.readouterr().err
+    train(tiny_config(clips, tmp_path, epoch=2, evaluation=0))
+    assert "not finite" not in capsys.readouterr().err
+    spoil(monkeypatch, {1})
+    train(tiny_config(clips, tmp_path, epoch=3, evaluation=0))
+    assert "2 so far" in capsys.readouterr().err
 
 
 def test_after_three_times_it_stops_with_a_sentence(clips, tmp_path, monkeypatch):
