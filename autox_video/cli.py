@@ -79,7 +79,7 @@ def _rank() -> int:
 
 def _terminate(signum: int, frame: object) -> None:
     _say_stopped("Stopped. Run the same command again to go on.")
-    sys.exit(128 + (signal.SIGTERM if signum == signal.SIGUSR1 else signum))
+    sys.exit(processes.STOPPED[signum])
 
 
 def _part(code: int) -> int:

@@ -1,6 +1,7 @@
 """Write a file so that a crash leaves the old one or the new one, never a torn one."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -53,6 +54,15 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def sha256(path: str | Path) -> str:
+    """Checksum of a file's content, as sha256sum prints it; raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:

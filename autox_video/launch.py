@@ -18,19 +18,18 @@ from types import FrameType
 from autox_video.console import complain
 from autox_video.errors import ConfigError, ResourceError
 from autox_video.plan.hardware import usable_cores
-from autox_video.processes import LAUNCHER, LOST, STORE_FD, Processes, started_by_others
+from autox_video.processes import (
+    LAUNCHER,
+    LOST,
+    OUT_OF_MEMORY,
+    STOPPED,
+    STORE_FD,
+    Processes,
+    started_by_others,
+)
 from autox_video.settings import AUTO, Settings
 
-OUT_OF_MEMORY = 75
-"""Exit code of a process that has noted how to use less, and wants all to be started again."""
 STARTS_AT_MOST = 8
-STOPPED = {
-    signal.SIGHUP: 128 + signal.SIGHUP,
-    signal.SIGINT: 128 + signal.SIGINT,
-    signal.SIGTERM: 128 + signal.SIGTERM,
-    signal.SIGUSR1: 128 + signal.SIGTERM,
-}
-"""What a process that was asked to stop ends with, by signal."""
 LEAVING_SEC = 15.0
 """What the others have to end by themselves after one has failed."""
 SAVING_SEC = 600.0

@@ -1,7 +1,6 @@
 """Trained weights over clips → one Prediction per clip, in listed order."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -228,12 +227,3 @@ class Scorer:
             )
         self.views_that_fit = views // 2
         say(f"There was not enough memory for {views} views at a time; going on with fewer.")
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, as sha256sum prints it."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

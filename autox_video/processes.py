@@ -26,6 +26,15 @@ STORE_FD = "AUTOX_VIDEO_STORE_FD"
 """Variable with the number of the open socket at which the first process is met."""
 LOST = 76
 """Exit code of a process that ended because another one had; `launch` looks for that other."""
+OUT_OF_MEMORY = 75
+"""Exit code of a process that has noted how to use less, and wants all to be started again."""
+STOPPED = {
+    signal.SIGHUP: 128 + signal.SIGHUP,
+    signal.SIGINT: 128 + signal.SIGINT,
+    signal.SIGTERM: 128 + signal.SIGTERM,
+    signal.SIGUSR1: 128 + signal.SIGTERM,  # Slurm's, on request, to say that SIGTERM is near
+}
+"""Exit code of a process that was asked to stop, by signal."""
 
 _LONGEST_WAIT = timedelta(days=7)  # for the first process, while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)

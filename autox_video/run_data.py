@@ -1,6 +1,5 @@
 """The clips of a run: kept as they were when it began, and compared with what is listed now."""
 
-import hashlib
 import tempfile
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from autox_video.console import say
 from autox_video.dataset.listing import ClipList, Listing, read_list, write_list
 from autox_video.dataset.probed_listing import ProbedListing
 from autox_video.errors import CheckpointError, ListingError
+from autox_video.fileio import sha256
 from autox_video.run_record import TO_TRAIN_ANEW
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -52,7 +52,7 @@ def record(
     for name in SPLITS:
         path = list_file(work_dir, name)
         clips = len(read_list(path))
-        about[name] = {"clips": clips, "sha256": _sha256(path), "left_out": absent[name]}
+        about[name] = {"clips": clips, "sha256": sha256(path), "left_out": absent[name]}
     return about
 
 
@@ -87,7 +87,7 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
 
 def _read_exactly(path: Path, expected: str) -> ClipList | None:
     try:
-        return read_list(path) if _sha256(path) == expected else None
+        return read_list(path) if sha256(path) == expected else None
     except (OSError, ListingError):
         return None
 
@@ -101,7 +101,7 @@ def _made_again(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "list.csv")
         write_list(path, clips)
-        return clips if _sha256(path) == expected else None
+        return clips if sha256(path) == expected else None
 
 
 def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipList]) -> list[str]:
@@ -211,11 +211,3 @@ def _name(one: Hashable) -> str:
 
 def _label(names: Sequence[str]) -> str:
     return ";".join(names) or "none"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

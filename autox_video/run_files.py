@@ -25,9 +25,13 @@ RUN_FILES = (
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json"),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
-_SECOND_NAME = f".{PREVIOUS}.link.part"  # of the latest checkpoint, while it becomes the previous
 _MOVING = ".moving"
 GIB = 2**30
+
+
+def second_name(name: str) -> str:
+    """What a file is called beside its own name while it takes the place of `name`."""
+    return f".{name}.link.part"
 
 
 def has_checkpoint(work_dir: Path) -> bool:
@@ -48,7 +52,7 @@ def make_ready(work_dir: Path, *, fresh: bool) -> None:
     for folder in (work_dir, work_dir / SPLIT):
         remove_leftovers(folder, _names_written())
     if has_checkpoint(work_dir):
-        (work_dir / _SECOND_NAME).unlink(missing_ok=True)
+        (work_dir / second_name(PREVIOUS)).unlink(missing_ok=True)
     for moving in sorted((work_dir / EARLIER).glob(f"*{_MOVING}")):
         say(f"work_dir: the rest of the run before is now in {_move(work_dir, moving)}.")
     if fresh:

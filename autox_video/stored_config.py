@@ -111,6 +111,10 @@ def _is_whole(value: Any) -> bool:
     return type(value) is int and 0 < value < 1 << 20
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
 def _are(values: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(values, list | tuple) and len(values) > 0 and all(map(is_right, values))
 
@@ -128,8 +132,14 @@ _NEEDED: dict[str, Callable[[Any], bool]] = {
     "test_item_shape": lambda value: _are(value, _is_whole) and len(value) == 5,
     "test_pipeline": lambda value: _are(value, lambda part: isinstance(part, dict)),
     "test_pipeline.0.type": _is_type("ReadClips"),
+    "test_pipeline.0.clip_len": _is_whole,
+    "test_pipeline.0.frame_interval_sec": lambda value: _is_number(value) and 0 < value < 1e6,
     "test_pipeline.0.num_clips": _is_whole,
+    "test_pipeline.0.short_side": _is_whole,
     "test_pipeline.0.decoder": lambda value: isinstance(value, str),
+    "test_pipeline.1.type": _is_type("CropClips"),
+    "test_pipeline.1.side": _is_whole,
+    "test_pipeline.1.crop": lambda value: value == "three",
 }
 """What `predict` takes out of a config, and what it must be."""
 

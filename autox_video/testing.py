@@ -21,6 +21,7 @@ from autox_video.dataset.listing import (
     read_test_list,
 )
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.fileio import sha256
 from autox_video.launch import use_own_share
 from autox_video.plan.hardware import detect, usable_cores
 from autox_video.results import (
@@ -106,8 +107,6 @@ def _finish(
     settings: Settings, job: _Job, config: Any, predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """Write results.json and show the figures."""
-    from autox_video.predict import sha256
-
     _refuse_no_numbers(predictions, job.weights)
     provenance = Provenance(
         config=str(job.weights.parent / "config.py"),

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from autox_video.console import complain
-from autox_video.launch import OUT_OF_MEMORY, STARTS_AT_MOST, STOPPED, as_exit_code
+from autox_video.launch import STARTS_AT_MOST, as_exit_code
+from autox_video.processes import OUT_OF_MEMORY, STOPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

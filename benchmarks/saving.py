@@ -52,7 +52,7 @@ def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float],
     stock = CheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=2, out_dir=str(work / "mm"))
     seconds: dict[str, list[float]] = {"ours": [], "stock": []}
 
-    def save_in_turns(_runner, batch_idx: int, **_others: object) -> None:
+    def _save_in_turns(_runner, batch_idx: int, **_others: object) -> None:
         if batch_idx + 1 < STEPS_BEFORE:
             return
         stock.before_train(runner)
@@ -63,7 +63,7 @@ def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float],
         raise Measured
 
     clock = Hook()
-    clock.after_train_iter = save_in_turns
+    clock.after_train_iter = _save_in_turns
     runner.register_hook(clock, priority="LOWEST")
     with contextlib.suppress(Measured), contextlib.redirect_stdout(io.StringIO()):
         runner.train()

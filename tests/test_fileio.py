@@ -14,6 +14,7 @@ from autox_video.fileio import (
     append_json_line,
     atomic_write,
     remove_leftovers,
+    sha256,
     write_json,
     write_text,
 )
@@ -200,3 +201,8 @@ def test_json_holds_nothing_that_steers_a_terminal(tmp_path):
 def test_a_name_that_is_no_text_is_written_as_its_bytes(tmp_path):
     write_text(tmp_path / "a", os.fsdecode(b"x\xff\n"))
     assert (tmp_path / "a").read_bytes() == b"x\xff\n"
+
+
+def test_sha256_is_the_files(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")

@@ -1,7 +1,6 @@
 """Weights over clips → predictions."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -14,7 +13,7 @@ from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import write_checkpoint
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.plan.choose import Plan
-from autox_video.predict import Loading, build_model, load_model, predict, read_config, sha256
+from autox_video.predict import Loading, build_model, load_model, predict, read_config
 from autox_video.recipe import TrainingData, build_config, write_config
 from tests.datasets import colour_clip
 from tests.plan.test_choose import plan_for
@@ -148,11 +147,6 @@ def test_a_checkpoint_without_its_config_or_file_is_named(trained, tmp_path):
     config = read_config(trained[0] / "best.pth")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_model(config, tmp_path / "best.pth", "cpu")
-
-
-def test_sha256_is_the_files(tmp_path):
-    Path(tmp_path, "x").write_bytes(b"abc")
-    assert sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
 
 
 def test_a_config_of_another_version_is_named(trained, tmp_path):

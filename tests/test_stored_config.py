@@ -173,6 +173,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ("test_item_shape", (1, 2, 3, 4, True)),
         ("test_pipeline", {}),
         ("test_pipeline", [{}]),
+        ("test_pipeline.0.clip_len", "a"),
+        ("test_pipeline.0.frame_interval_sec", 0.0),
+        ("test_pipeline.0.frame_interval_sec", "0.1"),
+        ("test_pipeline.0.short_side", None),
+        ("test_pipeline.1.crop", "middle"),
     ],
 )
 def test_a_config_that_lacks_what_a_test_needs_is_named(place, value):
@@ -180,7 +185,7 @@ def test_a_config_that_lacks_what_a_test_needs_is_named(place, value):
     *above, last = place.split(".")
     inside = config
     for key in above:
-        inside = inside[key]
+        inside = inside[int(key) if key.isdigit() else key]
     inside[last] = value
     with pytest.raises(CheckpointError, match=f"config.py: `{place}"):
         refuse_incomplete(config, "config.py")

@@ -26,7 +26,7 @@ from torch import Tensor
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.fileio import atomic_write
 from autox_video.models.tensor_file import META, is_tensor_file, read_tensor_file
-from autox_video.run_files import BEST, BEST_SAFE, LATEST, PREVIOUS
+from autox_video.run_files import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 
 SCHEMA = 3
 
@@ -68,7 +68,7 @@ def _keep(path: Path, kept: Path) -> None:
     """Give a file a second name, in place of the file that had it."""
     if kept.is_dir():  # somebody's; no file can take its place
         _move_aside(kept)
-    link = kept.with_name(f".{kept.name}.link.part")
+    link = kept.with_name(second_name(kept.name))
     with suppress(FileNotFoundError):
         link.unlink()
     try:
@@ -168,7 +168,7 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 
 
 def _write_safetensors(path: Path, state: dict[str, Any]) -> None:
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state["state_dict"].items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
     meta = {**state["meta"], "digest": digest(state)}
     with atomic_write(path) as temporary:
         try:

@@ -13,15 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from autox_video.console import complain, remark
+from autox_video.processes import STOPPED
 
-# The exit code of each: what a shell gives a process that ended by it. Slurm sends SIGUSR1, on
-# request, to say that SIGTERM is near.
-EXIT_CODES = {
-    signal.SIGINT: 130,
-    signal.SIGTERM: 143,
-    signal.SIGUSR1: 143,
-    signal.SIGHUP: 129,
-}
 TWICE_SEC = 0.5
 """Within it, signals are one: a terminal and a launcher may both send the same."""
 
@@ -42,7 +35,7 @@ class Stopped(BaseException):
     @property
     def exit_code(self) -> int:
         """What a shell expects of a process that ended by this signal."""
-        return EXIT_CODES[self.signum]
+        return STOPPED[self.signum]
 
 
 @contextmanager
@@ -63,7 +56,7 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     # A program started with nohup does not want to hear of a hang-up.
-    caught = [s for s in EXIT_CODES if signal.getsignal(s) is not signal.SIG_IGN]
+    caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, _ignore) for signum in caught}
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=_listen, args=(ours, caught, give_up_sec), daemon=True)
@@ -96,7 +89,7 @@ def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -
             heard = pipe.recv(1)
         except TimeoutError:
             complain(f"The step did not end within {give_up_sec:g} s; leaving without it.")
-            os._exit(EXIT_CODES[_received])
+            os._exit(STOPPED[_received])
         if not heard:
             return
         signum = heard[0]
@@ -107,4 +100,4 @@ def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -
             pipe.settimeout(give_up_sec)
             remark("Stopping after this step; once more to leave at once.")
         elif time.monotonic() - first > TWICE_SEC:
-            os._exit(EXIT_CODES[signum])
+            os._exit(STOPPED[signum])

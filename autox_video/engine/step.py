@@ -23,9 +23,6 @@ from autox_video.engine.memory import (
 from autox_video.engine.model_state import unwrapped
 from autox_video.errors import ResourceError
 
-START_AGAIN = 75
-"""Exit code of a process that wants all of them to be started again: it ran out of memory."""
-
 
 class TrainStep:
     """Forward, backward and update on one batch.
@@ -93,7 +90,11 @@ class TrainStep:
         if self.accumulation >= clips:
             raise ResourceError(NOT_EVEN_ONE)
         self.accumulation = min(2 * self.accumulation, clips)
-        write_accumulation(Path(self.runner.work_dir), self.accumulation)
+        try:
+            write_accumulation(Path(self.runner.work_dir), self.accumulation)
+        except ResourceError:
+            if self.processes.size > 1:
+                raise  # those that start again would not know
         sentence = (
             f"Out of memory: steps are done in {self.accumulation} parts from now on, which takes "
             "longer and gives the same."
@@ -101,7 +102,7 @@ class TrainStep:
         self.runner.call_hook("on_trouble", sentence=sentence)
         if self.processes.size > 1:
             # The others wait for gradients that will not come.
-            raise SystemExit(START_AGAIN)
+            raise SystemExit(processes.OUT_OF_MEMORY)
         self.runner.optim_wrapper.zero_grad()
         gc.collect()
         if torch.cuda.is_available():
