@@ -155,6 +155,18 @@ class Settings(BaseModel):
     device: Annotated[Text, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = _key(
         AUTO, "Where to compute.", "auto, cpu, cuda or cuda:N"
     )
+    class_balance: Switch | Auto = _key(
+        AUTO,
+        "Whether the loss makes up for classes being common or rare; auto: where the commonest "
+        "has four times the clips of the rarest.",
+        "on, off or auto",
+    )
+    ema: Annotated[Number, Field(ge=0, lt=1)] | Auto = _key(
+        AUTO,
+        "Share of the weights' moving average that a step leaves; the average is what is evaluated "
+        "and kept. 0: none.",
+        "a number from 0 to below 1, or auto",
+    )
     evaluation: Annotated[Whole, Field(ge=0, le=1_000_000)] = _key(
         2,
         "Evaluate on the validation list each time that many epochs are over, and at the end; "

@@ -179,6 +179,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         # Among bad steps no checkpoint is made: it would be in the way of going back.
         if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
+            self.runner.call_hook("after_save_state")
         if may_save and stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 
