@@ -198,7 +198,8 @@ def _choose_clips(
     length_sec = _video_length(choices.settings, stats)
     span_sec = min(length_sec, LARGEST_SPAN_SEC)
     clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
-    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
+    given = choices.settings.video_length != AUTO
+    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len, given=given)
     side = decide("resolution", "resolution", lambda: _resolution(backbone, stats))
     made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
     made["test_clips"] = _test_clips(length_sec, span_sec)
@@ -308,8 +309,9 @@ def _clip_len(span_sec: float, hardware: Hardware) -> Chosen:
     return frames, f"{FRAMES_PER_SEC} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
 
 
-def _frame_interval(span_sec: float, clip_len: int) -> Chosen:
-    return span_sec / clip_len, f"the clip spans {span_sec:.3g} s at any frame rate"
+def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:
+    why = f"the clip spans {span_sec:.3g} s at any frame rate"
+    return span_sec / clip_len, f"{why}, {GIVEN}" if given else why
 
 
 def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
