@@ -38,6 +38,7 @@ PARTS = (
     "autox_video.engine.metric",
     "autox_video.engine.schedule",
     "autox_video.engine.averaging",
+    "autox_video.engine.early_stop",
     "autox_video.engine.keeper",
     "autox_video.engine.progress",
     "autox_video.engine.runner",
@@ -102,6 +103,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "custom_hooks": [
                 {"type": "Progress"},
                 *([{"type": "WeightAverage", "decay": plan.ema}] if plan.ema else []),
+                *([{"type": "EarlyStop", "patience": plan.patience}] if plan.patience else []),
                 {
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,

@@ -149,6 +149,11 @@ class Settings(BaseModel):
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
         "a file, auto or none",
     )
+    patience: Annotated[Whole, Field(ge=0, le=1_000_000)] | Auto = _key(
+        AUTO,
+        "Evaluations without a better one, after which training ends; 0: it goes on to its end.",
+        "a whole number from 0 to 1000000, or auto",
+    )
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
         AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"
     )

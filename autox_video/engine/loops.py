@@ -84,7 +84,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         started = time.monotonic()
         try:
             self._evaluate_if_due()
-            while self._epoch < self._max_epochs:
+            while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
                     self._look_around(at_rest=True)
                     self._evaluate_if_due()

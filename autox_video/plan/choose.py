@@ -36,6 +36,8 @@ COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
+FEWEST_WAITED = 4
+WAITED_SHARE = 1 / 3
 IMBALANCE = 4  # clips of the commonest class over those of the rarest
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
 
@@ -121,6 +123,8 @@ class Plan:
     """What the checkpoints of the run take while one is written, in GiB."""
     evaluation: int
     """Epochs between two evaluations; 0: none."""
+    patience: int
+    """Evaluations without a better one, after which training ends; 0: it goes on to its end."""
     seed: int
     reasons: dict[str, str]
 
@@ -171,6 +175,7 @@ def choose(
     made["disk_gib"] = disk_gib(facts)
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
+    decide("patience", "patience", lambda: _patience(settings, epochs, scratch))
     decide("seed", "seed", lambda: (0, "the same run every time"))
     values = {field: value for field, (value, _) in made.items()}
     return Plan(**values, reasons={field: reason for field, (_, reason) in made.items()})
@@ -388,6 +393,13 @@ def _class_balance(stats: DatasetStats) -> Chosen:
     if most < IMBALANCE * max(fewest, 1):
         return False, f"{fewest} to {most} clips a class: nearly alike"
     return True, f"{fewest} to {most} clips a class: the loss makes up for that"
+
+
+def _patience(settings: Settings, epochs: int, scratch: bool) -> Chosen:
+    if scratch:
+        return 0, "from scratch: nothing may be learned for long, and then all at once"
+    evaluations = epochs // max(settings.evaluation, 1)
+    return max(FEWEST_WAITED, round(evaluations * WAITED_SHARE)), "a third of the evaluations"
 
 
 def _precision(hardware: Hardware) -> Chosen:
