@@ -55,6 +55,8 @@ class Planned:
     """How long it takes; None where no clip could be read to find out, or an old run goes on."""
     test_clips: int
     """Clips to be tested at the end; 0: no test is made."""
+    most_epochs: int
+    """That are of use, though a budget may leave time for fewer."""
 
 
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
@@ -97,7 +99,8 @@ class _Planner:
         else:
             plan = self._with_parts(plan)
         plan, prediction = self._gone_on(plan) if self.prepared.stored else self._begun(plan)
-        return Planned(plan, self.prepared, self.data, prediction, self.test_clips)
+        most = max(plan.epochs, self._by_rules(plan).epochs)
+        return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         from autox_video.engine.measure import measure_cached
@@ -144,8 +147,9 @@ class _Planner:
                 evidence[place] = {**evidence.get(place, {}), **found}
             evidence["epochs"]["figures"]["asked"] = plan.epochs
             plan = self._with_epochs(plan, plan, one, left_sec)
-        plan = replace(plan, evidence=evidence)
-        return plan, self._predict(plan, measured)
+        plan, budget_sec = replace(plan, evidence=evidence), plan.time_budget_sec
+        prediction = self._predict(plan, measured)
+        return plan, prediction if budget_sec is None else prediction.within(budget_sec)
 
     def _with_epochs(self, most: Plan, plan: Plan, one: Prediction, left_sec: float) -> Plan:
         """The plan with as many epochs as fit, at most those of another."""

@@ -135,7 +135,8 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
     config = build_config(plan, planned.data, str(work_dir))
     if plan.time_budget_sec is not None and prediction is not None:
-        keep_time(config, plan.time_budget_sec, prediction)
+        most = planned.most_epochs
+        keep_time(config, plan.time_budget_sec, prediction, most_epochs=most)
     write_config(config, work_dir / CONFIG)
     return _Job(config_text(config), prediction.testing_sec if planned.test_clips else None)
 

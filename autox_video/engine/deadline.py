@@ -20,23 +20,28 @@ from autox_video.durations import duration
 from autox_video.plan.cutting import End, Place, end_in_time
 from autox_video.plan.prediction import Prediction
 
-RESERVE_SHARE, RESERVE_SEC = 0.01, 0.5
+RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
 """Of the budget, and at least, that is kept for saving and the end of the command."""
 TEST_MARGIN = 1.15
 """Over the predicted time of the test, which cannot be cut short."""
+LONGER, LONGER_FILLS = 1.15, 0.9
+"""More epochs are done where so many times the planned ones fit into that share of what is left."""
 TRUSTED_STEPS = 8
 """As many steps count for as much as the prediction."""
 LOOK_SHARE = 0.005
 """Of the budget: time between two looks at the clock within an epoch."""
 
 
-def keep_time(config: Config, budget_sec: float, prediction: Prediction) -> None:
+def keep_time(
+    config: Config, budget_sec: float, prediction: Prediction, *, most_epochs: int
+) -> None:
     """Have a run of this config end within its budget.
 
     Args:
         config: of the run; the hook goes into it.
         budget_sec: what the whole run may take.
         prediction: of its parts.
+        most_epochs: that are of use.
     """
     rest_sec = max(RESERVE_SHARE * budget_sec, RESERVE_SEC)
     config.custom_hooks.append(
@@ -47,6 +52,7 @@ def keep_time(config: Config, budget_sec: float, prediction: Prediction) -> None
             "first_epoch_sec": prediction.first_epoch_sec,
             "epoch_sec": prediction.epoch_sec,
             "evaluation_sec": prediction.evaluation_sec,
+            "most_epochs": most_epochs,
         }
     )
 
@@ -55,8 +61,9 @@ def keep_time(config: Config, budget_sec: float, prediction: Prediction) -> None
 class TimeBudget(Hook):
     """Choose the end of training anew where there is not enough time for the planned one.
 
-    After each epoch the epochs that are left are chosen by what the last ones took. An epoch that
-    cannot be finished in time ends at a step within it.
+    After each epoch the epochs that are left are chosen by what the last ones took: fewer where
+    there is not enough time; in the first half of training, more where there is much more. An epoch
+    that cannot be finished in time ends at a step within it.
 
     Args:
         budget_sec: what the whole run may take.
@@ -64,6 +71,7 @@ class TimeBudget(Hook):
         first_epoch_sec: predicted, as are the next two.
         epoch_sec: one epoch after the first.
         evaluation_sec: one evaluation.
+        most_epochs: that are of use.
     """
 
     priority = "LOWEST"
@@ -75,7 +83,9 @@ class TimeBudget(Hook):
         first_epoch_sec: float,
         epoch_sec: float,
         evaluation_sec: float,
+        most_epochs: int,
     ) -> None:
+        self.most_epochs = most_epochs
         self.budget_sec = budget_sec
         self.reserve_sec = reserve_sec
         self.predicted_sec = first_epoch_sec, epoch_sec
@@ -118,6 +128,8 @@ class TimeBudget(Hook):
         end = End(loop.max_epochs, loop.max_iters)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         found = self._in_time(loop, end, left_sec)
+        if found == end:
+            found = self._longer(loop, end, left_sec)
         epochs, last_step = processes.share((found.epochs, found.last_step))
         if (epochs, last_step) != (end.epochs, end.last_step):
             self._end_at(loop, epochs, last_step)
@@ -178,9 +190,10 @@ class TimeBudget(Hook):
         if within < loop.steps_in_epoch:
             where = f"step {within} of {loop.steps_in_epoch} in {where}"
         left = duration(max(self.clock.left_sec, 0.0))
+        what = "more than" if epochs > loop.max_epochs else "less than"
         sentence = (
-            f"{left} of time_budget are left, too little for {loop.max_epochs} epochs: training "
-            f"ends after {where}."
+            f"{left} of time_budget are left, {what} {loop.max_epochs} epochs take: training ends "
+            f"after {where}."
         )
         self.runner.call_hook("on_note", sentence=sentence)
 
@@ -191,6 +204,14 @@ class TimeBudget(Hook):
     def _in_time(self, loop, end: End, left_sec: float) -> End:
         place = Place(loop.iter, loop.epoch, loop.steps_in_epoch, loop.val_interval)
         return end_in_time(place, end, self._step_sec(loop), self.evaluation_sec, left_sec=left_sec)
+
+    def _longer(self, loop, end: End, left_sec: float) -> End:
+        """A later end where the run turns out much faster than predicted, and has half to go."""
+        if not self._stretches or 2 * loop.iter > loop.max_iters:
+            return end
+        most = End(self.most_epochs, self.most_epochs * loop.steps_in_epoch)
+        found = self._in_time(loop, most, LONGER_FILLS * left_sec)
+        return found if found.epochs >= LONGER * end.epochs else end
 
     def _left_sec(self) -> float:
         return self.clock.left_sec - self.reserve_sec

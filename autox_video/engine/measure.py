@@ -39,7 +39,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
     Args:
         config: of the run, without a cache.
         processes: that share a training step.
-        limit_sec: about how long it may take, on top of one clip and two steps.
+        limit_sec: about how long it may take, on top of one clip and two small steps.
     """
     started = time.monotonic()
     with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
@@ -173,11 +173,12 @@ class _Trial:
     def step_sec(self, deadline: float) -> float:
         """Seconds of a training step per clip, with as many clips as in training if time allows."""
         few = min(FEW_CLIPS, self.clips)
-        first_sec = self._step(few) / few  # of a model that is still cold
-        affordable = int((deadline - time.monotonic()) / (1 + STEPS) / first_sec)
+        self._step(few)  # much slower than all others
+        few_sec = self._step(few) / few
+        affordable = int((deadline - time.monotonic()) / (1 + STEPS) / few_sec)
         clips = min(self.clips, max(few, affordable))
         seconds = [self._step(clips) for _ in range(1 + STEPS) if time.monotonic() < deadline]
-        return statistics.median(seconds[1:] or seconds or [first_sec * clips]) / clips
+        return statistics.median(seconds[1:] or seconds) / clips if seconds else few_sec
 
     def view_sec(self) -> float:
         """Seconds of a forward pass per view."""

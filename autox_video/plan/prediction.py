@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 OVERLAP = 0.5
 """Of the time that workers decode on a CPU, what the model loses by it: they share the cores."""
-STARTING_SEC = 1.5
-"""From the plan to the first step: the runner, the workers. A guess, as is the next."""
+STARTING_SEC = 2.0
+"""From the plan to the first step, and from the end to the prompt. A guess, as is the next."""
 LOADING_SEC = 1.5
 """To read the best weights and start the workers for the test."""
 SAVING_SHARE = 0.01
@@ -84,6 +84,11 @@ class Prediction:
         """The whole run, from its command to its end."""
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
+
+    def within(self, budget_sec: float) -> "Prediction":
+        """The same with training cut short where it would go beyond a budget."""
+        excess_sec = max(0.0, self.total_sec - budget_sec)
+        return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values."""
