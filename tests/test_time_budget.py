@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from autox_video.cli import main
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 
 ALLOWED_SEC = 30.0  # beyond the budget, where 5% of it are less
-BUDGET_SEC = 14.0
+BUDGET_SEC = 9.0
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,21 @@ def folder(tmp_path_factory):
     del keys["epoch"]
     write_config(folder / "config.yaml", **keys, work_dir="work", test_results_path="r.json")
     return folder
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+
+    def run(*words):
+        capsys.readouterr()
+        began = time.monotonic()
+        code = main(["train", *words])
+        said = capsys.readouterr()
+        assert (code, said.err) == (0, "")
+        return said.out, time.monotonic() - began
+
+    return run
 
 
 def plan_of(work):
@@ -38,84 +54,81 @@ def used_sec(work):
     return json.loads((work / "budget.json").read_text())["used_sec"]
 
 
-def test_the_plan_alone_is_shown_and_written_and_nothing_else(folder):
-    words = ["--plan", "time_budget=1h", "work_dir=planned"]
-    done = command("autotrain.py", "config.yaml", *words, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Predicted time: " in done.stdout and "The bottleneck is " in done.stdout
-    assert {p.name for p in (folder / "planned").iterdir()} == {"plan.json", ".plan.json.copy"}
-    stored = plan_of(folder / "planned")
+def contents(work):
+    # The log of the run is still open in this process.
+    return {p.name: p.read_bytes() for p in work.iterdir() if p.name != "train.log"}
+
+
+def clips_tested(results):
+    return json.loads(results.read_text())["metrics"]["clips"]
+
+
+def test_the_plan_alone_is_shown_and_written_and_nothing_else(folder, run):
+    shown, took_sec = run("config.yaml", "--plan", "time_budget=1h", "work_dir=planned")
+    assert "Predicted time: " in shown and "The bottleneck is " in shown
+    work = folder / "planned"
+    assert {p.name for p in work.iterdir()} == {"plan.json", ".plan.json.copy"}
+    stored = plan_of(work)
     assert stored["prediction"]["total_sec"] < 3600
     assert stored["choices"]["time_budget_sec"]["value"] == 3600
     assert stored["choices"]["epochs"]["figures"]["epochs_that_fit"] > 1
-    assert len(stored["choices"]["backbone"]["alternatives"]) == 5
-    measured = stored["choices"]["time_budget_sec"]["figures"]["measuring_sec"]
-    assert measured < 0.05 * 3600
-    # It blocks nothing: another run takes the folder.
-    done = command("autotrain.py", "work_dir=planned", "epoch=1", "seed=5", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    done = command("autotrain.py", "--plan", "--fresh", "work_dir=planned", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert "holds a run: its plan.json stays as it is" in done.stdout
-    assert plan_of(folder / "planned")["choices"]["seed"]["value"] == 5
-    assert not (folder / "planned" / "earlier").exists()
+    assert len(stored["choices"]["backbone"]["alternatives"]) >= 5
+    assert 0 < stored["choices"]["time_budget_sec"]["figures"]["measuring_sec"] < took_sec
 
 
-def test_a_run_ends_in_time_with_its_best_weights_tested(folder):
-    began = time.monotonic()
-    done = command("autotrain.py", f"time_budget={BUDGET_SEC:g}s", cwd=folder)
-    took_sec = time.monotonic() - began
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_plan_alone_blocks_no_run_and_touches_none(folder, run):
+    run("--plan", "work_dir=planned", "seed=4")
+    run("work_dir=planned", "epoch=1", "seed=5")
+    before = contents(folder / "planned")
+    for words in (["--plan", "--fresh"], ["--plan"]):
+        shown, _ = run(*words, "work_dir=planned")
+        assert "holds a run: its plan.json stays as it is" in shown
+    assert contents(folder / "planned") == before
+
+
+def test_a_run_ends_in_time_with_its_best_weights_tested(folder, run):
+    _, took_sec = run(f"time_budget={BUDGET_SEC:g}s")
     assert took_sec < BUDGET_SEC + ALLOWED_SEC
     work = folder / "work"
-    assert used_sec(work) <= took_sec
-    results = json.loads((folder / "r.json").read_text())
-    assert results["checkpoint"].endswith("best.pth")
-    assert results["metrics"]["clips"] == 6
-    assert events(work, "train")[-1]["lr"] == pytest.approx(0.0, abs=1e-6)
-    again = command("autotrain.py", f"time_budget={BUDGET_SEC:g}s", cwd=folder)
-    assert again.returncode == 0, again.stderr
-    assert "were tested before" in again.stdout
+    assert 0 < used_sec(work) <= took_sec
+    assert "into time_budget" in plan_of(work)["choices"]["epochs"]["reason"]
+    assert clips_tested(folder / "r.json") == 6
+    assert json.loads((folder / "r.json").read_text())["checkpoint"].endswith("best.pth")
+    assert events(work, "train")[-1]["lr"] == pytest.approx(0.0, abs=2e-5)
+    again, _ = run(f"time_budget={BUDGET_SEC:g}s")
+    assert "of 9 s were used by earlier starts" in again
+    assert "were tested before" in again
 
 
-@pytest.mark.parametrize("phase", ["preparing", "training"])
-def test_a_killed_run_counts_what_it_has_used(folder, phase):
-    words = [f"time_budget={BUDGET_SEC:g}", f"work_dir={phase}", f"test_results_path={phase}.json"]
-    work = folder / phase
+def test_a_killed_run_counts_what_it_has_used(folder, run):
+    words = [f"time_budget={BUDGET_SEC:g}", "work_dir=killed", "test_results_path=killed.json"]
+    words.append("epoch=20")
+    work = folder / "killed"
     process = subprocess.Popen(
         [sys.executable, str(REPOSITORY / "autotrain.py"), *words, "checkpoint_minutes=0.001"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
     )
-    sign = work / ("latest.pth" if phase == "training" else "budget.json")
-    while not sign.exists():
+    while not (work / "latest.pth").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before_sec = used_sec(work)
     assert before_sec > 0
-    began = time.monotonic()
-    done = command("autotrain.py", *words, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < BUDGET_SEC - before_sec + ALLOWED_SEC
+    _, took_sec = run(*words)
+    assert took_sec < max(BUDGET_SEC - before_sec, 0) + ALLOWED_SEC
     assert used_sec(work) > before_sec
-    assert json.loads((folder / f"{phase}.json").read_text())["metrics"]["clips"] == 6
+    assert clips_tested(folder / "killed.json") == 6
     steps = [e["iter"] for e in events(work, "train")]
     assert steps == list(range(1, len(steps) + 1))
 
 
 def test_two_processes_keep_to_the_same_time(folder):
-    words = ["gpus=2", f"time_budget={BUDGET_SEC:g}", "work_dir=two", "test_results_path=two.json"]
+    words = ["gpus=2", "time_budget=20", "work_dir=two", "test_results_path=two.json"]
+    words.append("epoch=20")
     began = time.monotonic()
     done = command("autotrain.py", *words, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < BUDGET_SEC + ALLOWED_SEC
-    assert json.loads((folder / "two.json").read_text())["metrics"]["clips"] == 6
-
-
-def test_a_budget_that_is_none_is_a_sentence(folder):
-    done = command("autotrain.py", "time_budget=soon", cwd=folder)
-    assert done.returncode == 2
-    assert "key `time_budget`: 'soon' is not allowed; give a duration" in done.stderr
+    assert time.monotonic() - began < 20 + ALLOWED_SEC
+    assert clips_tested(folder / "two.json") == 6

@@ -48,6 +48,7 @@ class WarmFlatCosine(_ParamScheduler):
             self.fall = (step - done * total) / (1 - done) if done < 1 else self.fall
         self.total = total
         self.warmup = min(self.warmup, max(total - 1, step))
+        self.go_to(step, scale=self.scale)
         return [self.warmup, self.fall, self.total]
 
     def take_shape(self, shape: list[float]) -> None:
