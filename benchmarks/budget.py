@@ -51,8 +51,8 @@ def run(clips: Path, budget_sec: int) -> bool:
     epochs = f"{max(e['epoch'] for e in events)}/{plan['choices']['epochs']['value']}"
     score = "not tested" if tested is None else f"top-1 {tested:.3f}"
     print(
-        f"  {budget_sec:6d}  {took_sec:7.1f}  {took_sec / budget_sec:6.1%}  {epochs:>8}  {score:>11}"
-        f"  {os.getloadavg()[0]:4.1f}  {clips.parent.name}",
+        f"  {budget_sec:6d}  {took_sec:7.1f}  {took_sec / budget_sec:6.1%}  {epochs:>14}"
+        f"  {score:>11}  {os.getloadavg()[0]:4.1f}  {clips.parent.name}",
         flush=True,
     )
     return met
@@ -69,9 +69,9 @@ def main() -> int:
         clips = options.data or Path(name, "demo", "videos")
         if not options.data:
             make_demo(clips.parent)
-        met = all([run(clips, budget_sec) for budget_sec in options.budgets])
-    print(f"bar: {BAR_SHARE:.0%} or {BAR_SEC} s beyond at most: {'met' if met else 'missed'}")
-    return 0 if met else 1
+        kept = [run(clips, budget_sec) for budget_sec in options.budgets]  # each, whatever fails
+    print(f"bar: {BAR_SHARE:.0%} or {BAR_SEC} s beyond at most: {'met' if all(kept) else 'missed'}")
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":
