@@ -72,6 +72,19 @@ class AutoXVideo:
         }
         return fit(self._settle("fit", {**arguments, **others}), fresh=fresh)
 
+    def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
+        """Make every choice for a run, show and write them with the predicted time; train nothing.
+
+        Arguments are keys of config.yaml, as in `fit`; `fresh` plans a new run though the work dir
+        holds one. Gives the choices as plain values, with their `reasons`.
+
+        Raises:
+            AutoXVideoError: something that the user can mend.
+        """
+        from autox_video.training import show
+
+        return show(self._settle("plan", others), fresh=fresh).as_dict()
+
     def transform(
         self,
         data_root: str | None = None,

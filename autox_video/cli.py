@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autox_video import processes
+from autox_video.budget import command_begins
 from autox_video.console import complain, show_every_letter
 from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
 
 DEFAULT_CONFIG = "config.yaml"
-FRESH = "--fresh"
+FRESH, PLAN = "--fresh", "--plan"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    command_begins()
     # Threads that spin for long while they wait starve each other, and the data workers, as soon
     # as they are more than the free cores: a step then takes ten times as long. Without any
     # spinning they sleep between small operations, and a small model takes half as long again.
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
         # argparse takes the words after an option for strangers: the option goes last.
-        options = parser.parse_args(sorted(words, key=lambda word: word == FRESH))
+        options = parser.parse_args(sorted(words, key=lambda word: word in (FRESH, PLAN)))
         options.words_given = words
         code = options.run(options)
     except ModuleNotFoundError as error:
@@ -118,6 +120,9 @@ def _train(options: argparse.Namespace) -> int:
     model, count = _read_config(options)
     if count > 1:
         return _launch(count, options)
+    if options.plan:
+        model.plan(fresh=options.fresh)
+        return 0
     try:
         model.fit(fresh=options.fresh)
     except Stopped as stop:
@@ -218,6 +223,11 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
                 FRESH,
                 action="store_true",
                 help="move the run that work_dir holds into WORK_DIR/earlier, and train anew",
+            )
+            command.add_argument(
+                PLAN,
+                action="store_true",
+                help="show every choice, with the predicted time, write plan.json, and stop there",
             )
         command.set_defaults(run=run)
     cache = commands.add_parser(

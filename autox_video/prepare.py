@@ -22,17 +22,14 @@ from autox_video.dataset.probed_listing import (
     probe_listing,
     splits_of,
 )
-from autox_video.errors import (
-    CheckpointError,
-    ConfigError,
-    ListingError,
-    ResourceError,
-)
+from autox_video.durations import duration
+from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_text
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
 from autox_video.plan.hardware import Hardware, detect, usable_cores
+from autox_video.plan.prediction import Prediction
 from autox_video.plan.resume import (
     continue_plan,
     differences,
@@ -52,6 +49,7 @@ from autox_video.settings import AUTO, Settings
 
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
+BOTTLENECKS = {"decode": "decoding the clips", "compute": "computing the model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,10 @@ class Prepared:
     """Of the clips and classes that were listed when the run began."""
     data: dict[str, Any]
     """What plan.json says of the clips."""
+    hardware: Hardware
+    pretrained: Pretrained | None
+    stored: dict[str, Any] | None = None
+    """What plan.json held of a run that goes on."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
@@ -91,11 +93,13 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is not None:
         return _go_on(probed, settings, stored)
     readable, stats = check_clips(probed, settings)
-    plan = choose(settings, stats, look_around(settings), find_weights(settings))
+    hardware, weights = look_around(settings), find_weights(settings)
+    plan = choose(settings, stats, hardware, weights)
     write_list(list_file(work_dir, "train"), readable.train)
     write_list(list_file(work_dir, "val"), readable.val)
     data = record(work_dir, readable.classes, left_out(probed))
-    return Prepared(plan, readable, stats, listing_fingerprint(probed.listing), data)
+    fingerprint = listing_fingerprint(probed.listing)
+    return Prepared(plan, readable, stats, fingerprint, data, hardware, weights)
 
 
 def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) -> Prepared:
@@ -109,14 +113,16 @@ def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) ->
     _, stats = check_clips(probed, settings)
     hardware = look_around(settings)
     asked = settings_to_go_on(settings, choices, processes=hardware.processes)
-    plan = choose(asked, stats, hardware, _weights_to_go_on(settings, choices))
+    weights = _weights_to_go_on(settings, choices)
+    plan = choose(asked, stats, hardware, weights)
     plan = continue_plan(plan, choices, settings)
     found = differences(choices, plan)
     _refuse(work_dir, "choices", found.refused)
     for note in found.notes:
         say(note)
     listing = replace(probed.listing, classes=tuple(data["classes"]), **lists)
-    return Prepared(plan, listing, stats, stored["fingerprint"], data)
+    fingerprint = stored["fingerprint"]
+    return Prepared(plan, listing, stats, fingerprint, data, hardware, weights, stored)
 
 
 def _refuse(work_dir: Path, what: str, found: Sequence[str]) -> None:
@@ -309,10 +315,26 @@ def weight_folders() -> list[Path]:
     return [here] if here == source_tree or not source_tree.is_dir() else [here, source_tree]
 
 
-def show_plan(plan: Plan) -> None:
-    """Print every choice with its reason."""
+def show_plan(plan: Plan, prediction: Prediction | None = None) -> None:
+    """Print every choice with its reason, and how long the run will take, where that is known."""
     rows = [(f, _shown(v), plan.reasons[f]) for f, v in plan.as_dict().items() if f != "reasons"]
     table("Plan", ("choice", "value", "reason"), rows)
+    if prediction is not None:
+        say(_in_words(prediction))
+
+
+def _in_words(prediction: Prediction) -> str:
+    parts = {
+        "preparing": prediction.preparing_sec,
+        "training": prediction.training_sec + prediction.saving_sec,
+        "evaluating": prediction.evaluating_sec,
+        "testing": prediction.testing_sec,
+    }
+    spelled_out = ", ".join(f"{what} {duration(sec)}" for what, sec in parts.items() if sec)
+    return (
+        f"Predicted time: {duration(prediction.total_sec)} ({spelled_out}). The bottleneck is "
+        f"{BOTTLENECKS[prediction.bottleneck]}."
+    )
 
 
 def _shown(value: object) -> str:

@@ -22,25 +22,32 @@ TO_TRAIN_ANEW = (
 WAYS_ON = f"To go on with it, take the change back; {TO_TRAIN_ANEW}"
 
 
-def write_plan(folder: Path, plan: Plan, fingerprint: str, data: dict[str, Any]) -> None:
+def write_plan(
+    folder: Path,
+    plan: Plan,
+    fingerprint: str,
+    data: dict[str, Any],
+    prediction: dict[str, Any] | None = None,
+) -> None:
     """Write plan.json, and then its copy.
 
     Args:
         folder: the work dir.
-        plan: every choice, which goes in with its reason.
+        plan: every choice, which goes in with its reason, its figures and the alternatives.
         fingerprint: of the listed clips and classes.
         data: of the clips that the run learns from, as `run_data.record` gives it.
+        prediction: how long the run takes, in seconds by part, where that is known.
 
     Raises:
         ResourceError: a file cannot be written.
     """
     values = plan.as_dict()
     reasons = values.pop("reasons")
-    choices = {f: {"value": v, "reason": reasons[f]} for f, v in values.items()}
-    write_stored(
-        folder,
-        {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data, "choices": choices},
-    )
+    choices = {
+        f: {"value": v, "reason": reasons[f], **plan.evidence.get(f, {})} for f, v in values.items()
+    }
+    stored = {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data}
+    write_stored(folder, {**stored, "prediction": prediction, "choices": choices})
 
 
 def write_stored(folder: Path, stored: dict[str, Any]) -> None:
@@ -98,7 +105,7 @@ def _settled(stored: dict[str, Any]) -> dict[str, Any]:
     """What stays the same as long as a run goes on."""
     choices = stored.get("choices", {}).items()
     values = {f: choice["value"] for f, choice in choices if f not in MAY_CHANGE}
-    return {**stored, "choices": values, "digest": None}
+    return {**stored, "choices": values, "prediction": None, "digest": None}
 
 
 def _digest(stored: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from autox_video.durations import read_duration
 from autox_video.sized_folder import read_sized_folder
 
 OFF = "off"
@@ -38,6 +39,11 @@ def _read_switch(value: Any) -> Any:
     return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _read_seconds(value: Any) -> Any:
+    value = _read_number(value)
+    return read_duration(value) if isinstance(value, str) else value
+
+
 def read_off(value: Any) -> Any:
     """Give `off` as text, which plain YAML takes for false."""
     return OFF if value is False else value  # plain `off` is false in YAML
@@ -66,6 +72,7 @@ Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
 PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
 Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
+Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
 SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]

@@ -28,6 +28,7 @@ from autox_video.setting_types import (
     Flag,
     Number,
     PathText,
+    Seconds,
     SizedFolder,
     Switch,
     Text,
@@ -132,6 +133,12 @@ class Settings(BaseModel):
     )
     epoch: Annotated[Whole, Field(ge=1, le=1_000_000)] | Auto = _key(
         AUTO, "How often training goes through the training list.", "a whole number >= 1 or auto"
+    )
+    time_budget: Annotated[Seconds, Field(gt=0, le=31_536_000)] | Auto = _key(
+        AUTO,
+        "Longest time of the whole run, the test of its best weights included; auto: what the "
+        "rules choose, without limit and without a test.",
+        "a duration such as 45m, 1h30m, 90s or 2h, a number of seconds, or auto",
     )
     work_dir: PathText = _key(
         "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"

@@ -1,5 +1,6 @@
 """The second job: trained weights and clips → results.json and a table."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class _Job:
 
 def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
     """Find the weights and the clips."""
-    _check_results_path(Path(settings.test_results_path))
+    check_results_path(Path(settings.test_results_path))
     weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
     from autox_video.predict import read_config
 
@@ -146,7 +147,18 @@ def _settle_reading(config: Any, settings: Settings) -> None:
         )
 
 
-def _check_results_path(path: Path) -> None:
+def is_tested(settings: Settings) -> bool:
+    """Whether the results file is of the best weights in the work dir."""
+    try:
+        found = json.loads(Path(settings.test_results_path).read_bytes())
+        weights = _best_weights(Path(settings.work_dir))
+        return found["checkpoint_sha256"] == sha256(weights)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, CheckpointError):
+        return False
+
+
+def check_results_path(path: Path) -> None:
+    """Raise ResourceError if the results cannot be written there."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ResourceError(

@@ -1,51 +1,34 @@
 """The main job: settings → a trained model in the work dir."""
 
-import math
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
 
 from autox_video import processes
 from autox_video.allocator import keep_freed_memory
+from autox_video.budget import BudgetClock, command_clock, counting, running_clock
 from autox_video.console import say
-from autox_video.dataset.frame_cache import default_folder, free_bytes
-from autox_video.dataset.listing import Listing
-from autox_video.dataset.remote import is_remote
-from autox_video.errors import ResourceError
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
-from autox_video.plan.choose_cache import choose_cache
-from autox_video.prepare import (
-    Prepared,
-    check_work_dir,
-    check_writable,
-    prepare,
-    show_plan,
-)
+from autox_video.planning import plan_run
+from autox_video.prepare import check_work_dir, show_plan
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.run_data import list_file
-from autox_video.run_files import (
-    LATEST,
-    check_disk,
-    free_for_others_bytes,
-    has_checkpoint,
-    make_ready,
-)
+from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
-from autox_video.run_record import write_plan
-from autox_video.settings import AUTO, OFF, Settings
-from autox_video.sized_folder import read_sized_folder
-
-if TYPE_CHECKING:
-    from autox_video.recipe import TrainingData
+from autox_video.run_record import PLAN, write_plan
+from autox_video.settings import AUTO, Settings
+from autox_video.testing import check_results_path, is_tested, transform
 
 CONFIG = "config.py"
+OVER_SHARE, OVER_SEC = 0.05, 30.0
+"""A budget may be passed by that share of it or those seconds, whichever is more."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     """Train, or go on with the run in the work dir; give the best validation metrics, if any.
+
+    With a time budget, the best weights are tested too, where there are clips for it.
 
     Args:
         settings: what the user asked for.
@@ -58,140 +41,122 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
     with ExitStack() as held:
-        text = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
+        job = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
         from autox_video.engine.train import train
         from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
-        config = config_from_text(text, str(work_dir / CONFIG))
+        config = config_from_text(job.config, str(work_dir / CONFIG))
         check_config(config)
         config.device = use_own_share(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
         best = train(config)
         _say_what_came_out(best, work_dir)
+        if job.testing_sec is not None:
+            _test_in_time(settings, work_dir, job.testing_sec)
         return best
 
 
-def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> str:
-    """Take the work dir for this run, until `held` is closed; gives the run's config as text."""
+def show(settings: Settings, *, fresh: bool = False) -> Plan:
+    """Make the plan of the run that `fit` would do, show it, and write it to plan.json.
+
+    Nothing else stays. Where the work dir holds a run, its files are not touched.
+
+    Args:
+        settings: what the user asked for.
+        fresh: whether the plan is that of a new run, though the work dir holds one.
+
+    Raises:
+        AutoXVideoError: something that the user can mend.
+    """
+    processes.join()
+    return processes.by_main(lambda: _show(settings, fresh=fresh))
+
+
+def _show(settings: Settings, *, fresh: bool) -> Plan:
+    work_dir = Path(settings.work_dir).absolute()
+    check_work_dir(work_dir)
+    there = has_checkpoint(work_dir)
+    with ExitStack() as held:
+        held.enter_context(own(work_dir))
+        place = work_dir
+        if fresh or not there:
+            # What a run writes before its first step would count for the next one.
+            place = Path(held.enter_context(TemporaryDirectory(prefix=".plan-", dir=work_dir)))
+        elsewhere = settings.model_copy(update={"work_dir": str(place)})
+        budget_sec = None if settings.time_budget == AUTO else settings.time_budget
+        clock = command_clock(work_dir if place == work_dir else place, budget_sec)
+        planned = plan_run(elsewhere, place, clock, resuming=place == work_dir)
+        show_plan(planned.plan, None if planned.prepared.stored else planned.prediction)
+        if there:
+            say(f"{work_dir} holds a run: its plan.json stays as it is.")
+            return planned.plan
+        prepared, figures = planned.prepared, planned.prediction and planned.prediction.as_dict()
+        write_plan(work_dir, planned.plan, prepared.fingerprint, prepared.data, figures)
+        say(f"The plan is in {work_dir / PLAN}; without --plan, training begins.")
+        return planned.plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all processes are to do."""
+
+    config: str
+    """Of the run, as text."""
+    testing_sec: float | None
+    """Predicted for the test of the best weights; None: none is made."""
+
+
+def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> _Job:
+    """Take the work dir for this run, until `held` is closed."""
     check_work_dir(work_dir)
     held.enter_context(own(work_dir))
     make_ready(work_dir, fresh=fresh)
-    return _prepare_config(settings, work_dir)
+    budget_sec = None if settings.time_budget == AUTO else settings.time_budget
+    clock = held.enter_context(counting(work_dir, budget_sec))
+    return _plan_and_write(settings, work_dir, clock)
 
 
-def _prepare_config(settings: Settings, work_dir: Path) -> str:
-    """Look at the data, make every choice, write the files of the work dir; gives the config."""
-    resuming = has_checkpoint(work_dir)
-    prepared = prepare(settings, resuming=resuming)
+def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _Job:
+    """Look at the data, make every choice, write the files of the work dir."""
+    planned = plan_run(settings, work_dir, clock, resuming=has_checkpoint(work_dir))
+    from autox_video.engine.deadline import keep_time
     from autox_video.recipe import build_config, write_config
     from autox_video.stored_config import config_text
 
-    data = _training_data(prepared, settings, work_dir)
-    plan = prepared.plan
-    if plan.device == "cpu":
-        keep_freed_memory()
-    if not resuming or settings.cache != AUTO:
-        plan = _settle_cache(prepared, settings, data, work_dir)
-    if plan.device != "cpu":
-        plan = _settle_parts(plan, data, work_dir)
-    show_plan(plan)
+    plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
+    show_plan(plan, None if prepared.stored else prediction)
     check_disk(work_dir, plan.disk_gib)
-    write_plan(work_dir, plan, prepared.fingerprint, prepared.data)
-    config = build_config(plan, data, str(work_dir))
+    if planned.test_clips:
+        check_results_path(Path(settings.test_results_path))
+    figures = prediction and prediction.as_dict()
+    write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
+    config = build_config(plan, planned.data, str(work_dir))
+    if plan.time_budget_sec is not None and prediction is not None:
+        most = planned.most_epochs
+        keep_time(config, plan.time_budget_sec, prediction, most_epochs=most)
     write_config(config, work_dir / CONFIG)
-    return config_text(config)
+    return _Job(config_text(config), prediction.testing_sec if planned.test_clips else None)
 
 
-def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
-    from autox_video.recipe import TrainingData
-
-    listing, root = prepared.listing, prepared.listing.data_root
-    return TrainingData(
-        data_root=str(root if is_remote(root) else Path(root).absolute()),
-        train_list=str(list_file(work_dir, "train")),
-        val_list=str(list_file(work_dir, "val")),
-        classes=listing.classes,
-        num_train=len(listing.train),
-        multi_label=listing.multi_label,
-        class_clips=_class_clips(listing),
-        fingerprint=prepared.fingerprint,
-        remote_cache=settings.remote_cache,
-    )
+def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> None:
+    """Test the best weights, unless that was done before or would go far beyond the budget."""
+    clock = running_clock(work_dir, settings.time_budget)
+    if processes.by_main(lambda: _may_test(settings, clock, testing_sec)):
+        transform(settings)
 
 
-def _class_clips(listing: Listing) -> tuple[int, ...]:
-    """Training clips of each class; nothing where a clip may have several."""
-    if listing.multi_label:
-        return ()
-    counts = Counter(listing.train.labels)
-    return tuple(counts[label] for label in range(len(listing.classes)))
-
-
-def _settle_parts(plan: Plan, data: "TrainingData", work_dir: Path) -> Plan:
-    """Find out, by trying, in how many parts a GPU must do a step; or remember it."""
-    from autox_video.engine.measure import parts_that_fit
-    from autox_video.engine.memory import read_accumulation, write_accumulation
-    from autox_video.recipe import build_config
-
-    clips = math.ceil(plan.batch_size / plan.processes)
-    tried = " ".join(
-        str(value)
-        for value in (
-            *(plan.reasons["device"], clips, plan.backbone, plan.clip_len, plan.resolution),
-            *(plan.precision, plan.gradient_checkpointing),
-        )
-    )
-    parts = read_accumulation(work_dir, tried)
-    if parts is None:
-        parts = parts_that_fit(build_config(plan, data, str(work_dir)), clips)
-        write_accumulation(work_dir, parts, tried)
-    why = f"{math.ceil(clips / parts)} clips at a time fit on this GPU, by trying"
-    return replace(plan, accumulation=parts, reasons={**plan.reasons, "accumulation": why})
-
-
-def _settle_cache(
-    prepared: Prepared, settings: Settings, data: "TrainingData", work_dir: Path
-) -> Plan:
-    """Decide whether decoded frames are kept; where that is left open, by what it would save."""
-    from autox_video.engine.measure import measure
-    from autox_video.recipe import build_config
-
-    folder = _cache_folder(settings)
-    open_choice = settings.cache == AUTO and folder is not None and prepared.plan.epochs > 1
-    speeds = measure(build_config(prepared.plan, data, str(work_dir))) if open_choice else None
-    return choose_cache(
-        prepared.plan,
-        settings,
-        prepared.stats,
-        folder=None if folder is None else str(folder.absolute()),
-        free_gib=_free_for_cache(folder or work_dir, work_dir, prepared.plan) / 2**30,
-        speeds=speeds,
-    )
-
-
-def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:
-    return free_for_others_bytes(folder, free_bytes(folder), work_dir, plan.disk_gib)
-
-
-def _cache_folder(settings: Settings) -> Path | None:
-    """The folder for decoded frames; None for none, or where the user's own cannot be written."""
-    if settings.cache == OFF:
-        return None
-    if settings.cache != AUTO:
-        given = Path(read_sized_folder(settings.cache)[0])
-        check_writable("cache", given)
-        return given
-    folder = default_folder()
-    try:
-        if folder is not None:
-            check_writable("cache", folder)
-    except ResourceError as error:
-        say(f"{error} Frames are not kept in this run.")
-        return None
-    return folder
+def _may_test(settings: Settings, clock: BudgetClock, testing_sec: float) -> bool:
+    if is_tested(settings):
+        say(f"The best weights were tested before: {settings.test_results_path}.")
+        return False
+    over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
+    if testing_sec > clock.left_sec + over_sec:
+        say("No time of time_budget is left for the test; autotest.py makes it.")
+        return False
+    return True
 
 
 def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:

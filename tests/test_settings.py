@@ -424,3 +424,18 @@ def test_a_plain_off_is_off(load):
     assert (
         load("data_root: d\ncache: off\n").cache == OFF == load("data_root: d\ncache: 'off'").cache
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("45m", 2700), ("'1h30m'", 5400), ("90", 90), ("'90'", 90), ("2.5", 2.5), ("auto", "auto")],
+)
+def test_a_time_budget_is_a_duration_or_seconds(load, text, seconds):
+    assert load(f"data_root: d\ntime_budget: {text}\n").time_budget == seconds
+    assert settings_from_mapping({"data_root": "d", "time_budget": "2h"}, "fit").time_budget == 7200
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5", "0s", "1h1h", "true", "inf", "[1]", "400d"])
+def test_a_time_budget_that_is_none_is_refused_with_a_sentence(load, text):
+    with pytest.raises(ConfigError, match=r"`time_budget`.*not allowed; give a duration such as"):
+        load(f"data_root: d\ntime_budget: {text}\n")

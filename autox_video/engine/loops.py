@@ -17,6 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop, ValLoop
 
 from autox_video import processes
 from autox_video.dataset.clips import ClipBatches, build_batches
+from autox_video.engine.deadline import TimeBudget
 from autox_video.engine.interrupt import Stopped, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.model_state import is_sharded, unwrapped
@@ -74,8 +75,19 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
+    def end_at(self, epochs: int, last_step: int) -> None:
+        """Train for so many epochs, the last of which ends at that step of the whole run."""
+        self._max_epochs, self._max_iters = epochs, last_step
+
+    def evaluation_is_due(self) -> bool:
+        """Whether an evaluation comes next, before any other step."""
+        last = self._epoch == self._max_epochs
+        due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
+        return self.runner.val_loop is not None and due and self.evaluated_epoch != self._epoch
+
     def run(self):
         """Train and evaluate; gives the trained model."""
+        self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
         self.keeper = next(h for h in self.runner.hooks if isinstance(h, CheckpointKeeper))
         seed = self.dataloader.dataset.seed
         self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
@@ -84,13 +96,17 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         started = time.monotonic()
         try:
             self._evaluate_if_due()
+            self._settle_end()
             while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
+                    self._settle_end()
                     self._look_around(at_rest=True)
                     self._evaluate_if_due()
+                    self._settle_end()
                 else:
                     self.runner.call_hook("roll_back")
                     self._count_bad_steps()
+            self._evaluate_if_due()  # where there is no time left for what was planned
             self.runner.call_hook("save_state")
         finally:
             self.dataloader.close()
@@ -116,6 +132,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                 return False
             last = step + 1 == self.steps_in_epoch
             self._look_around(unreadable, at_rest=False, may_save=not last)
+            if self._iter >= self._max_iters and not last:
+                break
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
         self._iter = self._epoch * self.steps_in_epoch
@@ -170,8 +188,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             may_save: whether it is worth saving here, and stopping.
         """
         due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
-        mine = [stop_requested() or 0, int(due), len(self.dataloader.broken), len(unreadable)]
-        stop, save, bad, news = processes.largest(mine)
+        late = self.time_budget.late_end(self) if self.time_budget and may_save else 0
+        bad = len(self.dataloader.broken)
+        mine = [stop_requested() or 0, int(due), bad, len(unreadable), late]
+        stop, save, bad, news, late = processes.largest(mine)
+        if late:
+            self.time_budget.end_epoch_at(self, late)
         if news:
             clips = list(chain.from_iterable(processes.gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
@@ -183,10 +205,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         if may_save and stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 
+    def _settle_end(self) -> None:
+        if self.time_budget is not None:
+            self.time_budget.settle(self)
+
     def _evaluate_if_due(self) -> None:
-        last = self._epoch == self._max_epochs
-        due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
-        if self.runner.val_loop is None or not due or self.evaluated_epoch == self._epoch:
+        if not self.evaluation_is_due():
             return
         self.runner.val_loop.run(or_stop=lambda: self._look_around(at_rest=False))
         self.evaluated_epoch = self._epoch

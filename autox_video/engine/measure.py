@@ -1,10 +1,11 @@
 """How long reading a clip and a training step on it take on this machine."""
 
-import contextlib
+import copy
 import gc
 import math
 import statistics
 import time
+from dataclasses import replace
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -12,27 +13,69 @@ import numpy as np
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from autox_video.dataset.clips import ClipDataset
+from autox_video.dataset.loader import ClipLoader
 from autox_video.engine.memory import NOT_EVEN_ONE, is_out_of_memory
-from autox_video.errors import ResourceError, VideoError
-from autox_video.plan.choose_cache import Speeds
+from autox_video.errors import ResourceError
+from autox_video.plan.prediction import Measured
 
-CLIPS_READ = 12
-CLIPS_IN_STEP = {"cpu": 2, "cuda": 8}
+LIMIT_SEC = 15.0
+READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
+CLIPS_READ = 12  # by each process
+FEW_CLIPS = 2  # of a first step, which may be slow
 STEPS = 3
+VIEWS = 12
 MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
 
 
-def measure(config: Config) -> Speeds | None:
+def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
     """Read a few clips spread over the training list, and train a model of the config on noise.
 
     Nothing of it is kept. None where none of these clips can be read.
+
+    Args:
+        config: of the run, without a cache.
+        processes: that share a training step.
+        limit_sec: about how long it may take, on top of one clip and two small steps.
     """
+    started = time.monotonic()
+    with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
+        dataset = DATASETS.build(config.train_dataloader.dataset)
+        read_sec = _read_sec(dataset, config.train_dataloader.workers, READ_SHARE * limit_sec)
+        if read_sec is None:
+            return None
+        test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
+        trial = _Trial(config, processes)
+        step_sec = trial.step_sec(started + STEP_SHARE * limit_sec)
+        return Measured(
+            first_read_sec=read_sec,
+            read_sec=read_sec,
+            step_sec=step_sec,
+            view_sec=trial.view_sec(),
+            test_read_sec=read_sec if test_read_sec is None else test_read_sec,
+            took_sec=time.monotonic() - started,
+        )
+
+
+def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
+    """What reading through the cache takes, in the first epoch and then.
+
+    Args:
+        config: of the run, with its cache, which gets the clips that are read.
+        measured: everything else.
+        limit_sec: about how long it may take.
+    """
+    started = time.monotonic()
     with DefaultScope.overwrite_default_scope("mmaction"):
-        read_sec = _read_sec(DATASETS.build(config.train_dataloader.dataset))
-        return None if read_sec is None else Speeds(read_sec, _step_sec(config))
+        dataset = DATASETS.build(config.train_dataloader.dataset)
+        first, again = (_read_sec(dataset, 0, READ_SHARE * limit_sec) for _ in range(2))
+    if first is None or again is None:
+        return measured
+    took_sec = measured.took_sec + time.monotonic() - started
+    return replace(measured, first_read_sec=first, read_sec=again, took_sec=took_sec)
 
 
 def parts_that_fit(config: Config, clips: int) -> int:
@@ -81,27 +124,80 @@ def _is_nearly_full(model: torch.nn.Module) -> bool:
     return torch.cuda.max_memory_allocated(device) > MOST_OF_MEMORY * whole
 
 
-def _read_sec(dataset: ClipDataset) -> float | None:
-    positions = np.linspace(0, len(dataset) - 1, min(CLIPS_READ, len(dataset))).astype(int)
-    out = np.empty(dataset.item_shape, np.uint8)
-    seconds = []
-    for position in positions.tolist():
+def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
+    """Seconds of one process to read a sample, while as many others read; None: none can be."""
+    at_a_time = max(workers, 1)
+    count = min(CLIPS_READ * at_a_time, len(dataset))
+    positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
+    batches = [range(n, min(n + at_a_time, count)) for n in range(0, count, at_a_time)]
+    # One process alone is measured without the way from a worker to here.
+    loader = ClipLoader(dataset, batch_size=at_a_time, workers=workers if workers > 1 else 0)
+    read, marks = [], [time.perf_counter()]
+    try:
+        for loaded in loader.read(positions, batches):
+            read.append(len(loaded.indices))
+            marks.append(time.perf_counter())
+            if marks[-1] - marks[0] > limit_sec:
+                break
+    finally:
+        loader.close()
+    # The first ones open decoders, and wait for the workers to start.
+    skip = 1 if sum(read[1:]) else 0
+    if not sum(read[skip:]):
+        return None
+    return (marks[-1] - marks[skip]) * at_a_time / sum(read[skip:]) / dataset.samples_per_clip
+
+
+def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
+    return ClipDataset(
+        dataset.clips,
+        dataset.data_root,
+        pipeline=config.test_pipeline,
+        classes=config.classes,
+        item_shape=config.test_item_shape,
+    )
+
+
+class _Trial:
+    """A model and its optimizer to be timed, on noise; torch.compile is left out."""
+
+    def __init__(self, config: Config, processes: int) -> None:
+        model = copy.deepcopy(config.model)
+        model.backbone.compile = False
+        self.config = config
+        self.model = MODELS.build(model).to(config.device)
+        self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
+        share = math.ceil(config.train_dataloader.batch_size / processes)
+        self.clips = math.ceil(share / config.train_cfg.accumulation)
+
+    def step_sec(self, deadline: float) -> float:
+        """Seconds of a training step per clip, with as many clips as in training if time allows."""
+        few = min(FEW_CLIPS, self.clips)
+        self._step(few)  # much slower than all others
+        few_sec = self._step(few) / few
+        affordable = int((deadline - time.monotonic()) / (1 + STEPS) / few_sec)
+        clips = min(self.clips, max(few, affordable))
+        seconds = [self._step(clips) for _ in range(1 + STEPS) if time.monotonic() < deadline]
+        return statistics.median(seconds[1:] or seconds) / clips if seconds else few_sec
+
+    def view_sec(self) -> float:
+        """Seconds of a forward pass per view."""
+        self.model.eval()
+        views = min(self.clips, VIEWS)
+        batch = _noise(self.config, views)
+        return min(self._view(batch) for _ in range(2)) / views
+
+    def _step(self, clips: int) -> float:
         started = time.perf_counter()
-        with contextlib.suppress(VideoError):  # training will name it
-            dataset.read(position, out)
-            seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds) / dataset.samples_per_clip if seconds else None
+        _one_step(self.model, _noise(self.config, clips), self.optimizer)
+        return time.perf_counter() - started
 
-
-def _step_sec(config: Config) -> float:
-    """Median seconds of a training step per clip, without the optimiser's part."""
-    with torch.random.fork_rng():
-        model = MODELS.build(config.model).to(config.device)
-        most = CLIPS_IN_STEP[config.device.partition(":")[0]]
-        clips = min(most, config.train_dataloader.batch_size)
-        batch = _noise(config, clips)
-        seconds = [_one_step(model, batch) for _ in range(STEPS)]
-    return min(seconds[1:]) / clips
+    def _view(self, batch: dict) -> float:
+        started = time.perf_counter()
+        with torch.inference_mode():
+            self.model.test_step({"inputs": batch["inputs"], "labels": batch["labels"]})
+        _wait_for_gpu(self.model)
+        return time.perf_counter() - started
 
 
 def _noise(config: Config, clips: int) -> dict:
@@ -113,14 +209,21 @@ def _noise(config: Config, clips: int) -> dict:
     }
 
 
-def _one_step(model: torch.nn.Module, batch: dict) -> float:
-    started = time.perf_counter()
+def _one_step(model: torch.nn.Module, batch: dict, optimizer: OptimWrapper | None = None) -> None:
     data = model.data_preprocessor(dict(batch), training=True)
-    losses = model(**data, mode="loss")
-    losses["loss_cls"].backward()
+    loss = model(**data, mode="loss")["loss_cls"]
+    if optimizer is None:
+        loss.backward()
+    else:
+        optimizer.backward(loss)
+        optimizer.step(loss=loss)
+        optimizer.zero_grad()
+    _wait_for_gpu(model)
+
+
+def _wait_for_gpu(model: torch.nn.Module) -> None:
     if next(model.parameters()).is_cuda:
         torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def _labels(head: dict, clips: int) -> torch.Tensor:

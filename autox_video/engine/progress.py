@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 
 from autox_video import processes
 from autox_video.console import complain, say
+from autox_video.durations import duration
 from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
 from autox_video.results import MAIN_SCORES, main_score
@@ -293,16 +294,6 @@ def describe(event: dict[str, Any], epochs: int, steps: int, left_sec: float) ->
         f"lr {event['lr']:.2e}, {event['clips_per_sec']:.1f} clips/s, "
         f"data wait {event['data_wait']:.0%}, {duration(left_sec)} left"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time span for people: `42 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> list[dict[str, Any]]:

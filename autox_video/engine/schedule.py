@@ -34,6 +34,28 @@ class WarmFlatCosine(_ParamScheduler):
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group[self.param_name] = value
 
+    def end_at(self, total: int) -> list[float]:
+        """Come down to 0 at another step: from where the rate is now, by the same kind of curve.
+
+        Before the cosine has begun, it keeps its share of all steps. Gives what `take_shape` takes.
+        """
+        step, before = max(self.last_step, 0), self.total
+        if step <= self.fall:
+            self.fall = max(step, min(self.fall * total / before, total - 1))
+        else:
+            done = min((step - self.fall) / max(before - self.fall, 1), 1.0)
+            # So that as much of the cosine is done as before; what is over stays over.
+            self.fall = (step - done * total) / (1 - done) if done < 1 else self.fall
+        self.total = total
+        self.warmup = min(self.warmup, max(total - 1, step))
+        self.go_to(step, scale=self.scale)
+        return [self.warmup, self.fall, self.total]
+
+    def take_shape(self, shape: list[float]) -> None:
+        """Take the curve that `end_at` gave, for the step at hand too."""
+        self.warmup, self.fall, self.total = shape
+        self.go_to(self.last_step, scale=self.scale)
+
     def _get_value(self) -> list[float]:
         factor = self.scale * self._factor(self.last_step)
         return [base * factor for base in self.base_values]

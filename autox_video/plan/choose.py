@@ -5,7 +5,7 @@ The choices are rules with their reasons beside them. Whatever the user set is t
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
@@ -125,12 +125,18 @@ class Plan:
     """Epochs between two evaluations; 0: none."""
     patience: int
     """Evaluations without a better one, after which training ends; 0: it goes on to its end."""
+    time_budget_sec: float | None
+    """What the whole run may take; None: as long as it takes."""
     seed: int
     reasons: dict[str, str]
+    evidence: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of some fields: `figures` that the choice rests on, and `alternatives` with theirs."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as plain JSON values."""
-        return asdict(self)
+        """The choices and reasons as plain JSON values."""
+        values = asdict(self)
+        del values["evidence"]
+        return values
 
 
 def choose(
@@ -176,9 +182,11 @@ def choose(
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
     decide("patience", "patience", lambda: _patience(settings, epochs, scratch))
+    budget = settings.time_budget
+    made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN)
     decide("seed", "seed", lambda: (0, "the same run every time"))
-    values = {field: value for field, (value, _) in made.items()}
-    return Plan(**values, reasons={field: reason for field, (_, reason) in made.items()})
+    values = {name: value for name, (value, _) in made.items()}
+    return Plan(**values, reasons={name: reason for name, (_, reason) in made.items()})
 
 
 class _Choices:

@@ -35,7 +35,7 @@ SETTLED_BY = {
     "seed": "seed",
 }
 DECIDED_ANEW = (
-    *("device", "workers", "evaluation", "compile", "max_bad"),
+    *("device", "workers", "evaluation", "compile", "max_bad", "time_budget_sec"),
     *("processes", "strategy", "deterministic", "checkpoint_minutes", "disk_gib", "accumulation"),
 )
 
@@ -69,6 +69,7 @@ MAY_CHANGE: Mapping[str, str | None] = {
     "deterministic": "{digits}",
     "disk_gib": None,
     "test_clips": "only testing changes",
+    "time_budget_sec": "what is left of it is planned anew; what was used counts",
 }
 """Choices that may change while a run goes on, and what that means; None: nothing to speak of."""
 
@@ -123,13 +124,29 @@ def continue_plan(plan: Plan, stored: Mapping[str, Mapping[str, Any]], settings:
         stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
         settings: what the user asks for now.
     """
-    values, reasons = plan.as_dict(), dict(plan.reasons)
+    values, reasons, evidence = plan.as_dict(), dict(plan.reasons), {}
     values.pop("reasons")
     for field, choice in stored.items():
-        asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
-        if field in values and field not in DECIDED_ANEW and asked == AUTO:
+        if field in values and field not in DECIDED_ANEW and not _asks(settings, field, stored):
             values[field], reasons[field] = choice["value"], choice["reason"]
-    return Plan(**values, reasons=reasons)
+            evidence[field] = {k: choice[k] for k in ("figures", "alternatives") if k in choice}
+    evidence = {field: found for field, found in evidence.items() if found}
+    return Plan(**values, reasons=reasons, evidence=evidence)
+
+
+def _asks(settings: Settings, field: str, stored: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the user asks for this choice now, other than when the run began."""
+    asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
+    if field == "epochs" and asked != AUTO and same_budget(settings, stored):
+        # Of the epochs asked for, those that fit into the budget were chosen.
+        return asked != stored["epochs"].get("figures", {}).get("asked", asked)
+    return asked != AUTO
+
+
+def same_budget(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the user gives a budget, and it is the one that the run was planned with."""
+    before = stored.get("time_budget_sec", {}).get("value")
+    return settings.time_budget != AUTO and settings.time_budget == before
 
 
 def settings_to_go_on(

@@ -12,16 +12,7 @@ from autox_video.engine.progress import (
     _plain,
     describe,
     drop_events_after,
-    duration,
 )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
-)
-def test_duration(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_a_window_averages_its_steps():

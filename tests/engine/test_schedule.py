@@ -1,6 +1,7 @@
 """The learning rate by step."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -47,3 +48,40 @@ def test_lowered_it_stays_low():
     made = schedule()
     made.go_to(6, scale=0.5)
     assert run(made, 3) == [[0.05, 0.01]] * 3
+
+
+@pytest.mark.parametrize(("step", "end"), [(2, 8), (6, 12), (9, 10), (13, 16), (18, 19), (3, 40)])
+def test_it_comes_down_to_nothing_at_another_end_without_a_jump(step, end):
+    made = schedule()
+    run(made, step)
+    before = rates(made)[0]
+    made.end_at(end)
+    assert made._factor(step) * 0.1 == pytest.approx(before)
+    found = [lr for lr, _ in run(made, end - step)]
+    falling = found[max(4 - step, 1) :]
+    assert all(lr >= after for lr, after in pairwise(falling))
+    assert rates(made)[0] == pytest.approx(0.0, abs=1e-9)
+    assert found[-1] > 0
+
+
+def test_before_the_cosine_it_keeps_its_share():
+    made = schedule()
+    run(made, 3)
+    made.end_at(12)
+    assert (made.fall, made.total) == (6, 12)
+
+
+def test_at_its_own_step_it_just_ends():
+    made = schedule()
+    run(made, 7)
+    made.end_at(7)
+    assert made._factor(7) == 1.0
+
+
+def test_the_shape_is_taken_again():
+    made, again = schedule(), schedule()
+    run(made, 13)
+    shape = made.end_at(16)
+    again.go_to(13)
+    again.take_shape(shape)
+    assert run(again, 3) == run(made, 3)

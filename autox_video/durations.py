@@ -1,0 +1,35 @@
+"""Spans of time as people write and read them: `1h30m`, `42 s`."""
+
+import re
+
+_UNITS_SEC = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "sec": 1.0}
+_PART = r"(?:(\d{{1,9}}(?:\.\d{{1,6}})?)\s*({units})\s*)?"
+_SPAN = re.compile(
+    "".join(_PART.format(units=units) for units in ("d", "h", "min|m", "sec|s")), re.IGNORECASE
+)
+
+
+def read_duration(text: str) -> float:
+    """Give the seconds of a span such as `45m`, `1h30m`, `90s`, `1.5 h` or `2d`.
+
+    Units are d, h, m (or min) and s (or sec), the larger first, each once.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    parts = found.groups() if found else ()
+    pairs = [(n, unit) for n, unit in zip(parts[::2], parts[1::2], strict=True) if n]
+    if not pairs:
+        raise ValueError("not a span of time")
+    return sum(float(number) * _UNITS_SEC[unit.lower()] for number, unit in pairs)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,236 @@
+"""Training that ends within its time: it is cut short where it turns out slower than predicted.
+
+The main process decides, by the clock of the run, and tells the others. What was decided is in the
+checkpoints, so that a run which goes on keeps to it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video import processes
+from autox_video.budget import running_clock
+from autox_video.durations import duration
+from autox_video.plan.cutting import End, Place, end_in_time
+from autox_video.plan.prediction import Prediction
+
+RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
+"""Of the budget, and at least, that is kept for saving and the end of the command."""
+TEST_MARGIN = 1.15
+"""Over the predicted time of the test, which cannot be cut short."""
+LONGER, LONGER_FILLS = 1.15, 0.9
+"""More epochs are done where so many times the planned ones fit into that share of what is left."""
+TRUSTED_STEPS = 8
+"""As many steps count for as much as the prediction."""
+LOOK_SHARE = 0.005
+"""Of the budget: time between two looks at the clock within an epoch."""
+
+
+def keep_time(
+    config: Config, budget_sec: float, prediction: Prediction, *, most_epochs: int
+) -> None:
+    """Have a run of this config end within its budget.
+
+    Args:
+        config: of the run; the hook goes into it.
+        budget_sec: what the whole run may take.
+        prediction: of its parts.
+        most_epochs: that are of use.
+    """
+    rest_sec = max(RESERVE_SHARE * budget_sec, RESERVE_SEC)
+    config.custom_hooks.append(
+        {
+            "type": "TimeBudget",
+            "budget_sec": budget_sec,
+            "reserve_sec": rest_sec + TEST_MARGIN * prediction.testing_sec,
+            "first_epoch_sec": prediction.first_epoch_sec,
+            "epoch_sec": prediction.epoch_sec,
+            "evaluation_sec": prediction.evaluation_sec,
+            "most_epochs": most_epochs,
+        }
+    )
+
+
+@HOOKS.register_module()
+class TimeBudget(Hook):
+    """Choose the end of training anew where there is not enough time for the planned one.
+
+    After each epoch the epochs that are left are chosen by what the last ones took: fewer where
+    there is not enough time; in the first half of training, more where there is much more. An epoch
+    that cannot be finished in time ends at a step within it.
+
+    Args:
+        budget_sec: what the whole run may take.
+        reserve_sec: of that, what is kept for what comes after training.
+        first_epoch_sec: predicted, as are the next two.
+        epoch_sec: one epoch after the first.
+        evaluation_sec: one evaluation.
+        most_epochs: that are of use.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(
+        self,
+        budget_sec: float,
+        reserve_sec: float,
+        first_epoch_sec: float,
+        epoch_sec: float,
+        evaluation_sec: float,
+        most_epochs: int,
+    ) -> None:
+        self.most_epochs = most_epochs
+        self.budget_sec = budget_sec
+        self.reserve_sec = reserve_sec
+        self.predicted_sec = first_epoch_sec, epoch_sec
+        self.evaluation_sec = evaluation_sec
+        self._cut: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None
+        self._stretches: list[tuple[float, float]] = []
+        """Of the last epochs of this start: seconds taken, and seconds predicted for the same."""
+        self._began: tuple[float, int] | None = None
+        """When the epoch at hand began, or this start in it, and at which step."""
+        self._next_look = 0.0
+
+    def before_run(self, runner) -> None:
+        """Start the clock."""
+        self.runner = runner
+        self.clock = running_clock(Path(runner.work_dir), self.budget_sec)
+        self._planned = runner.train_loop.max_epochs
+
+    def before_train_epoch(self, runner) -> None:
+        """Measure from here."""
+        self._began = time.monotonic(), runner.train_loop.iter
+
+    def after_train_epoch(self, runner) -> None:
+        """Take what the epoch took for the pace of the next."""
+        self._stretches = [*self._stretches[-1:], self._taken(runner.train_loop)]
+        self._began = None
+
+    def before_val(self, runner) -> None:
+        """Measure the evaluation."""
+        self._val_started = time.monotonic()
+
+    def after_val(self, runner) -> None:
+        """The next ones will take as long."""
+        self.evaluation_sec = time.monotonic() - self._val_started
+
+    def settle(self, loop) -> None:
+        """Choose the end anew, between two epochs; all processes must call it."""
+        if loop.epoch >= loop.max_epochs:
+            return
+        end = End(loop.max_epochs, loop.max_iters)
+        left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
+        found = self._in_time(loop, end, left_sec)
+        if found == end:
+            found = self._longer(loop, end, left_sec)
+        epochs, last_step = processes.share((found.epochs, found.last_step))
+        if (epochs, last_step) != (end.epochs, end.last_step):
+            self._end_at(loop, epochs, last_step)
+
+    def late_end(self, loop) -> int:
+        """The step at which the epoch at hand must end; 0 where it can be finished.
+
+        Of the main process alone, and by the clock: the processes must agree on it.
+        """
+        now = time.monotonic()
+        if self._began is None or now < self._next_look or not processes.here().is_main:
+            return 0
+        self._next_look = now + LOOK_SHARE * self.budget_sec
+        whole = (loop.epoch + 1) * loop.steps_in_epoch
+        end = End(loop.epoch + 1, min(whole, loop.max_iters))
+        found = self._in_time(loop, end, self._left_sec())
+        return 0 if found == end else max(found.last_step, loop.iter)
+
+    def end_epoch_at(self, loop, last_step: int) -> None:
+        """End training within the epoch at hand."""
+        self._end_at(loop, loop.epoch + 1, last_step)
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """End where it was decided before the stop, unless that was for another plan."""
+        loop, cut = runner.train_loop, self._loaded
+        if cut is None or cut["of"] != self._of(loop):
+            return
+        self._cut = cut
+        loop.end_at(cut["epochs"], cut["last_step"])
+        for schedule, shape in zip(runner.param_schedulers, cut["schedules"], strict=True):
+            schedule.take_shape(shape)
+
+    def after_roll_back(self, runner, sentence: str) -> None:
+        """Measure anew; what was decided since that checkpoint stays."""
+        self._began = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was decided."""
+        return {"cut": self._cut}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with what was decided before a stop."""
+        self._loaded = state["cut"]
+
+    def _end_at(self, loop, epochs: int, last_step: int) -> None:
+        if self._cut is None or self._cut["epochs"] != epochs:
+            self._say(loop, epochs, last_step)
+        loop.end_at(epochs, last_step)
+        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
+        self._cut = {
+            **{"epochs": epochs, "last_step": last_step, "schedules": shapes},
+            "of": self._of(loop),
+        }
+
+    def _say(self, loop, epochs: int, last_step: int) -> None:
+        within = last_step - (epochs - 1) * loop.steps_in_epoch
+        where = f"epoch {epochs}"
+        if within < loop.steps_in_epoch:
+            where = f"step {within} of {loop.steps_in_epoch} in {where}"
+        left = duration(max(self.clock.left_sec, 0.0))
+        what = "more than" if epochs > loop.max_epochs else "less than"
+        sentence = (
+            f"{left} of time_budget are left, {what} {loop.max_epochs} epochs take: training ends "
+            f"after {where}."
+        )
+        self.runner.call_hook("on_note", sentence=sentence)
+
+    def _of(self, loop) -> list[float]:
+        """What a decision is for."""
+        return [self._planned, loop.steps_in_epoch, self.budget_sec]
+
+    def _in_time(self, loop, end: End, left_sec: float) -> End:
+        place = Place(loop.iter, loop.epoch, loop.steps_in_epoch, loop.val_interval)
+        return end_in_time(place, end, self._step_sec(loop), self.evaluation_sec, left_sec=left_sec)
+
+    def _longer(self, loop, end: End, left_sec: float) -> End:
+        """A later end where the run turns out much faster than predicted, and has half to go."""
+        if not self._stretches or 2 * loop.iter > loop.max_iters:
+            return end
+        most = End(self.most_epochs, self.most_epochs * loop.steps_in_epoch)
+        found = self._in_time(loop, most, LONGER_FILLS * left_sec)
+        return found if found.epochs >= LONGER * end.epochs else end
+
+    def _left_sec(self) -> float:
+        return self.clock.left_sec - self.reserve_sec
+
+    def _taken(self, loop) -> tuple[float, float]:
+        """What the epoch at hand has taken in this start, and what was predicted for it."""
+        if self._began is None:
+            return 0.0, 0.0
+        began, step = self._began
+        return time.monotonic() - began, (loop.iter - step) * self._predicted_step_sec(loop)
+
+    def _predicted_step_sec(self, loop) -> float:
+        return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
+
+    def _step_sec(self, loop) -> float:
+        """Seconds of a step to come, by the last ones."""
+        step_sec = self._predicted_step_sec(loop)
+        # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
+        prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
+        known = [*self._stretches, self._taken(loop), (prior_sec, prior_sec)]
+        taken_sec, predicted_sec = (sum(figures) for figures in zip(*known, strict=True))
+        return step_sec * taken_sec / predicted_sec

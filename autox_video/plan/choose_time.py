@@ -1,0 +1,113 @@
+"""What is chosen by time: epochs and the size of clips that fit into a budget."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from autox_video.plan.backbones import BACKBONES
+from autox_video.plan.choose import Plan
+from autox_video.plan.prediction import Amount, Prediction, epochs_that_fit
+from autox_video.settings import AUTO, Settings
+
+USED_SHARE = 0.95
+"""Of what is left of the budget, that the plan fills; the rest is for what takes longer."""
+MEASURED_SHARE = 0.05
+"""Of the budget, that measuring may take."""
+ENOUGH_SHARE = 0.5
+"""Of the epochs that are useful: with fewer of them, smaller clips are worth their loss."""
+LARGEST_TEST_SHARE = 0.5
+"""Of the budget, that the test at the end may take."""
+PX = 28  # whole windows of 7 tokens of 4 px in the first stage
+FEWEST_FRAMES = 8
+SHRINK = 0.75
+
+
+def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
+    """How much a run of this plan does; clips of each kind, 0 where none are used."""
+    readings = -(-plan.batch_size // plan.repeats)
+    return Amount(
+        train=train * plan.repeats,
+        val=val if plan.evaluation else 0,
+        test=test,
+        test_views=plan.test_clips * 3,
+        steps=-(-train // readings),
+        interval=max(plan.evaluation, 1),
+        workers=plan.workers,
+        processes=plan.processes,
+        shares_cores=plan.device == "cpu",
+    )
+
+
+def smaller_sizes(plan: Plan, settings: Settings) -> Iterator[dict[str, int]]:
+    """Give smaller clips, the largest first, as keys of the config that settle them."""
+    side, frames = plan.resolution, plan.clip_len
+    least = BACKBONES[plan.backbone].resolution // 2
+    while True:
+        smaller = PX * int(side * SHRINK / PX)
+        if settings.resolution == AUTO and smaller >= least:
+            side = smaller
+        elif settings.clip_len == AUTO and frames // 2 >= FEWEST_FRAMES:
+            frames //= 2
+        else:
+            return
+        yield {"resolution": side, "clip_len": frames}
+
+
+def is_enough(one: Prediction, amount: Amount, epochs: int, left_sec: float) -> bool:
+    """Whether a good part of the useful epochs fits into what is left of a budget."""
+    return epochs_that_fit(one, amount, USED_SHARE * left_sec) >= ENOUGH_SHARE * epochs
+
+
+def choose_epochs(
+    plan: Plan, one: Prediction, amount: Amount, *, left_sec: float
+) -> tuple[int, str]:
+    """Give how many epochs a run with a budget has, and why.
+
+    Args:
+        plan: whose epochs are the most that are useful, or that the user wants.
+        one: the prediction for any number of epochs.
+        amount: what there is to do.
+        left_sec: of the budget.
+    """
+    fit = epochs_that_fit(one, amount, USED_SHARE * left_sec)
+    figures = f"{one.epoch_sec:.3g} s each, {one.evaluation_sec:.2g} s an evaluation"
+    if fit >= plan.epochs:
+        return plan.epochs, f"{plan.reasons['epochs']}; {fit} would fit into time_budget"
+    if fit < 1:
+        return 1, f"not even one fits into time_budget ({figures}): it ends within the first"
+    return fit, f"so many fit into time_budget ({figures}); {plan.epochs} would be useful"
+
+
+def with_epochs(plan: Plan, made: Plan, reason: str) -> Plan:
+    """The plan with another number of epochs, and what follows from it.
+
+    Args:
+        plan: the one so far.
+        made: the same choices, made with those epochs given.
+        reason: why so many.
+    """
+    follow = ("warmup_epochs", "flat_epochs", "compile")
+    values = {field: getattr(made, field) for field in (*follow, "epochs")}
+    reasons = {**plan.reasons, **{field: made.reasons[field] for field in follow}}
+    return replace(plan, **values, reasons={**reasons, "epochs": reason})
+
+
+def evidence_of_time(
+    one: Prediction, amount: Amount, tried: Mapping[tuple[int, int], Prediction], left_sec: float
+) -> dict[str, dict[str, Any]]:
+    """Figures for the choices that time settles, with the sizes that were tried."""
+    fit = epochs_that_fit(one, amount, USED_SHARE * left_sec)
+    sizes = [
+        {
+            "resolution": side,
+            "clip_len": frames,
+            "epoch_sec": round(other.epoch_sec, 4),
+            "epochs_that_fit": epochs_that_fit(other, amount, USED_SHARE * left_sec),
+        }
+        for (side, frames), other in tried.items()
+    ]
+    epochs = {"epoch_sec": round(one.epoch_sec, 4), "epochs_that_fit": fit}
+    found = {"epochs": {"figures": epochs}}
+    if len(sizes) > 1:
+        found["resolution"] = found["clip_len"] = {"alternatives": sizes}
+    return found

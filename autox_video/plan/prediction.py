@@ -1,0 +1,174 @@
+"""How long a run will take, from what was measured on this machine; pure arithmetic."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+OVERLAP = 0.5
+"""Of the time that workers decode on a CPU, what the model loses by it: they share the cores."""
+STARTING_SEC = 2.0
+"""From the plan to the first step, and from the end to the prompt. A guess, as is the next."""
+LOADING_SEC = 1.5
+"""To read the best weights and start the workers for the test."""
+SAVING_SHARE = 0.01
+"""Of the training: what `engine.keeper` lets checkpoints take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds, on this machine, with the clips and the model of the run."""
+
+    first_read_sec: float
+    """One process, to read one training sample in the first epoch."""
+    read_sec: float
+    """The same in later epochs: less where decoded frames are kept."""
+    step_sec: float
+    """A training step on one sample: forward, backward, optimizer."""
+    view_sec: float
+    """A forward pass of one view in evaluation."""
+    test_read_sec: float
+    """One process, to read all views of one clip in testing."""
+    took_sec: float = 0.0
+    """The measuring itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much there is to do, and with what."""
+
+    train: int
+    """Training clips in an epoch."""
+    val: int
+    """Validation clips of one evaluation; 0: none is made."""
+    test: int
+    """Clips of the test at the end; 0: none is made."""
+    test_views: int
+    """Views of one of them."""
+    steps: int
+    """Training steps in an epoch."""
+    interval: int
+    """Epochs between two evaluations."""
+    workers: int
+    """Processes that read, for each that trains."""
+    processes: int
+    """That train together."""
+    shares_cores: bool
+    """Whether model and workers compute on the same cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds that the parts of a run take."""
+
+    preparing_sec: float
+    training_sec: float
+    evaluating_sec: float
+    saving_sec: float
+    testing_sec: float
+    epoch_sec: float
+    """One epoch after the first, of training alone."""
+    first_epoch_sec: float
+    evaluation_sec: float
+    """One evaluation."""
+    bottleneck: str
+    """`decode` or `compute`: what takes longer in training."""
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> "Prediction":
+        """What `as_dict` gave."""
+        return cls(**{each.name: figures[each.name] for each in fields(cls)})
+
+    @property
+    def total_sec(self) -> float:
+        """The whole run, from its command to its end."""
+        training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
+        return self.preparing_sec + training_sec + self.testing_sec
+
+    def within(self, budget_sec: float) -> "Prediction":
+        """The same with training cut short where it would go beyond a budget."""
+        excess_sec = max(0.0, self.total_sec - budget_sec)
+        return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON values."""
+        figures = {"total_sec": self.total_sec, **asdict(self)}
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
+
+
+def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float) -> Prediction:
+    """How long a run of so many epochs takes.
+
+    Args:
+        measured: on this machine.
+        amount: what there is to do.
+        epochs: in all.
+        used_sec: what preparing has taken up to now.
+    """
+    first_epoch_sec = _epoch_sec(measured, amount, measured.first_read_sec)
+    epoch_sec = _epoch_sec(measured, amount, measured.read_sec)
+    evaluation_sec = _evaluation_sec(measured, amount)
+    training_sec = first_epoch_sec + (epochs - 1) * epoch_sec
+    return Prediction(
+        preparing_sec=used_sec + STARTING_SEC,
+        training_sec=training_sec,
+        evaluating_sec=evaluations(0, epochs, amount.interval) * evaluation_sec,
+        saving_sec=SAVING_SHARE * training_sec,
+        testing_sec=_testing_sec(measured, amount),
+        epoch_sec=epoch_sec,
+        first_epoch_sec=first_epoch_sec,
+        evaluation_sec=evaluation_sec,
+        bottleneck=_bottleneck(measured, amount),
+    )
+
+
+def evaluations(done: int, epochs: int, interval: int) -> int:
+    """How many evaluations are made after so many epochs are done: the last epoch ends with one."""
+    if epochs <= done:
+        return 0
+    return epochs // interval - done // interval + (epochs % interval != 0)
+
+
+def epochs_that_fit(one: Prediction, amount: Amount, left_sec: float) -> int:
+    """The most epochs of a run that ends within a time; 0 where not even one fits.
+
+    Args:
+        one: the prediction for any number of epochs.
+        amount: what there is to do.
+        left_sec: for everything after now, the test included.
+    """
+    fixed_sec = STARTING_SEC + one.testing_sec + one.evaluation_sec
+    fixed_sec += (one.first_epoch_sec - one.epoch_sec) * (1 + SAVING_SHARE)
+    each_sec = one.epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
+    return max(0, math.floor((left_sec - fixed_sec) / each_sec))
+
+
+def _epoch_sec(measured: Measured, amount: Amount, read_sec: float) -> float:
+    clips = amount.train / amount.processes
+    return clips * _together(amount, read_sec, measured.step_sec)
+
+
+def _evaluation_sec(measured: Measured, amount: Amount) -> float:
+    clips = amount.val / amount.processes
+    return clips * _together(amount, measured.read_sec, measured.view_sec)
+
+
+def _testing_sec(measured: Measured, amount: Amount) -> float:
+    if not amount.test:
+        return 0.0
+    computing_sec = amount.test_views * measured.view_sec
+    each_sec = _together(amount, measured.test_read_sec, computing_sec)
+    return LOADING_SEC + amount.test / amount.processes * each_sec
+
+
+def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:
+    """Seconds of one clip where one is read while another is computed."""
+    if not amount.workers:
+        return read_sec + compute_sec
+    lost_sec = OVERLAP * read_sec if amount.shares_cores else 0.0
+    return max(compute_sec + lost_sec, read_sec / amount.workers)
+
+
+def _bottleneck(measured: Measured, amount: Amount) -> str:
+    reading_sec = measured.read_sec / max(amount.workers, 1)
+    return "decode" if reading_sec > measured.step_sec else "compute"

@@ -1,0 +1,307 @@
+"""The plan of a run: the rules' choices, settled by measuring on this machine, and by time."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autox_video.allocator import keep_freed_memory
+from autox_video.budget import BudgetClock
+from autox_video.console import say
+from autox_video.dataset.frame_cache import default_folder, free_bytes
+from autox_video.dataset.listing import Listing
+from autox_video.dataset.remote import is_remote
+from autox_video.durations import duration
+from autox_video.errors import ResourceError
+from autox_video.plan.choose import COMPILING_SEC, SAVED_BY_COMPILING, Plan, choose
+from autox_video.plan.choose_cache import Speeds, choose_cache
+from autox_video.plan.choose_time import (
+    LARGEST_TEST_SHARE,
+    MEASURED_SHARE,
+    amount_of,
+    choose_epochs,
+    evidence_of_time,
+    is_enough,
+    smaller_sizes,
+    with_epochs,
+)
+from autox_video.plan.evidence import evidence_of
+from autox_video.plan.prediction import Amount, Measured, Prediction, predict
+from autox_video.plan.resume import same_budget
+from autox_video.prepare import Prepared, check_writable, prepare
+from autox_video.run_data import list_file
+from autox_video.run_files import free_for_others_bytes
+from autox_video.settings import AUTO, OFF, Settings
+from autox_video.sized_folder import read_sized_folder
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from autox_video.recipe import TrainingData
+
+LIMIT_SEC = 15.0
+"""What measuring may take where there is no budget."""
+FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
+"""Of the time for measuring: for the first size of clips, and for reading from the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run is to do."""
+
+    plan: Plan
+    prepared: Prepared
+    data: "TrainingData"
+    prediction: Prediction | None
+    """How long it takes; None where no clip could be read to find out, or an old run goes on."""
+    test_clips: int
+    """Clips to be tested at the end; 0: no test is made."""
+    most_epochs: int
+    """That are of use, though a budget may leave time for fewer."""
+
+
+def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
+    """Look at the data and this machine, and make every choice.
+
+    Args:
+        settings: what the user asked for.
+        work_dir: that of the settings, as an absolute path.
+        clock: what the run has used of its time.
+        resuming: whether the work dir holds a run to go on with.
+
+    Raises:
+        AutoXVideoError: something that the user can mend.
+    """
+    prepared = prepare(settings, resuming=resuming)
+    return _Planner(settings, prepared, work_dir, clock).planned()
+
+
+class _Planner:
+    """Settles what the rules leave open: the plan goes from hand to hand."""
+
+    def __init__(
+        self, settings: Settings, prepared: Prepared, work_dir: Path, clock: BudgetClock
+    ) -> None:
+        self.settings = settings
+        self.prepared = prepared
+        self.work_dir = work_dir
+        self.clock = clock
+        self.data = _training_data(prepared, settings, work_dir)
+        budget_sec = prepared.plan.time_budget_sec
+        self.limit_sec = LIMIT_SEC if budget_sec is None else MEASURED_SHARE * budget_sec
+        self.test_clips = 0 if budget_sec is None else prepared.stats.num_test
+        self.sizes: dict[tuple[int, int], Prediction] = {}
+        """How long a run takes with clips of a side in px and a number of frames."""
+
+    def planned(self) -> Planned:
+        plan = self.prepared.plan
+        if plan.device == "cpu":
+            keep_freed_memory()
+        else:
+            plan = self._with_parts(plan)
+        plan, prediction = self._gone_on(plan) if self.prepared.stored else self._begun(plan)
+        most = max(plan.epochs, self._by_rules(plan).epochs)
+        return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
+
+    def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
+        from autox_video.engine.measure import measure_cached
+
+        measured = self._measure(plan, FIRST_SHARE * self.limit_sec)
+        if measured is not None and plan.time_budget_sec is not None:
+            self._drop_long_test(plan, measured)
+            plan, measured = self._with_size(plan, measured)
+        plan = self._with_cache(plan, measured)
+        if measured is None:
+            return plan, None
+        if plan.cache is not None:
+            limit_sec = CACHED_SHARE * self.limit_sec
+            measured = measure_cached(self._config(plan), measured, limit_sec=limit_sec)
+        return self._in_time(plan, measured)
+
+    def _gone_on(self, plan: Plan) -> tuple[Plan, Prediction | None]:
+        if self.settings.cache != AUTO:
+            plan = self._with_cache(plan, None)
+        budget_sec, stored = plan.time_budget_sec, self.prepared.stored
+        known = stored.get("prediction")
+        if budget_sec is None:
+            return plan, known and Prediction.of(known)
+        say(
+            f"time_budget: {duration(self.clock.before_sec)} of {duration(budget_sec)} were used "
+            "by earlier starts."
+        )
+        if known is None:
+            measured = self._measure(plan, self.limit_sec)
+            return plan, measured and self._predict(plan, measured)
+        prediction = Prediction.of(known)
+        if not same_budget(self.settings, stored["choices"]):
+            whole_sec = budget_sec - prediction.preparing_sec
+            plan = self._with_epochs(self._by_rules(plan), plan, prediction, whole_sec)
+        return plan, prediction
+
+    def _in_time(self, plan: Plan, measured: Measured) -> tuple[Plan, Prediction]:
+        """Fit the epochs into the budget, if there is one, and say how long the run takes."""
+        one = self._predict(plan, measured)
+        evidence = evidence_of(plan, self.prepared.stats, self.prepared.hardware, measured)
+        if plan.time_budget_sec is not None:
+            amount, left_sec = self._amount(plan), self.clock.left_sec
+            for place, found in evidence_of_time(one, amount, self.sizes, left_sec).items():
+                evidence[place] = {**evidence.get(place, {}), **found}
+            evidence["epochs"]["figures"]["asked"] = plan.epochs
+            plan = self._with_epochs(plan, plan, one, left_sec)
+        plan, budget_sec = replace(plan, evidence=evidence), plan.time_budget_sec
+        prediction = self._predict(plan, measured)
+        return plan, prediction if budget_sec is None else prediction.within(budget_sec)
+
+    def _with_epochs(self, most: Plan, plan: Plan, one: Prediction, left_sec: float) -> Plan:
+        """The plan with as many epochs as fit, at most those of another."""
+        epochs, why = choose_epochs(most, one, self._amount(plan), left_sec=left_sec)
+        return with_epochs(plan, self._by_rules(plan, epoch=epochs), why)
+
+    def _with_size(self, plan: Plan, measured: Measured) -> tuple[Plan, Measured]:
+        """Make clips smaller as long as too few epochs fit into the budget."""
+        whole, asked = plan, plan.epochs
+        sizes = smaller_sizes(plan, self.settings)
+        while True:
+            one = self._predict(plan, measured)
+            self.sizes[plan.resolution, plan.clip_len] = one
+            if is_enough(one, self._amount(plan), asked, self.clock.left_sec):
+                return plan, measured
+            keys = next(sizes, None)
+            if keys is None:
+                return plan, measured
+            smaller = self._by_rules(plan, **keys)
+            why = f"less than {whole.resolution} px and {whole.clip_len} frames, so that more "
+            why += "epochs fit into time_budget"
+            changed = {key: why for key in keys if getattr(smaller, key) != getattr(whole, key)}
+            plan = replace(smaller, reasons={**smaller.reasons, **changed})
+            measured = self._measure_smaller(plan, measured, whole)
+
+    def _measure_smaller(self, plan: Plan, before: Measured, whole: Plan) -> Measured:
+        """Measure a smaller size; where there is no time left for it, reckon by its pixels."""
+        left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
+        if left_sec > before.took_sec / 2:
+            found = self._measure(plan, left_sec / 2)
+            if found is not None:
+                return replace(found, took_sec=before.took_sec + found.took_sec)
+        place = max(self.sizes, key=lambda size: -size[0] * size[0] * size[1])
+        share = plan.resolution**2 * plan.clip_len / (place[0] ** 2 * place[1])
+        return replace(before, step_sec=share * before.step_sec, view_sec=share * before.view_sec)
+
+    def _drop_long_test(self, plan: Plan, measured: Measured) -> None:
+        testing_sec = self._predict(plan, measured).testing_sec
+        if testing_sec > LARGEST_TEST_SHARE * plan.time_budget_sec:
+            say(
+                f"time_budget: testing {self.test_clips} clips would take {duration(testing_sec)} "
+                "of it, more than half; they are left to autotest.py."
+            )
+            self.test_clips = 0
+
+    def _amount(self, plan: Plan) -> Amount:
+        stats = self.prepared.stats
+        return amount_of(plan, train=stats.num_train, val=stats.num_val, test=self.test_clips)
+
+    def _predict(self, plan: Plan, measured: Measured) -> Prediction:
+        used_sec = self.clock.used_sec
+        if plan.compile:
+            used_sec += COMPILING_SEC
+            measured = replace(measured, step_sec=(1 - SAVED_BY_COMPILING) * measured.step_sec)
+        return predict(measured, self._amount(plan), plan.epochs, used_sec=used_sec)
+
+    def _by_rules(self, plan: Plan, **keys: int) -> Plan:
+        """What the rules choose with the plan's own clips and other keys of the config."""
+        kept = {"resolution": plan.resolution, "clip_len": plan.clip_len}
+        asked = self.settings.model_copy(update={**kept, **keys})
+        found = self.prepared
+        made = choose(asked, found.stats, found.hardware, found.pretrained)
+        return made if plan.device == "cpu" else replace(made, accumulation=plan.accumulation)
+
+    def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:
+        from autox_video.engine.measure import measure
+
+        config = self._config(replace(plan, cache=None))
+        return measure(config, processes=plan.processes, limit_sec=limit_sec)
+
+    def _config(self, plan: Plan) -> "Config":
+        from autox_video.recipe import build_config
+
+        return build_config(plan, self.data, str(self.work_dir))
+
+    def _with_parts(self, plan: Plan) -> Plan:
+        """Find out, by trying, in how many parts a GPU must do a step; or remember it."""
+        from autox_video.engine.measure import parts_that_fit
+        from autox_video.engine.memory import read_accumulation, write_accumulation
+
+        clips = math.ceil(plan.batch_size / plan.processes)
+        tried = " ".join(
+            str(value)
+            for value in (
+                *(plan.reasons["device"], clips, plan.backbone, plan.clip_len, plan.resolution),
+                *(plan.precision, plan.gradient_checkpointing),
+            )
+        )
+        parts = read_accumulation(self.work_dir, tried)
+        if parts is None:
+            parts = parts_that_fit(self._config(plan), clips)
+            write_accumulation(self.work_dir, parts, tried)
+        why = f"{math.ceil(clips / parts)} clips at a time fit on this GPU, by trying"
+        return replace(plan, accumulation=parts, reasons={**plan.reasons, "accumulation": why})
+
+    def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
+        """Decide whether decoded frames are kept; where that is left open, by what it saves."""
+        folder = _cache_folder(self.settings)
+        return choose_cache(
+            plan,
+            self.settings,
+            self.prepared.stats,
+            folder=None if folder is None else str(folder.absolute()),
+            free_gib=_free_for_cache(folder or self.work_dir, self.work_dir, plan) / 2**30,
+            speeds=measured and Speeds(measured.read_sec, measured.step_sec),
+        )
+
+
+def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
+    from autox_video.recipe import TrainingData
+
+    listing, root = prepared.listing, prepared.listing.data_root
+    return TrainingData(
+        data_root=str(root if is_remote(root) else Path(root).absolute()),
+        train_list=str(list_file(work_dir, "train")),
+        val_list=str(list_file(work_dir, "val")),
+        classes=listing.classes,
+        num_train=len(listing.train),
+        multi_label=listing.multi_label,
+        class_clips=_class_clips(listing),
+        fingerprint=prepared.fingerprint,
+        remote_cache=settings.remote_cache,
+    )
+
+
+def _class_clips(listing: Listing) -> tuple[int, ...]:
+    """Training clips of each class; nothing where a clip may have several."""
+    if listing.multi_label:
+        return ()
+    counts = Counter(listing.train.labels)
+    return tuple(counts[label] for label in range(len(listing.classes)))
+
+
+def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:
+    return free_for_others_bytes(folder, free_bytes(folder), work_dir, plan.disk_gib)
+
+
+def _cache_folder(settings: Settings) -> Path | None:
+    """The folder for decoded frames; None for none, or where the user's own cannot be written."""
+    if settings.cache == OFF:
+        return None
+    if settings.cache != AUTO:
+        given = Path(read_sized_folder(settings.cache)[0])
+        check_writable("cache", given)
+        return given
+    folder = default_folder()
+    try:
+        if folder is not None:
+            check_writable("cache", folder)
+    except ResourceError as error:
+        say(f"{error} Frames are not kept in this run.")
+        return None
+    return folder

@@ -1,0 +1,140 @@
+"""Training that ends within its time, on a real runner with a tiny model and a made-up clock."""
+
+import pytest
+
+from autox_video.engine import deadline
+from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.engine.deadline import keep_time
+from autox_video.engine.interrupt import Stopped
+from autox_video.engine.train import train
+from autox_video.plan.prediction import Prediction
+from tests.engine.tiny import events, everything, same, stop_after, tiny_config, weights
+
+STEPS = 3  # in an epoch
+
+
+class MadeUpTime:
+    """A clock that goes on by a fixed time at each training step."""
+
+    def __init__(self, budget_sec, step_sec=1.0):
+        self.budget_sec, self.step_sec, self.now = budget_sec, step_sec, 0.0
+
+    @property
+    def left_sec(self):
+        return self.budget_sec - self.now
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    def made_up(clock):
+        monkeypatch.setattr(deadline, "running_clock", lambda folder, budget_sec: clock)
+        monkeypatch.setattr(deadline.time, "monotonic", clock.monotonic)
+        run_iter = deadline_loop().run_iter
+
+        def step(loop, *args):
+            run_iter(loop, *args)
+            clock.now += clock.step_sec
+
+        monkeypatch.setattr(deadline_loop(), "run_iter", step)
+        return clock
+
+    return made_up
+
+
+def deadline_loop():
+    from autox_video.engine.loops import ClipTrainLoop
+
+    return ClipTrainLoop
+
+
+def timed(clips, work_dir, *, epoch, most=None, budget_sec=1000.0, predicted_sec=STEPS, **keys):
+    """A config with a budget, whose prediction is a second a step unless said otherwise."""
+    config = tiny_config(clips, work_dir, epoch=epoch, **keys)
+    one = Prediction(0.0, 0.0, 0.0, 0.0, 0.0, predicted_sec, predicted_sec, 0.0, "compute")
+    keep_time(config, budget_sec, one, most_epochs=most or epoch)
+    config.custom_hooks[-1]["reserve_sec"] = 0.0
+    return config
+
+
+def iterations(work_dir):
+    return [e["iter"] for e in events(work_dir, "train")]
+
+
+def last_rate(work_dir):
+    return events(work_dir, "train")[-1]["lr"]
+
+
+def test_a_run_that_is_in_time_is_the_run_without_a_budget(clips, tmp_path, made_up):
+    made_up(MadeUpTime(1000.0))
+    train(timed(clips, tmp_path / "a", epoch=2))
+    train(tiny_config(clips, tmp_path / "b", epoch=2))
+    assert same(weights(tmp_path / "a/latest.pth"), weights(tmp_path / "b/latest.pth"))
+    assert everything(tmp_path / "a")[1] == everything(tmp_path / "b")[1]
+
+
+def test_a_slow_run_is_cut_at_the_end_of_an_epoch(clips, tmp_path, made_up, capsys):
+    made_up(MadeUpTime(13.0, step_sec=2.0))
+    best = train(timed(clips, tmp_path, epoch=6, budget_sec=13.0))
+    assert iterations(tmp_path) == [1, 2, 3, 4, 5, 6]
+    assert [e["epoch"] for e in events(tmp_path, "val")] == [2]
+    assert best["epoch"] == 2
+    assert "6 epochs take: training ends after epoch" in capsys.readouterr().out
+    assert last_rate(tmp_path) < events(tmp_path, "train")[2]["lr"]
+
+
+def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up, capsys):
+    made_up(MadeUpTime(2.5))
+    best = train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
+    assert iterations(tmp_path) == [1, 2]
+    assert best["epoch"] == 1
+    assert "ends after step 2 of 3 in epoch 1" in capsys.readouterr().out
+    before = weights(tmp_path / "latest.pth")
+    assert train(timed(clips, tmp_path, epoch=1, budget_sec=2.5)) == best  # it is done
+    assert same(before, weights(tmp_path / "latest.pth"))
+
+
+def test_an_epoch_that_turns_out_too_long_is_ended(clips, tmp_path, made_up):
+    keys = {"videos_per_gpu": 1}  # nine steps
+    made_up(MadeUpTime(12.0, step_sec=3.0))
+    train(timed(clips, tmp_path, epoch=1, budget_sec=12.0, predicted_sec=9.0, **keys))
+    assert read_checkpoint(tmp_path / "latest.pth")["hooks"]["TimeBudget"]["cut"]["last_step"] == 4
+    assert len(events(tmp_path, "val")) == 1
+
+
+def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
+    made_up(MadeUpTime(-5.0))
+    best = train(timed(clips, tmp_path, epoch=3, budget_sec=1.0))
+    assert iterations(tmp_path)[-1] == 1
+    assert best is not None
+
+
+def test_a_fast_run_takes_more_of_the_useful_epochs(clips, tmp_path, made_up):
+    made_up(MadeUpTime(20.0, step_sec=0.5))
+    train(timed(clips, tmp_path, epoch=4, most=7, budget_sec=20.0))
+    assert iterations(tmp_path)[-1] == 7 * STEPS
+
+
+def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypatch):
+    clock = made_up(MadeUpTime(13.0, step_sec=2.0))
+    config = timed(clips, tmp_path, epoch=6, budget_sec=13.0)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        with pytest.raises(Stopped):
+            train(config)
+    cut = read_checkpoint(tmp_path / "latest.pth")["hooks"]["TimeBudget"]["cut"]
+    assert cut["epochs"] == 2
+    clock.now = 0.0  # all the time of the world
+    clock.budget_sec = 1000.0
+    train(config)
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 2
+
+
+def test_another_budget_undoes_it(clips, tmp_path, made_up):
+    clock = made_up(MadeUpTime(2.5))
+    train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
+    clock.budget_sec = 1000.0
+    train(timed(clips, tmp_path, epoch=3, budget_sec=1000.0))
+    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3

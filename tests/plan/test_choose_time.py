@@ -1,0 +1,105 @@
+"""What fits into a budget, as a table of cases."""
+
+from dataclasses import replace
+
+import pytest
+
+from autox_video.plan.choose_time import (
+    amount_of,
+    choose_epochs,
+    evidence_of_time,
+    is_enough,
+    smaller_sizes,
+    with_epochs,
+)
+from autox_video.plan.prediction import Measured, predict
+from autox_video.settings import settings_from_mapping
+from tests.plan.test_choose import GPU, SWIN_B, plan_for
+
+MEASURED = Measured(0.002, 0.002, 0.010, 0.003, 0.004)
+
+
+def one_of(plan, amount):
+    return predict(MEASURED, amount, 1, used_sec=0.0)
+
+
+@pytest.fixture
+def plan():
+    return plan_for(time_budget=600)
+
+
+@pytest.fixture
+def amount(plan):
+    return amount_of(plan, train=150, val=50, test=50)
+
+
+def test_the_amount_of_work_is_the_plans(plan, amount):
+    assert plan.time_budget_sec == 600
+    assert plan_for().time_budget_sec is None
+    assert (amount.steps, amount.interval, amount.test_views) == (10, 2, 3)
+    assert amount.shares_cores
+    other = amount_of(
+        replace(plan, repeats=2, evaluation=0, device="cuda:0"), train=150, val=5, test=0
+    )
+    assert (other.train, other.steps, other.val, other.shares_cores) == (300, 19, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("left_sec", "epochs", "why"),
+    [
+        (1e6, 120, "would fit into time_budget"),
+        (100.0, 51, "120 would be useful"),
+        (3.0, 1, "not even one fits"),
+        (-5.0, 1, "not even one fits"),
+    ],
+)
+def test_epochs_are_as_many_as_fit_and_no_more_than_are_useful(plan, amount, left_sec, epochs, why):
+    found, reason = choose_epochs(plan, one_of(plan, amount), amount, left_sec=left_sec)
+    assert found == epochs
+    assert why in reason
+    total_sec = predict(MEASURED, amount, found, used_sec=0.0).total_sec
+    assert total_sec <= max(left_sec, 7.0)
+
+
+def test_the_schedule_follows_the_epochs(plan):
+    made = plan_for(epoch=40)
+    found = with_epochs(plan, made, "so many fit")
+    assert (found.epochs, found.flat_epochs) == (40, 20.0)
+    assert found.reasons["epochs"] == "so many fit"
+    assert found.lr == plan.lr
+
+
+@pytest.mark.parametrize(
+    ("keys", "sizes"),
+    [
+        ({}, [(84, 8), (56, 8)]),
+        ({"resolution": 112}, []),
+        ({"video_length": 5}, [(84, 16), (56, 16), (56, 8)]),
+        ({"video_length": 5, "resolution": 112}, [(112, 8)]),
+        ({"video_length": 5, "clip_len": 16}, [(84, 16), (56, 16)]),
+    ],
+)
+def test_smaller_clips_where_the_user_leaves_their_size_open(keys, sizes):
+    settings = settings_from_mapping({"data_root": "d", **keys}, "test")
+    found = [(s["resolution"], s["clip_len"]) for s in smaller_sizes(plan_for(**keys), settings)]
+    assert found == sizes
+
+
+def test_pretrained_models_keep_half_their_side():
+    settings = settings_from_mapping({"data_root": "d"}, "test")
+    plan = plan_for(hardware=GPU, pretrained=SWIN_B)
+    assert [s["resolution"] for s in smaller_sizes(plan, settings)] == [168, 112]
+
+
+def test_half_of_the_useful_epochs_are_enough(plan, amount):
+    one = one_of(plan, amount)
+    assert is_enough(one, amount, 120, 125.0)
+    assert not is_enough(one, amount, 120, 100.0)
+
+
+def test_evidence_has_the_sizes_that_were_tried(plan, amount):
+    one = one_of(plan, amount)
+    found = evidence_of_time(one, amount, {(112, 8): one}, 100.0)
+    assert found == {"epochs": {"figures": {"epoch_sec": 1.65, "epochs_that_fit": 51}}}
+    found = evidence_of_time(one, amount, {(112, 8): one, (84, 8): one}, 100.0)
+    assert [a["resolution"] for a in found["resolution"]["alternatives"]] == [112, 84]
