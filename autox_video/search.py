@@ -25,10 +25,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from autox_video import processes
 from autox_video.console import say
 from autox_video.engine.checkpoint import read_checkpoint, write_best
+from autox_video.engine.deadline import keep_time
 from autox_video.engine.keeper import is_better
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.plan.choose import Plan
+from autox_video.plan.prediction import Prediction
 from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
 from autox_video.recipe import TrainingData, build_config, write_config
 from autox_video.results import MAIN_SCORES, main_score
@@ -50,8 +52,16 @@ class TimeLeft:
 
     seconds: Callable[[], float]
     """What is left now."""
-    of_a_run: float
-    """What a run of the plan itself took, in seconds."""
+    budget_sec: float
+    """Of the whole run, which trials keep to as it does."""
+    prediction: Prediction
+    """How long the run of the plan itself takes."""
+
+    @property
+    def of_a_run(self) -> float:
+        """What training by the plan takes, in seconds."""
+        one = self.prediction
+        return one.training_sec + one.evaluating_sec + one.saving_sec
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class Search:
             Stopped: a signal came; the trial goes on at the next start.
         """
         while (begun := processes.by_main(lambda: self._next(left))) is not None:
-            outcome = self._try(begun)
+            outcome = self._try(begun, left)
             self.best = processes.by_main(lambda done=outcome: self._end(done, on_outcome))
         return self.best
 
@@ -186,14 +196,14 @@ class Search:
             trial.set_user_attr("folder", self._origin)
             return Begun(trial.number, trial.params, epochs)
 
-    def _try(self, begun: Begun) -> Outcome:
+    def _try(self, begun: Begun, left: TimeLeft) -> Outcome:
         """Run a trial to its end, or until it is pruned."""
         started = time.monotonic()
         say(f"Trial {begun.number}: {_shown(begun.params)}.")
         report = TrialReport(lambda step, metrics: self._is_hopeless(begun, step, metrics))
         metrics, state = None, "done"
         try:
-            metrics = train(self._config(begun), hooks=[report])
+            metrics = train(self._config(begun, left), hooks=[report])
         except Pruned:
             metrics, state = report.best, "pruned"
         except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
@@ -201,7 +211,7 @@ class Search:
             state = "failed"
         return Outcome(begun, metrics, state, time.monotonic() - started)
 
-    def _config(self, begun: Begun) -> Config:
+    def _config(self, begun: Begun, left: TimeLeft) -> Config:
         """The config of a trial, in its folder."""
         plan = applied(self.plan, begun.params)
         share = begun.epochs / self.plan.epochs
@@ -218,6 +228,8 @@ class Search:
                 hook["quiet"] = True
             if hook["type"] == "CheckpointKeeper":
                 hook["with_config"] = True
+        cost = relative_cost(self.plan, begun.params)
+        keep_time(config, left.budget_sec, left.prediction.scaled(cost), most_epochs=begun.epochs)
         if processes.here().is_main:
             folder.mkdir(parents=True, exist_ok=True)
             write_config(config, folder / "config.py")

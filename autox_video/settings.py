@@ -161,6 +161,17 @@ class Settings(BaseModel):
         "Evaluations without a better one, after which training ends; 0: it goes on to its end.",
         "a whole number from 0 to 1000000, or auto",
     )
+    search: Annotated[Literal["auto", "off"], BeforeValidator(read_off)] = _key(
+        AUTO,
+        "Whether other choices are tried in what a time_budget leaves.",
+        "auto or off",
+    )
+    storage: Text = _key(
+        AUTO,
+        "Address of the database of the search, which several machines may share; "
+        "auto: WORK_DIR/search.db.",
+        "an address as Optuna takes, such as postgresql://user:password@host/name, or auto",
+    )
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
         AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"
     )

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from autox_video import processes
 from autox_video.allocator import keep_freed_memory
@@ -11,6 +12,7 @@ from autox_video.budget import BudgetClock, command_clock, counting, running_clo
 from autox_video.console import say
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
+from autox_video.plan.prediction import Prediction
 from autox_video.planning import plan_run
 from autox_video.prepare import check_work_dir, show_plan
 from autox_video.results import MAIN_SCORES, main_score
@@ -19,6 +21,9 @@ from autox_video.run_lock import own
 from autox_video.run_record import PLAN, write_plan
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
+
+if TYPE_CHECKING:
+    from autox_video.recipe import TrainingData
 
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
@@ -53,6 +58,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         if config.device == "cpu":
             keep_freed_memory()
         best = train(config)
+        if best is not None and job.searches:
+            best = _search_in_time(settings, job, work_dir, best)
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
             _test_in_time(settings, work_dir, job.testing_sec)
@@ -107,6 +114,26 @@ class _Job:
     """Of the run, as text."""
     testing_sec: float | None
     """Predicted for the test of the best weights; None: none is made."""
+    plan: Plan
+    data: "TrainingData"
+    prediction: Prediction | None
+    """How long the run takes, where that could be found out."""
+    searches: bool
+    """Whether other plans are tried in what the time budget leaves."""
+
+
+def _search_in_time(
+    settings: Settings, job: _Job, work_dir: Path, best: dict[str, float]
+) -> dict[str, float]:
+    """Try other plans in the time that is left; gives the metrics of the best weights then."""
+    from autox_video.engine.deadline import time_to_keep
+    from autox_video.search import Search, TimeLeft
+
+    budget_sec = job.plan.time_budget_sec
+    clock, kept_sec = running_clock(work_dir, budget_sec), time_to_keep(budget_sec, job.prediction)
+    left = TimeLeft(lambda: clock.left_sec - kept_sec, budget_sec, job.prediction)
+    storage = None if settings.storage == AUTO else settings.storage
+    return Search(job.plan, job.data, work_dir, best=best, storage=storage).run(left)
 
 
 def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> _Job:
@@ -138,7 +165,11 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
         most = planned.most_epochs
         keep_time(config, plan.time_budget_sec, prediction, most_epochs=most)
     write_config(config, work_dir / CONFIG)
-    return _Job(config_text(config), prediction.testing_sec if planned.test_clips else None)
+    searches = settings.search == AUTO and plan.time_budget_sec is not None and bool(prediction)
+    if searches and plan.evaluation:
+        say("What time_budget leaves goes to trials of other choices (search: off ends before).")
+    testing_sec = prediction.testing_sec if planned.test_clips else None
+    return _Job(config_text(config), testing_sec, plan, planned.data, prediction, searches)
 
 
 def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> None:

@@ -10,6 +10,7 @@ from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import own_config, read_checkpoint
 from autox_video.engine.train import train
 from autox_video.errors import ResourceError
+from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config
 from autox_video.search import Search, TimeLeft
 from tests.engine.conftest import clips  # noqa: F401
@@ -19,6 +20,18 @@ from tests.plan.test_choose import plan_for
 PLAN = replace(
     plan_for(videos_per_gpu=4, resolution=32, clip_len=2, workers=0, epoch=2, evaluation=1),
     num_classes=3,
+)
+
+PREDICTION = Prediction(
+    preparing_sec=0.0,
+    training_sec=1.0,
+    evaluating_sec=0.1,
+    saving_sec=0.0,
+    testing_sec=0.0,
+    epoch_sec=0.5,
+    first_epoch_sec=0.5,
+    evaluation_sec=0.05,
+    bottleneck="compute",
 )
 
 
@@ -49,7 +62,7 @@ def searched(trained, folder, trials, **keys):
         mine = [t for t in search.study.trials if t.user_attrs.get("folder") == str(folder)]
         return 1000.0 if len(mine) < trials else 0.0
 
-    search.run(TimeLeft(lambda: max(seconds(), 0.1), 1.0), outcomes.append)
+    search.run(TimeLeft(lambda: max(seconds(), 0.1), 1e6, PREDICTION), outcomes.append)
     return search, outcomes
 
 
@@ -104,5 +117,5 @@ def test_no_trial_is_begun_that_would_not_end_in_time(trained, tmp_path):
     work_dir, data, best = trained
     shutil.copytree(work_dir, tmp_path / "w")
     search = Search(PLAN, data, tmp_path / "w", best=best)
-    assert search.run(TimeLeft(lambda: 10.0, 100.0)) == best
+    assert search.run(TimeLeft(lambda: 10.0, 1e6, PREDICTION.scaled(100.0))) == best
     assert len(search.study.trials) == 1

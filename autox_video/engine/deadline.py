@@ -32,6 +32,11 @@ LOOK_SHARE = 0.005
 """Of the budget: time between two looks at the clock within an epoch."""
 
 
+def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
+    """What of a budget is kept for what comes after training, in seconds."""
+    return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
+
+
 def keep_time(
     config: Config, budget_sec: float, prediction: Prediction, *, most_epochs: int
 ) -> None:
@@ -43,12 +48,11 @@ def keep_time(
         prediction: of its parts.
         most_epochs: that are of use.
     """
-    rest_sec = max(RESERVE_SHARE * budget_sec, RESERVE_SEC)
     config.custom_hooks.append(
         {
             "type": "TimeBudget",
             "budget_sec": budget_sec,
-            "reserve_sec": rest_sec + TEST_MARGIN * prediction.testing_sec,
+            "reserve_sec": time_to_keep(budget_sec, prediction),
             "first_epoch_sec": prediction.first_epoch_sec,
             "epoch_sec": prediction.epoch_sec,
             "evaluation_sec": prediction.evaluation_sec,
