@@ -43,6 +43,9 @@ LIMIT_SEC = 15.0
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
 """Of the time for measuring: for the first size of clips, and for reading from the cache."""
 
+GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
+"""Where none of the clips that were tried can be read; training finds out what is true."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -106,7 +109,8 @@ class _Planner:
         from autox_video.engine.measure import measure_cached
 
         measured = self._measure(plan, FIRST_SHARE * self.limit_sec)
-        if measured is not None and plan.time_budget_sec is not None:
+        if plan.time_budget_sec is not None:
+            measured = measured or GUESSED
             self._drop_long_test(plan, measured)
             plan, measured = self._with_size(plan, measured)
         plan = self._with_cache(plan, measured)
@@ -128,13 +132,16 @@ class _Planner:
             f"time_budget: {duration(self.clock.before_sec)} of {duration(budget_sec)} were used "
             "by earlier starts."
         )
-        if known is None:
-            measured = self._measure(plan, self.limit_sec)
-            return plan, measured and self._predict(plan, measured)
-        prediction = Prediction.of(known)
+        if known is None or (self.test_clips and not known["testing_sec"]):
+            measured = self._measure(plan, self.limit_sec) or GUESSED
+            self._drop_long_test(plan, measured)
+            prediction = self._predict(plan, measured)
+        else:
+            prediction = Prediction.of(known)
         if not same_budget(self.settings, stored["choices"]):
             whole_sec = budget_sec - prediction.preparing_sec
             plan = self._with_epochs(self._by_rules(plan), plan, prediction, whole_sec)
+            prediction = prediction.of_epochs(plan.epochs, self._amount(plan)).within(budget_sec)
         return plan, prediction
 
     def _in_time(self, plan: Plan, measured: Measured) -> tuple[Plan, Prediction]:

@@ -85,6 +85,16 @@ class Prediction:
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
 
+    def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
+        """The same for another number of epochs."""
+        training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec
+        return replace(
+            self,
+            training_sec=training_sec,
+            evaluating_sec=evaluations(0, epochs, amount.interval) * self.evaluation_sec,
+            saving_sec=SAVING_SHARE * training_sec,
+        )
+
     def within(self, budget_sec: float) -> "Prediction":
         """The same with training cut short where it would go beyond a budget."""
         excess_sec = max(0.0, self.total_sec - budget_sec)
@@ -105,21 +115,18 @@ def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float)
         epochs: in all.
         used_sec: what preparing has taken up to now.
     """
-    first_epoch_sec = _epoch_sec(measured, amount, measured.first_read_sec)
-    epoch_sec = _epoch_sec(measured, amount, measured.read_sec)
-    evaluation_sec = _evaluation_sec(measured, amount)
-    training_sec = first_epoch_sec + (epochs - 1) * epoch_sec
-    return Prediction(
+    one = Prediction(
         preparing_sec=used_sec + STARTING_SEC,
-        training_sec=training_sec,
-        evaluating_sec=evaluations(0, epochs, amount.interval) * evaluation_sec,
-        saving_sec=SAVING_SHARE * training_sec,
+        training_sec=0.0,
+        evaluating_sec=0.0,
+        saving_sec=0.0,
         testing_sec=_testing_sec(measured, amount),
-        epoch_sec=epoch_sec,
-        first_epoch_sec=first_epoch_sec,
-        evaluation_sec=evaluation_sec,
+        epoch_sec=_epoch_sec(measured, amount, measured.read_sec),
+        first_epoch_sec=_epoch_sec(measured, amount, measured.first_read_sec),
+        evaluation_sec=_evaluation_sec(measured, amount),
         bottleneck=_bottleneck(measured, amount),
     )
+    return one.of_epochs(epochs, amount)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
