@@ -64,7 +64,7 @@ def test_where_time_is_short_clips_are_smaller_unless_their_size_is_given(keys, 
 
 
 def test_a_test_that_takes_most_of_the_time_is_left_out(keys, capsys):
-    found = planned(keys, time_budget="1s")
+    found = planned(keys, time_budget="0.5s")
     assert found.test_clips == 0
     assert "are left to autotest.py" in capsys.readouterr().out
 
