@@ -1,6 +1,7 @@
 """The plan of a run: the rules' choices, settled by measuring on this machine, and by time."""
 
 import math
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +46,11 @@ LIMIT_SEC = 15.0
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
 """Of the time for measuring: for the first size of clips, and for reading from the cache."""
 
+LEAST_IMPORTING_SEC = 1.0
+"""Where all is imported already, starting and ending are as quick."""
+GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
+"""Where none of the clips that were tried can be read; training finds out what is true."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -87,7 +93,9 @@ class _Planner:
         self.prepared = prepared
         self.work_dir = work_dir
         self.clock = clock
-        self.data = _training_data(prepared, settings, work_dir)
+        began = time.monotonic()
+        self.data = _training_data(prepared, settings, work_dir)  # brings torch and mmaction2
+        self.importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
         budget_sec = prepared.plan.time_budget_sec
         self.limit_sec = LIMIT_SEC if budget_sec is None else MEASURED_SHARE * budget_sec
         self.test_clips = 0 if budget_sec is None else prepared.stats.num_test
@@ -108,7 +116,8 @@ class _Planner:
         from autox_video.engine.measure import measure_cached
 
         measured = self._measure(plan, FIRST_SHARE * self.limit_sec)
-        if measured is not None and plan.time_budget_sec is not None:
+        if plan.time_budget_sec is not None:
+            measured = measured or GUESSED
             self._drop_long_test(plan, measured)
             plan, measured = self._with_size(plan, measured)
         plan = self._with_cache(plan, measured)
@@ -130,26 +139,30 @@ class _Planner:
             f"time_budget: {duration(self.clock.before_sec)} of {duration(budget_sec)} were used "
             "by earlier starts."
         )
-        if known is None:
-            measured = self._measure(plan, self.limit_sec)
-            return plan, measured and self._predict(plan, measured)
-        prediction = Prediction.of(known)
+        if known is None or (self.test_clips and not known["testing_sec"]):
+            measured = self._measure(plan, self.limit_sec) or GUESSED
+            self._drop_long_test(plan, measured)
+            prediction = self._predict(plan, measured)
+        else:
+            prediction = Prediction.of(known)
         if not same_budget(self.settings, stored["choices"]):
             whole_sec = budget_sec - prediction.preparing_sec
             plan = self._with_epochs(self._by_rules(plan), plan, prediction, whole_sec)
+            prediction = prediction.of_epochs(plan.epochs, self._amount(plan)).within(budget_sec)
         return plan, prediction
 
     def _in_time(self, plan: Plan, measured: Measured) -> tuple[Plan, Prediction]:
         """Fit the epochs into the budget, if there is one, and say how long the run takes."""
         one = self._predict(plan, measured)
         evidence = evidence_of(plan, self.prepared.stats, self.prepared.hardware, measured)
-        if plan.time_budget_sec is not None:
-            amount, left_sec = self._amount(plan), self.clock.left_sec
+        budget_sec = plan.time_budget_sec
+        if budget_sec is not None:
+            amount, left_sec = self._amount(plan), budget_sec - one.preparing_sec
             for place, found in evidence_of_time(one, amount, self.sizes, left_sec).items():
                 evidence[place] = {**evidence.get(place, {}), **found}
             evidence["epochs"]["figures"]["asked"] = plan.epochs
             plan = self._with_epochs(plan, plan, one, left_sec)
-        plan, budget_sec = replace(plan, evidence=evidence), plan.time_budget_sec
+        plan = replace(plan, evidence=evidence)
         prediction = self._predict(plan, measured)
         return plan, prediction if budget_sec is None else prediction.within(budget_sec)
 
@@ -165,7 +178,8 @@ class _Planner:
         while True:
             one = self._predict(plan, measured)
             self.sizes[plan.resolution, plan.clip_len] = one
-            if is_enough(one, self._amount(plan), asked, self.clock.left_sec):
+            left_sec = plan.time_budget_sec - one.preparing_sec
+            if is_enough(one, self._amount(plan), asked, left_sec):
                 return plan, measured
             keys = next(sizes, None)
             if keys is None:
@@ -220,7 +234,8 @@ class _Planner:
         from autox_video.engine.measure import measure
 
         config = self._config(replace(plan, cache=None))
-        return measure(config, processes=plan.processes, limit_sec=limit_sec)
+        found = measure(config, processes=plan.processes, limit_sec=limit_sec)
+        return found and replace(found, importing_sec=self.importing_sec)
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.recipe import build_config

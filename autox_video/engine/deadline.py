@@ -136,25 +136,36 @@ class TimeBudget(Hook):
             found = self._longer(loop, end, left_sec)
         epochs, last_step = processes.share((found.epochs, found.last_step))
         if (epochs, last_step) != (end.epochs, end.last_step):
-            self._end_at(loop, epochs, last_step)
+            self.end_at(loop, epochs, last_step)
 
-    def late_end(self, loop) -> int:
-        """The step at which the epoch at hand must end; 0 where it can be finished.
+    def new_end(self, loop) -> tuple[int, int]:
+        """Epochs and steps in all, where the end must be another than planned; else (0, 0).
 
-        Of the main process alone, and by the clock: the processes must agree on it.
+        Within an epoch, in the main process alone, and by the clock: the processes must agree.
         """
         now = time.monotonic()
         if self._began is None or now < self._next_look or not processes.here().is_main:
-            return 0
+            return 0, 0
         self._next_look = now + LOOK_SHARE * self.budget_sec
-        whole = (loop.epoch + 1) * loop.steps_in_epoch
-        end = End(loop.epoch + 1, min(whole, loop.max_iters))
-        found = self._in_time(loop, end, self._left_sec())
-        return 0 if found == end else max(found.last_step, loop.iter)
+        left_sec, whole = self._left_sec(), (loop.epoch + 1) * loop.steps_in_epoch
+        epoch_at_hand = End(loop.epoch + 1, min(whole, loop.max_iters))
+        found = self._in_time(loop, epoch_at_hand, left_sec)
+        if found != epoch_at_hand:
+            return found.epochs, max(found.last_step, loop.iter)
+        planned = End(loop.max_epochs, loop.max_iters)
+        found = self._longer(loop, planned, left_sec)
+        return (0, 0) if found == planned else (found.epochs, found.last_step)
 
-    def end_epoch_at(self, loop, last_step: int) -> None:
-        """End training within the epoch at hand."""
-        self._end_at(loop, loop.epoch + 1, last_step)
+    def end_at(self, loop, epochs: int, last_step: int) -> None:
+        """End training elsewhere, with the learning rate down by then; all processes must call."""
+        if self._cut is None or self._cut["epochs"] != epochs:
+            self._say(loop, epochs, last_step)
+        loop.end_at(epochs, last_step)
+        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
+        self._cut = {
+            **{"epochs": epochs, "last_step": last_step, "schedules": shapes},
+            "of": self._of(loop),
+        }
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
         """End where it was decided before the stop, unless that was for another plan."""
@@ -177,16 +188,6 @@ class TimeBudget(Hook):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with what was decided before a stop."""
         self._loaded = state["cut"]
-
-    def _end_at(self, loop, epochs: int, last_step: int) -> None:
-        if self._cut is None or self._cut["epochs"] != epochs:
-            self._say(loop, epochs, last_step)
-        loop.end_at(epochs, last_step)
-        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
-        self._cut = {
-            **{"epochs": epochs, "last_step": last_step, "schedules": shapes},
-            "of": self._of(loop),
-        }
 
     def _say(self, loop, epochs: int, last_step: int) -> None:
         within = last_step - (epochs - 1) * loop.steps_in_epoch
@@ -211,11 +212,12 @@ class TimeBudget(Hook):
 
     def _longer(self, loop, end: End, left_sec: float) -> End:
         """A later end where the run turns out much faster than predicted, and has half to go."""
-        if not self._stretches or 2 * loop.iter > loop.max_iters:
+        known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
+        if not known or 2 * loop.iter > loop.max_iters:
             return end
         most = End(self.most_epochs, self.most_epochs * loop.steps_in_epoch)
         found = self._in_time(loop, most, LONGER_FILLS * left_sec)
-        return found if found.epochs >= LONGER * end.epochs else end
+        return found if found.last_step >= LONGER * end.last_step else end
 
     def _left_sec(self) -> float:
         return self.clock.left_sec - self.reserve_sec

@@ -188,12 +188,11 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             may_save: whether it is worth saving here, and stopping.
         """
         due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
-        late = self.time_budget.late_end(self) if self.time_budget and may_save else 0
-        bad = len(self.dataloader.broken)
-        mine = [stop_requested() or 0, int(due), bad, len(unreadable), late]
-        stop, save, bad, news, late = processes.largest(mine)
-        if late:
-            self.time_budget.end_epoch_at(self, late)
+        end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
+        mine = [stop_requested() or 0, int(due), len(self.dataloader.broken), len(unreadable), *end]
+        stop, save, bad, news, *end = processes.largest(mine)
+        if any(end):
+            self.time_budget.end_at(self, *end)
         if news:
             clips = list(chain.from_iterable(processes.gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)

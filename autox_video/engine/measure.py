@@ -27,6 +27,7 @@ READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
 CLIPS_READ = 12  # by each process
 FEW_CLIPS = 2  # of a first step, which may be slow
 STEPS = 3
+STEADY_SEC = 1.0  # of short steps more are timed, until they have taken that long
 VIEWS = 12
 MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
 
@@ -177,8 +178,12 @@ class _Trial:
         few_sec = self._step(few) / few
         affordable = int((deadline - time.monotonic()) / (1 + STEPS) / few_sec)
         clips = min(self.clips, max(few, affordable))
-        seconds = [self._step(clips) for _ in range(1 + STEPS) if time.monotonic() < deadline]
-        return statistics.median(seconds[1:] or seconds) / clips if seconds else few_sec
+        seconds: list[float] = []
+        while time.monotonic() < deadline and (
+            len(seconds) <= STEPS or sum(seconds[1:]) < STEADY_SEC
+        ):
+            seconds.append(self._step(clips))
+        return statistics.mean(seconds[1:] or seconds) / clips if seconds else few_sec
 
     def view_sec(self) -> float:
         """Seconds of a forward pass per view."""

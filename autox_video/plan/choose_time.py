@@ -54,7 +54,7 @@ def smaller_sizes(plan: Plan, settings: Settings) -> Iterator[dict[str, int]]:
 
 
 def is_enough(one: Prediction, amount: Amount, epochs: int, left_sec: float) -> bool:
-    """Whether a good part of the useful epochs fits into what is left of a budget."""
+    """Whether a good part of the useful epochs fits into the seconds that are left of a budget."""
     return epochs_that_fit(one, amount, USED_SHARE * left_sec) >= ENOUGH_SHARE * epochs
 
 
@@ -67,7 +67,7 @@ def choose_epochs(
         plan: whose epochs are the most that are useful, or that the user wants.
         one: the prediction for any number of epochs.
         amount: what there is to do.
-        left_sec: of the budget.
+        left_sec: of the budget, after what is predicted for preparing.
     """
     fit = epochs_that_fit(one, amount, USED_SHARE * left_sec)
     figures = f"{one.epoch_sec:.3g} s each, {one.evaluation_sec:.2g} s an evaluation"

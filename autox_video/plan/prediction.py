@@ -7,10 +7,10 @@ from typing import Any
 
 OVERLAP = 0.5
 """Of the time that workers decode on a CPU, what the model loses by it: they share the cores."""
-STARTING_SEC = 2.0
-"""From the plan to the first step, and from the end to the prompt. A guess, as is the next."""
-LOADING_SEC = 1.5
-"""To read the best weights and start the workers for the test."""
+STARTING_SHARE = 0.4
+"""Of the time that importing took: to the first step, and from the end to the prompt."""
+LOADING_SHARE = 0.3
+"""Of the same: to read the best weights and start the workers for the test."""
 SAVING_SHARE = 0.01
 """Of the training: what `engine.keeper` lets checkpoints take."""
 
@@ -29,6 +29,8 @@ class Measured:
     """A forward pass of one view in evaluation."""
     test_read_sec: float
     """One process, to read all views of one clip in testing."""
+    importing_sec: float = 4.0
+    """To import what training needs: how fast this machine starts programs, at the moment."""
     took_sec: float = 0.0
     """The measuring itself."""
 
@@ -85,6 +87,16 @@ class Prediction:
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
 
+    def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
+        """The same for another number of epochs."""
+        training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec
+        return replace(
+            self,
+            training_sec=training_sec,
+            evaluating_sec=evaluations(0, epochs, amount.interval) * self.evaluation_sec,
+            saving_sec=SAVING_SHARE * training_sec,
+        )
+
     def within(self, budget_sec: float) -> "Prediction":
         """The same with training cut short where it would go beyond a budget."""
         excess_sec = max(0.0, self.total_sec - budget_sec)
@@ -110,21 +122,18 @@ def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float)
         epochs: in all.
         used_sec: what preparing has taken up to now.
     """
-    first_epoch_sec = _epoch_sec(measured, amount, measured.first_read_sec)
-    epoch_sec = _epoch_sec(measured, amount, measured.read_sec)
-    evaluation_sec = _evaluation_sec(measured, amount)
-    training_sec = first_epoch_sec + (epochs - 1) * epoch_sec
-    return Prediction(
-        preparing_sec=used_sec + STARTING_SEC,
-        training_sec=training_sec,
-        evaluating_sec=evaluations(0, epochs, amount.interval) * evaluation_sec,
-        saving_sec=SAVING_SHARE * training_sec,
+    one = Prediction(
+        preparing_sec=used_sec + STARTING_SHARE * measured.importing_sec,
+        training_sec=0.0,
+        evaluating_sec=0.0,
+        saving_sec=0.0,
         testing_sec=_testing_sec(measured, amount),
-        epoch_sec=epoch_sec,
-        first_epoch_sec=first_epoch_sec,
-        evaluation_sec=evaluation_sec,
+        epoch_sec=_epoch_sec(measured, amount, measured.read_sec),
+        first_epoch_sec=_epoch_sec(measured, amount, measured.first_read_sec),
+        evaluation_sec=_evaluation_sec(measured, amount),
         bottleneck=_bottleneck(measured, amount),
     )
+    return one.of_epochs(epochs, amount)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
@@ -140,9 +149,9 @@ def epochs_that_fit(one: Prediction, amount: Amount, left_sec: float) -> int:
     Args:
         one: the prediction for any number of epochs.
         amount: what there is to do.
-        left_sec: for everything after now, the test included.
+        left_sec: for training, evaluations and the test.
     """
-    fixed_sec = STARTING_SEC + one.testing_sec + one.evaluation_sec
+    fixed_sec = one.testing_sec + one.evaluation_sec
     fixed_sec += (one.first_epoch_sec - one.epoch_sec) * (1 + SAVING_SHARE)
     each_sec = one.epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
     return max(0, math.floor((left_sec - fixed_sec) / each_sec))
@@ -163,7 +172,7 @@ def _testing_sec(measured: Measured, amount: Amount) -> float:
         return 0.0
     computing_sec = amount.test_views * measured.view_sec
     each_sec = _together(amount, measured.test_read_sec, computing_sec)
-    return LOADING_SEC + amount.test / amount.processes * each_sec
+    return LOADING_SHARE * measured.importing_sec + amount.test / amount.processes * each_sec
 
 
 def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:

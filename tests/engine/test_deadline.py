@@ -138,3 +138,13 @@ def test_another_budget_undoes_it(clips, tmp_path, made_up):
     clock.budget_sec = 1000.0
     train(timed(clips, tmp_path, epoch=3, budget_sec=1000.0))
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
+
+
+def test_a_single_epoch_that_is_fast_is_followed_by_more(clips, tmp_path, made_up, monkeypatch):
+    monkeypatch.setattr(deadline, "TRUSTED_STEPS", 2)
+    keys = {"videos_per_gpu": 1}  # nine steps
+    made_up(MadeUpTime(60.0, step_sec=1.0))
+    made = timed(clips, tmp_path, epoch=1, most=4, budget_sec=60.0, predicted_sec=55.0, **keys)
+    train(made)
+    assert iterations(tmp_path)[-1] == 4 * 9
+    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[5]["lr"]

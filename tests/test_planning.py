@@ -1,0 +1,90 @@
+"""The plan of a run, settled by measuring, on real clips and a real model."""
+
+from pathlib import Path
+
+import pytest
+
+from autox_video.budget import BudgetClock
+from autox_video.planning import GUESSED, plan_run
+from autox_video.run_record import write_plan
+from autox_video.settings import settings_from_mapping
+from tests.datasets import TINY, colour_clip, colour_data
+
+
+@pytest.fixture
+def keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = {**colour_data(tmp_path / "data", train=3, val=1, test=1), **TINY, "work_dir": "work"}
+    del keys["epoch"]
+    return keys
+
+
+def planned(keys, *, resuming=False, before_sec=0.0, **others):
+    settings = settings_from_mapping({**keys, **others}, "test")
+    budget_sec = None if settings.time_budget == "auto" else settings.time_budget
+    clock = BudgetClock(budget_sec, before_sec=before_sec)
+    return plan_run(settings, Path("work").absolute(), clock, resuming=resuming)
+
+
+def test_without_a_budget_the_rules_choose_and_the_time_is_predicted(keys):
+    found = planned(keys)
+    assert found.plan.epochs == 200
+    assert found.prediction.total_sec > 200 * found.prediction.epoch_sec
+    assert found.test_clips == 0
+    assert found.prediction.testing_sec == 0
+
+
+def test_with_a_budget_what_fits_is_chosen_and_the_test_is_counted(keys):
+    found = planned(keys, time_budget="20s")
+    assert 1 <= found.plan.epochs <= found.most_epochs == 200
+    assert found.prediction.total_sec <= 20
+    assert found.test_clips == 3
+    assert found.prediction.testing_sec > 0
+    assert found.plan.flat_epochs == found.plan.epochs / 2
+    figures = found.plan.evidence["epochs"]["figures"]
+    assert figures["asked"] == 200
+    assert found.plan.evidence["time_budget_sec"]["figures"]["measuring_sec"] < 2
+
+
+def test_epochs_that_the_user_gives_are_the_most(keys):
+    assert planned(keys, time_budget="1h", epoch=3).plan.epochs == 3
+
+
+def test_where_time_is_short_clips_are_smaller_unless_their_size_is_given(keys, tmp_path):
+    for name in Path(keys["data_root"]).iterdir():
+        colour_clip(name, name.name.split()[1], seed=1, size=(200, 240))
+    keys = {key: value for key, value in keys.items() if key not in ("resolution", "clip_len")}
+    assert planned(keys).plan.resolution == 112
+    found = planned(keys, time_budget="2s").plan
+    assert found.resolution < 112
+    assert "so that more epochs fit into time_budget" in found.reasons["resolution"]
+    sides = [each["resolution"] for each in found.evidence["resolution"]["alternatives"]]
+    assert sides[0] == 112 and sides[-1] == found.resolution
+    assert planned(keys, time_budget="2s", resolution=112).plan.resolution == 112
+
+
+def test_a_test_that_takes_most_of_the_time_is_left_out(keys, capsys):
+    found = planned(keys, time_budget="0.5s")
+    assert found.test_clips == 0
+    assert "are left to autotest.py" in capsys.readouterr().out
+
+
+def test_clips_that_cannot_be_read_any_more_leave_a_guess(keys, monkeypatch):
+    monkeypatch.setattr("autox_video.engine.measure._read_sec", lambda *_: None)
+    assert planned(keys).prediction is None
+    found = planned(keys, time_budget="1h")
+    assert found.prediction.epoch_sec == pytest.approx(9 * (GUESSED.step_sec + GUESSED.read_sec))
+
+
+def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, capsys):
+    first = planned(keys, time_budget="30s", epoch=150)
+    figures = first.prediction.as_dict()
+    prepared = first.prepared
+    write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
+    again = planned(keys, resuming=True, before_sec=12.0, time_budget="30s", epoch=150)
+    assert (again.plan.epochs, again.prediction.as_dict()) == (first.plan.epochs, figures)
+    assert "12 s of 30 s were used by earlier starts" in capsys.readouterr().out
+    more = planned(keys, resuming=True, before_sec=12.0, time_budget="10h", epoch=150)
+    assert more.plan.epochs == 150
+    none = planned(keys, resuming=True)
+    assert none.plan.epochs == first.plan.epochs
