@@ -16,13 +16,14 @@ LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 EARLIER = "earlier"
 SPLIT = "split"
+TRIALS, SEARCH = "trials", "search.db"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
 # half a run that looks like a whole one.
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
-    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json"),
+    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", SEARCH, TRIALS),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 _MOVING = ".moving"
