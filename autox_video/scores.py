@@ -70,11 +70,14 @@ def multi_label_intervals(
     """
     truth, said = labels > 0, scores >= positive_from
     right, both = (truth & said) * 1.0, truth * 1.0 + said
-    sorted_classes = [_in_order(scores[:, k], truth[:, k]) for k in np.flatnonzero(truth.any(0))]
+    occurring = np.flatnonzero(truth.any(axis=0))
+    sorted_classes = [_in_order(scores[:, k], truth[:, k]) for k in occurring]
 
     def mean_precision(weights: np.ndarray) -> np.ndarray:
+        none = np.zeros((1, len(weights)))
         found = [_average_precision(weights, *each) for each in sorted_classes]
-        return np.nanmean(found, axis=0) if found else np.zeros(len(weights))
+        occurs = [weights @ (truth[:, k] * 1.0) > 0 for k in occurring]
+        return np.sum(found or none, axis=0) / np.maximum(np.sum(occurs or none, axis=0), 1)
 
     def f1(weights: np.ndarray) -> np.ndarray:
         each = 2 * (weights @ right).sum(axis=1)
@@ -132,11 +135,10 @@ def _in_order(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, ...]:
 def _average_precision(
     weights: np.ndarray, order: np.ndarray, truth: np.ndarray, last: np.ndarray
 ) -> np.ndarray:
-    """Average precision in each draw; nan where no positive clip is drawn."""
+    """Average precision in each draw; 0 where no positive clip is drawn."""
     drawn = weights[:, order]
     hits, said = np.cumsum(drawn * truth, axis=1)[:, last], np.cumsum(drawn, axis=1)[:, last]
     precision = np.divide(hits, said, out=np.zeros_like(hits), where=said > 0)
     gained = np.diff(hits, prepend=0.0, axis=1)
     positives = hits[:, -1]
-    with np.errstate(invalid="ignore"):
-        return np.where(positives > 0, (precision * gained).sum(axis=1) / positives, np.nan)
+    return (precision * gained).sum(axis=1) / np.maximum(positives, 1)

@@ -292,6 +292,8 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
         with av.open(file, "w", format="mp4") as container:
             # One thread: with more, the bytes would depend on the number of cores.
             options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
+            # Else x264's fast paths round by where memory happens to lie: other bytes each time.
+            options["x264-params"] = "cpu-independent=1"
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
