@@ -90,10 +90,14 @@ def _smallest(loss: Any, low: float, high: float) -> float:
 def calibration_figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Give what an evaluation keeps: the temperature, and the calibration error without and with.
 
+    Nothing where probabilities are no numbers.
+
     Args:
         scores: (N, K) probabilities of the validation clips.
         labels: (N,) true classes.
     """
+    if not np.isfinite(scores).all():
+        return {}
     temperature = fit_temperature(scores, labels)
     return {
         "temperature": temperature,

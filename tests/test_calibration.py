@@ -58,6 +58,10 @@ def test_zero_and_one_are_no_hindrance():
     assert np.isfinite(with_temperature(np.eye(3), temperature)).all()
 
 
+def test_where_the_model_went_astray_there_is_nothing_to_calibrate():
+    assert calibration_figures(np.full((2, 3), np.nan), np.array([0, 1])) == {}
+
+
 def test_the_error_is_as_worked_out_by_hand():
     # Two clips at 0.9, one of them right; two at 0.6, both right.
     scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
