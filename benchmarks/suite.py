@@ -16,6 +16,7 @@ computing: each system takes its budget and the time for testing, for every set 
 """
 
 import argparse
+import contextlib
 import json
 import re
 import shutil
@@ -66,10 +67,12 @@ def real_data(folder: Path) -> Data:
 
 
 def rows_done(path: Path) -> list[dict[str, Any]]:
-    """Rows of a suite so far."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    """Rows of a suite so far; a line that a kill has torn is none."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def run_all(jobs: list[Job], out: Path) -> list[dict[str, Any]]:

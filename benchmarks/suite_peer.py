@@ -16,7 +16,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ CONFIG = "recognition/swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kine
 BATCH, BASE_BATCH = 8, 64
 WARM_UP_SHARE = 2.5 / 30
 STEPS_MEASURED = 2
-# Steps are as long as the slowest so far while the end is near, so that it is not passed.
-LAST_STEPS_FACTOR = 1.2
 
 
 def stock_config(job: dict[str, Any], work_dir: Path):
@@ -84,14 +82,12 @@ def make_clock(started: float, seconds: float):
     class Clock(Hook):
         """Sets the rate itself: mmengine's schedulers need to know the steps beforehand."""
 
-        rate: Callable[[int], float] | None = None
         last, slowest = 0.0, 0.0
 
         def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
             now = time.time()
             if batch_idx == STEPS_MEASURED:
-                step = now - self.first
-                step /= STEPS_MEASURED
+                step = (now - self.first) / STEPS_MEASURED
                 self.steps = batch_idx + max(1, int((started + seconds - now) / step))
             elif batch_idx == 0:
                 self.first, self.steps = now, 10**6
@@ -113,8 +109,6 @@ def make_clock(started: float, seconds: float):
 
 def share_of_rate(step: int, steps: int) -> float:
     """What share of the learning rate a step has: a linear warm-up from 0.1, then a cosine to 0."""
-    from math import cos, pi
-
     warm_up = max(1, round(WARM_UP_SHARE * steps)) if steps < 10**6 else 10
     if step < warm_up:
         return 0.1 + 0.9 * step / warm_up
