@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from autox_video.fileio import write_json
+from autox_video.scores import multi_label_intervals, single_label_intervals
 
 SCHEMA = 1
 SCORE_DIGITS = 6
@@ -188,8 +189,16 @@ class Provenance:
     classes: tuple[str, ...]
 
 
-def results(predictions: Sequence[Prediction], provenance: Provenance) -> dict:
-    """The content of results.json: one record per clip in listed order, metrics where labelled."""
+def results(
+    predictions: Sequence[Prediction], provenance: Provenance, calibration: dict | None = None
+) -> dict:
+    """The content of results.json: one record per clip in listed order, metrics where labelled.
+
+    Args:
+        predictions: with the probabilities that are to be told.
+        provenance: where they come from.
+        calibration: what there is to say of how the probabilities were made; None: as they came.
+    """
     return {
         "schema": SCHEMA,
         "config": provenance.config,
@@ -198,6 +207,7 @@ def results(predictions: Sequence[Prediction], provenance: Provenance) -> dict:
         "decoder": provenance.decoder,
         "classes": list(provenance.classes),
         "metrics": _measure(predictions, provenance.classes),
+        "calibration": calibration,
         "predictions": [p.record(provenance.classes) for p in predictions],
     }
 
@@ -211,8 +221,11 @@ def _measure(predictions: Sequence[Prediction], classes: Sequence[str]) -> dict 
         precisions = average_precision(scores, labels)
         by_class = {name: precisions.get(index) for index, name in enumerate(classes)}
         measured["average_precision"] = by_class
+        intervals = multi_label_intervals(scores, labels, positive_from=POSITIVE_FROM)
     else:
         measured = metrics(scores, labels)
+        intervals = single_label_intervals(scores, labels, measured)
+    measured["intervals"] = {name: list(ends) for name, ends in intervals.items()}
     measured["clips"] = len(labels)
     measured["unreadable"] = sum(p.scores is None for p in predictions)
     return measured

@@ -10,6 +10,7 @@ from typing import Any
 
 from autox_video import processes
 from autox_video.allocator import keep_freed_memory
+from autox_video.calibration import calibrated, read_calibration
 from autox_video.console import progress, say, table
 from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.decode import check_decoder
@@ -116,7 +117,12 @@ def _finish(
         decoder=config.test_pipeline[0].decoder,
         classes=tuple(config.classes),
     )
-    content = results(predictions, provenance)
+    from autox_video.engine.checkpoint import read_meta
+
+    found = read_calibration(read_meta(job.weights).get("metrics"))
+    record = None if found is None else found.record(predictions)
+    predictions = predictions if found is None else calibrated(predictions, found)
+    content = results(predictions, provenance, record)
     write_results(settings.test_results_path, content)
     _show(content, predictions, provenance.classes)
     say(f"Wrote {len(predictions)} predictions to {settings.test_results_path}.")
@@ -249,11 +255,26 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     measured = content["metrics"]
     if measured is None:
         return
-    rows = [(name, f"{measured[key]:.4f}") for key, name in SHOWN.items() if key in measured]
+    rows = [(name, _with_interval(measured, key)) for key, name in SHOWN.items() if key in measured]
+    rows += _calibration_rows(content["calibration"])
     rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
     by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
     worst = [(f"worst: {classes[label]}", f"{share:.4f}") for label, share in by_class]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
+
+
+def _with_interval(measured: dict[str, Any], key: str) -> str:
+    low, high = measured["intervals"][key]
+    return f"{measured[key]:.4f} (95%: {low:.4f} to {high:.4f})"
+
+
+def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:
+    errors = calibration and calibration["test"]
+    if not errors:
+        return []
+    by = f"temperature {calibration['temperature']:.3f} from validation"
+    shown = f"{errors['ece_after']:.4f} ({errors['ece_before']:.4f} without {by})"
+    return [("calibration error", shown)]
 
 
 def _by_class(predictions: Sequence[Prediction]) -> dict[int, float]:

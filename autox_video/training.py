@@ -19,6 +19,7 @@ from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, write_plan
+from autox_video.scores import wilson_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -196,6 +197,16 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
         return
     key = main_score(best)
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f} after epoch "
-        f"{best['epoch']}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
+        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
+        f"after epoch {best['epoch']}. The weights are {work_dir / 'best.pth'}; autotest.py tests "
+        "them."
     )
+
+
+def _interval(best: dict[str, float]) -> str:
+    """The 95% interval of a top-1, in brackets."""
+    if "top1" not in best or not best.get("clips"):
+        return ""
+    clips = int(best["clips"])
+    low, high = wilson_interval(best["top1"] * clips, clips)
+    return f" (95% interval {low:.4f} to {high:.4f}, {clips} clips)"

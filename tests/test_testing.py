@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autox_video.calibration import Calibration, calibrated
 from autox_video.dataset.listing import ClipList, write_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError
 from autox_video.results import Prediction, Provenance, results
@@ -77,6 +78,20 @@ def test_scores_that_are_no_numbers_are_the_weights_fault():
     _refuse_no_numbers(predictions[::2], Path("best.pth"))
     with pytest.raises(CheckpointError, match=r"best\.pth: .* for 1 of 3 clips \(b\.mp4 is"):
         _refuse_no_numbers(predictions, Path("best.pth"))
+
+
+def test_figures_are_shown_with_intervals_and_calibration(capsys):
+    raw = [Prediction(f"{n}.mp4", int(n > 3), (0.9, 0.1)) for n in range(5)]
+    calibration = Calibration(2.0, 10, 0.3, 0.1)
+    predictions = calibrated(raw, calibration)
+    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"))
+    content = results(predictions, provenance, calibration.record(raw))
+    _show(content, predictions, provenance.classes)
+    out = capsys.readouterr().out
+    assert "0.8000 (95%: 0.3755 to 0.9638)" in out
+    assert "0.0500 (0.1000 without temperature 2.000 from validation)" in out
+    assert content["metrics"]["intervals"]["top1"] == pytest.approx([0.3755, 0.9638], abs=1e-4)
+    assert content["predictions"][0]["score"] == pytest.approx(0.75)
 
 
 def test_the_table_of_several_classes_shows_the_worst(capsys):

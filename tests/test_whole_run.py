@@ -114,6 +114,11 @@ def test_results_tell_the_colours_apart(killed_run):
     assert content["metrics"]["top1"] >= 0.8
     assert content["checkpoint"].endswith("best.pth")
     assert "top-1" in done.stdout
+    kept = torch.load(folder / "work" / "best.pth", weights_only=True)["meta"]["metrics"]
+    assert content["calibration"]["temperature"] == kept["temperature"]
+    assert content["calibration"]["test"]["clips"] == 9
+    low, high = content["metrics"]["intervals"]["top1"]
+    assert low < content["metrics"]["top1"] <= high
 
 
 def test_a_finished_run_says_so_and_changes_nothing(killed_run):

@@ -111,13 +111,22 @@ def own_config(path: Path) -> str | None:
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
+    text = read_meta(path).get(CONFIG)
+    return text if isinstance(text, str) else None
+
+
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint says beside its weights, of which nothing is read; empty if it says none.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
     if is_tensor_file(path):
         meta = read_tensor_meta(path)
     else:
-        state = _load(path, mmap=True)  # nothing of the weights is read
+        state = _load(path, mmap=True)
         meta = state.get("meta") if isinstance(state, dict) else None
-    text = meta.get(CONFIG) if isinstance(meta, dict) else None
-    return text if isinstance(text, str) else None
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def _load(path: Path, **options: bool) -> Any:

@@ -11,6 +11,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
 from autox_video import processes
+from autox_video.calibration import calibration_figures
 from autox_video.results import metrics, multi_label_metrics
 
 
@@ -43,10 +44,17 @@ class ClipMetric(BaseMetric):
         return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """The figures over all clips; `clips` is their number."""
+        """The figures over all clips; `clips` is their number.
+
+        Of one class a clip, the temperature that calibrates them and the errors besides.
+        """
         if not results:
             return {"clips": 0}
         _, *columns = zip(*results, strict=True)
         scores, labels = map(np.stack, columns)
-        measure = multi_label_metrics if self.multi_label else metrics
-        return {**measure(scores, labels), "clips": len(labels)}
+        clips = {"clips": len(labels)}
+        if self.multi_label:
+            return {**multi_label_metrics(scores, labels), **clips}
+        # So the best weights keep the temperature that was found for them.
+        figures = calibration_figures(scores.astype(np.float64), labels)
+        return {**metrics(scores, labels), **figures, **clips}

@@ -1,8 +1,10 @@
 """The validation metric."""
 
+import numpy as np
 import pytest
 import torch
 
+from autox_video.calibration import fit_temperature
 from autox_video.engine.metric import ClipMetric
 
 
@@ -18,6 +20,9 @@ def test_figures_are_those_of_results():
     assert measured["top1"] == pytest.approx(2 / 3)
     assert measured["mean_class_accuracy"] == 0.75
     assert measured["clips"] == 3
+    scores, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1])
+    assert measured["temperature"] == pytest.approx(fit_temperature(scores, labels), rel=1e-3)
+    assert measured["ece"] == pytest.approx((0.1 + 0.6 + 0.2) / 3)
 
 
 def test_nothing_to_measure_is_said():
@@ -33,4 +38,5 @@ def test_figures_of_several_classes_a_clip():
     measured = metric.evaluate(size=2)
     assert measured["mAP"] == pytest.approx((1 + (0.5 + 0.5)) / 2)
     assert measured["f1"] == pytest.approx(4 / 5)
+    assert "temperature" not in measured
     assert measured["clips"] == 2

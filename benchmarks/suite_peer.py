@@ -1,0 +1,156 @@
+"""The suite's peer: mmaction2's own recipe for Video Swin-T, from scratch, for a given time.
+
+The config is the one that mmaction2 brings with it. Changed is what the job needs (lists, classes,
+no pretrained weights, steps instead of epochs) and what helps it here: the head's learning rate for
+the backbone too, since nothing is pretrained; the rate scaled to the batch by mmaction2's own rule;
+bfloat16 where the processor is fast at it; all cores. The schedule keeps its shape (2.5 epochs of
+30 warm up, then a cosine) and fits the steps that the time allows, measured on the first ones,
+which count. Tested is one view of each clip, by the recipe's validation pipeline, outside the time.
+
+    python benchmarks/suite_peer.py JOB.json
+
+JOB.json says root, classes, seconds, seed, frames, side; the answer goes to result.json beside it.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+CONFIG = "recognition/swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb.py"
+BATCH, BASE_BATCH = 8, 64
+WARM_UP_SHARE = 2.5 / 30
+STEPS_MEASURED = 2
+
+
+def stock_config(job: dict[str, Any], work_dir: Path):
+    """mmaction2's config with the changes named above."""
+    import mmaction
+    from mmengine.config import Config
+
+    config = Config.fromfile(Path(mmaction.__file__).parent / ".mim" / "configs" / CONFIG)
+    config.work_dir, config.randomness = str(work_dir), {"seed": job["seed"]}
+    config.model.backbone.update(pretrained=None, pretrained2d=False)
+    config.model.cls_head.num_classes = len(job["classes"])
+    wrapper = config.optim_wrapper
+    wrapper.type = "OptimWrapper"
+    wrapper.optimizer.lr *= BATCH / BASE_BATCH
+    wrapper.paramwise_cfg.backbone.lr_mult = 1.0
+    config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": 10**6, "val_interval": 10**9}
+    config.param_scheduler = []
+    for name in ("val_dataloader", "val_cfg", "val_evaluator"):
+        config[name] = None
+    _set_data(config, job)
+    config.default_hooks.checkpoint = {"type": "CheckpointHook", "interval": 10**9}
+    return config
+
+
+def _set_data(config, job: dict[str, Any]) -> None:
+    root = Path(job["root"])
+    config.test_pipeline = config.val_pipeline
+    for pipeline in (config.train_pipeline, config.test_pipeline):
+        for step in pipeline:
+            if step["type"] == "SampleFrames":
+                step["clip_len"] = job["frames"]
+            elif step["type"] == "CenterCrop":
+                step["crop_size"] = job["side"]
+            elif step["type"] == "Resize":
+                large = round(job["side"] * 256 / 224)
+                step["scale"] = (-1, large) if -1 in step["scale"] else (job["side"],) * 2
+    for split in ("train", "test"):
+        loader = config[f"{split}_dataloader"]
+        loader.update(batch_size=BATCH, num_workers=1)
+        loader.dataset.update(
+            ann_file=str(Path(job["folder"], f"{split}.txt")),
+            data_prefix={"video": str(root)},
+            pipeline=config[f"{split}_pipeline"],
+        )
+    config.train_dataloader.sampler = {"type": "InfiniteSampler", "shuffle": True}
+    config.train_dataloader.drop_last = True
+
+
+def make_clock(started: float, seconds: float):
+    """A hook that fits the schedule to the time, and ends training when it is over."""
+    from mmengine.hooks import Hook
+
+    class Clock(Hook):
+        """Sets the rate itself: mmengine's schedulers need to know the steps beforehand."""
+
+        last, slowest = 0.0, 0.0
+
+        def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+            now = time.time()
+            if batch_idx == STEPS_MEASURED:
+                step = (now - self.first) / STEPS_MEASURED
+                self.steps = batch_idx + max(1, int((started + seconds - now) / step))
+            elif batch_idx == 0:
+                self.first, self.steps = now, 10**6
+                self.base = [group["lr"] for group in runner.optim_wrapper.param_groups]
+            share = share_of_rate(batch_idx, self.steps)
+            for group, base in zip(runner.optim_wrapper.param_groups, self.base, strict=True):
+                group["lr"] = base * share
+
+        def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+            now = time.time()
+            self.slowest = max(self.slowest, now - (self.last or self.first))
+            self.last = now
+            late = now + self.slowest > started + seconds
+            if late or batch_idx + 1 >= self.steps:
+                runner.train_loop._max_iters = batch_idx + 1
+
+    return Clock()
+
+
+def share_of_rate(step: int, steps: int) -> float:
+    """What share of the learning rate a step has: a linear warm-up from 0.1, then a cosine to 0."""
+    warm_up = max(1, round(WARM_UP_SHARE * steps)) if steps < 10**6 else 10
+    if step < warm_up:
+        return 0.1 + 0.9 * step / warm_up
+    return 0.5 * (1 + cos(pi * min(1.0, step / steps)))
+
+
+def run(job: dict[str, Any], started: float) -> dict[str, Any]:
+    """Train and test; gives top1, top5 and what there is to tell of the run."""
+    import autox_video.mm_compat  # noqa: F401, I001 (must come before mmengine)
+    import torch
+    from mmengine.runner import Runner
+
+    from autox_video.plan.hardware import detect
+
+    folder = Path(job["folder"])
+    fast = detect("cpu").fast_bfloat16
+    config = stock_config(job, folder / "stock")
+    runner = Runner.from_cfg(config)
+    clock = make_clock(started, job["seconds"])
+    runner.register_hook(clock, priority="VERY_LOW")
+    with torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext():
+        runner.train()
+        trained = time.time()
+        measured = runner.test()
+    return {
+        "top1": measured["acc/top1"],
+        "top5": measured["acc/top5"],
+        "steps": runner.iter,
+        "precision": "bfloat16" if fast else "float32",
+        "training_sec": trained - started,
+        "testing_sec": time.time() - trained,
+    }
+
+
+def main() -> int:
+    """Read the job, do it, write the result; gives the exit code."""
+    started = time.time()
+    path = Path(sys.argv[1])
+    result = run(json.loads(path.read_text(encoding="utf-8")), started)
+    (path.parent / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

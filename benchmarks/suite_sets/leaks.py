@@ -1,0 +1,60 @@
+"""What a set gives away to someone who looks at nothing: colours, size, length, file size.
+
+The trivial classifier here must stay near chance on every set, or a good score proves nothing.
+"""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.suite_sets.files import SPLITS
+
+RIDGE = 10.0
+FRAMES_LOOKED_AT = 8
+
+
+def leak_accuracy(root: str | Path) -> tuple[float, int]:
+    """Test accuracy (0..1) of a classifier on trivial features, and the number of test clips.
+
+    It is least squares with a ridge, all classes weighing the same, on the features and their
+    squares.
+
+    Args:
+        root: folder of a set, as `files.make_set` writes it.
+    """
+    (train, labels), (test, truth) = (_read(Path(root), split) for split in SPLITS)
+    middle, spread = train.mean(axis=0), train.std(axis=0) + 1e-9
+    inputs, asked = (_with_squares((each - middle) / spread) for each in (train, test))
+    weights = 1.0 / np.bincount(labels)[labels]
+    targets = np.eye(labels.max() + 1)[labels] - 1.0 / (labels.max() + 1)
+    weighted = inputs * (weights / weights.mean())[:, None]
+    normal = weighted.T @ inputs + RIDGE * np.eye(inputs.shape[1])
+    scores = asked @ np.linalg.solve(normal, weighted.T @ targets)
+    return float((scores.argmax(axis=1) == truth).mean()), len(truth)
+
+
+def trivial_features(clip: str | Path) -> np.ndarray:
+    """Mean and spread of red, green, blue; width, height, fps, frames; log of the file's bytes."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        rate = float(stream.average_rate)
+    every = max(1, len(frames) // FRAMES_LOOKED_AT)
+    pixels = np.stack(frames[::every]).reshape(-1, 3).astype(np.float32)
+    height, width = frames[0].shape[:2]
+    size = np.log(Path(clip).stat().st_size)
+    facts = [width, height, rate, len(frames), size, size - np.log(len(frames) * width * height)]
+    return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0), facts])
+
+
+def _read(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    names = (root / "classes.txt").read_text(encoding="utf-8").split()
+    lines = (root / f"{split}_list.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split() for line in lines]
+    features = np.stack([trivial_features(root / "videos" / file) for file, _ in pairs])
+    return features, np.array([names.index(label) for _, label in pairs])
+
+
+def _with_squares(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.ones((len(values), 1)), values, values**2 - 1], axis=1)

@@ -1,0 +1,145 @@
+"""What the suite runs: each system on one data set with one seed, as its user would run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+GRACE_SEC = 120.0
+"""What a command may take beyond its budget before it is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data set on disk."""
+
+    name: str
+    videos: Path
+    train: Path
+    """Its list files, `path label` a line."""
+    test: Path
+    classes: tuple[str, ...]
+    """As the lists name them, in the order of their indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One system on one data set."""
+
+    data: Data
+    system: str
+    """ours, rules or stock; ours and rules may have keys behind them, as in `ours flip=true`."""
+    seed: int
+    budget_sec: float
+    stock_size: tuple[int, int] = (32, 224)
+    """The peer's frames and side in px; the default is its recipe's."""
+
+    @property
+    def key(self) -> list:
+        """What tells its row from all others."""
+        size = list(self.stock_size) if self.system == "stock" else None
+        return [self.data.name, self.system, self.seed, self.budget_sec, size]
+
+
+def knows_time_budget() -> bool:
+    """Whether the settings have `time_budget` in this source tree."""
+    from autox_video.settings import Settings
+
+    return "time_budget" in Settings.model_fields
+
+
+def run_job(job: Job, folder: Path) -> dict[str, Any]:
+    """Train and test in a new folder; gives a row: top1, top5, clips, seconds, what went wrong."""
+    folder.mkdir(parents=True)
+    row = {"key": job.key, "set": job.data.name, "system": job.system, "seed": job.seed}
+    row |= {"budget_sec": job.budget_sec, "chance": 1 / len(job.data.classes)}
+    found = _run_stock(job, folder) if job.system == "stock" else _run_commands(job, folder)
+    return row | found
+
+
+def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
+    """`autotrain.py` and `autotest.py` with nothing but the data named in the config."""
+    system, *words = job.system.split()
+    given = {"data_root": job.data.videos, "ann_file_train": job.data.train, "work_dir": "run"}
+    given |= {"ann_file_test": job.data.test, "test_results_path": "results.json"}
+    config = {key: str(value) for key, value in given.items()} | {"seed": job.seed}
+    limited = system == "ours" and knows_time_budget()
+    if limited:
+        config["time_budget"] = f"{job.budget_sec:g}s"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    # What runs by the fixed rules knows no limit: it is stopped when its time is over.
+    limit = job.budget_sec + (GRACE_SEC if limited else 0.0)
+    code, training_sec = _command("autotrain.py", folder, words, limit_sec=limit)
+    found: dict[str, Any] = {"code": code, "training_sec": training_sec}
+    if code not in (0, 128 + signal.SIGTERM):
+        return found | {"top1": None, "error": _last_lines(folder / "autotrain.log")}
+    code, testing_sec = _command("autotest.py", folder, [], limit_sec=3600.0)
+    if code:
+        return found | {"top1": None, "error": _last_lines(folder / "autotest.log")}
+    measured = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
+    kept = {name: measured[name] for name in ("top1", "top5", "clips")}
+    return found | kept | {"testing_sec": testing_sec}
+
+
+def _command(
+    script: str, folder: Path, words: Sequence[str], *, limit_sec: float
+) -> tuple[int, float]:
+    """Run an entry script in a folder, stop it after its limit; gives exit code and seconds."""
+    command = [sys.executable, str(ROOT / script), "config.yaml", *words]
+    # A cache of its own: nothing that another run found out or decoded is used.
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    return _run(command, folder, environment, limit_sec=limit_sec, log=script.replace("py", "log"))
+
+
+def _run_stock(job: Job, folder: Path) -> dict[str, Any]:
+    for split in ("train", "test"):
+        lines = getattr(job.data, split).read_text(encoding="utf-8").splitlines()
+        pairs = [line.rsplit(maxsplit=1) for line in lines if line.strip()]
+        numbered = [f"{path} {job.data.classes.index(label)}\n" for path, label in pairs]
+        (folder / f"{split}.txt").write_text("".join(numbered), encoding="utf-8")
+    clips, (frames, side) = len(numbered), job.stock_size
+    asked = {"folder": str(folder), "root": str(job.data.videos), "seed": job.seed}
+    asked |= {"classes": list(job.data.classes), "seconds": job.budget_sec}
+    asked |= {"frames": frames, "side": side}
+    (folder / "job.json").write_text(json.dumps(asked), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "benchmarks" / "suite_peer.py"), "job.json"]
+    code, _ = _run(command, folder, dict(os.environ), limit_sec=3 * 3600.0, log="stock.log")
+    if code:
+        error = _last_lines(folder / "stock.log")
+        return {"code": code, "top1": None, "training_sec": None, "error": error}
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return {"code": 0, "clips": clips, "stock_size": [frames, side], **result}
+
+
+def _run(
+    command: Sequence[str], folder: Path, environment: dict, *, limit_sec: float, log: str
+) -> tuple[int, float]:
+    start = time.perf_counter()
+    with (folder / log).open("w", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            code = process.wait(limit_sec)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            code = process.wait()
+        except BaseException:
+            # Ctrl-C and the like: nothing goes on behind the user's back.
+            process.terminate()
+            process.wait()
+            raise
+    return code, time.perf_counter() - start
+
+
+def _last_lines(log: Path, count: int = 3) -> str:
+    return " | ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
