@@ -67,6 +67,8 @@ class Prepared:
     """Of the clips and classes that were listed when the run began."""
     data: dict[str, Any]
     """What plan.json says of the clips."""
+    probed: ProbedListing
+    """All that is listed now, with what is known of each clip."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
@@ -95,7 +97,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     write_list(list_file(work_dir, "train"), readable.train)
     write_list(list_file(work_dir, "val"), readable.val)
     data = record(work_dir, readable.classes, left_out(probed))
-    return Prepared(plan, readable, stats, listing_fingerprint(probed.listing), data)
+    fingerprint = listing_fingerprint(probed.listing)
+    return Prepared(plan, readable, stats, fingerprint, data, probed)
 
 
 def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) -> Prepared:
@@ -116,7 +119,7 @@ def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) ->
     for note in found.notes:
         say(note)
     listing = replace(probed.listing, classes=tuple(data["classes"]), **lists)
-    return Prepared(plan, listing, stats, stored["fingerprint"], data)
+    return Prepared(plan, listing, stats, stored["fingerprint"], data, probed)
 
 
 def _refuse(work_dir: Path, what: str, found: Sequence[str]) -> None:

@@ -149,6 +149,12 @@ class Settings(BaseModel):
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
         "a file, auto or none",
     )
+    mode: Literal["auto", "train", "probe"] = _key(
+        AUTO,
+        "probe: only a head is fitted, on features of pretrained weights, in minutes; train: all "
+        "of the model is trained; auto: train.",
+        "auto, train or probe",
+    )
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
         AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"
     )

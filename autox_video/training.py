@@ -32,7 +32,7 @@ from autox_video.run_files import (
     make_ready,
 )
 from autox_video.run_lock import own
-from autox_video.run_record import write_plan
+from autox_video.run_record import is_probe_run, write_plan
 from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
@@ -58,7 +58,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     with ExitStack() as held:
         text = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
-        from autox_video.engine.train import train
+        from autox_video.finishing import finish_probe, train_and_compare
         from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
@@ -67,7 +67,10 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         config.device = use_own_share(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
-        best = train(config)
+        if settings.mode == "probe":
+            best = processes.by_main(lambda: finish_probe(work_dir, config))
+        else:
+            best = train_and_compare(config, work_dir)
         _say_what_came_out(best, work_dir)
         return best
 
@@ -76,24 +79,29 @@ def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) 
     """Take the work dir for this run, until `held` is closed; gives the run's config as text."""
     check_work_dir(work_dir)
     held.enter_context(own(work_dir))
-    make_ready(work_dir, fresh=fresh)
+    goes_on = settings.mode == "probe" and is_probe_run(work_dir)
+    make_ready(work_dir, fresh=fresh, goes_on=goes_on)
     return _prepare_config(settings, work_dir)
 
 
 def _prepare_config(settings: Settings, work_dir: Path) -> str:
     """Look at the data, make every choice, write the files of the work dir; gives the config."""
-    resuming = has_checkpoint(work_dir)
+    resuming = has_checkpoint(work_dir) or is_probe_run(work_dir)
     prepared = prepare(settings, resuming=resuming)
+    from autox_video.probing import is_wanted, probe_candidates
     from autox_video.recipe import build_config, write_config
     from autox_video.stored_config import config_text
 
     data = _training_data(prepared, settings, work_dir)
+    if is_wanted(prepared, settings, resuming=resuming):
+        prepared = probe_candidates(prepared, settings, data, work_dir)
     plan = prepared.plan
     if plan.device == "cpu":
         keep_freed_memory()
-    if not resuming or settings.cache != AUTO:
+    trains = plan.mode == "train"
+    if trains and (not resuming or settings.cache != AUTO):
         plan = _settle_cache(prepared, settings, data, work_dir)
-    if plan.device != "cpu":
+    if trains and plan.device != "cpu":
         plan = _settle_parts(plan, data, work_dir)
     show_plan(plan)
     check_disk(work_dir, plan.disk_gib)
@@ -188,7 +196,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
         say(f"Training is done; there was no evaluation. The weights are {work_dir / LATEST}.")
         return
     key = main_score(best)
+    when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f} after epoch "
-        f"{best['epoch']}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
+        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f} {when}. "
+        f"The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )

@@ -11,6 +11,7 @@ from autox_video.settings import AUTO, Settings
 
 # Which key of the config settles which choice; what no key settles is kept when a run goes on.
 SETTLED_BY = {
+    "mode": "mode",
     "backbone": "backbone",
     "pretrained": "load_from",
     "num_classes": "num_class",
