@@ -30,7 +30,7 @@ from autox_video.engine.checkpoint import (
 from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.features import crossval
 from autox_video.features.attentive import TooSlowError
-from autox_video.features.crossval import ATTENTIVE, LINEAR, Scored
+from autox_video.features.crossval import LINEAR, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.folds import score_interval
 from autox_video.features.samples import Samples
@@ -141,7 +141,7 @@ def _job(
 ) -> _Job:
     folder = None if settings.cache == OFF else default_folder()
     # Training takes the head as published; a probe alone may have another.
-    pools = (LINEAR, ATTENTIVE) if probing else (LINEAR,)
+    pools = crossval.POOLS if probing else (LINEAR,)
     store = FeatureStore(folder or work_dir / "features")
     return _Job(prepared, settings, data, work_dir, store, _groups(prepared), pools)
 
@@ -313,7 +313,7 @@ def _explained(job: _Job, best: _Tried, count: int) -> Plan:
     grid, reasons = None, dict(plan.reasons)
     for field in ("backbone", "pretrained"):
         reasons[field] = f"{reasons[field]}; {why}"
-    if scored.setting.pool == ATTENTIVE:
+    if scored.setting.pool != LINEAR:
         grid = best.reading.grid
         reasons["head_grid"] = f"attention over it: {why}"
     return replace(plan, head_grid=grid, reasons=reasons)

@@ -61,7 +61,7 @@ def test_a_probe_is_a_model_as_any_other(keys):
     assert json.loads(Path(keys["test_results_path"]).read_text())["metrics"] == found["metrics"]
 
 
-@pytest.mark.parametrize("pools", [("linear",), ("attentive",)])
+@pytest.mark.parametrize("pools", [("linear",), ("ordered",), ("attentive",)])
 def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools):
     kept = {}
     monkeypatch.setattr(probing, "_job", with_pools(probing._job, pools))

@@ -18,8 +18,8 @@ from autox_video.features.folds import FOLDS, divide, repeats_for, wilson
 from autox_video.features.samples import Samples, class_weights
 from autox_video.results import main_score, metrics, multi_label_metrics
 
-LINEAR, ATTENTIVE = "linear", "attentive"
-POOLS = (LINEAR, ATTENTIVE)
+LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
+POOLS = (LINEAR, ORDERED, ATTENTIVE)
 IMBALANCE = 3.0
 """Training clips of the commonest class over the rarest, from which balanced classes are tried."""
 
@@ -34,7 +34,8 @@ class Setting:
     """How a head is fitted."""
 
     pool: str
-    """`linear`, on the mean over the feature map, or `attentive`."""
+    """`linear`: on the mean over the feature map; `ordered`: on its means over parts of the time
+    as well; `attentive`: on what learnt queries find in it."""
     weight_decay: float
     rate: float | None = None
     """AdamW's learning rate of an attentive head."""
@@ -72,7 +73,7 @@ def cross_validate(
 
     Args:
         samples: the training clips; a clip is scored by its first view.
-        pool: `linear` or `attentive`.
+        pool: one of `POOLS`.
         folds: as `make_folds` gives them.
         seconds: what an attentive head may take.
 
@@ -80,7 +81,7 @@ def cross_validate(
         TooSlowError: it would take longer.
     """
     settings = settings_of(samples, pool)
-    folds = folds if pool == LINEAR else folds[:1]  # each of these heads takes long
+    folds = folds[:1] if pool == ATTENTIVE else folds  # each of these heads takes long
     parts = [(r, f) for r in range(len(folds)) for f in range(FOLDS)]
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(settings), len(folds), *samples.targets.shape), dtype=np.float32)
@@ -91,8 +92,11 @@ def cross_validate(
             unseen = folds[r] == f
             found[setting, r, unseen] = value[unseen]
 
-    fit_all = _linear_heads if pool == LINEAR else _attentive_heads
-    fit_all(samples, settings, 1 - held_out, visit, seconds=seconds)
+    if pool == ATTENTIVE:
+        _attentive_heads(samples, settings, 1 - held_out, visit, seconds=seconds)
+    else:
+        seen = samples if pool == LINEAR else samples.pooled(*_ordered(samples))
+        _linear_heads(seen, settings, 1 - held_out, visit)
     return _choose(settings, found, samples, folds)
 
 
@@ -100,8 +104,8 @@ def settings_of(samples: Samples, pool: str) -> list[Setting]:
     """The grid for a head; with balanced classes only where they differ much."""
     counts = samples.targets.sum(0).clamp(min=1)
     weigh = (False, True) if float(counts.max() / counts.min()) >= IMBALANCE else (False,)
-    if pool == LINEAR:
-        return [Setting(LINEAR, d, balanced=b) for b, d in product(weigh, linear.DECAYS)]
+    if pool != ATTENTIVE:
+        return [Setting(pool, d, balanced=b) for b, d in product(weigh, linear.DECAYS)]
     grid = product(weigh, attentive.RATES, attentive.DECAYS)
     return [Setting(ATTENTIVE, decay, rate, b) for b, rate, decay in grid]
 
@@ -111,6 +115,10 @@ def fit_on_all(samples: Samples, setting: Setting) -> linear.LinearHead | attent
     weights = _weights(samples, balanced=setting.balanced)
     if setting.pool == LINEAR:
         return linear.fit_linear(samples, weights, setting.weight_decay)
+    if setting.pool == ORDERED:
+        query, place = _ordered(samples)
+        head = linear.fit_linear(samples.pooled(query, place), weights, setting.weight_decay)
+        return attentive.AttentiveHead(query, place, head.weight, head.bias)
     rates, decays = (weights.new_tensor([v]) for v in (setting.rate, setting.weight_decay))
     return attentive.fit_heads(samples, weights[None], rates, decays).single(0)
 
@@ -130,8 +138,6 @@ def _linear_heads(
     settings: Sequence[Setting],
     kept: Tensor,
     visit: Callable[[int, Tensor], None],
-    *,
-    seconds: float,
 ) -> None:
     """Fit a linear head for each fold (g, n) and setting, and show what each says of all clips."""
     scale = linear.scale_of(samples.mean_features)
@@ -165,6 +171,13 @@ def _attentive_heads(
     said = torch.cat([samples.probabilities(heads.logits(part)) for part in parts], 1)
     for number, probabilities in enumerate(said.split(len(kept))):
         visit(number, probabilities)
+
+
+def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
+    """Queries and places of a head that only looks at parts of the time."""
+    _, _, tokens, channels = samples.tokens.shape
+    place = attentive.windows(tokens - 1).to(samples.targets)
+    return place.new_zeros(len(place), channels), place
 
 
 def _weights(samples: Samples, *, balanced: bool) -> Tensor:

@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from autox_video.dataset import transforms  # noqa: F401 (registers them)
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
 from autox_video.dataset.remote import join

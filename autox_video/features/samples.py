@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autox_video.models.attentive_head import pool
+
 LEAST_SPREAD = 1e-3
 """Of a channel, over the mean spread of all: one that hardly changes is not blown up to noise."""
 
@@ -32,6 +34,17 @@ class Samples:
     def mean_features(self) -> Tensor:
         """(n, V, C) float32: what a linear head sees."""
         return self.tokens[:, :, 0].float()
+
+    def pooled(self, query: Tensor, place: Tensor) -> "Samples":
+        """The same with what queries find in each view, (n, V, 1, (1 + M) C), in place of tokens.
+
+        Args:
+            query: (M, C).
+            place: (M, N).
+        """
+        found = pool(self.tokens.flatten(0, 1).float(), query, place)
+        tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
+        return Samples(tokens, self.targets, self.multi_label)
 
     def select(self, rows: Sequence[int]) -> "Samples":
         """Some of the clips, in that order."""
