@@ -14,7 +14,7 @@ from autox_video.engine.checkpoint import read_best, read_checkpoint, write_best
 from autox_video.engine.keeper import is_better
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError
-from autox_video.features.folds import score_interval
+from autox_video.features.intervals import score_interval
 from autox_video.leaderboard import VALIDATION, Row, trial
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import BEST, PROBE

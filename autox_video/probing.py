@@ -32,7 +32,7 @@ from autox_video.features import crossval
 from autox_video.features.attentive import TooSlowError
 from autox_video.features.crossval import LINEAR, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
-from autox_video.features.folds import score_interval
+from autox_video.features.intervals import score_interval
 from autox_video.features.samples import Samples
 from autox_video.features.store import FeatureStore, default_folder
 from autox_video.finishing import identity_of

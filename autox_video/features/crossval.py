@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
-from autox_video.features.folds import FOLDS, divide, repeats_for, wilson
+from autox_video.features.intervals import wilson
 from autox_video.features.samples import Samples, class_weights
 from autox_video.results import main_score, metrics, multi_label_metrics
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
+FOLDS = 5
+FEW_CLIPS, REPEATS = 500, 3
+"""Up to so many clips the division is repeated: chance in a single one would decide."""
+
 IMBALANCE = 3.0
 """Training clips of the commonest class over the rarest, from which balanced classes are tried."""
 
@@ -60,10 +65,23 @@ class Scored:
 
 
 def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.ndarray:
-    """(R, n): the fold of each clip in each division."""
-    targets = samples.targets.cpu().numpy()
-    divisions = range(repeats_for(len(samples)))
-    return np.stack([divide(targets, groups, folds=FOLDS, seed=seed + r) for r in divisions])
+    """(R, n): the fold of each clip in each division; all 0 where nothing can be divided.
+
+    Args:
+        samples: the training clips.
+        groups: of each clip; those of one group are in one fold.
+        seed: of the divisions.
+    """
+    folds = min(FOLDS, len(set(groups)))
+    if folds < 2:
+        return np.zeros((1, len(samples)), dtype=np.int64)
+    counts = samples.targets.sum(0).clamp(min=1)
+    # Of several classes a clip counts for its rarest.
+    rarest = (samples.targets / counts).argmax(1).tolist()
+    repeats = REPEATS if len(samples) <= FEW_CLIPS else 1
+    return repeated_folds(
+        rarest, folds=folds, repeats=repeats, seed=seed, groups=np.asarray(groups)
+    )
 
 
 def cross_validate(
@@ -82,7 +100,7 @@ def cross_validate(
     """
     settings = settings_of(samples, pool)
     folds = folds[:1] if pool == ATTENTIVE else folds  # each of these heads takes long
-    parts = [(r, f) for r in range(len(folds)) for f in range(FOLDS)]
+    parts = list(product(range(len(folds)), range(folds.max() + 1)))
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(settings), len(folds), *samples.targets.shape), dtype=np.float32)
 
@@ -198,11 +216,12 @@ def _choose(
 ) -> Scored:
     """Pick the best setting; score the choice itself, fold by fold, by what the others say."""
     ranks = {}
-    for r, f, s in product(range(len(folds)), range(FOLDS), range(len(settings))):
-        others = np.flatnonzero(folds[r] != f)
+    parts = list(product(range(len(folds)), range(folds.max() + 1)))
+    for (r, f), s in product(parts, range(len(settings))):
+        others = np.flatnonzero(folds[r] != f) if folds.any() else np.arange(len(samples))
         ranks[r, f, s] = _rank(_figures(found[s, r], samples, others))
     unseen = np.empty(found.shape[1:], dtype=np.float32)
-    for r, f in product(range(len(folds)), range(FOLDS)):
+    for r, f in parts:
         best = max(range(len(settings)), key=lambda s: ranks[r, f, s])
         unseen[r, folds[r] == f] = found[best, r, folds[r] == f]
     best = max(range(len(settings)), key=lambda s: _mean_rank(found[s], samples))
