@@ -17,20 +17,23 @@ import autox_video.mm_compat  # noqa: F401
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from autox_video.console import complain, progress, say
 from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.listing import ClipList
 from autox_video.dataset.sources import belong_together
 from autox_video.engine.checkpoint import (
+    CONFIG,
     SCHEMA,
     load_state,
     write_checkpoint,
 )
+from autox_video.engine.keeper import NEEDED_TO_TEST
 from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.features import crossval
 from autox_video.features.attentive import TooSlowError
-from autox_video.features.crossval import LINEAR, Scored
+from autox_video.features.crossval import LINEAR, ORDERED, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.intervals import score_interval
 from autox_video.features.samples import Samples
@@ -55,6 +58,7 @@ from autox_video.recipe import TrainingData, build_config
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import PROBE
 from autox_video.settings import AUTO, OFF, Settings
+from autox_video.stored_config import config_text
 
 SECONDS = 600.0
 """What the leaderboard may take where training follows and the caller sets no limit."""
@@ -133,15 +137,17 @@ def probe_candidates(
         return prepared
     _keep(job, best)
     show_leaderboard(read_rows(work_dir))
-    return replace(prepared, plan=best.plan)
+    plan = best.plan
+    # Training itself takes the head as published.
+    return replace(prepared, plan=plan if probing else replace(plan, head_grid=None))
 
 
 def _job(
     prepared: Prepared, settings: Settings, data: TrainingData, work_dir: Path, *, probing: bool
 ) -> _Job:
     folder = None if settings.cache == OFF else default_folder()
-    # Training takes the head as published; a probe alone may have another.
-    pools = crossval.POOLS if probing else (LINEAR,)
+    # Learnt attention takes long, and training follows.
+    pools = crossval.POOLS if probing else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / "features")
     return _Job(prepared, settings, data, work_dir, store, _groups(prepared), pools)
 
@@ -315,7 +321,8 @@ def _explained(job: _Job, best: _Tried, count: int) -> Plan:
         reasons[field] = f"{reasons[field]}; {why}"
     if scored.setting.pool != LINEAR:
         grid = best.reading.grid
-        reasons["head_grid"] = f"attention over it: {why}"
+        if plan.mode == "probe":
+            reasons["head_grid"] = f"parts of the clip are looked at: {why}"
     return replace(plan, head_grid=grid, reasons=reasons)
 
 
@@ -348,5 +355,7 @@ def _write(job: _Job, best: _Tried, head: dict[str, torch.Tensor], figures: dict
     state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
     load_state(model, state, job.work_dir / PROBE)
     meta = {"metrics": figures, "identity": identity_of(config), "decoder": best.plan.decoder}
+    # Its head may be another than that of the run whose best weights these become.
+    meta[CONFIG] = config_text(Config({key: config[key] for key in NEEDED_TO_TEST}))
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
     write_checkpoint(job.work_dir / PROBE, content)

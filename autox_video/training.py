@@ -1,6 +1,7 @@
 """The main job: settings → a trained model in the work dir."""
 
 import math
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.console import say
 from autox_video.dataset.frame_cache import default_folder, free_bytes
+from autox_video.dataset.listing import Listing
 from autox_video.dataset.remote import is_remote
 from autox_video.errors import ResourceError
 from autox_video.launch import use_own_share
@@ -122,9 +124,18 @@ def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "T
         classes=listing.classes,
         num_train=len(listing.train),
         multi_label=listing.multi_label,
+        class_clips=_class_clips(listing),
         fingerprint=prepared.fingerprint,
         remote_cache=settings.remote_cache,
     )
+
+
+def _class_clips(listing: Listing) -> tuple[int, ...]:
+    """Training clips of each class; nothing where a clip may have several."""
+    if listing.multi_label:
+        return ()
+    counts = Counter(listing.train.labels)
+    return tuple(counts[label] for label in range(len(listing.classes)))
 
 
 def _settle_parts(plan: Plan, data: "TrainingData", work_dir: Path) -> Plan:

@@ -159,13 +159,15 @@ def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_pa
     assert Path(NAMES[0]).stem in plan["pretrained"]["reason"]
     found = rows(keys)
     assert {row.kind for row in found.values()} == {"probe", "finetune"}
-    assert len(found) == 4 and all(row.state == "done" for row in found.values())
+    assert len(found) == 6 and all(row.state == "done" for row in found.values())
     meta = read_checkpoint(Path(keys["work_dir"], "best.pth"))["meta"]
     scores = {found[name].score for name in ("probe", "finetune")}
     assert meta["metrics"]["top1"] == max(scores)
 
 
-def test_a_probe_that_validates_better_is_kept(keys, tmp_path):
+@pytest.mark.parametrize("pool", ["linear", "ordered"])
+def test_a_probe_that_validates_better_is_kept(keys, tmp_path, monkeypatch, pool):
+    monkeypatch.setattr(probing, "_job", with_pools(probing._job, (pool,)))
     weights = weights_for(keys, tmp_path / "weights") / NAMES[1]
     best = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1, lr=1e-9))
     found = rows(keys)
