@@ -4,7 +4,8 @@ Shape letters: n clips, K classes, R divisions, F folds of each, S settings, g =
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -30,6 +31,9 @@ IMBALANCE = 3.0
 
 DRAWS = 500
 """Bootstrap samples of clips for the interval of a score that is no share of right clips."""
+
+SMALL = 50e6
+"""Multiply-accumulates of a head on all samples, below which one thread does it soonest."""
 
 _CLIPS_AT_A_TIME = 512
 
@@ -62,6 +66,19 @@ class Scored:
     low: float
     high: float
     """Ends of its 95% interval."""
+
+
+@contextmanager
+def few_threads(samples: Samples) -> Iterator[None]:
+    """Within the block small products are done by one thread: many would mostly wait."""
+    before = torch.get_num_threads()
+    products = len(samples) * samples.tokens.shape[1] * samples.tokens.shape[-1]
+    if products * samples.targets.shape[1] < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.ndarray:
@@ -114,7 +131,8 @@ def cross_validate(
         _attentive_heads(samples, settings, 1 - held_out, visit, seconds=seconds)
     else:
         seen = samples if pool == LINEAR else samples.pooled(*_ordered(samples))
-        _linear_heads(seen, settings, 1 - held_out, visit)
+        with few_threads(seen):
+            _linear_heads(seen, settings, 1 - held_out, visit)
     return _choose(settings, found, samples, folds)
 
 
@@ -132,10 +150,13 @@ def fit_on_all(samples: Samples, setting: Setting) -> linear.LinearHead | attent
     """The head of a setting, fitted on all clips, for features as the backbone gives them."""
     weights = _weights(samples, balanced=setting.balanced)
     if setting.pool == LINEAR:
-        return linear.fit_linear(samples, weights, setting.weight_decay)
+        with few_threads(samples):
+            return linear.fit_linear(samples, weights, setting.weight_decay)
     if setting.pool == ORDERED:
         query, place = _ordered(samples)
-        head = linear.fit_linear(samples.pooled(query, place), weights, setting.weight_decay)
+        seen = samples.pooled(query, place)
+        with few_threads(seen):
+            head = linear.fit_linear(seen, weights, setting.weight_decay)
         return attentive.AttentiveHead(query, place, head.weight, head.bias)
     rates, decays = (weights.new_tensor([v]) for v in (setting.rate, setting.weight_decay))
     return attentive.fit_heads(samples, weights[None], rates, decays).single(0)
