@@ -172,6 +172,7 @@ def _cache(options: argparse.Namespace) -> int:
     from autox_video.console import say
     from autox_video.dataset.frame_cache import clear, default_folder, size_of
     from autox_video.errors import ResourceError
+    from autox_video.features import store
 
     folder = Path(options.folder) if options.folder else default_folder()
     if folder is None:
@@ -181,6 +182,24 @@ def _cache(options: argparse.Namespace) -> int:
     clips, size = (clear if options.action == "clear" else size_of)(folder)
     what = "Removed" if options.action == "clear" else "Kept are"
     say(f"{what} the frames of {clips} clips, {size / 2**30:.2f} GiB, in {folder}.")
+    features = None if options.folder else store.default_folder()
+    if features is not None:
+        clips, size = (store.clear if options.action == "clear" else store.size_of)(features)
+        say(f"{what} the features of {clips} clips, {size / 2**30:.2f} GiB, in {features}.")
+    return 0
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from autox_video.console import say
+    from autox_video.leaderboard import read_rows, show_leaderboard
+    from autox_video.settings import load_settings
+
+    work_dir = Path(load_settings(*_config_and_overrides(options.words)).work_dir)
+    rows = read_rows(work_dir)
+    if rows:
+        show_leaderboard(rows, f"Leaderboard of {work_dir}")
+    else:
+        say(f"There is no leaderboard in {work_dir.absolute()} yet; autotrain.py writes it.")
     return 0
 
 
@@ -204,6 +223,7 @@ def _parser(*, with_keys: bool) -> argparse.ArgumentParser:
             "open every clip, train nothing, and say what is wrong with the data; ends with 0 "
             "whatever it finds, with 2 where a list or the config cannot be used",
         ),
+        ("leaderboard", _leaderboard, "show every model that was tried in work_dir, best first"),
     ):
         command = commands.add_parser(
             name,

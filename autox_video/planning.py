@@ -29,7 +29,7 @@ from autox_video.plan.choose_time import (
 )
 from autox_video.plan.evidence import evidence_of
 from autox_video.plan.prediction import Amount, Measured, Prediction, predict
-from autox_video.plan.resume import same_budget
+from autox_video.plan.resume import same_budget, start_of_plan
 from autox_video.prepare import Prepared, check_writable, prepare
 from autox_video.run_data import list_file
 from autox_video.run_files import free_for_others_bytes
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from autox_video.recipe import TrainingData
 
+PROBING_SHARE = 0.15
+"""Of a budget, that probes of several weights may take."""
 LIMIT_SEC = 15.0
 """What measuring may take where there is no budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
@@ -80,22 +82,51 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
         AutoXVideoError: something that the user can mend.
     """
     prepared = prepare(settings, resuming=resuming)
-    return _Planner(settings, prepared, work_dir, clock).planned()
+    began = time.monotonic()
+    data = training_data(prepared, settings, work_dir)  # brings torch and mmaction2
+    importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
+    prepared = _with_probes(prepared, settings, data, work_dir, clock)
+    if prepared.plan.mode == "probe":
+        return Planned(prepared.plan, prepared, data, None, 0, 0)
+    return _Planner(settings, prepared, data, work_dir, clock, importing_sec).planned()
+
+
+def _with_probes(
+    prepared: Prepared,
+    settings: Settings,
+    data: "TrainingData",
+    work_dir: Path,
+    clock: BudgetClock,
+) -> Prepared:
+    """Let probes decide which weights the run starts from, where there is a choice."""
+    from autox_video.probing import is_wanted, probe_candidates
+
+    if not is_wanted(prepared, settings, resuming=prepared.stored is not None):
+        return prepared
+    budget_sec = prepared.plan.time_budget_sec
+    seconds = None if budget_sec is None else min(PROBING_SHARE * budget_sec, clock.left_sec)
+    probed = probe_candidates(prepared, settings, data, work_dir, seconds=seconds)
+    return replace(probed, pretrained=start_of_plan(probed.plan))
 
 
 class _Planner:
     """Settles what the rules leave open: the plan goes from hand to hand."""
 
     def __init__(
-        self, settings: Settings, prepared: Prepared, work_dir: Path, clock: BudgetClock
+        self,
+        settings: Settings,
+        prepared: Prepared,
+        data: "TrainingData",
+        work_dir: Path,
+        clock: BudgetClock,
+        importing_sec: float,
     ) -> None:
         self.settings = settings
         self.prepared = prepared
         self.work_dir = work_dir
         self.clock = clock
-        began = time.monotonic()
-        self.data = _training_data(prepared, settings, work_dir)  # brings torch and mmaction2
-        self.importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
+        self.data = data
+        self.importing_sec = importing_sec
         budget_sec = prepared.plan.time_budget_sec
         self.limit_sec = LIMIT_SEC if budget_sec is None else MEASURED_SHARE * budget_sec
         self.test_clips = 0 if budget_sec is None else prepared.stats.num_test
@@ -228,6 +259,8 @@ class _Planner:
         asked = self.settings.model_copy(update={**kept, **keys})
         found = self.prepared
         made = choose(asked, found.stats, found.hardware, found.pretrained)
+        chosen = {name: found.plan.reasons[name] for name in ("backbone", "pretrained")}
+        made = replace(made, reasons={**made.reasons, **chosen})
         return made if plan.device == "cpu" else replace(made, accumulation=plan.accumulation)
 
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:
@@ -275,7 +308,8 @@ class _Planner:
         )
 
 
-def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
+def training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
+    """The clips of a run as its config names them."""
     from autox_video.recipe import TrainingData
 
     listing, root = prepared.listing, prepared.listing.data_root

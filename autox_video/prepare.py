@@ -65,6 +65,8 @@ class Prepared:
     """Of the clips and classes that were listed when the run began."""
     data: dict[str, Any]
     """What plan.json says of the clips."""
+    probed: ProbedListing
+    """All that is listed now, with what is known of each clip."""
     hardware: Hardware
     pretrained: Pretrained | None
     stored: dict[str, Any] | None = None
@@ -99,7 +101,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     write_list(list_file(work_dir, "val"), readable.val)
     data = record(work_dir, readable.classes, left_out(probed))
     fingerprint = listing_fingerprint(probed.listing)
-    return Prepared(plan, readable, stats, fingerprint, data, hardware, weights)
+    return Prepared(plan, readable, stats, fingerprint, data, probed, hardware, weights)
 
 
 def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) -> Prepared:
@@ -122,7 +124,7 @@ def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) ->
         say(note)
     listing = replace(probed.listing, classes=tuple(data["classes"]), **lists)
     fingerprint = stored["fingerprint"]
-    return Prepared(plan, listing, stats, fingerprint, data, hardware, weights, stored)
+    return Prepared(plan, listing, stats, fingerprint, data, probed, hardware, weights, stored)
 
 
 def _refuse(work_dir: Path, what: str, found: Sequence[str]) -> None:

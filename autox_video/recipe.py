@@ -30,6 +30,7 @@ from autox_video.stored_config import config_text
 PARTS = (
     "autox_video.models.swin3d",
     "autox_video.models.head",
+    "autox_video.models.attentive_head",
     "autox_video.models.preprocess",
     "autox_video.dataset.transforms",
     "autox_video.dataset.clips",
@@ -155,7 +156,9 @@ def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:
 
 
 def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
+    head = {"model.cls_head.type": "AttentiveClipHead", "model.cls_head.grid": plan.head_grid}
     return {
+        **(head if plan.head_grid else {}),
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
         "model.backbone.window_size": tuple(plan.window_size),

@@ -16,6 +16,7 @@ LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 EARLIER = "earlier"
 SPLIT = "split"
+LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
 TRIALS, SEARCH = "trials", "search.db"
 BUDGET = "budget.json"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
@@ -25,6 +26,7 @@ RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS),
+    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 _MOVING = ".moving"
@@ -41,12 +43,17 @@ def has_checkpoint(work_dir: Path) -> bool:
     return any((work_dir / name).exists() for name in (LATEST, PREVIOUS))
 
 
-def make_ready(work_dir: Path, *, fresh: bool) -> None:
+def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
     """Leave in a folder only a run to go on with; to be called by its owner.
 
     What writes that were cut short left behind is removed. The files of an old run are moved into
     WORK_DIR/earlier, never deleted: where `fresh` asks for it, and where its weights are there but
     nothing that could go on, since a new run would replace them.
+
+    Args:
+        work_dir: the folder.
+        fresh: whether a run that is there is moved aside.
+        goes_on: whether weights without a checkpoint are what is to be gone on with.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -61,7 +68,7 @@ def make_ready(work_dir: Path, *, fresh: bool) -> None:
         place = set_aside(work_dir)
         moved, none = "the files of the run before are now in", "there was no run to move aside in"
         say(f"work_dir: {moved} {place}." if place else f"work_dir: {none} {work_dir}.")
-    elif not has_checkpoint(work_dir) and _holds_weights(work_dir):
+    elif not (goes_on or has_checkpoint(work_dir)) and _holds_weights(work_dir):
         say(
             f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to go on "
             f"from. What there was of that run is now in {set_aside(work_dir)}; training starts "

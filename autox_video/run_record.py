@@ -10,6 +10,7 @@ from autox_video.errors import CheckpointError
 from autox_video.fileio import write_json
 from autox_video.plan.choose import Plan
 from autox_video.plan.resume import MAY_CHANGE
+from autox_video.run_files import BEST, has_checkpoint
 
 PLAN, COPY = "plan.json", ".plan.json.copy"
 PLAN_SCHEMA = 5
@@ -86,6 +87,14 @@ def read_plan(folder: Path) -> dict[str, Any]:
             f"another way. Go on with that version; {TO_TRAIN_ANEW}"
         )
     return stored
+
+
+def is_probe_run(folder: Path) -> bool:
+    """Whether a folder holds weights that `mode: probe` made, and no run that trains."""
+    if has_checkpoint(folder) or not (folder / BEST).is_file():
+        return False
+    stored = _read(folder / PLAN) or _read(folder / COPY) or {}
+    return stored.get("choices", {}).get("mode", {}).get("value") == "probe"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

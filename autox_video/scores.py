@@ -4,7 +4,7 @@ Letters in shapes: N clips, K classes, B draws.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -142,3 +142,11 @@ def _average_precision(
     gained = np.diff(hits, prepend=0.0, axis=1)
     positives = hits[:, -1]
     return (precision * gained).sum(axis=1) / np.maximum(positives, 1)
+
+
+def score_interval(figures: Mapping[str, float]) -> tuple[float | None, float | None]:
+    """The 95% interval of validation figures: of top-1; Nones for mAP, which is no share."""
+    if "top1" not in figures or not figures.get("clips"):
+        return None, None
+    clips = int(figures["clips"])
+    return wilson_interval(figures["top1"] * clips, clips)

@@ -29,12 +29,14 @@ from autox_video.engine.deadline import keep_time
 from autox_video.engine.keeper import is_better
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
+from autox_video.leaderboard import VALIDATION, Row, try_to_put
 from autox_video.plan.choose import Plan
 from autox_video.plan.prediction import Prediction
 from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
 from autox_video.recipe import TrainingData, build_config, write_config
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import BEST, CHECKPOINTS, SEARCH, TRIALS
+from autox_video.scores import score_interval
 
 RANDOM_TRIALS = 4
 """Trials before the sampler takes its lead from those before."""
@@ -127,21 +129,17 @@ class Search:
             with self._as_sentence():
                 self.study = self._open()
 
-    def run(
-        self, left: TimeLeft, on_outcome: Callable[[Outcome], None] = lambda outcome: None
-    ) -> dict[str, float]:
+    def run(self, left: TimeLeft) -> dict[str, float]:
         """Try until the time is over; gives the best metrics, those of the run included.
 
-        Args:
-            left: how much time there is.
-            on_outcome: is told what each trial came to; twice of one where a kill came between.
+        Each trial has a row in the leaderboard.
 
         Raises:
             Stopped: a signal came; the trial goes on at the next start.
         """
         while (begun := processes.by_main(lambda: self._next(left))) is not None:
             outcome = self._try(begun, left)
-            self.best = processes.by_main(lambda done=outcome: self._end(done, on_outcome))
+            self.best = processes.by_main(lambda done=outcome: self._end(done))
         return self.best
 
     def _open(self) -> optuna.Study:
@@ -250,10 +248,11 @@ class Search:
         found = next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
         return Trial(self.study, found._trial_id)
 
-    def _end(self, outcome: Outcome, on_outcome: Callable[[Outcome], None]) -> dict[str, float]:
+    def _end(self, outcome: Outcome) -> dict[str, float]:
         """Keep the weights if they are the best, tell of the end, and tidy up; gives the best."""
         folder = self.work_dir / TRIALS / outcome.trial.folder
-        on_outcome(outcome)
+        # Optuna is told last: a trial that was killed before that ends once more, in the same row.
+        try_to_put(self.work_dir, self._row(outcome))
         better = outcome.metrics is not None and is_better(outcome.metrics, self.best)
         if better:
             write_best(self.work_dir, read_checkpoint(folder / BEST))
@@ -271,6 +270,24 @@ class Search:
             kept = "the best so far; its weights are kept" if better else outcome.state
             say(f"Trial {outcome.trial.number}: validation {what}, {kept}.")
         return best
+
+    def _row(self, outcome: Outcome) -> Row:
+        trial, figures = outcome.trial, outcome.metrics
+        low, high = score_interval(figures) if figures else (None, None)
+        return Row(
+            f"trial-{trial.folder}",
+            "search",
+            self.plan.backbone,
+            trial.params.get("clip_len", self.plan.clip_len),
+            trial.params.get("resolution", self.plan.resolution),
+            {**trial.params, "epochs": trial.epochs},
+            figures and figures[main_score(figures)],
+            low,
+            high,
+            VALIDATION if figures else "",
+            outcome.seconds,
+            outcome.state,
+        )
 
     @contextmanager
     def _as_sentence(self) -> Iterator[None]:

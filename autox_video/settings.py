@@ -156,6 +156,12 @@ class Settings(BaseModel):
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
         "a file, auto or none",
     )
+    mode: Literal["auto", "train", "probe"] = _key(
+        AUTO,
+        "probe: only a head is fitted, on features of pretrained weights, in minutes; train: all "
+        "of the model is trained; auto: train.",
+        "auto, train or probe",
+    )
     patience: Annotated[Whole, Field(ge=0, le=1_000_000)] | Auto = _key(
         AUTO,
         "Evaluations without a better one, after which training ends; 0: it goes on to its end.",

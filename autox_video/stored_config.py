@@ -119,15 +119,15 @@ def _are(values: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(values, list | tuple) and len(values) > 0 and all(map(is_right, values))
 
 
-def _is_type(name: str) -> Callable[[Any], bool]:
-    return lambda value: value == name
+def _is_type(*names: str) -> Callable[[Any], bool]:
+    return lambda value: value in names
 
 
 _NEEDED: dict[str, Callable[[Any], bool]] = {
     "classes": lambda value: _are(value, lambda name: isinstance(name, str)),
     "model.type": _is_type("Recognizer3D"),
     "model.backbone.type": _is_type("VideoSwin"),
-    "model.cls_head.type": _is_type("ClipHead"),
+    "model.cls_head.type": _is_type("ClipHead", "AttentiveClipHead"),
     "model.data_preprocessor.type": _is_type("ClipPreprocessor"),
     "test_item_shape": lambda value: _are(value, _is_whole) and len(value) == 5,
     "test_pipeline": lambda value: _are(value, lambda part: isinstance(part, dict)),

@@ -18,8 +18,8 @@ from autox_video.prepare import check_work_dir, show_plan
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
-from autox_video.run_record import PLAN, write_plan
-from autox_video.scores import wilson_interval
+from autox_video.run_record import PLAN, is_probe_run, write_plan
+from autox_video.scores import score_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -49,7 +49,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     with ExitStack() as held:
         job = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
-        from autox_video.engine.train import train
+        from autox_video.finishing import finish_probe, train_and_compare
         from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
@@ -58,7 +58,10 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         config.device = use_own_share(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
-        best = train(config)
+        if job.plan.mode == "probe":
+            best = processes.by_main(lambda: finish_probe(work_dir, config))
+        else:
+            best = train_and_compare(config, work_dir)
         if best is not None and job.searches:
             best = _search_in_time(settings, job, work_dir, best)
         _say_what_came_out(best, work_dir)
@@ -86,7 +89,7 @@ def show(settings: Settings, *, fresh: bool = False) -> Plan:
 def _show(settings: Settings, *, fresh: bool) -> Plan:
     work_dir = Path(settings.work_dir).absolute()
     check_work_dir(work_dir)
-    there = has_checkpoint(work_dir)
+    there = _holds_run(work_dir)
     with ExitStack() as held:
         held.enter_context(own(work_dir))
         place = work_dir
@@ -141,7 +144,8 @@ def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) 
     """Take the work dir for this run, until `held` is closed."""
     check_work_dir(work_dir)
     held.enter_context(own(work_dir))
-    make_ready(work_dir, fresh=fresh)
+    goes_on = settings.mode == "probe" and is_probe_run(work_dir)
+    make_ready(work_dir, fresh=fresh, goes_on=goes_on)
     budget_sec = None if settings.time_budget == AUTO else settings.time_budget
     clock = held.enter_context(counting(work_dir, budget_sec))
     return _plan_and_write(settings, work_dir, clock)
@@ -149,7 +153,7 @@ def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) 
 
 def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _Job:
     """Look at the data, make every choice, write the files of the work dir."""
-    planned = plan_run(settings, work_dir, clock, resuming=has_checkpoint(work_dir))
+    planned = plan_run(settings, work_dir, clock, resuming=_holds_run(work_dir))
     from autox_video.engine.deadline import keep_time
     from autox_video.recipe import build_config, write_config
     from autox_video.stored_config import config_text
@@ -171,6 +175,10 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
         say("What time_budget leaves goes to trials of other choices (search: off ends before).")
     testing_sec = prediction.testing_sec if planned.test_clips else None
     return _Job(config_text(config), testing_sec, plan, planned.data, prediction, searches)
+
+
+def _holds_run(work_dir: Path) -> bool:
+    return has_checkpoint(work_dir) or is_probe_run(work_dir)
 
 
 def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> None:
@@ -196,17 +204,16 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
         say(f"Training is done; there was no evaluation. The weights are {work_dir / LATEST}.")
         return
     key = main_score(best)
+    when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
         f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
-        f"after epoch {best['epoch']}. The weights are {work_dir / 'best.pth'}; autotest.py tests "
-        "them."
+        f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )
 
 
 def _interval(best: dict[str, float]) -> str:
     """The 95% interval of a top-1, in brackets."""
-    if "top1" not in best or not best.get("clips"):
+    low, high = score_interval(best)
+    if low is None:
         return ""
-    clips = int(best["clips"])
-    low, high = wilson_interval(best["top1"] * clips, clips)
-    return f" (95% interval {low:.4f} to {high:.4f}, {clips} clips)"
+    return f" (95% interval {low:.4f} to {high:.4f}, {int(best['clips'])} clips)"

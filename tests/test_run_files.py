@@ -168,3 +168,12 @@ def test_checkpoints_that_are_there_count(tmp_path):
     shared = Path("/dev/shm")
     if shared.is_dir() and shared.stat().st_dev != tmp_path.stat().st_dev:
         assert free_for_others_bytes(shared, 2**22, tmp_path, 3 / 1024) == 2**22
+
+
+def test_weights_without_a_checkpoint_stay_where_they_are_to_be_gone_on_with(tmp_path):
+    best = tmp_path / "best.pth"
+    best.write_bytes(b"x")
+    make_ready(tmp_path, fresh=False, goes_on=True)
+    assert best.is_file()
+    make_ready(tmp_path, fresh=False)
+    assert not best.exists()

@@ -7,6 +7,7 @@ from autox_video.results import POSITIVE_FROM, average_precision, metrics, multi
 from autox_video.scores import (
     bootstrap_interval,
     multi_label_intervals,
+    score_interval,
     single_label_intervals,
     wilson_interval,
 )
@@ -97,3 +98,9 @@ def test_intervals_hold_their_figures():
     measured = metrics(scores, labels)
     for name, (low, high) in single_label_intervals(scores, labels, measured).items():
         assert 0 <= low < measured[name] < high <= 1 or measured[name] == high == 1
+
+
+def test_a_validation_score_has_an_interval_where_it_is_a_share():
+    assert score_interval({"top1": 0.5, "clips": 10}) == wilson_interval(5, 10)
+    assert score_interval({"mAP": 0.5, "clips": 10}) == (None, None)
+    assert score_interval({"top1": 0.5, "clips": 0}) == (None, None)

@@ -10,6 +10,7 @@ from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import own_config, read_checkpoint
 from autox_video.engine.train import train
 from autox_video.errors import ResourceError
+from autox_video.leaderboard import read_rows
 from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config
 from autox_video.search import Search, TimeLeft
@@ -54,7 +55,6 @@ def searched(trained, folder, trials, **keys):
     work_dir, data, best = trained
     if not folder.exists():
         shutil.copytree(work_dir, folder)
-    outcomes = []
     search = Search(PLAN, data, folder, best=best, **keys)
 
     def seconds():
@@ -62,19 +62,21 @@ def searched(trained, folder, trials, **keys):
         mine = [t for t in search.study.trials if t.user_attrs.get("folder") == str(folder)]
         return 1000.0 if len(mine) < trials else 0.0
 
-    search.run(TimeLeft(lambda: max(seconds(), 0.1), 1e6, PREDICTION), outcomes.append)
-    return search, outcomes
+    search.run(TimeLeft(lambda: max(seconds(), 0.1), 1e6, PREDICTION))
+    return search, [row for row in read_rows(folder) if row.kind == "search"]
 
 
 def test_trials_are_run_and_the_best_kept(trained, tmp_path):
-    search, outcomes = searched(trained, tmp_path / "w", 3)
+    search, rows = searched(trained, tmp_path / "w", 3)
     best = search.best
-    assert [outcome.trial.number for outcome in outcomes] == [1, 2, 3]
-    scores = [(o.metrics["top1"], -o.metrics["loss"]) for o in outcomes if o.metrics]
+    assert [row.id for row in rows] == ["trial-0001", "trial-0002", "trial-0003"]
+    assert all(row.state in ("done", "pruned") and row.cost_sec > 0 for row in rows)
     first = trained[2]
-    assert (best["top1"], -best["loss"]) == max([*scores, (first["top1"], -first["loss"])])
+    assert best["top1"] == max([*(row.score for row in rows), first["top1"]])
+    values = [trial.value for trial in search.study.trials]
+    assert max(values) == pytest.approx(best["top1"] - 1e-3 * best["loss"])
     assert read_checkpoint(tmp_path / "w/best.pth")["meta"]["metrics"] == best
-    kept = any(score > (first["top1"], -first["loss"]) for score in scores)
+    kept = max(values[1:]) > values[0]
     assert (own_config(tmp_path / "w/best.pth") is not None) == kept
     assert (own_config(tmp_path / "w/best.safetensors") is not None) == kept
     assert len(search.study.trials) == 4
@@ -82,13 +84,13 @@ def test_trials_are_run_and_the_best_kept(trained, tmp_path):
 
 
 def test_a_search_goes_on_where_it_was(trained, tmp_path, monkeypatch):
-    whole, _ = searched(trained, tmp_path / "whole", 2)
+    whole, all_rows = searched(trained, tmp_path / "whole", 2)
     stops = 0
     while True:
         with monkeypatch.context() as patch:
             stop_after(patch, 4)
             try:
-                search, _ = searched(trained, tmp_path / "stopped", 2)
+                search, rows = searched(trained, tmp_path / "stopped", 2)
                 break
             except interrupt.Stopped:
                 stops += 1
@@ -96,14 +98,16 @@ def test_a_search_goes_on_where_it_was(trained, tmp_path, monkeypatch):
     one, other = ([(t.params, t.value) for t in s.study.trials] for s in (search, whole))
     assert one == other
     assert search.best == whole.best
+    one, other = ([replace(row, cost_sec=0) for row in each] for each in (rows, all_rows))
+    assert one == other
 
 
 def test_two_searches_share_a_storage(trained, tmp_path):
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     searched(trained, tmp_path / "a", 1, storage=storage)
-    search, outcomes = searched(trained, tmp_path / "b", 1, storage=storage)
+    search, rows = searched(trained, tmp_path / "b", 1, storage=storage)
     assert len(search.study.trials) == 4  # each one's own run, and a trial of each
-    assert [o.trial.number for o in outcomes] == [3]
+    assert [row.id for row in rows] == ["trial-0003"]
 
 
 def test_a_storage_that_cannot_be_used_is_a_sentence(trained, tmp_path):

@@ -93,6 +93,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
         "best.pth",
         "best.safetensors",
         "metrics.jsonl",
+        "leaderboard.csv",
         "train.log",
         "train.csv",
         "val.csv",

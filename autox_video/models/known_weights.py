@@ -174,19 +174,25 @@ others."""
 
 
 def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
-    """The best known file in some folders, or None.
+    """The best known file in some folders, or None; the arguments are those of `find_all`."""
+    return next(iter(find_all(folders, backbone)), None)
+
+
+def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretrained]:
+    """Every known file in some folders, the best first.
 
     Args:
         folders: where to look, not below; of the same file in two, the first folder's is taken.
         backbone: only files of this backbone, e.g. "swin_tiny"; None takes any.
     """
+    found = []
     for known in KNOWN_FILES:
-        if backbone in (None, known.backbone):
-            for folder in folders:
-                path = Path(folder) / known.name
-                if path.is_file():
-                    return Pretrained(str(path), known.backbone, known.source, known.window_size)
-    return None
+        places = (Path(folder) / known.name for folder in folders)
+        path = next((place for place in places if place.is_file()), None)
+        if path is not None and backbone in (None, known.backbone):
+            window = known.window_size
+            found.append(Pretrained(str(path), known.backbone, known.source, window))
+    return found
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:

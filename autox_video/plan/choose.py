@@ -46,11 +46,15 @@ ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as
 class Plan:
     """Every choice that a training run rests on; `reasons` says why, field by field."""
 
+    mode: str
+    """`train`: all of the model learns; `probe`: a head on features that stay as they are."""
     backbone: str
     pretrained: str | None
     """Path of the weights to start from; None: from scratch."""
     window_size: tuple[int, int, int]
     """Time steps, rows and columns of an attention window."""
+    head_grid: tuple[int, int, int] | None
+    """Cells over time, rows and columns that the head attends over; None: it takes their mean."""
     num_classes: int
     clip_len: int
     """Frames in one clip."""
@@ -155,10 +159,12 @@ def choose(
     """
     choices, scratch = _Choices(settings), pretrained is None
     made, decide = choices.made, choices.decide
+    decide("mode", "mode", lambda: ("train", "all of the model learns"))
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
     facts = BACKBONES[backbone]
     made["pretrained"] = _pretrained(pretrained)
     made["window_size"] = _window_size(pretrained)
+    made["head_grid"] = None, "the mean over the feature map, as published"
     made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
     size = _choose_clips(choices, stats, hardware, backbone)
     precision = decide("precision", "precision", lambda: _precision(hardware))

@@ -11,6 +11,7 @@ from autox_video.settings import AUTO, Settings
 
 # Which key of the config settles which choice; what no key settles is kept when a run goes on.
 SETTLED_BY = {
+    "mode": "mode",
     "backbone": "backbone",
     "pretrained": "load_from",
     "num_classes": "num_class",
@@ -174,6 +175,15 @@ def weights_of_run(stored: Mapping[str, Mapping[str, Any]]) -> Pretrained | None
         return None
     window = tuple(stored["window_size"]["value"])
     return Pretrained(path, stored["backbone"]["value"], stored["pretrained"]["reason"], window)
+
+
+def start_of_plan(plan: Plan) -> Pretrained | None:
+    """The weights that a plan starts from, None where it starts from scratch."""
+    if plan.pretrained is None:
+        return None
+    return Pretrained(
+        plan.pretrained, plan.backbone, plan.reasons["pretrained"], tuple(plan.window_size)
+    )
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

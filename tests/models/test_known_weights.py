@@ -11,6 +11,7 @@ from mmengine.config import Config
 from autox_video.models.known_weights import (
     ARCHITECTURES,
     KNOWN_FILES,
+    find_all,
     find_pretrained,
     find_unknown,
 )
@@ -67,6 +68,13 @@ def test_takes_video_before_images_and_varied_images_before_few(tmp_path):
         (tmp_path / name).unlink()
     of_images = ["images" in known.source for known in KNOWN_FILES]
     assert of_images == sorted(of_images)
+
+
+def test_all_are_found_the_best_first_and_each_once(tmp_path):
+    first, second = put(tmp_path / "a", TINY), put(tmp_path / "b", IMAGES, BEST, TINY)
+    paths = [found.path for found in find_all([first, second])]
+    assert paths == [str(second / BEST), str(first / TINY), str(second / IMAGES)]
+    assert [found.path for found in find_all([first, second], "swin_tiny")] == [paths[1]]
 
 
 def test_unknown_files_are_not_taken_but_reported(tmp_path):

@@ -1,0 +1,272 @@
+"""Probes: heads on fixed features, their settings chosen and scored by cross-validation.
+
+Shape letters: n clips, K classes, R divisions, F folds of each, S settings, g = R F heads.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autox_video.dataset.folds import repeated_folds
+from autox_video.features import attentive, linear
+from autox_video.features.samples import Samples, class_weights
+from autox_video.results import main_score, metrics, multi_label_metrics
+from autox_video.scores import wilson_interval
+
+LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
+POOLS = (LINEAR, ORDERED, ATTENTIVE)
+FOLDS = 5
+FEW_CLIPS, REPEATS = 500, 3
+"""Up to so many clips the division is repeated: chance in a single one would decide."""
+
+IMBALANCE = 3.0
+"""Training clips of the commonest class over the rarest, from which balanced classes are tried."""
+
+DRAWS = 500
+"""Bootstrap samples of clips for the interval of a score that is no share of right clips."""
+
+SMALL = 50e6
+"""Multiply-accumulates of a head on all samples, below which one thread does it soonest."""
+
+_CLIPS_AT_A_TIME = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a head is fitted."""
+
+    pool: str
+    """`linear`: on the mean over the feature map; `ordered`: on its means over parts of the time
+    as well; `attentive`: on what learnt queries find in it."""
+    weight_decay: float
+    rate: float | None = None
+    """AdamW's learning rate of an attentive head."""
+    balanced: bool = False
+    """Whether all classes count alike, however many clips they have."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The setting as plain JSON values."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The best setting, and what heads made like that score on clips they have not seen."""
+
+    setting: Setting
+    score: float
+    """Top-1 or mAP. The setting for each fold was chosen on the other folds."""
+    low: float
+    high: float
+    """Ends of its 95% interval."""
+
+
+@contextmanager
+def few_threads(samples: Samples) -> Iterator[None]:
+    """Within the block small products are done by one thread: many would mostly wait."""
+    before = torch.get_num_threads()
+    products = len(samples) * samples.tokens.shape[1] * samples.tokens.shape[-1]
+    if products * samples.targets.shape[1] < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.ndarray:
+    """(R, n): the fold of each clip in each division; all 0 where nothing can be divided.
+
+    Args:
+        samples: the training clips.
+        groups: of each clip; those of one group are in one fold.
+        seed: of the divisions.
+    """
+    folds = min(FOLDS, len(set(groups)))
+    if folds < 2:
+        return np.zeros((1, len(samples)), dtype=np.int64)
+    counts = samples.targets.sum(0).clamp(min=1)
+    # Of several classes a clip counts for its rarest.
+    rarest = (samples.targets / counts).argmax(1).tolist()
+    repeats = REPEATS if len(samples) <= FEW_CLIPS else 1
+    return repeated_folds(
+        rarest, folds=folds, repeats=repeats, seed=seed, groups=np.asarray(groups)
+    )
+
+
+def cross_validate(
+    samples: Samples, pool: str, folds: np.ndarray, *, seconds: float = math.inf
+) -> Scored:
+    """Choose a head's setting and score it.
+
+    Args:
+        samples: the training clips; a clip is scored by its first view.
+        pool: one of `POOLS`.
+        folds: as `make_folds` gives them.
+        seconds: what an attentive head may take.
+
+    Raises:
+        TooSlowError: it would take longer.
+    """
+    settings = settings_of(samples, pool)
+    folds = folds[:1] if pool == ATTENTIVE else folds  # each of these heads takes long
+    parts = list(product(range(len(folds)), range(folds.max() + 1)))
+    held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
+    found = np.zeros((len(settings), len(folds), *samples.targets.shape), dtype=np.float32)
+
+    def visit(setting: int, probabilities: Tensor) -> None:
+        values = probabilities.float().cpu().numpy()
+        for (r, f), value in zip(parts, values, strict=True):
+            unseen = folds[r] == f
+            found[setting, r, unseen] = value[unseen]
+
+    if pool == ATTENTIVE:
+        _attentive_heads(samples, settings, 1 - held_out, visit, seconds=seconds)
+    else:
+        seen = samples if pool == LINEAR else samples.pooled(*_ordered(samples))
+        with few_threads(seen):
+            _linear_heads(seen, settings, 1 - held_out, visit)
+    return _choose(settings, found, samples, folds)
+
+
+def settings_of(samples: Samples, pool: str) -> list[Setting]:
+    """The grid for a head; with balanced classes only where they differ much."""
+    counts = samples.targets.sum(0).clamp(min=1)
+    weigh = (False, True) if float(counts.max() / counts.min()) >= IMBALANCE else (False,)
+    if pool != ATTENTIVE:
+        return [Setting(pool, d, balanced=b) for b, d in product(weigh, linear.DECAYS)]
+    grid = product(weigh, attentive.RATES, attentive.DECAYS)
+    return [Setting(ATTENTIVE, decay, rate, b) for b, rate, decay in grid]
+
+
+def fit_on_all(samples: Samples, setting: Setting) -> linear.LinearHead | attentive.AttentiveHead:
+    """The head of a setting, fitted on all clips, for features as the backbone gives them."""
+    weights = _weights(samples, balanced=setting.balanced)
+    if setting.pool == LINEAR:
+        with few_threads(samples):
+            return linear.fit_linear(samples, weights, setting.weight_decay)
+    if setting.pool == ORDERED:
+        query, place = _ordered(samples)
+        seen = samples.pooled(query, place)
+        with few_threads(seen):
+            head = linear.fit_linear(seen, weights, setting.weight_decay)
+        return attentive.AttentiveHead(query, place, head.weight, head.bias)
+    rates, decays = (weights.new_tensor([v]) for v in (setting.rate, setting.weight_decay))
+    return attentive.fit_heads(samples, weights[None], rates, decays).single(0)
+
+
+def measure(
+    samples: Samples, head: linear.LinearHead | attentive.AttentiveHead
+) -> dict[str, float]:
+    """The validation figures of a head, by the first view of each clip, as training has them."""
+    parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
+    logits = torch.cat([head.logits(part.float()) for part in parts])
+    scores = samples.probabilities(logits).cpu().numpy()
+    return {**_figures(scores, samples), "clips": len(samples)}
+
+
+def _linear_heads(
+    samples: Samples,
+    settings: Sequence[Setting],
+    kept: Tensor,
+    visit: Callable[[int, Tensor], None],
+) -> None:
+    """Fit a linear head for each fold (g, n) and setting, and show what each says of all clips."""
+    scale = linear.scale_of(samples.mean_features)
+    features = scale.apply(samples.mean_features[:, 0])
+    for balanced in dict.fromkeys(setting.balanced for setting in settings):
+        numbers = [n for n, setting in enumerate(settings) if setting.balanced == balanced]
+
+        def show(which: int, weight: Tensor, bias: Tensor, numbers: list[int] = numbers) -> None:
+            visit(numbers[which], samples.probabilities(features @ weight + bias[:, None]))
+
+        weights = _weights(samples, balanced=balanced) * kept
+        linear.fit_path(samples, weights, [settings[n].weight_decay for n in numbers], show)
+
+
+def _attentive_heads(
+    samples: Samples,
+    settings: Sequence[Setting],
+    kept: Tensor,
+    visit: Callable[[int, Tensor], None],
+    *,
+    seconds: float,
+) -> None:
+    """Fit all attentive heads at once, and show what each says of all clips."""
+    each = [setting for setting in settings for _ in kept]
+    weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in settings])
+    rates, decays = (
+        weights.new_tensor([getattr(s, name) for s in each]) for name in ("rate", "weight_decay")
+    )
+    heads = attentive.fit_heads(samples, weights, rates, decays, seconds=seconds)
+    parts = [heads.standardised(part) for part in samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)]
+    said = torch.cat([samples.probabilities(heads.logits(part)) for part in parts], 1)
+    for number, probabilities in enumerate(said.split(len(kept))):
+        visit(number, probabilities)
+
+
+def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
+    """Queries and places of a head that only looks at parts of the time."""
+    _, _, tokens, channels = samples.tokens.shape
+    place = attentive.windows(tokens - 1).to(samples.targets)
+    return place.new_zeros(len(place), channels), place
+
+
+def _weights(samples: Samples, *, balanced: bool) -> Tensor:
+    return class_weights(samples.targets) if balanced else samples.targets.new_ones(len(samples))
+
+
+def _figures(scores: np.ndarray, samples: Samples, rows: np.ndarray | None = None) -> dict:
+    targets = samples.targets.cpu().numpy()
+    if rows is not None:
+        scores, targets = scores[rows], targets[rows]
+    if samples.multi_label:
+        return multi_label_metrics(scores, targets)
+    return metrics(scores, targets.argmax(1))
+
+
+def _choose(
+    settings: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
+) -> Scored:
+    """Pick the best setting; score the choice itself, fold by fold, by what the others say."""
+    ranks = {}
+    parts = list(product(range(len(folds)), range(folds.max() + 1)))
+    for (r, f), s in product(parts, range(len(settings))):
+        others = np.flatnonzero(folds[r] != f) if folds.any() else np.arange(len(samples))
+        ranks[r, f, s] = _rank(_figures(found[s, r], samples, others))
+    unseen = np.empty(found.shape[1:], dtype=np.float32)
+    for r, f in parts:
+        best = max(range(len(settings)), key=lambda s: ranks[r, f, s])
+        unseen[r, folds[r] == f] = found[best, r, folds[r] == f]
+    best = max(range(len(settings)), key=lambda s: _mean_rank(found[s], samples))
+    score = _mean_rank(unseen, samples)[0]
+    if samples.multi_label:
+        low, high = _bootstrap(unseen.mean(0), samples)
+    else:
+        low, high = wilson_interval(score * len(samples), len(samples))
+    return Scored(settings[best], score, min(low, score), max(high, score))
+
+
+def _rank(figures: dict[str, float]) -> tuple[float, float]:
+    return figures[main_score(figures)], -figures["loss"]
+
+
+def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
+    """The mean score and loss over divisions (R, n, K)."""
+    score, loss = np.mean([_rank(_figures(each, samples)) for each in found], axis=0)
+    return float(score), float(loss)
+
+
+def _bootstrap(scores: np.ndarray, samples: Samples) -> tuple[float, float]:
+    draw = np.random.default_rng(0)
+    picks = (draw.integers(len(scores), size=len(scores)) for _ in range(DRAWS))
+    drawn = [_rank(_figures(scores, samples, rows))[0] for rows in picks]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)

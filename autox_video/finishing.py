@@ -1,0 +1,129 @@
+"""What a run ends with: training against the probe, and the row of the run in the leaderboard."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+from mmengine.config import Config
+
+from autox_video import processes
+from autox_video.console import complain, say
+from autox_video.engine.checkpoint import own_config, read_best, read_checkpoint, write_best
+from autox_video.engine.keeper import is_better
+from autox_video.engine.train import train
+from autox_video.errors import CheckpointError
+from autox_video.leaderboard import VALIDATION, Row, trial
+from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_files import BEST, PROBE
+from autox_video.scores import score_interval
+
+FINETUNE_ID = "finetune"
+"""The row of the run's own training."""
+
+Figures = dict[str, float]
+
+
+def train_and_compare(config: Config, work_dir: Path) -> Figures | None:
+    """Train as the config says; where the probe validates better, its weights are the best ones.
+
+    Gives the figures of the best weights, None where there was no evaluation.
+
+    Raises:
+        Stopped: a signal came; everything is saved.
+        CheckpointError: what is in the work dir does not fit the config.
+    """
+    with ExitStack() as held:
+        row = None
+        if processes.here().is_main:
+            row = held.enter_context(trial(work_dir, _row(config)))
+        best = train(config)
+        if row is not None and best is not None and _is_own(work_dir, best):
+            row.note(**_scored(best))
+    return processes.by_main(lambda: keep_better(work_dir, best, config))
+
+
+def _is_own(work_dir: Path, best: Figures) -> bool:
+    """Whether the best weights are of the run's training, not of a probe or a trial."""
+    kept = work_dir / BEST
+    return bool(best["epoch"]) and not (kept.exists() and own_config(kept) is not None)
+
+
+def finish_probe(work_dir: Path, config: Config) -> Figures:
+    """Make probe.pth the best weights of a run that trains no more; gives its figures.
+
+    Where that is done already, the weights that there are stay, and are checked.
+
+    Raises:
+        CheckpointError: the weights are damaged.
+        ResourceError: they cannot be written.
+    """
+    if (work_dir / BEST).is_file():
+        figures, notes = read_best(work_dir, identity_of(config))
+        for note in notes:
+            say(note)
+        if figures is None:
+            raise CheckpointError(f"{work_dir / BEST}: damaged; make it anew with --fresh.")
+    else:
+        figures = _take_probe(work_dir)
+    (work_dir / PROBE).unlink(missing_ok=True)
+    return figures
+
+
+def _take_probe(work_dir: Path) -> Figures:
+    state = read_checkpoint(work_dir / PROBE)
+    write_best(work_dir, state)
+    return state["meta"]["metrics"]
+
+
+def keep_better(work_dir: Path, best: Figures | None, config: Config) -> Figures | None:
+    """After training: the probe's weights are the best ones where they validate better.
+
+    Args:
+        work_dir: of the run, with probe.pth where there was a probe.
+        best: figures of the best evaluation in training; None: none was made, nothing changes.
+        config: of the run.
+
+    Gives the figures of what is best now.
+    """
+    if best is None or not best["epoch"] or not (work_dir / PROBE).is_file():
+        return best
+    try:
+        meta = read_checkpoint(work_dir / PROBE)["meta"]
+    except CheckpointError as error:
+        complain(f"{error} It is not compared with what training gave.")
+        return best
+    same_run = meta.get("identity") == identity_of(config)
+    if not same_run or not is_better(meta["metrics"], best):
+        return best
+    key = main_score(best)
+    say(
+        f"The probe validates better than what training gave ({MAIN_SCORES[key]} "
+        f"{meta['metrics'][key]:.4f} against {best[key]:.4f}): its weights are kept as the best."
+    )
+    return _take_probe(work_dir)
+
+
+def identity_of(config: Config) -> dict[str, Any]:
+    """What weights must have been made for to belong to the run of a config."""
+    keeper = next(h for h in config.custom_hooks if h["type"] == "CheckpointKeeper")
+    return dict(keeper["identity"])
+
+
+def _row(config: Config) -> Row:
+    _, frames, size, *_ = config.test_item_shape
+    keeper = next(h for h in config.custom_hooks if h["type"] == "CheckpointKeeper")
+    about = {
+        "epochs": config.train_cfg.max_epochs,
+        "batch": config.train_dataloader.batch_size,
+        "lr": config.optim_wrapper.optimizer.lr,
+        "weights": keeper.get("pretrained") and Path(keeper["pretrained"]).name,
+    }
+    return Row(FINETUNE_ID, "finetune", config.experiment_name, frames, size, about)
+
+
+def _scored(best: Figures) -> dict[str, Any]:
+    """The fields of a row that say how good a model is on the validation clips."""
+    low, high = score_interval(best)
+    return {"score": best[main_score(best)], "low": low, "high": high, "scored_on": VALIDATION}

@@ -1,0 +1,361 @@
+"""The feature leaderboard: which weights suit the data best, and a model that is ready in minutes.
+
+For each file of weights that could be used, the features of the training clips are computed once,
+heads are fitted on them and scored by cross-validation. The best decides which weights the run
+starts from; with its head on all training clips it is a model of its own, kept as probe.pth.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from autox_video.console import complain, progress, say
+from autox_video.dataset.entries import clip_keys
+from autox_video.dataset.listing import ClipList
+from autox_video.dataset.sources import belong_together
+from autox_video.engine.checkpoint import (
+    CONFIG,
+    SCHEMA,
+    load_state,
+    write_checkpoint,
+)
+from autox_video.engine.keeper import NEEDED_TO_TEST
+from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
+from autox_video.features import crossval
+from autox_video.features.attentive import TooSlowError
+from autox_video.features.crossval import LINEAR, ORDERED, Scored
+from autox_video.features.extract import Extractor, Features, Reading, targets_of
+from autox_video.features.samples import Samples
+from autox_video.features.store import FeatureStore, default_folder
+from autox_video.finishing import identity_of
+from autox_video.leaderboard import (
+    CROSS_VALIDATION,
+    VALIDATION,
+    Row,
+    Trial,
+    interval_text,
+    read_rows,
+    show_leaderboard,
+    trial,
+)
+from autox_video.models.known_weights import find_all
+from autox_video.plan.backbones import Pretrained
+from autox_video.plan.choose import Plan, choose
+from autox_video.predict import build_model
+from autox_video.prepare import Prepared, look_around, weight_folders
+from autox_video.recipe import TrainingData, build_config
+from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_files import PROBE
+from autox_video.scores import score_interval
+from autox_video.settings import AUTO, OFF, Settings
+from autox_video.stored_config import config_text
+
+SECONDS = 600.0
+"""What the leaderboard may take where training follows and the caller sets no limit."""
+
+FEWEST_CLIPS = 10
+"""With features of fewer, where time ran out, nothing is said of a candidate."""
+
+PROBE_ID = "probe"
+"""The row of the model in probe.pth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all candidates have in common."""
+
+    prepared: Prepared
+    settings: Settings
+    data: TrainingData
+    work_dir: Path
+    store: FeatureStore
+    groups: np.ndarray
+    """Of the training clips: those of one group are never on both sides of a division."""
+    pools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A candidate with its features and its best head."""
+
+    plan: Plan
+    extractor: Extractor
+    reading: Reading
+    samples: Samples
+    scored: Scored
+
+
+def is_wanted(prepared: Prepared, settings: Settings, *, resuming: bool) -> bool:
+    """Whether probes tell anything: where they are the job, or there are weights to start from.
+
+    A run that goes on has had its own.
+    """
+    plan = prepared.plan
+    if resuming or plan.mode == "probe":
+        return not resuming
+    several = len(_weights(prepared, settings)) > 1
+    return plan.pretrained is not None and (several or plan.evaluation > 0)
+
+
+def probe_candidates(
+    prepared: Prepared,
+    settings: Settings,
+    data: TrainingData,
+    work_dir: Path,
+    *,
+    seconds: float | None = None,
+) -> Prepared:
+    """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best.
+
+    Args:
+        prepared: with the plan of the candidate that the rules would take.
+        settings: what the user asked for.
+        data: the clips of the run.
+        work_dir: of the run.
+        seconds: what it may take; None: as long as it needs in `mode: probe`, otherwise 10 min.
+
+    Raises:
+        CheckpointError: none of the weights can be used.
+        ResourceError: there is too little memory or disk for any.
+    """
+    probing = prepared.plan.mode == "probe"
+    limit = (math.inf if probing else SECONDS) if seconds is None else seconds
+    end = time.monotonic() + limit
+    job = _job(prepared, settings, data, work_dir, probing=probing)
+    best = _best_of(job, _plans(job), end)
+    if best is None:
+        return prepared
+    _keep(job, best)
+    show_leaderboard(read_rows(work_dir))
+    plan = best.plan
+    # Training itself takes the head as published.
+    return replace(prepared, plan=plan if probing else replace(plan, head_grid=None))
+
+
+def _job(
+    prepared: Prepared, settings: Settings, data: TrainingData, work_dir: Path, *, probing: bool
+) -> _Job:
+    folder = None if settings.cache == OFF else default_folder()
+    # Learnt attention takes long, and training follows.
+    pools = crossval.POOLS if probing else (LINEAR, ORDERED)
+    store = FeatureStore(folder or work_dir / "features")
+    return _Job(prepared, settings, data, work_dir, store, _groups(prepared), pools)
+
+
+def _groups(prepared: Prepared) -> np.ndarray:
+    """Label the training clips by what they belong to."""
+    listed, clips = prepared.probed.splits["train"].clips, prepared.listing.train
+    root = prepared.listing.data_root
+    contents = prepared.probed.contents.select(slice(len(listed)))
+    keys = clip_keys(listed.paths, root)
+    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
+    known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
+    return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
+
+
+def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
+    """The files of weights that could be used, the one that the rules would take first."""
+    if prepared.plan.pretrained is None:
+        return []
+    if settings.load_from == AUTO:
+        wanted = None if settings.backbone == AUTO else settings.backbone
+        return find_all(weight_folders(), wanted)
+    plan = prepared.plan
+    source = plan.reasons["pretrained"]
+    return [Pretrained(plan.pretrained, plan.backbone, source, plan.window_size)]
+
+
+def _plans(job: _Job) -> list[Plan]:
+    """The plan of each candidate; of those without weights one, where a probe is the job."""
+    stats, settings = job.prepared.stats, job.settings
+    hardware = look_around(settings)
+    candidates = _weights(job.prepared, settings)
+    plans = [choose(settings, stats, hardware, candidate) for candidate in candidates]
+    if not candidates or (job.prepared.plan.mode == "probe" and settings.load_from == AUTO):
+        plans.append(choose(settings, stats, hardware, None))
+    return plans
+
+
+def _best_of(job: _Job, plans: Sequence[Plan], end: float) -> _Tried | None:
+    """Try candidates one after the other; None where training has to do without."""
+    best: _Tried | None = None
+    errors: list[AutoXVideoError] = []
+    for number, plan in enumerate(plans):
+        left = (end - time.monotonic()) / (len(plans) - number)
+        try:
+            tried = _try(job, plan, left)
+        except (CheckpointError, ResourceError) as error:
+            errors.append(error)
+            if len(plans) > 1:
+                complain(f"{error} The leaderboard goes on without it.")
+            continue
+        if tried is not None and (best is None or _beats(tried, best)):
+            best = tried
+        del tried
+        gc.collect()
+    if best is None and errors and (len(errors) == len(plans)):
+        raise errors[0]
+    if best is None and job.prepared.plan.mode == "probe":
+        raise ResourceError("mode: there was no time for the features of enough clips; give more.")
+    return best and replace(best, plan=_explained(job, best, len(plans)))
+
+
+def _beats(one: _Tried, best: _Tried) -> bool:
+    """Whether a candidate is better; random weights never are, beside pretrained ones."""
+    if (one.plan.pretrained is None) != (best.plan.pretrained is None):
+        return best.plan.pretrained is None
+    return one.scored.score > best.scored.score
+
+
+def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:
+    """Extract the features of a candidate and score its heads; None where time ran out."""
+    end = time.monotonic() + seconds
+    clips = job.prepared.listing.train
+    best: _Tried | None = None
+    config = build_config(replace(plan, head_grid=None), job.data, str(job.work_dir))
+    for pool in job.pools:
+        row = Row(_row_id(plan, pool), "probe", plan.backbone, plan.clip_len, plan.resolution)
+        with trial(job.work_dir, row) as note:
+            if best is None:
+                started = time.monotonic()
+                extractor = Extractor(config, plan.pretrained, job.store)
+                views = 1 + plan.flip
+                reading = Reading(extractor.grid(len(clips), views), plan.flip)
+                found = _extract(job, extractor, reading, clips, seconds=end - time.monotonic())
+                extraction_sec = time.monotonic() - started
+                samples = _samples(job, plan, clips, found)
+            if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
+                note.note(state="partial", config=_about(plan, samples))
+                return None
+            scored = _score(job, samples, found, pool, seconds=end - time.monotonic())
+            if scored is None:
+                note.note(state="stopped", config=_about(plan, samples))
+                continue
+            _note(note, plan, samples, scored, complete=found.complete)
+        if best is None or scored.score > best.scored.score:
+            best = _Tried(plan, extractor, reading, samples, scored)
+    say(f"Features of {plan.backbone} took {extraction_sec:.1f} s ({found.computed} clips new).")
+    return best
+
+
+def _row_id(plan: Plan, pool: str) -> str:
+    weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
+    return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
+
+
+def _about(plan: Plan, samples: Samples) -> dict[str, Any]:
+    weights = None if plan.pretrained is None else Path(plan.pretrained).name
+    return {"weights": weights, "clips": len(samples)}
+
+
+def _note(note: Trial, plan: Plan, samples: Samples, scored: Scored, *, complete: bool) -> None:
+    note.note(
+        config={**_about(plan, samples), **scored.setting.as_dict()},
+        score=scored.score,
+        low=scored.low,
+        high=scored.high,
+        scored_on=CROSS_VALIDATION,
+        state="done" if complete else "partial",
+    )
+
+
+def _extract(
+    job: _Job, extractor: Extractor, reading: Reading, clips: ClipList, *, seconds: float = math.inf
+) -> Features:
+    with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
+        return extractor.extract(
+            clips,
+            job.data.data_root,
+            reading,
+            seconds=seconds,
+            workers=job.prepared.plan.workers,
+            on_done=show,
+        )
+
+
+def _samples(job: _Job, plan: Plan, clips: ClipList, found: Features) -> Samples:
+    if not np.isfinite(found.tokens).all():
+        raise CheckpointError(
+            f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
+        )
+    targets = targets_of(clips, found.positions, len(job.data.classes))
+    tokens = torch.from_numpy(np.ascontiguousarray(found.tokens))
+    return Samples(
+        tokens.to(plan.device), torch.from_numpy(targets).to(plan.device), job.data.multi_label
+    )
+
+
+def _score(
+    job: _Job, samples: Samples, found: Features, pool: str, *, seconds: float
+) -> Scored | None:
+    folds = crossval.make_folds(samples, job.groups[found.positions], seed=job.prepared.plan.seed)
+    try:
+        return crossval.cross_validate(samples, pool, folds, seconds=seconds)
+    except TooSlowError:
+        return None
+
+
+def _explained(job: _Job, best: _Tried, count: int) -> Plan:
+    """The plan of the winner, with the figures for it."""
+    plan, scored = best.plan, best.scored
+    name = MAIN_SCORES["mAP" if job.data.multi_label else "top1"]
+    figures = f"{name} {scored.score:.4f} ({interval_text(scored.low, scored.high)})"
+    why = f"probe {figures} in cross-validation"
+    if count > 1:
+        others = [r for r in read_rows(job.work_dir) if r.scored_on == CROSS_VALIDATION]
+        mine = {_row_id(plan, pool) for pool in crossval.POOLS}
+        rest = [f"{r.id} {r.score:.4f}" for r in others if r.id not in mine]
+        why += f", the best of {count} candidates; others: {', '.join(rest)}"
+    grid, reasons = None, dict(plan.reasons)
+    for field in ("backbone", "pretrained"):
+        reasons[field] = f"{reasons[field]}; {why}"
+    if scored.setting.pool != LINEAR:
+        grid = best.reading.grid
+        if plan.mode == "probe":
+            reasons["head_grid"] = f"parts of the clip are looked at: {why}"
+    return replace(plan, head_grid=grid, reasons=reasons)
+
+
+def _keep(job: _Job, best: _Tried) -> None:
+    """Fit the best head on all training clips, measure it on the validation clips, write it."""
+    plan, settings = best.plan, best.scored.setting
+    row = Row(PROBE_ID, "probe", plan.backbone, plan.clip_len, plan.resolution)
+    with trial(job.work_dir, row) as note:
+        head = crossval.fit_on_all(best.samples, settings)
+        clips = job.prepared.listing.val
+        reading = replace(best.reading, mirrored=False)
+        found = _extract(job, best.extractor, reading, clips)
+        if not found.positions:
+            note.note(state="failed")
+            return
+        figures = crossval.measure(_samples(job, plan, clips, found), head)
+        low, high = score_interval(figures)
+        about = {**_about(plan, best.samples), **settings.as_dict()}
+        score = figures[main_score(figures)]
+        note.note(config=about, score=score, low=low, high=high, scored_on=VALIDATION)
+        _write(job, best, head.state(), {**figures, "epoch": 0})
+
+
+def _write(job: _Job, best: _Tried, head: dict[str, torch.Tensor], figures: dict) -> None:
+    config = build_config(best.plan, job.data, str(job.work_dir))
+    config.model.backbone.compile = False
+    model = build_model(config)
+    backbone = best.extractor.model.backbone.state_dict()
+    state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}
+    state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
+    load_state(model, state, job.work_dir / PROBE)
+    meta = {"metrics": figures, "identity": identity_of(config), "decoder": best.plan.decoder}
+    # Its head may be another than that of the run whose best weights these become.
+    meta[CONFIG] = config_text(Config({key: config[key] for key in NEEDED_TO_TEST}))
+    content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
+    write_checkpoint(job.work_dir / PROBE, content)

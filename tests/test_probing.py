@@ -1,0 +1,186 @@
+"""The feature leaderboard and `mode: probe`, through the functions that the commands call."""
+
+import csv
+import json
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+import numpy as np
+import pytest
+import torch
+
+from autox_video import leaderboard, probing, planning
+from autox_video.dataset.list_files import read_list
+from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.errors import CheckpointError
+from autox_video.features import attentive
+from autox_video.models import known_weights
+from autox_video.models.known_weights import KnownFile, find_pretrained
+from autox_video.predict import Loading, build_model, load_model, predict, read_config
+from autox_video.prepare import prepare
+from autox_video.recipe import build_config
+from autox_video.settings import settings_from_mapping
+from autox_video.testing import transform
+from autox_video.training import fit
+from tests.datasets import TINY, colour_data
+
+NAMES = ("sees_nothing.pth", "sees_colours.pth")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return colour_data(tmp_path_factory.mktemp("clips"), train=6, val=2, test=2)
+
+
+@pytest.fixture
+def keys(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(probing, "weight_folders", lambda: [tmp_path / "checkpoints"])
+    monkeypatch.setattr(attentive, "STEPS", 20)
+    results = {"test_results_path": str(tmp_path / "results.json")}
+    return {**data, **TINY, **results, "work_dir": str(tmp_path / "work"), "mode": "probe"}
+
+
+def settings_of(keys, **changes):
+    return settings_from_mapping({**keys, **changes}, "test")
+
+
+def rows(keys):
+    return {row.id: row for row in leaderboard.read_rows(Path(keys["work_dir"]))}
+
+
+def test_a_probe_is_a_model_as_any_other(keys):
+    best = fit(settings_of(keys))
+    work = Path(keys["work_dir"])
+    meta = read_checkpoint(work / "best.pth")["meta"]
+    assert meta["metrics"] == best and best["epoch"] == 0
+    assert (work / "best.safetensors").is_file() and not (work / "probe.pth").exists()
+    found = transform(settings_of(keys))
+    assert found["metrics"]["top1"] >= 0.8  # colours are seen by random features too
+    assert json.loads(Path(keys["test_results_path"]).read_text())["metrics"] == found["metrics"]
+
+
+@pytest.mark.parametrize("pools", [("linear",), ("ordered",), ("attentive",)])
+def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools):
+    kept = {}
+    monkeypatch.setattr(probing, "_job", with_pools(probing._job, pools))
+    monkeypatch.setattr(probing, "_keep", spy(probing._keep, kept))
+    fit(settings_of(keys, flip=False))
+    best, work = kept["best"], Path(keys["work_dir"])
+    config = read_config(work / "best.pth")
+    config.test_pipeline[1].crop = "centre"
+    config.test_item_shape = (1, *config.test_item_shape[1:])
+    clips = read_list(work / "train.csv")
+    said = predict(
+        load_model(config, work / "best.pth", "cpu"),
+        config,
+        clips,
+        data_root=keys["data_root"],
+        loading=Loading(4, 0, "cpu"),
+    )
+    head = probing.crossval.fit_on_all(best.samples, best.scored.setting)
+    expected = head.logits(best.samples.tokens[:, 0].float()).log_softmax(-1).numpy()
+    found = np.log(np.maximum([p.scores for p in said], 1e-30))
+    np.testing.assert_allclose(found[expected > -20], expected[expected > -20], atol=0.03)
+    assert (found.argmax(1) == clips.labels).all()
+    assert found.min() < -1  # it says more than that all are alike
+
+
+def with_pools(make, pools):
+    return lambda *args, **options: probing.replace(make(*args, **options), pools=pools)
+
+
+def spy(keep, kept):
+    def kept_too(job, best):
+        kept.update(best=best)
+        keep(job, best)
+
+    return kept_too
+
+
+def test_going_on_with_a_probe_leaves_it_as_it_is(keys):
+    best = fit(settings_of(keys))
+    work = Path(keys["work_dir"])
+    before = contents(work)
+    assert fit(settings_of(keys)) == best
+    assert contents(work) == before
+    with pytest.raises(CheckpointError, match="resolution: 32 -> 64"):
+        fit(settings_of(keys, resolution=64))
+
+
+def contents(folder):
+    # The plan says of this machine what it has free now.
+    files = (path for path in folder.iterdir() if path.is_file() and "plan" not in path.name)
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_training_where_a_probe_was_moves_it_aside(keys):
+    fit(settings_of(keys))
+    work = Path(keys["work_dir"])
+    fit(settings_of(keys, mode="train", epoch=1))
+    aside = next((work / "earlier").iterdir())
+    assert {"best.pth", "leaderboard.csv"} <= {path.name for path in aside.iterdir()}
+    with pytest.raises(CheckpointError, match="mode: train -> probe"):
+        fit(settings_of(keys))
+
+
+def weights_for(keys, folder):
+    """Write two files of swin_nano's weights under known names; the second one sees colours."""
+    folder.mkdir()
+    settings = settings_of(keys, backbone="swin_nano", load_from="none")
+    prepared = prepare(settings, resuming=False)
+    data = planning.training_data(prepared, settings, Path(keys["work_dir"]))
+    model = build_model(build_config(prepared.plan, data, keys["work_dir"]))
+    torch.manual_seed(0)
+    model.init_weights()
+    patches = model.backbone.patch_embed.proj.weight.detach()
+    for name, scale in zip(reversed(NAMES), (1.0, 0.0), strict=True):
+        patches *= scale
+        torch.save({"state_dict": model.state_dict()}, folder / name)
+    return folder
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The names of the two files are those of published weights."""
+    files = [KnownFile(name, "swin_nano", "colours", 50.0, 6, "none", "") for name in NAMES]
+    monkeypatch.setattr(known_weights, "KNOWN_FILES", tuple(files))
+
+
+def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_path, monkeypatch):
+    folder = weights_for(keys, tmp_path / "checkpoints")
+    monkeypatch.setattr("autox_video.prepare.weight_folders", lambda: [folder])
+    assert Path(find_pretrained([folder]).path).name == NAMES[0]  # what the rules take
+    fit(settings_of(keys, mode="auto", load_from="auto", epoch=1))
+    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    assert Path(plan["pretrained"]["value"]).name == NAMES[1]
+    assert "the best of 2 candidates" in plan["pretrained"]["reason"]
+    assert Path(NAMES[0]).stem in plan["pretrained"]["reason"]
+    found = rows(keys)
+    assert {row.kind for row in found.values()} == {"probe", "finetune"}
+    assert len(found) == 6 and all(row.state == "done" for row in found.values())
+    meta = read_checkpoint(Path(keys["work_dir"], "best.pth"))["meta"]
+    scores = {found[name].score for name in ("probe", "finetune")}
+    assert meta["metrics"]["top1"] == max(scores)
+
+
+@pytest.mark.parametrize("pool", ["linear", "ordered"])
+def test_a_probe_that_validates_better_is_kept(keys, tmp_path, monkeypatch, pool):
+    monkeypatch.setattr(probing, "_job", with_pools(probing._job, (pool,)))
+    weights = weights_for(keys, tmp_path / "weights") / NAMES[1]
+    best = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1, lr=1e-9))
+    found = rows(keys)
+    assert found["probe"].score == 1.0 > found["finetune"].score
+    assert best["epoch"] == 0 and best["top1"] == 1.0
+    again = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1, lr=1e-9))
+    assert again == best and rows(keys) == found
+    assert transform(settings_of(keys))["metrics"]["top1"] == 1.0
+
+
+def test_csv_is_what_a_spreadsheet_reads(keys):
+    fit(settings_of(keys))
+    with open(Path(keys["work_dir"], "leaderboard.csv"), newline="") as file:
+        table = list(csv.DictReader(file))
+    assert {row["kind"] for row in table} == {"probe"}
+    assert all(json.loads(row["config"])["clips"] == 18 for row in table)
