@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from autox_video import leaderboard, probing, planning
+from autox_video import leaderboard, planning, probing
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import read_checkpoint
 from autox_video.errors import CheckpointError
