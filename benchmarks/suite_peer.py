@@ -46,7 +46,11 @@ def stock_config(job: dict[str, Any], work_dir: Path):
     for name in ("val_dataloader", "val_cfg", "val_evaluator"):
         config[name] = None
     _set_data(config, job)
-    config.default_hooks.checkpoint = {"type": "CheckpointHook", "interval": 10**9}
+    config.default_hooks.checkpoint = {
+        "type": "CheckpointHook",
+        "interval": 10**9,
+        "save_last": False,  # the time is for training
+    }
     return config
 
 
