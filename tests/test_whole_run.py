@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
+from autox_video.calibration import expected_calibration_error
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 from tests.test_cli import refused
 
@@ -117,7 +119,10 @@ def test_results_tell_the_colours_apart(killed_run):
     assert "top-1" in done.stdout
     kept = torch.load(folder / "work" / "best.pth", weights_only=True)["meta"]["metrics"]
     assert content["calibration"]["temperature"] == kept["temperature"]
-    assert content["calibration"]["test"]["clips"] == 9
+    scores = np.array([p["scores"] for p in content["predictions"]])
+    error = expected_calibration_error(scores, np.array([int(label) for _, label in listed]))
+    assert content["calibration"]["test"]["ece_after"] == pytest.approx(error, abs=1e-4)
+    assert content["calibration"]["test"]["ece_before"] != pytest.approx(error, abs=1e-4)
     low, high = content["metrics"]["intervals"]["top1"]
     assert low < content["metrics"]["top1"] <= high
 
