@@ -28,6 +28,8 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
         "rich": "13",
         "fsspec": "2024.6",
         "aiohttp": "3.9",
+        "optuna": "4.2",
+        "sqlalchemy": "2",
     }
 )
 """Lowest version by distribution name; a test holds it in step with pyproject.toml."""

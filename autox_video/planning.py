@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock
 from autox_video.console import say
 from autox_video.dataset.frame_cache import default_folder, free_bytes
+from autox_video.dataset.listing import Listing
 from autox_video.dataset.remote import is_remote
 from autox_video.durations import duration
 from autox_video.errors import ResourceError
@@ -284,9 +286,18 @@ def _training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "T
         classes=listing.classes,
         num_train=len(listing.train),
         multi_label=listing.multi_label,
+        class_clips=_class_clips(listing),
         fingerprint=prepared.fingerprint,
         remote_cache=settings.remote_cache,
     )
+
+
+def _class_clips(listing: Listing) -> tuple[int, ...]:
+    """Training clips of each class; nothing where a clip may have several."""
+    if listing.multi_label:
+        return ()
+    counts = Counter(listing.train.labels)
+    return tuple(counts[label] for label in range(len(listing.classes)))
 
 
 def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:

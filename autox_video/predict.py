@@ -19,13 +19,13 @@ from autox_video import processes
 from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
-from autox_video.engine.checkpoint import load_state, read_checkpoint
+from autox_video.engine.checkpoint import load_state, own_config, read_checkpoint
 from autox_video.engine.memory import is_out_of_memory
 from autox_video.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.models import head, preprocess, swin3d  # noqa: F401 (registers them)
 from autox_video.recipe import check_config
 from autox_video.results import Prediction
-from autox_video.stored_config import read_stored_config, refuse_incomplete
+from autox_video.stored_config import config_from_text, read_stored_config, refuse_incomplete
 
 CONFIG = "config.py"
 
@@ -42,17 +42,24 @@ class Loading:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """The config that a checkpoint was trained by: config.py in the same folder, read as data.
+    """The config that a checkpoint was trained by, read as data.
+
+    It is in the checkpoint where that came of another run than config.py in the same folder.
 
     Raises:
         CheckpointError: there is none, or it is no config of ours, or of another version.
     """
     path = checkpoint.parent / CONFIG
-    if not path.is_file():
+    own = own_config(checkpoint) if checkpoint.exists() else None
+    if own is not None:
+        path = checkpoint
+        config = config_from_text(own, str(path))
+    elif path.is_file():
+        config = read_stored_config(path)
+    else:
         raise CheckpointError(
             f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
         )
-    config = read_stored_config(path)
     try:
         check_config(config)
     except ConfigError as error:

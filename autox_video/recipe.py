@@ -37,6 +37,8 @@ PARTS = (
     "autox_video.engine.optimizer",
     "autox_video.engine.metric",
     "autox_video.engine.schedule",
+    "autox_video.engine.averaging",
+    "autox_video.engine.early_stop",
     "autox_video.engine.keeper",
     "autox_video.engine.progress",
     "autox_video.engine.runner",
@@ -58,6 +60,8 @@ class TrainingData:
     num_train: int
     multi_label: bool = False
     """Whether a clip may be of several classes."""
+    class_clips: tuple[int, ...] = ()
+    """Training clips of each class, where a clip has one."""
     fingerprint: str = ""
     """Of the listed clips and classes."""
     remote_cache: str = "auto"
@@ -98,6 +102,8 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             ),
             "custom_hooks": [
                 {"type": "Progress"},
+                *([{"type": "WeightAverage", "decay": plan.ema}] if plan.ema else []),
+                *([{"type": "EarlyStop", "patience": plan.patience}] if plan.patience else []),
                 {
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
@@ -158,6 +164,7 @@ def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
         "model.cls_head.num_classes": plan.num_classes,
         "model.cls_head.label_smooth_eps": plan.label_smoothing,
         "model.cls_head.multi_label": data.multi_label,
+        "model.cls_head.class_clips": list(data.class_clips) if plan.class_balance else None,
         "model.cls_head.average_clips": "prob",
         "model.data_preprocessor.augment": {"flip": 0.5 if plan.flip else 0.0, **plan.augment},
         "model.data_preprocessor.num_classes": plan.num_classes,

@@ -17,13 +17,14 @@ BEST, BEST_SAFE = "best.pth", "best.safetensors"
 EARLIER = "earlier"
 SPLIT = "split"
 BUDGET = "budget.json"
+TRIALS, SEARCH = "trials", "search.db"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
 # half a run that looks like a whole one.
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
-    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET),
+    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 _MOVING = ".moving"

@@ -156,11 +156,28 @@ class Settings(BaseModel):
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
         "a file, auto or none",
     )
+    patience: Annotated[Whole, Field(ge=0, le=1_000_000)] | Auto = _key(
+        AUTO,
+        "Evaluations without a better one, after which training ends; 0: it goes on to its end.",
+        "a whole number from 0 to 1000000, or auto",
+    )
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
         AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"
     )
     device: Annotated[Text, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = _key(
         AUTO, "Where to compute.", "auto, cpu, cuda or cuda:N"
+    )
+    class_balance: Switch | Auto = _key(
+        AUTO,
+        "Whether the loss makes up for classes being common or rare; auto: where the commonest "
+        "has four times the clips of the rarest.",
+        "on, off or auto",
+    )
+    ema: Annotated[Number, Field(ge=0, lt=1)] | Auto = _key(
+        AUTO,
+        "Share of the weights' moving average that a step leaves; the average is what is evaluated "
+        "and kept. 0: none.",
+        "a number from 0 to below 1, or auto",
     )
     evaluation: Annotated[Whole, Field(ge=0, le=1_000_000)] = _key(
         2,

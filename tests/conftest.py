@@ -1,12 +1,17 @@
 """What holds for every test."""
 
 import os
+import signal
 
 import pytest
 
 # As the commands do; before anything imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+# Started by nohup or in the background, the tests and their processes would be deaf to these.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

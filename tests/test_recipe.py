@@ -40,7 +40,7 @@ def test_choices_arrive_where_they_belong():
     assert config.test_pipeline[0].num_clips == 2
     assert config.test_pipeline[0].test_mode is True
     assert config.train_cfg.max_epochs == 6
-    assert config.custom_hooks[1].pretrained == SWIN_B.path
+    assert config.custom_hooks[-1].pretrained == SWIN_B.path
     assert config.model.data_preprocessor.augment.flip == 0.0
     assert config.train_cfg.max_bad == plan.max_bad
 

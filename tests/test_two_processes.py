@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     (folder / "data" / "test.txt").write_text("".join(listed))
     write_config(
         folder / "config.yaml",
-        **{**data, **TINY, "epoch": 2, "workers": 1},
+        **{**data, **TINY, "epoch": 2, "workers": 1, "ema": 0.9},
         work_dir=str(folder / "work"),
         test_results_path=str(folder / "results.json"),
     )

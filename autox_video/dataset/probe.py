@@ -46,6 +46,7 @@ class DatasetStats:
         fps_median, fps_min, fps_max: frames per second.
         width_median, height_median, short_side_median: pixels.
         unreadable: entries of all lists that were left out.
+        multi_label: whether a clip may be of several classes.
     """
 
     num_train: int
@@ -66,6 +67,7 @@ class DatasetStats:
     height_median: int
     short_side_median: int
     unreadable: int
+    multi_label: bool = False
 
 
 def summarize(
@@ -111,6 +113,7 @@ def summarize(
         height_median=round(height),
         short_side_median=round(short_side),
         unreadable=len(train) + len(val) + len(test) - num_train - num_val - num_test,
+        multi_label=any(isinstance(label, tuple) for label in train_labels),
     )
 
 

@@ -25,10 +25,17 @@ from torch import Tensor
 
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.fileio import atomic_write
-from autox_video.models.tensor_file import META, is_tensor_file, read_tensor_file
+from autox_video.models.tensor_file import (
+    META,
+    is_tensor_file,
+    read_tensor_file,
+    read_tensor_meta,
+)
 from autox_video.run_files import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 
 SCHEMA = 3
+CONFIG = "config"
+"""Where the `meta` of weights has the text of their config, if they are not of config.py's run."""
 
 # What PyTorch raises on files that are not what they should be.
 _DAMAGE = (
@@ -98,9 +105,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _load(path: Path) -> Any:
+def own_config(path: Path) -> str | None:
+    """The text of the config that weights carry with them; None where they carry none.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
+    if is_tensor_file(path):
+        meta = read_tensor_meta(path)
+    else:
+        state = _load(path, mmap=True)  # nothing of the weights is read
+        meta = state.get("meta") if isinstance(state, dict) else None
+    text = meta.get(CONFIG) if isinstance(meta, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def _load(path: Path, **options: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, **options)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; train first with autotrain.py."

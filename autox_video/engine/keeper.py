@@ -10,11 +10,13 @@ from typing import Any
 import autox_video.mm_compat  # noqa: F401
 
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from autox_video import processes
 from autox_video.engine.checkpoint import (
+    CONFIG,
     SCHEMA,
     read_best,
     read_checkpoint,
@@ -35,9 +37,13 @@ from autox_video.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.models.weights import load_pretrained
 from autox_video.results import main_score
 from autox_video.run_files import LATEST, PREVIOUS
+from autox_video.stored_config import config_text
 
 SAVING_SHARE = 0.01
 """Of the training time, that saving at the ends of epochs may take."""
+
+NEEDED_TO_TEST = ("classes", "model", "test_pipeline", "test_item_shape")
+"""Of a config, by weights that carry it with them."""
 
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
@@ -78,6 +84,7 @@ class CheckpointKeeper(Hook):
         identity: what a checkpoint must have been trained for to go on from it: plain values.
         decoder: what decodes the clips, for the record.
         minutes: greatest time between two checkpoints.
+        with_config: whether the best weights carry their config with them.
     """
 
     priority = "VERY_LOW"
@@ -88,7 +95,10 @@ class CheckpointKeeper(Hook):
         identity: dict | None = None,
         decoder: str | None = None,
         minutes: float = 10.0,
+        *,
+        with_config: bool = False,
     ) -> None:
+        self.with_config = with_config
         self.pretrained = pretrained
         self.decoder = decoder
         self.identity = dict(identity or {})
@@ -141,6 +151,8 @@ class CheckpointKeeper(Hook):
         started = time.monotonic()
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
+        if self.with_config:
+            meta[CONFIG] = config_text(Config({key: runner.cfg[key] for key in NEEDED_TO_TEST}))
         weights = weights_of(runner.model)
         if self._writes:
             self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}

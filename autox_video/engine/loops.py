@@ -97,7 +97,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         try:
             self._evaluate_if_due()
             self._settle_end()
-            while self._epoch < self._max_epochs:
+            while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
                     self._settle_end()
                     self._look_around(at_rest=True)
@@ -200,6 +200,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         # Among bad steps no checkpoint is made: it would be in the way of going back.
         if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
+            self.runner.call_hook("after_save_state")
         if may_save and stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 

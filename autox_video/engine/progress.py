@@ -32,11 +32,15 @@ class Progress(Hook):
 
     A summary covers the steps since the last one: mean loss and training accuracy, the head's
     learning rate, clips per second, and the share of the time spent waiting for data.
+
+    Args:
+        quiet: whether the user sees nothing but what went wrong.
     """
 
     priority = "LOW"
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.window = Window()
         self.first_iter = 0
         self.first_time = time.perf_counter()
@@ -48,7 +52,7 @@ class Progress(Hook):
     def before_train(self, runner) -> None:
         """Open the display and start the clock."""
         loop = runner.train_loop
-        self.board = Board(loop.max_iters) if sys.stdout.isatty() else None
+        self.board = Board(loop.max_iters) if sys.stdout.isatty() and not self.quiet else None
         self.every = max(1, len(loop.dataloader) // SUMMARIES_PER_EPOCH)
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
@@ -195,6 +199,8 @@ class Progress(Hook):
 
     def _line_now_and_then(self, line: str, *, last: bool) -> None:
         now = time.perf_counter()
+        if self.quiet:
+            return
         if last or now - getattr(self, "last_line", 0.0) >= LEAST_SECONDS_BETWEEN_LINES:
             self.last_line = now
             say(line)
@@ -203,7 +209,8 @@ class Progress(Hook):
         return "" if self.best is None else f", best {self.best:.3f}"
 
     def _tell(self, sentence: str, how: Callable[[str], None] = say) -> None:
-        self.board.tell(sentence) if self.board else how(sentence)
+        if not (self.quiet and how is say):
+            self.board.tell(sentence) if self.board else how(sentence)
 
 
 class Window:

@@ -1,10 +1,12 @@
 """Run a training config to its end."""
 
 import os
+from collections.abc import Sequence
 
 import autox_video.mm_compat  # noqa: F401
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from autox_video import processes
 from autox_video.engine.interrupt import Stopped, graceful_stop, stop_requested
@@ -15,10 +17,14 @@ GIVE_UP_SEC = 20.0
 """After a signal, where several processes train: a step may wait for one that is gone."""
 
 
-def train(config: Config) -> dict[str, float] | None:
+def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
     """Train as the config says, going on from the checkpoint in its work dir if there is one.
 
     Gives the metrics of the best evaluation, None where none was made.
+
+    Args:
+        config: of the run.
+        hooks: beside those of the config; what they raise ends the run.
 
     Raises:
         Stopped: a signal came; everything is saved.
@@ -29,6 +35,8 @@ def train(config: Config) -> dict[str, float] | None:
     alone = processes.here().size == 1
     with graceful_stop(None if alone else GIVE_UP_SEC):
         runner = ClipRunner.from_cfg(config)
+        for hook in hooks:
+            runner.register_hook(hook, priority=hook.priority)
         try:
             runner.train()
         except RuntimeError as error:

@@ -1,5 +1,7 @@
 """The classification head."""
 
+from collections.abc import Sequence
+
 import autox_video.mm_compat  # noqa: F401
 
 import torch
@@ -17,13 +19,27 @@ class ClipHead(I3DHead):
         num_classes, in_channels: as in I3DHead, which takes all others too.
         multi_label: whether a clip may be of several classes: each then has a probability of its
             own, by a sigmoid, and binary cross-entropy is the loss.
+        class_clips: training clips of each class, to learn all classes alike: the loss then is of
+            logits to which the logarithm of each class's share is added (logit adjustment, Menon
+            et al. 2021, section 5), so that what the model gives does not favour common classes.
+            Not used with `multi_label`.
     """
 
     def __init__(
-        self, num_classes: int, in_channels: int, *, multi_label: bool = False, **options
+        self,
+        num_classes: int,
+        in_channels: int,
+        *,
+        multi_label: bool = False,
+        class_clips: Sequence[int] | None = None,
+        **options,
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels, **options)
         self.multi_label = multi_label
+        # A class without a clip counts as one of half a clip.
+        clips = torch.tensor(class_clips or [1] * num_classes, dtype=torch.float32).clamp(min=0.5)
+        self.register_buffer("log_share", (clips / clips.sum()).log(), persistent=False)
+        self.adjusts = class_clips is not None
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Loss of a batch, and top-1 accuracy where a clip has one class.
@@ -36,7 +52,8 @@ class ClipHead(I3DHead):
         if self.multi_label:
             targets = labels * (1 - self.label_smooth_eps) + self.label_smooth_eps / 2
             return {"loss_cls": F.binary_cross_entropy_with_logits(cls_scores, targets)}
-        loss = F.cross_entropy(cls_scores, labels, label_smoothing=self.label_smooth_eps)
+        adjusted = cls_scores + self.log_share if self.adjusts else cls_scores
+        loss = F.cross_entropy(adjusted, labels, label_smoothing=self.label_smooth_eps)
         classes = labels if labels.ndim == 1 else labels.argmax(1)
         top1 = (cls_scores.detach().argmax(1) == classes).float().mean()
         return {"loss_cls": loss, "top1_acc": top1}

@@ -11,7 +11,7 @@ LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 MEMORY_SHARE = 0.6
-BYTES_ON_DISK = 3 * 12 + 3 * 4  # a parameter: with AdamW's moments in a checkpoint, or alone
+BYTES_ON_DISK = 3 * 16 + 3 * 4  # a parameter: with moments and average in a checkpoint, or alone
 FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
+from autox_video.errors import ConfigError
 from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
 from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
@@ -35,6 +36,9 @@ COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
+FEWEST_WAITED = 4
+WAITED_SHARE = 1 / 3
+IMBALANCE = 4  # clips of the commonest class over those of the rarest
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
 
 
@@ -79,8 +83,12 @@ class Plan:
     weight_decay: float
     max_grad_norm: float
     """Gradients are scaled down to this 2-norm."""
+    ema: float
+    """Share of the weights' moving average that a step leaves; 0: there is no average."""
     drop_path: float
     label_smoothing: float
+    class_balance: bool
+    """Whether the loss makes up for classes being common or rare."""
     smallest_crop: float
     """Least share of a frame's area that a random crop in training keeps."""
     flip: bool
@@ -117,6 +125,8 @@ class Plan:
     """Epochs between two evaluations; 0: none."""
     time_budget_sec: float | None
     """What the whole run may take; None: as long as it takes."""
+    patience: int
+    """Evaluations without a better one, after which training ends; 0: it goes on to its end."""
     seed: int
     reasons: dict[str, str]
     evidence: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -159,9 +169,10 @@ def choose(
         cost_gib *= CHECKPOINTING_SHARE
     batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
     epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
-    _choose_optimization(choices, batch, epochs, scratch=scratch)
+    _choose_optimization(choices, stats, batch, epochs, scratch=scratch)
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
     made["label_smoothing"] = _label_smoothing(stats, scratch)
+    _choose_balance(choices, stats)
     _choose_reading(choices, stats, scratch=scratch)
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
     decide("compile", "compile", lambda: _compile(macs, hardware))
@@ -172,6 +183,7 @@ def choose(
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
     budget = settings.time_budget
     made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN)
+    decide("patience", "patience", lambda: _patience(settings, epochs, scratch))
     decide("seed", "seed", lambda: (0, "the same run every time"))
     values = {name: value for name, (value, _) in made.items()}
     return Plan(**values, reasons={name: reason for name, (_, reason) in made.items()})
@@ -199,7 +211,8 @@ def _choose_clips(
     length_sec = _video_length(choices.settings, stats)
     span_sec = min(length_sec, LARGEST_SPAN_SEC)
     clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
-    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len)
+    given = choices.settings.video_length != AUTO
+    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len, given=given)
     side = decide("resolution", "resolution", lambda: _resolution(backbone, stats))
     made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
     made["test_clips"] = _test_clips(length_sec, span_sec)
@@ -237,7 +250,9 @@ def _choose_processes(choices: _Choices, hardware: Hardware) -> None:
     made["checkpoint_minutes"] = settings.checkpoint_minutes, "at most that much can be lost"
 
 
-def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
+def _choose_optimization(
+    choices: _Choices, stats: DatasetStats, batch: int, epochs: int, *, scratch: bool
+) -> None:
     made = choices.made
     made["warmup_epochs"] = _warmup(epochs, scratch)
     made["flat_epochs"] = _flat(epochs, scratch)
@@ -245,7 +260,17 @@ def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch:
     made["backbone_lr_mult"] = _backbone_lr(scratch)
     made["beta2"] = _beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
+    steps = epochs * math.ceil(stats.num_train / batch)
+    choices.decide("ema", "ema", lambda: _ema(steps, scratch))
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
+
+
+def _choose_balance(choices: _Choices, stats: DatasetStats) -> None:
+    key = "class_balance"
+    if choices.decide(key, key, lambda: _class_balance(stats)) and stats.multi_label:
+        raise ConfigError(
+            "class_balance: on needs clips of one class each; here they have several."
+        )
 
 
 def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) -> None:
@@ -297,8 +322,9 @@ def _clip_len(span_sec: float, hardware: Hardware) -> Chosen:
     return frames, f"{FRAMES_PER_SEC} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
 
 
-def _frame_interval(span_sec: float, clip_len: int) -> Chosen:
-    return span_sec / clip_len, f"the clip spans {span_sec:.3g} s at any frame rate"
+def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:
+    why = f"the clip spans {span_sec:.3g} s at any frame rate"
+    return span_sec / clip_len, f"{why}, {GIVEN}" if given else why
 
 
 def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
@@ -344,6 +370,10 @@ def _lr(batch: int, scratch: bool) -> Chosen:
     return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
 
 
+def _ema(steps: int, scratch: bool) -> Chosen:
+    return 0.0, "no average"
+
+
 def _beta2(scratch: bool) -> Chosen:
     if scratch:
         return 0.95, "from scratch: a short memory leaves the first plateau sooner"
@@ -362,6 +392,22 @@ def _label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
     if stats.num_classes == 2:
         return 0.0, "two classes: nothing to spread over"
     return 0.1, "keeps a large model from growing overconfident"
+
+
+def _class_balance(stats: DatasetStats) -> Chosen:
+    fewest, most = stats.clips_per_class_min, stats.clips_per_class_max
+    if stats.multi_label:
+        return False, "each class has a probability of its own"
+    if most < IMBALANCE * max(fewest, 1):
+        return False, f"{fewest} to {most} clips a class: nearly alike"
+    return True, f"{fewest} to {most} clips a class: the loss makes up for that"
+
+
+def _patience(settings: Settings, epochs: int, scratch: bool) -> Chosen:
+    if scratch:
+        return 0, "from scratch: nothing may be learned for long, and then all at once"
+    evaluations = epochs // max(settings.evaluation, 1)
+    return max(FEWEST_WAITED, round(evaluations * WAITED_SHARE)), "a third of the evaluations"
 
 
 def _precision(hardware: Hardware) -> Chosen:

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from autox_video.engine import keeper, progress
-from autox_video.engine.checkpoint import digest, read_checkpoint
+from autox_video.engine.checkpoint import digest, own_config, read_checkpoint
 from autox_video.engine.interrupt import Stopped
 from autox_video.engine.step import TrainStep
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, NumbersError, ResourceError
+from autox_video.predict import read_config
+from autox_video.stored_config import config_from_text
 from tests.engine.tiny import (
     events,
     everything,
@@ -231,3 +233,22 @@ def test_more_epochs_or_another_batch_go_on_from_the_same_place(clips, tmp_path)
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 4
     lrs = [e["lr"] for e in events(tmp_path, "train")]
     assert lrs[-2] > 0
+
+
+@pytest.mark.parametrize("name", ["best.pth", "best.safetensors"])
+def test_best_weights_can_carry_their_config(clips, tmp_path, name):
+    config = tiny_config(clips, tmp_path, epoch=1)
+    assert own_config_of(config, tmp_path, name) is None
+    (tmp_path / "latest.pth").unlink()
+    (tmp_path / "previous.pth").unlink(missing_ok=True)
+    config.custom_hooks[-1]["with_config"] = True
+    assert own_config_of(config, tmp_path, name).model == config.model
+    (tmp_path / "config.py").write_text("of another run")
+    assert read_config(tmp_path / name).test_pipeline == config.test_pipeline
+
+
+def own_config_of(config, folder, name):
+    """What the best weights of a run say of their own config."""
+    train(config)
+    text = own_config(folder / name)
+    return None if text is None else config_from_text(text, "best")

@@ -131,6 +131,7 @@ def test_the_same_seed_trains_the_same_weights(clips, tmp_path):
 def test_a_run_stopped_anywhere_is_the_run_that_was_not(clips, tmp_path, monkeypatch, precision):
     """With dropped paths, mixed clips and a summary that is begun before the stop."""
     keys = {"epoch": 2, "videos_per_gpu": 2, "augment": "strong", "precision": precision}
+    keys["ema"] = 0.9
 
     def config(name):
         made = tiny_config(clips, tmp_path / name, **keys)

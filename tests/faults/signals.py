@@ -214,6 +214,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=200, help="of a run")
     add_options(parser)
     options = parser.parse_args(words)
+    # Started by nohup or in the background, the runs would be deaf to these.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(options.seed)
     keys = {"epoch": options.epochs, "checkpoint_minutes": CHECKPOINT_SEC / 60}
     with workplace(options.folder, **keys) as place:

@@ -67,3 +67,22 @@ def test_one_class_at_once_is_a_softmax():
     scores = torch.randn(4, 3)
     expected = scores.softmax(1).view(2, 2, 3).mean(1)
     assert torch.allclose(head.average_clip(scores, num_segs=2), expected)
+
+
+def test_balanced_logits_do_not_favour_common_classes():
+    """Where nothing tells nine clips of one class from one of another, both get half."""
+    scores = torch.zeros(10, 2, requires_grad=True)
+    labels = samples([0] * 9 + [1])
+    head = ClipHead(num_classes=2, in_channels=8, class_clips=[9, 1])
+    head.loss_by_feat(scores, labels)["loss_cls"].backward()
+    assert torch.allclose(scores.grad.sum(0), torch.zeros(2), atol=1e-6)
+    plain = torch.zeros(10, 2, requires_grad=True)
+    ClipHead(num_classes=2, in_channels=8).loss_by_feat(plain, labels)["loss_cls"].backward()
+    assert torch.allclose(plain.grad.sum(0), torch.tensor([-0.4, 0.4]))
+    assert set(head.state_dict()) == {"fc_cls.weight", "fc_cls.bias"}
+
+
+def test_balance_with_a_class_without_clips():
+    head = ClipHead(num_classes=3, in_channels=8, class_clips=[4, 0, 4])
+    loss = head.loss_by_feat(torch.zeros(2, 3), samples([0, 2]))["loss_cls"]
+    assert torch.allclose(loss, -torch.tensor(4 / 8.5).log())

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autox_video.dataset.probe import DatasetStats
+from autox_video.errors import ConfigError
 from autox_video.plan.augmentation import tells_direction
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import choose
@@ -242,3 +243,19 @@ def test_what_the_user_gives_is_taken():
     same = ("backbone", "clip_len", "resolution", "lr", "precision", "seed", "evaluation")
     assert all(getattr(plan, key) == given[key] for key in same)
     assert plan.reasons["lr"] == "given in the config"
+
+
+@pytest.mark.parametrize(
+    ("fewest", "most", "multi_label", "balanced"),
+    [(10, 10, False, False), (10, 39, False, False), (10, 40, False, True), (0, 4, False, True)]
+    + [(1, 90, True, False)],
+)
+def test_rare_classes_are_made_up_for_where_they_are_rare(fewest, most, multi_label, balanced):
+    clips = {"clips_per_class_min": fewest, "clips_per_class_max": most}
+    assert plan_for(replace(STATS, **clips, multi_label=multi_label)).class_balance is balanced
+
+
+def test_balance_of_clips_with_several_classes_is_refused():
+    with pytest.raises(ConfigError, match="class_balance: on needs clips of one class"):
+        plan_for(replace(STATS, multi_label=True), class_balance="on")
+    assert plan_for(replace(STATS, multi_label=True), class_balance="off").class_balance is False

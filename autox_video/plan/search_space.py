@@ -1,0 +1,116 @@
+"""What a search may change about a plan, and the plan that comes of it: pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autox_video.plan.augmentation import AUGMENTATIONS, GIVEN, tells_direction
+from autox_video.plan.choose import MOST_TEST_CLIPS, ROOM_FOR_CROPS, Plan
+
+LONGEST_CLIP = 64
+SMALLEST_SIDE_PX = 56
+SPAN_SHARES = (0.5, 0.75, 1.0)
+SIDE_STEP = 0.25
+GRAIN_PX = 28
+"""Sides are tried in steps of this: whole windows of 7 tokens of 4 px."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from `low` to `high`."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether equal ratios are equally far apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+
+Space = Mapping[str, Range | Choice]
+
+
+def space_of(plan: Plan, class_names: tuple[str, ...] = ()) -> dict[str, Range | Choice]:
+    """What is worth trying around a plan; what the user has given stays as it is.
+
+    Args:
+        plan: what the rules chose.
+        class_names: a class that tells a direction leaves no choice of mirror images.
+    """
+    space: dict[str, Range | Choice] = {
+        "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
+        "weight_decay": Range(0.005, 0.5, log=True),
+        "drop_path": Range(0.0, 0.3),
+        "smallest_crop": Range(0.1, 1.0),
+        "label_smoothing": Choice((0.0, 0.1)),
+        "augment": Choice(tuple(AUGMENTATIONS)),
+        "clip_len": Choice(_lengths(plan.clip_len)),
+        "resolution": Choice(_sides(plan.resolution)),
+        "span": Choice(SPAN_SHARES),
+    }
+    if plan.pretrained is not None:
+        space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
+    if not any(map(tells_direction, class_names)):
+        space["flip"] = Choice((True, False))
+    given = {field for field, reason in plan.reasons.items() if GIVEN in reason}
+    if "frame_interval_sec" in given:
+        given.add("span")
+    return {
+        name: values
+        for name, values in space.items()
+        if name not in given and not (isinstance(values, Choice) and len(values.values) == 1)
+    }
+
+
+def start_of(plan: Plan, space: Space) -> dict[str, Any]:
+    """The point of a space at which the plan itself is."""
+    point = {name: getattr(plan, name) for name in space if name not in ("span", "augment")}
+    if "span" in space:
+        point["span"] = 1.0
+    if "augment" in space:
+        names = [name for name, values in AUGMENTATIONS.items() if values == plan.augment]
+        point["augment"] = names[0]
+    for name, values in space.items():
+        if isinstance(values, Range):
+            point[name] = min(max(point[name], values.low), values.high)
+    return point
+
+
+def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
+    """The plan at a point of its space."""
+    chosen = dict(point)
+    span_share = chosen.pop("span", 1.0)
+    span_sec = plan.frame_interval_sec * plan.clip_len * span_share
+    clip_len = chosen.get("clip_len", plan.clip_len)
+    if "augment" in chosen:
+        chosen["augment"] = AUGMENTATIONS[chosen["augment"]]
+    if "resolution" in chosen:
+        chosen["short_side"] = round(chosen["resolution"] * ROOM_FOR_CROPS)
+    return replace(
+        plan,
+        **chosen,
+        frame_interval_sec=span_sec / clip_len,
+        test_clips=min(MOST_TEST_CLIPS, round(plan.test_clips / span_share)),
+        reasons={**plan.reasons, **dict.fromkeys(chosen, "tried by the search")},
+    )
+
+
+def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
+    """How much longer a run at a point takes than that of the plan, by the pixels it sees."""
+    frames = point.get("clip_len", plan.clip_len) / plan.clip_len
+    return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
+
+
+def _lengths(clip_len: int) -> tuple[int, ...]:
+    wanted = {2 * round(clip_len * share / 2) for share in (0.5, 1.0, 2.0)}
+    return tuple(sorted(n for n in wanted | {clip_len} if 4 <= n <= LONGEST_CLIP or n == clip_len))
+
+
+def _sides(side: int) -> tuple[int, ...]:
+    step = GRAIN_PX * max(1, round(side * SIDE_STEP / GRAIN_PX))
+    return tuple(n for n in (side - step, side, side + step) if n >= SMALLEST_SIDE_PX or n == side)

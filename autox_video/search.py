@@ -1,0 +1,327 @@
+"""The search: runs of other plans, tried one after the other while there is time.
+
+Optuna asks and is told (TPE, Bergstra et al. 2011; pruned by successive halving, Jamieson and
+Talwalkar 2016). Its storage is a file in the work dir or a database that several machines share. A
+trial is an ordinary training run in a folder of its own: killed, it goes on from its checkpoint.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+import optuna
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from autox_video import processes
+from autox_video.console import say
+from autox_video.engine.checkpoint import read_checkpoint, write_best
+from autox_video.engine.keeper import is_better
+from autox_video.engine.train import train
+from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
+from autox_video.plan.choose import Plan
+from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
+from autox_video.recipe import TrainingData, build_config, write_config
+from autox_video.results import MAIN_SCORES, main_score
+from autox_video.run_files import BEST, CHECKPOINTS, SEARCH, TRIALS
+
+RANDOM_TRIALS = 4
+"""Trials before the sampler takes its lead from those before."""
+REDUCTION = 3
+"""Of so many trials that come to an evaluation, one goes on."""
+SHORTEST_SHARE = 0.5
+"""Of a run's epochs, below which a trial that would not end in time is not begun."""
+LOSS_WEIGHT = 1e-3
+"""Ties of the main score are settled by the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """What a search may take."""
+
+    seconds: Callable[[], float]
+    """What is left now."""
+    of_a_run: float
+    """What a run of the plan itself took, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A trial that is to be run, or to go on."""
+
+    number: int
+    params: dict[str, Any]
+    epochs: int
+
+    @property
+    def folder(self) -> str:
+        """Its folder's name."""
+        return f"{self.number:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial came to."""
+
+    trial: Begun
+    metrics: dict[str, float] | None
+    """Of its best evaluation; None where it had none."""
+    state: str
+    """`done`, `pruned` or `failed`."""
+    seconds: float
+
+
+class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
+    """The trial is worse than others were at this point."""
+
+
+class Search:
+    """Trials around the plan of a run.
+
+    Args:
+        plan: of the run.
+        data: its clips.
+        work_dir: its folder; its best weights become those of the best trial, which carry their
+            config.
+        best: the metrics of its best evaluation.
+        storage: address of Optuna's database; None: a file in the work dir.
+
+    Raises:
+        ResourceError: the storage cannot be used; the methods raise this too.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        data: TrainingData,
+        work_dir: Path,
+        *,
+        best: Mapping[str, float],
+        storage: str | None = None,
+    ) -> None:
+        self.plan, self.data, self.work_dir = plan, data, work_dir
+        self.best = dict(best)
+        self.space = space_of(plan, data.classes)
+        self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
+        self.study: optuna.Study | None = None
+        if processes.here().is_main:
+            with self._as_sentence():
+                self.study = self._open()
+
+    def run(
+        self, left: TimeLeft, on_outcome: Callable[[Outcome], None] = lambda outcome: None
+    ) -> dict[str, float]:
+        """Try until the time is over; gives the best metrics, those of the run included.
+
+        Args:
+            left: how much time there is.
+            on_outcome: is told what each trial came to; twice of one where a kill came between.
+
+        Raises:
+            Stopped: a signal came; the trial goes on at the next start.
+        """
+        while (begun := processes.by_main(lambda: self._next(left))) is not None:
+            outcome = self._try(begun)
+            self.best = processes.by_main(lambda done=outcome: self._end(done, on_outcome))
+        return self.best
+
+    def _open(self) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(
+            storage=self.storage,
+            study_name=f"{self.data.fingerprint[:16]} {self.plan.backbone}",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.SuccessiveHalvingPruner(reduction_factor=REDUCTION),
+        )
+        for trial in study.trials:
+            if trial.state.is_finished() and trial.user_attrs.get("folder") == self._origin:
+                _remove_checkpoints(self.work_dir / TRIALS / f"{trial.number:04d}")
+        if not any(trial.user_attrs.get("origin") == self._origin for trial in study.trials):
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=start_of(self.plan, self.space),
+                    distributions=_distributions(self.space),
+                    value=_value(self.best),
+                    user_attrs={"origin": self._origin},
+                )
+            )
+        return study
+
+    @property
+    def _origin(self) -> str:
+        """Names this work dir among those that share a storage."""
+        return str(self.work_dir.absolute())
+
+    def _next(self, left: TimeLeft) -> Begun | None:
+        """The trial that a stop has cut off, or a new one; None where there is no time for one."""
+        with self._as_sentence():
+            for trial in self.study.get_trials(states=[TrialState.RUNNING]):
+                if trial.user_attrs.get("folder") == self._origin:
+                    return Begun(trial.number, trial.params, trial.user_attrs["epochs"])
+            if left.seconds() < SHORTEST_SHARE * left.of_a_run:
+                return None
+            # Of a seed for each trial, so that a search that goes on draws what it would have.
+            self.study.sampler = optuna.samplers.TPESampler(
+                seed=1000 * self.plan.seed + len(self.study.get_trials(deepcopy=False)),
+                n_startup_trials=RANDOM_TRIALS,
+                multivariate=True,
+            )
+            trial = self.study.ask(_distributions(self.space))
+            share = left.seconds() / (left.of_a_run * relative_cost(self.plan, trial.params))
+            epochs = math.floor(self.plan.epochs * min(1.0, share))
+            if epochs < max(1, SHORTEST_SHARE * self.plan.epochs):
+                self.study.tell(trial, state=TrialState.FAIL)  # too long for what is left
+                return None
+            trial.set_user_attr("epochs", epochs)
+            trial.set_user_attr("folder", self._origin)
+            return Begun(trial.number, trial.params, epochs)
+
+    def _try(self, begun: Begun) -> Outcome:
+        """Run a trial to its end, or until it is pruned."""
+        started = time.monotonic()
+        say(f"Trial {begun.number}: {_shown(begun.params)}.")
+        report = TrialReport(lambda step, metrics: self._is_hopeless(begun, step, metrics))
+        metrics, state = None, "done"
+        try:
+            metrics = train(self._config(begun), hooks=[report])
+        except Pruned:
+            metrics, state = report.best, "pruned"
+        except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
+            say(f"Trial {begun.number} failed: {error}")
+            state = "failed"
+        return Outcome(begun, metrics, state, time.monotonic() - started)
+
+    def _config(self, begun: Begun) -> Config:
+        """The config of a trial, in its folder."""
+        plan = applied(self.plan, begun.params)
+        share = begun.epochs / self.plan.epochs
+        plan = replace(
+            plan,
+            epochs=begun.epochs,
+            warmup_epochs=plan.warmup_epochs * share,
+            flat_epochs=plan.flat_epochs * share,
+        )
+        folder = self.work_dir / TRIALS / begun.folder
+        config = build_config(plan, self.data, str(folder))
+        for hook in config.custom_hooks:
+            if hook["type"] == "Progress":
+                hook["quiet"] = True
+            if hook["type"] == "CheckpointKeeper":
+                hook["with_config"] = True
+        if processes.here().is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_config(config, folder / "config.py")
+        return config
+
+    def _is_hopeless(self, begun: Begun, step: int, metrics: Mapping[str, float]) -> bool:
+        """Tell Optuna of an evaluation; gives whether it prunes the trial."""
+
+        def told() -> bool:
+            with self._as_sentence():
+                trial = self._trial(begun.number)
+                trial.report(_value(metrics), step)
+                return trial.should_prune()
+
+        return processes.by_main(told)
+
+    def _trial(self, number: int) -> Trial:
+        found = next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
+        return Trial(self.study, found._trial_id)
+
+    def _end(self, outcome: Outcome, on_outcome: Callable[[Outcome], None]) -> dict[str, float]:
+        """Keep the weights if they are the best, tell of the end, and tidy up; gives the best."""
+        folder = self.work_dir / TRIALS / outcome.trial.folder
+        on_outcome(outcome)
+        better = outcome.metrics is not None and is_better(outcome.metrics, self.best)
+        if better:
+            write_best(self.work_dir, read_checkpoint(folder / BEST))
+        best = dict(outcome.metrics) if better else self.best
+        with self._as_sentence():
+            if outcome.metrics is None:
+                self.study.tell(outcome.trial.number, state=TrialState.FAIL)
+            else:
+                state = TrialState.COMPLETE if outcome.state == "done" else TrialState.PRUNED
+                self.study.tell(outcome.trial.number, _value(outcome.metrics), state=state)
+        _remove_checkpoints(folder)
+        if outcome.metrics is not None:
+            key = main_score(outcome.metrics)
+            what = f"{MAIN_SCORES[key]} {outcome.metrics[key]:.4f}"
+            kept = "the best so far; its weights are kept" if better else outcome.state
+            say(f"Trial {outcome.trial.number}: validation {what}, {kept}.")
+        return best
+
+    @contextmanager
+    def _as_sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise ResourceError(
+                f"storage: {self.storage} cannot be used ({reason}). The best weights so far are "
+                "kept; the search goes on where it was when the same command runs again."
+            ) from error
+
+
+class TrialReport(Hook):
+    """Ends a run by Pruned where its evaluations are hopeless.
+
+    Args:
+        is_hopeless: is told the number of each evaluation and its metrics.
+    """
+
+    priority = "LOWEST"  # behind the keeper, which keeps the best weights
+
+    def __init__(self, is_hopeless: Callable[[int, Mapping[str, float]], bool]) -> None:
+        self.is_hopeless = is_hopeless
+        self.best: dict[str, float] | None = None
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """Know the best evaluation of before."""
+        self.best = best
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Report an evaluation."""
+        if not metrics or main_score(metrics) is None:
+            return
+        loop = runner.train_loop
+        if is_better(metrics, self.best):
+            self.best = {**metrics, "epoch": loop.epoch}
+        last = loop.epoch >= loop.max_epochs
+        if self.is_hopeless(loop.epoch, metrics) and not last:
+            raise Pruned
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    for name in CHECKPOINTS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    return {
+        name: FloatDistribution(values.low, values.high, log=values.log)
+        if isinstance(values, Range)
+        else CategoricalDistribution(values.values)
+        for name, values in space.items()
+    }
+
+
+def _value(metrics: Mapping[str, float]) -> float:
+    """What a search makes as great as it can."""
+    return metrics[main_score(metrics)] - LOSS_WEIGHT * min(metrics["loss"], 100.0)
+
+
+def _shown(params: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in params.items()
+    )

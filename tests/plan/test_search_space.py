@@ -1,0 +1,74 @@
+"""What a search may change about a plan."""
+
+from dataclasses import replace
+
+import pytest
+
+from autox_video.plan.search_space import (
+    Choice,
+    Range,
+    applied,
+    relative_cost,
+    space_of,
+    start_of,
+)
+from tests.plan.test_choose import STATS, SWIN_B, plan_for
+
+PLAN = plan_for(clip_len="auto")
+
+
+def test_the_start_is_the_plan_itself():
+    space = space_of(PLAN)
+    again = applied(PLAN, start_of(PLAN, space))
+    assert replace(again, reasons={}) == replace(PLAN, reasons={})
+    assert relative_cost(PLAN, start_of(PLAN, space)) == 1.0
+
+
+def test_the_start_lies_within_the_space():
+    for plan in (PLAN, plan_for(pretrained=SWIN_B)):
+        space = space_of(plan)
+        for name, value in start_of(plan, space).items():
+            values = space[name]
+            if isinstance(values, Range):
+                assert values.low <= value <= values.high
+            else:
+                assert value in values.values
+
+
+@pytest.mark.parametrize("key", ["lr", "flip", "clip_len", "resolution", "augment"])
+def test_what_the_user_gives_is_not_searched(key):
+    given = {"lr": 0.1, "flip": True, "clip_len": 8, "resolution": 112, "augment": "light"}[key]
+    assert key in space_of(PLAN)
+    assert key not in space_of(plan_for(**{key: given}))
+
+
+def test_mirror_images_are_no_choice_where_classes_tell_a_direction():
+    assert "flip" not in space_of(PLAN, ("move left", "move right"))
+    assert "span" not in space_of(plan_for(video_length=2.0))
+    assert "backbone_lr_mult" not in space_of(PLAN)
+    assert "backbone_lr_mult" in space_of(plan_for(pretrained=SWIN_B))
+
+
+def test_a_point_becomes_a_plan():
+    plan = replace(PLAN, clip_len=16, frame_interval_sec=0.25, resolution=112, test_clips=1)
+    point = {"clip_len": 8, "resolution": 140, "span": 0.5, "augment": "strong", "lr": 0.01}
+    found = applied(plan, point)
+    assert found.clip_len * found.frame_interval_sec == pytest.approx(2.0)
+    assert (found.lr, found.test_clips, found.short_side) == (0.01, 2, 160)
+    assert found.augment["mixup"] == 0.8
+    assert relative_cost(plan, point) == pytest.approx(0.5 * (140 / 112) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("clip_len", "side", "lengths", "sides"),
+    [(16, 112, (8, 16, 32), (84, 112, 140)), (4, 56, (4, 8), (56, 84)), (64, 224, (32, 64), None)],
+)
+def test_sizes_to_try(clip_len, side, lengths, sides):
+    space = space_of(replace(PLAN, clip_len=clip_len, resolution=side))
+    assert space["clip_len"] == Choice(lengths)
+    assert sides is None or space["resolution"] == Choice(sides)
+
+
+def test_the_names_of_the_space_are_fields_of_the_plan():
+    assert set(space_of(plan_for(pretrained=SWIN_B))) - {"span"} <= set(PLAN.as_dict())
+    assert STATS.num_train  # the plan is of real figures

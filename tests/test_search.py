@@ -1,0 +1,108 @@
+"""The search over plans, with a tiny model."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autox_video.engine import interrupt
+from autox_video.engine.checkpoint import own_config, read_checkpoint
+from autox_video.engine.train import train
+from autox_video.errors import ResourceError
+from autox_video.recipe import TrainingData, build_config
+from autox_video.search import Search, TimeLeft
+from tests.engine.conftest import clips  # noqa: F401
+from tests.engine.tiny import stop_after
+from tests.plan.test_choose import plan_for
+
+PLAN = replace(
+    plan_for(videos_per_gpu=4, resolution=32, clip_len=2, workers=0, epoch=2, evaluation=1),
+    num_classes=3,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(clips, tmp_path_factory):  # noqa: F811
+    work_dir = tmp_path_factory.mktemp("search")
+    data = TrainingData(
+        str(clips / "videos"),
+        str(clips / "train.csv"),
+        str(clips / "val.csv"),
+        ("red", "green", "blue"),
+        num_train=9,
+        fingerprint="f" * 32,
+    )
+    best = train(build_config(PLAN, data, str(work_dir)))
+    return work_dir, data, best
+
+
+def searched(trained, folder, trials, **keys):
+    work_dir, data, best = trained
+    if not folder.exists():
+        shutil.copytree(work_dir, folder)
+    outcomes = []
+    search = Search(PLAN, data, folder, best=best, **keys)
+
+    def seconds():
+        """Time for so many trials of this folder."""
+        mine = [t for t in search.study.trials if t.user_attrs.get("folder") == str(folder)]
+        return 1000.0 if len(mine) < trials else 0.0
+
+    search.run(TimeLeft(lambda: max(seconds(), 0.1), 1.0), outcomes.append)
+    return search, outcomes
+
+
+def test_trials_are_run_and_the_best_kept(trained, tmp_path):
+    search, outcomes = searched(trained, tmp_path / "w", 3)
+    best = search.best
+    assert [outcome.trial.number for outcome in outcomes] == [1, 2, 3]
+    scores = [(o.metrics["top1"], -o.metrics["loss"]) for o in outcomes if o.metrics]
+    first = trained[2]
+    assert (best["top1"], -best["loss"]) == max([*scores, (first["top1"], -first["loss"])])
+    assert read_checkpoint(tmp_path / "w/best.pth")["meta"]["metrics"] == best
+    kept = any(score > (first["top1"], -first["loss"]) for score in scores)
+    assert (own_config(tmp_path / "w/best.pth") is not None) == kept
+    assert (own_config(tmp_path / "w/best.safetensors") is not None) == kept
+    assert len(search.study.trials) == 4
+    assert not list(Path(tmp_path, "w/trials").rglob("*.pth"))
+
+
+def test_a_search_goes_on_where_it_was(trained, tmp_path, monkeypatch):
+    whole, _ = searched(trained, tmp_path / "whole", 2)
+    stops = 0
+    while True:
+        with monkeypatch.context() as patch:
+            stop_after(patch, 4)
+            try:
+                search, _ = searched(trained, tmp_path / "stopped", 2)
+                break
+            except interrupt.Stopped:
+                stops += 1
+    assert stops > 1
+    one, other = ([(t.params, t.value) for t in s.study.trials] for s in (search, whole))
+    assert one == other
+    assert search.best == whole.best
+
+
+def test_two_searches_share_a_storage(trained, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    searched(trained, tmp_path / "a", 1, storage=storage)
+    search, outcomes = searched(trained, tmp_path / "b", 1, storage=storage)
+    assert len(search.study.trials) == 4  # each one's own run, and a trial of each
+    assert [o.trial.number for o in outcomes] == [3]
+
+
+def test_a_storage_that_cannot_be_used_is_a_sentence(trained, tmp_path):
+    with pytest.raises(ResourceError, match=r"storage: sqlite:////nowhere/x\.db cannot be used"):
+        searched(trained, tmp_path / "w", 1, storage="sqlite:////nowhere/x.db")
+    with pytest.raises(ResourceError, match="storage: nonsense cannot be used"):
+        searched(trained, tmp_path / "w", 1, storage="nonsense")
+
+
+def test_no_trial_is_begun_that_would_not_end_in_time(trained, tmp_path):
+    work_dir, data, best = trained
+    shutil.copytree(work_dir, tmp_path / "w")
+    search = Search(PLAN, data, tmp_path / "w", best=best)
+    assert search.run(TimeLeft(lambda: 10.0, 100.0)) == best
+    assert len(search.study.trials) == 1
