@@ -146,7 +146,8 @@ class _Planner:
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         from autox_video.engine.measure import measure_cached
 
-        measured = self._measure(plan, FIRST_SHARE * self.limit_sec)
+        share = 1.0 if plan.time_budget_sec is None else FIRST_SHARE
+        measured = self._measure(plan, share * self.limit_sec)
         if plan.time_budget_sec is not None:
             measured = measured or GUESSED
             self._drop_long_test(plan, measured)

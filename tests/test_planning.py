@@ -82,7 +82,8 @@ def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, c
     prepared = first.prepared
     write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
     again = planned(keys, resuming=True, before_sec=12.0, time_budget="30s", epoch=150)
-    assert (again.plan.epochs, again.prediction.as_dict()) == (first.plan.epochs, figures)
+    assert again.plan.epochs == first.plan.epochs
+    assert again.prediction.as_dict() == pytest.approx(figures, abs=1e-3)
     assert "12 s of 30 s were used by earlier starts" in capsys.readouterr().out
     more = planned(keys, resuming=True, before_sec=12.0, time_budget="10h", epoch=150)
     assert more.plan.epochs == 150

@@ -26,8 +26,8 @@ LIMIT_SEC = 15.0
 READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
 CLIPS_READ = 12  # by each process
 FEW_CLIPS = 2  # of a first step, which may be slow
-STEPS = 3
-STEADY_SEC = 1.0  # of short steps more are timed, until they have taken that long
+STEPS = 4
+STEADY_SEC = 2.0  # of short steps more are timed, until they have taken that long
 VIEWS = 12
 MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
 
@@ -40,7 +40,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
     Args:
         config: of the run, without a cache.
         processes: that share a training step.
-        limit_sec: about how long it may take, on top of one clip and two small steps.
+        limit_sec: about how long it may take, on top of one clip and three small steps.
     """
     started = time.monotonic()
     with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
@@ -175,15 +175,18 @@ class _Trial:
         """Seconds of a training step per clip, with as many clips as in training if time allows."""
         few = min(FEW_CLIPS, self.clips)
         self._step(few)  # much slower than all others
-        few_sec = self._step(few) / few
-        affordable = int((deadline - time.monotonic()) / (1 + STEPS) / few_sec)
-        clips = min(self.clips, max(few, affordable))
-        seconds: list[float] = []
+        few_sec = self._step(few)
+        affordable = int((deadline - time.monotonic()) / 2 / few_sec * few)
+        clips = min(self.clips, max(2 * few, affordable))
+        seconds = [self._step(clips)]
         while time.monotonic() < deadline and (
             len(seconds) <= STEPS or sum(seconds[1:]) < STEADY_SEC
         ):
             seconds.append(self._step(clips))
-        return statistics.mean(seconds[1:] or seconds) / clips if seconds else few_sec
+        each_sec = statistics.mean(seconds[1:] or seconds)
+        # A clip takes less in a large step than in a small one: what is missing goes on evenly.
+        more_sec = max(0.0, each_sec - few_sec) / max(clips - few, 1)
+        return (each_sec + more_sec * (self.clips - clips)) / self.clips
 
     def view_sec(self) -> float:
         """Seconds of a forward pass per view."""

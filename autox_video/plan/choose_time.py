@@ -86,7 +86,7 @@ def with_epochs(plan: Plan, made: Plan, reason: str) -> Plan:
         made: the same choices, made with those epochs given.
         reason: why so many.
     """
-    follow = ("warmup_epochs", "flat_epochs", "compile")
+    follow = ("warmup_epochs", "flat_epochs", "compile", "ema", "patience")
     values = {field: getattr(made, field) for field in (*follow, "epochs")}
     reasons = {**plan.reasons, **{field: made.reasons[field] for field in follow}}
     return replace(plan, **values, reasons={**reasons, "epochs": reason})
