@@ -63,6 +63,9 @@ from autox_video.stored_config import config_text
 SECONDS = 600.0
 """What the leaderboard may take where training follows and the caller sets no limit."""
 
+SHARE_OF_THE_END = 0.2
+"""Of a time limit, that is for the model of the best candidate and the validation clips."""
+
 FEWEST_CLIPS = 10
 """With features of fewer, where time ran out, nothing is said of a candidate."""
 
@@ -131,11 +134,12 @@ def probe_candidates(
     probing = prepared.plan.mode == "probe"
     limit = (math.inf if probing else SECONDS) if seconds is None else seconds
     end = time.monotonic() + limit
+    enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
     job = _job(prepared, settings, data, work_dir, probing=probing)
-    best = _best_of(job, _plans(job), end)
+    best = _best_of(job, _plans(job), enough)
     if best is None:
         return prepared
-    _keep(job, best)
+    _keep(job, best, seconds=end - time.monotonic())
     show_leaderboard(read_rows(work_dir))
     plan = best.plan
     # Training itself takes the head as published.
@@ -165,14 +169,16 @@ def _groups(prepared: Prepared) -> np.ndarray:
 
 def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
     """The files of weights that could be used, the one that the rules would take first."""
-    if prepared.plan.pretrained is None:
-        return []
-    if settings.load_from == AUTO:
-        wanted = None if settings.backbone == AUTO else settings.backbone
-        return find_all(weight_folders(), wanted)
     plan = prepared.plan
+    if plan.pretrained is None:
+        return []
     source = plan.reasons["pretrained"]
-    return [Pretrained(plan.pretrained, plan.backbone, source, plan.window_size)]
+    first = Pretrained(plan.pretrained, plan.backbone, source, plan.window_size)
+    if settings.load_from != AUTO:
+        return [first]
+    wanted = None if settings.backbone == AUTO else settings.backbone
+    others = find_all(weight_folders(), wanted)
+    return [first, *(other for other in others if other.path != first.path)]
 
 
 def _plans(job: _Job) -> list[Plan]:
@@ -326,17 +332,20 @@ def _explained(job: _Job, best: _Tried, count: int) -> Plan:
     return replace(plan, head_grid=grid, reasons=reasons)
 
 
-def _keep(job: _Job, best: _Tried) -> None:
-    """Fit the best head on all training clips, measure it on the validation clips, write it."""
+def _keep(job: _Job, best: _Tried, *, seconds: float) -> None:
+    """Fit the best head on all training clips, measure it on the validation clips, write it.
+
+    Where there is no time for all of these, it cannot be compared with what training gives.
+    """
     plan, settings = best.plan, best.scored.setting
     row = Row(PROBE_ID, "probe", plan.backbone, plan.clip_len, plan.resolution)
     with trial(job.work_dir, row) as note:
         head = crossval.fit_on_all(best.samples, settings)
         clips = job.prepared.listing.val
         reading = replace(best.reading, mirrored=False)
-        found = _extract(job, best.extractor, reading, clips)
-        if not found.positions:
-            note.note(state="failed")
+        found = _extract(job, best.extractor, reading, clips, seconds=seconds)
+        if not found.positions or not (found.complete or plan.mode == "probe"):
+            note.note(state="partial" if found.positions else "failed")
             return
         figures = crossval.measure(_samples(job, plan, clips, found), head)
         low, high = score_interval(figures)

@@ -14,7 +14,7 @@ from autox_video import leaderboard, planning, probing
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import read_checkpoint
 from autox_video.errors import CheckpointError
-from autox_video.features import attentive
+from autox_video.features import attentive, extract
 from autox_video.models import known_weights
 from autox_video.models.known_weights import KnownFile, find_pretrained
 from autox_video.predict import Loading, build_model, load_model, predict, read_config
@@ -56,6 +56,10 @@ def test_a_probe_is_a_model_as_any_other(keys):
     meta = read_checkpoint(work / "best.pth")["meta"]
     assert meta["metrics"] == best and best["epoch"] == 0
     assert (work / "best.safetensors").is_file() and not (work / "probe.pth").exists()
+    with open(work / "leaderboard.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert {row["kind"] for row in table} == {"probe"}
+    assert all(json.loads(row["config"])["clips"] == 18 for row in table)
     found = transform(settings_of(keys))
     assert found["metrics"]["top1"] >= 0.8  # colours are seen by random features too
     assert json.loads(Path(keys["test_results_path"]).read_text())["metrics"] == found["metrics"]
@@ -92,9 +96,9 @@ def with_pools(make, pools):
 
 
 def spy(keep, kept):
-    def kept_too(job, best):
+    def kept_too(job, best, **options):
         kept.update(best=best)
-        keep(job, best)
+        keep(job, best, **options)
 
     return kept_too
 
@@ -178,9 +182,47 @@ def test_a_probe_that_validates_better_is_kept(keys, tmp_path, monkeypatch, pool
     assert transform(settings_of(keys))["metrics"]["top1"] == 1.0
 
 
-def test_csv_is_what_a_spreadsheet_reads(keys):
-    fit(settings_of(keys))
-    with open(Path(keys["work_dir"], "leaderboard.csv"), newline="") as file:
-        table = list(csv.DictReader(file))
-    assert {row["kind"] for row in table} == {"probe"}
-    assert all(json.loads(row["config"])["clips"] == 18 for row in table)
+def test_there_is_a_time_limit(keys, tmp_path, monkeypatch):
+    monkeypatch.setitem(extract.CLIPS_AT_A_TIME, "cpu", 4)
+    monkeypatch.setattr(probing, "SECONDS", 0.0)
+    weights = weights_for(keys, tmp_path / "weights") / NAMES[1]
+    best = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1))
+    found = rows(keys)
+    assert {row.kind: row.state for row in found.values()} == {
+        "probe": "partial",
+        "finetune": "done",
+    }
+    assert best["epoch"] == 1 and not Path(keys["work_dir"], "probe.pth").exists()
+
+
+def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatch, capsys):
+    folder = weights_for(keys, tmp_path / "checkpoints")
+    monkeypatch.setattr("autox_video.prepare.weight_folders", lambda: [folder])
+    (folder / NAMES[0]).write_bytes(b"no weights")
+    fit(settings_of(keys, load_from="auto"))
+    assert "The leaderboard goes on without it" in capsys.readouterr().err
+    states = {row.id: row.state for row in rows(keys).values()}
+    assert states["linear-swin_nano-sees_nothing-2x32"] == "failed"
+    assert states["linear-swin_nano-sees_colours-2x32"] == states["probe"] == "done"
+    assert states["linear-swin_nano-random-2x32"] == "done"  # to compare with
+    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    assert Path(plan["pretrained"]["value"]).name == NAMES[1]
+
+
+def test_one_checkpoint_that_is_damaged_is_an_error(keys, tmp_path):
+    (tmp_path / "mine.pth").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match=r"mine\.pth"):
+        fit(settings_of(keys, load_from=str(tmp_path / "mine.pth")))
+
+
+def test_clips_of_several_classes_are_probed_too(data, keys, tmp_path):
+    several = {}
+    for split in ("train", "val", "test"):
+        lines = Path(data[f"ann_file_{split}"]).read_text().splitlines()
+        rows = [(line[:-2], f"{line[-1]};3" if line[-1] != "2" else "2") for line in lines]
+        several[f"ann_file_{split}"] = str(tmp_path / f"{split}.csv")
+        with open(several[f"ann_file_{split}"], "w", newline="") as file:
+            csv.writer(file).writerows([("path", "label"), *rows])
+    best = fit(settings_of({**keys, **several}, multi_label=True))
+    assert best["mAP"] > 0.6
+    assert transform(settings_of({**keys, **several}))["metrics"]["mAP"] > 0.6

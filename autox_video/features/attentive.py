@@ -20,7 +20,6 @@ RATES = (0.01, 0.03)
 DECAYS = (0.01, 0.3)
 _BETAS = 0.9, 0.98
 _WARMUP = 0.1
-_SHARES = 0.1, 0.3, 1.0, 1.0  # of the rate: what queries look for, where, weights, biases
 _TIMED = 3  # steps, after which it is known how long all take
 
 
@@ -141,11 +140,11 @@ def _start(samples: Samples, heads: int, draw: torch.Generator) -> Heads:
     tokens, classes = samples.tokens, samples.targets.shape[1]
     cells, channels = tokens.shape[2] - 1, tokens.shape[3]
     scales = scale_of(tokens[:, :, 0]), scale_of(tokens[:, :, 1:])
-    query = torch.randn(QUERIES, channels, generator=draw) * 0.1 * channels**-0.5
+    query = torch.randn(QUERIES, channels, generator=draw) * channels**-0.5
     make = scales[0].mean.new_zeros
     return Heads(
         query.to(tokens.device).repeat(heads, 1, 1),
-        windows(cells).to(tokens.device).repeat(heads, 1, 1),
+        make(heads, QUERIES, cells),
         make(heads, (1 + QUERIES) * channels, classes),
         make(heads, 1, classes),
         scales,
@@ -182,10 +181,8 @@ def _step(
 ) -> None:
     """AdamW (Loshchilov & Hutter, ICLR 2019, algorithm 2), each head with its own rate."""
     first, second = _BETAS
-    decay = decays[:, None, None]
-    each = zip(_SHARES, learnt, gradients, moments, strict=True)
-    for share, tensor, gradient, (mean, square) in each:
-        rate = share * rates[:, None, None]
+    rate, decay = rates[:, None, None], decays[:, None, None]
+    for tensor, gradient, (mean, square) in zip(learnt, gradients, moments, strict=True):
         mean.lerp_(gradient, 1 - first)
         square.lerp_(gradient.square(), 1 - second)
         spread = (square / (1 - second ** (step + 1))).sqrt_().add_(1e-8)

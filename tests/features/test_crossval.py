@@ -67,13 +67,11 @@ def test_nothing_is_found_where_nothing_is(pool):
     assert scored.score < 0.5 and scored.low < 0.37
 
 
-def test_the_order_of_events_is_not_in_the_mean(monkeypatch):
-    monkeypatch.setattr(attentive, "STEPS", 200)
+def test_the_order_of_events_is_not_in_the_mean():
     samples = data(in_order, classes=2)
     folds = make_folds(samples, range(60))
     assert cross_validate(samples, LINEAR, folds).score < 0.7
     assert cross_validate(samples, ORDERED, folds).score > 0.95
-    assert cross_validate(samples, ATTENTIVE, folds).score > 0.85
 
 
 def test_copies_in_one_group_do_not_help():
