@@ -29,7 +29,6 @@ from autox_video.stored_config import config_text
 
 PARTS = (
     "autox_video.models.swin3d",
-    "autox_video.models.conv3d",
     "autox_video.models.head",
     "autox_video.models.attentive_head",
     "autox_video.models.preprocess",
@@ -162,7 +161,7 @@ def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
         **(head if plan.head_grid else {}),
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
-        **({"model.backbone.window_size": tuple(plan.window_size)} if plan.window_size else {}),
+        "model.backbone.window_size": tuple(plan.window_size),
         "model.backbone.with_cp": plan.gradient_checkpointing,
         "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,

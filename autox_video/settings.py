@@ -149,7 +149,7 @@ class Settings(BaseModel):
     backbone: Backbone = _key(
         AUTO,
         "Size of the Video Swin backbone.",
-        "auto, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
+        "auto, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
     )
     load_from: PathText = _key(
         AUTO,

@@ -19,15 +19,10 @@ class BackboneFacts:
     drop_path: float
     scratch_clips: int
     """Training clips from which it can be expected to learn without pretrained weights."""
-    has_windows: bool = True
-    """Whether it attends within windows."""
-    follows_clips: bool = False
-    """Whether its resolution follows that of the clips."""
 
 
 BACKBONES = {
-    "conv_nano": BackboneFacts(3.2, 0.15, 1.6, 112, 0.0, 0, has_windows=False, follows_clips=True),
-    "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0, follows_clips=True),
+    "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
     "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
     "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
     "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),

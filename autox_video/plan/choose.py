@@ -11,7 +11,7 @@ from typing import Any
 from autox_video.dataset.probe import DatasetStats
 from autox_video.errors import ConfigError
 from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
-from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, BackboneFacts, Pretrained
+from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
     accumulation,
     batch_size,
@@ -51,8 +51,8 @@ class Plan:
     backbone: str
     pretrained: str | None
     """Path of the weights to start from; None: from scratch."""
-    window_size: tuple[int, int, int] | None
-    """Time steps, rows and columns of an attention window; None: there are none."""
+    window_size: tuple[int, int, int]
+    """Time steps, rows and columns of an attention window."""
     head_grid: tuple[int, int, int] | None
     """Cells over time, rows and columns that the head attends over; None: it takes their mean."""
     num_classes: int
@@ -163,7 +163,7 @@ def choose(
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
     facts = BACKBONES[backbone]
     made["pretrained"] = _pretrained(pretrained)
-    made["window_size"] = _window_size(pretrained, facts)
+    made["window_size"] = _window_size(pretrained)
     made["head_grid"] = None, "the mean over the feature map, as published"
     made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
     size = _choose_clips(choices, stats, hardware, backbone)
@@ -307,9 +307,7 @@ def _pretrained(pretrained: Pretrained | None) -> Chosen:
     return pretrained.path, pretrained.source
 
 
-def _window_size(pretrained: Pretrained | None, facts: BackboneFacts) -> Chosen:
-    if not facts.has_windows:
-        return None, "it has none"
+def _window_size(pretrained: Pretrained | None) -> Chosen:
     if pretrained is None or pretrained.window_size == PUBLISHED_WINDOW:
         return PUBLISHED_WINDOW, "as published"
     return pretrained.window_size, "that of the pretrained weights"
@@ -337,7 +335,7 @@ def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:
 
 def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
     facts = BACKBONES[backbone]
-    if not facts.follows_clips:
+    if backbone != "swin_nano":
         return facts.resolution, f"what {backbone} is made for"
     # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage.
     wanted = 28 * round(stats.short_side_median * NANO_SHARE_OF_SIDE / 28)

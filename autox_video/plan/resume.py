@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autox_video.plan.backbones import PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan
 from autox_video.settings import AUTO, Settings
 
@@ -173,7 +173,7 @@ def weights_of_run(stored: Mapping[str, Mapping[str, Any]]) -> Pretrained | None
     path = stored["pretrained"]["value"]
     if path is None:
         return None
-    window = tuple(stored["window_size"]["value"] or PUBLISHED_WINDOW)
+    window = tuple(stored["window_size"]["value"])
     return Pretrained(path, stored["backbone"]["value"], stored["pretrained"]["reason"], window)
 
 
@@ -182,10 +182,7 @@ def start_of_plan(plan: Plan) -> Pretrained | None:
     if plan.pretrained is None:
         return None
     return Pretrained(
-        plan.pretrained,
-        plan.backbone,
-        plan.reasons["pretrained"],
-        tuple(plan.window_size or PUBLISHED_WINDOW),
+        plan.pretrained, plan.backbone, plan.reasons["pretrained"], tuple(plan.window_size)
     )
 
 
