@@ -29,6 +29,7 @@ from autox_video.stored_config import config_text
 
 PARTS = (
     "autox_video.models.swin3d",
+    "autox_video.models.video_conv",
     "autox_video.models.head",
     "autox_video.models.attentive_head",
     "autox_video.models.preprocess",
@@ -77,6 +78,8 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
     """
     config = Config.fromfile(str(base_config(plan.backbone)))
     config.merge_from_dict(_model_choices(plan, data))
+    if config.model.backbone.type == "VideoSwin":
+        config.merge_from_dict({"model.backbone.window_size": tuple(plan.window_size)})
     steps_per_epoch = math.ceil(data.num_train / math.ceil(plan.batch_size / plan.repeats))
     config.merge_from_dict(
         {
@@ -161,7 +164,6 @@ def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
         **(head if plan.head_grid else {}),
         "model.backbone.drop_path_rate": plan.drop_path,
         "model.backbone.precision": plan.precision,
-        "model.backbone.window_size": tuple(plan.window_size),
         "model.backbone.with_cp": plan.gradient_checkpointing,
         "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,

@@ -90,4 +90,6 @@ DataFormat = Literal[
     "vertex_jsonl",
     "rawframes",
 ]
-Backbone = Literal["auto", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"]
+Backbone = Literal[
+    "auto", "conv_nano", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"
+]

@@ -148,8 +148,8 @@ class Settings(BaseModel):
     )
     backbone: Backbone = _key(
         AUTO,
-        "Size of the Video Swin backbone.",
-        "auto, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
+        "The backbone: a small convolution network, or a Video Swin of some size.",
+        "auto, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
     )
     load_from: PathText = _key(
         AUTO,

@@ -24,7 +24,8 @@ def tiny_plan(**keys):
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_every_backbone_has_a_config_that_passes_the_check(backbone):
     config = build_config(tiny_plan(backbone=backbone), DATA, "/w")
-    assert config.model.backbone.type == "VideoSwin"
+    expected = "VideoConv" if backbone.startswith("conv") else "VideoSwin"
+    assert config.model.backbone.type == expected
     assert config.model.cls_head.num_classes == 3
 
 
@@ -73,6 +74,15 @@ def test_how_the_backbone_computes_arrives():
     assert (
         build_config(tiny_plan(precision="bfloat16"), DATA, "/w").optim_wrapper.loss_scale is False
     )
+
+
+def test_a_backbone_without_windows_gets_none():
+    plan = replace(tiny_plan(backbone="conv_nano"), drop_path=0.1, gradient_checkpointing=True)
+    config = build_config(plan, DATA, "/w")
+    backbone = config.model.backbone
+    assert (backbone.type, backbone.drop_path_rate, backbone.with_cp) == ("VideoConv", 0.1, True)
+    assert "window_size" not in backbone
+    assert config.model.cls_head.in_channels == 2 * backbone.channels[-1]
 
 
 def test_schedule_is_a_linear_warm_up_a_flat_part_and_a_cosine_over_the_rest():

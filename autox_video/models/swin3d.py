@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from autox_video.models.attention import attend
+from autox_video.models.drop_path import add_branch
 from autox_video.models.windows import Size, Windows, make_windows, table_rows
 
 ARCHITECTURES = {
@@ -274,22 +275,8 @@ class Block(nn.Module):
         return self._add(x, lambda x: self.mlp(self.norm2(x).to(dtype)))
 
     def _add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """x + branch(x), the branch left out for some clips in training (stochastic depth)."""
-        if not self.training or not self.drop_path:
-            return x + branch(x)
-        scale = 1 / (1 - self.drop_path)
-        if self.whole_batch:
-            kept = torch.rand(len(x), device=x.device) >= self.drop_path
-            return x + branch(x) * (scale * kept).to(x)[:, None, None]
-        # On the CPU, so that a GPU need not be waited for.
-        kept = torch.rand(len(x)) >= self.drop_path
-        if kept.all():
-            return torch.add(x, branch(x), alpha=scale)
-        # A branch that no clip takes is run on one, for nothing: each weight gets a gradient.
-        taken = kept.nonzero()[:, 0] if kept.any() else torch.zeros(1, dtype=torch.int64)
-        taken = taken.to(x.device, non_blocking=True)
-        added = branch(x.index_select(0, taken)).to(x.dtype)
-        return x.index_add(0, taken, added, alpha=scale * bool(kept.any()))
+        drop_path = self.drop_path if self.training else 0.0
+        return add_branch(x, branch, drop_path=drop_path, whole_batch=self.whole_batch)
 
 
 class WindowAttention(nn.Module):

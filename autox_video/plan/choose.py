@@ -11,7 +11,7 @@ from typing import Any
 from autox_video.dataset.probe import DatasetStats
 from autox_video.errors import ConfigError
 from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
-from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.backbones import BACKBONES, NANO, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
     accumulation,
     batch_size,
@@ -262,7 +262,7 @@ def _choose_optimization(
     made = choices.made
     made["warmup_epochs"] = _warmup(epochs, scratch)
     made["flat_epochs"] = _flat(epochs, scratch)
-    choices.decide("lr", "lr", lambda: _lr(batch, scratch))
+    choices.decide("lr", "lr", lambda: _lr(batch, scratch, choices.made["backbone"][0]))
     made["backbone_lr_mult"] = _backbone_lr(scratch)
     made["beta2"] = _beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
@@ -335,9 +335,9 @@ def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:
 
 def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
     facts = BACKBONES[backbone]
-    if backbone != "swin_nano":
+    if backbone not in NANO:
         return facts.resolution, f"what {backbone} is made for"
-    # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage.
+    # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage of a Swin.
     wanted = 28 * round(stats.short_side_median * NANO_SHARE_OF_SIDE / 28)
     side = min(max(wanted, facts.resolution // 2), facts.resolution)
     return (
@@ -369,10 +369,11 @@ def _flat(epochs: int, scratch: bool) -> Chosen:
     return 0.0, "the cosine begins after the warm-up"
 
 
-def _lr(batch: int, scratch: bool) -> Chosen:
+def _lr(batch: int, scratch: bool, backbone: str) -> Chosen:
     if scratch:
-        lr = 3.5e-4 * math.sqrt(batch / 16)
-        return lr, f"0.00035 at batch 16, by the square root of the batch ({batch})"
+        at_16 = 1e-3 if backbone == "conv_nano" else 3.5e-4
+        lr = at_16 * math.sqrt(batch / 16)
+        return lr, f"{at_16:g} at batch 16, by the square root of the batch ({batch})"
     return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
 
 

@@ -137,6 +137,11 @@ def test_learning_rate_follows_the_batch():
     assert large.lr == pytest.approx(2 * small.lr)
 
 
+def test_the_convolution_network_learns_at_a_higher_rate_and_at_a_size_of_the_clips():
+    plan = plan_for(replace(STATS, short_side_median=96), backbone="conv_nano", videos_per_gpu=16)
+    assert (plan.lr, plan.resolution) == (1e-3, 56)
+
+
 @pytest.mark.parametrize(
     ("fast", "precision"),
     [

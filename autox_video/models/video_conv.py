@@ -1,0 +1,181 @@
+"""A small convolution network for clips, which learns from few of them and is quick on a CPU.
+
+Convolutions over space and over time take turns (as in Tran et al., "A Closer Look at
+Spatiotemporal Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the
+first layer's channels see only what differs from the clip's mean over time: what stands still
+vanishes from them, clutter too. Norms are of each clip by itself, so that neither the size of a
+batch nor its parts change a result.
+
+Shape letters: B clips, C channels, T frames or time steps, H and W rows and columns.
+"""
+
+from collections.abc import Sequence
+
+import autox_video.mm_compat  # noqa: F401
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from autox_video.models.drop_path import add_branch
+from autox_video.models.swin3d import PRECISIONS
+
+GROUPS = 8
+"""Of channels that are normalised together."""
+HALVED_STAGE = 2
+"""The stage that begins with half of the time steps."""
+BRANCH_SCALE = 0.5
+"""Of the weights that end a block, over the usual start: the sum over blocks grows less."""
+LAYOUT = torch.channels_last_3d
+
+
+@MODELS.register_module()
+class VideoConv(BaseModule):
+    """Residual network of separated convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
+
+    C = channels[-1]; T' = T / 2 where there are three stages or more; H' = H / 2^(stages + 1), and
+    W' likewise; each rounded up. The first C channels are features of a place, the others their
+    greatest values over the clip, the same at every place: a head that takes means sees both.
+
+    Args:
+        channels: of the first layer, then of each stage; multiples of 8, but for the first, of
+            which a third sees colours and the rest what moves.
+        depths: blocks of each stage.
+        drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
+        with_cp: whether blocks are computed again in the backward pass instead of kept.
+        precision: number type of the computation, "float32", "bfloat16" or "float16"; weights
+            and output are float32 in all.
+        compile: whether torch compiles the blocks at their first use.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        depths: Sequence[int],
+        *,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        precision: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dtype = PRECISIONS[precision]
+        self.with_cp = with_cp
+        self.stem = Stem(channels[0])
+        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.stages = nn.ModuleList()
+        for stage, depth in enumerate(depths):
+            steps = 2 if stage == HALVED_STAGE else 1
+            smaller = Downsample(channels[stage], channels[stage + 1], steps)
+            blocks = [Block(channels[stage + 1], next(drop_paths)) for _ in range(depth)]
+            self.stages.append(nn.ModuleList([smaller, *blocks]))
+        self.norm = GroupNorm(GROUPS, channels[-1])
+        if compile:
+            self._compile_blocks()
+
+    def init_weights(self) -> None:
+        """He's start for all convolutions, a smaller one where a branch ends."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.time.weight.data.mul_(BRANCH_SCALE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the last stage; see the class for the shapes."""
+        with torch.autocast(x.device.type, enabled=False):
+            # float16 has too small a range for the sum over all blocks.
+            stream = torch.float32 if self.dtype == torch.float16 else self.dtype
+            x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(stream)
+            for smaller, *blocks in self.stages:
+                x = smaller(x.to(self.dtype)).to(stream)
+                for block in blocks:
+                    if self.with_cp and torch.is_grad_enabled():
+                        x = checkpoint(block, x, self.dtype, use_reentrant=False)
+                    else:
+                        x = block(x, self.dtype)
+            x = F.relu(self.norm(x)).float()
+            greatest = x.amax((2, 3, 4), keepdim=True).expand_as(x)
+            return torch.cat([x, greatest], 1).contiguous()
+
+    def _compile_blocks(self) -> None:
+        # One code object serves all blocks: as many variants as stages and modes.
+        limit = torch._dynamo.config
+        limit.recompile_limit = max(limit.recompile_limit, 64)
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.whole_batch = True
+                module.compile(dynamic=False)
+
+
+class Conv(nn.Conv3d):
+    """A convolution in its input's number type; the weights stay as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) → the same, or smaller by the strides."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.conv3d(x, self.weight.to(x.dtype), bias, self.stride, self.padding)
+
+
+class GroupNorm(nn.GroupNorm):
+    """A group norm in its input's number type; the weights stay as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) → the same."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.group_norm(x, self.num_groups, weight, bias, self.eps)
+
+
+class Stem(nn.Module):
+    """First layer: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2), a third of it colours."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1), bias=False)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        moving = (torch.arange(channels) >= channels // 3).float()
+        self.register_buffer("moving", moving.view(-1, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve; of what moves, take the mean over time away."""
+        x = self.conv(x)
+        mean = x.mean(2, keepdim=True) * self.moving.to(x.dtype)
+        return F.relu(x + (self.bias.to(x.dtype).view(-1, 1, 1, 1) - mean))
+
+
+class Downsample(Conv):
+    """Half of the rows and columns, and of the time steps where `steps` is 2."""
+
+    def __init__(self, channels: int, out_channels: int, steps: int) -> None:
+        frames = 3 if steps == 2 else 1
+        stride, padding = (steps, 2, 2), (frames // 2, 1, 1)
+        super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
+
+
+class Block(nn.Module):
+    """Convolutions over space, then over time, added to what came in: (B, C, T, H, W)."""
+
+    def __init__(self, channels: int, drop_path: float) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.whole_batch = False
+        """Whether clips whose branch is dropped are computed all the same: shapes never change."""
+        self.norm = GroupNorm(GROUPS, channels)
+        self.space = Conv(channels, channels, (1, 3, 3), padding=(0, 1, 1))
+        self.time = Conv(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Add the branch, computed in `dtype`."""
+
+        def branch(x: Tensor) -> Tensor:
+            x = self.space(F.relu(self.norm(x).to(dtype)))
+            return self.time(F.relu(x))
+
+        drop_path = self.drop_path if self.training else 0.0
+        return add_branch(x, branch, drop_path=drop_path, whole_batch=self.whole_batch)
