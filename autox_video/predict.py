@@ -22,7 +22,12 @@ from autox_video.dataset.listing import ClipList
 from autox_video.engine.checkpoint import load_state, own_config, read_checkpoint
 from autox_video.engine.memory import is_out_of_memory
 from autox_video.errors import CheckpointError, ConfigError, ResourceError
-from autox_video.models import attentive_head, preprocess, swin3d  # noqa: F401 (registers them)
+from autox_video.models import (  # noqa: F401 (registers them)
+    attentive_head,
+    preprocess,
+    swin3d,
+    video_conv,
+)
 from autox_video.recipe import check_config
 from autox_video.results import Prediction
 from autox_video.stored_config import config_from_text, read_stored_config, refuse_incomplete
