@@ -141,7 +141,8 @@ def read_calibration(evaluation: Any) -> Calibration | None:
     values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
     if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
         return None
-    return Calibration(*values) if values[0] > 0 else None
+    lowest, highest = map(math.exp, LOG_RANGE)
+    return Calibration(*values) if lowest <= values[0] <= highest else None
 
 
 def calibrated(predictions: Sequence[Prediction], calibration: Calibration) -> list[Prediction]:

@@ -90,9 +90,8 @@ def shard(model: nn.Module) -> nn.Module:
 
     The model is changed in place; it computes the same.
     """
-    for stage in model.backbone.layers:
-        for block in stage.blocks:
-            fully_shard(block)
+    for block in model.backbone.blocks():
+        fully_shard(block)
     return fully_shard(model)
 
 

@@ -8,7 +8,7 @@ Shape letters: B clips, T frames or time steps, H and W rows and columns, L = T 
 channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -146,6 +146,10 @@ class VideoSwin(BaseModule):
         if self.frozen_stages >= 0:
             for part in (self.patch_embed, self.pos_drop, *self.layers[: self.frozen_stages]):
                 part.eval().requires_grad_(False)
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """All blocks, in the order in which they compute."""
+        return (block for stage in self.layers for block in stage.blocks)
 
     def _compile_blocks(self) -> None:
         # One code object serves all blocks: as many variants as stages, shifts and modes.

@@ -9,7 +9,7 @@ batch nor its parts change a result.
 Shape letters: B clips, C channels, T frames or time steps, H and W rows and columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -103,6 +103,10 @@ class VideoConv(BaseModule):
             x = F.relu(self.norm(x)).float()
             greatest = x.amax((2, 3, 4), keepdim=True).expand_as(x)
             return torch.cat([x, greatest], 1).contiguous()
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """All blocks, in the order in which they compute."""
+        return (block for _, *blocks in self.stages for block in blocks)
 
     def _compile_blocks(self) -> None:
         # One code object serves all blocks: as many variants as stages and modes.
