@@ -229,7 +229,8 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
         state = state or found
     if state is None:
         return None, notes
-    if notes or _digest_of(folder / BEST_SAFE) != digest(state):
+    one_is_gone = not os.path.lexists(folder / BEST)
+    if notes or one_is_gone or _digest_of(folder / BEST_SAFE) != digest(state):
         with suppress(ResourceError):  # best.pth itself is whole
             write_best(folder, state)
     return state["meta"]["metrics"], notes

@@ -150,6 +150,17 @@ def test_best_weights_are_mended_from_their_copy(clips, tmp_path):
     assert same(weights(tmp_path / "best.pth"), before)
 
 
+@pytest.mark.parametrize("gone", ["best.pth", "best.safetensors"])
+def test_best_weights_that_are_gone_come_back_from_their_copy(clips, tmp_path, gone):
+    """Also where nothing is left to do that could make better ones."""
+    config = tiny_config(clips, tmp_path, epoch=2)
+    best = train(config)
+    before = weights(tmp_path / gone)
+    (tmp_path / gone).unlink()
+    assert train(config) == best
+    assert same(weights(tmp_path / gone), before)
+
+
 def test_a_full_disk_costs_the_save_and_training_goes_on(clips, tmp_path, monkeypatch, capsys):
     config = tiny_config(clips, tmp_path, epoch=3)
     save = torch.save
