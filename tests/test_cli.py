@@ -214,14 +214,15 @@ def test_the_installed_command_is_the_same(tmp_path):
     assert "config.yaml" in refused(done)
 
 
-def test_pretrained_weights_are_loaded_and_counted(tmp_path, data):
+@pytest.mark.parametrize("backbone", ["swin_nano", "conv_nano"])
+def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone):
     from tests.test_prepare import weights_file
 
-    path = weights_file(tmp_path / "w" / "mine.pth")
+    path = weights_file(tmp_path / "w" / "mine.pth", backbone)
     config_for(tmp_path, data, epoch=1, load_from=str(path))
     done = command("autotrain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "mine.pth (mmaction2, swin_nano); left out 2 of its head" in done.stdout
+    assert f"mine.pth (mmaction2, {backbone}); left out 2 of its head" in done.stdout
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
     assert plan["pretrained"]["value"] == str(path)
     assert plan["backbone_lr_mult"]["value"] == 0.1

@@ -118,7 +118,7 @@ def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     write_stored(work, stored)
     assert prepare.prepare(settings_of(auto), resuming=True).plan.batch_size == 5
     assert prepare.prepare(settings_of(keys), resuming=True).plan.batch_size == 4
-    with pytest.raises(CheckpointError, match="other choices: backbone: swin_nano -> swin_tiny"):
+    with pytest.raises(CheckpointError, match="other choices: backbone: conv_nano -> swin_tiny"):
         prepare.prepare(settings_of(auto, backbone="swin_tiny"), resuming=True)
     Path(keys["ann_file_train"]).write_text("train red 0.mp4 0\ntrain green 0.mp4 1\n")
     Path(keys["ann_file_val"]).write_text("val red 0.mp4 0\n")

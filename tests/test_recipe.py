@@ -65,7 +65,8 @@ def test_how_clips_are_read_arrives():
 
 
 def test_how_the_backbone_computes_arrives():
-    plan = replace(tiny_plan(precision="float16"), compile=True, window_size=[16, 7, 7])
+    plan = tiny_plan(precision="float16", backbone="swin_nano")
+    plan = replace(plan, compile=True, window_size=[16, 7, 7])
     config = build_config(replace(plan, gradient_checkpointing=True), DATA, "/w")
     backbone = config.model.backbone
     assert (backbone.precision, backbone.compile, backbone.with_cp) == ("float16", True, True)
@@ -101,7 +102,7 @@ def test_without_evaluation_there_is_no_validation():
 
 
 def test_unknown_keys_and_types_are_refused_with_their_place():
-    config = build_config(tiny_plan(), DATA, "/w")
+    config = build_config(tiny_plan(backbone="swin_nano"), DATA, "/w")
     config.model.backbone.windowsize = (8, 7, 7)
     config.train_dataloader.worker = 1
     config.train_dataloader.dataset.pipeline[1].type = "CropClip"

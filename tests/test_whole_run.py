@@ -146,7 +146,7 @@ def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, 
     assert "other data: training clips: 1 gone (train red 0.mp4). To go on" in sentence
     assert "--fresh" in sentence
     sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
-    assert "backbone: swin_nano -> swin_tiny" in sentence
+    assert "backbone: conv_nano -> swin_tiny" in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 

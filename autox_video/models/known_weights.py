@@ -34,6 +34,9 @@ ARCHITECTURES = {
 }
 """By backbone; a test holds it in step with configs/."""
 
+CONV_ARCHITECTURES = {"conv_nano": ((24, 32, 64, 128, 256), (1, 1, 2, 1))}
+"""Channels, of the first layer and each stage, and blocks of each stage; held in step likewise."""
+
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 _OFFICIAL = "https://github.com/SwinTransformer/storage/releases/download/v1.0.4/"

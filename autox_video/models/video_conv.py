@@ -123,6 +123,9 @@ class Conv(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) → the same, or smaller by the strides."""
+        if x.shape[2] < self.kernel_size[0] and x.dtype != torch.float32:
+            # oneDNN's gradients of 16-bit weights over so few time steps hold whatever was there.
+            return super().forward(x.float()).to(x.dtype)
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.conv3d(x, self.weight.to(x.dtype), bias, self.stride, self.padding)
 

@@ -25,6 +25,8 @@ Window = tuple[int, ...]
 """Time steps, rows and columns; of images rows and columns."""
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
+FIRST_CONV = "backbone.stem.conv.weight"
+"""The first layers of a Swin and of a VideoConv."""
 _BIAS_TABLE = "relative_position_bias_table"
 
 _INDEX = "relative_position_index"
@@ -56,7 +58,7 @@ class NamedWeights:
     @property
     def images(self) -> bool:
         """Whether the weights are for images: without time."""
-        return self.tensors[FIRST_LAYER].dim() == 4
+        return FIRST_LAYER in self.tensors and self.tensors[FIRST_LAYER].dim() == 4
 
     @property
     def tables(self) -> State:
@@ -99,6 +101,8 @@ def in_mmaction2_naming(state: State) -> tuple[State, str]:
     for pattern, sentence in _REFUSED.items():
         if any(re.search(pattern, name) for name in state):
             raise CheckpointError(f"{sentence}.")
+    if FIRST_CONV in state:
+        return state, "mmaction2"
     layout = _layout_of(state)
     if layout.startswith("torchvision"):
         state = _from_torchvision(state, images="image" in layout)

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autox_video.errors import CheckpointError
-from autox_video.models.known_weights import ARCHITECTURES, known_file
+from autox_video.models.known_weights import ARCHITECTURES, CONV_ARCHITECTURES, known_file
 from autox_video.models.weight_layouts import (
+    FIRST_CONV,
     FIRST_LAYER,
     NamedWeights,
     State,
@@ -199,9 +200,9 @@ def _fit(weights: NamedWeights, target: State) -> tuple[State, dict[str, tuple[W
         The tensors, and by the name of each table that was resized its window and the model's.
     """
     state, resized = dict(weights.tensors), {}
-    first, ours = state[FIRST_LAYER], _shape_of(target, FIRST_LAYER)
-    if weights.images and ours[:2] + ours[3:] == tuple(first.shape):
-        state[FIRST_LAYER] = inflated_patches(first, ours[2])
+    ours = _shape_of(target, FIRST_LAYER)
+    if weights.images and ours[:2] + ours[3:] == _shape_of(state, FIRST_LAYER):
+        state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], ours[2])
     indices = indices_of(target)
     for name, table in weights.tables.items():
         # One with another number of heads is of another backbone, and refused as it is.
@@ -224,7 +225,8 @@ def identify_file(path: str | Path) -> Pretrained:
     known = known_file(Path(path).name)
     with _about(path):
         backbone = identify_backbone(weights.tensors)
-        window = _window_to_build(weights, ARCHITECTURES[backbone].window_size)
+        swin = ARCHITECTURES.get(backbone)
+        window = _window_to_build(weights, swin.window_size if swin else PUBLISHED_WINDOW)
     source = known.source if known else weights.layout
     return Pretrained(str(path), backbone, source, window)
 
@@ -243,6 +245,8 @@ def identify_backbone(state: Mapping[str, Tensor]) -> str:
     Raises:
         CheckpointError: there is none of that width, depth or patch.
     """
+    if FIRST_CONV in state:
+        return _identify_conv(state)
     if FIRST_LAYER not in state:
         raise CheckpointError(f"the tensor {FIRST_LAYER} of a Video Swin is missing.")
     width, _, *patch = state[FIRST_LAYER].shape
@@ -261,6 +265,23 @@ def identify_backbone(state: Mapping[str, Tensor]) -> str:
             "weights whose name says patch244 or p244, or patch4 for images."
         )
     return found[0]
+
+
+def _identify_conv(state: Mapping[str, Tensor]) -> str:
+    channels, depths = [len(state[FIRST_CONV])], []
+    while (name := f"backbone.stages.{len(depths)}.0.weight") in state:
+        blocks = rf"backbone\.stages\.{len(depths)}\.\d+\.space\.weight"
+        channels.append(len(state[name]))
+        depths.append(sum(re.fullmatch(blocks, other) is not None for other in state))
+    found = (tuple(channels), tuple(depths))
+    for name, architecture in CONV_ARCHITECTURES.items():
+        if found == architecture:
+            return name
+    shown = "-".join(map(str, channels))
+    raise CheckpointError(
+        f"a VideoConv of channels {shown} is none of {', '.join(CONV_ARCHITECTURES)}; use weights "
+        "of one of those."
+    )
 
 
 def _read_file(path: Path) -> Any:

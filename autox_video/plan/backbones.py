@@ -22,8 +22,8 @@ class BackboneFacts:
 
 
 BACKBONES = {
-    "conv_nano": BackboneFacts(1.8, 0.2, 1.7, 112, 0.0, 0),
     "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
+    "conv_nano": BackboneFacts(1.8, 0.2, 1.7, 112, 0.0, 0),
     "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
     "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
     "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),

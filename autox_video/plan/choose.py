@@ -296,7 +296,7 @@ def _backbone(stats: DatasetStats, hardware: Hardware, pretrained: Pretrained | 
     if pretrained is not None:
         return pretrained.backbone, f"fits the pretrained weights ({pretrained.source})"
     if hardware.device == "cpu":
-        return "swin_nano", "from scratch on a CPU: the size that it can train"
+        return "conv_nano", "from scratch on a CPU: learns more than swin_nano in the same time"
     fitting = [n for n, f in BACKBONES.items() if f.scratch_clips <= stats.num_train]
     return fitting[-1], f"from scratch: the size that {stats.num_train} clips can train"
 

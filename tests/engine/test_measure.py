@@ -7,7 +7,7 @@ import torch
 from autox_video.engine import measure as measuring
 from autox_video.engine.measure import measure, parts_that_fit
 from autox_video.errors import ResourceError
-from autox_video.models.swin3d import VideoSwin
+from autox_video.models.video_conv import VideoConv
 from tests.engine.tiny import tiny_config
 
 
@@ -47,11 +47,11 @@ def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):
 
 def only(monkeypatch, fit):
     """Let no more than `fit` clips be computed at a time."""
-    forward = VideoSwin.forward
+    forward = VideoConv.forward
 
     def guarded(model, batch):
         if len(batch) > fit:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return forward(model, batch)
 
-    monkeypatch.setattr(VideoSwin, "forward", guarded)
+    monkeypatch.setattr(VideoConv, "forward", guarded)

@@ -6,7 +6,7 @@ import torch
 from autox_video.engine.memory import read_accumulation
 from autox_video.engine.train import train
 from autox_video.errors import ResourceError
-from autox_video.models.swin3d import VideoSwin
+from autox_video.models.video_conv import VideoConv
 from tests.engine.tiny import events, tiny_config
 
 
@@ -24,7 +24,7 @@ def test_steps_in_parts_give_what_whole_steps_give(clips, tmp_path):
 def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
     clips, tmp_path, monkeypatch, capsys
 ):
-    forward = VideoSwin.forward
+    forward = VideoConv.forward
     sizes = []
 
     def small(model, clips):
@@ -35,7 +35,7 @@ def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
 
     config = tiny_config(clips, tmp_path / "small", epoch=1)
     with monkeypatch.context() as patch:
-        patch.setattr(VideoSwin, "forward", small)
+        patch.setattr(VideoConv, "forward", small)
         train(config)
     assert sizes[:6] == [4, 2, 1, 1, 1, 1]
     assert "in 4 parts from now on" in capsys.readouterr().err
@@ -52,6 +52,6 @@ def test_one_clip_that_does_not_fit_ends_in_a_sentence(clips, tmp_path, monkeypa
             "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
         )
 
-    monkeypatch.setattr(VideoSwin, "forward", full)
+    monkeypatch.setattr(VideoConv, "forward", full)
     with pytest.raises(ResourceError, match="Not even one clip fits"):
         train(tiny_config(clips, tmp_path, epoch=1))

@@ -149,3 +149,17 @@ def test_compiled_blocks_compute_the_same():
 def test_is_built_from_a_config():
     config = {"type": "VideoConv", "channels": CHANNELS, "depths": DEPTHS, "with_cp": True}
     assert isinstance(MODELS.build(config), VideoConv)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 8])
+def test_gradients_in_bfloat16_are_those_of_float32_for_any_number_of_frames(frames):
+    x = torch.randn(2, 3, frames, 32, 32)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        net = VideoConv([24, 32, 64, 128, 256], [1, 1, 2, 1], precision=precision)
+        net.init_weights()
+        net(x).mean((2, 3, 4)).square().sum().backward()
+        found.append([p.grad for p in net.parameters()])
+    for exact, rough in zip(*found, strict=True):
+        assert (rough - exact).norm() < 0.2 * exact.norm() + 1e-3

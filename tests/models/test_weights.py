@@ -375,3 +375,16 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(CheckpointError, match="there is no such weight file"):
             weights.read_weights(path)
+
+
+def test_weights_of_the_convolution_network_are_known(tmp_path):
+    from tests.test_prepare import weights_file
+
+    path = weights_file(tmp_path / "conv.pth", "conv_nano")
+    found = weights.identify_file(path)
+    assert (found.backbone, found.window_size) == ("conv_nano", (8, 7, 7))
+    state = torch.load(path, weights_only=True)
+    del state["state_dict"]["backbone.stages.3.1.space.weight"]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="channels 24-32-64-128-256 is none of conv_nano"):
+        weights.identify_file(path)

@@ -53,9 +53,9 @@ def test_every_choice_has_a_reason():
 @pytest.mark.parametrize(
     ("hardware", "clips", "pretrained", "backbone"),
     [
-        (CPU, 150, None, "swin_nano"),
-        (CPU, 500_000, None, "swin_nano"),
-        (GPU, 150, None, "swin_nano"),
+        (CPU, 150, None, "conv_nano"),
+        (CPU, 500_000, None, "conv_nano"),
+        (GPU, 150, None, "conv_nano"),
         (GPU, 30_000, None, "swin_tiny"),
         (GPU, 300_000, None, "swin_base"),
         (CPU, 150, SWIN_B, "swin_base"),

@@ -58,7 +58,7 @@ def test_the_same_run_has_no_differences():
 @pytest.mark.parametrize(
     ("keys", "refused"),
     [
-        ({"backbone": "swin_tiny"}, "backbone: swin_nano -> swin_tiny"),
+        ({"backbone": "swin_tiny"}, "backbone: conv_nano -> swin_tiny"),
         ({"clip_len": 4}, "clip_len: 8 -> 4"),
         ({"video_length": 4}, "frame_interval_sec: 0.25 -> 0.5"),
         ({"resolution": 96}, "resolution: 112 -> 96"),
@@ -83,8 +83,8 @@ def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
     [
         ({"epoch": 300}, CPU, "epochs: 120 -> 300 (the learning rate falls over 300 epochs"),
         ({"epoch": 2}, CPU, "where as many are over, training ends at once"),
-        ({"videos_per_gpu": 4}, CPU, "batch_size: 16 -> 4 (lr stays 0.00035;"),
-        ({}, TWO, "processes: 1 -> 2 (the batch of all together is 16, lr stays 0.00035;"),
+        ({"videos_per_gpu": 4}, CPU, "batch_size: 16 -> 4 (lr stays 0.001;"),
+        ({}, TWO, "processes: 1 -> 2 (the batch of all together is 16, lr stays 0.001;"),
         ({"videos_per_gpu": 16}, TWO, "batch_size: 16 -> 32"),
         ({"precision": "bfloat16"}, CPU, "precision: float32 -> bfloat16"),
         ({}, GPU, "device: cpu -> cuda:0"),
