@@ -10,6 +10,7 @@ from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.errors import ConfigError
+from autox_video.plan import optimization
 from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
 from autox_video.plan.backbones import BACKBONES, NANO, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
@@ -27,18 +28,12 @@ FRAMES_PER_SEC = 4
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 MOST_TEST_CLIPS = 4
-PRETRAINED_EPOCHS = 30
-SCRATCH_CLIPS_SEEN = 18_000
-SCRATCH_EPOCHS = (20, 200)
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
 COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
 NANO_SHARE_OF_SIDE = 0.6
-FEWEST_WAITED = 4
-WAITED_SHARE = 1 / 3
-IMBALANCE = 4  # clips of the commonest class over those of the rarest
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
 
 
@@ -174,10 +169,10 @@ def choose(
     if decide(key, key, lambda: gradient_checkpointing(room_gib / cost_gib)):
         cost_gib *= CHECKPOINTING_SHARE
     batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
-    epochs = decide("epochs", "epoch", lambda: _epochs(stats, scratch))
-    _choose_optimization(choices, stats, batch, epochs, scratch=scratch)
+    epochs = decide("epochs", "epoch", lambda: optimization.epochs(stats, scratch))
+    _choose_optimization(choices, batch, epochs, scratch=scratch)
     made["drop_path"] = facts.drop_path, f"the value {backbone} is published with"
-    made["label_smoothing"] = _label_smoothing(stats, scratch)
+    made["label_smoothing"] = optimization.label_smoothing(stats, scratch)
     _choose_balance(choices, stats)
     _choose_reading(choices, stats, scratch=scratch)
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
@@ -187,7 +182,7 @@ def choose(
     made["disk_gib"] = disk_gib(facts)
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
-    decide("patience", "patience", lambda: _patience(settings, epochs, scratch))
+    decide("patience", "patience", lambda: optimization.patience(settings, epochs, scratch))
     budget = settings.time_budget
     made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN)
     decide("seed", "seed", lambda: (0, "the same run every time"))
@@ -256,24 +251,21 @@ def _choose_processes(choices: _Choices, hardware: Hardware) -> None:
     made["checkpoint_minutes"] = settings.checkpoint_minutes, "at most that much can be lost"
 
 
-def _choose_optimization(
-    choices: _Choices, stats: DatasetStats, batch: int, epochs: int, *, scratch: bool
-) -> None:
+def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
     made = choices.made
-    made["warmup_epochs"] = _warmup(epochs, scratch)
-    made["flat_epochs"] = _flat(epochs, scratch)
-    choices.decide("lr", "lr", lambda: _lr(batch, scratch, choices.made["backbone"][0]))
-    made["backbone_lr_mult"] = _backbone_lr(scratch)
-    made["beta2"] = _beta2(scratch)
+    made["warmup_epochs"] = optimization.warmup(epochs, scratch)
+    made["flat_epochs"] = optimization.flat(epochs, scratch)
+    choices.decide("lr", "lr", lambda: optimization.lr(batch, scratch, choices.made["backbone"][0]))
+    made["backbone_lr_mult"] = optimization.backbone_lr(scratch)
+    made["beta2"] = optimization.beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
-    steps = epochs * math.ceil(stats.num_train / batch)
-    choices.decide("ema", "ema", lambda: _ema(steps, scratch))
+    choices.decide("ema", "ema", lambda: (0.0, "none: what one gains has not been measured"))
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
 
 
 def _choose_balance(choices: _Choices, stats: DatasetStats) -> None:
     key = "class_balance"
-    if choices.decide(key, key, lambda: _class_balance(stats)) and stats.multi_label:
+    if choices.decide(key, key, lambda: optimization.class_balance(stats)) and stats.multi_label:
         raise ConfigError(
             "class_balance: on needs clips of one class each; here they have several."
         )
@@ -349,72 +341,6 @@ def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
 def _test_clips(length_sec: float, span_sec: float) -> Chosen:
     clips = min(MOST_TEST_CLIPS, math.ceil(length_sec / span_sec - 1e-6))
     return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
-
-
-def _epochs(stats: DatasetStats, scratch: bool) -> Chosen:
-    if not scratch:
-        return PRETRAINED_EPOCHS, "fine-tuning pretrained weights"
-    fewest, most = SCRATCH_EPOCHS
-    epochs = min(max(math.ceil(SCRATCH_CLIPS_SEEN / stats.num_train), fewest), most)
-    return epochs, f"from scratch: {epochs * stats.num_train} clips seen in all"
-
-
-def _warmup(epochs: int, scratch: bool) -> Chosen:
-    return min(1.0 if scratch else 2.5, epochs / 4), "linear, before the cosine"
-
-
-def _flat(epochs: int, scratch: bool) -> Chosen:
-    if scratch:
-        return epochs / 2, "from scratch: the first plateau needs the full learning rate"
-    return 0.0, "the cosine begins after the warm-up"
-
-
-def _lr(batch: int, scratch: bool, backbone: str) -> Chosen:
-    if scratch:
-        at_16 = 1e-3 if backbone == "conv_nano" else 3.5e-4
-        lr = at_16 * math.sqrt(batch / 16)
-        return lr, f"{at_16:g} at batch 16, by the square root of the batch ({batch})"
-    return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
-
-
-def _ema(steps: int, scratch: bool) -> Chosen:
-    return 0.0, "no average"
-
-
-def _beta2(scratch: bool) -> Chosen:
-    if scratch:
-        return 0.95, "from scratch: a short memory leaves the first plateau sooner"
-    return 0.999, "AdamW's usual value"
-
-
-def _backbone_lr(scratch: bool) -> Chosen:
-    if scratch:
-        return 1.0, "from scratch: all layers alike"
-    return 0.1, "pretrained layers move slowly"
-
-
-def _label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
-    if scratch:
-        return 0.0, "from scratch: the plain loss learns sooner"
-    if stats.num_classes == 2:
-        return 0.0, "two classes: nothing to spread over"
-    return 0.1, "keeps a large model from growing overconfident"
-
-
-def _class_balance(stats: DatasetStats) -> Chosen:
-    fewest, most = stats.clips_per_class_min, stats.clips_per_class_max
-    if stats.multi_label:
-        return False, "each class has a probability of its own"
-    if most < IMBALANCE * max(fewest, 1):
-        return False, f"{fewest} to {most} clips a class: nearly alike"
-    return True, f"{fewest} to {most} clips a class: the loss makes up for that"
-
-
-def _patience(settings: Settings, epochs: int, scratch: bool) -> Chosen:
-    if scratch:
-        return 0, "from scratch: nothing may be learned for long, and then all at once"
-    evaluations = epochs // max(settings.evaluation, 1)
-    return max(FEWEST_WAITED, round(evaluations * WAITED_SHARE)), "a third of the evaluations"
 
 
 def _precision(hardware: Hardware) -> Chosen:
