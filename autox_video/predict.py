@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video import processes
+from autox_video.config_check import check_config
 from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
@@ -28,7 +29,6 @@ from autox_video.models import (  # noqa: F401 (registers them)
     swin3d,
     video_conv,
 )
-from autox_video.recipe import check_config
 from autox_video.results import Prediction
 from autox_video.stored_config import config_from_text, read_stored_config, refuse_incomplete
 

@@ -49,8 +49,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     with ExitStack() as held:
         job = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
+        from autox_video.config_check import check_config
         from autox_video.finishing import finish_probe, train_and_compare
-        from autox_video.recipe import check_config
         from autox_video.stored_config import config_from_text
 
         config = config_from_text(job.config, str(work_dir / CONFIG))

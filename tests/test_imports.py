@@ -101,6 +101,7 @@ ROWS = [
     "leaderboard",
     "models.*",
     "stored_config",
+    "config_check",
     "recipe",
     "engine.*",
     "search",

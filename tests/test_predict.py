@@ -161,4 +161,4 @@ def test_a_model_is_not_compiled_for_a_test(trained):
     config = read_config(trained[0] / "best.pth")
     config.model.backbone.compile = True
     model = load_model(config, trained[0] / "best.pth", "cpu")
-    assert not any(block.whole_batch for block in model.backbone.layers[0].blocks)
+    assert not any(block.whole_batch for block in model.backbone.blocks())

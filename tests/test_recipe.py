@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
+from autox_video.config_check import check_config
 from autox_video.errors import ConfigError
 from autox_video.plan.backbones import BACKBONES
-from autox_video.recipe import TrainingData, base_config, build_config, check_config, write_config
+from autox_video.recipe import TrainingData, base_config, build_config, write_config
 from tests.datasets import REPOSITORY, colour_data
 from tests.plan.test_choose import SWIN_B, plan_for
 
