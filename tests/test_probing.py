@@ -204,7 +204,7 @@ def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatc
     states = {row.id: row.state for row in rows(keys).values()}
     assert states["linear-swin_nano-sees_nothing-2x32"] == "failed"
     assert states["linear-swin_nano-sees_colours-2x32"] == states["probe"] == "done"
-    assert states["linear-swin_nano-random-2x32"] == "done"  # to compare with
+    assert states["linear-conv_nano-random-2x32"] == "done"  # to compare with
     plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
 

@@ -232,12 +232,12 @@ def test_a_config_beside_weights(place, hostile, run, form):
         ("type='Recognizer3D'", "type='Recognizer3D', init_cfg=[EVIL]"),
         ("side=32", "side=(EVIL,)"),
         ("imports=[", "imports=[EVIL, "),
-        ("type='VideoSwin'", "type='os.mkdir', path=MARKER"),
+        ("type='VideoConv'", "type='os.mkdir', path=MARKER"),
         ("type='ReadClips'", "type='os.mkdir', path=MARKER"),
         ("type='AdamW'", "type='os.mkdir', path=MARKER"),
-        ("type='VideoSwin'", "type='Pretrained', checkpoint='work/evil.pth'"),
-        ("type='VideoSwin'", "type='ResNet3d', pretrained='work/evil.pth'"),
-        ("type='VideoSwin'", "type='VideoSwin', _scope_='os'"),
+        ("type='VideoConv'", "type='Pretrained', checkpoint='work/evil.pth'"),
+        ("type='VideoConv'", "type='ResNet3d', pretrained='work/evil.pth'"),
+        ("type='VideoConv'", "type='VideoConv', _scope_='os'"),
     ],
 )
 def test_a_config_that_names_code(place, run, marker, hostile, old, new):
@@ -253,7 +253,7 @@ def test_a_config_that_names_code(place, run, marker, hostile, old, new):
 def test_the_real_scripts_end_in_a_sentence(place, hostile, marker):
     text = read_stored_config("work/config.py").pretty_text
     evil = f"type='os.system', command='mkdir {marker}'"
-    Path("work/config.py").write_text(text.replace("type='VideoSwin'", evil))
+    Path("work/config.py").write_text(text.replace("type='VideoConv'", evil))
     done = command("autotest.py", cwd=place)
     assert done.returncode == 2
     assert "type 'os.system' names no registered class" in done.stderr
