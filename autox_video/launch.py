@@ -155,7 +155,7 @@ class Group:
         before = {signum: signal.getsignal(signum) for signum in STOPPED}
         for signum, handler in before.items():
             if handler != signal.SIG_IGN:  # as nohup does
-                signal.signal(signum, self._pass_on)
+                signal.signal(signum, self._note)
         try:
             self._start()
             return self._wait()
@@ -193,19 +193,23 @@ class Group:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
         }
 
-    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+    def _note(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.signals and now - self.signals[-1][1] < SAME_SIGNAL_SEC:
             return
         self.signals.append((signum, now))
-        for process in self.processes:
-            process.send_signal(signum)
 
     def _wait(self) -> int:
         """Wait for all; give the code of the first that failed by itself."""
         ended: dict[int, int] = {}
         deadline = None
+        passed_on = 0
         while len(ended) < self.count:
+            # Not by the handler: it may run before the last process is known.
+            for signum, _ in self.signals[passed_on:]:
+                passed_on += 1
+                for process in self.processes:
+                    process.send_signal(signum)
             for rank, process in enumerate(self.processes):
                 if rank not in ended and (code := process.poll()) is not None:
                     ended[rank] = code = as_exit_code(code)
