@@ -3,8 +3,10 @@
 Convolutions over space and over time take turns (as in Tran et al., "A Closer Look at
 Spatiotemporal Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the
 first layer's channels see only what differs from the clip's mean over time: what stands still
-vanishes from them, clutter too. Norms are of each clip by itself, so that neither the size of a
-batch nor its parts change a result.
+vanishes from them, clutter too. The first three stages also get the clip's structure tensor at
+their scale (see structure_tensor.py), which says where something moves which way without anything
+learned. Norms are of each clip by itself, so that neither the size of a batch nor its parts change
+a result.
 
 Shape letters: B clips, C channels, T frames or time steps, H and W rows and columns.
 """
@@ -21,12 +23,17 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from autox_video.models.drop_path import add_branch
+from autox_video.models.structure_tensor import ENTRIES, halved, structure_tensor
 from autox_video.models.swin3d import PRECISIONS
 
 GROUPS = 8
 """Of channels that are normalised together."""
 HALVED_STAGE = 2
 """The stage that begins with half of the time steps."""
+TENSOR_STAGES = 3
+"""The first stages, which get the structure tensor; in later ones an object is hardly a pixel."""
+TENSOR_SCALE = 5.0
+"""Makes its entries, mostly far below 1, as large as the features they stand beside."""
 BRANCH_SCALE = 0.5
 """Of the weights that end a block, over the usual start: the sum over blocks grows less."""
 LAYOUT = torch.channels_last_3d
@@ -69,7 +76,8 @@ class VideoConv(BaseModule):
         self.stages = nn.ModuleList()
         for stage, depth in enumerate(depths):
             steps = 2 if stage == HALVED_STAGE else 1
-            smaller = Downsample(channels[stage], channels[stage + 1], steps)
+            given = ENTRIES if stage < TENSOR_STAGES else 0
+            smaller = Downsample(channels[stage] + given, channels[stage + 1], steps)
             blocks = [Block(channels[stage + 1], next(drop_paths)) for _ in range(depth)]
             self.stages.append(nn.ModuleList([smaller, *blocks]))
         self.norm = GroupNorm(GROUPS, channels[-1])
@@ -92,9 +100,15 @@ class VideoConv(BaseModule):
         with torch.autocast(x.device.type, enabled=False):
             # float16 has too small a range for the sum over all blocks.
             stream = torch.float32 if self.dtype == torch.float16 else self.dtype
+            pixels = x.float()
             x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(stream)
-            for smaller, *blocks in self.stages:
-                x = smaller(x.to(self.dtype)).to(stream)
+            for stage, (smaller, *blocks) in enumerate(self.stages):
+                x = x.to(self.dtype)
+                if stage < TENSOR_STAGES:
+                    pixels = halved(pixels)
+                    entries = TENSOR_SCALE * structure_tensor(pixels)
+                    x = torch.cat([x, entries.to(self.dtype, memory_format=LAYOUT)], 1)
+                x = smaller(x).to(stream)
                 for block in blocks:
                     if self.with_cp and torch.is_grad_enabled():
                         x = checkpoint(block, x, self.dtype, use_reentrant=False)

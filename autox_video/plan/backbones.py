@@ -19,11 +19,13 @@ class BackboneFacts:
     drop_path: float
     scratch_clips: int
     """Training clips from which it can be expected to learn without pretrained weights."""
+    frames_per_sec: int = 4
+    """Of a video, that its clips take; fewer hide from conv_nano which way things move."""
 
 
 BACKBONES = {
     "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
-    "conv_nano": BackboneFacts(1.8, 0.2, 1.7, 112, 0.0, 0),
+    "conv_nano": BackboneFacts(1.8, 0.2, 1.7, 112, 0.0, 0, frames_per_sec=8),
     "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
     "swin_small": BackboneFacts(50, 1.2, 41, 224, 0.1, 100_000),
     "swin_base": BackboneFacts(88, 1.8, 70, 224, 0.2, 200_000),

@@ -24,7 +24,6 @@ from autox_video.plan.hardware import Hardware
 from autox_video.settings import AUTO, Settings
 
 LARGEST_SPAN_SEC = 8.0
-FRAMES_PER_SEC = 4
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 MOST_TEST_CLIPS = 4
@@ -211,7 +210,7 @@ def _choose_clips(
     made, decide = choices.made, choices.decide
     length_sec = _video_length(choices.settings, stats)
     span_sec = min(length_sec, LARGEST_SPAN_SEC)
-    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, hardware))
+    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, backbone, hardware))
     given = choices.settings.video_length != AUTO
     made["frame_interval_sec"] = _frame_interval(span_sec, clip_len, given=given)
     side = decide("resolution", "resolution", lambda: _resolution(backbone, stats))
@@ -313,11 +312,11 @@ def _video_length(settings: Settings, stats: DatasetStats) -> float:
     return stats.seconds_median if settings.video_length == AUTO else settings.video_length
 
 
-def _clip_len(span_sec: float, hardware: Hardware) -> Chosen:
+def _clip_len(span_sec: float, backbone: str, hardware: Hardware) -> Chosen:
     most = MOST_FRAMES[hardware.device.partition(":")[0]]
-    wanted = 2 * math.ceil(span_sec * FRAMES_PER_SEC / 2)
-    frames = min(max(wanted, FEWEST_FRAMES), most)
-    return frames, f"{FRAMES_PER_SEC} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
+    rate = BACKBONES[backbone].frames_per_sec
+    frames = min(max(2 * math.ceil(span_sec * rate / 2), FEWEST_FRAMES), most)
+    return frames, f"{rate} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
 
 
 def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:

@@ -72,8 +72,9 @@ def test_the_schedule_follows_the_epochs(plan):
 @pytest.mark.parametrize(
     ("keys", "sizes"),
     [
-        ({}, [(84, 8), (56, 8)]),
-        ({"resolution": 112}, []),
+        ({}, [(84, 16), (56, 16), (56, 8)]),
+        ({"resolution": 112}, [(112, 8)]),
+        ({"video_length": 1, "resolution": 112}, []),
         ({"video_length": 5}, [(84, 16), (56, 16), (56, 8)]),
         ({"video_length": 5, "resolution": 112}, [(112, 8)]),
         ({"video_length": 5, "clip_len": 16}, [(84, 16), (56, 16)]),

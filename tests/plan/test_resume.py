@@ -59,8 +59,8 @@ def test_the_same_run_has_no_differences():
     ("keys", "refused"),
     [
         ({"backbone": "swin_tiny"}, "backbone: conv_nano -> swin_tiny"),
-        ({"clip_len": 4}, "clip_len: 8 -> 4"),
-        ({"video_length": 4}, "frame_interval_sec: 0.25 -> 0.5"),
+        ({"clip_len": 4}, "clip_len: 16 -> 4"),
+        ({"video_length": 4}, "frame_interval_sec: 0.125 -> 0.25"),
         ({"resolution": 96}, "resolution: 112 -> 96"),
         ({"decoder": "decord"}, "decoder: pyav -> decord"),
         ({"lr": 0.5}, " -> 0.5"),
