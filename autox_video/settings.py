@@ -236,11 +236,12 @@ class Settings(BaseModel):
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
     )
-    augment: Literal["auto", "light", "medium", "strong"] = _key(
+    augment: Literal["auto", "light", "recolour", "medium", "strong"] = _key(
         AUTO,
-        "Changes to training clips: light are crops and mirror images, medium adds colours and "
-        "blanked parts, strong RandAugment, MixUp and CutMix.",
-        "auto, light, medium or strong",
+        "Changes to training clips: light are crops and mirror images, recolour adds other colours "
+        "and negatives, medium a little of other colours and blanked parts, strong RandAugment, "
+        "MixUp and CutMix.",
+        "auto, light, recolour, medium or strong",
     )
     repeats: Annotated[Whole, Field(ge=1, le=64)] | Auto = _key(
         AUTO,

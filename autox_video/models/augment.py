@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
 # Added to a clip's seed: what is drawn for one purpose says nothing of what is for another.
-FLIP, PICTURES, ERASE, ERASED_PART, MIX = range(5)
+FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class Strengths:
         flip: probability of a mirror image.
         colour: greatest relative change of brightness, contrast and saturation; of the hue, a
             quarter of it.
+        recolour: half of the clips get their colours in a random order, half of those as a
+            negative, each with a contrast of up to this more or less and moved by up to so many
+            standard deviations of all pixels. The other half still shows what colours tell.
         rand_augment: magnitude of two operations of RandAugment (arXiv:1909.13719), 0 to 30.
         erasing: probability that a rectangle is blanked (arXiv:1708.04896).
         mixup: Beta distribution's parameter of MixUp (arXiv:1710.09412).
@@ -34,6 +37,7 @@ class Strengths:
 
     flip: float = 0.0
     colour: float = 0.0
+    recolour: float = 0.0
     rand_augment: int = 0
     erasing: float = 0.0
     mixup: float = 0.0
@@ -50,6 +54,7 @@ class ClipAugmentation:
 
     def __init__(self, strengths: Strengths, num_classes: int) -> None:
         self.flip = strengths.flip
+        self.recolour = strengths.recolour
         self.erasing = strengths.erasing
         self.pictures = []
         if strengths.rand_augment:
@@ -81,11 +86,13 @@ class ClipAugmentation:
     def on_batch(
         self, clips: Tensor, labels: Tensor, seeds: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Blank parts of normalised clips (B, 3, T, H, W) and mix them with each other.
+        """Recolour normalised clips (B, 3, T, H, W), blank parts and mix them with each other.
 
         Labels (B) or (B, K) come back as (B, K) float where clips are mixed.
         """
         for clip, seed in zip(clips, seeds, strict=True):
+            if self.recolour and _chance(seed + RECOLOUR, 0.5):
+                clip.copy_(_recoloured(clip, self.recolour, seed + COLOURS))
             if _chance(seed + ERASE, self.erasing):
                 with _seeded(seed + ERASED_PART):
                     clip.copy_(self.erase(clip))
@@ -96,6 +103,16 @@ class ClipAugmentation:
             # Time stands where a Video has its colours; the two mixes do not look at either.
             mixed, labels = mix(Video(clips), labels)
         return mixed.as_subclass(Tensor), labels
+
+
+def _recoloured(clip: Tensor, strength: float, seed: int) -> Tensor:
+    """A normalised clip (3, T, H, W) in other colours; see Strengths."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(3, generator=generator)
+    gain, shift = strength * (2 * torch.rand(2, 3, generator=generator) - 1)
+    sign = 1.0 if torch.rand((), generator=generator) < 0.5 else -1.0
+    gain, shift = (values.view(3, 1, 1, 1).to(clip) for values in (sign * (1 + gain), shift))
+    return clip[order.to(clip.device)] * gain + shift
 
 
 def _chance(seed: int, probability: float) -> bool:

@@ -8,6 +8,7 @@ from autox_video.settings import AUTO, Settings
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "light": {},
+    "recolour": {"recolour": 0.4},
     "medium": {"colour": 0.2, "erasing": 0.25},
     "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
 }
@@ -45,10 +46,12 @@ def flip(stats: DatasetStats) -> Chosen:
     return True, "no class name speaks of a direction"
 
 
-def augment(settings: Settings, scratch: bool) -> Chosen:
+def augment(settings: Settings, scratch: bool, backbone: str) -> Chosen:
     """What is added to crops and mirror images."""
     if settings.augment != AUTO:
         return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
+    if scratch and backbone == "conv_nano":
+        return AUGMENTATIONS["recolour"], "recolour: from scratch, few clips hold too few colours"
     if scratch:
         return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"
     return AUGMENTATIONS["light"], "light: crops and mirror images, as Video Swin is published"

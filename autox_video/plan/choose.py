@@ -277,7 +277,7 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["jitter"] = jitter(scratch)
     made["smallest_crop"] = smallest_crop(scratch)
     decide("flip", "flip", lambda: flip(stats))
-    made["augment"] = augment(choices.settings, scratch)
+    made["augment"] = augment(choices.settings, scratch, made["backbone"][0])
     decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
     made["max_bad"] = choices.settings.max_bad, "more is taken for a fault of the disk"

@@ -9,8 +9,8 @@ from tests.faults.harm import KINDS
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (kills, "--kills 10 --epochs 15"),
-        (signals, "--count 2 --epochs 25"),
+        (kills, "--kills 10 --epochs 8"),
+        (signals, "--count 2 --epochs 13"),
         (disk_full, "--every 11 --mounts 0"),
         (damage, "--only in_its_middle --every 2"),
     ],

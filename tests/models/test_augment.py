@@ -74,6 +74,29 @@ def test_erasing_blanks_one_rectangle_in_all_frames():
         assert int(picture.sum()) == int(rows * columns)
 
 
+def test_recolouring_changes_order_sign_gain_and_shift_of_the_colours():
+    clips = torch.randn(300, 3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    augmentation = ClipAugmentation(Strengths(recolour=0.3), 5)
+    changed, _ = augmentation.on_batch(clips.clone(), torch.zeros(300), range(300))
+    orders, negatives, same = set(), 0, 0
+    for before, after in zip(clips.flatten(2), changed.flatten(2), strict=True):
+        if torch.equal(before, after):
+            same += 1
+            continue
+        shares = torch.corrcoef(torch.cat([after, before]))[:3, 3:]
+        order = shares.abs().argmax(1)
+        assert (shares[range(3), order].abs() > 0.999).all()
+        orders.add(tuple(order.tolist()))
+        negatives += int(shares[0, order[0]] < 0)
+        gains = after.std(1) / before[order].std(1)
+        assert ((0.7 <= gains) & (gains <= 1.3)).all()
+        shift = after.mean(1) - shares[0, order[0]].sign() * gains * before[order].mean(1)
+        assert shift.abs().max() <= 0.3 + 1e-5
+    assert len(orders) == 6 and 120 < same < 180 and 50 < negatives < 100
+    alone, _ = augmentation.on_batch(clips[7:8].clone(), torch.zeros(1), [7])
+    assert torch.equal(alone[0], changed[7])
+
+
 def test_mixup_mixes_clips_and_labels_by_the_same_share():
     clips = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 3, 2, 8, 8).contiguous()
     mix = ClipAugmentation(Strengths(mixup=0.8), 4)
