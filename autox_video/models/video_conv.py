@@ -103,12 +103,12 @@ class VideoConv(BaseModule):
             pixels = x.float()
             x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(stream)
             for stage, (smaller, *blocks) in enumerate(self.stages):
-                x = x.to(self.dtype)
+                entries = None
                 if stage < TENSOR_STAGES:
                     pixels = halved(pixels)
                     entries = TENSOR_SCALE * structure_tensor(pixels)
-                    x = torch.cat([x, entries.to(self.dtype, memory_format=LAYOUT)], 1)
-                x = smaller(x).to(stream)
+                    entries = entries.to(self.dtype, memory_format=LAYOUT)
+                x = smaller(x.to(self.dtype), entries).to(stream)
                 for block in blocks:
                     if self.with_cp and torch.is_grad_enabled():
                         x = checkpoint(block, x, self.dtype, use_reentrant=False)
@@ -137,11 +137,15 @@ class Conv(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) → the same, or smaller by the strides."""
-        if x.shape[2] < self.kernel_size[0] and x.dtype != torch.float32:
-            # oneDNN's gradients of 16-bit weights over so few time steps hold whatever was there.
-            return super().forward(x.float()).to(x.dtype)
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.conv3d(x, self.weight.to(x.dtype), bias, self.stride, self.padding)
+        return self.convolved(x, self.weight, self.bias)
+
+    def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same with other weights."""
+        # oneDNN's gradients of 16-bit weights over so few time steps hold whatever was there.
+        dtype = torch.float32 if x.shape[2] < self.kernel_size[0] else x.dtype
+        bias = None if bias is None else bias.to(dtype)
+        out = F.conv3d(x.to(dtype), weight.to(dtype), bias, self.stride, self.padding)
+        return out.to(x.dtype)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -158,25 +162,47 @@ class Stem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1), bias=False)
-        self.bias = nn.Parameter(torch.zeros(channels))
-        moving = (torch.arange(channels) >= channels // 3).float()
-        self.register_buffer("moving", moving.view(-1, 1, 1, 1), persistent=False)
+        self.colours = channels // 3
+        self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve; of what moves, take the mean over time away."""
-        x = self.conv(x)
-        mean = x.mean(2, keepdim=True) * self.moving.to(x.dtype)
-        return F.relu(x + (self.bias.to(x.dtype).view(-1, 1, 1, 1) - mean))
+        """Convolve colours, and what differs from their mean over time."""
+        changes = x - x.mean(2, keepdim=True)
+        # One convolution of both, with weights of 0 where a channel does not see the other one.
+        of_colours, of_changes = self.conv.weight.split(
+            [self.colours, len(self.conv.weight) - self.colours]
+        )
+        weight = torch.cat(
+            [
+                F.pad(of_colours, (0, 0, 0, 0, 0, 0, 0, 3)),
+                F.pad(of_changes, (0, 0, 0, 0, 0, 0, 3, 0)),
+            ]
+        )
+        both = torch.cat([x, changes], 1).contiguous(memory_format=LAYOUT)
+        return F.relu(self.conv.convolved(both, weight, self.conv.bias))
 
 
 class Downsample(Conv):
-    """Half of the rows and columns, and of the time steps where `steps` is 2."""
+    """Half of the rows and columns, and of the time steps where `steps` is 2.
+
+    Args:
+        channels: that come in, with the entries of the structure tensor where they do.
+        out_channels: that go out.
+        steps: 1 or 2.
+    """
 
     def __init__(self, channels: int, out_channels: int, steps: int) -> None:
         frames = 3 if steps == 2 else 1
         stride, padding = (steps, 2, 2), (frames // 2, 1, 1)
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
+
+    def forward(self, x: Tensor, entries: Tensor | None = None) -> Tensor:
+        """Convolve what stands beside each other in channels: (B, C, T, H, W) → (B, C', ...)."""
+        if entries is None:
+            return super().forward(x)
+        # Putting them together first, and their gradients apart, takes longer.
+        of_x, of_entries = self.weight.split([x.shape[1], entries.shape[1]], 1)
+        return self.convolved(x, of_x, self.bias) + self.convolved(entries, of_entries, None)
 
 
 class Block(nn.Module):
