@@ -263,7 +263,8 @@ class CheckpointKeeper(Hook):
             load_weights(runner.model, state["state_dict"])
         except RuntimeError as error:
             raise CheckpointError(
-                f"{Path(runner.work_dir, LATEST)}: the weights are of another model."
+                f"{Path(runner.work_dir, LATEST)}: the weights are of another model, or of "
+                "another version of it. Start anew with --fresh, which moves the run aside."
             ) from error
         load_optimizer_state(runner.model, runner.optim_wrapper, state["optimizer"])
         loop.resume_at(meta["epoch"], meta["taken"], evaluated_epoch=meta["evaluated_epoch"])
