@@ -258,11 +258,13 @@ class Search:
             write_best(self.work_dir, read_checkpoint(folder / BEST))
         best = dict(outcome.metrics) if better else self.best
         with self._as_sentence():
+            number = outcome.trial.number
             if outcome.metrics is None:
-                self.study.tell(outcome.trial.number, state=TrialState.FAIL)
+                self.study.tell(number, state=TrialState.FAIL)
+            elif outcome.state == "pruned":  # its value is what it reported last
+                self.study.tell(number, state=TrialState.PRUNED)
             else:
-                state = TrialState.COMPLETE if outcome.state == "done" else TrialState.PRUNED
-                self.study.tell(outcome.trial.number, _value(outcome.metrics), state=state)
+                self.study.tell(number, _value(outcome.metrics))
         _remove_checkpoints(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)

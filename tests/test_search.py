@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 from autox_video.engine import interrupt
@@ -73,13 +74,22 @@ def test_trials_are_run_and_the_best_kept(trained, tmp_path):
     assert all(row.state in ("done", "pruned") and row.cost_sec > 0 for row in rows)
     first = trained[2]
     assert best["top1"] == max([*(row.score for row in rows), first["top1"]])
-    values = [trial.value for trial in search.study.trials]
+    values = [max([t.value, *t.intermediate_values.values()]) for t in search.study.trials]
     assert max(values) == pytest.approx(best["top1"] - 1e-3 * best["loss"])
     assert read_checkpoint(tmp_path / "w/best.pth")["meta"]["metrics"] == best
     kept = max(values[1:]) > values[0]
     assert (own_config(tmp_path / "w/best.pth") is not None) == kept
     assert (own_config(tmp_path / "w/best.safetensors") is not None) == kept
     assert len(search.study.trials) == 4
+    assert not list(Path(tmp_path, "w/trials").rglob("*.pth"))
+
+
+def test_a_pruned_trial_ends_with_its_value(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda self: True)
+    search, (row,) = searched(trained, tmp_path / "w", 1)
+    (trial,) = search.study.get_trials(states=[optuna.trial.TrialState.PRUNED])
+    assert row.state == "pruned"
+    assert list(trial.intermediate_values.values()) == [trial.value]
     assert not list(Path(tmp_path, "w/trials").rglob("*.pth"))
 
 
