@@ -52,6 +52,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
     config.merge_from_dict(_model_choices(plan, data))
     if config.model.backbone.type == "VideoSwin":
         config.merge_from_dict({"model.backbone.window_size": tuple(plan.window_size)})
+    identity = _identity(plan, data)
     steps_per_epoch = math.ceil(data.num_train / math.ceil(plan.batch_size / plan.repeats))
     config.merge_from_dict(
         {
@@ -80,10 +81,11 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 {"type": "Progress"},
                 *([{"type": "WeightAverage", "decay": plan.ema}] if plan.ema else []),
                 *([{"type": "EarlyStop", "patience": plan.patience}] if plan.patience else []),
+                *([{"type": "Soup", "most": plan.soup, "identity": identity}] if plan.soup else []),
                 {
                     "type": "CheckpointKeeper",
                     "pretrained": plan.pretrained,
-                    "identity": _identity(plan, data),
+                    "identity": identity,
                     "decoder": plan.decoder,
                     "minutes": plan.checkpoint_minutes,
                 },
@@ -247,6 +249,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
             "relative_position_bias_table": no_decay,
             "norm": no_decay,
             "backbone": {"lr_mult": plan.backbone_lr_mult},
+            "layer_decay": plan.layer_decay,
         },
         "max_grad_norm": plan.max_grad_norm,
         "loss_scale": plan.precision == "float16",

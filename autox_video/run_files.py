@@ -18,6 +18,7 @@ EARLIER = "earlier"
 SPLIT = "split"
 LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
 TRIALS, SEARCH = "trials", "search.db"
+SOUP = "soup"
 BUDGET = "budget.json"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
@@ -25,7 +26,7 @@ CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
-    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS),
+    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS, SOUP),
     *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
@@ -170,7 +171,8 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
 
 def still_needed_bytes(work_dir: Path, need_gib: float) -> int:
     """What a run still needs of the disk, beside the checkpoints that it has there already."""
-    return max(0, int(need_gib * GIB) - sum(_size(work_dir / name) for name in CHECKPOINTS))
+    there = [*(work_dir / name for name in CHECKPOINTS), *work_dir.glob(f"{SOUP}/*.pth")]
+    return max(0, int(need_gib * GIB) - sum(map(_size, there)))
 
 
 def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: float) -> int:

@@ -6,6 +6,7 @@ trial is an ordinary training run in a folder of its own: killed, it goes on fro
 """
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from autox_video.plan.prediction import Prediction
 from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
 from autox_video.recipe import TrainingData, build_config, write_config
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.run_files import BEST, CHECKPOINTS, SEARCH, TRIALS
+from autox_video.run_files import BEST, CHECKPOINTS, SEARCH, SOUP, TRIALS
 from autox_video.scores import score_interval
 
 RANDOM_TRIALS = 4
@@ -335,6 +336,7 @@ class TrialReport(Hook):
 def _remove_checkpoints(folder: Path) -> None:
     for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / SOUP, ignore_errors=True)
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:

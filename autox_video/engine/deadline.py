@@ -156,6 +156,10 @@ class TimeBudget(Hook):
         found = self._longer(loop, planned, left_sec)
         return (0, 0) if found == planned else (found.epochs, found.last_step)
 
+    def may_evaluate(self) -> bool:
+        """Whether there is time for one more evaluation; all processes must ask."""
+        return processes.by_main(lambda: self._left_sec() >= self.evaluation_sec)
+
     def end_at(self, loop, epochs: int, last_step: int) -> None:
         """End training elsewhere, with the learning rate down by then; all processes must call."""
         if self._cut is None or self._cut["epochs"] != epochs:

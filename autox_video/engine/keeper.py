@@ -146,8 +146,11 @@ class CheckpointKeeper(Hook):
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Write the best weights if this evaluation is the best so far."""
-        if not metrics or not is_better(metrics, self.best):
-            return
+        if metrics and is_better(metrics, self.best):
+            self.keep_best(runner, metrics)
+
+    def keep_best(self, runner, metrics: dict[str, float]) -> None:
+        """Write the model's weights as the best ones."""
         started = time.monotonic()
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}

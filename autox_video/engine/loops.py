@@ -21,6 +21,7 @@ from autox_video.engine.deadline import TimeBudget
 from autox_video.engine.interrupt import Stopped, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.model_state import is_sharded, unwrapped
+from autox_video.engine.soup import Soup
 from autox_video.engine.step import TrainStep
 from autox_video.errors import ListingError
 
@@ -108,6 +109,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                     self._count_bad_steps()
             self._evaluate_if_due()  # where there is no time left for what was planned
             self.runner.call_hook("save_state")
+            for soup in (hook for hook in self.runner.hooks if isinstance(hook, Soup)):
+                soup.average(self.runner)
         finally:
             self.dataloader.close()
             if self.runner.val_loop is not None:
@@ -148,6 +151,16 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         outputs = self.step(self._iter, data_batch, weight)
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
+
+    def may_evaluate(self) -> bool:
+        """Whether there is time for an evaluation that was not planned."""
+        return self.time_budget is None or self.time_budget.may_evaluate()
+
+    def stop_if_asked(self) -> None:
+        """Stop where a signal has come to any process; for when there is nothing new to save."""
+        (stop,) = processes.largest([stop_requested() or 0])
+        if stop:
+            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 
     def _refuse_too_many_bad(self, bad: int) -> None:
         clips = len(self.dataloader.dataset)
@@ -230,6 +243,13 @@ class ClipValLoop(ValLoop):
         """Evaluate; `or_stop` is called between batches, as often in each process."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
+        metrics = self.measure(or_stop)
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+    def measure(self, or_stop=lambda: None) -> dict[str, float]:
+        """The metrics of the model as it is; nobody is told of them."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
         size = processes.here().size
@@ -244,10 +264,7 @@ class ClipValLoop(ValLoop):
         clips = list(chain.from_iterable(processes.gather(unreadable)))
         if clips:
             self.runner.call_hook("on_unreadable", clips=clips)
-        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
-        self.runner.call_hook("after_val_epoch", metrics=metrics)
-        self.runner.call_hook("after_val")
-        return metrics
+        return self.evaluator.evaluate(len(self.dataloader.dataset))
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict) -> None:

@@ -100,20 +100,25 @@ class FewGroups:
 
     Args:
         optim_wrapper_cfg: the wrapper's config, with that of its optimizer.
-        paramwise_cfg: for each part of a name, `lr_mult` and `decay_mult` of its parameters.
+        paramwise_cfg: for each part of a name, `lr_mult` and `decay_mult` of its parameters; and
+            `layer_decay`: each block of the backbone learns by so many times the rate of the next
+            (as in BEiT, Bao et al. 2021, appendix).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.wrapper = dict(optim_wrapper_cfg)
         self.optimizer = self.wrapper.pop("optimizer")
-        self.rules = paramwise_cfg or {}
+        self.rules = dict(paramwise_cfg or {})
+        self.layer_decay = self.rules.pop("layer_decay", 1.0)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """The wrapper of an optimizer over all parameters of `model` that learn."""
         groups: dict[tuple[float, float], dict[str, Any]] = {}
+        above = {} if self.layer_decay == 1.0 else blocks_above(model.backbone)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 lr, decay = self.optimizer["lr"], self.optimizer["weight_decay"]
+                lr *= self.layer_decay ** above.get(parameter, 0)
                 for rule in (rule for part, rule in self.rules.items() if part in name):
                     lr *= rule.get("lr_mult", 1.0)
                     decay *= rule.get("decay_mult", 1.0)
@@ -121,3 +126,16 @@ class FewGroups:
                 group.setdefault("params", []).append(parameter)
         optimizer = OPTIMIZERS.build({**self.optimizer, "params": list(groups.values())})
         return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})
+
+
+def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
+    """How many blocks of a backbone compute after each of its parameters.
+
+    What stands between two blocks counts with the one before it.
+    """
+    place = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
+    last, above = -1, {}
+    for parameter in backbone.parameters():
+        last = place.get(parameter, last)
+        above[parameter] = max(place.values()) - last
+    return above

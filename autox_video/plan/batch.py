@@ -11,7 +11,9 @@ LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 MEMORY_SHARE = 0.6
-BYTES_ON_DISK = 3 * 16 + 3 * 4  # a parameter: with moments and average in a checkpoint, or alone
+MOST_AVERAGED = 3  # of the best weights, when training is over
+# A parameter: with moments and average in a checkpoint, or alone
+BYTES_ON_DISK = 3 * 16 + 3 * 4 + MOST_AVERAGED * 4
 FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
 
 
@@ -51,5 +53,5 @@ def disk_gib(facts: BackboneFacts) -> Chosen:
     """What the checkpoints of a run take at most, in GiB."""
     return (
         round(facts.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30, 3),
-        "two checkpoints, the best weights twice, and one being written",
+        f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average",
     )

@@ -75,7 +75,9 @@ class Plan:
     lr: float
     """Learning rate of the head, for the whole batch."""
     backbone_lr_mult: float
-    """The backbone's learning rate over the head's."""
+    """The learning rate of the backbone's last block over the head's."""
+    layer_decay: float
+    """The learning rate of a block over that of the next."""
     beta2: float
     """How long AdamW remembers squared gradients: 1 / (1 - beta2) steps."""
     weight_decay: float
@@ -83,6 +85,8 @@ class Plan:
     """Gradients are scaled down to this 2-norm."""
     ema: float
     """Share of the weights' moving average that a step leaves; 0: there is no average."""
+    soup: int
+    """So many of the best weights are averaged at the end; 0: none."""
     drop_path: float
     label_smoothing: float
     class_balance: bool
@@ -256,9 +260,11 @@ def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch:
     made["flat_epochs"] = optimization.flat(epochs, scratch)
     choices.decide("lr", "lr", lambda: optimization.lr(batch, scratch, choices.made["backbone"][0]))
     made["backbone_lr_mult"] = optimization.backbone_lr(scratch)
+    made["layer_decay"] = optimization.layer_decay(scratch)
     made["beta2"] = optimization.beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
     choices.decide("ema", "ema", lambda: (0.0, "none: what one gains has not been measured"))
+    made["soup"] = optimization.soup(choices.settings)
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
 
 

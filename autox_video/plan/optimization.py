@@ -4,6 +4,7 @@ import math
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.plan.augmentation import Chosen
+from autox_video.plan.batch import MOST_AVERAGED
 from autox_video.settings import Settings
 
 PRETRAINED_EPOCHS = 30
@@ -58,6 +59,13 @@ def backbone_lr(scratch: bool) -> Chosen:
     return 0.1, "pretrained layers move slowly"
 
 
+def layer_decay(scratch: bool) -> Chosen:
+    """The learning rate of a block over that of the next."""
+    if scratch:
+        return 1.0, "from scratch: all layers alike"
+    return 0.9, "the first layers fit other clips as well, and move least"
+
+
 def label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
     """Share of a label that is spread over all classes."""
     if scratch:
@@ -75,6 +83,13 @@ def class_balance(stats: DatasetStats) -> Chosen:
     if most < IMBALANCE * max(fewest, 1):
         return False, f"{fewest} to {most} clips a class: nearly alike"
     return True, f"{fewest} to {most} clips a class: the loss makes up for that"
+
+
+def soup(settings: Settings) -> Chosen:
+    """How many of the best weights are averaged when training is over."""
+    if not settings.evaluation:
+        return 0, "without evaluations none are known to be the best"
+    return MOST_AVERAGED, "as many of the best weights, where their average validates better"
 
 
 def patience(settings: Settings, epochs: int, scratch: bool) -> Chosen:

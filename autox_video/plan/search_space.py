@@ -55,6 +55,7 @@ def space_of(plan: Plan, class_names: tuple[str, ...] = ()) -> dict[str, Range |
     }
     if plan.pretrained is not None:
         space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
+        space["layer_decay"] = Range(0.6, 1.0)
     if not any(map(tells_direction, class_names)):
         space["flip"] = Choice((True, False))
     given = {field for field, reason in plan.reasons.items() if GIVEN in reason}

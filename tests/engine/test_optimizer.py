@@ -6,7 +6,10 @@ from mmaction.engine.optimizers import SwinOptimWrapperConstructor
 from torch import nn
 
 from autox_video.engine.optimizer import ClipOptimWrapper, FewGroups
+from autox_video.models.swin3d import VideoSwin
+from autox_video.models.video_conv import VideoConv
 
+SMALL_SWIN = {"embed_dims": 8, "depths": (1, 2), "num_heads": (1, 2)}
 RULES = {"norm": {"decay_mult": 0.0}, "backbone": {"lr_mult": 0.1}}
 
 
@@ -117,6 +120,31 @@ def test_groups_treat_every_parameter_as_mmaction2s_constructor_does():
     assert treated[0] == treated[1]
     assert len(ours.optimizer.param_groups) == 3
     assert ours.optimizer.param_groups[-1]["lr"] == 0.02  # the head's: what the user is shown
+
+
+def rates(model, **rules):
+    wrapper = {"type": "ClipOptimWrapper", "loss_scale": False, "max_grad_norm": 1.0}
+    sgd = {"type": "SGD", "lr": 1.0, "weight_decay": 0.0}
+    groups = FewGroups({**wrapper, "optimizer": sgd}, rules)(model).optimizer.param_groups
+    found = {p: group["lr"] for group in groups for p in group["params"]}
+    return {name: found[p] for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "first", "between", "last", "blocks"),
+    [
+        (VideoConv((8, 8, 16), (1, 2)), "stem.conv", "stages.1.0", "stages.1.2.time", 3),
+        (VideoSwin(SMALL_SWIN), "patch_embed.proj", "layers.0.downsample.norm", "norm1", 3),
+    ],
+)
+def test_the_first_layers_learn_least(backbone, first, between, last, blocks):
+    model = nn.ModuleDict({"backbone": backbone, "cls_head": nn.Linear(2, 2)})
+    found = rates(model, layer_decay=0.5, backbone={"lr_mult": 0.1})
+    assert found["cls_head.weight"] == 1.0
+    assert found[f"backbone.{last}.weight"] == pytest.approx(0.1)
+    assert found[f"backbone.{between}.weight"] == pytest.approx(0.1 * 0.5 ** (blocks - 1))
+    assert found[f"backbone.{first}.weight"] == pytest.approx(0.1 * 0.5**blocks)
+    assert set(rates(model).values()) == {1.0}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

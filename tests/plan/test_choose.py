@@ -69,7 +69,7 @@ def test_backbone(hardware, clips, pretrained, backbone):
 def test_pretrained_weights_bring_the_seed_systems_recipe():
     plan = plan_for(pretrained=SWIN_B, videos_per_gpu=8)
     assert plan.pretrained == "checkpoints/b.pth"
-    assert plan.backbone_lr_mult == 0.1
+    assert (plan.backbone_lr_mult, plan.layer_decay) == (0.1, 0.9)
     assert plan.drop_path == 0.2
     assert plan.warmup_epochs == 2.5
     assert plan.resolution == 224

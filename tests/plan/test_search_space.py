@@ -45,8 +45,9 @@ def test_what_the_user_gives_is_not_searched(key):
 def test_mirror_images_are_no_choice_where_classes_tell_a_direction():
     assert "flip" not in space_of(PLAN, ("move left", "move right"))
     assert "span" not in space_of(plan_for(video_length=2.0))
-    assert "backbone_lr_mult" not in space_of(PLAN)
-    assert "backbone_lr_mult" in space_of(plan_for(pretrained=SWIN_B))
+    of_layers = {"backbone_lr_mult", "layer_decay"}
+    assert of_layers.isdisjoint(space_of(PLAN))
+    assert of_layers <= set(space_of(plan_for(pretrained=SWIN_B)))
 
 
 def test_a_point_becomes_a_plan():
