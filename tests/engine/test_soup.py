@@ -130,10 +130,8 @@ def test_a_full_disk_costs_no_more_than_the_average(tmp_path):
 
 
 def test_a_run_ends_with_it_and_goes_on_in_it(clips, tmp_path, monkeypatch):
-    config = lambda name: tiny_config(
-        clips, tmp_path / name, epoch=4, evaluation=1, seed=2, lr=0.003
-    )  # noqa: E731
-    best = train(config("whole"))
+    keys = {"epoch": 4, "evaluation": 1, "seed": 2, "lr": 0.003}
+    best = train(tiny_config(clips, tmp_path / "whole", **keys))
     assert not (tmp_path / "whole/soup").exists()
     evaluated = [event["loss"] for event in events(tmp_path / "whole", "val")]
     stops = 0
