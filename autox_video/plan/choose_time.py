@@ -35,6 +35,7 @@ def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
         workers=plan.workers,
         processes=plan.processes,
         shares_cores=plan.device == "cpu",
+        averages=max(plan.soup - 1, 0),
     )
 
 

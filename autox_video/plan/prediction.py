@@ -57,6 +57,8 @@ class Amount:
     """That train together."""
     shares_cores: bool
     """Whether model and workers compute on the same cores."""
+    averages: int = 0
+    """Averages of the best weights that are evaluated when training is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,11 @@ class Prediction:
     def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
         """The same for another number of epochs."""
         training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec
+        made = evaluations(0, epochs, amount.interval)
         return replace(
             self,
             training_sec=training_sec,
-            evaluating_sec=evaluations(0, epochs, amount.interval) * self.evaluation_sec,
+            evaluating_sec=(made + min(amount.averages, max(made - 1, 0))) * self.evaluation_sec,
             saving_sec=SAVING_SHARE * training_sec,
         )
 
@@ -151,7 +154,7 @@ def epochs_that_fit(one: Prediction, amount: Amount, left_sec: float) -> int:
         amount: what there is to do.
         left_sec: for training, evaluations and the test.
     """
-    fixed_sec = one.testing_sec + one.evaluation_sec
+    fixed_sec = one.testing_sec + (1 + amount.averages) * one.evaluation_sec
     fixed_sec += (one.first_epoch_sec - one.epoch_sec) * (1 + SAVING_SHARE)
     each_sec = one.epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
     return max(0, math.floor((left_sec - fixed_sec) / each_sec))

@@ -43,6 +43,12 @@ def test_every_part_is_counted():
     assert found.bottleneck == "compute"
 
 
+@pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 3), (6, 5), (7, 6)])
+def test_averages_are_evaluated_where_there_are_weights_for_them(epochs, count):
+    found = predict(MEASURED, replace(GPU, averages=2), epochs, used_sec=0.0)
+    assert found.evaluating_sec == pytest.approx(count * 20 * 0.008)
+
+
 def test_slow_decoding_sets_the_pace():
     slow = replace(MEASURED, first_read_sec=0.4, read_sec=0.2)
     found = predict(slow, GPU, 5, used_sec=0.0)
@@ -73,19 +79,21 @@ def test_evaluations(done, epochs, interval, count):
     assert evaluations(done, epochs, interval) == count
 
 
-def after_preparing(epochs):
-    found = predict(MEASURED, GPU, epochs, used_sec=0.0)
+def after_preparing(epochs, amount):
+    found = predict(MEASURED, amount, epochs, used_sec=0.0)
     return found.total_sec - found.preparing_sec
 
 
+@pytest.mark.parametrize("averages", [0, 2])
 @pytest.mark.parametrize("left_sec", [1.0, 10.0, 30.0, 31.7, 100.0, 1234.5])
-def test_what_fits_is_the_most_that_does(left_sec):
-    one = predict(MEASURED, GPU, 1, used_sec=0.0)
-    fit = epochs_that_fit(one, GPU, left_sec)
+def test_what_fits_is_the_most_that_does(left_sec, averages):
+    amount = replace(GPU, averages=averages)
+    one = predict(MEASURED, amount, 1, used_sec=0.0)
+    fit = epochs_that_fit(one, amount, left_sec)
     if fit:
-        assert after_preparing(fit) <= left_sec
+        assert after_preparing(fit, amount) <= left_sec
     # One evaluation may be reckoned too many.
-    assert after_preparing(fit + 2) > left_sec
+    assert after_preparing(fit + 2, amount) > left_sec
 
 
 def test_a_prediction_is_kept_within_its_budget():
