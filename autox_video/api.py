@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autox_video.settings import AUTO, Settings, load_settings, settings_from_mapping
+from autox_video.read_settings import load_settings, settings_from_mapping
+from autox_video.settings import AUTO, Settings
 
 
 class AutoXVideo:

@@ -192,7 +192,7 @@ def _cache(options: argparse.Namespace) -> int:
 def _leaderboard(options: argparse.Namespace) -> int:
     from autox_video.console import say
     from autox_video.leaderboard import read_rows, show_leaderboard
-    from autox_video.settings import load_settings
+    from autox_video.read_settings import load_settings
 
     work_dir = Path(load_settings(*_config_and_overrides(options.words)).work_dir)
     rows = read_rows(work_dir)

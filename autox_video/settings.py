@@ -1,8 +1,7 @@
-"""config.yaml as typed, checked, frozen `Settings`; every problem in it is reported at once."""
+"""What the user can choose, as typed, checked, frozen `Settings`; `read_settings` reads them."""
 
-import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,14 +11,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from autox_video.config_file import read_config, read_overrides, show_value
-from autox_video.errors import ConfigError
 from autox_video.setting_types import OFF as OFF
 from autox_video.setting_types import (
     Auto,
@@ -38,24 +34,6 @@ from autox_video.setting_types import (
 )
 
 AUTO = "auto"
-
-# What other tools call our keys; spelling alone would not find these.
-_OTHER_NAMES = {
-    "batch_size": "videos_per_gpu",
-    "checkpoint": "load_from",
-    "classes": "class_names",
-    "gpu": "device",
-    "image_size": "resolution",
-    "learning_rate": "lr",
-    "model": "backbone",
-    "num_frames": "clip_len",
-    "num_workers": "workers",
-    "output": "test_results_path",
-    "pretrained": "load_from",
-    "train_list": "ann_file_train",
-    "val_list": "ann_file_val",
-    "test_list": "ann_file_test",
-}
 
 
 def _key(default: Any, meaning: str, allowed: str) -> Any:
@@ -344,81 +322,3 @@ def _help(name: str) -> str:
 
 KEY_HELP: Mapping[str, str] = {name: _help(name) for name in Settings.model_fields}
 """What each key means, what it may hold and its default, in the order of config.yaml."""
-
-_TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
-
-
-def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
-    """Read a config file, then `key=value` overrides from the command line.
-
-    An override's value is YAML, except that the keys which hold a path or a name take the text as
-    it is (`data_root=/a b/c`); `key=null` gives the key its default back.
-
-    Raises:
-        ConfigError: with every problem of the file and of the overrides, one sentence each.
-    """
-    given, problems = read_overrides(overrides, _TEXT_KEYS)
-    try:
-        values, origins, file_problems = read_config(Path(path), _TEXT_KEYS)
-    except ConfigError as error:
-        raise ConfigError(*error.problems, *problems) from error
-    origins.update(dict.fromkeys(given, "command line"))
-    return _build({**values, **given}, origins, str(path), [*file_problems, *problems])
-
-
-def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
-    """Check `values` as a config file's content; None stands for the key's default.
-
-    Raises:
-        ConfigError: with every problem, one sentence each, that begins with `source`.
-    """
-    return _build(values, {}, source, [])
-
-
-def _build(
-    values: Mapping[Any, Any], origins: Mapping[str, str], source: str, problems: Sequence[str]
-) -> Settings:
-    known = {key: values[key] for key in Settings.model_fields if values.get(key) is not None}
-    faults = [(str(key), _unknown(key)) for key in values if key not in Settings.model_fields]
-    faults += [(key, f"key `{key}`{what}") for key, what in _faults(known)]
-    found = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
-    if problems or found:
-        raise ConfigError(*problems, *found)
-    return Settings.model_validate(known)
-
-
-def _unknown(key: Any) -> str:
-    name = str(key).strip().lower()
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
-    nearest = _OTHER_NAMES.get(name) or (near[0] if near else None)
-    if nearest:
-        return f"key `{key}` is not known; did you mean `{nearest}`?"
-    return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."
-
-
-def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key, what is wrong with it) for single keys first, then for combinations."""
-    details = _error_details(known)
-    bad = dict.fromkeys(detail["loc"][0] for detail in details if detail["loc"])
-    for key in bad:
-        if key in known:
-            allowed = Settings.model_fields[key].json_schema_extra["allowed"]
-            yield key, f": {show_value(known[key])} is not allowed; give {allowed}."
-        else:
-            meaning = Settings.model_fields[key].description
-            yield key, f" is missing: {meaning[0].lower()}{meaning[1:]}"
-    if bad:
-        # Combinations are only checked once each key is right: check those of the right keys.
-        details = _error_details({"data_root": "."} | {k: known[k] for k in known if k not in bad})
-    for keys, sentence in (pair for detail in details for pair in detail["ctx"]["found"]):
-        if not bad.keys() & set(keys):
-            value = known.get(keys[0], Settings.model_fields[keys[0]].default)
-            yield keys[0], f": {show_value(value)} {sentence}"
-
-
-def _error_details(known: Mapping[str, Any]) -> list[Any]:
-    try:
-        Settings.model_validate(known)
-    except ValidationError as error:
-        return error.errors()
-    return []

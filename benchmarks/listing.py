@@ -45,7 +45,7 @@ def make_tree(root: Path, clips: int, folders: int) -> None:
 def read_ours(root: Path) -> float:
     """Seconds that `read_listing` takes."""
     from autox_video.dataset.listing import read_listing
-    from autox_video.settings import settings_from_mapping
+    from autox_video.read_settings import settings_from_mapping
 
     given = {
         "data_root": str(root / "videos"),

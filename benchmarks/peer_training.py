@@ -30,8 +30,8 @@ FPS = 26  # about the demo's; the peer counts in frames
 def ours_config():
     """The config of a run on the clips in this folder, made as the real command makes it."""
     from autox_video.prepare import prepare, write_lists
+    from autox_video.read_settings import settings_from_mapping
     from autox_video.recipe import TrainingData, build_config
-    from autox_video.settings import settings_from_mapping
 
     keys = {f"ann_file_{s}": f"data/annotations/{s}_list.txt" for s in ("train", "val")}
     keys |= {"data_root": "data/videos", "work_dir": "ours", "load_from": "none", "device": "cpu"}

@@ -6,7 +6,7 @@ import pytest
 
 from autox_video.dataset.listing import divide_listing, read_listing
 from autox_video.errors import ListingError
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 
 
 class Place:

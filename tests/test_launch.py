@@ -11,7 +11,7 @@ import pytest
 from autox_video import launch
 from autox_video.errors import ConfigError, ResourceError
 from autox_video.launch import Group, as_exit_code, wanted
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 from tests.datasets import REPOSITORY
 
 # A process of a group: writes its pid to a file of its own, then does what its rank is told.

@@ -6,8 +6,8 @@ import pytest
 
 from autox_video.budget import BudgetClock
 from autox_video.planning import GUESSED, plan_run
+from autox_video.read_settings import settings_from_mapping
 from autox_video.run_record import write_plan
-from autox_video.settings import settings_from_mapping
 from tests.datasets import TINY, colour_clip, colour_data
 
 

@@ -12,8 +12,8 @@ import pytest
 from autox_video import prepare
 from autox_video.dataset.list_files import read_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.read_settings import settings_from_mapping
 from autox_video.run_record import read_plan, write_plan, write_stored
-from autox_video.settings import settings_from_mapping
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 from tests.servers import serve
 from tests.videos import write_text_video

@@ -19,8 +19,8 @@ from autox_video.models import known_weights
 from autox_video.models.known_weights import KnownFile, find_pretrained
 from autox_video.predict import Loading, build_model, load_model, predict, read_config
 from autox_video.prepare import prepare
+from autox_video.read_settings import settings_from_mapping
 from autox_video.recipe import build_config
-from autox_video.settings import settings_from_mapping
 from autox_video.testing import transform
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data

@@ -8,8 +8,8 @@ import pytest
 from autox_video.calibration import Calibration, calibrated
 from autox_video.dataset.listing import ClipList, write_list
 from autox_video.errors import CheckpointError, ConfigError, ListingError
+from autox_video.read_settings import settings_from_mapping
 from autox_video.results import Prediction, Provenance, results
-from autox_video.settings import settings_from_mapping
 from autox_video.testing import _clips, _refuse_no_numbers, _show
 
 

@@ -11,7 +11,7 @@ from autox_video.dataset.class_labels import (
 )
 from autox_video.dataset.list_files import Entries
 from autox_video.errors import ListingError
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 
 
 def lists(**labels):

@@ -8,7 +8,7 @@ import pytest
 from autox_video.dataset.given_lists import check_root, may_name_test_clips, read_given_lists
 from autox_video.dataset.listing import divide_listing, read_listing
 from autox_video.errors import InstallError, ListingError
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 from tests.servers import serve
 
 

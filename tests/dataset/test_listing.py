@@ -7,7 +7,7 @@ import pytest
 
 from autox_video.dataset.listing import ClipList, divide_listing, read_listing, read_test_list
 from autox_video.errors import ListingError, ResourceError
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 from tests.videos import real_clips
 
 TRAIN = "a 1.mp4 0\nb.mp4 1\n"

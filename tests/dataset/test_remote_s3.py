@@ -9,7 +9,7 @@ from autox_video.dataset.listing import read_listing  # noqa: E402
 from autox_video.dataset.remote import RemoteFault, download  # noqa: E402
 from autox_video.dataset.remote_cache import local_path  # noqa: E402
 from autox_video.errors import ListingError, VideoError  # noqa: E402
-from autox_video.settings import settings_from_mapping  # noqa: E402
+from autox_video.read_settings import settings_from_mapping  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from autox_video.plan.augmentation import tells_direction
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import choose
 from autox_video.plan.hardware import Hardware
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 
 CPU = Hardware("cpu", "some CPU", 2, 24.0, None, False)
 GPU = Hardware("cuda:0", "some GPU", 16, 128.0, 80.0, True)

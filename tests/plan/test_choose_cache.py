@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autox_video.plan.choose_cache import Speeds, choose_cache, clip_bytes
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 from tests.plan.test_choose import GPU, STATS, plan_for
 
 SLOW_READING = Speeds(read_sec=0.004, step_sec=0.008)

@@ -13,7 +13,7 @@ from autox_video.plan.choose_time import (
     with_epochs,
 )
 from autox_video.plan.prediction import Measured, predict
-from autox_video.settings import settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
 from tests.plan.test_choose import GPU, SWIN_B, plan_for
 
 MEASURED = Measured(0.002, 0.002, 0.010, 0.003, 0.004)

@@ -16,7 +16,8 @@ from autox_video.plan.resume import (
     settings_to_go_on,
     weights_of_run,
 )
-from autox_video.settings import Settings, settings_from_mapping
+from autox_video.read_settings import settings_from_mapping
+from autox_video.settings import Settings
 from tests.plan.test_choose import CPU, GPU, STATS, SWIN_B, plan_for
 
 TWO = replace(CPU, processes=2, local_processes=2)
