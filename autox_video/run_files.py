@@ -18,7 +18,7 @@ EARLIER = "earlier"
 SPLIT = "split"
 LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
 TRIALS, SEARCH = "trials", "search.db"
-SOUP = "soup"
+SOUP, FOLDS = "soup", "folds"
 BUDGET = "budget.json"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
@@ -27,7 +27,7 @@ RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS, SOUP),
-    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE),
+    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 _MOVING = ".moving"

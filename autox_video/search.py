@@ -6,11 +6,10 @@ trial is an ordinary training run in a folder of its own: killed, it goes on fro
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,45 +25,30 @@ from sqlalchemy.exc import SQLAlchemyError
 from autox_video import processes
 from autox_video.console import say
 from autox_video.engine.checkpoint import read_checkpoint, write_best
-from autox_video.engine.deadline import keep_time
 from autox_video.engine.keeper import is_better
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.leaderboard import VALIDATION, Row, try_to_put
 from autox_video.plan.choose import Plan
-from autox_video.plan.prediction import Prediction
 from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
-from autox_video.recipe import TrainingData, build_config, write_config
+from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.run_files import BEST, CHECKPOINTS, SEARCH, SOUP, TRIALS
+from autox_video.run_files import BEST, SEARCH, TRIALS
 from autox_video.scores import score_interval
+from autox_video.trial_run import (
+    SHORTEST_SHARE,
+    TimeLeft,
+    config_beside,
+    remove_weights,
+    write_beside,
+)
 
 RANDOM_TRIALS = 4
 """Trials before the sampler takes its lead from those before."""
 REDUCTION = 3
 """Of so many trials that come to an evaluation, one goes on."""
-SHORTEST_SHARE = 0.5
-"""Of a run's epochs, below which a trial that would not end in time is not begun."""
 LOSS_WEIGHT = 1e-3
 """Ties of the main score are settled by the loss."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLeft:
-    """What a search may take."""
-
-    seconds: Callable[[], float]
-    """What is left now."""
-    budget_sec: float
-    """Of the whole run, which trials keep to as it does."""
-    prediction: Prediction
-    """How long the run of the plan itself takes."""
-
-    @property
-    def of_a_run(self) -> float:
-        """What training by the plan takes, in seconds."""
-        one = self.prediction
-        return one.training_sec + one.evaluating_sec + one.saving_sec
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +138,7 @@ class Search:
         )
         for trial in study.trials:
             if trial.state.is_finished() and trial.user_attrs.get("folder") == self._origin:
-                _remove_checkpoints(self.work_dir / TRIALS / f"{trial.number:04d}")
+                remove_weights(self.work_dir / TRIALS / f"{trial.number:04d}")
         if not any(trial.user_attrs.get("origin") == self._origin for trial in study.trials):
             study.add_trial(
                 optuna.trial.create_trial(
@@ -212,26 +196,13 @@ class Search:
 
     def _config(self, begun: Begun, left: TimeLeft) -> Config:
         """The config of a trial, in its folder."""
-        plan = applied(self.plan, begun.params)
-        share = begun.epochs / self.plan.epochs
-        plan = replace(
-            plan,
-            epochs=begun.epochs,
-            warmup_epochs=plan.warmup_epochs * share,
-            flat_epochs=plan.flat_epochs * share,
-        )
-        folder = self.work_dir / TRIALS / begun.folder
-        config = build_config(plan, self.data, str(folder))
+        plan, folder = applied(self.plan, begun.params), self.work_dir / TRIALS / begun.folder
+        cost = relative_cost(self.plan, begun.params)
+        config = config_beside(plan, self.data, folder, left, epochs=begun.epochs, cost=cost)
         for hook in config.custom_hooks:
-            if hook["type"] == "Progress":
-                hook["quiet"] = True
             if hook["type"] == "CheckpointKeeper":
                 hook["with_config"] = True
-        cost = relative_cost(self.plan, begun.params)
-        keep_time(config, left.budget_sec, left.prediction.scaled(cost), most_epochs=begun.epochs)
-        if processes.here().is_main:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_config(config, folder / "config.py")
+        write_beside(config)
         return config
 
     def _is_hopeless(self, begun: Begun, step: int, metrics: Mapping[str, float]) -> bool:
@@ -266,7 +237,7 @@ class Search:
                 self.study.tell(number, state=TrialState.PRUNED)
             else:
                 self.study.tell(number, _value(outcome.metrics))
-        _remove_checkpoints(folder)
+        remove_weights(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)
             what = f"{MAIN_SCORES[key]} {outcome.metrics[key]:.4f}"
@@ -331,12 +302,6 @@ class TrialReport(Hook):
         last = loop.epoch >= loop.max_epochs
         if self.is_hopeless(loop.epoch, metrics) and not last:
             raise Pruned
-
-
-def _remove_checkpoints(folder: Path) -> None:
-    for name in CHECKPOINTS:
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / SOUP, ignore_errors=True)
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -147,7 +147,8 @@ class Settings(BaseModel):
     )
     search: Annotated[Literal["auto", "off"], BeforeValidator(read_off)] = _key(
         AUTO,
-        "Whether other choices are tried in what a time_budget leaves.",
+        "Whether other choices are tried in what a time_budget leaves, or the plan is "
+        "cross-validated where clips are too few for that.",
         "auto or off",
     )
     storage: Text = _key(

@@ -1,5 +1,6 @@
 """The main job: settings → a trained model in the work dir."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from autox_video.console import say
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.prediction import Prediction
-from autox_video.planning import plan_run
+from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, show_plan
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
@@ -24,7 +25,9 @@ from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
 if TYPE_CHECKING:
+    from autox_video.crossvalidation import Fold
     from autox_video.recipe import TrainingData
+    from autox_video.trial_run import TimeLeft
 
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
@@ -62,7 +65,9 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
             best = processes.by_main(lambda: finish_probe(work_dir, config))
         else:
             best = train_and_compare(config, work_dir)
-        if best is not None and job.searches:
+        if best is not None and job.folds:
+            _cross_validate_in_time(job, work_dir)
+        elif best is not None and job.searches:
             best = _search_in_time(settings, job, work_dir, best)
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
@@ -124,20 +129,37 @@ class _Job:
     """How long the run takes, where that could be found out."""
     searches: bool
     """Whether other plans are tried in what the time budget leaves."""
+    folds: Sequence["Fold"]
+    """With few clips, what takes their place: the parts of a cross-validation."""
 
 
 def _search_in_time(
     settings: Settings, job: _Job, work_dir: Path, best: dict[str, float]
 ) -> dict[str, float]:
     """Try other plans in the time that is left; gives the metrics of the best weights then."""
+    from autox_video.search import Search
+
+    storage = None if settings.storage == AUTO else settings.storage
+    search = Search(job.plan, job.data, work_dir, best=best, storage=storage)
+    return search.run(_time_left(job, work_dir))
+
+
+def _cross_validate_in_time(job: _Job, work_dir: Path) -> None:
+    """Score the plan by folds in the time that is left."""
+    from autox_video.crossvalidation import CrossValidation
+
+    num_train = job.data.num_train
+    runs = CrossValidation(job.plan, num_train=num_train, folds=job.folds, work_dir=work_dir)
+    runs.run(_time_left(job, work_dir))
+
+
+def _time_left(job: _Job, work_dir: Path) -> "TimeLeft":
     from autox_video.engine.deadline import time_to_keep
-    from autox_video.search import Search, TimeLeft
+    from autox_video.trial_run import TimeLeft
 
     budget_sec = job.plan.time_budget_sec
     clock, kept_sec = running_clock(work_dir, budget_sec), time_to_keep(budget_sec, job.prediction)
-    left = TimeLeft(lambda: clock.left_sec - kept_sec, budget_sec, job.prediction)
-    storage = None if settings.storage == AUTO else settings.storage
-    return Search(job.plan, job.data, work_dir, best=best, storage=storage).run(left)
+    return TimeLeft(lambda: clock.left_sec - kept_sec, budget_sec, job.prediction)
 
 
 def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> _Job:
@@ -171,10 +193,28 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
         keep_time(config, plan.time_budget_sec, prediction, most_epochs=most)
     write_config(config, work_dir / CONFIG)
     searches = settings.search == AUTO and plan.time_budget_sec is not None and bool(prediction)
-    if searches and plan.evaluation:
+    folds = _folds(settings, planned, work_dir) if searches else []
+    if searches and plan.evaluation and not folds:
         say("What time_budget leaves goes to trials of other choices (search: off ends before).")
     testing_sec = prediction.testing_sec if planned.test_clips else None
-    return _Job(config_text(config), testing_sec, plan, planned.data, prediction, searches)
+    text = config_text(config)
+    return _Job(text, testing_sec, plan, planned.data, prediction, searches, folds)
+
+
+def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]:
+    """The parts of a cross-validation, where there are too few clips to compare plans with."""
+    from autox_video.crossvalidation import are_few, make_folds
+
+    prepared, clips = planned.prepared, len(planned.prepared.listing.val)
+    if not are_few(settings, planned.plan, clips):
+        return []
+    folds = make_folds(prepared, planned.data, work_dir)
+    if folds:
+        say(
+            f"{clips} clips are set aside for validation, too few to tell other choices apart: "
+            "what time_budget leaves goes to a cross-validation of these (search: off ends before)."
+        )
+    return folds
 
 
 def _holds_run(work_dir: Path) -> bool:

@@ -1,0 +1,256 @@
+"""The score of a plan where clips are few: by runs on folds of them, instead of by a few set aside.
+
+A handful of validation clips cannot tell two models apart, and says little of the one there is. In
+repeated stratified k-fold cross-validation (Kohavi, IJCAI 1995) each clip is predicted by a model
+that did not learn from it, so all of them count. Each fold is an ordinary training run in a folder
+of its own: killed, it goes on from its checkpoint. No evaluation chooses its weights: the last ones
+are scored.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+import numpy as np
+
+from autox_video import processes
+from autox_video.console import say
+from autox_video.dataset.entries import clip_keys
+from autox_video.dataset.folds import repeated_folds
+from autox_video.dataset.list_files import ClipList, read_list, write_list
+from autox_video.dataset.sources import belong_together
+from autox_video.engine.train import train
+from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
+from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try_to_put
+from autox_video.plan.choose import Plan
+from autox_video.prepare import Prepared
+from autox_video.recipe import TrainingData
+from autox_video.run_data import list_file
+from autox_video.run_files import FOLDS
+from autox_video.scores import wilson_interval
+from autox_video.settings import AUTO, Settings
+from autox_video.trial_run import (
+    SHORTEST_SHARE,
+    TimeLeft,
+    config_beside,
+    remove_weights,
+    write_beside,
+)
+
+FEW_CLIPS = 30
+"""Validation clips, with fewer of which folds take the place of the search."""
+MOST_FOLDS, MOST_REPEATS = 3, 3
+KIND, SUMMARY_ID = "fold", "folds"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One part of a division: the clips that its run does not learn from."""
+
+    repeat: int
+    number: int
+    data: TrainingData
+
+    @property
+    def id(self) -> str:
+        """Its row in the leaderboard, and its folder."""
+        return f"fold-{self.repeat}-{self.number}"
+
+
+def are_few(settings: Settings, plan: Plan, val_clips: int) -> bool:
+    """Whether too few clips were set aside by us to compare models with."""
+    mine = settings.ann_file_val == AUTO and plan.evaluation > 0
+    return mine and plan.time_budget_sec is not None and val_clips < FEW_CLIPS
+
+
+def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
+    """Divide the clips of a run, and write the lists of each fold; the same whenever it is called.
+
+    Where a clip may be of several classes, or all clips belong together, there are none.
+
+    Raises:
+        ResourceError: a list cannot be written.
+    """
+    clips = _together(prepared.listing.train, prepared.listing.val)
+    groups = _groups(prepared, clips)
+    count = min(MOST_FOLDS, len(set(groups.tolist())))
+    if clips.multi_label or count < 2:
+        return []
+    divisions = repeated_folds(
+        clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups
+    )
+    return [
+        _write_fold(clips, data, work_dir, division == number, repeat, number)
+        for repeat, division in enumerate(divisions, start=1)
+        for number in range(count)
+    ]
+
+
+def _write_fold(
+    clips: ClipList,
+    data: TrainingData,
+    work_dir: Path,
+    held_out: np.ndarray,
+    repeat: int,
+    number: int,
+) -> Fold:
+    folder = work_dir / FOLDS / f"{repeat}-{number + 1}"
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {
+        "train": clips.select(np.flatnonzero(~held_out)),
+        "val": clips.select(np.flatnonzero(held_out)),
+    }
+    for name, part in parts.items():
+        write_list(list_file(folder, name), part)
+    counts = Counter(parts["train"].labels)
+    data = replace(
+        data,
+        train_list=str(list_file(folder, "train")),
+        val_list=str(list_file(folder, "val")),
+        num_train=len(parts["train"]),
+        class_clips=tuple(counts[label] for label in range(len(data.classes))),
+    )
+    return Fold(repeat, number + 1, data)
+
+
+def _together(one: ClipList, other: ClipList) -> ClipList:
+    """The clips of two lists, in order."""
+    segments = None
+    if one.segments is not None or other.segments is not None:
+        segments = tuple(each.segment(i) for each in (one, other) for i in range(len(each)))
+    return ClipList(one.paths + other.paths, one.labels + other.labels, segments)
+
+
+def _groups(prepared: Prepared, clips: ClipList) -> np.ndarray:
+    """Label clips by what they belong to, as far as it is known."""
+    probed, root = prepared.probed, prepared.listing.data_root
+    listed = _together(probed.splits["train"].clips, probed.splits["val"].clips)
+    contents = probed.contents.select(slice(len(listed)))
+    keys = clip_keys(listed.paths, root)
+    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
+    known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
+    return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
+
+
+class CrossValidation:
+    """Runs of a plan on folds, one after the other, while there is time.
+
+    Args:
+        plan: of the run.
+        num_train: clips that the run itself learns from.
+        folds: as `make_folds` gives them.
+        work_dir: of the run.
+    """
+
+    def __init__(
+        self, plan: Plan, *, num_train: int, folds: Sequence[Fold], work_dir: Path
+    ) -> None:
+        self.plan, self.num_train, self.work_dir = plan, num_train, work_dir
+        self.repeats = [
+            [fold for fold in folds if fold.repeat == repeat]
+            for repeat in sorted({fold.repeat for fold in folds})
+        ]
+
+    def run(self, left: TimeLeft) -> None:
+        """Score the plan, division after division; each fold has a row in the leaderboard.
+
+        Raises:
+            Stopped: a signal came; the fold goes on at the next start.
+        """
+        for folds in self.repeats:
+            epochs = processes.by_main(lambda these=folds: self._epochs(these, left))
+            if epochs is None or not all(self._score(fold, epochs, left) for fold in folds):
+                return
+            processes.by_main(self._sum_up)
+
+    def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
+        """Epochs of each fold of a division, those of a division that was begun; None: no time."""
+        rows = self._rows()
+        begun = [rows[fold.id] for fold in folds if fold.id in rows]
+        if begun:
+            return begun[0].config["epochs"]
+        whole_sec = sum(map(self._cost, folds)) * left.of_a_run
+        share = min(1.0, left.seconds() / whole_sec)
+        return math.floor(share * self.plan.epochs) if share >= SHORTEST_SHARE else None
+
+    def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
+        """Run a fold, unless that was done before; gives whether it has a score."""
+        folder = self.work_dir / FOLDS / f"{fold.repeat}-{fold.number}"
+        done = processes.by_main(lambda: self._is_done(fold))
+        if not done:
+            try:
+                done = self._train(fold, folder, epochs, left)
+            except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
+                say(f"{fold.id} failed: {error}")
+        if done and processes.here().is_main:
+            remove_weights(folder)
+        return done
+
+    def _is_done(self, fold: Fold) -> bool:
+        row = self._rows().get(fold.id)
+        return row is not None and row.state == "done"
+
+    def _train(self, fold: Fold, folder: Path, epochs: int, left: TimeLeft) -> bool:
+        with ExitStack() as held:
+            row = None
+            if processes.here().is_main:
+                about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
+                row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
+            metrics = train(self._config(fold, folder, epochs, left)) or {}
+            clips = int(metrics.get("clips", 0))
+            if row is not None and clips:
+                row.note(config={**about, "clips": clips}, **_figures(metrics["top1"], clips))
+            elif row is not None:
+                row.note(state="failed")
+            return clips > 0
+
+    def _config(self, fold: Fold, folder: Path, epochs: int, left: TimeLeft):
+        # Evaluated once, at the end: what is scored must not be chosen by what it is scored on.
+        plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
+        cost = self._cost(fold)
+        config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
+        write_beside(config)
+        return config
+
+    def _cost(self, fold: Fold) -> float:
+        """An epoch of a fold over one of the run."""
+        return fold.data.num_train / self.num_train
+
+    def _rows(self) -> dict[str, Row]:
+        return {row.id: row for row in read_rows(self.work_dir) if row.kind == KIND}
+
+    def _sum_up(self) -> None:
+        """Put the score over all whole divisions into the leaderboard, and say it."""
+        rows = self._rows()
+        whole = [
+            [rows[fold.id] for fold in folds]
+            for folds in self.repeats
+            if all(fold.id in rows and rows[fold.id].state == "done" for fold in folds)
+        ]
+        every = [row for folds in whole for row in folds]
+        clips = sum(row.config["clips"] for row in every)
+        share = sum(row.score * row.config["clips"] for row in every) / clips
+        once = clips // len(whole)
+        about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
+        figures = _figures(share, once)
+        spent_sec = sum(row.cost_sec for row in every)
+        try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
+        say(
+            f"Cross-validation of the plan: top-1 {share:.4f} (95% interval {figures['low']:.4f} "
+            f"to {figures['high']:.4f}, {once} clips, {len(whole[0])} folds, {len(whole)} times)."
+        )
+
+    def _row(self, identity: str, about: dict, **fields) -> Row:
+        plan = self.plan
+        return Row(identity, KIND, plan.backbone, plan.clip_len, plan.resolution, about, **fields)
+
+
+def _figures(share: float, clips: int) -> dict[str, float | str]:
+    """The fields of a row that say how good a plan is: on the same clips again, no surer."""
+    low, high = wilson_interval(share * clips, clips)
+    return {"score": share, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

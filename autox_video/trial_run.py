@@ -1,0 +1,81 @@
+"""A run beside that of a work dir: in a folder of its own, quiet, in the time that is left."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+from mmengine.config import Config
+
+from autox_video import processes
+from autox_video.engine.deadline import keep_time
+from autox_video.plan.choose import Plan
+from autox_video.plan.prediction import Prediction
+from autox_video.recipe import TrainingData, build_config, write_config
+from autox_video.run_files import CHECKPOINTS, SOUP
+
+SHORTEST_SHARE = 0.5
+"""Of the epochs of the run itself, below which one beside it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """What runs beside the run may take."""
+
+    seconds: Callable[[], float]
+    """What is left now."""
+    budget_sec: float
+    """Of the whole run, which they keep to as it does."""
+    prediction: Prediction
+    """How long the run of the plan itself takes."""
+
+    @property
+    def of_a_run(self) -> float:
+        """What training by the plan takes, in seconds."""
+        one = self.prediction
+        return one.training_sec + one.evaluating_sec + one.saving_sec
+
+
+def config_beside(
+    plan: Plan, data: TrainingData, folder: Path, left: TimeLeft, *, epochs: int, cost: float
+) -> Config:
+    """The config of a run beside, which is written into its folder.
+
+    Args:
+        plan: what it does, but for the epochs; its schedule keeps its shape.
+        data: its clips.
+        folder: its work dir.
+        left: what it may take.
+        epochs: how often it goes through the clips.
+        cost: of an epoch of it, over one of the run.
+    """
+    share = epochs / plan.epochs
+    plan = replace(
+        plan,
+        epochs=epochs,
+        warmup_epochs=plan.warmup_epochs * share,
+        flat_epochs=plan.flat_epochs * share,
+    )
+    config = build_config(plan, data, str(folder))
+    for hook in config.custom_hooks:
+        if hook["type"] == "Progress":
+            hook["quiet"] = True
+    keep_time(config, left.budget_sec, left.prediction.scaled(cost), most_epochs=epochs)
+    return config
+
+
+def write_beside(config: Config) -> None:
+    """Put a config into its folder, which is made."""
+    if processes.here().is_main:
+        folder = Path(config.work_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, folder / "config.py")
+
+
+def remove_weights(folder: Path) -> None:
+    """Remove the checkpoints of a run beside that is over; what it told stays."""
+    for name in CHECKPOINTS:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / SOUP, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""Cross-validation of a plan, with a tiny model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+import pytest
+
+from autox_video import crossvalidation, leaderboard
+from autox_video.crossvalidation import CrossValidation, are_few, make_folds
+from autox_video.dataset.list_files import read_list
+from autox_video.engine import interrupt
+from autox_video.errors import NumbersError
+from autox_video.planning import training_data
+from autox_video.prepare import prepare
+from autox_video.read_settings import settings_from_mapping
+from autox_video.scores import wilson_interval
+from autox_video.training import fit
+from autox_video.trial_run import TimeLeft
+from tests.datasets import TINY, colour_data
+from tests.engine.tiny import stop_after
+from tests.test_search import PREDICTION
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Nine clips in one list: some of them are set aside for validation."""
+    given = {**colour_data(tmp_path_factory.mktemp("clips"), train=3, val=1, test=1), **TINY}
+    return {name: value for name, value in given.items() if name != "ann_file_val"}
+
+
+def settings_of(keys, folder, **changes):
+    given = {**keys, "time_budget": 100, "work_dir": str(folder), **changes}
+    given["test_results_path"] = str(folder / "results.json")
+    return settings_from_mapping(given, "test")
+
+
+def made(keys, folder, repeats=2, **changes):
+    """What a run of these settings cross-validates: plan, clips to train on, folds."""
+    prepared = prepare(settings_of(keys, folder, **changes), resuming=False)
+    data = training_data(prepared, settings_of(keys, folder, **changes), folder)
+    folds = [f for f in make_folds(prepared, data, folder) if f.repeat <= repeats]
+    return prepared.plan, data.num_train, folds
+
+
+def runs_in(folder, plan, num_train, folds):
+    return CrossValidation(plan, num_train=num_train, folds=folds, work_dir=folder)
+
+
+def left(seconds=1000.0):
+    return TimeLeft(lambda: seconds, 1e6, PREDICTION)
+
+
+def rows_of(folder):
+    return {row.id: replace(row, cost_sec=0) for row in leaderboard.read_rows(folder)}
+
+
+def test_each_clip_is_held_out_once_in_each_division(keys, tmp_path):
+    _, num_train, folds = made(keys, tmp_path)
+    every = {*read_list(tmp_path / "train.csv").paths, *read_list(tmp_path / "val.csv").paths}
+    assert len(every) == 9 and [fold.id for fold in folds] == [
+        f"fold-{repeat}-{number}" for repeat in (1, 2) for number in (1, 2, 3)
+    ]
+    for repeat in (1, 2):
+        held_out = []
+        for fold in (fold for fold in folds if fold.repeat == repeat):
+            val, train = (read_list(fold.data.val_list), read_list(fold.data.train_list))
+            assert {*val.paths}.isdisjoint(train.paths) and {*val.paths, *train.paths} == every
+            assert sorted(val.labels) == [0, 1, 2]
+            assert fold.data.num_train == len(train) == 6
+            assert fold.data.class_clips == (2, 2, 2)
+            held_out += val.paths
+        assert sorted(held_out) == sorted(every)
+    assert num_train < 9
+    divisions = [read_list(fold.data.val_list).paths for fold in folds]
+    assert set(divisions[:3]) != set(divisions[3:])
+    _, _, again = made(keys, tmp_path)
+    assert [read_list(fold.data.val_list).paths for fold in again] == divisions
+
+
+def test_the_score_is_that_of_all_clips(keys, tmp_path):
+    plan, num_train, folds = made(keys, tmp_path)
+    runs_in(tmp_path, plan, num_train, folds).run(left())
+    rows = rows_of(tmp_path)
+    each = [rows[fold.id] for fold in folds]
+    assert [row.config["clips"] for row in each] == [3] * 6
+    assert all(row.state == "done" and row.scored_on == "cross-validation" for row in each)
+    whole = rows["folds"]
+    assert whole.score == pytest.approx(sum(row.score for row in each) / 6)
+    assert (whole.low, whole.high) == pytest.approx(wilson_interval(whole.score * 9, 9))
+    assert whole.config == {"clips": 9, "folds": 3, "repeats": 2}
+    assert not list(Path(tmp_path, "folds").rglob("*.pth"))
+
+
+def test_it_goes_on_where_it_was(keys, tmp_path, monkeypatch):
+    plan, num_train, folds = made(keys, tmp_path / "whole", repeats=1)
+    runs_in(tmp_path / "whole", plan, num_train, folds).run(left())
+    plan, num_train, folds = made(keys, tmp_path / "stopped", repeats=1)
+    stops = 0
+    while True:
+        with monkeypatch.context() as patch:
+            stop_after(patch, 3)
+            try:
+                runs_in(tmp_path / "stopped", plan, num_train, folds).run(left())
+                break
+            except interrupt.Stopped:
+                stops += 1
+                assert "stopped" in {row.state for row in rows_of(tmp_path / "stopped").values()}
+    assert stops > 2
+    assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
+
+
+def test_folds_have_fewer_epochs_where_there_is_less_time(keys, tmp_path):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1, epoch=4)
+    whole_sec = left().of_a_run * 3 * 6 / num_train
+    runs_in(tmp_path, plan, num_train, folds).run(left(0.49 * whole_sec))
+    assert not rows_of(tmp_path)
+    runs_in(tmp_path, plan, num_train, folds).run(left(0.8 * whole_sec))
+    assert {row.config["epochs"] for row in rows_of(tmp_path).values() if row.id != "folds"} == {3}
+
+
+def test_a_fold_that_fails_ends_it(keys, tmp_path, monkeypatch, capsys):
+    def fail(config):
+        raise NumbersError("the numbers are not finite.")
+
+    plan, num_train, folds = made(keys, tmp_path, repeats=1)
+    monkeypatch.setattr(crossvalidation, "train", fail)
+    runs_in(tmp_path, plan, num_train, folds).run(left())
+    (row,) = rows_of(tmp_path).values()
+    assert (row.id, row.state, row.score) == ("fold-1-1", "failed", None)
+    assert "fold-1-1 failed: the numbers are not finite." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "clips", "few"),
+    [
+        ({}, 29, True),
+        ({}, 30, False),
+        ({"ann_file_val": "v.csv"}, 3, False),
+        ({"evaluation": 0}, 3, False),
+        ({"time_budget": "auto"}, 3, False),
+    ],
+)
+def test_when_clips_are_few(keys, tmp_path, changes, clips, few):
+    plan, _, _ = made(keys, tmp_path)
+    settings = settings_of(keys, tmp_path, **changes)
+    budget = None if settings.time_budget == "auto" else settings.time_budget
+    plan = replace(plan, evaluation=settings.evaluation, time_budget_sec=budget)
+    assert are_few(settings, plan, clips) == few
+
+
+def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):
+    fit(settings_of(keys, tmp_path, time_budget=60, epoch=2))
+    rows = rows_of(tmp_path)
+    assert rows["folds"].config["clips"] == 9 and "finetune" in rows
+    assert not any(row.kind == "search" for row in rows.values())
+    said = capsys.readouterr().out
+    assert "Cross-validation of the plan: top-1 " in said and "9 clips, 3 folds, 3 times" in said
+    assert (tmp_path / "best.pth").is_file()
