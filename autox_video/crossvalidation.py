@@ -20,15 +20,13 @@ import numpy as np
 
 from autox_video import processes
 from autox_video.console import say
-from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list, write_list
-from autox_video.dataset.sources import belong_together
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try_to_put
 from autox_video.plan.choose import Plan
-from autox_video.prepare import Prepared
+from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
 from autox_video.run_data import list_file
 from autox_video.run_files import FOLDS
@@ -76,8 +74,8 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
     Raises:
         ResourceError: a list cannot be written.
     """
-    clips = _together(prepared.listing.train, prepared.listing.val)
-    groups = _groups(prepared, clips)
+    clips = prepared.listing.train.with_those_of(prepared.listing.val)
+    groups = groups_of(prepared, clips)
     count = min(MOST_FOLDS, len(set(groups.tolist())))
     if clips.multi_label or count < 2:
         return []
@@ -116,25 +114,6 @@ def _write_fold(
         class_clips=tuple(counts[label] for label in range(len(data.classes))),
     )
     return Fold(repeat, number + 1, data)
-
-
-def _together(one: ClipList, other: ClipList) -> ClipList:
-    """The clips of two lists, in order."""
-    segments = None
-    if one.segments is not None or other.segments is not None:
-        segments = tuple(each.segment(i) for each in (one, other) for i in range(len(each)))
-    return ClipList(one.paths + other.paths, one.labels + other.labels, segments)
-
-
-def _groups(prepared: Prepared, clips: ClipList) -> np.ndarray:
-    """Label clips by what they belong to, as far as it is known."""
-    probed, root = prepared.probed, prepared.listing.data_root
-    listed = _together(probed.splits["train"].clips, probed.splits["val"].clips)
-    contents = probed.contents.select(slice(len(listed)))
-    keys = clip_keys(listed.paths, root)
-    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
-    known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
-    return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
 
 
 class CrossValidation:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import autox_video
 from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
+from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import DatasetStats, default_cache_path, summarize
 from autox_video.dataset.probed_listing import (
@@ -22,6 +25,7 @@ from autox_video.dataset.probed_listing import (
     probe_listing,
     splits_of,
 )
+from autox_video.dataset.sources import belong_together
 from autox_video.durations import duration
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_text
@@ -228,6 +232,17 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
         test=splits["test"].facts if "test" in splits else (),
     )
     return readable, stats
+
+
+def groups_of(prepared: Prepared, clips: ClipList) -> np.ndarray:
+    """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
+    probed, root = prepared.probed, prepared.listing.data_root
+    listed = probed.splits["train"].clips.with_those_of(probed.splits["val"].clips)
+    contents = probed.contents.select(slice(len(listed)))  # training and validation come first
+    keys = clip_keys(listed.paths, root)
+    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
+    known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
+    return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
 
 
 def probe(listing: Listing, settings: Settings) -> ProbedListing:

@@ -20,9 +20,7 @@ import torch
 from mmengine.config import Config
 
 from autox_video.console import complain, progress, say
-from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.listing import ClipList
-from autox_video.dataset.sources import belong_together
 from autox_video.engine.checkpoint import (
     CONFIG,
     SCHEMA,
@@ -52,7 +50,7 @@ from autox_video.models.known_weights import find_all
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
 from autox_video.predict import build_model
-from autox_video.prepare import Prepared, look_around, weight_folders
+from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import PROBE
@@ -153,18 +151,8 @@ def _job(
     # Learnt attention takes long, and training follows.
     pools = crossval.POOLS if probing else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / "features")
-    return _Job(prepared, settings, data, work_dir, store, _groups(prepared), pools)
-
-
-def _groups(prepared: Prepared) -> np.ndarray:
-    """Label the training clips by what they belong to."""
-    listed, clips = prepared.probed.splits["train"].clips, prepared.listing.train
-    root = prepared.listing.data_root
-    contents = prepared.probed.contents.select(slice(len(listed)))
-    keys = clip_keys(listed.paths, root)
-    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
-    known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
-    return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
+    groups = groups_of(prepared, prepared.listing.train)
+    return _Job(prepared, settings, data, work_dir, store, groups, pools)
 
 
 def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:

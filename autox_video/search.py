@@ -30,7 +30,15 @@ from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.leaderboard import VALIDATION, Row, try_to_put
 from autox_video.plan.choose import Plan
-from autox_video.plan.search_space import Range, Space, applied, relative_cost, space_of, start_of
+from autox_video.plan.search_space import (
+    Range,
+    Space,
+    applied,
+    neighbours,
+    relative_cost,
+    space_of,
+    start_of,
+)
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import BEST, SEARCH, TRIALS
@@ -43,8 +51,6 @@ from autox_video.trial_run import (
     write_beside,
 )
 
-RANDOM_TRIALS = 4
-"""Trials before the sampler takes its lead from those before."""
 REDUCTION = 3
 """Of so many trials that come to an evaluation, one goes on."""
 LOSS_WEIGHT = 1e-3
@@ -115,17 +121,24 @@ class Search:
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Try until the time is over; gives the best metrics, those of the run included.
+        """Try until the time is over, or validation perfect; gives the best metrics of all.
 
         Each trial has a row in the leaderboard.
 
         Raises:
             Stopped: a signal came; the trial goes on at the next start.
         """
-        while (begun := processes.by_main(lambda: self._next(left))) is not None:
+        while not self._is_perfect():
+            begun = processes.by_main(lambda: self._next(left))
+            if begun is None:
+                return self.best
             outcome = self._try(begun, left)
             self.best = processes.by_main(lambda done=outcome: self._end(done))
+        say("Validation is perfect and could tell no better choice: the rest of the time is left.")
         return self.best
+
+    def _is_perfect(self) -> bool:
+        return self.best[main_score(self.best)] >= 1.0
 
     def _open(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -163,21 +176,34 @@ class Search:
                     return Begun(trial.number, trial.params, trial.user_attrs["epochs"])
             if left.seconds() < SHORTEST_SHARE * left.of_a_run:
                 return None
-            # Of a seed for each trial, so that a search that goes on draws what it would have.
-            self.study.sampler = optuna.samplers.TPESampler(
-                seed=1000 * self.plan.seed + len(self.study.get_trials(deepcopy=False)),
-                n_startup_trials=RANDOM_TRIALS,
-                multivariate=True,
-            )
-            trial = self.study.ask(_distributions(self.space))
-            share = left.seconds() / (left.of_a_run * relative_cost(self.plan, trial.params))
-            epochs = math.floor(self.plan.epochs * min(1.0, share))
-            if epochs < max(1, SHORTEST_SHARE * self.plan.epochs):
+            trial = self._ask(left)
+            epochs = self._epochs_in(left, trial.params)
+            if not epochs:
                 self.study.tell(trial, state=TrialState.FAIL)  # too long for what is left
                 return None
             trial.set_user_attr("epochs", epochs)
             trial.set_user_attr("folder", self._origin)
             return Begun(trial.number, trial.params, epochs)
+
+    def _ask(self, left: TimeLeft) -> Trial:
+        """A neighbour of the plan that nobody has tried yet, or what the sampler draws."""
+        trials = self.study.get_trials(deepcopy=False)
+        for point in neighbours(self.plan, self.space):
+            tried = any(_are_same(point, trial.params) for trial in trials)
+            if not tried and self._epochs_in(left, point):
+                self.study.enqueue_trial(point)
+                break
+        # Of a seed for each trial, so that a search that goes on draws what it would have.
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=1000 * self.plan.seed + len(trials), n_startup_trials=0, multivariate=True
+        )
+        return self.study.ask(_distributions(self.space))
+
+    def _epochs_in(self, left: TimeLeft, params: Mapping[str, Any]) -> int:
+        """Epochs of a trial in the time that is left; 0 where they would be too few."""
+        share = left.seconds() / (left.of_a_run * relative_cost(self.plan, params))
+        epochs = math.floor(self.plan.epochs * min(1.0, share))
+        return epochs if epochs >= max(1, SHORTEST_SHARE * self.plan.epochs) else 0
 
     def _try(self, begun: Begun, left: TimeLeft) -> Outcome:
         """Run a trial to its end, or until it is pruned."""
@@ -302,6 +328,16 @@ class TrialReport(Hook):
         last = loop.epoch >= loop.max_epochs
         if self.is_hopeless(loop.epoch, metrics) and not last:
             raise Pruned
+
+
+def _are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two points are one, but for digits that a database drops."""
+    return one.keys() == other.keys() and all(
+        math.isclose(value, other[name], rel_tol=1e-9)
+        if isinstance(value, float)
+        else value == other[name]
+        for name, value in one.items()
+    )
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:

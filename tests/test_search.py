@@ -14,7 +14,8 @@ from autox_video.errors import ResourceError
 from autox_video.leaderboard import read_rows
 from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config
-from autox_video.search import Search, TimeLeft
+from autox_video.search import Search
+from autox_video.trial_run import TimeLeft
 from tests.engine.conftest import clips  # noqa: F401
 from tests.engine.tiny import stop_after
 from tests.plan.test_choose import plan_for
@@ -50,6 +51,12 @@ def trained(clips, tmp_path_factory):  # noqa: F811
     )
     best = train(build_config(PLAN, data, str(work_dir)))
     return work_dir, data, best
+
+
+@pytest.fixture(autouse=True)
+def _three_clips_are_soon_perfect(monkeypatch, request):
+    if "perfect" not in request.function.__name__:
+        monkeypatch.setattr(Search, "_is_perfect", lambda self: False)
 
 
 def searched(trained, folder, trials, **keys):
@@ -133,3 +140,24 @@ def test_no_trial_is_begun_that_would_not_end_in_time(trained, tmp_path):
     search = Search(PLAN, data, tmp_path / "w", best=best)
     assert search.run(TimeLeft(lambda: 10.0, 1e6, PREDICTION.scaled(100.0))) == best
     assert len(search.study.trials) == 1
+
+
+def test_where_validation_is_perfect_nothing_is_tried(trained, tmp_path, capsys):
+    work_dir, data, best = trained
+    shutil.copytree(work_dir, tmp_path / "w")
+    best = {**best, "top1": 1.0}
+    search = Search(PLAN, data, tmp_path / "w", best=best)
+    assert search.run(TimeLeft(lambda: 1000.0, 1e6, PREDICTION)) == best
+    assert len(search.study.trials) == 1
+    assert "Validation is perfect" in capsys.readouterr().out
+
+
+def test_neighbours_of_the_plan_come_first_and_once(trained, tmp_path):
+    search, _ = searched(trained, tmp_path / "w", 3)
+    start, *tried = (trial.params for trial in search.study.trials)
+    others = [{name for name in point if point[name] != start[name]} for point in tried]
+    assert others == [{"flip"}, {"smallest_crop"}, {"weight_decay", "drop_path"}]
+    storage = f"sqlite:///{tmp_path / 'w/search.db'}"
+    again, _ = searched(trained, tmp_path / "other", 1, storage=storage)
+    last = again.study.trials[-1].params
+    assert {name for name in last if last[name] != start[name]} == {"lr"}

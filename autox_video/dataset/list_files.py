@@ -96,6 +96,14 @@ class ClipList:
             None if self.segments is None else tuple(self.segments[i] for i in indices),
         )
 
+    def with_those_of(self, other: "ClipList") -> "ClipList":
+        """These clips and then those of another list; both have labels, or neither."""
+        segments = None
+        if self.segments is not None or other.segments is not None:
+            segments = tuple(each.segment(i) for each in (self, other) for i in range(len(each)))
+        labels = None if self.labels is None else self.labels + other.labels
+        return ClipList(self.paths + other.paths, labels, segments)
+
 
 def read_entries(
     path: str | Path, data_root: str | Path, *, need_labels: bool, may_lack_labels: bool = False

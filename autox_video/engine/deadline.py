@@ -16,7 +16,6 @@ from mmengine.registry import HOOKS
 
 from autox_video import processes
 from autox_video.budget import running_clock
-from autox_video.durations import duration
 from autox_video.plan.cutting import End, Place, end_in_time
 from autox_video.plan.prediction import Prediction
 
@@ -101,6 +100,8 @@ class TimeBudget(Hook):
         self._began: tuple[float, int] | None = None
         """When the epoch at hand began, or this start in it, and at which step."""
         self._next_look = 0.0
+        self._said: tuple[int, int] | None = None
+        """The end that the user was told of."""
 
     def before_run(self, runner) -> None:
         """Start the clock."""
@@ -127,6 +128,7 @@ class TimeBudget(Hook):
 
     def settle(self, loop) -> None:
         """Choose the end anew, between two epochs; all processes must call it."""
+        self._say_when_settled(loop)
         if loop.epoch >= loop.max_epochs:
             return
         end = End(loop.max_epochs, loop.max_iters)
@@ -162,14 +164,13 @@ class TimeBudget(Hook):
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
         """End training elsewhere, with the learning rate down by then; all processes must call."""
-        if self._cut is None or self._cut["epochs"] != epochs:
-            self._say(loop, epochs, last_step)
         loop.end_at(epochs, last_step)
         shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
         self._cut = {
             **{"epochs": epochs, "last_step": last_step, "schedules": shapes},
             "of": self._of(loop),
         }
+        self._say_when_settled(loop)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
         """End where it was decided before the stop, unless that was for another plan."""
@@ -193,18 +194,28 @@ class TimeBudget(Hook):
         """Go on with what was decided before a stop."""
         self._loaded = state["cut"]
 
-    def _say(self, loop, epochs: int, last_step: int) -> None:
+    def _say_when_settled(self, loop) -> None:
+        """Tell where training ends, once: in its first half that may still change."""
+        if self._cut is None or (loop.epoch + 1 < loop.max_epochs and self._in_first_half(loop)):
+            return
+        epochs, last_step = end = self._cut["epochs"], self._cut["last_step"]
+        if end == self._said:
+            return
+        self._said = end
         within = last_step - (epochs - 1) * loop.steps_in_epoch
-        where = f"epoch {epochs}"
-        if within < loop.steps_in_epoch:
-            where = f"step {within} of {loop.steps_in_epoch} in {where}"
-        left = duration(max(self.clock.left_sec, 0.0))
-        what = "more than" if epochs > loop.max_epochs else "less than"
+        cut = within < loop.steps_in_epoch
+        if epochs == self._planned and not cut:
+            return
+        place = f"step {within} of {loop.steps_in_epoch} in " if cut else ""
+        what = "more" if epochs > self._planned else "less"
         sentence = (
-            f"{left} of time_budget are left, {what} {loop.max_epochs} epochs take: training ends "
-            f"after {where}."
+            f"time_budget is enough for {what} than the {self._planned} planned epochs: training "
+            f"ends after {place}epoch {epochs}."
         )
         self.runner.call_hook("on_note", sentence=sentence)
+
+    def _in_first_half(self, loop) -> bool:
+        return 2 * loop.iter <= loop.max_iters
 
     def _of(self, loop) -> list[float]:
         """What a decision is for."""
@@ -217,7 +228,7 @@ class TimeBudget(Hook):
     def _longer(self, loop, end: End, left_sec: float) -> End:
         """A later end where the run turns out much faster than predicted, and has half to go."""
         known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
-        if not known or 2 * loop.iter > loop.max_iters:
+        if not known or not self._in_first_half(loop):
             return end
         most = End(self.most_epochs, self.most_epochs * loop.steps_in_epoch)
         found = self._in_time(loop, most, LONGER_FILLS * left_sec)

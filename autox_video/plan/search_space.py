@@ -82,6 +82,34 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
     return point
 
 
+def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
+    """Points beside the plan, each other in one choice, what is the most worth trying first.
+
+    They come before what a sampler draws: where there is time for a few trials, each of these tells
+    something, and a wrong choice of mirror images or sizes costs the most.
+    """
+    start = start_of(plan, space)
+    changes: list[dict[str, Any]] = [
+        {"flip": not plan.flip},
+        {"smallest_crop": 0.4},
+        {"weight_decay": 4 * plan.weight_decay, "drop_path": min(0.3, plan.drop_path + 0.1)},
+        {"lr": plan.lr / 2},
+        {"lr": plan.lr * 2},
+        *({"clip_len": n} for n in reversed(_values(space, "clip_len"))),
+        *({"resolution": n} for n in reversed(_values(space, "resolution"))),
+        *({"span": share} for share in SPAN_SHARES),
+        {"label_smoothing": 0.1},
+        *({"augment": name} for name in _values(space, "augment")),
+    ]
+    points = [{**start, **change} for change in changes if change.keys() <= start.keys()]
+    return [point for point in points if point != start]
+
+
+def _values(space: Space, name: str) -> tuple[Any, ...]:
+    found = space.get(name)
+    return found.values if isinstance(found, Choice) else ()
+
+
 def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
     """The plan at a point of its space."""
     chosen = dict(point)

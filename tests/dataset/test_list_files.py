@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from autox_video.dataset.entries import WHOLE_VIDEO
 from autox_video.dataset.list_files import (
     ClipList,
     at_most,
@@ -263,3 +264,13 @@ def test_a_written_list_that_is_gone_or_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match="cannot be written"):
         write_list(tmp_path / "file" / "l.csv", ClipList((), ()))
+
+
+def test_lists_are_put_together_with_their_segments():
+    one = ClipList(("a", "b"), (0, 1))
+    other = ClipList(("b",), (1,), ((1.0, 2.0),))
+    both = one.with_those_of(other)
+    assert (both.paths, both.labels) == (("a", "b", "b"), (0, 1, 1))
+    assert both.segments == (WHOLE_VIDEO, WHOLE_VIDEO, (1.0, 2.0))
+    assert one.with_those_of(one).segments is None
+    assert ClipList(("a",), None).with_those_of(ClipList(("b",), None)).labels is None

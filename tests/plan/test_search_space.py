@@ -8,6 +8,7 @@ from autox_video.plan.search_space import (
     Choice,
     Range,
     applied,
+    neighbours,
     relative_cost,
     space_of,
     start_of,
@@ -73,3 +74,20 @@ def test_sizes_to_try(clip_len, side, lengths, sides):
 def test_the_names_of_the_space_are_fields_of_the_plan():
     assert set(space_of(plan_for(pretrained=SWIN_B))) - {"span"} <= set(PLAN.as_dict())
     assert STATS.num_train  # the plan is of real figures
+
+
+def test_neighbours_differ_in_one_choice_and_lie_within_the_space():
+    space = space_of(PLAN)
+    start, points = start_of(PLAN, space), neighbours(PLAN, space)
+    differ = [tuple(name for name in start if point[name] != start[name]) for point in points]
+    assert differ[0] == ("flip",)
+    assert set(differ) >= {("lr",), ("clip_len",), ("resolution",), ("span",), ("augment",)}
+    assert all(len(names) == 1 or names == ("weight_decay", "drop_path") for names in differ)
+    for point in points:
+        for name, value in point.items():
+            values = space[name]
+            inside = values.low <= value <= values.high if isinstance(values, Range) else True
+            assert inside if isinstance(values, Range) else value in values.values
+    given = plan_for(flip=True, lr=0.001, clip_len=8)
+    names = {name for point in neighbours(given, space_of(given)) for name in point}
+    assert names.isdisjoint({"flip", "lr", "clip_len"})
