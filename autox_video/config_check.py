@@ -30,10 +30,12 @@ PARTS = (
     "autox_video.engine.metric",
     "autox_video.engine.schedule",
     "autox_video.engine.averaging",
+    "autox_video.engine.early_clips",
     "autox_video.engine.early_stop",
     "autox_video.engine.keeper",
     "autox_video.engine.progress",
     "autox_video.engine.runner",
+    "autox_video.engine.soup",
 )
 """The modules whose classes a config of ours names."""
 

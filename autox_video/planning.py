@@ -25,6 +25,7 @@ from autox_video.plan.choose_time import (
     evidence_of_time,
     is_enough,
     smaller_sizes,
+    with_early_clips,
     with_epochs,
 )
 from autox_video.plan.evidence import evidence_of
@@ -193,6 +194,9 @@ class _Planner:
             for place, found in evidence_of_time(one, amount, self.sizes, left_sec).items():
                 evidence[place] = {**evidence.get(place, {}), **found}
             evidence["epochs"]["figures"]["asked"] = plan.epochs
+            if self.settings.progressive == AUTO:
+                plan = with_early_clips(plan, one, amount, left_sec=left_sec)
+                one = self._predict(plan, measured)
             plan = self._with_epochs(plan, plan, one, left_sec)
         plan = replace(plan, evidence=evidence)
         prediction = self._predict(plan, measured)

@@ -79,6 +79,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             ),
             "custom_hooks": [
                 {"type": "Progress"},
+                *_early_clips(plan),
                 *([{"type": "WeightAverage", "decay": plan.ema}] if plan.ema else []),
                 *([{"type": "EarlyStop", "patience": plan.patience}] if plan.patience else []),
                 *([{"type": "Soup", "most": plan.soup, "identity": identity}] if plan.soup else []),
@@ -120,6 +121,12 @@ def base_config(backbone: str) -> Path:
 def write_config(config: Config, path: Path) -> None:
     """Write the config as Python text that Config.fromfile reads."""
     write_text(path, config_text(config))
+
+
+def _early_clips(plan: Plan) -> list[dict[str, Any]]:
+    if not plan.early_share or plan.early_side >= plan.resolution:
+        return []
+    return [{"type": "EarlyClips", "side": plan.early_side, "share": plan.early_share}]
 
 
 def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:

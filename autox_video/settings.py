@@ -215,6 +215,12 @@ class Settings(BaseModel):
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
     )
+    progressive: Switch | Auto = _key(
+        AUTO,
+        "Whether clips are smaller in the first half of training, which saves time; auto: where "
+        "not all useful epochs fit into time_budget.",
+        "on, off or auto",
+    )
     augment: Literal["auto", "light", "recolour", "medium", "strong"] = _key(
         AUTO,
         "Changes to training clips: light are crops and mirror images, recolour adds other colours "

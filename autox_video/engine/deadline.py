@@ -16,7 +16,7 @@ from mmengine.registry import HOOKS
 
 from autox_video import processes
 from autox_video.budget import running_clock
-from autox_video.plan.cutting import End, Place, end_in_time
+from autox_video.plan.cutting import Early, End, Place, end_in_time, steps_worth
 from autox_video.plan.prediction import Prediction
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
@@ -56,6 +56,8 @@ def keep_time(
             "epoch_sec": prediction.epoch_sec,
             "evaluation_sec": prediction.evaluation_sec,
             "most_epochs": most_epochs,
+            "early_share": prediction.early_share,
+            "early_cost": prediction.early_cost,
         }
     )
 
@@ -75,6 +77,8 @@ class TimeBudget(Hook):
         epoch_sec: one epoch after the first.
         evaluation_sec: one evaluation.
         most_epochs: that are of use.
+        early_share: of all steps, those that are quick.
+        early_cost: predicted for one of them, over one of the others.
     """
 
     priority = "LOWEST"
@@ -87,8 +91,11 @@ class TimeBudget(Hook):
         epoch_sec: float,
         evaluation_sec: float,
         most_epochs: int,
+        early_share: float = 0.0,
+        early_cost: float = 1.0,
     ) -> None:
         self.most_epochs = most_epochs
+        self.early = Early(early_share, early_cost)
         self.budget_sec = budget_sec
         self.reserve_sec = reserve_sec
         self.predicted_sec = first_epoch_sec, epoch_sec
@@ -223,7 +230,10 @@ class TimeBudget(Hook):
 
     def _in_time(self, loop, end: End, left_sec: float) -> End:
         place = Place(loop.iter, loop.epoch, loop.steps_in_epoch, loop.val_interval)
-        return end_in_time(place, end, self._step_sec(loop), self.evaluation_sec, left_sec=left_sec)
+        step_sec, evaluation_sec = self._step_sec(loop), self.evaluation_sec
+        return end_in_time(
+            place, end, step_sec, evaluation_sec, left_sec=left_sec, early=self.early
+        )
 
     def _longer(self, loop, end: End, left_sec: float) -> End:
         """A later end where the run turns out much faster than predicted, and has half to go."""
@@ -242,7 +252,8 @@ class TimeBudget(Hook):
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
-        return time.monotonic() - began, (loop.iter - step) * self._predicted_step_sec(loop)
+        steps = steps_worth(step, loop.iter, loop.max_iters, self.early)
+        return time.monotonic() - began, steps * self._predicted_step_sec(loop)
 
     def _predicted_step_sec(self, loop) -> float:
         return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch

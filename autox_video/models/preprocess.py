@@ -11,6 +11,7 @@ import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseDataPreprocessor
+from torchvision.transforms.v2.functional import resize
 
 from autox_video.models.augment import ClipAugmentation, Strengths
 
@@ -37,6 +38,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=True)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1, 1), persistent=False)
+        self.side: int | None = None
+        """Of the square that training clips are scaled down to, in px; None: they stay whole."""
         self.augmentation = ClipAugmentation(Strengths(**(augment or {})), num_classes)
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -47,13 +50,16 @@ class ClipPreprocessor(BaseDataPreprocessor):
                 None, and `seeds`, one for each clip.
             training: whether to augment; V is then 1.
 
-        Gives `inputs` (B, V, 3, T, H, W) float32, and `data_samples`, one for each clip, whose
-        `gt_label` is (1) int64 or, of several or mixed classes, (1, classes) float32.
+        Gives `inputs` (B, V, 3, T, H, W) float32, in training with `side` for H and W where that is
+        set, and `data_samples`, one for each clip, whose `gt_label` is (1) int64 or, of several or
+        mixed classes, (1, classes) float32.
         """
         moved = self.cast_data({key: data[key] for key in ("inputs", "labels")})
         inputs, labels = moved["inputs"], moved["labels"]
         if training:
             pictures = inputs[:, 0].permute(0, 1, 4, 2, 3)
+            if self.side is not None:
+                pictures = resize(pictures, [self.side, self.side], antialias=True)
             pictures = self.augmentation.on_pixels(pictures, data["seeds"])
             inputs = pictures.permute(0, 1, 3, 4, 2)[:, None]
         # Made contiguous while it is small.

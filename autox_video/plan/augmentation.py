@@ -17,6 +17,10 @@ DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
 
+EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
+"""Where clips are smaller at first: of the training, and their side over that of the others."""
+GRAIN_PX = 28  # whole windows of 7 tokens of 4 px in the first stage of a Swin
+
 Chosen = tuple[Any, str]
 """A choice and its reason."""
 GIVEN = "given in the config"
@@ -34,6 +38,20 @@ def smallest_crop(scratch: bool) -> Chosen:
     if scratch:
         return 0.8, "from scratch: mild crops, so that what moves stays in sight"
     return 0.08, "the usual range for pretrained weights"
+
+
+def early_clips(settings: Settings, resolution: int) -> tuple[Chosen, Chosen]:
+    """Side of the clips in the first part of training, and that part."""
+    side = early_side(resolution)
+    if settings.progressive is True and side < resolution:
+        return (side, GIVEN), (EARLY_SHARE, GIVEN)
+    why = GIVEN if settings.progressive is False else "all clips are whole: there is time"
+    return (resolution, why), (0.0, why)
+
+
+def early_side(resolution: int) -> int:
+    """The side of smaller clips, in px; that of the others where they are small already."""
+    return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
 def flip(stats: DatasetStats) -> Chosen:

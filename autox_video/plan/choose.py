@@ -11,7 +11,15 @@ from typing import Any
 from autox_video.dataset.probe import DatasetStats
 from autox_video.errors import ConfigError
 from autox_video.plan import optimization
-from autox_video.plan.augmentation import GIVEN, Chosen, augment, flip, jitter, smallest_crop
+from autox_video.plan.augmentation import (
+    GIVEN,
+    Chosen,
+    augment,
+    early_clips,
+    flip,
+    jitter,
+    smallest_crop,
+)
 from autox_video.plan.backbones import BACKBONES, NANO, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
     accumulation,
@@ -56,6 +64,10 @@ class Plan:
     """Seconds between two frames of a clip."""
     resolution: int
     """Side of the square the model sees, in px."""
+    early_side: int
+    """Side of the clips in the first part of training, in px: smaller ones save time."""
+    early_share: float
+    """Of the training steps, that part."""
     decoder: str
     """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
     short_side: int
@@ -186,6 +198,8 @@ def choose(
     decide("workers", "workers", lambda: _workers(hardware))
     made["evaluation"] = settings.evaluation, "epochs between two evaluations"
     decide("patience", "patience", lambda: optimization.patience(settings, epochs, scratch))
+    early = early_clips(settings, made["resolution"][0])
+    made["early_side"], made["early_share"] = early
     budget = settings.time_budget
     made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN)
     decide("seed", "seed", lambda: (0, "the same run every time"))

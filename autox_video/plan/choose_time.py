@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from autox_video.plan.augmentation import EARLY_SHARE, GRAIN_PX, early_side
 from autox_video.plan.backbones import BACKBONES
 from autox_video.plan.choose import Plan
 from autox_video.plan.prediction import Amount, Prediction, epochs_that_fit
@@ -17,7 +18,6 @@ ENOUGH_SHARE = 0.5
 """Of the epochs that are useful: with fewer of them, smaller clips are worth their loss."""
 LARGEST_TEST_SHARE = 0.5
 """Of the budget, that the test at the end may take."""
-PX = 28  # whole windows of 7 tokens of 4 px in the first stage
 FEWEST_FRAMES = 8
 SHRINK = 0.75
 
@@ -36,6 +36,8 @@ def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
         processes=plan.processes,
         shares_cores=plan.device == "cpu",
         averages=max(plan.soup - 1, 0),
+        early_share=plan.early_share,
+        early_size=(plan.early_side / plan.resolution) ** 2,
     )
 
 
@@ -44,7 +46,7 @@ def smaller_sizes(plan: Plan, settings: Settings) -> Iterator[dict[str, int]]:
     side, frames = plan.resolution, plan.clip_len
     least = BACKBONES[plan.backbone].resolution // 2
     while True:
-        smaller = PX * int(side * SHRINK / PX)
+        smaller = GRAIN_PX * int(side * SHRINK / GRAIN_PX)
         if settings.resolution == AUTO and smaller >= least:
             side = smaller
         elif settings.clip_len == AUTO and frames // 2 >= FEWEST_FRAMES:
@@ -77,6 +79,24 @@ def choose_epochs(
     if fit < 1:
         return 1, f"not even one fits into time_budget ({figures}): it ends within the first"
     return fit, f"so many fit into time_budget ({figures}); {plan.epochs} would be useful"
+
+
+def with_early_clips(plan: Plan, one: Prediction, amount: Amount, *, left_sec: float) -> Plan:
+    """The plan with smaller clips at first, where not all useful epochs fit into the budget.
+
+    Args:
+        plan: whose epochs are the most that are useful.
+        one: the prediction for any number of epochs.
+        amount: what there is to do.
+        left_sec: of the budget, after what is predicted for preparing.
+    """
+    side = early_side(plan.resolution)
+    enough = epochs_that_fit(one, amount, USED_SHARE * left_sec) >= plan.epochs
+    if enough or side >= plan.resolution or plan.compile:  # which would compile each size
+        return plan
+    why = "smaller clips at first, so that more epochs fit into time_budget"
+    reasons = {**plan.reasons, "early_side": why, "early_share": why}
+    return replace(plan, early_side=side, early_share=EARLY_SHARE, reasons=reasons)
 
 
 def with_epochs(plan: Plan, made: Plan, reason: str) -> Plan:

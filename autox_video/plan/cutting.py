@@ -20,6 +20,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Early:
+    """The first steps of a run, which are quicker than those to come."""
+
+    share: float = 0.0
+    """Of all steps."""
+    cost: float = 1.0
+    """Of one of them, over one of the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Where a run is to end."""
 
@@ -29,26 +39,45 @@ class End:
     """Steps in all."""
 
 
-def needed_sec(place: Place, end: End, step_sec: float, evaluation_sec: float) -> float:
+ALIKE = Early()
+"""All steps take as long."""
+
+
+def steps_worth(start: int, stop: int, last_step: int, early: Early) -> float:
+    """The steps from `start` to `stop` of a run of `last_step`, as a number of later ones."""
+    steps = max(0, stop - start)
+    quick = max(0.0, min(stop, early.share * last_step) - start)
+    return steps - quick * (1 - early.cost)
+
+
+def needed_sec(
+    place: Place, end: End, step_sec: float, evaluation_sec: float, early: Early = ALIKE
+) -> float:
     """Time from a place in a run to its end, evaluations included."""
-    steps = max(0, end.last_step - place.step)
+    steps = steps_worth(place.step, end.last_step, end.last_step, early)
     count = evaluations(place.epoch, end.epochs, place.interval)
     return steps * step_sec + count * evaluation_sec
 
 
 def end_in_time(
-    place: Place, end: End, step_sec: float, evaluation_sec: float, *, left_sec: float
+    place: Place,
+    end: End,
+    step_sec: float,
+    evaluation_sec: float,
+    *,
+    left_sec: float,
+    early: Early = ALIKE,
 ) -> End:
     """The given end where it can be reached in time, else the last one that can.
 
     That is the end of an epoch if possible. Where not even the epoch at hand can be finished, it is
-    a step in it; at worst the place itself.
+    a step in it, where none counts as quick; at worst the place itself.
     """
-    if needed_sec(place, end, step_sec, evaluation_sec) <= left_sec:
+    if needed_sec(place, end, step_sec, evaluation_sec, early) <= left_sec:
         return end
     for epochs in range(end.epochs - 1, place.epoch, -1):
         earlier = End(epochs, epochs * place.steps_in_epoch)
-        if needed_sec(place, earlier, step_sec, evaluation_sec) <= left_sec:
+        if needed_sec(place, earlier, step_sec, evaluation_sec, early) <= left_sec:
             return earlier
     return _within_epoch(place, end, step_sec, evaluation_sec, left_sec)
 

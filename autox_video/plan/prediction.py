@@ -59,6 +59,10 @@ class Amount:
     """Whether model and workers compute on the same cores."""
     averages: int = 0
     """Averages of the best weights that are evaluated when training is over."""
+    early_share: float = 0.0
+    """Of the training steps, those on smaller clips."""
+    early_size: float = 1.0
+    """Of these, their pixels over those of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,17 @@ class Prediction:
     """One evaluation."""
     bottleneck: str
     """`decode` or `compute`: what takes longer in training."""
+    early_share: float = 0.0
+    """Of the training steps, those that are quick."""
+    early_cost: float = 1.0
+    """Of one of them, over one of the others."""
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> "Prediction":
         """What `as_dict` gave."""
-        return cls(**{each.name: figures[each.name] for each in fields(cls)})
+        return cls(
+            **{each.name: figures[each.name] for each in fields(cls) if each.name in figures}
+        )
 
     @property
     def total_sec(self) -> float:
@@ -91,7 +101,8 @@ class Prediction:
 
     def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
         """The same for another number of epochs."""
-        training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec
+        saved_sec = epochs * self.epoch_sec * self._saved_share
+        training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec - saved_sec
         made = evaluations(0, epochs, amount.interval)
         return replace(
             self,
@@ -99,6 +110,15 @@ class Prediction:
             evaluating_sec=(made + min(amount.averages, max(made - 1, 0))) * self.evaluation_sec,
             saving_sec=SAVING_SHARE * training_sec,
         )
+
+    @property
+    def mean_epoch_sec(self) -> float:
+        """An epoch, over all but the first."""
+        return self.epoch_sec * (1 - self._saved_share)
+
+    @property
+    def _saved_share(self) -> float:
+        return self.early_share * (1 - self.early_cost)
 
     def within(self, budget_sec: float) -> "Prediction":
         """The same with training cut short where it would go beyond a budget."""
@@ -135,6 +155,8 @@ def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float)
         first_epoch_sec=_epoch_sec(measured, amount, measured.first_read_sec),
         evaluation_sec=_evaluation_sec(measured, amount),
         bottleneck=_bottleneck(measured, amount),
+        early_share=amount.early_share,
+        early_cost=_early_cost(measured, amount),
     )
     return one.of_epochs(epochs, amount)
 
@@ -156,13 +178,18 @@ def epochs_that_fit(one: Prediction, amount: Amount, left_sec: float) -> int:
     """
     fixed_sec = one.testing_sec + (1 + amount.averages) * one.evaluation_sec
     fixed_sec += (one.first_epoch_sec - one.epoch_sec) * (1 + SAVING_SHARE)
-    each_sec = one.epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
+    each_sec = one.mean_epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
     return max(0, math.floor((left_sec - fixed_sec) / each_sec))
 
 
 def _epoch_sec(measured: Measured, amount: Amount, read_sec: float) -> float:
     clips = amount.train / amount.processes
     return clips * _together(amount, read_sec, measured.step_sec)
+
+
+def _early_cost(measured: Measured, amount: Amount) -> float:
+    whole = _together(amount, measured.read_sec, measured.step_sec)
+    return _together(amount, measured.read_sec, amount.early_size * measured.step_sec) / whole
 
 
 def _evaluation_sec(measured: Measured, amount: Amount) -> float:

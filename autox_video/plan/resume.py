@@ -19,6 +19,8 @@ SETTLED_BY = {
     "frame_interval_sec": "video_length",
     "test_clips": "video_length",
     "resolution": "resolution",
+    "early_side": "progressive",
+    "early_share": "progressive",
     "batch_size": "videos_per_gpu",
     "epochs": "epoch",
     "lr": "lr",

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autox_video.plan.augmentation import AUGMENTATIONS, GIVEN, tells_direction
+from autox_video.plan.augmentation import (
+    AUGMENTATIONS,
+    GIVEN,
+    GRAIN_PX,
+    early_side,
+    tells_direction,
+)
 from autox_video.plan.choose import MOST_TEST_CLIPS, ROOM_FOR_CROPS, Plan
 
 LONGEST_CLIP = 64
 SMALLEST_SIDE_PX = 56
 SPAN_SHARES = (0.5, 0.75, 1.0)
 SIDE_STEP = 0.25
-GRAIN_PX = 28
-"""Sides are tried in steps of this: whole windows of 7 tokens of 4 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
         chosen["augment"] = AUGMENTATIONS[chosen["augment"]]
     if "resolution" in chosen:
         chosen["short_side"] = round(chosen["resolution"] * ROOM_FOR_CROPS)
+        small = early_side(chosen["resolution"])
+        chosen["early_side"] = small if plan.early_share else chosen["resolution"]
     return replace(
         plan,
         **chosen,

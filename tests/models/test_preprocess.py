@@ -39,6 +39,21 @@ def test_training_without_augmentation_is_testing():
     assert torch.equal(trained, tested)
 
 
+def test_training_clips_are_scaled_down_where_a_side_is_set():
+    preprocess = ClipPreprocessor(**COLOURS)
+    given = batch(2, [0, 1])
+    given["inputs"][:] = (
+        given["inputs"][:, :, :, ::4, ::4].repeat_interleave(4, 3).repeat_interleave(4, 4)
+    )
+    whole = preprocess(given, training=True)["inputs"]
+    preprocess.side = 4
+    small = preprocess(given, training=True)["inputs"]
+    assert small.shape == (2, 1, 3, 4, 4, 4)
+    means = whole.unflatten(4, (4, 2)).unflatten(6, (4, 2)).mean((5, 7))
+    assert (small - means).abs().mean() < 0.1 * whole.std()
+    assert preprocess(given)["inputs"].shape == whole.shape
+
+
 def test_augmentation_is_for_training_alone():
     given = batch(4, [0, 1, 2, 0])
     preprocess = ClipPreprocessor(

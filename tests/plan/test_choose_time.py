@@ -10,6 +10,7 @@ from autox_video.plan.choose_time import (
     evidence_of_time,
     is_enough,
     smaller_sizes,
+    with_early_clips,
     with_epochs,
 )
 from autox_video.plan.prediction import Measured, predict
@@ -104,3 +105,30 @@ def test_evidence_has_the_sizes_that_were_tried(plan, amount):
     assert found == {"epochs": {"figures": {"epoch_sec": 1.65, "epochs_that_fit": 52}}}
     found = evidence_of_time(one, amount, {(112, 8): one, (84, 8): one}, 100.0)
     assert [a["resolution"] for a in found["resolution"]["alternatives"]] == [112, 84]
+
+
+def test_clips_are_smaller_at_first_where_epochs_would_not_fit(plan, amount):
+    one = one_of(plan, amount)
+    assert (plan.early_side, plan.early_share) == (112, 0.0)
+    assert with_early_clips(plan, one, amount, left_sec=1e6) == plan
+    found = with_early_clips(plan, one, amount, left_sec=100.0)
+    assert (found.early_side, found.early_share) == (84, 0.5)
+    again = amount_of(found, train=150, val=50, test=50)
+    epochs, _ = choose_epochs(found, one_of(found, again), again, left_sec=100.0)
+    assert epochs > choose_epochs(plan, one, amount, left_sec=100.0)[0]
+    for other in (replace(plan, compile=True), replace(plan, resolution=56)):
+        assert with_early_clips(other, one, amount, left_sec=100.0) == other
+
+
+@pytest.mark.parametrize(
+    ("progressive", "resolution", "early"),
+    [
+        ("on", 112, (84, 0.5)),
+        ("off", 112, (112, 0.0)),
+        ("on", 224, (168, 0.5)),
+        ("on", 32, (32, 0)),
+    ],
+)
+def test_the_user_may_ask_for_smaller_clips_at_first(progressive, resolution, early):
+    plan = plan_for(progressive=progressive, resolution=resolution)
+    assert (plan.early_side, plan.early_share) == early

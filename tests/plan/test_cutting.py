@@ -2,7 +2,7 @@
 
 import pytest
 
-from autox_video.plan.cutting import End, Place, end_in_time, needed_sec
+from autox_video.plan.cutting import Early, End, Place, end_in_time, needed_sec, steps_worth
 
 START = Place(step=0, epoch=0, steps_in_epoch=10, interval=2)
 WHOLE = End(epochs=8, last_step=80)
@@ -53,3 +53,21 @@ def test_what_was_cut_stays_cut():
 def test_no_end_needs_more_than_there_is(left_sec):
     end = end_in_time(START, WHOLE, 1.0, 3.0, left_sec=left_sec)
     assert needed_sec(START, end, 1.0, 3.0) <= max(left_sec, 1.0 + 3.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "worth"),
+    [(0, 40, 10.0), (0, 80, 50.0), (30, 50, 12.5), (40, 80, 40.0), (50, 50, 0.0), (9, 3, 0.0)],
+)
+def test_quick_steps_count_for_less(start, stop, worth):
+    assert steps_worth(start, stop, 80, Early(0.5, 0.25)) == worth
+
+
+def test_more_epochs_fit_where_the_first_steps_are_quick():
+    early = Early(0.5, 0.5)
+    assert needed_sec(START, WHOLE, 1.0, 3.0, early) == 20 + 40 + 4 * 3
+    assert end_in_time(START, WHOLE, 1.0, 3.0, left_sec=72.0, early=early) == WHOLE
+    # An earlier end moves the border between quick and other steps.
+    assert end_in_time(START, WHOLE, 1.0, 3.0, left_sec=71.0, early=early) == End(7, 70)
+    late = Place(60, 6, 10, 2)
+    assert end_in_time(late, WHOLE, 1.0, 3.0, left_sec=22.9, early=early) == End(7, 70)

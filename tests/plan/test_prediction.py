@@ -49,6 +49,16 @@ def test_averages_are_evaluated_where_there_are_weights_for_them(epochs, count):
     assert found.evaluating_sec == pytest.approx(count * 20 * 0.008)
 
 
+def test_smaller_clips_at_first_save_time():
+    early = replace(GPU, early_share=0.5, early_size=0.5)
+    found, whole = (predict(MEASURED, amount, 4, used_sec=0.0) for amount in (early, GPU))
+    assert (found.early_share, found.early_cost) == (0.5, pytest.approx(0.5))
+    assert found.training_sec == pytest.approx(0.75 * whole.training_sec)
+    assert epochs_that_fit(found, early, 100.0) > epochs_that_fit(whole, GPU, 100.0)
+    slow = replace(MEASURED, first_read_sec=0.4, read_sec=0.4)
+    assert predict(slow, early, 4, used_sec=0.0).early_cost == 1.0  # decoding takes as long
+
+
 def test_slow_decoding_sets_the_pace():
     slow = replace(MEASURED, first_read_sec=0.4, read_sec=0.2)
     found = predict(slow, GPU, 5, used_sec=0.0)
@@ -84,10 +94,10 @@ def after_preparing(epochs, amount):
     return found.total_sec - found.preparing_sec
 
 
-@pytest.mark.parametrize("averages", [0, 2])
+@pytest.mark.parametrize("others", [{}, {"averages": 2}, {"early_share": 0.5, "early_size": 0.5}])
 @pytest.mark.parametrize("left_sec", [1.0, 10.0, 30.0, 31.7, 100.0, 1234.5])
-def test_what_fits_is_the_most_that_does(left_sec, averages):
-    amount = replace(GPU, averages=averages)
+def test_what_fits_is_the_most_that_does(left_sec, others):
+    amount = replace(GPU, **others)
     one = predict(MEASURED, amount, 1, used_sec=0.0)
     fit = epochs_that_fit(one, amount, left_sec)
     if fit:

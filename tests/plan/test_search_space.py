@@ -43,6 +43,12 @@ def test_what_the_user_gives_is_not_searched(key):
     assert key not in space_of(plan_for(**{key: given}))
 
 
+def test_smaller_clips_at_first_follow_the_resolution():
+    early = replace(PLAN, early_share=0.5, early_side=84)
+    assert applied(early, {"resolution": 224}).early_side == 168
+    assert applied(PLAN, {"resolution": 224}).early_side == 224
+
+
 def test_mirror_images_are_no_choice_where_classes_tell_a_direction():
     assert "flip" not in space_of(PLAN, ("move left", "move right"))
     assert "span" not in space_of(plan_for(video_length=2.0))

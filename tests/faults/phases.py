@@ -1,0 +1,152 @@
+"""Bar: a run with a time budget, killed in every phase, goes on there, in time, and loses no row.
+
+Runs with a `time_budget` are ended by SIGKILL at random instants and started again until they come
+to their end: one kind goes on to a search behind its training, one to a cross-validation, one fits
+heads on features. A row of leaderboard.csv that is done must stay as it is, whatever is killed; the
+best weights are tested; and the time of all starts together passes the budget by 30 s at most. No
+peer.
+
+    python tests/faults/phases.py [--kills N] [--budget SECONDS] [--kinds NAME,...] [--seed N]
+        [--folder NEW]
+"""
+
+import argparse
+import json
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from autox_video.leaderboard import Row, read_rows
+from tests.faults.runs import Life, MissedError, Place, Run, read_checkpoint
+from tests.faults.script import add_options, verdict, workplace
+
+KINDS = {  # the keys of the config, and the kind of rows that must come of it
+    "search": ({"epoch": 6}, "search"),
+    "folds": ({"epoch": 6, "ann_file_val": "auto"}, "fold"),
+    "probe": ({"mode": "probe"}, "probe"),
+}
+OVER_SEC = 30.0
+SPREAD_SEC = 20.0  # that a start lives before it is killed
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened up to now."""
+
+    phases: Counter = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    rows: int = 0
+    most_over_sec: float = 0.0
+
+
+def phase_of(life: Life) -> str:
+    """How far a start had come, by what it has said and written."""
+    said, rows = life.said(), read_rows(life.run.work)
+    if "Training is done" in said:
+        return "testing"
+    if re.search(r"^Trial \d+:", said, re.MULTILINE):
+        return "search"
+    if any(row.kind == "fold" and row.state == "running" for row in rows):
+        return "folds"
+    if any(row.kind == "probe" and row.state == "running" for row in rows):
+        return "probe"
+    return "training" if life.training() else "preparing"
+
+
+def done_rows(run: Run) -> dict[str, Row]:
+    """The rows of models that are done, by id."""
+    return {row.id: row for row in read_rows(run.work) if row.state in ("done", "pruned")}
+
+
+def lost(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
+    """What became of rows that were there: the training's own gets better as it goes on."""
+    gone = [f"row {name} is lost" for name in before.keys() - after.keys()]
+    kept = before.keys() & after.keys() - {"finetune"}
+    return gone + [
+        f"row {name} was {before[name].score} and is {after[name].score}"
+        for name in sorted(kept)
+        if (before[name].score, before[name].kind) != (after[name].score, after[name].kind)
+    ]
+
+
+def try_kind(place: Place, kind: str, kills: int, rng: random.Random, tally: Tally) -> None:
+    """Kill a run of a kind so many times, let it come to its end, and look at what it left."""
+    keys, of_rows = KINDS[kind]
+    run = place.run(kind, test_results_path="results.json", **keys)
+    before: dict[str, Row] = {}
+    ended = False
+    for _ in range(kills):
+        life = run.start()
+        life.live(rng.uniform(0.2, SPREAD_SEC))
+        ended = life.code is not None
+        phase = phase_of(life)
+        life.kill()
+        if code := life.wait():
+            if ended:
+                raise MissedError(f"{kind}: a start ended with {code}:\n{life.said()[-3000:]}")
+        else:
+            break
+        tally.phases[phase] += 1
+        after = done_rows(run)
+        tally.problems += [f"{kind}: {what}" for what in lost(before, after)]
+        before = after
+        print(f"  {kind:<7}  {life.lived_sec:6.1f}  {phase:<10}  {len(after):4d}", flush=True)
+    run.finish()
+    after = done_rows(run)
+    tally.problems += [f"{kind}: {what}" for what in lost(before, after)]
+    tally.rows += len(after)
+    judge_end(run, kind, of_rows, after, tally)
+
+
+def judge_end(run: Run, kind: str, of_rows: str, rows: dict[str, Row], tally: Tally) -> None:
+    """Look at what a run left when it came to its end."""
+    used = json.loads((run.work / "budget.json").read_text())
+    over_sec = used["used_sec"] - used["budget_sec"]
+    tally.most_over_sec = max(tally.most_over_sec, over_sec)
+    best = read_checkpoint(run.work / "best.pth")["meta"]["metrics"]
+    if not any(row.kind == of_rows for row in rows.values()):
+        tally.problems.append(f"{kind}: there is no row of {of_rows}; give more time")
+    if not (run.folder / "results.json").is_file() and over_sec < 0:
+        tally.problems.append(f"{kind}: the best weights were not tested")
+    tally.problems += [f"{kind}: {name} was left behind" for name in run.left_over()]
+    print(
+        f"  {kind:<7}  came to its end: {len(rows)} rows, {used['used_sec']:.1f} of "
+        f"{used['budget_sec']:.0f} s used, validation top-1 {best['top1']:.3f}",
+        flush=True,
+    )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Parse the options, kill, print; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=12, help="of a run of each kind at most")
+    parser.add_argument("--budget", type=int, default=180, help="of a run, in seconds")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    add_options(parser)
+    options = parser.parse_args(words)
+    tally, rng = Tally(), random.Random(options.seed)
+    print("  kind     lived s  killed in   rows")
+    with workplace(options.folder, time_budget=options.budget) as place:
+        for kind in options.kinds.split(","):
+            try:
+                try_kind(place, kind, options.kills, rng, tally)
+            except MissedError as error:
+                tally.problems.append(str(error))
+    if tally.most_over_sec > OVER_SEC:
+        tally.problems.append(f"a run passed its budget by {tally.most_over_sec:.1f} s")
+    killed = ", ".join(f"{count} in {phase}" for phase, count in tally.phases.most_common())
+    print(
+        f"{tally.phases.total()} kills ({killed}); {tally.rows} rows at the ends; at most "
+        f"{max(tally.most_over_sec, 0.0):.1f} s beyond the budget"
+    )
+    return verdict(tally.problems, "no row lost, 30 s beyond the budget at most")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
