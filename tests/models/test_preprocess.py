@@ -42,15 +42,13 @@ def test_training_without_augmentation_is_testing():
 def test_training_clips_are_scaled_down_where_a_side_is_set():
     preprocess = ClipPreprocessor(**COLOURS)
     given = batch(2, [0, 1])
-    given["inputs"][:] = (
-        given["inputs"][:, :, :, ::4, ::4].repeat_interleave(4, 3).repeat_interleave(4, 4)
-    )
+    given["inputs"] = given["inputs"] // 8 + 20 * torch.arange(8)[:, None, None].byte()
     whole = preprocess(given, training=True)["inputs"]
     preprocess.side = 4
     small = preprocess(given, training=True)["inputs"]
     assert small.shape == (2, 1, 3, 4, 4, 4)
     means = whole.unflatten(4, (4, 2)).unflatten(6, (4, 2)).mean((5, 7))
-    assert (small - means).abs().mean() < 0.1 * whole.std()
+    assert (small - means).abs().mean() < 0.1 * whole.std()  # rows get brighter evenly
     assert preprocess(given)["inputs"].shape == whole.shape
 
 
