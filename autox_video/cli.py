@@ -5,6 +5,7 @@ SIGTERM or SIGUSR1, and by the end of the terminal; 1, with a traceback, a defec
 """
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not processes.joined():
             raise
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    finally:
+        atexit.register(_nothing_left_to_stop)  # what is registered last is called first
     return _part(code)
 
 
@@ -82,6 +85,13 @@ def _rank() -> int:
 def _terminate(signum: int, frame: object) -> None:
     _say_stopped("Stopped. Run the same command again to go on.")
     sys.exit(processes.STOPPED[signum])
+
+
+def _nothing_left_to_stop() -> None:
+    """While Python tidies up, a signal ends it at once, without a traceback from its midst."""
+    for signum, code in processes.STOPPED.items():
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, lambda *_, code=code: _leave_at_once(code))
 
 
 def _part(code: int) -> int:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from autox_video.console import say
@@ -59,7 +60,8 @@ def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
     Raises:
         ResourceError: the files cannot be moved.
     """
-    for folder in (work_dir, work_dir / SPLIT):
+    beside = chain.from_iterable((work_dir / name).glob("*") for name in (TRIALS, FOLDS))
+    for folder in (work_dir, work_dir / SPLIT, *beside):
         remove_leftovers(folder, _names_written())
     if has_checkpoint(work_dir):
         (work_dir / second_name(PREVIOUS)).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -269,3 +270,19 @@ def test_leaderboard_shows_what_was_tried(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     assert shown.index("quick") < shown.index("slow") and "0.7500" in shown
     assert main(["leaderboard", "absent.yaml"]) == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_tidies_up_leaves_without_a_traceback(signum):
+    """As torch does, which takes a moment at the end to let go of its operators."""
+    code = (
+        "import atexit, os, time\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), {int(signum)}), time.sleep(5)))\n"
+        "from autox_video.cli import main\n"
+        "raise SystemExit(main(['train', 'none.yaml']))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 128 + signum
+    assert "none.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -130,8 +130,10 @@ def test_weights_without_a_checkpoint_are_not_replaced_by_a_new_run(tmp_path, ca
 
 
 def test_leftovers_of_writes_go(tmp_path):
-    (tmp_path / "split").mkdir()
-    gone = [".latest.pth.abcd_123.autox-part", "split/.test.csv.abcd_123.autox-part"]
+    folders = ["", "split/", "trials/0001/", "folds/1-2/"]
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    gone = [f"{folder}.latest.pth.abcd_123.autox-part" for folder in folders]
     kept = [".latest.pth.abcd_123", ".mine.txt.abcd_123.autox-part", "latest.pth"]
     for name in gone + kept:
         (tmp_path / name).write_text("x")

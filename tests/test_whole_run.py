@@ -79,8 +79,11 @@ def test_evaluations_and_best_weights(killed_run):
     evaluations = [e for e in events(folder) if e["event"] == "val"]
     assert [e["epoch"] for e in evaluations] == [2, 4, 6]
     best = torch.load(folder / "work" / "best.pth", weights_only=True)["meta"]["metrics"]
-    ranked = sorted(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
-    assert (best["epoch"], best["top1"]) == (ranked[0]["epoch"], ranked[0]["top1"])
+    best_one = min(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
+    if "The average of the weights" in killed_run[1]:
+        assert (-best["top1"], best["loss"]) < (-best_one["top1"], best_one["loss"])
+    else:
+        assert (best["epoch"], best["top1"]) == (best_one["epoch"], best_one["top1"])
 
 
 def test_the_work_dir_holds_the_contracts_files(killed_run):

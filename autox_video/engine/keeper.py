@@ -144,6 +144,11 @@ class CheckpointKeeper(Hook):
         """Whether latest.pth holds the state of this moment."""
         return not self._writes or self._saved == _place(runner.train_loop)
 
+    @property
+    def best_is_written(self) -> bool:
+        """Whether the best weights are on the disk."""
+        return self._best_to_write is None
+
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Write the best weights if this evaluation is the best so far."""
         if metrics and is_better(metrics, self.best):

@@ -109,8 +109,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
                     self._count_bad_steps()
             self._evaluate_if_due()  # where there is no time left for what was planned
             self.runner.call_hook("save_state")
-            for soup in (hook for hook in self.runner.hooks if isinstance(hook, Soup)):
-                soup.average(self.runner)
+            self._average()
         finally:
             self.dataloader.close()
             if self.runner.val_loop is not None:
@@ -216,6 +215,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook("after_save_state")
         if may_save and stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
+
+    def _average(self) -> None:
+        # Unsaved, the next start goes on from before, and needs what the average is made of.
+        if processes.by_main(lambda: self.keeper.is_saved(self.runner)):
+            for soup in (hook for hook in self.runner.hooks if isinstance(hook, Soup)):
+                soup.average(self.runner)
 
     def _settle_end(self) -> None:
         if self.time_budget is not None:

@@ -12,6 +12,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from autox_video.engine.model_state import unwrapped
+
 
 @OPTIM_WRAPPERS.register_module()
 class ClipOptimWrapper(OptimWrapper):
@@ -114,7 +116,7 @@ class FewGroups:
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """The wrapper of an optimizer over all parameters of `model` that learn."""
         groups: dict[tuple[float, float], dict[str, Any]] = {}
-        above = {} if self.layer_decay == 1.0 else blocks_above(model.backbone)
+        above = {} if self.layer_decay == 1.0 else blocks_above(unwrapped(model).backbone)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 lr, decay = self.optimizer["lr"], self.optimizer["weight_decay"]

@@ -44,7 +44,9 @@ class Soup(Hook):
         self.most = most
         self.identity = dict(identity or {})
         self.kept: dict[int, dict[str, float]] = {}
-        """Metrics of the weights on disk, by the epochs they have seen."""
+        """Metrics of the weights that are kept, by the epochs they have seen."""
+        self._to_write: dict[int, dict[str, Any]] = {}
+        """Those for which there was no room on the disk yet."""
 
     def before_start(self, runner) -> None:
         """Drop what a run left that was killed before its first checkpoint."""
@@ -66,16 +68,29 @@ class Soup(Hook):
             return
         for worst in others[self.most - 1 :]:
             del self.kept[worst]
+            self._to_write.pop(worst, None)
             if processes.here().is_main:
                 _file(runner, worst).unlink(missing_ok=True)
+        self.kept[epoch] = dict(metrics)
         weights = weights_of(runner.model)
-        if processes.by_main(lambda: self._write(runner, epoch, weights, metrics)):
-            self.kept[epoch] = dict(metrics)
+        if processes.here().is_main:
+            meta = {"epoch": epoch, "metrics": metrics, "identity": self.identity}
+            state = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
+            if not self._write(runner, epoch, state):
+                waits = {name: weight.detach().clone() for name, weight in weights.items()}
+                self._to_write[epoch] = {**state, "state_dict": waits}
+
+    def save_state(self, runner) -> None:
+        """Write what waits for room."""
+        for epoch, state in list(self._to_write.items()):
+            if self._write(runner, epoch, state):
+                del self._to_write[epoch]
 
     def average(self, runner) -> None:
         """Average what is kept, and evaluate; the best weights are replaced by what is better.
 
         The loop calls it when training is over and saved: the model keeps the last weights tried.
+        Where the result cannot be written, what it is made of stays, for the next start.
         """
         keeper = next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
         ranked = self._ranked()
@@ -83,8 +98,8 @@ class Soup(Hook):
             before, taken = keeper.best, self._try_averages(runner, keeper, ranked)
             if len(taken) > 1:
                 runner.call_hook("on_note", sentence=_said(taken, keeper.best, before))
-        self.kept = {}
-        if processes.here().is_main:
+        self.kept, self._to_write = {}, {}
+        if processes.here().is_main and keeper.best_is_written:
             _remove(runner)
 
     def _try_averages(self, runner, keeper: CheckpointKeeper, ranked: list[int]) -> list[int]:
@@ -128,20 +143,20 @@ class Soup(Hook):
                 path.unlink(missing_ok=True)
         return found
 
-    def _write(self, runner, epoch: int, weights: Weights, metrics: dict[str, float]) -> bool:
-        """Keep weights on disk; where there is no room for them, there is no average with them."""
+    def _write(self, runner, epoch: int, state: dict[str, Any]) -> bool:
         path = _file(runner, epoch)
-        meta = {"epoch": epoch, "metrics": metrics, "identity": self.identity}
         try:
             path.parent.mkdir(exist_ok=True)
-            write_checkpoint(path, {"schema": SCHEMA, "state_dict": weights, "meta": meta})
+            write_checkpoint(path, state)
         except (ResourceError, OSError) as error:
-            sentence = f"{error} Training goes on; these weights will not be in an average."
+            sentence = f"{error} Training goes on; these weights, for an average, wait in memory."
             runner.call_hook("on_trouble", sentence=sentence)
             return False
         return True
 
     def _read(self, runner, epoch: int) -> Weights | None:
+        if epoch in self._to_write:
+            return self._to_write[epoch]["state_dict"]
         try:
             return read_checkpoint(_file(runner, epoch))["state_dict"]
         except CheckpointError as error:

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autox_video.engine import interrupt
+from autox_video.engine import interrupt, keeper
 from autox_video.engine.checkpoint import read_checkpoint
 from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.soup import Soup
 from autox_video.engine.train import train
+from autox_video.errors import ResourceError
 from tests.engine.tiny import events, same, stop_after, tiny_config, weights
 
 TARGET = 2.0
@@ -18,13 +19,13 @@ TARGET = 2.0
 def runner_in(folder, most=3, identity=None):
     """A runner around one weight, whose loss is its distance to TARGET; and its soup."""
     model, soup = torch.nn.Linear(1, 1, bias=False), Soup(most, identity)
-    keeper, notes = CheckpointKeeper(), []
+    keep, notes = CheckpointKeeper(), []
     loss = lambda: float((model.weight - TARGET).abs())  # noqa: E731
     metrics = lambda: {"top1": 0.5, "top5": 1.0, "loss": loss(), "clips": 4}  # noqa: E731
     runner = SimpleNamespace(
         model=model,
         work_dir=str(folder),
-        hooks=[soup, keeper],
+        hooks=[soup, keep],
         cfg={},
         train_loop=SimpleNamespace(
             epoch=0, evaluated_epoch=0, may_evaluate=lambda: True, stop_if_asked=lambda: None
@@ -119,14 +120,52 @@ def test_weights_that_cannot_be_read_are_left_out(tmp_path):
     assert "They are in no average." in notes[0]
 
 
-def test_a_full_disk_costs_no_more_than_the_average(tmp_path):
-    _, soup, evaluate, notes = runner_in(tmp_path)
+def test_what_cannot_be_written_waits_in_memory(tmp_path):
+    runner, soup, evaluate, notes = runner_in(tmp_path)
     (tmp_path / "soup").write_text("in the way")
     evaluate(1.0)
     evaluate(3.5)
-    assert not soup.kept
-    assert all("will not be in an average" in note for note in notes)
+    assert all("wait in memory" in note for note in notes)
+    (tmp_path / "soup").unlink()
+    soup.save_state(runner)
+    assert [path.name for path in sorted((tmp_path / "soup").iterdir())] == [
+        "00001.pth",
+        "00002.pth",
+    ]
+    (tmp_path / "soup/00001.pth").write_bytes(b"damaged")
+    soup.average(runner)
     assert best_weight(tmp_path) == 1.0
+
+
+def test_the_average_is_of_what_waits_in_memory_too(tmp_path):
+    runner, soup, evaluate, _ = runner_in(tmp_path)
+    (tmp_path / "soup").write_text("in the way")
+    evaluate(1.0)
+    evaluate(3.5)
+    soup.average(runner)
+    assert best_weight(tmp_path) == 2.25
+
+
+def test_what_an_average_is_made_of_stays_until_it_is_written(tmp_path, monkeypatch):
+    runner, soup, evaluate, _ = runner_in(tmp_path)
+    evaluate(1.0)
+    evaluate(3.5)
+    with monkeypatch.context() as patch:
+
+        def full(*args, **kwargs):
+            raise ResourceError("no room")
+
+        patch.setattr(keeper, "write_best", full)
+        soup.average(runner)
+    assert best_weight(tmp_path) == 1.0
+    runner, again, _, _ = runner_in(tmp_path)
+    runner.train_loop.epoch = runner.train_loop.evaluated_epoch = 2
+    keep = next(hook for hook in runner.hooks if hook is not again)
+    keep.best = {"top1": 0.5, "loss": 1.0, "epoch": 1}
+    again.after_resume(runner, None)
+    again.average(runner)
+    assert best_weight(tmp_path) == 2.25
+    assert not (tmp_path / "soup").exists()
 
 
 def test_a_run_ends_with_it_and_goes_on_in_it(clips, tmp_path, monkeypatch):

@@ -65,9 +65,9 @@ def done_rows(run: Run) -> dict[str, Row]:
 
 
 def lost(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
-    """What became of rows that were there: the training's own gets better as it goes on."""
+    """What became of rows that were there; those that sum up change as a run goes on."""
     gone = [f"row {name} is lost" for name in before.keys() - after.keys()]
-    kept = before.keys() & after.keys() - {"finetune"}
+    kept = before.keys() & after.keys() - {"finetune", "folds"}
     return gone + [
         f"row {name} was {before[name].score} and is {after[name].score}"
         for name in sorted(kept)
