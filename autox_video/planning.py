@@ -87,9 +87,8 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
     data = training_data(prepared, settings, work_dir)  # brings torch and mmaction2
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
     prepared = _with_probes(prepared, settings, data, work_dir, clock)
-    if prepared.plan.mode == "probe":
-        return Planned(prepared.plan, prepared, data, None, 0, 0)
-    return _Planner(settings, prepared, data, work_dir, clock, importing_sec).planned()
+    planner = _Planner(settings, prepared, data, work_dir, clock, importing_sec)
+    return planner.probed() if prepared.plan.mode == "probe" else planner.planned()
 
 
 def _with_probes(
@@ -143,6 +142,19 @@ class _Planner:
         plan, prediction = self._gone_on(plan) if self.prepared.stored else self._begun(plan)
         most = max(plan.epochs, self._by_rules(plan).epochs)
         return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
+
+    def probed(self) -> Planned:
+        """The same for a plan that trains no more: what takes time still is the test, if any."""
+        plan, known = self.prepared.plan, (self.prepared.stored or {}).get("prediction")
+        prediction = None
+        if self.test_clips and known and known["testing_sec"]:
+            prediction = Prediction.of(known)
+        elif self.test_clips:
+            measured = self._measure(plan, self.limit_sec) or GUESSED
+            self._drop_long_test(plan, measured)
+            one = self._predict(plan, measured)
+            prediction = replace(one, training_sec=0.0, evaluating_sec=0.0, saving_sec=0.0)
+        return Planned(plan, self.prepared, self.data, prediction, self.test_clips, 0)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         from autox_video.engine.measure import measure_cached

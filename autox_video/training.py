@@ -188,11 +188,12 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     figures = prediction and prediction.as_dict()
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
     config = build_config(plan, planned.data, str(work_dir))
-    if plan.time_budget_sec is not None and prediction is not None:
+    if plan.mode != "probe" and plan.time_budget_sec is not None and prediction is not None:
         most = planned.most_epochs
         keep_time(config, plan.time_budget_sec, prediction, most_epochs=most)
     write_config(config, work_dir / CONFIG)
-    searches = settings.search == AUTO and plan.time_budget_sec is not None and bool(prediction)
+    compares = plan.mode != "probe" and settings.search == AUTO
+    searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
     if searches and plan.evaluation and not folds:
         say("What time_budget leaves goes to trials of other choices (search: off ends before).")

@@ -113,6 +113,19 @@ def test_going_on_with_a_probe_leaves_it_as_it_is(keys):
         fit(settings_of(keys, resolution=64))
 
 
+def test_within_a_time_budget_the_probe_is_tested(keys, capsys):
+    keys = {**keys, "time_budget": "60s"}
+    fit(settings_of(keys))
+    results = Path(keys["test_results_path"])
+    assert json.loads(results.read_text())["metrics"]["clips"] > 0
+    results.unlink()
+    capsys.readouterr()
+    fit(settings_of(keys))
+    assert results.is_file()
+    fit(settings_of(keys))
+    assert "tested before" in capsys.readouterr().out
+
+
 def contents(folder):
     # The plan says of this machine what it has free now.
     files = (path for path in folder.iterdir() if path.is_file() and "plan" not in path.name)

@@ -1,10 +1,10 @@
 """Bar: a run with a time budget, killed in every phase, goes on there, in time, and loses no row.
 
-Runs with a `time_budget` are ended by SIGKILL at random instants and started again until they come
-to their end: one kind goes on to a search behind its training, one to a cross-validation, one fits
-heads on features. A row of leaderboard.csv that is done must stay as it is, whatever is killed; the
-best weights are tested; and the time of all starts together passes the budget by 30 s at most. No
-peer.
+Runs with a `time_budget` are ended by SIGKILL at random instants of each of their phases and
+started again until they come to their end: one kind goes on to a search behind its training, one to
+a cross-validation, one fits heads on features. A row of leaderboard.csv that is done must stay as
+it is, whatever is killed; the best weights are tested; and the time of all starts together passes
+the budget by 30 s at most. No peer.
 
     python tests/faults/phases.py [--kills N] [--budget SECONDS] [--kinds NAME,...] [--seed N]
         [--folder NEW]
@@ -23,16 +23,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from autox_video.leaderboard import Row, read_rows
-from tests.faults.runs import Life, MissedError, Place, Run, read_checkpoint
+from tests.faults.runs import LOOK_SEC, Life, MissedError, Place, Run, read_checkpoint
 from tests.faults.script import add_options, verdict, workplace
 
+PHASES = ("preparing", "probe", "training", "folds", "search", "testing")
+"""In their order; no kind has all."""
 KINDS = {  # the keys of the config, and the kind of rows that must come of it
-    "search": ({"epoch": 6}, "search"),
-    "folds": ({"epoch": 6, "ann_file_val": "auto"}, "fold"),
+    "search": ({"epoch": 12}, "search"),
+    "folds": ({"epoch": 12, "ann_file_val": "auto"}, "fold"),
     "probe": ({"mode": "probe"}, "probe"),
 }
 OVER_SEC = 30.0
-SPREAD_SEC = 20.0  # that a start lives before it is killed
+SPREAD_SEC = {"search": 8.0, "folds": 4.0}
+"""That a start lives in its phase before it is killed, at most; elsewhere a second."""
 
 
 @dataclass(slots=True)
@@ -75,28 +78,40 @@ def lost(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
     ]
 
 
+def kill_in(phase: str, run: Run, rng: random.Random, tally: Tally) -> str | None:
+    """Start a run and kill it in a phase, or in one after it; gives that, None: it ended before.
+
+    Raises:
+        MissedError: it ended with an error.
+    """
+    life = run.start()
+    while life.code is None and PHASES.index(phase_of(life)) < PHASES.index(phase):
+        life.live(LOOK_SEC)
+    life.live(rng.uniform(0.0, SPREAD_SEC.get(phase, 1.0)))
+    if life.code is None:
+        phase = phase_of(life)
+        life.kill()
+        life.wait()
+        tally.phases[phase] += 1
+        return phase
+    if life.wait():
+        raise MissedError(f"{run.folder.name} ended with {life.code}:\n{life.said()[-3000:]}")
+    return None
+
+
 def try_kind(place: Place, kind: str, kills: int, rng: random.Random, tally: Tally) -> None:
-    """Kill a run of a kind so many times, let it come to its end, and look at what it left."""
+    """Kill a run of a kind so often in each phase, let it end, and look at what it left."""
     keys, of_rows = KINDS[kind]
     run = place.run(kind, test_results_path="results.json", **keys)
     before: dict[str, Row] = {}
-    ended = False
-    for _ in range(kills):
-        life = run.start()
-        life.live(rng.uniform(0.2, SPREAD_SEC))
-        ended = life.code is not None
-        phase = phase_of(life)
-        life.kill()
-        if code := life.wait():
-            if ended:
-                raise MissedError(f"{kind}: a start ended with {code}:\n{life.said()[-3000:]}")
-        else:
+    for wanted in (phase for phase in PHASES for _ in range(kills)):
+        phase = kill_in(wanted, run, rng, tally)
+        if phase is None:
             break
-        tally.phases[phase] += 1
         after = done_rows(run)
         tally.problems += [f"{kind}: {what}" for what in lost(before, after)]
         before = after
-        print(f"  {kind:<7}  {life.lived_sec:6.1f}  {phase:<10}  {len(after):4d}", flush=True)
+        print(f"  {kind:<7}  {phase:<10}  {len(after):4d}", flush=True)
     run.finish()
     after = done_rows(run)
     tally.problems += [f"{kind}: {what}" for what in lost(before, after)]
@@ -125,13 +140,13 @@ def judge_end(run: Run, kind: str, of_rows: str, rows: dict[str, Row], tally: Ta
 def main(words: Sequence[str] | None = None) -> int:
     """Parse the options, kill, print; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=12, help="of a run of each kind at most")
+    parser.add_argument("--kills", type=int, default=3, help="of a run in each phase")
     parser.add_argument("--budget", type=int, default=180, help="of a run, in seconds")
     parser.add_argument("--kinds", default=",".join(KINDS))
     add_options(parser)
     options = parser.parse_args(words)
     tally, rng = Tally(), random.Random(options.seed)
-    print("  kind     lived s  killed in   rows")
+    print("  kind     killed in   rows")
     with workplace(options.folder, time_budget=options.budget) as place:
         for kind in options.kinds.split(","):
             try:
