@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ class SavingClock:
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is done in the block as saving, of something else than a checkpoint."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent_sec += time.monotonic() - started
 
     def saved(self, started: float) -> None:
         """Note a checkpoint, or the attempt at one, that was begun at `started`."""
@@ -156,18 +166,17 @@ class CheckpointKeeper(Hook):
 
     def keep_best(self, runner, metrics: dict[str, float]) -> None:
         """Write the model's weights as the best ones."""
-        started = time.monotonic()
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
         if self.with_config:
             meta[CONFIG] = config_text(Config({key: runner.cfg[key] for key in NEEDED_TO_TEST}))
-        weights = weights_of(runner.model)
-        if self._writes:
-            self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
-            if not self._write_best(runner):
-                kept = {name: weight.detach().clone() for name, weight in weights.items()}
-                self._best_to_write["state_dict"] = kept
-        self.clock.spent_sec += time.monotonic() - started
+        with self.clock.counted():
+            weights = weights_of(runner.model)
+            if self._writes:
+                self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
+                if not self._write_best(runner):
+                    kept = {name: weight.detach().clone() for name, weight in weights.items()}
+                    self._best_to_write["state_dict"] = kept
 
     def roll_back(self, runner) -> None:
         """Go back to a good checkpoint, with a lower learning rate.

@@ -92,7 +92,7 @@ class Soup(Hook):
         The loop calls it when training is over and saved: the model keeps the last weights tried.
         Where the result cannot be written, what it is made of stays, for the next start.
         """
-        keeper = next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
+        keeper = _keeper(runner)
         ranked = self._ranked()
         if len(ranked) > 1 and keeper.best is not None and keeper.best["epoch"] == ranked[0]:
             before, taken = keeper.best, self._try_averages(runner, keeper, ranked)
@@ -146,8 +146,9 @@ class Soup(Hook):
     def _write(self, runner, epoch: int, state: dict[str, Any]) -> bool:
         path = _file(runner, epoch)
         try:
-            path.parent.mkdir(exist_ok=True)
-            write_checkpoint(path, state)
+            with _keeper(runner).clock.counted():
+                path.parent.mkdir(exist_ok=True)
+                write_checkpoint(path, state)
         except (ResourceError, OSError) as error:
             sentence = f"{error} Training goes on; these weights, for an average, wait in memory."
             runner.call_hook("on_trouble", sentence=sentence)
@@ -181,6 +182,10 @@ def _said(epochs: list[int], metrics: dict[str, float], before: dict[str, float]
         f"({MAIN_SCORES[key]} {metrics[key]:.4f}, loss {metrics['loss']:.4f}; before "
         f"{before[key]:.4f}, {before['loss']:.4f}): it is kept as the best."
     )
+
+
+def _keeper(runner) -> CheckpointKeeper:
+    return next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
 
 
 def _file(runner, epoch: int) -> Path:
