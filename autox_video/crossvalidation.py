@@ -8,7 +8,6 @@ are scored.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,14 +20,13 @@ import numpy as np
 from autox_video import processes
 from autox_video.console import say
 from autox_video.dataset.folds import repeated_folds
-from autox_video.dataset.list_files import ClipList, read_list, write_list
+from autox_video.dataset.list_files import ClipList, read_list
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try_to_put
 from autox_video.plan.choose import Plan
 from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
-from autox_video.run_data import list_file
 from autox_video.run_files import FOLDS
 from autox_video.scores import wilson_interval
 from autox_video.settings import AUTO, Settings
@@ -36,6 +34,7 @@ from autox_video.trial_run import (
     SHORTEST_SHARE,
     TimeLeft,
     config_beside,
+    data_beside,
     remove_weights,
     write_beside,
 )
@@ -98,21 +97,8 @@ def _write_fold(
     number: int,
 ) -> Fold:
     folder = work_dir / FOLDS / f"{repeat}-{number + 1}"
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "train": clips.select(np.flatnonzero(~held_out)),
-        "val": clips.select(np.flatnonzero(held_out)),
-    }
-    for name, part in parts.items():
-        write_list(list_file(folder, name), part)
-    counts = Counter(parts["train"].labels)
-    data = replace(
-        data,
-        train_list=str(list_file(folder, "train")),
-        val_list=str(list_file(folder, "val")),
-        num_train=len(parts["train"]),
-        class_clips=tuple(counts[label] for label in range(len(data.classes))),
-    )
+    train, val = (clips.select(np.flatnonzero(part)) for part in (~held_out, held_out))
+    data = data_beside(data, folder, train, val)
     return Fold(repeat, number + 1, data)
 
 
@@ -126,9 +112,7 @@ class CrossValidation:
         work_dir: of the run.
     """
 
-    def __init__(
-        self, plan: Plan, *, num_train: int, folds: Sequence[Fold], work_dir: Path
-    ) -> None:
+    def __init__(self, plan: Plan, num_train: int, folds: Sequence[Fold], work_dir: Path) -> None:
         self.plan, self.num_train, self.work_dir = plan, num_train, work_dir
         self.repeats = [
             [fold for fold in folds if fold.repeat == repeat]
@@ -143,7 +127,12 @@ class CrossValidation:
         """
         for folds in self.repeats:
             epochs = processes.by_main(lambda these=folds: self._epochs(these, left))
-            if epochs is None or not all(self._score(fold, epochs, left) for fold in folds):
+            if epochs is None:
+                return
+            if not all(processes.by_main(lambda these=folds: list(map(self._is_done, these)))):
+                repeat = f"division {folds[0].repeat} of at most {len(self.repeats)}"
+                say(f"Cross-validation, {repeat}: {len(folds)} runs of {epochs} epochs.")
+            if not all(self._score(fold, epochs, left) for fold in folds):
                 return
             processes.by_main(self._sum_up)
 

@@ -24,7 +24,7 @@ from autox_video.errors import ResourceError
 from autox_video.fileio import write_text
 from autox_video.run_files import LEADERBOARD
 
-KINDS = ("probe", "finetune", "search", "fold")
+KINDS = ("probe", "finetune", "search", "fold", "refit")
 STATES = ("running", "done", "partial", "stopped", "failed", "pruned")
 CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
 """What a score can be measured on: training clips in turn, or the validation clips."""
@@ -38,7 +38,7 @@ class Row:
     """The same for the same trial of a run, also when that is done again."""
     kind: str
     """`probe`: a head on fixed features; `finetune`: the run's own training; `search`: a trial;
-    `fold`: a part of a cross-validation, or all of it."""
+    `fold`: a part of a cross-validation, or all of it; `refit`: a last training on all clips."""
     backbone: str
     frames: int
     """Frames of a clip."""

@@ -19,7 +19,7 @@ EARLIER = "earlier"
 SPLIT = "split"
 LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
 TRIALS, SEARCH = "trials", "search.db"
-SOUP, FOLDS = "soup", "folds"
+SOUP, FOLDS, REFIT = "soup", "folds", "refit"
 BUDGET = "budget.json"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
@@ -28,7 +28,7 @@ RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS, SOUP),
-    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS),
+    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 _MOVING = ".moving"
@@ -60,7 +60,7 @@ def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
     Raises:
         ResourceError: the files cannot be moved.
     """
-    beside = chain.from_iterable((work_dir / name).glob("*") for name in (TRIALS, FOLDS))
+    beside = chain.from_iterable((work_dir / name).glob("*") for name in (TRIALS, FOLDS, REFIT))
     for folder in (work_dir, work_dir / SPLIT, *beside):
         remove_leftovers(folder, _names_written())
     if has_checkpoint(work_dir):

@@ -48,6 +48,7 @@ from autox_video.trial_run import (
     TimeLeft,
     config_beside,
     remove_weights,
+    with_own_config,
     write_beside,
 )
 
@@ -69,6 +70,11 @@ class Begun:
     def folder(self) -> str:
         """Its folder's name."""
         return f"{self.number:04d}"
+
+    @property
+    def row_id(self) -> str:
+        """Its row in the leaderboard."""
+        return f"trial-{self.folder}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +231,7 @@ class Search:
         plan, folder = applied(self.plan, begun.params), self.work_dir / TRIALS / begun.folder
         cost = relative_cost(self.plan, begun.params)
         config = config_beside(plan, self.data, folder, left, epochs=begun.epochs, cost=cost)
-        for hook in config.custom_hooks:
-            if hook["type"] == "CheckpointKeeper":
-                hook["with_config"] = True
+        with_own_config(config)
         write_beside(config)
         return config
 
@@ -253,7 +257,9 @@ class Search:
         try_to_put(self.work_dir, self._row(outcome))
         better = outcome.metrics is not None and is_better(outcome.metrics, self.best)
         if better:
-            write_best(self.work_dir, read_checkpoint(folder / BEST))
+            state = read_checkpoint(folder / BEST)
+            meta = {**state["meta"], "trial": outcome.trial.row_id}
+            write_best(self.work_dir, {**state, "meta": meta})
         best = dict(outcome.metrics) if better else self.best
         with self._as_sentence():
             number = outcome.trial.number
@@ -275,7 +281,7 @@ class Search:
         trial, figures = outcome.trial, outcome.metrics
         low, high = score_interval(figures) if figures else (None, None)
         return Row(
-            f"trial-{trial.folder}",
+            trial.row_id,
             "search",
             self.plan.backbone,
             trial.params.get("clip_len", self.plan.clip_len),

@@ -148,7 +148,8 @@ class Settings(BaseModel):
     search: Annotated[Literal["auto", "off"], BeforeValidator(read_off)] = _key(
         AUTO,
         "Whether other choices are tried in what a time_budget leaves, or the plan is "
-        "cross-validated where clips are too few for that.",
+        "cross-validated where clips are too few for that, and the best plan learns from all "
+        "clips at last.",
         "auto or off",
     )
     storage: Text = _key(

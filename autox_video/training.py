@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -65,10 +65,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
             best = processes.by_main(lambda: finish_probe(work_dir, config))
         else:
             best = train_and_compare(config, work_dir)
-        if best is not None and job.folds:
-            _cross_validate_in_time(job, work_dir)
-        elif best is not None and job.searches:
-            best = _search_in_time(settings, job, work_dir, best)
+        if best is not None and job.searches:
+            best = _use_what_is_left(settings, job, work_dir, best)
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
             _test_in_time(settings, work_dir, job.testing_sec)
@@ -131,26 +129,32 @@ class _Job:
     """Whether other plans are tried in what the time budget leaves."""
     folds: Sequence["Fold"]
     """With few clips, what takes their place: the parts of a cross-validation."""
+    num_val: int
+    refits: bool
+    """Whether the best plan then learns from the validation clips too."""
 
 
-def _search_in_time(
+def _use_what_is_left(
     settings: Settings, job: _Job, work_dir: Path, best: dict[str, float]
 ) -> dict[str, float]:
-    """Try other plans in the time that is left; gives the metrics of the best weights then."""
+    """Spend the time that is left on better and surer weights; gives the metrics of the best."""
+    from autox_video.crossvalidation import CrossValidation
+    from autox_video.refit import Refit
     from autox_video.search import Search
 
-    storage = None if settings.storage == AUTO else settings.storage
-    search = Search(job.plan, job.data, work_dir, best=best, storage=storage)
-    return search.run(_time_left(job, work_dir))
-
-
-def _cross_validate_in_time(job: _Job, work_dir: Path) -> None:
-    """Score the plan by folds in the time that is left."""
-    from autox_video.crossvalidation import CrossValidation
-
-    num_train = job.data.num_train
-    runs = CrossValidation(job.plan, num_train=num_train, folds=job.folds, work_dir=work_dir)
-    runs.run(_time_left(job, work_dir))
+    left = _time_left(job, work_dir)
+    refit = Refit(job.plan, job.data, job.num_val, work_dir) if job.refits else None
+    kept_sec = processes.by_main(lambda: refit.reserved(left)) if refit else 0.0
+    before = replace(left, seconds=lambda: left.seconds() - kept_sec)
+    if job.folds:
+        CrossValidation(job.plan, job.data.num_train, job.folds, work_dir).run(before)
+    else:
+        storage = None if settings.storage == AUTO else settings.storage
+        search = Search(job.plan, job.data, work_dir, best=best, storage=storage)
+        best = search.run(before)
+    if refit is not None:
+        refit.run(left, best)
+    return best
 
 
 def _time_left(job: _Job, work_dir: Path) -> "TimeLeft":
@@ -178,6 +182,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     planned = plan_run(settings, work_dir, clock, resuming=_holds_run(work_dir))
     from autox_video.engine.deadline import keep_time
     from autox_video.recipe import build_config, write_config
+    from autox_video.refit import is_of_use
     from autox_video.stored_config import config_text
 
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
@@ -195,11 +200,13 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     compares = plan.mode != "probe" and settings.search == AUTO
     searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
-    if searches and plan.evaluation and not folds:
-        say("What time_budget leaves goes to trials of other choices (search: off ends before).")
+    num_val = len(prepared.listing.val)
+    refits = searches and is_of_use(settings, plan, num_val)
+    if searches and plan.evaluation:
+        say(_plans_for_the_rest(folds=bool(folds), refits=refits, num_val=num_val))
     testing_sec = prediction.testing_sec if planned.test_clips else None
     text = config_text(config)
-    return _Job(text, testing_sec, plan, planned.data, prediction, searches, folds)
+    return _Job(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits)
 
 
 def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]:
@@ -209,13 +216,19 @@ def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]
     prepared, clips = planned.prepared, len(planned.prepared.listing.val)
     if not are_few(settings, planned.plan, clips):
         return []
-    folds = make_folds(prepared, planned.data, work_dir)
+    return make_folds(prepared, planned.data, work_dir)
+
+
+def _plans_for_the_rest(*, folds: bool, refits: bool, num_val: int) -> str:
+    """What the time goes to that the training of the run leaves."""
+    what = "What time_budget leaves goes to trials of other choices"
     if folds:
-        say(
-            f"{clips} clips are set aside for validation, too few to tell other choices apart: "
-            "what time_budget leaves goes to a cross-validation of these (search: off ends before)."
+        what = (
+            f"{num_val} clips are set aside for validation, too few to tell other choices apart: "
+            "what time_budget leaves goes to a cross-validation"
         )
-    return folds
+    last = ", and to a last training on all clips, these too" if refits else ""
+    return f"{what}{last} (search: off ends before)."
 
 
 def _holds_run(work_dir: Path) -> bool:

@@ -1,6 +1,7 @@
 """A run beside that of a work dir: in a folder of its own, quiet, in the time that is left."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,12 @@ import autox_video.mm_compat  # noqa: F401
 from mmengine.config import Config
 
 from autox_video import processes
+from autox_video.dataset.list_files import ClipList, write_list
 from autox_video.engine.deadline import keep_time
 from autox_video.plan.choose import Plan
 from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config, write_config
+from autox_video.run_data import list_file
 from autox_video.run_files import CHECKPOINTS, SOUP
 
 SHORTEST_SHARE = 0.5
@@ -64,6 +67,32 @@ def config_beside(
             hook["quiet"] = True
     keep_time(config, left.budget_sec, left.prediction.scaled(cost), most_epochs=epochs)
     return config
+
+
+def data_beside(data: TrainingData, folder: Path, train: ClipList, val: ClipList) -> TrainingData:
+    """The data of a run with other clips, whose lists are written into its folder.
+
+    Raises:
+        ResourceError: they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, clips in (("train", train), ("val", val)):
+        write_list(list_file(folder, name), clips)
+    counts = Counter(train.labels) if data.class_clips else {}
+    return replace(
+        data,
+        train_list=str(list_file(folder, "train")),
+        val_list=str(list_file(folder, "val")),
+        num_train=len(train),
+        class_clips=tuple(counts[label] for label in range(len(data.class_clips))),
+    )
+
+
+def with_own_config(config: Config) -> None:
+    """Have its best weights carry their config with them: they may be of another shape."""
+    for hook in config.custom_hooks:
+        if hook["type"] == "CheckpointKeeper":
+            hook["with_config"] = True
 
 
 def write_beside(config: Config) -> None:

@@ -45,7 +45,7 @@ def made(keys, folder, repeats=2, **changes):
 
 
 def runs_in(folder, plan, num_train, folds):
-    return CrossValidation(plan, num_train=num_train, folds=folds, work_dir=folder)
+    return CrossValidation(plan, num_train, folds, folder)
 
 
 def left(seconds=1000.0):

@@ -117,6 +117,7 @@ ROWS = [
     "finishing",
     "prepare",
     "crossvalidation",
+    "refit",
     "probing",
     "check",
     "planning",

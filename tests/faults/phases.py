@@ -26,7 +26,7 @@ from autox_video.leaderboard import Row, read_rows
 from tests.faults.runs import LOOK_SEC, Life, MissedError, Place, Run, read_checkpoint
 from tests.faults.script import add_options, verdict, workplace
 
-PHASES = ("preparing", "probe", "training", "folds", "search", "testing")
+PHASES = ("preparing", "probe", "training", "folds", "search", "refit", "testing")
 """In their order; no kind has all."""
 KINDS = {  # the keys of the config, and the kind of rows that must come of it
     "search": ({"epoch": 12}, "search"),
@@ -53,9 +53,11 @@ def phase_of(life: Life) -> str:
     said, rows = life.said(), read_rows(life.run.work)
     if "Training is done" in said:
         return "testing"
+    if "A last training, on all" in said:
+        return "refit"
     if re.search(r"^Trial \d+:", said, re.MULTILINE):
         return "search"
-    if any(row.kind == "fold" and row.state == "running" for row in rows):
+    if "Cross-validation, division" in said:
         return "folds"
     if any(row.kind == "probe" and row.state == "running" for row in rows):
         return "probe"

@@ -1,0 +1,173 @@
+"""A last training on all clips, with a tiny model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401
+
+import pytest
+
+from autox_video import leaderboard, refit
+from autox_video.dataset.list_files import read_list
+from autox_video.engine import interrupt
+from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.finishing import train_and_compare
+from autox_video.leaderboard import Row, put_row
+from autox_video.planning import training_data
+from autox_video.predict import read_config
+from autox_video.prepare import prepare
+from autox_video.recipe import build_config
+from autox_video.refit import Refit, is_of_use
+from autox_video.training import fit
+from tests.datasets import TINY, colour_data
+from tests.engine.tiny import events, same, stop_after, weights
+from tests.test_crossvalidation import left, settings_of
+
+NUM_CLIPS, EPOCHS = 9, 4
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Nine clips in one list: some of them are set aside for validation."""
+    given = {**colour_data(tmp_path_factory.mktemp("clips"), train=3, val=1, test=1), **TINY}
+    return {name: value for name, value in given.items() if name != "ann_file_val"}
+
+
+@pytest.fixture
+def run(keys, tmp_path):
+    """A run that was trained: its Refit, its plan, the metrics of its best weights."""
+    settings = settings_of(keys, tmp_path, epoch=EPOCHS)
+    prepared = prepare(settings, resuming=False)
+    data = training_data(prepared, settings, tmp_path)
+    best = train_and_compare(build_config(prepared.plan, data, str(tmp_path)), tmp_path)
+    return Refit(prepared.plan, data, len(prepared.listing.val), tmp_path), prepared.plan, best
+
+
+def rows_of(folder):
+    return {row.id: replace(row, cost_sec=0) for row in leaderboard.read_rows(folder)}
+
+
+def set_best(folder, **changes):
+    """Change the metrics of the best weights: how well they do is the test's to say."""
+    state = read_checkpoint(folder / "best.pth")
+    state["meta"]["metrics"].update(changes)
+    refit.write_best(folder, state)
+    return state["meta"]["metrics"]
+
+
+def test_its_weights_have_seen_all_clips_and_keep_the_score_of_before(run, tmp_path, capsys):
+    last, plan, _ = run
+    best = set_best(tmp_path, top1=0.0)
+    before = weights(tmp_path / "best.pth")
+    last.run(left(), best)
+    folder = tmp_path / "refit/finetune"
+    every = {*read_list(tmp_path / "train.csv").paths, *read_list(tmp_path / "val.csv").paths}
+    assert {*read_list(folder / "train.csv").paths} == every and len(every) == NUM_CLIPS
+    meta = read_checkpoint(tmp_path / "best.pth")["meta"]
+    assert meta["metrics"] == best and meta["refit"] is True
+    assert not same(weights(tmp_path / "best.pth"), before)
+    assert len(events(folder, "val")) == 1  # none to choose by
+    row = rows_of(tmp_path)["refit"]
+    assert (row.kind, row.state, row.score) == ("refit", "done", None)
+    assert row.config == {"epochs": EPOCHS, "clips": NUM_CLIPS}
+    assert not list(folder.glob("*.pth"))
+    assert "the same plan without the" in capsys.readouterr().out
+    contents = (tmp_path / "best.pth").read_bytes()
+    last.run(left(), best)
+    assert (tmp_path / "best.pth").read_bytes() == contents
+    assert last.reserved(left()) == 0.0
+    assert plan.epochs == EPOCHS
+
+
+def test_what_did_not_learn_is_dropped(run, tmp_path, capsys):
+    last, _, _ = run
+    best = set_best(tmp_path, top1=1.1)
+    contents = (tmp_path / "best.pth").read_bytes()
+    last.run(left(), best)
+    assert (tmp_path / "best.pth").read_bytes() == contents
+    assert rows_of(tmp_path)["refit"].state == "done"
+    assert "the weights before it stay" in capsys.readouterr().out
+
+
+def test_it_takes_what_is_kept_for_it_or_nothing(run, tmp_path):
+    last, _, best = run
+    whole_sec = last.more * left().of_a_run
+    assert last.more == NUM_CLIPS / last.data.num_train
+    assert last.reserved(left(2 * whole_sec)) == pytest.approx(whole_sec)
+    assert last.reserved(left(0.9 * whole_sec)) == pytest.approx(whole_sec)
+    assert last.reserved(left(0.7 * whole_sec)) == 0.0
+    last.run(left(0.7 * whole_sec), best)
+    assert "refit" not in rows_of(tmp_path)
+    last.run(left(0.8 * whole_sec), best)
+    assert rows_of(tmp_path)["refit"].config["epochs"] == int(0.8 * EPOCHS)
+
+
+def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
+    last, plan, best = run
+    params = {"clip_len": 2 * plan.clip_len, "resolution": plan.resolution, "span": 1.0}
+    made = Row("trial-0003", "search", plan.backbone, 4, 32, {**params, "epochs": 2}, 0.9)
+    put_row(tmp_path, made)
+    state = read_checkpoint(tmp_path / "best.pth")
+    meta = {**state["meta"], "trial": "trial-0003", "metrics": {**best, "top1": 0.0}}
+    refit.write_best(tmp_path, {**state, "meta": meta})
+    last.run(left(), meta["metrics"])
+    kept = read_checkpoint(tmp_path / "best.pth")["meta"]
+    assert kept["trial"] == "trial-0003" and kept["refit"] and kept["metrics"] == meta["metrics"]
+    _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
+    assert frames == 2 * plan.clip_len
+    assert rows_of(tmp_path)["refit-trial-0003"].config == {"epochs": 2, "clips": NUM_CLIPS}
+
+
+def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
+    last, _, _ = run
+    best = set_best(tmp_path, top1=0.0)
+    before = (tmp_path / "best.pth").read_bytes()
+    last.run(left(), best)
+    whole = weights(tmp_path / "best.pth")
+    (tmp_path / "leaderboard.csv").unlink()
+    (tmp_path / "best.pth").write_bytes(before)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(interrupt.Stopped):
+            last.run(left(), best)
+    assert rows_of(tmp_path)["refit"].state == "stopped"
+    assert (tmp_path / "best.pth").read_bytes() == before
+    last.run(left(0.001), best)  # begun, it is finished in the time that there is
+    assert rows_of(tmp_path)["refit"].state == "done"
+    assert same(weights(tmp_path / "best.pth"), whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, True),
+        ({"time_budget": "auto"}, False),
+        ({"evaluation": 0}, False),
+        ({"mode": "probe"}, False),
+        ({"ann_file_val": "val.txt"}, False),
+    ],
+)
+def test_clips_that_the_user_set_aside_stay_aside(keys, tmp_path, changes, wanted):
+    settings = settings_of(keys, tmp_path)
+    plan = prepare(settings, resuming=False).plan
+    budget = None if "time_budget" in changes else plan.time_budget_sec
+    plan = replace(
+        plan,
+        time_budget_sec=budget,
+        evaluation=changes.get("evaluation", plan.evaluation),
+        mode=changes.get("mode", plan.mode),
+    )
+    val = changes.get("ann_file_val", settings.ann_file_val)
+    assert is_of_use(settings.model_copy(update={"ann_file_val": val}), plan, 3) is wanted
+    assert not is_of_use(settings, plan, 0)
+
+
+def test_a_run_ends_with_it(keys, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("autox_video.crossvalidation.MOST_REPEATS", 1)
+    best = fit(settings_of(keys, tmp_path, epoch=2))
+    rows = rows_of(tmp_path)
+    assert {row.kind for row in rows.values()} == {"finetune", "fold", "refit"}
+    shown = capsys.readouterr().out
+    assert "a last training on all clips" in shown
+    assert read_checkpoint(tmp_path / "best.pth")["meta"]["metrics"]["top1"] == best["top1"]
+    assert Path(tmp_path / "results.json").is_file()
