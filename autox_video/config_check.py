@@ -20,6 +20,7 @@ from autox_video.errors import ConfigError
 PARTS = (
     "autox_video.models.swin3d",
     "autox_video.models.video_conv",
+    "autox_video.models.descriptors",
     "autox_video.models.head",
     "autox_video.models.attentive_head",
     "autox_video.models.preprocess",

@@ -136,6 +136,10 @@ class CrossValidation:
                 return
             processes.by_main(self._sum_up)
 
+    def score(self) -> float | None:
+        """What the plan scores in all whole divisions; None where there is none."""
+        return next((row.score for row in read_rows(self.work_dir) if row.id == SUMMARY_ID), None)
+
     def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
         """Epochs of each fold of a division, those of a division that was begun; None: no time."""
         rows = self._rows()

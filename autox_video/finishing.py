@@ -22,13 +22,15 @@ from autox_video.scores import score_interval
 FINETUNE_ID = "finetune"
 """The row of the run's own training."""
 
+IN_FOLDS, HEAD_OF_ALL = "cross_validation", "head_of_all"
+"""Of probe.pth: in its `meta`, what the probe scores in cross-validation; beside its weights, the
+head that was fitted on the validation clips too."""
+
 Figures = dict[str, float]
 
 
-def train_and_compare(config: Config, work_dir: Path) -> Figures | None:
-    """Train as the config says; where the probe validates better, its weights are the best ones.
-
-    Gives the figures of the best weights, None where there was no evaluation.
+def train_and_score(config: Config, work_dir: Path) -> Figures | None:
+    """Train as the config says; gives the figures of the best weights, None without evaluation.
 
     Raises:
         Stopped: a signal came; everything is saved.
@@ -41,7 +43,7 @@ def train_and_compare(config: Config, work_dir: Path) -> Figures | None:
         best = train(config)
         if row is not None and best is not None and _is_own(work_dir, best):
             row.note(**_scored(best))
-    return processes.by_main(lambda: keep_better(work_dir, best, config))
+    return best
 
 
 def _is_own(work_dir: Path, best: Figures) -> bool:
@@ -50,10 +52,15 @@ def _is_own(work_dir: Path, best: Figures) -> bool:
     return bool(best["epoch"]) and not (kept.exists() and own_config(kept) is not None)
 
 
-def finish_probe(work_dir: Path, config: Config) -> Figures:
+def finish_probe(work_dir: Path, config: Config, *, all_clips: bool) -> Figures:
     """Make probe.pth the best weights of a run that trains no more; gives its figures.
 
     Where that is done already, the weights that there are stay, and are checked.
+
+    Args:
+        work_dir: of the run.
+        config: of the run.
+        all_clips: whether its head is to be the one fitted on all clips.
 
     Raises:
         CheckpointError: the weights are damaged.
@@ -67,23 +74,29 @@ def finish_probe(work_dir: Path, config: Config) -> Figures:
             raise CheckpointError(f"{work_dir / BEST}: damaged; make it anew with --fresh.")
     else:
         figures = _take_probe(work_dir)
+    if all_clips:
+        use_all_clips(work_dir)
     (work_dir / PROBE).unlink(missing_ok=True)
     return figures
 
 
 def _take_probe(work_dir: Path) -> Figures:
     state = read_checkpoint(work_dir / PROBE)
-    write_best(work_dir, state)
+    write_best(work_dir, {key: value for key, value in state.items() if key != HEAD_OF_ALL})
     return state["meta"]["metrics"]
 
 
-def keep_better(work_dir: Path, best: Figures | None, config: Config) -> Figures | None:
-    """After training: the probe's weights are the best ones where they validate better.
+def keep_better(
+    work_dir: Path, best: Figures | None, config: Config, in_folds: float | None = None
+) -> Figures | None:
+    """After training: the probe's weights are the best ones where they are better.
 
     Args:
         work_dir: of the run, with probe.pth where there was a probe.
         best: figures of the best evaluation in training; None: none was made, nothing changes.
         config: of the run.
+        in_folds: what the plan scores in cross-validation, which the probe then is held against;
+            None: the validation clips decide.
 
     Gives the figures of what is best now.
     """
@@ -94,15 +107,43 @@ def keep_better(work_dir: Path, best: Figures | None, config: Config) -> Figures
     except CheckpointError as error:
         complain(f"{error} It is not compared with what training gave.")
         return best
-    same_run = meta.get("identity") == identity_of(config)
-    if not same_run or not is_better(meta["metrics"], best):
+    if meta.get("identity") != identity_of(config):
         return best
-    key = main_score(best)
+    key, mine = main_score(best), meta.get(IN_FOLDS)
+    if in_folds is None or mine is None:
+        scores, on = (meta["metrics"][key], best[key]), "on the validation clips"
+        wins = is_better(meta["metrics"], best)
+    else:
+        scores, on = (mine, in_folds), "in cross-validation"
+        wins = mine > in_folds
+    if not wins:
+        return best
     say(
-        f"The probe validates better than what training gave ({MAIN_SCORES[key]} "
-        f"{meta['metrics'][key]:.4f} against {best[key]:.4f}): its weights are kept as the best."
+        f"The probe is better than what training gave ({MAIN_SCORES[key]} {scores[0]:.4f} against "
+        f"{scores[1]:.4f} {on}): its weights are kept as the best."
     )
     return _take_probe(work_dir)
+
+
+def use_all_clips(work_dir: Path) -> None:
+    """Where the best weights are the probe's, give them the head that was fitted on all clips.
+
+    Its figures stay those of the head without the validation clips. Nothing changes where there is
+    none, or it is done already.
+
+    Raises:
+        ResourceError: the weights cannot be written.
+    """
+    try:
+        best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
+    except CheckpointError:
+        return
+    head, meta = probe.get(HEAD_OF_ALL), best["meta"]
+    if head is None or HEAD_OF_ALL in meta or meta["metrics"] != probe["meta"]["metrics"]:
+        return
+    state = {**best["state_dict"], **{f"cls_head.{name}": head[name] for name in head}}
+    write_best(work_dir, {**best, "state_dict": state, "meta": {**meta, HEAD_OF_ALL: True}})
+    say("The head of the probe is the one fitted on all clips now; its score is that without them.")
 
 
 def identity_of(config: Config) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def wanted(settings: Settings) -> int:
         ResourceError: there are not so many GPUs.
     """
     asked, device = settings.gpus, settings.device
-    if started_by_others() or settings.mode == "probe":
+    if started_by_others() or settings.only_probes:
         return 1
     if device.startswith("cuda:"):
         if asked not in (AUTO, 1):

@@ -49,7 +49,7 @@ from autox_video.run_data import (
     record,
 )
 from autox_video.run_record import WAYS_ON, read_plan
-from autox_video.settings import AUTO, Settings
+from autox_video.settings import AUTO, DESCRIPTORS, Settings
 
 UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
@@ -305,7 +305,7 @@ def find_weights(settings: Settings) -> Pretrained | None:
     else:
         wanted = None if settings.backbone == AUTO else settings.backbone
         found = find_pretrained(folders, wanted)
-        if found is None:
+        if found is None and wanted != DESCRIPTORS:
             _say_from_scratch(folders, wanted)
     if found is not None and settings.backbone not in (AUTO, found.backbone):
         raise ConfigError(

@@ -1,8 +1,9 @@
 """The feature leaderboard: which weights suit the data best, and a model that is ready in minutes.
 
-For each file of weights that could be used, the features of the training clips are computed once,
-heads are fitted on them and scored by cross-validation. The best decides which weights the run
-starts from; with its head on all training clips it is a model of its own, kept as probe.pth.
+For each file of weights that could be used, and for fixed descriptors, the features of the training
+clips are computed once, heads are fitted on them and scored by cross-validation. The best weights
+are those that the run starts from; the best of all, with its head on all training clips, is a model
+of its own, kept as probe.pth.
 """
 
 import gc
@@ -35,7 +36,7 @@ from autox_video.features.crossval import LINEAR, ORDERED, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.samples import Samples
 from autox_video.features.store import FeatureStore, default_folder
-from autox_video.finishing import identity_of
+from autox_video.finishing import HEAD_OF_ALL, IN_FOLDS, identity_of
 from autox_video.leaderboard import (
     CROSS_VALIDATION,
     VALIDATION,
@@ -52,10 +53,11 @@ from autox_video.plan.choose import Plan, choose
 from autox_video.predict import build_model
 from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
+from autox_video.refit import is_of_use
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import PROBE
 from autox_video.scores import score_interval
-from autox_video.settings import AUTO, OFF, Settings
+from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
 from autox_video.stored_config import config_text
 
 SECONDS = 600.0
@@ -86,26 +88,45 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tried:
-    """A candidate with its features and its best head."""
+class _Candidate:
+    """A plan with its best head."""
 
     plan: Plan
-    extractor: Extractor
     reading: Reading
-    samples: Samples
     scored: Scored
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its features are those of weights that have learnt nothing."""
+        return self.plan.pretrained is None and self.plan.backbone != DESCRIPTORS
+
+    def beats(self, other: "_Candidate") -> bool:
+        """Whether it is better; random weights never are, beside what is made to describe clips."""
+        if self.is_random != other.is_random:
+            return other.is_random
+        return self.scored.score > other.scored.score
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A candidate with its features."""
+
+    candidate: _Candidate
+    extractor: Extractor
+    samples: Samples
 
 
 def is_wanted(prepared: Prepared, settings: Settings, *, resuming: bool) -> bool:
-    """Whether probes tell anything: where they are the job, or there are weights to start from.
+    """Whether probes tell anything: where they are the job, or can be compared with training.
 
     A run that goes on has had its own.
     """
     plan = prepared.plan
     if resuming or plan.mode == "probe":
         return not resuming
-    several = len(_weights(prepared, settings)) > 1
-    return plan.pretrained is not None and (several or plan.evaluation > 0)
+    weights = _weights(prepared, settings)
+    compared = bool(weights) or _describes(settings)
+    return len(weights) > 1 or (compared and plan.evaluation > 0)
 
 
 def probe_candidates(
@@ -116,7 +137,8 @@ def probe_candidates(
     *,
     seconds: float | None = None,
 ) -> Prepared:
-    """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best.
+    """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best one
+    that can be trained.
 
     Args:
         prepared: with the plan of the candidate that the rules would take.
@@ -134,14 +156,23 @@ def probe_candidates(
     end = time.monotonic() + limit
     enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
     job = _job(prepared, settings, data, work_dir, probing=probing)
-    best = _best_of(job, _plans(job), enough)
+    best, start = _best_of(job, _plans(job), enough)
     if best is None:
         return prepared
-    _keep(job, best, seconds=end - time.monotonic())
+    plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
+    _keep(job, best, plan, seconds=end - time.monotonic())
     show_leaderboard(read_rows(work_dir))
-    plan = best.plan
-    # Training itself takes the head as published.
-    return replace(prepared, plan=plan if probing else replace(plan, head_grid=None))
+    return replace(prepared, plan=plan)
+
+
+def _plan_to_train(job: _Job, best: _Candidate, start: _Candidate | None) -> Plan:
+    """The plan of the best weights, or that of the rules where there are none."""
+    if start is not None:
+        return replace(start.plan, head_grid=None)  # training takes the head as published
+    plan = job.prepared.plan
+    why = f"{plan.reasons['backbone']}; beside it a probe on {best.plan.backbone}, "
+    why += f"{_figures(job, best.scored)}: the better one is kept"
+    return replace(plan, reasons={**plan.reasons, "backbone": why})
 
 
 def _job(
@@ -169,20 +200,37 @@ def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
     return [first, *(other for other in others if other.path != first.path)]
 
 
+def _describes(settings: Settings) -> bool:
+    """Whether fixed descriptors are a candidate: where no other backbone and no file is named."""
+    return settings.backbone == AUTO and settings.load_from in (AUTO, "none")
+
+
 def _plans(job: _Job) -> list[Plan]:
-    """The plan of each candidate; of those without weights one, where a probe is the job."""
+    """The plan of each candidate: of each file of weights, of descriptors, of random weights."""
     stats, settings = job.prepared.stats, job.settings
     hardware = look_around(settings)
-    candidates = _weights(job.prepared, settings)
-    plans = [choose(settings, stats, hardware, candidate) for candidate in candidates]
-    if not candidates or (job.prepared.plan.mode == "probe" and settings.load_from == AUTO):
+    weights = _weights(job.prepared, settings)
+    plans = [choose(settings, stats, hardware, each) for each in weights]
+    if _describes(settings):
+        fixed = choose(settings.model_copy(update={"backbone": DESCRIPTORS}), stats, hardware)
+        why = "nothing has to be learnt but a head"
+        plans.append(replace(fixed, reasons={**fixed.reasons, "backbone": why}))
+    # To compare with, or because there is nothing else.
+    probing = job.prepared.plan.mode == "probe"
+    if not plans or (probing and (settings.load_from == AUTO or not weights)):
         plans.append(choose(settings, stats, hardware, None))
     return plans
 
 
-def _best_of(job: _Job, plans: Sequence[Plan], end: float) -> _Tried | None:
-    """Try candidates one after the other; None where training has to do without."""
+def _best_of(
+    job: _Job, plans: Sequence[Plan], end: float
+) -> tuple[_Tried | None, _Candidate | None]:
+    """Try candidates one after the other.
+
+    Gives the best one, None where training has to do without, and the best of those with weights.
+    """
     best: _Tried | None = None
+    start: _Candidate | None = None
     errors: list[AutoXVideoError] = []
     for number, plan in enumerate(plans):
         left = (end - time.monotonic()) / (len(plans) - number)
@@ -193,22 +241,22 @@ def _best_of(job: _Job, plans: Sequence[Plan], end: float) -> _Tried | None:
             if len(plans) > 1:
                 complain(f"{error} The leaderboard goes on without it.")
             continue
-        if tried is not None and (best is None or _beats(tried, best)):
-            best = tried
+        if tried is not None:
+            one = tried.candidate
+            if plan.pretrained is not None and (start is None or one.beats(start)):
+                start = one
+            if best is None or one.beats(best.candidate):
+                best = tried
         del tried
         gc.collect()
     if best is None and errors and (len(errors) == len(plans)):
         raise errors[0]
     if best is None and job.prepared.plan.mode == "probe":
         raise ResourceError("mode: there was no time for the features of enough clips; give more.")
-    return best and replace(best, plan=_explained(job, best, len(plans)))
-
-
-def _beats(one: _Tried, best: _Tried) -> bool:
-    """Whether a candidate is better; random weights never are, beside pretrained ones."""
-    if (one.plan.pretrained is None) != (best.plan.pretrained is None):
-        return best.plan.pretrained is None
-    return one.scored.score > best.scored.score
+    if best is not None:
+        best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
+    of_weights = sum(plan.pretrained is not None for plan in plans)
+    return best, start and _explained(job, start, of_weights)
 
 
 def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:
@@ -236,8 +284,8 @@ def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:
                 note.note(state="stopped", config=_about(plan, samples))
                 continue
             _note(note, plan, samples, scored, complete=found.complete)
-        if best is None or scored.score > best.scored.score:
-            best = _Tried(plan, extractor, reading, samples, scored)
+        if best is None or scored.score > best.candidate.scored.score:
+            best = _Tried(_Candidate(plan, reading, scored), extractor, samples)
     say(f"Features of {plan.backbone} took {extraction_sec:.1f} s ({found.computed} clips new).")
     return best
 
@@ -299,12 +347,16 @@ def _score(
         return None
 
 
-def _explained(job: _Job, best: _Tried, count: int) -> Plan:
-    """The plan of the winner, with the figures for it."""
-    plan, scored = best.plan, best.scored
+def _figures(job: _Job, scored: Scored) -> str:
     name = MAIN_SCORES["mAP" if job.data.multi_label else "top1"]
-    figures = f"{name} {scored.score:.4f} ({interval_text(scored.low, scored.high)})"
-    why = f"probe {figures} in cross-validation"
+    interval = interval_text(scored.low, scored.high)
+    return f"{name} {scored.score:.4f} ({interval}) in cross-validation"
+
+
+def _explained(job: _Job, best: _Candidate, count: int) -> _Candidate:
+    """The winner, its plan with the figures for it."""
+    plan, scored = best.plan, best.scored
+    why = f"probe {_figures(job, scored)}"
     if count > 1:
         others = [r for r in read_rows(job.work_dir) if r.scored_on == CROSS_VALIDATION]
         mine = {_row_id(plan, pool) for pool in crossval.POOLS}
@@ -317,42 +369,69 @@ def _explained(job: _Job, best: _Tried, count: int) -> Plan:
         grid = best.reading.grid
         if plan.mode == "probe":
             reasons["head_grid"] = f"parts of the clip are looked at: {why}"
-    return replace(plan, head_grid=grid, reasons=reasons)
+    return replace(best, plan=replace(plan, head_grid=grid, reasons=reasons))
 
 
-def _keep(job: _Job, best: _Tried, *, seconds: float) -> None:
+def _keep(job: _Job, best: _Tried, run: Plan, *, seconds: float) -> None:
     """Fit the best head on all training clips, measure it on the validation clips, write it.
 
     Where there is no time for all of these, it cannot be compared with what training gives.
+
+    Args:
+        job: what all candidates have in common.
+        best: the candidate.
+        run: the plan of the run that it belongs to.
+        seconds: what it may take.
     """
-    plan, settings = best.plan, best.scored.setting
+    plan, settings = best.candidate.plan, best.candidate.scored.setting
+    clips = job.prepared.listing.val
+    refits = is_of_use(job.settings, run, len(clips))
+    reading = best.candidate.reading
     row = Row(PROBE_ID, "probe", plan.backbone, plan.clip_len, plan.resolution)
     with trial(job.work_dir, row) as note:
         head = crossval.fit_on_all(best.samples, settings)
-        clips = job.prepared.listing.val
-        reading = replace(best.reading, mirrored=False)
+        # To be measured, one view is enough.
+        reading = replace(reading, mirrored=reading.mirrored and refits)
         found = _extract(job, best.extractor, reading, clips, seconds=seconds)
         if not found.positions or not (found.complete or plan.mode == "probe"):
             note.note(state="partial" if found.positions else "failed")
             return
-        figures = crossval.measure(_samples(job, plan, clips, found), head)
+        unseen = _samples(job, plan, clips, found)
+        figures = crossval.measure(unseen, head)
         low, high = score_interval(figures)
         about = {**_about(plan, best.samples), **settings.as_dict()}
         score = figures[main_score(figures)]
         note.note(config=about, score=score, low=low, high=high, scored_on=VALIDATION)
-        _write(job, best, head.state(), {**figures, "epoch": 0})
+        of_all = None
+        if refits:
+            of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), settings).state()
+        _write(job, best, run, head.state(), of_all, {**figures, "epoch": 0})
 
 
-def _write(job: _Job, best: _Tried, head: dict[str, torch.Tensor], figures: dict) -> None:
-    config = build_config(best.plan, job.data, str(job.work_dir))
+def _write(
+    job: _Job,
+    best: _Tried,
+    run: Plan,
+    head: dict[str, torch.Tensor],
+    of_all: dict[str, torch.Tensor] | None,
+    figures: dict,
+) -> None:
+    config = build_config(best.candidate.plan, job.data, str(job.work_dir))
     config.model.backbone.compile = False
     model = build_model(config)
     backbone = best.extractor.model.backbone.state_dict()
     state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}
     state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
     load_state(model, state, job.work_dir / PROBE)
-    meta = {"metrics": figures, "identity": identity_of(config), "decoder": best.plan.decoder}
+    meta = {
+        "metrics": figures,
+        IN_FOLDS: best.candidate.scored.score,
+        "identity": identity_of(build_config(run, job.data, str(job.work_dir))),
+        "decoder": run.decoder,
+    }
     # Its head may be another than that of the run whose best weights these become.
     meta[CONFIG] = config_text(Config({key: config[key] for key in NEEDED_TO_TEST}))
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
+    if of_all is not None:
+        content[HEAD_OF_ALL] = {name: tensor.cpu() for name, tensor in of_all.items()}
     write_checkpoint(job.work_dir / PROBE, content)

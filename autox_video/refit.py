@@ -48,7 +48,7 @@ KIND = "refit"
 def is_of_use(settings: Settings, plan: Plan, num_val: int) -> bool:
     """Whether there are clips that only chose so far, and that the user did not set aside."""
     mine = settings.ann_file_val == AUTO and plan.evaluation > 0 and num_val > 0
-    return mine and plan.mode != "probe" and plan.time_budget_sec is not None
+    return mine and settings.search == AUTO and plan.time_budget_sec is not None
 
 
 class Refit:

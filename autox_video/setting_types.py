@@ -90,6 +90,15 @@ DataFormat = Literal[
     "vertex_jsonl",
     "rawframes",
 ]
+DESCRIPTORS = "descriptors"
+"""The backbone that has nothing to train."""
 Backbone = Literal[
-    "auto", "conv_nano", "swin_nano", "swin_tiny", "swin_small", "swin_base", "swin_large"
+    "auto",
+    "descriptors",
+    "conv_nano",
+    "swin_nano",
+    "swin_tiny",
+    "swin_small",
+    "swin_base",
+    "swin_large",
 ]

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from autox_video.setting_types import DESCRIPTORS as DESCRIPTORS
 from autox_video.setting_types import OFF as OFF
 from autox_video.setting_types import (
     Auto,
@@ -126,8 +127,9 @@ class Settings(BaseModel):
     )
     backbone: Backbone = _key(
         AUTO,
-        "The backbone: a small convolution network, or a Video Swin of some size.",
-        "auto, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
+        "The backbone: fixed descriptors, a small convolution network, or a Video Swin of some "
+        "size.",
+        "auto, descriptors, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
     )
     load_from: PathText = _key(
         AUTO,
@@ -287,6 +289,11 @@ class Settings(BaseModel):
         "true or false",
     )
 
+    @property
+    def only_probes(self) -> bool:
+        """Whether nothing but a head is to be fitted."""
+        return self.mode == "probe" or self.backbone == DESCRIPTORS
+
     @field_validator("*", mode="before")
     @classmethod
     def _read_auto(cls, value: Any) -> Any:
@@ -317,6 +324,9 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
     if settings.demo and Path(settings.data_root).name != "videos":
         keys = ("demo", "data_root")
         yield keys, "needs a `data_root` that ends in /videos, as data/demo/videos."
+    if settings.backbone == DESCRIPTORS and settings.mode == "train":
+        keys = ("mode", "backbone")
+        yield keys, "needs a backbone that learns; `descriptors` has nothing to train but a head."
     if settings.data_format == "folders" and train != AUTO:
         keys = ("data_format", "ann_file_train")
         yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."

@@ -126,7 +126,7 @@ def _is_type(*names: str) -> Callable[[Any], bool]:
 _NEEDED: dict[str, Callable[[Any], bool]] = {
     "classes": lambda value: _are(value, lambda name: isinstance(name, str)),
     "model.type": _is_type("Recognizer3D"),
-    "model.backbone.type": lambda value: value in ("VideoSwin", "VideoConv"),
+    "model.backbone.type": lambda value: value in ("VideoSwin", "VideoConv", "ClipDescriptors"),
     "model.cls_head.type": _is_type("ClipHead", "AttentiveClipHead"),
     "model.data_preprocessor.type": _is_type("ClipPreprocessor"),
     "test_item_shape": lambda value: _are(value, _is_whole) and len(value) == 5,

@@ -25,6 +25,8 @@ from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from autox_video.crossvalidation import Fold
     from autox_video.recipe import TrainingData
     from autox_video.trial_run import TimeLeft
@@ -53,7 +55,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         job = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
         from autox_video.config_check import check_config
-        from autox_video.finishing import finish_probe, train_and_compare
+        from autox_video.finishing import finish_probe, keep_better, train_and_score
         from autox_video.stored_config import config_from_text
 
         config = config_from_text(job.config, str(work_dir / CONFIG))
@@ -62,11 +64,13 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         if config.device == "cpu":
             keep_freed_memory()
         if job.plan.mode == "probe":
-            best = processes.by_main(lambda: finish_probe(work_dir, config))
+            best = processes.by_main(lambda: finish_probe(work_dir, config, all_clips=job.refits))
         else:
-            best = train_and_compare(config, work_dir)
-        if best is not None and job.searches:
-            best = _use_what_is_left(settings, job, work_dir, best)
+            best = train_and_score(config, work_dir)
+            if best is not None and job.searches:
+                best = _use_what_is_left(settings, job, work_dir, best, config)
+            else:
+                best = processes.by_main(lambda: keep_better(work_dir, best, config))
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
             _test_in_time(settings, work_dir, job.testing_sec)
@@ -135,10 +139,11 @@ class _Job:
 
 
 def _use_what_is_left(
-    settings: Settings, job: _Job, work_dir: Path, best: dict[str, float]
+    settings: Settings, job: _Job, work_dir: Path, best: dict[str, float], config: "Config"
 ) -> dict[str, float]:
     """Spend the time that is left on better and surer weights; gives the metrics of the best."""
     from autox_video.crossvalidation import CrossValidation
+    from autox_video.finishing import keep_better, use_all_clips
     from autox_video.refit import Refit
     from autox_video.search import Search
 
@@ -147,12 +152,17 @@ def _use_what_is_left(
     kept_sec = processes.by_main(lambda: refit.reserved(left)) if refit else 0.0
     before = replace(left, seconds=lambda: left.seconds() - kept_sec)
     if job.folds:
-        CrossValidation(job.plan, job.data.num_train, job.folds, work_dir).run(before)
+        folds = CrossValidation(job.plan, job.data.num_train, job.folds, work_dir)
+        folds.run(before)
+        best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
+        best = processes.by_main(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
         search = Search(job.plan, job.data, work_dir, best=best, storage=storage)
         best = search.run(before)
-    if refit is not None:
+    if refit is not None and not best["epoch"]:
+        processes.by_main(lambda: use_all_clips(work_dir))
+    elif refit is not None:
         refit.run(left, best)
     return best
 
@@ -170,7 +180,7 @@ def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) 
     """Take the work dir for this run, until `held` is closed."""
     check_work_dir(work_dir)
     held.enter_context(own(work_dir))
-    goes_on = settings.mode == "probe" and is_probe_run(work_dir)
+    goes_on = settings.only_probes and is_probe_run(work_dir)
     make_ready(work_dir, fresh=fresh, goes_on=goes_on)
     budget_sec = None if settings.time_budget == AUTO else settings.time_budget
     clock = held.enter_context(counting(work_dir, budget_sec))
@@ -201,7 +211,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
     num_val = len(prepared.listing.val)
-    refits = searches and is_of_use(settings, plan, num_val)
+    refits = (searches or plan.mode == "probe") and is_of_use(settings, plan, num_val)
     if searches and plan.evaluation:
         say(_plans_for_the_rest(folds=bool(folds), refits=refits, num_val=num_val))
     testing_sec = prediction.testing_sec if planned.test_clips else None

@@ -12,6 +12,7 @@ from tests.videos import write_video
 REPOSITORY = Path(__file__).resolve().parents[1]
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 TINY = {
+    "backbone": "conv_nano",
     "video_length": 0.5,
     "resolution": 32,
     "clip_len": 2,

@@ -13,7 +13,7 @@ import torch
 from autox_video import leaderboard, planning, probing
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import read_checkpoint
-from autox_video.errors import CheckpointError
+from autox_video.errors import CheckpointError, ConfigError
 from autox_video.features import attentive, extract
 from autox_video.models import known_weights
 from autox_video.models.known_weights import KnownFile, find_pretrained
@@ -26,6 +26,9 @@ from autox_video.training import fit
 from tests.datasets import TINY, colour_data
 
 NAMES = ("sees_nothing.pth", "sees_colours.pth")
+FROM = {"mode": "train", "backbone": "auto"}
+"""Training that starts from weights, or that is compared with descriptors."""
+LEARNS_NOTHING = {**FROM, "epoch": 1, "lr": 1e-9}
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +68,15 @@ def test_a_probe_is_a_model_as_any_other(keys):
     assert json.loads(Path(keys["test_results_path"]).read_text())["metrics"] == found["metrics"]
 
 
+@pytest.mark.parametrize("backbone", ["conv_nano", "descriptors"])
 @pytest.mark.parametrize("pools", [("linear",), ("ordered",), ("attentive",)])
-def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools):
-    kept = {}
+def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools, backbone):
+    kept, keys = {}, {**keys, "backbone": backbone}
     monkeypatch.setattr(probing, "_job", with_pools(probing._job, pools))
     monkeypatch.setattr(probing, "_keep", spy(probing._keep, kept))
     fit(settings_of(keys, flip=False))
     best, work = kept["best"], Path(keys["work_dir"])
+    scored = best.candidate.scored
     config = read_config(work / "best.pth")
     config.test_pipeline[1].crop = "centre"
     config.test_item_shape = (1, *config.test_item_shape[1:])
@@ -83,7 +88,7 @@ def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools):
         data_root=keys["data_root"],
         loading=Loading(4, 0, "cpu"),
     )
-    head = probing.crossval.fit_on_all(best.samples, best.scored.setting)
+    head = probing.crossval.fit_on_all(best.samples, scored.setting)
     expected = head.logits(best.samples.tokens[:, 0].float()).log_softmax(-1).numpy()
     found = np.log(np.maximum([p.scores for p in said], 1e-30))
     np.testing.assert_allclose(found[expected > -20], expected[expected > -20], atol=0.03)
@@ -96,9 +101,9 @@ def with_pools(make, pools):
 
 
 def spy(keep, kept):
-    def kept_too(job, best, **options):
+    def kept_too(job, best, run, **options):
         kept.update(best=best)
-        keep(job, best, **options)
+        keep(job, best, run, **options)
 
     return kept_too
 
@@ -169,7 +174,7 @@ def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_pa
     folder = weights_for(keys, tmp_path / "checkpoints")
     monkeypatch.setattr("autox_video.prepare.weight_folders", lambda: [folder])
     assert Path(find_pretrained([folder]).path).name == NAMES[0]  # what the rules take
-    fit(settings_of(keys, mode="auto", load_from="auto", epoch=1))
+    fit(settings_of(keys, mode="auto", backbone="swin_nano", load_from="auto", epoch=1))
     plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
     assert "the best of 2 candidates" in plan["pretrained"]["reason"]
@@ -186,20 +191,64 @@ def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_pa
 def test_a_probe_that_validates_better_is_kept(keys, tmp_path, monkeypatch, pool):
     monkeypatch.setattr(probing, "_job", with_pools(probing._job, (pool,)))
     weights = weights_for(keys, tmp_path / "weights") / NAMES[1]
-    best = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1, lr=1e-9))
+    best = fit(settings_of(keys, **FROM, load_from=str(weights), epoch=1, lr=1e-9))
     found = rows(keys)
     assert found["probe"].score == 1.0 > found["finetune"].score
     assert best["epoch"] == 0 and best["top1"] == 1.0
-    again = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1, lr=1e-9))
+    again = fit(settings_of(keys, **FROM, load_from=str(weights), epoch=1, lr=1e-9))
     assert again == best and rows(keys) == found
     assert transform(settings_of(keys))["metrics"]["top1"] == 1.0
+
+
+@pytest.mark.parametrize("pool", ["linear", "ordered"])
+def test_descriptors_that_validate_better_than_training_are_kept(keys, monkeypatch, pool):
+    monkeypatch.setattr(probing, "_job", with_pools(probing._job, (pool,)))
+    best = fit(settings_of(keys, **LEARNS_NOTHING))
+    found, work = rows(keys), Path(keys["work_dir"])
+    assert set(found) == {f"{pool}-descriptors-random-2x32", "probe", "finetune"}
+    assert found["probe"].score == 1.0 > found["finetune"].score
+    assert best["epoch"] == 0 and best["top1"] == 1.0
+    choices = json.loads((work / "plan.json").read_text())["choices"]
+    assert choices["backbone"]["value"] == "conv_nano"
+    assert "a probe on descriptors, top-1 " in choices["backbone"]["reason"]
+    assert fit(settings_of(keys, **LEARNS_NOTHING)) == best and rows(keys) == found
+    assert transform(settings_of(keys, **LEARNS_NOTHING))["metrics"]["top1"] == 1.0
+
+
+def test_training_that_validates_as_well_is_kept(keys, monkeypatch):
+    monkeypatch.setattr(probing.crossval, "measure", spoilt(probing.crossval.measure))
+    best = fit(settings_of(keys, **FROM, epoch=2))
+    assert rows(keys)["probe"].score == 0.0 and best["epoch"] > 0
+
+
+def spoilt(measure):
+    return lambda *args: {**measure(*args), "top1": 0.0}
+
+
+def test_descriptors_are_a_candidate_where_no_other_backbone_is_named(keys):
+    fit(settings_of(keys, backbone="auto"))
+    assert {"linear-descriptors-random-2x32", "linear-conv_nano-random-2x32"} <= set(rows(keys))
+    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    assert plan["backbone"]["value"] == "descriptors"  # random weights are only compared with
+    assert "others: linear-conv_nano-random-2x32 " in plan["backbone"]["reason"]
+
+
+def test_descriptors_alone(keys):
+    keys = {**keys, "backbone": "descriptors", "mode": "auto"}
+    best = fit(settings_of(keys))
+    assert {row.backbone for row in rows(keys).values()} == {"descriptors"}
+    before = contents(Path(keys["work_dir"]))
+    assert fit(settings_of(keys)) == best and contents(Path(keys["work_dir"])) == before
+    assert transform(settings_of(keys))["metrics"]["top1"] == 1.0
+    with pytest.raises(ConfigError, match="`mode`: 'train' needs a backbone that learns"):
+        settings_of(keys, mode="train")
 
 
 def test_there_is_a_time_limit(keys, tmp_path, monkeypatch):
     monkeypatch.setitem(extract.CLIPS_AT_A_TIME, "cpu", 4)
     monkeypatch.setattr(probing, "SECONDS", 0.0)
     weights = weights_for(keys, tmp_path / "weights") / NAMES[1]
-    best = fit(settings_of(keys, mode="train", load_from=str(weights), epoch=1))
+    best = fit(settings_of(keys, **FROM, load_from=str(weights), epoch=1))
     found = rows(keys)
     assert {row.kind: row.state for row in found.values()} == {
         "probe": "partial",
@@ -212,12 +261,12 @@ def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatc
     folder = weights_for(keys, tmp_path / "checkpoints")
     monkeypatch.setattr("autox_video.prepare.weight_folders", lambda: [folder])
     (folder / NAMES[0]).write_bytes(b"no weights")
-    fit(settings_of(keys, load_from="auto"))
+    fit(settings_of(keys, backbone="swin_nano", load_from="auto"))
     assert "The leaderboard goes on without it" in capsys.readouterr().err
     states = {row.id: row.state for row in rows(keys).values()}
     assert states["linear-swin_nano-sees_nothing-2x32"] == "failed"
     assert states["linear-swin_nano-sees_colours-2x32"] == states["probe"] == "done"
-    assert states["linear-conv_nano-random-2x32"] == "done"  # to compare with
+    assert states["linear-swin_nano-random-2x32"] == "done"  # to compare with
     plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
 
@@ -225,7 +274,7 @@ def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatc
 def test_one_checkpoint_that_is_damaged_is_an_error(keys, tmp_path):
     (tmp_path / "mine.pth").write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=r"mine\.pth"):
-        fit(settings_of(keys, load_from=str(tmp_path / "mine.pth")))
+        fit(settings_of(keys, backbone="auto", load_from=str(tmp_path / "mine.pth")))
 
 
 def test_clips_of_several_classes_are_probed_too(data, keys, tmp_path):

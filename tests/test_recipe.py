@@ -25,8 +25,8 @@ def tiny_plan(**keys):
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_every_backbone_has_a_config_that_passes_the_check(backbone):
     config = build_config(tiny_plan(backbone=backbone), DATA, "/w")
-    expected = "VideoConv" if backbone.startswith("conv") else "VideoSwin"
-    assert config.model.backbone.type == expected
+    expected = {"descriptors": "ClipDescriptors", "conv_nano": "VideoConv"}
+    assert config.model.backbone.type == expected.get(backbone, "VideoSwin")
     assert config.model.cls_head.num_classes == 3
 
 

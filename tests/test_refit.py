@@ -11,7 +11,7 @@ from autox_video import leaderboard, refit
 from autox_video.dataset.list_files import read_list
 from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import read_checkpoint
-from autox_video.finishing import train_and_compare
+from autox_video.finishing import train_and_score
 from autox_video.leaderboard import Row, put_row
 from autox_video.planning import training_data
 from autox_video.predict import read_config
@@ -39,7 +39,7 @@ def run(keys, tmp_path):
     settings = settings_of(keys, tmp_path, epoch=EPOCHS)
     prepared = prepare(settings, resuming=False)
     data = training_data(prepared, settings, tmp_path)
-    best = train_and_compare(build_config(prepared.plan, data, str(tmp_path)), tmp_path)
+    best = train_and_score(build_config(prepared.plan, data, str(tmp_path)), tmp_path)
     return Refit(prepared.plan, data, len(prepared.listing.val), tmp_path), prepared.plan, best
 
 
@@ -143,7 +143,7 @@ def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
         ({}, True),
         ({"time_budget": "auto"}, False),
         ({"evaluation": 0}, False),
-        ({"mode": "probe"}, False),
+        ({"search": "off"}, False),
         ({"ann_file_val": "val.txt"}, False),
     ],
 )
@@ -155,10 +155,9 @@ def test_clips_that_the_user_set_aside_stay_aside(keys, tmp_path, changes, wante
         plan,
         time_budget_sec=budget,
         evaluation=changes.get("evaluation", plan.evaluation),
-        mode=changes.get("mode", plan.mode),
     )
-    val = changes.get("ann_file_val", settings.ann_file_val)
-    assert is_of_use(settings.model_copy(update={"ann_file_val": val}), plan, 3) is wanted
+    asked = {key: changes[key] for key in ("ann_file_val", "search") if key in changes}
+    assert is_of_use(settings.model_copy(update=asked), plan, 3) is wanted
     assert not is_of_use(settings, plan, 0)
 
 

@@ -243,15 +243,26 @@ def _choose(
         ranks[r, f, s] = _rank(_figures(found[s, r], samples, others))
     unseen = np.empty(found.shape[1:], dtype=np.float32)
     for r, f in parts:
-        best = max(range(len(settings)), key=lambda s: ranks[r, f, s])
+        best = _best([ranks[r, f, s] for s in range(len(settings))], (folds[r] != f).sum())
         unseen[r, folds[r] == f] = found[best, r, folds[r] == f]
-    best = max(range(len(settings)), key=lambda s: _mean_rank(found[s], samples))
+    best = _best([_mean_rank(each, samples) for each in found], len(samples))
     score = _mean_rank(unseen, samples)[0]
     if samples.multi_label:
         low, high = _bootstrap(unseen.mean(0), samples)
     else:
         low, high = wilson_interval(score * len(samples), len(samples))
     return Scored(settings[best], score, min(low, score), max(high, score))
+
+
+def _best(ranks: Sequence[tuple[float, float]], clips: int) -> int:
+    """Of the settings whose score is within a standard error of the highest, that of least loss.
+
+    The one-standard-error rule (Breiman et al. 1984): among few clips the highest is mostly luck.
+    """
+    highest = max(score for score, _ in ranks)
+    least = highest - math.sqrt(highest * (1 - highest) / max(clips, 1))
+    alike = [number for number, (score, _) in enumerate(ranks) if score >= least]
+    return max(alike, key=lambda number: ranks[number][1])
 
 
 def _rank(figures: dict[str, float]) -> tuple[float, float]:

@@ -36,7 +36,7 @@ LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
 """Of memory for the features of all clips; for more the grid gets coarser."""
 
-VERSION = 1
+VERSION = 2
 """Of how features are computed: those on disk of another are never used."""
 
 _LARGEST = 65504.0  # that float16 can hold
@@ -162,7 +162,13 @@ class Extractor:
     def _names(self, clips: ClipList, data_root: str, reading: Reading) -> list[str | None]:
         read = {k: v for k, v in self._pipeline()[0].items() if k != "remote_cache"}
         about = (
-            *(VERSION, self._weights, sorted(read.items()), tuple(self.config.test_item_shape[1:])),
+            *(
+                VERSION,
+                self.config.model.backbone.type,
+                self._weights,
+                sorted(read.items()),
+                tuple(self.config.test_item_shape[1:]),
+            ),
             *(reading.grid, reading.mirrored, self.config.model.backbone.get("precision")),
             *(self.config.device.partition(":")[0], self._normalisation()),
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autox_video.features.samples import Samples, Scale, scale_of
 
-DECAYS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """The strongest first: each minimum is a good start for the next."""
 
 MOST_STEPS = 60

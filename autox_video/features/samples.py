@@ -50,6 +50,14 @@ class Samples:
         """Some of the clips, in that order."""
         return Samples(self.tokens[rows], self.targets[rows], self.multi_label)
 
+    def with_those_of(self, others: "Samples") -> "Samples":
+        """These clips and others, behind them."""
+        tokens, targets = (
+            torch.cat(pair)
+            for pair in ((self.tokens, others.tokens), (self.targets, others.targets))
+        )
+        return Samples(tokens, targets, self.multi_label)
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each sample as ClipHead has it: (..., S, K) and (S, K) → (..., S)."""
         if self.multi_label:

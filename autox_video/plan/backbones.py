@@ -24,6 +24,8 @@ class BackboneFacts:
 
 
 BACKBONES = {
+    # Nothing is trained: the memory is that of a forward pass.
+    "descriptors": BackboneFacts(0.0, 0.1, 0.2, 112, 0.0, 0, frames_per_sec=8),
     "swin_nano": BackboneFacts(1.4, 0.3, 3, 112, 0.0, 0),
     "conv_nano": BackboneFacts(1.8, 0.2, 1.7, 112, 0.0, 0, frames_per_sec=8),
     "swin_tiny": BackboneFacts(28, 0.7, 22, 224, 0.1, 20_000),
@@ -33,8 +35,8 @@ BACKBONES = {
 }
 
 
-NANO = ("conv_nano", "swin_nano")
-"""Those that learn from few clips without pretrained weights, at a size that follows the clips."""
+NANO = ("descriptors", "conv_nano", "swin_nano")
+"""Those that do with few clips without pretrained weights, at a size that follows the clips."""
 
 
 @dataclass(frozen=True, slots=True)

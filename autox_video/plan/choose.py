@@ -29,7 +29,7 @@ from autox_video.plan.batch import (
     room_for_clips,
 )
 from autox_video.plan.hardware import Hardware
-from autox_video.settings import AUTO, Settings
+from autox_video.settings import AUTO, DESCRIPTORS, Settings
 
 LARGEST_SPAN_SEC = 8.0
 FEWEST_FRAMES = 8
@@ -169,7 +169,7 @@ def choose(
     """
     choices, scratch = _Choices(settings), pretrained is None
     made, decide = choices.made, choices.decide
-    decide("mode", "mode", lambda: ("train", "all of the model learns"))
+    decide("mode", "mode", lambda: _mode(settings))
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
     facts = BACKBONES[backbone]
     made["pretrained"] = _pretrained(pretrained)
@@ -177,7 +177,7 @@ def choose(
     made["head_grid"] = None, "the mean over the feature map, as published"
     made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
     size = _choose_clips(choices, stats, hardware, backbone)
-    precision = decide("precision", "precision", lambda: _precision(hardware))
+    precision = decide("precision", "precision", lambda: _precision(hardware, backbone))
     cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
     room_gib = room_for_clips(facts, hardware)
     key = "gradient_checkpointing"
@@ -303,6 +303,12 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["max_bad"] = choices.settings.max_bad, "more is taken for a fault of the disk"
 
 
+def _mode(settings: Settings) -> Chosen:
+    if settings.backbone == DESCRIPTORS:
+        return "probe", "descriptors have nothing to train but a head"
+    return "train", "all of the model learns"
+
+
 def _backbone(stats: DatasetStats, hardware: Hardware, pretrained: Pretrained | None) -> Chosen:
     if pretrained is not None:
         return pretrained.backbone, f"fits the pretrained weights ({pretrained.source})"
@@ -362,8 +368,10 @@ def _test_clips(length_sec: float, span_sec: float) -> Chosen:
     return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
 
 
-def _precision(hardware: Hardware) -> Chosen:
+def _precision(hardware: Hardware, backbone: str) -> Chosen:
     name = hardware.device_name
+    if backbone == DESCRIPTORS:
+        return "float32", "that of all descriptors"
     if hardware.fast_bfloat16:
         return "bfloat16", f"fast on {name}; weights and loss stay float32"
     if hardware.fast_float16:

@@ -73,7 +73,7 @@ def test_durations(text, wanted):
 
 
 def test_the_peers_rate_warms_up_and_falls_to_nothing():
-    shares = [share_of_rate(step, 120) for step in range(121)]
+    shares = [share_of_rate(step / 120) for step in range(121)]
     assert shares[0] == pytest.approx(0.1)
     assert max(shares) == pytest.approx(1.0, abs=0.02)
     assert shares.index(max(shares)) == 10
