@@ -29,9 +29,9 @@ from tests.faults.script import add_options, verdict, workplace
 PHASES = ("preparing", "probe", "training", "folds", "search", "refit", "testing")
 """In their order; no kind has all."""
 KINDS = {  # the keys of the config, and the kind of rows that must come of it
-    "search": ({"epoch": 12}, "search"),
-    "folds": ({"epoch": 12, "ann_file_val": "auto"}, "fold"),
-    "probe": ({"mode": "probe"}, "probe"),
+    "search": ({"epoch": 12, "backbone": "auto"}, "search"),
+    "folds": ({"epoch": 12, "backbone": "auto", "ann_file_val": "auto"}, "fold"),
+    "probe": ({"mode": "probe", "backbone": "auto"}, "probe"),
 }
 OVER_SEC = 30.0
 SPREAD_SEC = {"search": 8.0, "folds": 4.0}

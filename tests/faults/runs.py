@@ -37,6 +37,7 @@ KEYS = {
     "device": "cpu",
     "precision": "float32",
     "load_from": "none",
+    "backbone": "conv_nano",  # without a probe beside it, unless a script asks for one
     "cache": "off",
 }
 CHECKPOINTS = ("latest.pth", "previous.pth")
