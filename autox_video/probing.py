@@ -231,15 +231,14 @@ def _best_of(
     """
     best: _Tried | None = None
     start: _Candidate | None = None
-    errors: list[AutoXVideoError] = []
+    errors: dict[int, AutoXVideoError] = {}
+    probing = job.prepared.plan.mode == "probe"
     for number, plan in enumerate(plans):
         left = (end - time.monotonic()) / (len(plans) - number)
         try:
             tried = _try(job, plan, left)
         except (CheckpointError, ResourceError) as error:
-            errors.append(error)
-            if len(plans) > 1:
-                complain(f"{error} The leaderboard goes on without it.")
+            errors[number] = error
             continue
         if tried is not None:
             one = tried.candidate
@@ -249,14 +248,17 @@ def _best_of(
                 best = tried
         del tried
         gc.collect()
-    if best is None and errors and (len(errors) == len(plans)):
-        raise errors[0]
-    if best is None and job.prepared.plan.mode == "probe":
+    of_weights = [number for number, plan in enumerate(plans) if plan.pretrained is not None]
+    needed = range(len(plans)) if probing else of_weights
+    if needed and errors.keys() >= set(needed):
+        raise errors[needed[0]]
+    for error in errors.values():
+        complain(f"{error} The leaderboard goes on without it.")
+    if best is None and probing:
         raise ResourceError("mode: there was no time for the features of enough clips; give more.")
     if best is not None:
         best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
-    of_weights = sum(plan.pretrained is not None for plan in plans)
-    return best, start and _explained(job, start, of_weights)
+    return best, start and _explained(job, start, len(of_weights))
 
 
 def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:

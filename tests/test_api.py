@@ -10,7 +10,8 @@ from autox_video.errors import CheckpointError, ConfigError, ListingError
 from tests.datasets import TINY, colour_clip, colour_data, write_config
 from tests.videos import write_text_video
 
-REST = {key: TINY[key] for key in ("resolution", "clip_len", "workers", "device", "load_from")}
+NAMES = ("backbone", "resolution", "clip_len", "workers", "device", "load_from")
+REST = {key: TINY[key] for key in NAMES}
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone):
     from tests.test_prepare import weights_file
 
     path = weights_file(tmp_path / "w" / "mine.pth", backbone)
-    config_for(tmp_path, data, epoch=1, load_from=str(path))
+    config_for(tmp_path, data, epoch=1, load_from=str(path), backbone=backbone)
     done = command("autotrain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"mine.pth (mmaction2, {backbone}); left out 2 of its head" in done.stdout

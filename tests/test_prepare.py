@@ -22,7 +22,7 @@ from tests.videos import write_text_video
 @pytest.fixture
 def keys(tmp_path):
     data = colour_data(tmp_path / "data", train=2, val=1, test=1)
-    return {**data, **TINY, "work_dir": str(tmp_path / "work")}
+    return {**data, **TINY, "backbone": "auto", "work_dir": str(tmp_path / "work")}
 
 
 def settings_of(keys, **changes):

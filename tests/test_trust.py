@@ -179,7 +179,7 @@ def test_pretrained_weights_that_are_found(place, hostile, run):
     known = next(k.name for k in KNOWN_FILES if k.backbone == "swin_tiny")
     put(f"checkpoints/{known}", hostile["torch"])
     put("checkpoints/unknown.pth", hostile["torch"])
-    assert known in run("train", "work_dir=new", "load_from=auto", ends_well=False)
+    assert known in run("train", "work_dir=new", "load_from=auto", "backbone=auto", ends_well=False)
 
 
 # ---- what else a work dir holds ----
