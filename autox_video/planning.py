@@ -285,7 +285,8 @@ class _Planner:
 
         config = self._config(replace(plan, cache=None))
         found = measure(config, processes=plan.processes, limit_sec=limit_sec)
-        return found and replace(found, importing_sec=self.importing_sec)
+        probe_sec = self.prepared.probe_view_sec
+        return found and replace(found, importing_sec=self.importing_sec, probe_view_sec=probe_sec)
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.recipe import build_config

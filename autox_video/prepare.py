@@ -75,6 +75,8 @@ class Prepared:
     pretrained: Pretrained | None
     stored: dict[str, Any] | None = None
     """What plan.json held of a run that goes on."""
+    probe_view_sec: float = 0.0
+    """What the model of probe.pth takes for a view; 0: there is none."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:

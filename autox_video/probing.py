@@ -31,10 +31,9 @@ from autox_video.engine.checkpoint import (
 from autox_video.engine.keeper import NEEDED_TO_TEST
 from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.features import crossval
-from autox_video.features.attentive import TooSlowError
 from autox_video.features.crossval import LINEAR, ORDERED, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
-from autox_video.features.samples import Samples
+from autox_video.features.samples import Samples, TooSlowError
 from autox_video.features.store import FeatureStore, default_folder
 from autox_video.finishing import HEAD_OF_ALL, IN_FOLDS, identity_of
 from autox_video.leaderboard import (
@@ -162,7 +161,7 @@ def probe_candidates(
     plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
     _keep(job, best, plan, seconds=end - time.monotonic())
     show_leaderboard(read_rows(work_dir))
-    return replace(prepared, plan=plan)
+    return replace(prepared, plan=plan, probe_view_sec=best.extractor.view_sec())
 
 
 def _plan_to_train(job: _Job, best: _Candidate, start: _Candidate | None) -> Plan:

@@ -6,7 +6,7 @@ model = {
     "cls_head": {
         "type": "ClipHead",
         "num_classes": 400,
-        "in_channels": 1054,
+        "in_channels": 2980,
         "spatial_type": "avg",
         "dropout_ratio": 0.0,
         "average_clips": "prob",

@@ -13,7 +13,7 @@ import torch
 from autox_video import leaderboard, planning, probing
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import read_checkpoint
-from autox_video.errors import CheckpointError, ConfigError
+from autox_video.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.features import attentive, extract
 from autox_video.models import known_weights
 from autox_video.models.known_weights import KnownFile, find_pretrained
@@ -269,6 +269,17 @@ def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatc
     assert states["linear-swin_nano-random-2x32"] == "done"  # to compare with
     plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
+
+
+def test_training_goes_on_without_descriptors_that_do_not_fit(keys, monkeypatch, capsys):
+    def too_large(*_, **__):
+        raise ResourceError(extract.NOTHING_FITS)
+
+    monkeypatch.setattr(extract.Extractor, "extract", too_large)
+    assert fit(settings_of(keys, **FROM, epoch=1))["epoch"] == 1
+    assert "The leaderboard goes on without it" in capsys.readouterr().err
+    with pytest.raises(ResourceError, match="memory for the features"):
+        fit(settings_of(keys, backbone="descriptors", work_dir=keys["work_dir"] + "2"))
 
 
 def test_one_checkpoint_that_is_damaged_is_an_error(keys, tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autox_video.features.samples import Samples, Scale, scale_of
+from autox_video.features.samples import Samples, Scale, TooSlowError, scale_of
 from autox_video.models.attentive_head import pool
 
 QUERIES = 4
@@ -21,10 +21,6 @@ DECAYS = (0.01, 0.3)
 _BETAS = 0.9, 0.98
 _WARMUP = 0.1
 _TIMED = 3  # steps, after which it is known how long all take
-
-
-class TooSlowError(Exception):
-    """The steps would take longer than there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def cross_validate(
         samples: the training clips; a clip is scored by its first view.
         pool: one of `POOLS`.
         folds: as `make_folds` gives them.
-        seconds: what an attentive head may take.
+        seconds: what it may take.
 
     Raises:
         TooSlowError: it would take longer.
@@ -132,7 +132,7 @@ def cross_validate(
     else:
         seen = samples if pool == LINEAR else samples.pooled(*_ordered(samples))
         with few_threads(seen):
-            _linear_heads(seen, settings, 1 - held_out, visit)
+            _linear_heads(seen, settings, 1 - held_out, visit, seconds=seconds)
     return _choose(settings, found, samples, folds)
 
 
@@ -177,6 +177,8 @@ def _linear_heads(
     settings: Sequence[Setting],
     kept: Tensor,
     visit: Callable[[int, Tensor], None],
+    *,
+    seconds: float,
 ) -> None:
     """Fit a linear head for each fold (g, n) and setting, and show what each says of all clips."""
     scale = linear.scale_of(samples.mean_features)
@@ -188,7 +190,8 @@ def _linear_heads(
             visit(numbers[which], samples.probabilities(features @ weight + bias[:, None]))
 
         weights = _weights(samples, balanced=balanced) * kept
-        linear.fit_path(samples, weights, [settings[n].weight_decay for n in numbers], show)
+        decays = [settings[n].weight_decay for n in numbers]
+        linear.fit_path(samples, weights, decays, show, seconds=seconds)
 
 
 def _attentive_heads(

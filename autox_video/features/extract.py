@@ -32,6 +32,7 @@ from autox_video.models.windows import Size
 from autox_video.predict import build_model
 
 CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
+VIEWS_TIMED = 2
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
 """Of memory for the features of all clips; for more the grid gets coarser."""
@@ -98,6 +99,18 @@ class Extractor:
         _, *view = self.config.test_item_shape
         clip = torch.zeros(1, 1, *view, dtype=torch.uint8)
         return tuple(self._map(clip).shape[1:])
+
+    @torch.inference_mode()
+    def view_sec(self) -> float:
+        """What a view takes, in seconds, among a few."""
+        _, *view = self.config.test_item_shape
+        clips = torch.zeros(VIEWS_TIMED, 1, *view, dtype=torch.uint8)
+        times = []
+        for _ in range(3):
+            started = time.monotonic()
+            self._map(clips).sum().item()  # waits for a GPU
+            times.append(time.monotonic() - started)
+        return min(times) / VIEWS_TIMED
 
     def grid(self, clips: int, views: int) -> Size:
         """The finest grid for which the features of so many clips are not too large."""

@@ -17,6 +17,10 @@ LEAST_SPREAD = 1e-3
 """Of a channel, over the mean spread of all: one that hardly changes is not blown up to noise."""
 
 
+class TooSlowError(Exception):
+    """Fitting would take longer than there is time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """What heads learn from."""

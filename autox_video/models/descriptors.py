@@ -3,10 +3,11 @@ from scratch than a linear head on them.
 
 Of every second frame: histograms of its colours over a spatial pyramid (Lazebnik et al., "Beyond
 Bags of Features", CVPR 2006), energies of Gabor filters (Oliva and Torralba, "Modeling the Shape of
-the Scene", IJCV 2001) and block-normalised histograms of gradients (Dalal and Triggs, CVPR 2005).
-Of what follows it: histograms of optical flow (Laptev et al., "Learning Realistic Human Actions
-from Movies", CVPR 2008), which here is Lucas' and Kanade's. Square roots are taken of what counts,
-as in Hellinger's kernel.
+the Scene", IJCV 2001) for brightness, two opponent colours and what changes to the next frame,
+block-normalised histograms of gradients (Dalal and Triggs, CVPR 2005) and uniform local binary
+patterns (Ojala et al., PAMI 2002). Of what follows it: histograms of optical flow (Laptev et al.,
+"Learning Realistic Human Actions from Movies", CVPR 2008), which here is Lucas' and Kanade's.
+Square roots are taken of what counts, as in Hellinger's kernel.
 
 Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W rows and
 columns, D entries of one descriptor.
@@ -22,6 +23,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+CLIPS_AT_A_TIME = 2
 COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
 """Of luminance, blue to red and magenta to green; cells a side of each level of the pyramid."""
 DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
@@ -31,6 +33,9 @@ GABOR_SIGMA = 1.5
 """Of the envelope in px, at each scale; the next scale has half of the pixels."""
 SURROUND, LEAST_CONTRAST = 10.0, 0.2
 """Of local contrast: sigma in px, and what is added to it, in standard deviations."""
+PATTERN_GRID, PATTERN_SCALES = 3, 2
+LEAST_STEP = 0.03
+"""A neighbour is brighter from so many standard deviations on."""
 GRADIENT_BINS, GRADIENT_CELLS = 9, 4
 LARGEST_SHARE, LEAST_NORM = 0.25, 0.01
 """Of an entry of a block of gradients; added to its norm."""
@@ -39,9 +44,15 @@ FLOW_LEVELS, FLOW_BINS, FLOW_GRID = (2, 4), 8, 3
 FLOW_SIGMA, FLOW_NOISE, MOST_FLOW = 1.5, 1e-2, 3.0
 """Sigma of Lucas' and Kanade's window in px, what is added to its tensor, most px a frame."""
 
+RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
+"""Rows and columns of a pixel's neighbours, around it, in 3x3 pixels."""
+PATTERNS = 59
+"""Uniform patterns, which change at most twice around the ring, and one for all others."""
+
 CHANNELS = (
     sum(COLOUR_BINS) * sum(side * side for side in COLOUR_GRIDS)
-    + SCALES * ORIENTATIONS * GABOR_GRID**2
+    + 4 * SCALES * ORIENTATIONS * GABOR_GRID**2
+    + PATTERN_SCALES * PATTERNS * PATTERN_GRID**2
     + 4 * GRADIENT_BINS * (GRADIENT_CELLS - 1) ** 2
     + len(FLOW_LEVELS) * (FLOW_BINS + 1) * FLOW_GRID**2
 )
@@ -49,7 +60,7 @@ CHANNELS = (
 
 @MODELS.register_module()
 class ClipDescriptors(BaseModule):
-    """A backbone without parameters: (B, 3, T, H, W) → (B, 1054, T', 1, 1) float32.
+    """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
 
     T' = T / 2, rounded up; each step describes two frames. Clips come normalised, as to any other.
 
@@ -68,27 +79,35 @@ class ClipDescriptors(BaseModule):
     ) -> None:
         super().__init__()
         self.register_buffer("filters", gabor_filters(), persistent=False)
+        self.register_buffer("numbers", pattern_numbers(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Describe clips; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
-            frames = x.float().transpose(1, 2)
-            first = frames[:, ::2].flatten(0, 1)
-            grey = first.mean(1, keepdim=True)
-            looks = (
-                colour_histograms(F.avg_pool2d(first, 2, ceil_mode=True)),
-                gabor_energies(grey, self.filters),
-                gradient_histograms(grey),
-            )
-            seen = torch.cat(looks, 1).unflatten(0, (len(x), -1))
-            whole = torch.cat([seen, flow_histograms(frames.mean(2))], 2)
-            return whole.transpose(1, 2)[..., None, None]
+            # A few at a time: their maps stay in the processor's cache, or take less of a GPU.
+            parts = [self._described(part) for part in x.float().split(CLIPS_AT_A_TIME)]
+        return torch.cat(parts).transpose(1, 2)[..., None, None]
+
+    def _described(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) → (B, T', C)."""
+        frames = clips.transpose(1, 2)
+        first = frames[:, ::2].flatten(0, 1)
+        grey = first.mean(1, keepdim=True)
+        change = _next(frames.mean(2, keepdim=True))[:, ::2].flatten(0, 1) - grey
+        shown = (grey, *_opponents(first), change)
+        looks = (
+            colour_histograms(F.avg_pool2d(first, 2, ceil_mode=True)),
+            *(gabor_energies(each, self.filters) for each in shown),
+            gradient_histograms(grey),
+            pattern_histograms(grey, self.numbers),
+        )
+        seen = torch.cat(looks, 1).unflatten(0, (len(clips), -1))
+        return torch.cat([seen, flow_histograms(frames.mean(2))], 2)
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
     """(N, 3, H, W) RGB → (N, D): shares of soft bins in each cell of the pyramid, rooted."""
-    red, green, blue = frames.unbind(1)
-    values = (frames.mean(1), (red - blue) / 2, (2 * green - red - blue) / 4)
+    values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     # Most colours are dull: there the bins are narrow.
     spread = [torch.linspace(-1, 1, bins).abs() ** 1.5 for bins in COLOUR_BINS]
     signs = [torch.linspace(-1, 1, bins).sign() for bins in COLOUR_BINS]
@@ -136,6 +155,47 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
     return torch.cat(found, 1)
 
 
+def pattern_numbers() -> Tensor:
+    """(256): for the eight bits of a pattern its number, 0 to 58; all that are not uniform, 58."""
+    found, last = [], 0
+    for code in range(256):
+        bits = [code >> place & 1 for place in range(8)]
+        changes = sum(bits[place] != bits[place - 1] for place in range(8))
+        found.append(last if changes <= 2 else PATTERNS - 1)
+        last += changes <= 2
+    return torch.tensor(found)
+
+
+def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
+    """(N, 1, H, W) → (N, D): shares of local binary patterns in cells, at each scale, rooted."""
+    found = []
+    for scale in range(PATTERN_SCALES):
+        if scale:
+            grey = F.avg_pool2d(grey, 2, ceil_mode=True)
+        rows, columns = grey.shape[-2:]
+        around = F.pad(grey, (1,) * 4, mode="replicate")[:, 0]
+        middle = grey[:, 0] + LEAST_STEP
+        codes = torch.zeros_like(middle, dtype=torch.long)
+        for place, (i, j) in enumerate(RING):
+            codes |= (around[:, i : i + rows, j : j + columns] > middle).long() << place
+        found.append(_counts(numbers[codes]))
+    return torch.cat(found, 1).sqrt()
+
+
+def _counts(patterns: Tensor) -> Tensor:
+    """(N, H, W) numbers → (N, D): the share of each in each cell."""
+    count, rows, columns = patterns.shape
+    cells = PATTERN_GRID**2
+    sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
+    down, along = (side * PATTERN_GRID // len(side) for side in sides)
+    cell = down[:, None] * PATTERN_GRID + along
+    frame = torch.arange(count, device=patterns.device)[:, None, None]
+    places = (frame * cells + cell) * PATTERNS + patterns
+    counts = torch.bincount(places.flatten(), minlength=count * cells * PATTERNS)
+    shares = counts.view(count, cells, PATTERNS).float()
+    return (shares / shares.sum(2, keepdim=True).clamp(min=1)).flatten(1)
+
+
 def gradient_histograms(grey: Tensor) -> Tensor:
     """(N, 1, H, W) → (N, D): directions of edges in cells, normalised in blocks of 2x2 cells."""
     along, down = _derivatives(grey)
@@ -180,6 +240,17 @@ def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _smaller(frames: Tensor, times: int) -> Tensor:
     """(B, T, H, W) → (B T, 1, H / times, W / times)."""
     return F.avg_pool2d(frames.flatten(0, 1)[:, None], times, ceil_mode=True)
+
+
+def _next(frames: Tensor) -> Tensor:
+    """(B, T, ...) → the same, each frame the one after it; the last one stays."""
+    return torch.cat([frames[:, 1:], frames[:, -1:]], 1)
+
+
+def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) RGB → blue to red and magenta to green, each (N, 1, H, W)."""
+    red, green, blue = frames.split(1, 1)
+    return (red - blue) / 2, (2 * green - red - blue) / 4
 
 
 def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Measured:
     """One process, to read all views of one clip in testing."""
     importing_sec: float = 4.0
     """To import what training needs: how fast this machine starts programs, at the moment."""
+    probe_view_sec: float = 0.0
+    """A forward pass of the probe, which may be what is tested; 0: there is none."""
     took_sec: float = 0.0
     """The measuring itself."""
 
@@ -200,7 +202,7 @@ def _evaluation_sec(measured: Measured, amount: Amount) -> float:
 def _testing_sec(measured: Measured, amount: Amount) -> float:
     if not amount.test:
         return 0.0
-    computing_sec = amount.test_views * measured.view_sec
+    computing_sec = amount.test_views * max(measured.view_sec, measured.probe_view_sec)
     each_sec = _together(amount, measured.test_read_sec, computing_sec)
     return LOADING_SHARE * measured.importing_sec + amount.test / amount.processes * each_sec
 

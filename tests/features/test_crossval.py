@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autox_video.features import attentive, crossval
-from autox_video.features.attentive import TooSlowError, fit_heads
+from autox_video.features.attentive import fit_heads
 from autox_video.features.crossval import (
     ATTENTIVE,
     LINEAR,
@@ -14,7 +14,7 @@ from autox_video.features.crossval import (
     cross_validate,
     make_folds,
 )
-from autox_video.features.samples import Samples
+from autox_video.features.samples import Samples, TooSlowError
 
 
 @pytest.fixture(autouse=True)
@@ -109,10 +109,18 @@ def test_a_single_head_says_what_it_said_among_others(pool):
         torch.testing.assert_close(alone.weight[0], heads.weight[1], rtol=1e-3, atol=1e-4)
 
 
-def test_heads_that_would_take_too_long_are_left():
+@pytest.mark.parametrize("pool", POOLS)
+def test_heads_that_would_take_too_long_are_left(pool):
     samples = data(everywhere)
     with pytest.raises(TooSlowError):
-        cross_validate(samples, ATTENTIVE, make_folds(samples, range(60)), seconds=0.0)
+        cross_validate(samples, pool, make_folds(samples, range(60)), seconds=0.0)
+
+
+def test_of_settings_as_good_the_one_of_least_loss_is_taken():
+    ranks = [(0.50, -3.0), (0.48, -1.0), (0.47, -2.0), (0.30, -0.5)]
+    assert crossval._best(ranks, clips=100) == 1  # a standard error is 0.05
+    assert crossval._best(ranks, clips=100_000) == 0
+    assert crossval._best([(1.0, -0.2), (0.99, -0.1)], clips=100) == 0
 
 
 def test_the_choice_itself_is_scored(monkeypatch):

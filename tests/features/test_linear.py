@@ -42,6 +42,15 @@ def test_the_gradient_is_zero_for_each_fold_and_decay(multi_label):
     assert seen == [0, 1]
 
 
+def test_with_fewer_samples_than_channels_the_minimum_is_the_same():
+    few = samples(clips=12, channels=40, views=1)
+    doubled = few.select(list(range(12)) * 5)  # as many samples as channels: nothing is reduced
+    for decay in (1.0, 0.01):
+        one, other = (fit_linear(s, torch.ones(len(s)), decay) for s in (few, doubled))
+        torch.testing.assert_close(one.weight, other.weight, atol=2e-3, rtol=0)
+        torch.testing.assert_close(one.bias, other.bias, atol=2e-2, rtol=0)
+
+
 def test_a_strong_decay_leaves_the_shares_of_the_classes():
     data = samples(classes=3).select(list(range(0, 60, 3)) + list(range(1, 30, 3)))
     head = fit_linear(data, torch.ones(len(data)), 1e6)

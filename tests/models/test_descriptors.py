@@ -18,6 +18,10 @@ from autox_video.models.descriptors import (
     GRADIENT_BINS,
     LARGEST_SHARE,
     ORIENTATIONS,
+    PATTERN_GRID,
+    PATTERN_SCALES,
+    PATTERNS,
+    RING,
     SCALES,
     ClipDescriptors,
     colour_histograms,
@@ -25,6 +29,8 @@ from autox_video.models.descriptors import (
     gabor_energies,
     gabor_filters,
     gradient_histograms,
+    pattern_histograms,
+    pattern_numbers,
 )
 from tests.datasets import REPOSITORY
 
@@ -67,9 +73,9 @@ def test_the_config_names_it():
 
 
 def test_a_clip_does_not_depend_on_its_batch():
-    clips = noise(3, 3, 4, 40, 40)
+    clips = noise(5, 3, 4, 40, 40)
     model = ClipDescriptors()
-    torch.testing.assert_close(model(clips)[1:2], model(clips[1:2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(clips)[3:4], model(clips[3:4]), rtol=1e-4, atol=1e-5)
 
 
 def test_steps_are_of_two_frames_each():
@@ -129,6 +135,24 @@ def test_flow_tells_how_fast_things_move(speed):
     along, down, _ = descriptors._flow(clip[:, :1], clip[:, 1:])
     for found, expected in zip((along, down), speed, strict=True):
         assert float(found[..., 8:-8, 8:-8].median()) == pytest.approx(expected, abs=0.06)
+
+
+def test_patterns_are_uniform_ones_and_a_rest():
+    numbers = pattern_numbers()
+    assert numbers.bincount().tolist() == [1] * (PATTERNS - 1) + [256 - PATTERNS + 1]
+    assert numbers[0] == 0 and numbers[0b01010101] == PATTERNS - 1
+
+
+def test_patterns_count_what_is_around_each_pixel():
+    rising = torch.arange(30.0).expand(1, 1, 30, 30)
+    shares = pattern_histograms(rising, pattern_numbers()).square()
+    shares = shares.view(PATTERN_SCALES, PATTERN_GRID**2, PATTERNS)
+    assert torch.allclose(shares.sum(2), torch.ones(()))
+    brighter = sum(1 << place for place, (_, j) in enumerate(RING) if j == 2)
+    assert shares[0, 4, pattern_numbers()[brighter]] == 1.0  # in the middle cell no edge
+    assert torch.equal(
+        pattern_histograms(5 * rising + 1, pattern_numbers()).square(), shares.view(1, -1)
+    )
 
 
 def test_what_stands_still_has_no_flow():

@@ -43,6 +43,14 @@ def test_every_part_is_counted():
     assert found.bottleneck == "compute"
 
 
+def test_the_test_may_be_that_of_a_slower_probe():
+    found = predict(replace(MEASURED, probe_view_sec=0.02), GPU, 5, used_sec=4.0)
+    assert found.testing_sec == pytest.approx(LOADING_SHARE * 4.0 + 10 * 3 * 0.02)
+    assert found.evaluating_sec == pytest.approx(3 * 20 * 0.008)
+    quick = predict(replace(MEASURED, probe_view_sec=0.002), GPU, 5, used_sec=4.0)
+    assert quick == predict(MEASURED, GPU, 5, used_sec=4.0)
+
+
 @pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 3), (6, 5), (7, 6)])
 def test_averages_are_evaluated_where_there_are_weights_for_them(epochs, count):
     found = predict(MEASURED, replace(GPU, averages=2), epochs, used_sec=0.0)
