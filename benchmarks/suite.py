@@ -5,8 +5,9 @@ stock recipe of mmaction2 for Video Swin-T (see suite_peer.py), each with the sa
 clips for training and the same for testing. The sets are made here (see suite_sets/); a trivial
 classifier on colours, sizes and lengths must stay near chance on each (`--leaks`).
 
-Rows go to OUT/suite.jsonl as they come, and a suite that was stopped goes on behind them. Hours of
-computing: each system takes its budget and the time for testing, for every set and seed.
+Rows go to OUT/suite.jsonl as they come, and a suite that was stopped goes on behind them; those in
+suite.jsonl beside this file are of the machine in RESULTS.md. Hours of computing: each system takes
+its budget and the time for testing, for every set and seed.
 
     python benchmarks/suite.py [--sets NAME,...] [--budget 10m] [--systems ours,rules,stock]
         [--seeds 0,...] [--out FOLDER] [--stock-size 32x224]
