@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from autox_video.models.attention import attend
 from autox_video.models.drop_path import add_branch
+from autox_video.models.linear import Linear, packs
 from autox_video.models.windows import Size, Windows, make_windows, table_rows
 
 ARCHITECTURES = {
@@ -159,15 +160,6 @@ class VideoSwin(BaseModule):
             for block in stage.blocks:
                 block.whole_batch = True
                 block.compile(dynamic=False)
-
-
-class Linear(nn.Linear):
-    """A linear layer in its input's number type; the weights stay as they are."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) → (..., out)."""
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.weight.to(x.dtype), bias)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -330,6 +322,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Each token by itself."""
+        if packs(x) and not (self.training and self.drop.p):
+            return self.fc2(self.fc1.by_packed(x, gelu=True))
         x = self.fc1(x)
         if self.drop.p:
             return self.drop(self.fc2(self.drop(F.gelu(x))))

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -64,6 +66,38 @@ def test_in_bfloat16_the_error_is_that_of_rounded_logits(kernel, windows_per_cli
     expected = written_out(qkv, bias, mask)
     error = KERNELS[kernel](qkv, bias, mask).double() - expected
     assert error.square().mean() < 0.02**2 * expected.square().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("level", [-3000.0, -120.0, 0.0, 120.0, 3000.0])
+def test_logits_of_any_level_give_the_weights_of_their_differences(level, dtype):
+    """A constant on all logits changes nothing, not even where their exponentials overflow."""
+    qkv, bias, _ = inputs((4, 6, 2, 4), windows_per_clip=None, dtype=dtype)
+    bias = torch.round(bias.detach())
+    wanted = written_out(qkv, bias, None)
+    got = attention._Chunked.apply(qkv, bias + level, None)
+    # Rounded with the logits: eps is that of a number of their size.
+    allowed = 1e-4 + 8 * torch.finfo(dtype).eps * max(1.0, abs(level))
+    if allowed < 0.5:
+        assert torch.allclose(got.double(), wanted, atol=allowed)
+    assert got.isfinite().all()
+
+
+def test_a_row_far_below_the_others_keeps_its_weights():
+    """Its exponentials underflow, theirs do not."""
+    qkv, bias, _ = inputs((2, 4, 1, 8), windows_per_clip=None)
+    bias = bias.detach()
+    low = bias.clone()
+    low[:, 1] -= 200.0
+    wanted = attention._Chunked.apply(qkv, bias, None)
+    assert torch.allclose(attention._Chunked.apply(qkv, low, None), wanted, atol=1e-3)
+
+
+def test_what_is_no_number_stays_none():
+    qkv, bias, _ = inputs((2, 4, 1, 8), windows_per_clip=None)
+    with torch.no_grad():
+        qkv[0, 0, 0] = math.nan
+    assert attention._Chunked.apply(qkv, bias, None)[0, 0].isnan().all()
 
 
 def test_the_gradient_of_the_bias_is_summed_in_float32(monkeypatch):
