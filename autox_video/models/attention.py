@@ -16,6 +16,7 @@ CHUNK_BYTES = 4 * 2**20
 """Attention weights that one core works on at a time: what its cache holds."""
 
 
+FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
 """Between these, no power of a sum that counts has left the range of float32 and bfloat16."""
 
@@ -104,9 +105,7 @@ class _Chunked(torch.autograd.Function):
             logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             parts[:, :, 0] = _by_token(torch.bmm(logits, key).mul_(channels**-0.5), heads)
             parts[:, :, 1] = _by_token(torch.bmm(logits.transpose(1, 2), query), heads)
-            # As a product with ones: torch's sum over the first dimension is several times slower.
-            rows = logits.view(end - start, -1)
-            grad_bias += (rows.new_ones(1, end - start) @ rows).view(ctx.bias_shape)
+            _add_rows(grad_bias.view(-1), logits.view(end - start, -1))
         return grad_qkv, grad_bias.to(qkv.dtype), None
 
 
@@ -132,6 +131,19 @@ def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
     logits = torch.bmm(query, key.transpose(1, 2))
     logits.view(-1, *added.shape).add_(added)
     return logits
+
+
+def _add_rows(total: Tensor, rows: Tensor) -> None:
+    """Add the sum of rows, (k, n), to a float32 total, (n).
+
+    torch's own sum over the first dimension takes several times as long: for many rows as a
+    product with ones, for few as additions (benchmarks/attention.py, 32 frames).
+    """
+    if len(rows) > FEW_ROWS:
+        total += (rows.new_ones(1, len(rows)) @ rows)[0]
+    else:
+        for row in rows:
+            total += row
 
 
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
