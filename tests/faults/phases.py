@@ -2,9 +2,9 @@
 
 Runs with a `time_budget` are ended by SIGKILL at random instants of each of their phases and
 started again until they come to their end: one kind goes on to a search behind its training, one to
-a cross-validation, one fits heads on features. A row of leaderboard.csv that is done must stay as
-it is, whatever is killed; the best weights are tested; and the time of all starts together passes
-the budget by 30 s at most. No peer.
+a cross-validation, one to a last training on all clips, one fits heads on features. A row of
+leaderboard.csv that is done must stay as it is, whatever is killed; the best weights are tested;
+and the time of all starts together passes the budget by 30 s at most. No peer.
 
     python tests/faults/phases.py [--kills N] [--budget SECONDS] [--kinds NAME,...] [--seed N]
         [--folder NEW]
@@ -31,6 +31,7 @@ PHASES = ("preparing", "probe", "training", "folds", "search", "refit", "testing
 KINDS = {  # the keys of the config, and the kind of rows that must come of it
     "search": ({"epoch": 12, "backbone": "auto"}, "search"),
     "folds": ({"epoch": 12, "backbone": "auto", "ann_file_val": "auto"}, "fold"),
+    "refit": ({"epoch": 60, "ann_file_val": "auto"}, "refit"),
     "probe": ({"mode": "probe", "backbone": "auto"}, "probe"),
 }
 OVER_SEC = 30.0
@@ -155,6 +156,9 @@ def main(words: Sequence[str] | None = None) -> int:
                 try_kind(place, kind, options.kills, rng, tally)
             except MissedError as error:
                 tally.problems.append(str(error))
+    if options.kinds == ",".join(KINDS):
+        missing = [phase for phase in PHASES if not tally.phases[phase]]
+        tally.problems += [f"no run was killed in {phase}" for phase in missing]
     if tally.most_over_sec > OVER_SEC:
         tally.problems.append(f"a run passed its budget by {tally.most_over_sec:.1f} s")
     killed = ", ".join(f"{count} in {phase}" for phase, count in tally.phases.most_common())
