@@ -34,7 +34,9 @@ from autox_video.fileio import user_cache
 SUFFIX = ".frames"
 FREE_SHARE = 0.05
 FREE_GIB_MAX = 5.0
-"""What is left free whatever the size allows: this share of the disk, but not more than this."""
+FREE_PER_CACHED = 20.0
+"""What is left free whatever the size allows: this share of the disk, but not more than this, and
+no more than this times what the cache takes: one that is small beside the rest harms no one."""
 
 _MAGIC = b"autoxvf1"
 _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
@@ -180,7 +182,7 @@ class FrameCache:
         if self._used is None or self._written > self.max_bytes * _RECOUNT_SHARE:
             _remove_torn(self.folder)
             self._used, self._written = size_of(self.folder)[1], 0
-            if _too_little_free(self.folder, size):
+            if _too_little_free(self.folder, self._used, size):
                 self._full = True
                 return False
         if self._used + size <= self.max_bytes:
@@ -228,9 +230,10 @@ def free_bytes(folder: Path) -> int:
     return _disk(folder).free
 
 
-def _too_little_free(folder: Path, size: int) -> bool:
+def _too_little_free(folder: Path, used: int, size: int) -> bool:
     disk = _disk(folder)
-    return disk.free - size < min(disk.total * FREE_SHARE, FREE_GIB_MAX * 2**30)
+    least = disk.total * FREE_SHARE, FREE_GIB_MAX * 2**30, (used + size) * FREE_PER_CACHED
+    return disk.free - size < min(least)
 
 
 def _disk(folder: Path) -> Any:

@@ -132,14 +132,25 @@ def test_a_folder_that_cannot_be_written_only_keeps_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("total_gib", "free_gib", "kept"),
-    [(20, 0.9, False), (20, 1.1, True), (1000, 4.9, False), (1000, 5.1, True)],
+    ("total_gib", "free_gib", "used_gib", "kept"),
+    [
+        (20, 0.9, 0.3, False),
+        (20, 1.1, 0.3, True),
+        (1000, 4.9, 0.3, False),
+        (1000, 5.1, 0.3, True),
+        (1000, 1.9, 0.1, False),
+        (1000, 2.1, 0.1, True),
+        (1000, 0.1, 0.0, True),
+    ],
 )
-def test_a_nearly_full_disk_is_left_alone(tmp_path, monkeypatch, total_gib, free_gib, kept):
-    """A twentieth of it stays free, and never more than 5 GiB."""
+def test_a_nearly_full_disk_is_left_alone(
+    tmp_path, monkeypatch, total_gib, free_gib, used_gib, kept
+):
+    """A twentieth of it stays free; never more than 5 GiB, nor 20 times what is kept."""
     free, total = int(free_gib * 2**30), total_gib * 2**30
     disk = type(shutil.disk_usage(tmp_path))(total, total - free, free)
     monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda folder: disk)
+    monkeypatch.setattr(frame_cache, "size_of", lambda folder: (1, int(used_gib * 2**30)))
     assert FrameCache(tmp_path / "c", 1.0).put("ab", clip()) is kept
     assert (tmp_path / "c").exists() is kept
 
