@@ -8,10 +8,11 @@ are scored.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -27,6 +28,7 @@ from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try
 from autox_video.plan.choose import Plan
 from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
+from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import FOLDS
 from autox_video.scores import wilson_interval
 from autox_video.settings import AUTO, Settings
@@ -176,7 +178,8 @@ class CrossValidation:
             metrics = train(self._config(fold, folder, epochs, left)) or {}
             clips = int(metrics.get("clips", 0))
             if row is not None and clips:
-                row.note(config={**about, "clips": clips}, **_figures(metrics["top1"], clips))
+                about |= {"clips": clips, **_effective(metrics)}
+                row.note(config=about, **_figures(metrics[main_score(metrics)], about))
             elif row is not None:
                 row.note(state="failed")
             return clips > 0
@@ -205,16 +208,20 @@ class CrossValidation:
             if all(fold.id in rows and rows[fold.id].state == "done" for fold in folds)
         ]
         every = [row for folds in whole for row in folds]
-        clips = sum(row.config["clips"] for row in every)
-        share = sum(row.score * row.config["clips"] for row in every) / clips
-        once = clips // len(whole)
+        clips = sum(_count(row.config) for row in every)
+        share = sum(row.score * _count(row.config) for row in every) / clips
+        once = sum(row.config["clips"] for row in every) // len(whole)
         about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
-        figures = _figures(share, once)
+        if self.plan.class_balance:
+            about["effective_clips"] = round(clips / len(whole), 1)
+        figures = _figures(share, about)
+        key = main_score_of(multi_label=False, balanced=self.plan.class_balance)
         spent_sec = sum(row.cost_sec for row in every)
         try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
         say(
-            f"Cross-validation of the plan: top-1 {share:.4f} (95% interval {figures['low']:.4f} "
-            f"to {figures['high']:.4f}, {once} clips, {len(whole[0])} folds, {len(whole)} times)."
+            f"Cross-validation of the plan: {MAIN_SCORES[key]} {share:.4f} (95% interval "
+            f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips, {len(whole[0])} folds, "
+            f"{len(whole)} times)."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:
@@ -222,7 +229,18 @@ class CrossValidation:
         return Row(identity, KIND, plan.backbone, plan.clip_len, plan.resolution, about, **fields)
 
 
-def _figures(share: float, clips: int) -> dict[str, float | str]:
+def _effective(metrics: Mapping[str, float]) -> dict[str, float]:
+    """How many clips count where classes weigh alike; nothing where each clip counts."""
+    key = "effective_clips"
+    return {key: round(metrics[key], 1)} if key in metrics else {}
+
+
+def _count(about: Mapping[str, Any]) -> float:
+    return about.get("effective_clips", about["clips"])
+
+
+def _figures(share: float, about: Mapping[str, Any]) -> dict[str, float | str]:
     """The fields of a row that say how good a plan is: on the same clips again, no surer."""
+    clips = _count(about)
     low, high = wilson_interval(share * clips, clips)
     return {"score": share, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

@@ -107,9 +107,9 @@ def keep_better(
     except CheckpointError as error:
         complain(f"{error} It is not compared with what training gave.")
         return best
-    if meta.get("identity") != identity_of(config):
-        return best
     key, mine = main_score(best), meta.get(IN_FOLDS)
+    if meta.get("identity") != identity_of(config) or key not in meta["metrics"]:
+        return best
     if in_folds is None or mine is None:
         scores, on = (meta["metrics"][key], best[key]), "on the validation clips"
         wins = is_better(meta["metrics"], best)

@@ -53,7 +53,7 @@ from autox_video.predict import build_model
 from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import is_of_use
-from autox_video.results import MAIN_SCORES, main_score
+from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import PROBE
 from autox_video.scores import score_interval
 from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
@@ -334,7 +334,10 @@ def _samples(job: _Job, plan: Plan, clips: ClipList, found: Features) -> Samples
     targets = targets_of(clips, found.positions, len(job.data.classes))
     tokens = torch.from_numpy(np.ascontiguousarray(found.tokens))
     return Samples(
-        tokens.to(plan.device), torch.from_numpy(targets).to(plan.device), job.data.multi_label
+        tokens.to(plan.device),
+        torch.from_numpy(targets).to(plan.device),
+        job.data.multi_label,
+        job.prepared.plan.class_balance,
     )
 
 
@@ -349,7 +352,8 @@ def _score(
 
 
 def _figures(job: _Job, scored: Scored) -> str:
-    name = MAIN_SCORES["mAP" if job.data.multi_label else "top1"]
+    balanced = job.prepared.plan.class_balance
+    name = MAIN_SCORES[main_score_of(multi_label=job.data.multi_label, balanced=balanced)]
     interval = interval_text(scored.low, scored.high)
     return f"{name} {scored.score:.4f} ({interval}) in cross-validation"
 

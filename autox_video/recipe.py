@@ -186,7 +186,13 @@ def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
         # Of a size that does not depend on how many processes there are, so that scores do not.
         "val_dataloader": {**_loader(plan, dataset), "batch_size": most, "shuffle": False},
         "val_cfg": {"type": "ClipValLoop"},
-        "val_evaluator": [{"type": "ClipMetric", "multi_label": data.multi_label}],
+        "val_evaluator": [
+            {
+                "type": "ClipMetric",
+                "multi_label": data.multi_label,
+                "balanced": plan.class_balance,
+            }
+        ],
     }
 
 

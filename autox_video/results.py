@@ -15,7 +15,11 @@ SCORE_DIGITS = 6
 POSITIVE_FROM = 0.5
 """Of several classes a clip, those that score this much are predicted."""
 
-MAIN_SCORES: Mapping[str, str] = {"mAP": "mAP", "top1": "top-1"}
+MAIN_SCORES: Mapping[str, str] = {
+    "mAP": "mAP",
+    "balanced_accuracy": "balanced accuracy",
+    "top1": "top-1",
+}
 """The metrics by which the best weights are chosen, with what to call them: an evaluation has one
 of them."""
 
@@ -83,7 +87,7 @@ def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
     return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
 
 
-def metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def metrics(scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False) -> dict[str, float]:
     """Top-1, top-5, mean class accuracy (all in 0..1) and mean negative log-likelihood in nats.
 
     Ties for a place among the best five count against the model. Top-5 is 1 where there are five
@@ -92,15 +96,40 @@ def metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     Args:
         scores: (N, K) probabilities, N >= 1.
         labels: (N,) true classes, 0..K-1.
+        balanced: all classes that occur count alike, however many clips they have: the mean class
+            accuracy is the main score, as `balanced_accuracy`, the loss is the mean of those of
+            the classes, and `effective_clips` is how many clips make a score as sure as this one.
     """
     true_score = scores[np.arange(len(labels)), labels]
     rivals = (scores >= true_score[:, None]).sum(axis=1) - 1
-    return {
+    losses = -np.log(np.clip(true_score, 1e-12, None))
+    found = {
         "top1": float((scores.argmax(axis=1) == labels).mean()),
         "top5": float((rivals < 5).mean()),
         "mean_class_accuracy": float(np.mean(list(class_accuracy(scores, labels).values()))),
-        "loss": float(-np.log(np.clip(true_score, 1e-12, None)).mean()),
+        "loss": float(losses.mean()),
     }
+    if not balanced:
+        return found
+    counts = np.bincount(labels)[labels]
+    return {
+        **found,
+        "balanced_accuracy": found["mean_class_accuracy"],
+        "loss": float(np.average(losses, weights=1 / counts)),
+        "effective_clips": effective_clips(labels),
+    }
+
+
+def effective_clips(labels: np.ndarray) -> float:
+    """How many clips of equal weight are as sure as these, where all their classes count alike.
+
+    The effective sample size of weighted data: (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+
+    Args:
+        labels: (N,) classes, N >= 1.
+    """
+    weights = 1 / np.bincount(labels)[labels]
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
@@ -160,6 +189,13 @@ def multi_label_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, flo
 def main_score(evaluation: Mapping[str, float] | None) -> str | None:
     """Give the key of the metric that says how good an evaluation is; None where it has none."""
     return next((key for key in MAIN_SCORES if key in (evaluation or {})), None)
+
+
+def main_score_of(*, multi_label: bool, balanced: bool) -> str:
+    """Give the key of the metric that evaluations of such a run will have as their main score."""
+    if multi_label:
+        return "mAP"
+    return "balanced_accuracy" if balanced else "top1"
 
 
 def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,12 +20,12 @@ Interval = tuple[float, float]
 """Lower and upper end."""
 
 
-def wilson_interval(right: float, clips: int) -> Interval:
+def wilson_interval(right: float, clips: float) -> Interval:
     """Give the 95% interval of a share of clips (Wilson's score interval, JASA 22, 1927).
 
     Args:
         right: how many; a mean of several runs may lie between whole numbers.
-        clips: of how many, 1 or more.
+        clips: of how many, 1 or more; where they weigh differently, how many alike are as sure.
     """
     share, z = right / clips, LEVEL_DEVIATIONS
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
@@ -145,8 +145,8 @@ def _average_precision(
 
 
 def score_interval(figures: Mapping[str, float]) -> tuple[float | None, float | None]:
-    """The 95% interval of validation figures: of top-1; Nones for mAP, which is no share."""
+    """The 95% interval of validation figures: of their main score; Nones for mAP, no share."""
     if "top1" not in figures or not figures.get("clips"):
         return None, None
-    clips = int(figures["clips"])
-    return wilson_interval(figures["top1"] * clips, clips)
+    clips = figures.get("effective_clips", figures["clips"])
+    return wilson_interval(figures.get("balanced_accuracy", figures["top1"]) * clips, clips)

@@ -44,10 +44,10 @@ CHOICES = {
     "either_way": "flip=false",
     "two_ends": "video_length=0.8",
     "tiny": "resolution=32",
-    "imbalance": "class_balance=off",
+    "overlapping": "class_balance=off",
 }
 # Sets of which each shows a choice, and which are not of the suite besides.
-FOR_A_CHOICE = ("mirrored", "either_way", "two_ends", "tiny")
+FOR_A_CHOICE = tuple(CHOICES)
 # The trivial classifier may be so many standard deviations above chance.
 LEAK_DEVIATIONS = 3.0
 

@@ -93,6 +93,18 @@ def test_the_score_is_that_of_all_clips(keys, tmp_path):
     assert not list(Path(tmp_path, "folds").rglob("*.pth"))
 
 
+def test_classes_count_alike_where_they_are_made_to(keys, tmp_path, capsys):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1, class_balance="on")
+    runs_in(tmp_path, plan, num_train, folds).run(left())
+    rows = rows_of(tmp_path)
+    counts = [rows[fold.id].config["effective_clips"] for fold in folds]
+    assert counts == [3.0] * 3  # one of each class
+    whole = rows["folds"]
+    assert whole.config == {"clips": 9, "effective_clips": 9.0, "folds": 3, "repeats": 1}
+    assert (whole.low, whole.high) == pytest.approx(wilson_interval(whole.score * 9, 9))
+    assert "Cross-validation of the plan: balanced accuracy " in capsys.readouterr().out
+
+
 def test_it_goes_on_where_it_was(keys, tmp_path, monkeypatch):
     plan, num_train, folds = made(keys, tmp_path / "whole", repeats=1)
     runs_in(tmp_path / "whole", plan, num_train, folds).run(left())

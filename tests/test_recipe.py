@@ -47,6 +47,13 @@ def test_choices_arrive_where_they_belong():
     assert config.train_cfg.max_bad == plan.max_bad
 
 
+@pytest.mark.parametrize("balance", [True, False])
+def test_validation_counts_classes_as_the_loss_does(balance):
+    config = build_config(replace(plan_for(), class_balance=balance), DATA, "/w")
+    assert (config.model.cls_head.class_clips is not None) is balance
+    assert config.val_evaluator[0].balanced is balance
+
+
 def test_how_clips_are_read_arrives():
     plan = replace(tiny_plan(), cache="/c", cache_gib=3.0, repeats=2, augment={"mixup": 0.8})
     config = build_config(replace(plan, clip_len=8, resolution=56, short_side=64), DATA, "/w")

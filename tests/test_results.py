@@ -10,7 +10,9 @@ from autox_video.results import (
     Provenance,
     average_precision,
     class_accuracy,
+    effective_clips,
     main_score,
+    main_score_of,
     metrics,
     multi_label_metrics,
     results,
@@ -29,6 +31,28 @@ def test_metrics_equal_figures_worked_out_by_hand():
     assert measured["mean_class_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
     assert measured["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.8, 0.2]).mean())
     assert class_accuracy(scores, labels) == {0: 1.0, 1: pytest.approx(1 / 3)}
+
+
+def test_where_classes_count_alike_a_rare_one_weighs_as_much():
+    scores = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    labels = np.array([0, 1, 1, 1])
+    plain, measured = metrics(scores, labels), metrics(scores, labels, balanced=True)
+    assert main_score(measured) == "balanced_accuracy"
+    assert measured["balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    losses = -np.log([0.7, 0.3, 0.8, 0.2])
+    assert measured["loss"] == pytest.approx((losses[0] + losses[1:].mean()) / 2)
+    assert {k: measured[k] for k in plain if k != "loss"} == {
+        k: v for k, v in plain.items() if k != "loss"
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "clips"),
+    [([0, 1, 2, 0, 1, 2], 6), ([0, 0, 0, 0], 4), ([0, 1, 1, 1], 4 / (1 + 1 / 3)), ([5], 1)],
+)
+def test_clips_count_for_less_the_more_unequal_they_weigh(labels, clips):
+    """K classes of n_k clips: K^2 over the sum of 1 / n_k, the inverse of the score's variance."""
+    assert effective_clips(np.array(labels)) == pytest.approx(clips)
 
 
 def test_top5_counts_the_rank_of_the_true_class():
@@ -187,3 +211,9 @@ def test_each_kind_of_evaluation_has_its_main_score():
     assert main_score({"mAP": 0.1, "loss": 1}) == "mAP"
     assert main_score({"clips": 0}) is None
     assert main_score(None) is None
+    scores = np.array([[0.7, 0.3], [0.4, 0.6]])
+    for balanced in (False, True):
+        measured = metrics(scores, np.array([0, 1]), balanced=balanced)
+        assert main_score(measured) == main_score_of(multi_label=False, balanced=balanced)
+    several = multi_label_metrics(scores, np.eye(2))
+    assert main_score(several) == main_score_of(multi_label=True, balanced=False)

@@ -104,3 +104,5 @@ def test_a_validation_score_has_an_interval_where_it_is_a_share():
     assert score_interval({"top1": 0.5, "clips": 10}) == wilson_interval(5, 10)
     assert score_interval({"mAP": 0.5, "clips": 10}) == (None, None)
     assert score_interval({"top1": 0.5, "clips": 0}) == (None, None)
+    balanced = {"top1": 0.9, "balanced_accuracy": 0.5, "clips": 10, "effective_clips": 4.0}
+    assert score_interval(balanced) == wilson_interval(2, 4)

@@ -309,13 +309,13 @@ class CheckpointKeeper(Hook):
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
     """Whether an evaluation beats the best so far: by its main score, ties by the lower loss.
 
-    One with a figure that is not finite never does.
+    One with a figure that is not finite never does; one that has no such score is beaten.
     """
     key = main_score(metrics)
     if key is None or not (math.isfinite(metrics[key]) and math.isfinite(metrics["loss"])):
         return False
     rank = (metrics[key], -metrics["loss"])
-    return best is None or rank > (best[key], -best["loss"])
+    return not best or key not in best or rank > (best[key], -best["loss"])
 
 
 def _place(loop) -> tuple[int, int, int]:

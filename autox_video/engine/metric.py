@@ -22,12 +22,16 @@ class ClipMetric(BaseMetric):
     Args:
         multi_label: clips are of any number of classes, their labels (K,) of 0 and 1; the figures
             then are mAP, F1 and loss.
+        balanced: all classes count alike, as in `results.metrics`; not used with `multi_label`.
         options: of mmengine's BaseMetric.
     """
 
-    def __init__(self, *, multi_label: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *, multi_label: bool = False, balanced: bool = False, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.multi_label = multi_label
+        self.balanced = balanced
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep position, probabilities and label of each clip of a batch."""
@@ -57,4 +61,4 @@ class ClipMetric(BaseMetric):
             return {**multi_label_metrics(scores, labels), **clips}
         # So the best weights keep the temperature that was found for them.
         figures = calibration_figures(scores.astype(np.float64), labels)
-        return {**metrics(scores, labels), **figures, **clips}
+        return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}

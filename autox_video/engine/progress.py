@@ -22,6 +22,12 @@ from autox_video.fileio import append_json_line, write_text
 from autox_video.results import MAIN_SCORES, main_score
 
 METRICS = "metrics.jsonl"
+SECOND_SCORES: Mapping[str, tuple[str, str]] = {
+    "mAP": ("f1", "F1"),
+    "balanced_accuracy": ("top1", "top-1"),
+    "top1": ("top5", "top-5"),
+}
+"""What is told beside a main score, and its name."""
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
 
@@ -130,9 +136,10 @@ class Progress(Hook):
             return
         self.best = max(self.best or 0.0, metrics[key])
         name = MAIN_SCORES[key]
-        second = f"top-5 {metrics['top5']:.4f}" if key == "top1" else f"F1 {metrics['f1']:.4f}"
+        second, its_name = SECOND_SCORES[key]
         self._tell(
-            f"epoch {epoch}: validation {name} {metrics[key]:.4f}, {second}, "
+            f"epoch {epoch}: validation {name} {metrics[key]:.4f}, "
+            f"{its_name} {metrics[second]:.4f}, "
             f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best {name} {self.best:.4f})"
         )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
 from autox_video.features.samples import Samples, class_weights
-from autox_video.results import main_score, metrics, multi_label_metrics
+from autox_video.results import effective_clips, main_score, metrics, multi_label_metrics
 from autox_video.scores import wilson_interval
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
@@ -27,7 +27,8 @@ FEW_CLIPS, REPEATS = 500, 3
 """Up to so many clips the division is repeated: chance in a single one would decide."""
 
 IMBALANCE = 3.0
-"""Training clips of the commonest class over the rarest, from which balanced classes are tried."""
+"""Training clips of the commonest class over the rarest, from which balanced classes are tried
+where a clip may be of several."""
 
 DRAWS = 500
 """Bootstrap samples of clips for the interval of a score that is no share of right clips."""
@@ -62,7 +63,7 @@ class Scored:
 
     setting: Setting
     score: float
-    """Top-1 or mAP. The setting for each fold was chosen on the other folds."""
+    """The main score. The setting for each fold was chosen on the other folds."""
     low: float
     high: float
     """Ends of its 95% interval."""
@@ -137,9 +138,10 @@ def cross_validate(
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
-    """The grid for a head; with balanced classes only where they differ much."""
+    """The grid for a head; with balanced classes only where they count or differ much."""
     counts = samples.targets.sum(0).clamp(min=1)
-    weigh = (False, True) if float(counts.max() / counts.min()) >= IMBALANCE else (False,)
+    differ = samples.multi_label and float(counts.max() / counts.min()) >= IMBALANCE
+    weigh = (False, True) if samples.balanced or differ else (False,)
     if pool != ATTENTIVE:
         return [Setting(pool, d, balanced=b) for b, d in product(weigh, linear.DECAYS)]
     grid = product(weigh, attentive.RATES, attentive.DECAYS)
@@ -232,7 +234,14 @@ def _figures(scores: np.ndarray, samples: Samples, rows: np.ndarray | None = Non
         scores, targets = scores[rows], targets[rows]
     if samples.multi_label:
         return multi_label_metrics(scores, targets)
-    return metrics(scores, targets.argmax(1))
+    return metrics(scores, targets.argmax(1), balanced=samples.balanced)
+
+
+def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
+    """How many clips alike are as sure as these, or as some of them."""
+    targets = samples.targets if rows is None else samples.targets[torch.from_numpy(rows)]
+    weighs = samples.balanced and len(targets)
+    return effective_clips(targets.argmax(1).cpu().numpy()) if weighs else len(targets)
 
 
 def _choose(
@@ -246,18 +255,20 @@ def _choose(
         ranks[r, f, s] = _rank(_figures(found[s, r], samples, others))
     unseen = np.empty(found.shape[1:], dtype=np.float32)
     for r, f in parts:
-        best = _best([ranks[r, f, s] for s in range(len(settings))], (folds[r] != f).sum())
+        clips = _count(samples, np.flatnonzero(folds[r] != f))
+        best = _best([ranks[r, f, s] for s in range(len(settings))], clips)
         unseen[r, folds[r] == f] = found[best, r, folds[r] == f]
-    best = _best([_mean_rank(each, samples) for each in found], len(samples))
+    clips = _count(samples)
+    best = _best([_mean_rank(each, samples) for each in found], clips)
     score = _mean_rank(unseen, samples)[0]
     if samples.multi_label:
         low, high = _bootstrap(unseen.mean(0), samples)
     else:
-        low, high = wilson_interval(score * len(samples), len(samples))
+        low, high = wilson_interval(score * clips, clips)
     return Scored(settings[best], score, min(low, score), max(high, score))
 
 
-def _best(ranks: Sequence[tuple[float, float]], clips: int) -> int:
+def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:
     """Of the settings whose score is within a standard error of the highest, that of least loss.
 
     The one-standard-error rule (Breiman et al. 1984): among few clips the highest is mostly luck.

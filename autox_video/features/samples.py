@@ -5,7 +5,7 @@ K classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,8 @@ class Samples:
     targets: Tensor
     """(n, K) float32 of 0 and 1."""
     multi_label: bool
+    balanced: bool = False
+    """Whether a head is judged with all classes counting alike, as in `results.metrics`."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -48,11 +50,11 @@ class Samples:
         """
         found = pool(self.tokens.flatten(0, 1).float(), query, place)
         tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
-        return Samples(tokens, self.targets, self.multi_label)
+        return replace(self, tokens=tokens)
 
     def select(self, rows: Sequence[int]) -> "Samples":
         """Some of the clips, in that order."""
-        return Samples(self.tokens[rows], self.targets[rows], self.multi_label)
+        return replace(self, tokens=self.tokens[rows], targets=self.targets[rows])
 
     def with_those_of(self, others: "Samples") -> "Samples":
         """These clips and others, behind them."""
@@ -60,7 +62,7 @@ class Samples:
             torch.cat(pair)
             for pair in ((self.tokens, others.tokens), (self.targets, others.targets))
         )
-        return Samples(tokens, targets, self.multi_label)
+        return replace(self, tokens=tokens, targets=targets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each sample as ClipHead has it: (..., S, K) and (S, K) → (..., S)."""

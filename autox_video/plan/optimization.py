@@ -76,13 +76,14 @@ def label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
 
 
 def class_balance(stats: DatasetStats) -> Chosen:
-    """Whether the loss makes up for classes being common or rare."""
+    """Whether loss and validation make up for classes being common or rare."""
     fewest, most = stats.clips_per_class_min, stats.clips_per_class_max
     if stats.multi_label:
         return False, "each class has a probability of its own"
     if most < IMBALANCE * max(fewest, 1):
         return False, f"{fewest} to {most} clips a class: nearly alike"
-    return True, f"{fewest} to {most} clips a class: the loss makes up for that"
+    why = "the loss makes up for that, and validation counts all classes alike"
+    return True, f"{fewest} to {most} clips a class: {why}"
 
 
 def soup(settings: Settings) -> Chosen:

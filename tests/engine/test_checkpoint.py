@@ -41,6 +41,13 @@ def test_of_several_classes_a_clip_the_best_is_by_map():
     assert not is_better({"mAP": 0.4, "loss": 0.1}, best)
 
 
+def test_where_classes_count_alike_the_best_is_by_that():
+    best = {"top1": 0.9, "balanced_accuracy": 0.5, "loss": 1.0}
+    assert is_better({"top1": 0.7, "balanced_accuracy": 0.6, "loss": 2.0}, best)
+    assert not is_better({"top1": 0.95, "balanced_accuracy": 0.4, "loss": 0.1}, best)
+    assert is_better({"top1": 0.1, "balanced_accuracy": 0.2, "loss": 9.0}, BEST)  # of before
+
+
 def test_a_checkpoint_reads_back(tmp_path):
     path = tmp_path / "latest.pth"
     write_checkpoint(path, {"state_dict": {"w": torch.arange(3.0)}, "meta": {"epoch": 2}})

@@ -25,6 +25,19 @@ def test_figures_are_those_of_results():
     assert measured["ece"] == pytest.approx((0.1 + 0.6 + 0.2) / 3)
 
 
+def test_classes_that_count_alike():
+    metric = ClipMetric(balanced=True)
+    found = [
+        (0, np.array([0.9, 0.1]), 0),
+        (1, np.array([0.4, 0.6]), 0),
+        (2, np.array([0.2, 0.8]), 1),
+    ]
+    measured = metric.compute_metrics(found)
+    assert measured["top1"] == pytest.approx(2 / 3)
+    assert measured["balanced_accuracy"] == 0.75
+    assert measured["clips"] == 3 and measured["effective_clips"] == pytest.approx(8 / 3)
+
+
 def test_nothing_to_measure_is_said():
     assert ClipMetric().compute_metrics([]) == {"clips": 0}
 

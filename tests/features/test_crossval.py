@@ -1,5 +1,7 @@
 """Probes: settings chosen and scored by clips that were not learnt from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,9 +88,28 @@ def test_balanced_classes_are_tried_where_they_differ_much():
     even = data(everywhere)
     assert {s.balanced for s in crossval.settings_of(even, LINEAR)} == {False}
     uneven = even.select([n for n in range(60) if n % 3 == 0 or n < 15])
-    assert {s.balanced for s in crossval.settings_of(uneven, LINEAR)} == {False, True}
-    scored = cross_validate(uneven, LINEAR, make_folds(uneven, range(len(uneven))))
+    assert {s.balanced for s in crossval.settings_of(uneven, LINEAR)} == {False}
+    several = replace(uneven, multi_label=True)
+    assert {s.balanced for s in crossval.settings_of(several, LINEAR)} == {False, True}
+    judged_alike = replace(uneven, balanced=True)
+    assert {s.balanced for s in crossval.settings_of(judged_alike, LINEAR)} == {False, True}
+    scored = cross_validate(judged_alike, LINEAR, make_folds(judged_alike, range(len(uneven))))
     assert scored.score > 0.9
+
+
+def test_what_is_rare_and_hard_to_tell_is_not_given_up_where_classes_count_alike():
+    def hardly(tokens, labels):
+        tokens[range(len(labels)), :, :, labels] += 0.35
+
+    every = data(hardly, clips=400, classes=2)
+    uneven = every.select([n for n in range(400) if n % 2 == 0 or n < 40])
+    folds = make_folds(uneven, range(len(uneven)))
+    plain = cross_validate(uneven, LINEAR, folds)
+    alike = cross_validate(replace(uneven, balanced=True), LINEAR, folds)
+    assert not plain.setting.balanced and plain.score > 0.85  # 200 of 220 clips are of one class
+    assert alike.setting.balanced and 0.55 < alike.score < 0.85
+    # As sure as about 73 clips that weigh alike: 2^2 / (1/200 + 1/20).
+    assert alike.high - alike.low > 1.5 * (plain.high - plain.low)
 
 
 @pytest.mark.parametrize("pool", POOLS)
