@@ -210,7 +210,7 @@ class _Planner:
                 plan = with_early_clips(plan, one, amount, left_sec=left_sec)
                 one = self._predict(plan, measured)
             plan = self._with_epochs(plan, plan, one, left_sec)
-        plan = replace(plan, evidence=evidence)
+        plan = replace(plan, evidence={**plan.evidence, **evidence})
         prediction = self._predict(plan, measured)
         return plan, prediction if budget_sec is None else prediction.within(budget_sec)
 
@@ -276,8 +276,10 @@ class _Planner:
         asked = self.settings.model_copy(update={**kept, **keys})
         found = self.prepared
         made = choose(asked, found.stats, found.hardware, found.pretrained)
-        chosen = {name: found.plan.reasons[name] for name in ("backbone", "pretrained")}
-        made = replace(made, reasons={**made.reasons, **chosen})
+        # What probes have settled stays.
+        chosen = {name: found.plan.reasons[name] for name in ("backbone", "pretrained", "flip")}
+        reasons = {**made.reasons, **chosen}
+        made = replace(made, flip=found.plan.flip, reasons=reasons, evidence=found.plan.evidence)
         return made if plan.device == "cpu" else replace(made, accumulation=plan.accumulation)
 
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:

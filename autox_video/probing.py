@@ -30,7 +30,7 @@ from autox_video.engine.checkpoint import (
 )
 from autox_video.engine.keeper import NEEDED_TO_TEST
 from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
-from autox_video.features import crossval
+from autox_video.features import crossval, mirroring
 from autox_video.features.crossval import LINEAR, ORDERED, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.samples import Samples, TooSlowError
@@ -47,6 +47,7 @@ from autox_video.leaderboard import (
     trial,
 )
 from autox_video.models.known_weights import find_all
+from autox_video.plan.augmentation import GIVEN
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
 from autox_video.predict import build_model
@@ -171,7 +172,12 @@ def _plan_to_train(job: _Job, best: _Candidate, start: _Candidate | None) -> Pla
     plan = job.prepared.plan
     why = f"{plan.reasons['backbone']}; beside it a probe on {best.plan.backbone}, "
     why += f"{_figures(job, best.scored)}: the better one is kept"
-    return replace(plan, reasons={**plan.reasons, "backbone": why})
+    return replace(
+        plan,
+        flip=best.plan.flip,
+        reasons={**plan.reasons, "backbone": why, "flip": best.plan.reasons["flip"]},
+        evidence=best.plan.evidence,
+    )
 
 
 def _job(
@@ -277,9 +283,12 @@ def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:
                 found = _extract(job, extractor, reading, clips, seconds=end - time.monotonic())
                 extraction_sec = time.monotonic() - started
                 samples = _samples(job, plan, clips, found)
-            if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
-                note.note(state="partial", config=_about(plan, samples))
-                return None
+                if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
+                    note.note(state="partial", config=_about(plan, samples))
+                    return None
+                plan = _with_flip(job, plan, samples, found, seconds=end - time.monotonic())
+                if reading.mirrored and not plan.flip:
+                    reading, samples = replace(reading, mirrored=False), samples.first_views()
             scored = _score(job, samples, found, pool, seconds=end - time.monotonic())
             if scored is None:
                 note.note(state="stopped", config=_about(plan, samples))
@@ -289,6 +298,28 @@ def _try(job: _Job, plan: Plan, seconds: float) -> _Tried | None:
             best = _Tried(_Candidate(plan, reading, scored), extractor, samples)
     say(f"Features of {plan.backbone} took {extraction_sec:.1f} s ({found.computed} clips new).")
     return best
+
+
+def _with_flip(job: _Job, plan: Plan, samples: Samples, found: Features, *, seconds: float) -> Plan:
+    """The plan without mirror images where heads that learn from them, too, are clearly worse."""
+    if not plan.flip or GIVEN in plan.reasons["flip"]:
+        return plan
+    try:
+        compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 2)
+    except TooSlowError:
+        return plan
+    with_images, without = compared.with_images.score, compared.without.score
+    figures = f"probes with mirror images {with_images:.4f}, without {without:.4f}"
+    why = f"{plan.reasons['flip']}; {figures}"
+    if compared.harms:
+        why = f"mirror images are of other classes: {figures}"
+    alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
+    return replace(
+        plan,
+        flip=not compared.harms,
+        reasons={**plan.reasons, "flip": why},
+        evidence={**plan.evidence, "flip": {"alternatives": alternatives}},
+    )
 
 
 def _row_id(plan: Plan, pool: str) -> str:
@@ -344,11 +375,15 @@ def _samples(job: _Job, plan: Plan, clips: ClipList, found: Features) -> Samples
 def _score(
     job: _Job, samples: Samples, found: Features, pool: str, *, seconds: float
 ) -> Scored | None:
-    folds = crossval.make_folds(samples, job.groups[found.positions], seed=job.prepared.plan.seed)
     try:
-        return crossval.cross_validate(samples, pool, folds, seconds=seconds)
+        return crossval.cross_validate(samples, pool, _folds(job, samples, found), seconds=seconds)
     except TooSlowError:
         return None
+
+
+def _folds(job: _Job, samples: Samples, found: Features) -> np.ndarray:
+    groups = job.groups[found.positions]
+    return crossval.make_folds(samples, groups, seed=job.prepared.plan.seed)
 
 
 def _figures(job: _Job, scored: Scored) -> str:

@@ -21,20 +21,23 @@ from autox_video import processes
 from autox_video.console import complain, say
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import own_config, read_checkpoint, read_meta, write_best
+from autox_video.engine.progress import read_evaluations
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.finishing import FINETUNE_ID
 from autox_video.leaderboard import Row, find_row, read_rows, trial
 from autox_video.plan.choose import Plan
+from autox_video.plan.peak import peak_epoch
 from autox_video.plan.search_space import applied, relative_cost
 from autox_video.recipe import TrainingData
 from autox_video.results import main_score
-from autox_video.run_files import BEST, REFIT
+from autox_video.run_files import BEST, REFIT, TRIALS
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     TimeLeft,
     config_beside,
     data_beside,
+    of_epochs,
     remove_weights,
     with_own_config,
     write_beside,
@@ -115,14 +118,28 @@ class Refit:
 
     def _plan_of(self, origin: str, best: Mapping[str, float]) -> tuple[Plan, float]:
         """The plan to train by, and the cost of its epochs over those of the run."""
+        peak = processes.by_main(lambda: self._peak(origin))
         if origin == FINETUNE_ID:
             # Where it ended early, more epochs would have made it worse.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
-            return replace(self.plan, epochs=epochs), self.more
+            return of_epochs(self.plan, peak or epochs), self.more
         params = processes.by_main(lambda: dict(find_row(self.work_dir, origin).config))
         epochs = params.pop("epochs")
         cost = self.more * relative_cost(self.plan, params)
-        return replace(applied(self.plan, params), epochs=epochs), cost
+        return of_epochs(applied(self.plan, params), peak or epochs), cost
+
+    def _peak(self, origin: str) -> int | None:
+        """The epoch after which the training that the best weights are of did harm, if it did."""
+        trial_folder = self.work_dir / TRIALS / origin.removeprefix("trial-")
+        told = read_evaluations(self.work_dir if origin == FINETUNE_ID else trial_folder)
+        scored = [(each, each.get(main_score(each) or "")) for each in told]
+        known = [(each["epoch"], score) for each, score in scored if score is not None]
+        if not known:
+            return None
+        peak = peak_epoch(known, told[-1].get("effective_clips") or told[-1]["clips"])
+        if peak is not None:
+            say(f"Validation fell after epoch {peak}: more epochs than that do harm.")
+        return peak
 
     def _epochs(self, plan: Plan, cost: float, row: Row | None, left: TimeLeft) -> int:
         """As many as the plan has, or those that there is time for, or that were begun with."""

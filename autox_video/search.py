@@ -119,7 +119,7 @@ class Search:
     ) -> None:
         self.plan, self.data, self.work_dir = plan, data, work_dir
         self.best = dict(best)
-        self.space = space_of(plan, data.classes)
+        self.space = space_of(plan)
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.study: optuna.Study | None = None
         if processes.here().is_main:

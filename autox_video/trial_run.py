@@ -41,6 +41,17 @@ class TimeLeft:
         return one.training_sec + one.evaluating_sec + one.saving_sec
 
 
+def of_epochs(plan: Plan, epochs: int) -> Plan:
+    """The plan with another number of epochs; its schedule keeps its shape."""
+    share = epochs / plan.epochs
+    return replace(
+        plan,
+        epochs=epochs,
+        warmup_epochs=plan.warmup_epochs * share,
+        flat_epochs=plan.flat_epochs * share,
+    )
+
+
 def config_beside(
     plan: Plan, data: TrainingData, folder: Path, left: TimeLeft, *, epochs: int, cost: float
 ) -> Config:
@@ -54,14 +65,7 @@ def config_beside(
         epochs: how often it goes through the clips.
         cost: of an epoch of it, over one of the run.
     """
-    share = epochs / plan.epochs
-    plan = replace(
-        plan,
-        epochs=epochs,
-        warmup_epochs=plan.warmup_epochs * share,
-        flat_epochs=plan.flat_epochs * share,
-    )
-    config = build_config(plan, data, str(folder))
+    config = build_config(of_epochs(plan, epochs), data, str(folder))
     for hook in config.custom_hooks:
         if hook["type"] == "Progress":
             hook["quiet"] = True

@@ -1,11 +1,14 @@
 """A last training on all clips, with a tiny model."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
 
 import pytest
+from mmengine.config import Config
 
 from autox_video import leaderboard, refit
 from autox_video.dataset.list_files import read_list
@@ -116,6 +119,42 @@ def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
     _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
     assert frames == 2 * plan.clip_len
     assert rows_of(tmp_path)["refit-trial-0003"].config == {"epochs": 2, "clips": NUM_CLIPS}
+
+
+def tell_of(folder, scores):
+    """Write a course of evaluations, one an epoch, as a training would have told it."""
+    lines = [
+        {"event": "val", "epoch": at, "iter": at, "top1": score, "loss": 1.0, "clips": 50}
+        for at, score in enumerate(scores, start=1)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(text)
+
+
+def test_it_ends_where_validation_began_to_fall(run, tmp_path, capsys):
+    last, plan, _ = run
+    best = set_best(tmp_path, top1=0.0)
+    tell_of(tmp_path, (0.2, 0.9, 0.7, 0.1))
+    last.run(left(), best)
+    assert rows_of(tmp_path)["refit"].config["epochs"] == 2
+    assert "after epoch 2" in capsys.readouterr().out
+    (schedule,) = Config.fromfile(tmp_path / "refit/finetune/config.py").param_scheduler
+    steps = math.ceil(NUM_CLIPS / plan.batch_size)
+    # The shape is that of the plan, in half of its epochs: flat for half of them.
+    assert (schedule.end, plan.flat_epochs) == (2 * steps, EPOCHS / 2)
+    assert schedule.fall == schedule.warmup + steps
+
+
+def test_a_trial_whose_validation_fell_is_trained_anew_up_to_there(run, tmp_path):
+    last, plan, best = run
+    put_row(tmp_path, Row("trial-0003", "search", plan.backbone, 4, 32, {"epochs": 4}, 0.9))
+    state = read_checkpoint(tmp_path / "best.pth")
+    meta = {**state["meta"], "trial": "trial-0003", "metrics": {**best, "top1": 0.0}}
+    refit.write_best(tmp_path, {**state, "meta": meta})
+    (tmp_path / "trials/0003").mkdir(parents=True)
+    tell_of(tmp_path / "trials/0003", (0.1, 0.5, 0.9, 0.9, 0.1, 0.1))
+    last.run(left(), meta["metrics"])
+    assert rows_of(tmp_path)["refit-trial-0003"].config["epochs"] == 3
 
 
 def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):

@@ -319,6 +319,17 @@ def drop_events_after(path: Path, *, iteration: int, evaluated_epoch: int) -> li
     return kept
 
 
+def read_evaluations(work_dir: Path) -> list[dict[str, Any]]:
+    """The evaluations in a work dir's metrics.jsonl, in order: epoch, iter and figures of each.
+
+    Raises:
+        ResourceError: the file cannot be read.
+    """
+    path = work_dir / METRICS
+    events = map(_event, _lines(path) if path.is_file() else ())
+    return [event for event in events if event is not None and event["event"] == "val"]
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()

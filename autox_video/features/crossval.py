@@ -17,7 +17,13 @@ from torch import Tensor
 from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
 from autox_video.features.samples import Samples, class_weights
-from autox_video.results import effective_clips, main_score, metrics, multi_label_metrics
+from autox_video.results import (
+    POSITIVE_FROM,
+    effective_clips,
+    main_score,
+    metrics,
+    multi_label_metrics,
+)
 from autox_video.scores import wilson_interval
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
@@ -67,6 +73,9 @@ class Scored:
     low: float
     high: float
     """Ends of its 95% interval."""
+    right: np.ndarray
+    """(n,) of each clip, the share of the divisions in which it was told right; of several classes
+    a clip, the share of them as well."""
 
 
 @contextmanager
@@ -265,7 +274,16 @@ def _choose(
         low, high = _bootstrap(unseen.mean(0), samples)
     else:
         low, high = wilson_interval(score * clips, clips)
-    return Scored(settings[best], score, min(low, score), max(high, score))
+    right = _right(unseen, samples)
+    return Scored(settings[best], score, min(low, score), max(high, score), right)
+
+
+def _right(found: np.ndarray, samples: Samples) -> np.ndarray:
+    """(R, n, K) probabilities → (n,) how much of each clip is told right, over the divisions."""
+    targets = samples.targets.cpu().numpy()
+    if samples.multi_label:
+        return ((found >= POSITIVE_FROM) == (targets > 0)).mean((0, 2))
+    return (found.argmax(-1) == targets.argmax(-1)).mean(0)
 
 
 def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:

@@ -52,6 +52,10 @@ class Samples:
         tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
         return replace(self, tokens=tokens)
 
+    def first_views(self) -> "Samples":
+        """The same with one view of each clip, the plain one."""
+        return replace(self, tokens=self.tokens[:, :1])
+
     def select(self, rows: Sequence[int]) -> "Samples":
         """Some of the clips, in that order."""
         return replace(self, tokens=self.tokens[rows], targets=self.targets[rows])

@@ -9,7 +9,6 @@ from autox_video.plan.augmentation import (
     GIVEN,
     GRAIN_PX,
     early_side,
-    tells_direction,
 )
 from autox_video.plan.choose import MOST_TEST_CLIPS, ROOM_FOR_CROPS, Plan
 
@@ -39,12 +38,10 @@ class Choice:
 Space = Mapping[str, Range | Choice]
 
 
-def space_of(plan: Plan, class_names: tuple[str, ...] = ()) -> dict[str, Range | Choice]:
+def space_of(plan: Plan) -> dict[str, Range | Choice]:
     """What is worth trying around a plan; what the user has given stays as it is.
 
-    Args:
-        plan: what the rules chose.
-        class_names: a class that tells a direction leaves no choice of mirror images.
+    Mirror images that the plan leaves out are known to be of other classes: they stay out.
     """
     space: dict[str, Range | Choice] = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
@@ -60,7 +57,7 @@ def space_of(plan: Plan, class_names: tuple[str, ...] = ()) -> dict[str, Range |
     if plan.pretrained is not None:
         space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
         space["layer_decay"] = Range(0.6, 1.0)
-    if not any(map(tells_direction, class_names)):
+    if plan.flip:
         space["flip"] = Choice((True, False))
     given = {field for field, reason in plan.reasons.items() if GIVEN in reason}
     if "frame_interval_sec" in given:
@@ -93,8 +90,10 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
     something, and a wrong choice of mirror images or sizes costs the most.
     """
     start = start_of(plan, space)
+    flipped = [{"flip": not plan.flip}]
+    probed = "flip" in plan.evidence
     changes: list[dict[str, Any]] = [
-        {"flip": not plan.flip},
+        *(() if probed else flipped),
         {"smallest_crop": 0.4},
         {"weight_decay": 4 * plan.weight_decay, "drop_path": min(0.3, plan.drop_path + 0.1)},
         {"lr": plan.lr / 2},
@@ -104,6 +103,7 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
         *({"span": share} for share in SPAN_SHARES),
         {"label_smoothing": 0.1},
         *({"augment": name} for name in _values(space, "augment")),
+        *(flipped if probed else ()),
     ]
     points = [{**start, **change} for change in changes if change.keys() <= start.keys()]
     return [point for point in points if point != start]

@@ -273,11 +273,11 @@ KINDS: Mapping[str, Kind] = {
         clutter=6,
     ),
     "overlapping": Kind(
-        "speeds that overlap, on each of three axes one ten times as frequent as the other",
+        "speeds that overlap, on each of three axes one fifteen times as frequent as the other",
         _overlapping,
         tuple(f"{speed}_{axis}" for axis in _AXES for speed in _MEDIANS),
-        (80, 8, 8, 80, 80, 8),
-        20,
+        (240, 16, 16, 240, 240, 16),
+        30,
     ),
     "two_ends": Kind(
         "which shape the first quarter of a clip shows, and which the last: six pairs",

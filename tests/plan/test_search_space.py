@@ -50,7 +50,7 @@ def test_smaller_clips_at_first_follow_the_resolution():
 
 
 def test_mirror_images_are_no_choice_where_classes_tell_a_direction():
-    assert "flip" not in space_of(PLAN, ("move left", "move right"))
+    assert "flip" not in space_of(replace(PLAN, flip=False))
     assert "span" not in space_of(plan_for(video_length=2.0))
     of_layers = {"backbone_lr_mult", "layer_decay"}
     assert of_layers.isdisjoint(space_of(PLAN))
