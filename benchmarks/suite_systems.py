@@ -1,10 +1,14 @@
 """What the suite runs: each system on one data set with one seed, as its user would run it."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +18,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+RULES = "9365b132aa047224d76d2920e458b38500d75d0e"
+"""The last commit of this repository whose plan followed fixed rules and nothing else."""
 GRACE_SEC = 120.0
 """What a command may take beyond its budget before it is told to stop."""
 
@@ -50,11 +56,22 @@ class Job:
         return [self.data.name, self.system, self.seed, self.budget_sec, size]
 
 
-def knows_time_budget() -> bool:
-    """Whether the settings have `time_budget` in this source tree."""
-    from autox_video.settings import Settings
-
-    return "time_budget" in Settings.model_fields
+def tree_of_rules(out: Path) -> Path:
+    """The source tree of the fixed rules, unpacked in `out` where it is not there yet."""
+    place = out / f"rules-{RULES[:7]}"
+    if place.is_dir():
+        return place
+    packed = subprocess.run(["git", "archive", RULES], cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode:
+        sys.exit(
+            f"suite: the fixed rules are those of commit {RULES[:7]}, which cannot be had here "
+            f"({packed.stderr.decode().strip()}): clone the repository with its history."
+        )
+    with tempfile.TemporaryDirectory(dir=out) as unpacked:
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(unpacked, filter="data")
+        shutil.copytree(unpacked, place)
+    return place
 
 
 def run_job(job: Job, folder: Path) -> dict[str, Any]:
@@ -72,17 +89,18 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
     given = {"data_root": job.data.videos, "ann_file_train": job.data.train, "work_dir": "run"}
     given |= {"ann_file_test": job.data.test, "test_results_path": "results.json"}
     config = {key: str(value) for key, value in given.items()} | {"seed": job.seed}
-    limited = system == "ours" and knows_time_budget()
+    limited = system == "ours"
     if limited:
         config["time_budget"] = f"{job.budget_sec:g}s"
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     # What runs by the fixed rules knows no limit: it is stopped when its time is over.
     limit = job.budget_sec + (GRACE_SEC if limited else 0.0)
-    code, training_sec = _command("autotrain.py", folder, words, limit_sec=limit)
+    tree = ROOT if limited else tree_of_rules(folder.parents[1])
+    code, training_sec = _command(tree / "autotrain.py", folder, words, limit_sec=limit)
     found: dict[str, Any] = {"code": code, "training_sec": training_sec}
     if code not in (0, 128 + signal.SIGTERM):
         return found | {"top1": None, "error": _last_lines(folder / "autotrain.log")}
-    code, testing_sec = _command("autotest.py", folder, [], limit_sec=3600.0)
+    code, testing_sec = _command(tree / "autotest.py", folder, [], limit_sec=3600.0)
     if code:
         return found | {"top1": None, "error": _last_lines(folder / "autotest.log")}
     measured = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
@@ -91,13 +109,13 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def _command(
-    script: str, folder: Path, words: Sequence[str], *, limit_sec: float
+    script: Path, folder: Path, words: Sequence[str], *, limit_sec: float
 ) -> tuple[int, float]:
     """Run an entry script in a folder, stop it after its limit; gives exit code and seconds."""
-    command = [sys.executable, str(ROOT / script), "config.yaml", *words]
+    command = [sys.executable, str(script), "config.yaml", *words]
     # A cache of its own: nothing that another run found out or decoded is used.
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    return _run(command, folder, environment, limit_sec=limit_sec, log=script.replace("py", "log"))
+    return _run(command, folder, environment, limit_sec=limit_sec, log=f"{script.stem}.log")
 
 
 def _run_stock(job: Job, folder: Path) -> dict[str, Any]:

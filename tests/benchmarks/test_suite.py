@@ -1,8 +1,10 @@
 """The suite's script: what it runs, what it skips, what it judges."""
 
+import subprocess
+
 import pytest
 
-from benchmarks import suite
+from benchmarks import suite, suite_systems
 from benchmarks.suite_peer import share_of_rate
 from benchmarks.suite_systems import Data, Job
 
@@ -79,3 +81,17 @@ def test_the_peers_rate_warms_up_and_falls_to_nothing():
     assert shares.index(max(shares)) == 10
     assert shares[-1] == pytest.approx(0.0)
     assert all(0 < share <= 1 for share in shares[:-1])
+
+
+def test_the_fixed_rules_are_those_of_a_commit(tmp_path):
+    history = subprocess.run(
+        ["git", "cat-file", "-e", suite_systems.RULES], cwd=suite_systems.ROOT, check=False
+    )
+    if history.returncode:
+        with pytest.raises(SystemExit, match="clone the repository with its history"):
+            suite_systems.tree_of_rules(tmp_path)
+        return
+    tree = suite_systems.tree_of_rules(tmp_path)
+    assert suite_systems.tree_of_rules(tmp_path) == tree
+    assert "time_budget" not in (tree / "config.yaml").read_text()
+    assert (tree / "autotrain.py").is_file() and list(tmp_path.iterdir()) == [tree]
