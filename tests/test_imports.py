@@ -120,6 +120,7 @@ ROWS = [
     "prepare",
     "crossvalidation",
     "refit",
+    "candidates",
     "probing",
     "check",
     "planning",

@@ -9,6 +9,7 @@ import autox_video.mm_compat  # noqa: F401
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from autox_video import leaderboard, planning, probing
 from autox_video.dataset.list_files import read_list
@@ -24,6 +25,7 @@ from autox_video.recipe import build_config
 from autox_video.testing import transform
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data
+from tests.videos import write_video
 
 NAMES = ("sees_nothing.pth", "sees_colours.pth")
 FROM = {"mode": "train", "backbone": "auto"}
@@ -299,3 +301,45 @@ def test_clips_of_several_classes_are_probed_too(data, keys, tmp_path):
     best = fit(settings_of({**keys, **several}, multi_label=True))
     assert best["mAP"] > 0.6
     assert transform(settings_of({**keys, **several}))["metrics"]["mAP"] > 0.6
+
+
+def sided_data(root, *, train=8):
+    """Clips that are red on one side and blue on the other: the side is the class."""
+    (root / "videos").mkdir(parents=True)
+    keys = {"data_root": str(root / "videos")}
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", 2), ("test", 2)):
+        lines = []
+        for number in range(2 * count):
+            frames = np.zeros((6, 36, 48, 3), dtype=np.int64) + rng.integers(0, 60, (6, 36, 48, 3))
+            sides = slice(0, 24), slice(24, 48)
+            for side, channel in zip(sides, (0, 2) if number % 2 else (2, 0), strict=True):
+                frames[:, :, side, channel] += 150
+            name = f"{split}{number}.mp4"
+            write_video(root / "videos" / name, frames.astype(np.uint8), fps=12)
+            lines.append(f"{name} {number % 2}\n")
+        (root / f"{split}.txt").write_text("".join(lines))
+        keys[f"ann_file_{split}"] = str(root / f"{split}.txt")
+    return keys
+
+
+@pytest.mark.parametrize("mode", ["probe", "train"])
+def test_mirror_images_of_other_classes_are_found_out(keys, tmp_path, mode):
+    sided = {**sided_data(tmp_path / "sided"), "backbone": "auto", "mode": mode, "epoch": 1}
+    best = fit(settings_of({**keys, **sided}))
+    flip = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]["flip"]
+    scores = {each["value"]: each["score"] for each in flip["alternatives"]}
+    assert flip["value"] is False and "are of other classes" in flip["reason"]
+    assert scores[False] == 1.0 and scores[True] < 0.8
+    assert best["top1"] == 1.0
+    config = Config.fromfile(Path(keys["work_dir"]) / "config.py")
+    assert config.model.data_preprocessor.augment.flip == 0.0
+
+
+def test_mirror_images_of_the_same_classes_stay(keys):
+    fit(settings_of(keys, **FROM, epoch=1))
+    flip = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]["flip"]
+    assert flip["value"] is True and "probes with mirror images 1.0" in flip["reason"]
+    fit(settings_of(keys, **FROM, epoch=1, flip=True, work_dir=keys["work_dir"] + "2"))
+    given = json.loads(Path(keys["work_dir"] + "2", "plan.json").read_text())["choices"]["flip"]
+    assert given == {"value": True, "reason": "given in the config"}
