@@ -1,9 +1,11 @@
 """The plan of a run, settled by measuring, on real clips and a real model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autox_video import planning
 from autox_video.budget import BudgetClock
 from autox_video.planning import GUESSED, plan_run
 from autox_video.read_settings import settings_from_mapping
@@ -89,3 +91,19 @@ def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, c
     assert more.plan.epochs == 150
     none = planned(keys, resuming=True)
     assert none.plan.epochs == first.plan.epochs
+
+
+@pytest.mark.parametrize("budget", ["auto", "1s"])
+def test_what_probes_have_settled_stays_whatever_else_is_chosen(keys, monkeypatch, budget):
+    def without_mirror_images(prepared, *_):
+        tried = [{"value": True, "score": 0.5}, {"value": False, "score": 0.9}]
+        plan = replace(prepared.plan, flip=False, evidence={"flip": {"alternatives": tried}})
+        reasons = {**plan.reasons, "flip": "other classes"}
+        return replace(prepared, plan=replace(plan, reasons=reasons))
+
+    monkeypatch.setattr(planning, "_with_probes", without_mirror_images)
+    keys = {key: value for key, value in keys.items() if key not in ("resolution", "clip_len")}
+    plan = planned(keys, time_budget=budget).plan
+    assert (plan.flip, plan.reasons["flip"]) == (False, "other classes")
+    assert plan.evidence["flip"]["alternatives"][1] == {"value": False, "score": 0.9}
+    assert "figures" in plan.evidence["epochs"]
