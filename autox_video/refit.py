@@ -132,11 +132,11 @@ class Refit:
         """The epoch after which the training that the best weights are of did harm, if it did."""
         trial_folder = self.work_dir / TRIALS / origin.removeprefix("trial-")
         told = read_evaluations(self.work_dir if origin == FINETUNE_ID else trial_folder)
-        scored = [(each, each.get(main_score(each) or "")) for each in told]
-        known = [(each["epoch"], score) for each, score in scored if score is not None]
-        if not known:
+        told = [each for each in told if each.get(main_score(each) or "") is not None]
+        if not told:
             return None
-        peak = peak_epoch(known, told[-1].get("effective_clips") or told[-1]["clips"])
+        scores = [(each["epoch"], each[main_score(each)]) for each in told]
+        peak = peak_epoch(scores, told[-1].get("effective_clips", told[-1]["clips"]))
         if peak is not None:
             say(f"Validation fell after epoch {peak}: more epochs than that do harm.")
         return peak

@@ -127,6 +127,7 @@ def tell_of(folder, scores):
         {"event": "val", "epoch": at, "iter": at, "top1": score, "loss": 1.0, "clips": 50}
         for at, score in enumerate(scores, start=1)
     ]
+    lines.append({"event": "val", "epoch": len(scores), "iter": 9, "clips": 0})  # none was read
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text)
 
