@@ -276,8 +276,9 @@ KINDS: Mapping[str, Kind] = {
         "speeds that overlap, on each of three axes one fifteen times as frequent as the other",
         _overlapping,
         tuple(f"{speed}_{axis}" for axis in _AXES for speed in _MEDIANS),
-        (240, 16, 16, 240, 240, 16),
+        (600, 40, 40, 600, 600, 40),
         30,
+        seconds=(1.0, 1.3),
     ),
     "two_ends": Kind(
         "which shape the first quarter of a clip shows, and which the last: six pairs",
