@@ -112,15 +112,14 @@ def _speed(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, S
     return _any_actor(rng), moving(rng, stage, (0.10, 0.16), direction=along, speed=speed)
 
 
-_MEDIANS, _LOG_SPREAD = {"slower": 0.3, "faster": 0.6}, 0.46
-_AXES = {"across": (1, 0), "along": (0, 1), "aslant": (0.7, 0.7)}
+_OPPOSITES = {"up": "down", "down": "up", "growing": "shrinking", "shrinking": "growing"}
+_OWN_SHARE = 0.85
 
 
 def _overlapping(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
-    """Speeds from two distributions that overlap: 3 of 4 clips can be told at best."""
-    name, axis = label.split("_")
-    speed = _MEDIANS[name] * np.exp(rng.normal(0, _LOG_SPREAD)) * rng.choice((-1, 1))
-    return _any_actor(rng), moving(rng, stage, (0.10, 0.16), direction=_AXES[axis], speed=speed)
+    """The motion of its name in 85 of 100 clips, in the others the opposite one."""
+    own = label.removeprefix("mostly_")
+    return _motion(rng, own if rng.random() < _OWN_SHARE else _OPPOSITES[own], stage)
 
 
 def _long_event(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
@@ -273,12 +272,12 @@ KINDS: Mapping[str, Kind] = {
         clutter=6,
     ),
     "overlapping": Kind(
-        "speeds that overlap, on each of three axes one fifteen times as frequent as the other",
+        "two pairs of motions, one of a pair 13 times as frequent; 15% have that of the other",
         _overlapping,
-        tuple(f"{speed}_{axis}" for axis in _AXES for speed in _MEDIANS),
-        (600, 40, 40, 600, 600, 40),
+        tuple(f"mostly_{motion}" for motion in _OPPOSITES),
+        (135, 10, 135, 10),
         30,
-        seconds=(1.0, 1.3),
+        seconds=(1.5, 1.9),
     ),
     "two_ends": Kind(
         "which shape the first quarter of a clip shows, and which the last: six pairs",

@@ -27,7 +27,7 @@ def small(monkeypatch):
 def test_every_kind_is_of_a_fit_size(name):
     kind, clips = KINDS[name], suite_clips(name)
     of_split = Counter(clip.split for clip in clips)
-    assert 6 <= len(kind.classes) <= 10
+    assert 4 <= len(kind.classes) <= 10
     assert 40 <= of_split["train"] <= 300
     assert 60 <= of_split["test"] <= 120
     assert len({clip.file for clip in clips}) == len(clips)
