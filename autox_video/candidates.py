@@ -15,7 +15,7 @@ from autox_video.console import progress, say
 from autox_video.dataset.listing import ClipList
 from autox_video.errors import CheckpointError
 from autox_video.features import crossval, mirroring
-from autox_video.features.crossval import Scored
+from autox_video.features.crossval import LINEAR, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.samples import Samples, TooSlowError
 from autox_video.features.store import FeatureStore
@@ -94,10 +94,12 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
                 if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
                     note.note(state="partial", config=about_samples(plan, samples))
                     return None
-                plan = _with_flip(job, plan, samples, found, seconds=end - time.monotonic())
+                left = end - time.monotonic()
+                plan, known = _with_flip(job, plan, samples, found, seconds=left)
                 if reading.mirrored and not plan.flip:
                     reading, samples = replace(reading, mirrored=False), samples.first_views()
-            scored = _score(job, samples, found, pool, seconds=end - time.monotonic())
+            scored = known if pool == LINEAR else None
+            scored = scored or _score(job, samples, found, pool, seconds=end - time.monotonic())
             if scored is None:
                 note.note(state="stopped", config=about_samples(plan, samples))
                 continue
@@ -108,26 +110,33 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
     return best
 
 
-def _with_flip(job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float) -> Plan:
-    """The plan without mirror images where heads that learn from them, too, are clearly worse."""
+def _with_flip(
+    job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float
+) -> tuple[Plan, Scored | None]:
+    """The plan without mirror images where heads that learn from them, too, are clearly worse.
+
+    Gives it with the score of its linear heads; None where that stays to be found out.
+    """
     if not plan.flip or GIVEN in plan.reasons["flip"]:
-        return plan
+        return plan, None
     try:
-        compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 2)
+        # Other heads are to be fitted in this time, too.
+        compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 4)
     except TooSlowError:
-        return plan
+        return plan, None
     with_images, without = compared.with_images.score, compared.without.score
     figures = f"probes with mirror images {with_images:.4f}, without {without:.4f}"
     why = f"{plan.reasons['flip']}; {figures}"
     if compared.harms:
         why = f"mirror images are of other classes: {figures}"
     alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
-    return replace(
+    plan = replace(
         plan,
         flip=not compared.harms,
         reasons={**plan.reasons, "flip": why},
         evidence={**plan.evidence, "flip": {"alternatives": alternatives}},
     )
+    return plan, compared.without if compared.harms else compared.with_images
 
 
 def row_id(plan: Plan, pool: str) -> str:

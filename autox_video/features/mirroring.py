@@ -37,7 +37,7 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
     Args:
         samples: clips with two views, the plain one and its mirror image.
         folds: as `crossval.make_folds` gives them.
-        seconds: what it may take.
+        seconds: what each of the two may take.
 
     Raises:
         TooSlowError: it would take longer.
