@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.results import Prediction, scored
+from autox_video.results import Prediction, balancing_weights, scored
 
 BINS = 15
 """Of confidence, as in the paper."""
@@ -50,22 +50,26 @@ def with_temperature(scores: np.ndarray, temperature: float) -> np.ndarray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Give the temperature that fits labelled clips best.
 
     Args:
         scores: (N, K) probabilities, N >= 1.
         labels: (N,) true classes.
+        weights: (N,) how many clips each counts as; None: one.
     """
+    weights = np.ones(len(labels)) if weights is None else weights
     logs = np.log(np.clip(scores, _SMALLEST, None))
-    true_logs = logs[np.arange(len(labels)), labels].sum()
+    true_logs = weights @ logs[np.arange(len(labels)), labels]
     largest = logs.max(axis=1, keepdims=True)
 
     def loss(log_temperature: float) -> float:
         inverse = math.exp(-log_temperature)
         norm = np.log(np.exp((logs - largest) * inverse).sum(axis=1)) + largest[:, 0] * inverse
         prior = 0.5 * (log_temperature / PRIOR_SPREAD) ** 2
-        return float(norm.sum() - true_logs * inverse) + prior
+        return float(weights @ norm - true_logs * inverse) + prior
 
     return math.exp(_smallest(loss, *LOG_RANGE))
 
@@ -87,22 +91,29 @@ def _smallest(loss: Any, low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def calibration_figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Give what an evaluation keeps: the temperature, and the calibration error without and with.
+def calibration_figures(
+    scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False
+) -> dict[str, float]:
+    """Give what an evaluation keeps: temperature, loss with it, and errors without and with it.
 
     Nothing where probabilities are no numbers.
 
     Args:
         scores: (N, K) probabilities of the validation clips.
         labels: (N,) true classes.
+        balanced: whether all classes count alike for temperature and loss.
     """
     if not np.isfinite(scores).all():
         return {}
-    temperature = fit_temperature(scores, labels)
+    weights = balancing_weights(labels) if balanced else np.ones(len(labels))
+    temperature = fit_temperature(scores, labels, weights)
+    after = with_temperature(scores, temperature)
+    losses = -np.log(np.clip(after[np.arange(len(labels)), labels], _SMALLEST, None))
     return {
         "temperature": temperature,
+        "calibrated_loss": float(np.average(losses, weights=weights)),
         "ece": expected_calibration_error(scores, labels),
-        "ece_calibrated": expected_calibration_error(with_temperature(scores, temperature), labels),
+        "ece_calibrated": expected_calibration_error(after, labels),
     }
 
 

@@ -30,8 +30,9 @@ from autox_video.plan.choose import Plan
 from autox_video.plan.peak import peak_epoch
 from autox_video.plan.search_space import applied, relative_cost
 from autox_video.recipe import TrainingData
-from autox_video.results import main_score
+from autox_video.results import main_score, merit
 from autox_video.run_files import BEST, REFIT, TRIALS
+from autox_video.scores import standard_error
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     TimeLeft,
@@ -135,8 +136,10 @@ class Refit:
         told = [each for each in told if each.get(main_score(each) or "") is not None]
         if not told:
             return None
-        scores = [(each["epoch"], each[main_score(each)]) for each in told]
-        peak = peak_epoch(scores, told[-1].get("effective_clips", told[-1]["clips"]))
+        highest = max(each[main_score(each)] for each in told)
+        clips = told[-1].get("effective_clips", told[-1]["clips"])
+        merits = [(each["epoch"], merit(each)) for each in told]
+        peak = peak_epoch(merits, error=standard_error(highest, clips))
         if peak is not None:
             say(f"Validation fell after epoch {peak}: more epochs than that do harm.")
         return peak

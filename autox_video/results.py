@@ -12,6 +12,8 @@ from autox_video.scores import multi_label_intervals, single_label_intervals
 
 SCHEMA = 1
 SCORE_DIGITS = 6
+LOSS_SHARE, LEAST_LOSS_SHARE, LARGEST_LOSS = 1.5, 1e-3, 100.0
+"""What a nat of loss counts for beside a score of one clip, at least, and the most of them."""
 POSITIVE_FROM = 0.5
 """Of several classes a clip, those that score this much are predicted."""
 
@@ -120,6 +122,16 @@ def metrics(scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False) -
     }
 
 
+def balancing_weights(labels: np.ndarray) -> np.ndarray:
+    """How many clips each counts as, where all classes count alike: (N,), `effective_clips` in all.
+
+    Args:
+        labels: (N,) classes, N >= 1.
+    """
+    weights = 1 / np.bincount(labels)[labels]
+    return weights * (effective_clips(labels) / weights.sum())
+
+
 def effective_clips(labels: np.ndarray) -> float:
     """How many clips of equal weight are as sure as these, where all their classes count alike.
 
@@ -189,6 +201,25 @@ def multi_label_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, flo
 def main_score(evaluation: Mapping[str, float] | None) -> str | None:
     """Give the key of the metric that says how good an evaluation is; None where it has none."""
     return next((key for key in MAIN_SCORES if key in (evaluation or {})), None)
+
+
+def merit(evaluation: Mapping[str, float] | None) -> float:
+    """Give what weights are chosen by: the main score, less a share of the loss; -inf without.
+
+    Among few validation clips the highest score is mostly luck; how likely the true classes are
+    says more, once the temperature is right, of how far the model is from being wrong or right.
+    The loss counts for as much as the chance in a score: over the root of the number of clips.
+    """
+    key = main_score(evaluation)
+    if key is None:
+        return -math.inf
+    figures = evaluation[key], evaluation["loss"]
+    if any(figure is None or not math.isfinite(figure) for figure in figures):
+        return -math.inf
+    loss = evaluation.get("calibrated_loss", evaluation["loss"])
+    clips = evaluation.get("effective_clips", evaluation.get("clips", math.inf))
+    share = max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
+    return evaluation[key] - share * min(loss, LARGEST_LOSS)
 
 
 def main_score_of(*, multi_label: bool, balanced: bool) -> str:

@@ -40,7 +40,7 @@ from autox_video.plan.search_space import (
     start_of,
 )
 from autox_video.recipe import TrainingData
-from autox_video.results import MAIN_SCORES, main_score
+from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import BEST, SEARCH, TRIALS
 from autox_video.scores import score_interval
 from autox_video.trial_run import (
@@ -54,8 +54,6 @@ from autox_video.trial_run import (
 
 REDUCTION = 3
 """Of so many trials that come to an evaluation, one goes on."""
-LOSS_WEIGHT = 1e-3
-"""Ties of the main score are settled by the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ class Search:
                 optuna.trial.create_trial(
                     params=start_of(self.plan, self.space),
                     distributions=_distributions(self.space),
-                    value=_value(self.best),
+                    value=merit(self.best),
                     user_attrs={"origin": self._origin},
                 )
             )
@@ -241,7 +239,7 @@ class Search:
         def told() -> bool:
             with self._as_sentence():
                 trial = self._trial(begun.number)
-                trial.report(_value(metrics), step)
+                trial.report(merit(metrics), step)
                 return trial.should_prune()
 
         return processes.by_main(told)
@@ -268,7 +266,7 @@ class Search:
             elif outcome.state == "pruned":  # its value is what it reported last
                 self.study.tell(number, state=TrialState.PRUNED)
             else:
-                self.study.tell(number, _value(outcome.metrics))
+                self.study.tell(number, merit(outcome.metrics))
         remove_weights(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)
@@ -353,11 +351,6 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         else CategoricalDistribution(values.values)
         for name, values in space.items()
     }
-
-
-def _value(metrics: Mapping[str, float]) -> float:
-    """What a search makes as great as it can."""
-    return metrics[main_score(metrics)] - LOSS_WEIGHT * min(metrics["loss"], 100.0)
 
 
 def _shown(params: Mapping[str, Any]) -> str:

@@ -39,6 +39,25 @@ def test_the_temperature_is_the_likeliest_one():
     assert all(cost(best) <= cost(best * factor) for factor in (0.5, 0.95, 1.05, 2.0))
 
 
+def test_clips_that_count_twice_are_as_two_of_them():
+    scores, labels = drawn(2.0, clips=60)
+    weights = 1.0 + (np.arange(60) < 20)
+    twice = np.concatenate([np.arange(60), np.arange(20)])
+    expected = fit_temperature(scores[twice], labels[twice])
+    assert fit_temperature(scores, labels, weights) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_loss_is_that_at_the_temperature():
+    scores, labels = drawn(2.0, clips=500)
+    found = calibration_figures(scores, labels)
+    after = with_temperature(scores, found["temperature"])[range(500), labels]
+    assert found["calibrated_loss"] == pytest.approx(-np.log(after).mean())
+    alike = calibration_figures(scores, labels, balanced=True)
+    after = with_temperature(scores, alike["temperature"])[range(500), labels]
+    of_classes = [-np.log(after[labels == label]).mean() for label in np.unique(labels)]
+    assert alike["calibrated_loss"] == pytest.approx(np.mean(of_classes))
+
+
 def test_too_sure_becomes_right():
     figures = calibration_figures(*drawn(2.5))
     assert figures["ece"] > 0.15

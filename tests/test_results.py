@@ -1,6 +1,7 @@
 """Predictions → metrics and results.json."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from autox_video.results import (
     Prediction,
     Provenance,
     average_precision,
+    balancing_weights,
     class_accuracy,
     effective_clips,
     main_score,
     main_score_of,
+    merit,
     metrics,
     multi_label_metrics,
     results,
@@ -217,3 +220,38 @@ def test_each_kind_of_evaluation_has_its_main_score():
         assert main_score(measured) == main_score_of(multi_label=False, balanced=balanced)
     several = multi_label_metrics(scores, np.eye(2))
     assert main_score(several) == main_score_of(multi_label=True, balanced=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # Among 36 clips one clip more is luck, where the true classes are less likely.
+        ({"top1": 26 / 36, "loss": 0.8}, {"top1": 27 / 36, "loss": 1.1}),
+        ({"top1": 30 / 36, "loss": 1.1}, {"top1": 26 / 36, "loss": 0.8}),
+        ({"top1": 0.72, "loss": 0.8}, {"top1": 0.72, "loss": 0.9}),
+        # What counts is the loss with the temperature.
+        ({"top1": 0.7, "loss": 3.0, "calibrated_loss": 0.8}, {"top1": 0.7, "loss": 0.9}),
+        ({"mAP": 0.5, "loss": 0.3}, {"mAP": 0.5, "loss": 0.4}),
+        ({"top1": 0.1, "loss": 9.0}, {"clips": 0}),
+        ({"top1": 0.1, "loss": 9.0}, {"top1": 0.9, "loss": math.nan}),
+        ({"top1": 0.1, "loss": 9.0}, {"top1": 0.9, "loss": None}),
+    ],
+)
+def test_weights_are_chosen_by_score_and_loss(one, other):
+    assert merit({"clips": 36, **one}) > merit({"clips": 36, **other})
+
+
+def test_among_many_clips_the_loss_counts_for_little():
+    few, many = {"clips": 36}, {"clips": 36_000}
+    better, likelier = {"top1": 0.75, "loss": 1.1}, {"top1": 0.72, "loss": 0.8}
+    assert merit({**few, **better}) < merit({**few, **likelier})
+    assert merit({**many, **better}) > merit({**many, **likelier})
+    # Of classes that count alike as many clips as are as sure.
+    alike = {"clips": 36_000, "effective_clips": 36.0}
+    assert merit({**alike, **better}) < merit({**alike, **likelier})
+
+
+def test_weights_with_which_classes_count_alike():
+    weights = balancing_weights(np.array([0, 0, 0, 1]))
+    assert weights[:3].sum() == pytest.approx(weights[3])
+    assert weights.sum() == pytest.approx(effective_clips(np.array([0, 0, 0, 1])))

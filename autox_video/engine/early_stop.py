@@ -1,5 +1,6 @@
 """An end of training before its last epoch, where evaluations have long not become better."""
 
+import math
 from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
@@ -7,12 +8,10 @@ import autox_video.mm_compat  # noqa: F401
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from autox_video.results import main_score
+from autox_video.results import merit
 
 SMOOTHING = 0.5
 """Share of the smoothed score that an evaluation leaves: one lucky evaluation is none."""
-LOSS_WEIGHT = 1e-3
-"""Ties of the score are settled by the loss."""
 
 
 @HOOKS.register_module()
@@ -33,10 +32,9 @@ class EarlyStop(Hook):
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Count an evaluation."""
-        key = main_score(metrics or {})
-        if key is None:
+        score = merit(metrics)
+        if score == -math.inf:
             return
-        score = metrics[key] - LOSS_WEIGHT * min(metrics["loss"], 100.0)
         before = score if self.smoothed is None else self.smoothed
         self.smoothed = SMOOTHING * before + (1 - SMOOTHING) * score
         if self.highest is None or self.smoothed > self.highest:

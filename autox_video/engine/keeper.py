@@ -36,7 +36,7 @@ from autox_video.engine.model_state import (
 )
 from autox_video.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.models.weights import load_pretrained
-from autox_video.results import main_score
+from autox_video.results import main_score, merit
 from autox_video.run_files import LATEST, PREVIOUS
 from autox_video.stored_config import config_text
 
@@ -307,15 +307,14 @@ class CheckpointKeeper(Hook):
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far: by its main score, ties by the lower loss.
+    """Whether an evaluation beats the best so far, by `results.merit`.
 
     One with a figure that is not finite never does; one that has no such score is beaten.
     """
-    key = main_score(metrics)
-    if key is None or not (math.isfinite(metrics[key]) and math.isfinite(metrics["loss"])):
+    mine, key = merit(metrics), main_score(metrics)
+    if mine == -math.inf:
         return False
-    rank = (metrics[key], -metrics["loss"])
-    return not best or key not in best or rank > (best[key], -best["loss"])
+    return not best or key not in best or mine > merit(best)
 
 
 def _place(loop) -> tuple[int, int, int]:

@@ -60,5 +60,5 @@ class ClipMetric(BaseMetric):
         if self.multi_label:
             return {**multi_label_metrics(scores, labels), **clips}
         # So the best weights keep the temperature that was found for them.
-        figures = calibration_figures(scores.astype(np.float64), labels)
+        figures = calibration_figures(scores.astype(np.float64), labels, balanced=self.balanced)
         return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}

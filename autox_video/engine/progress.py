@@ -19,7 +19,7 @@ from autox_video.console import complain, say
 from autox_video.durations import duration
 from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
-from autox_video.results import MAIN_SCORES, main_score
+from autox_video.results import MAIN_SCORES, main_score, merit
 
 METRICS = "metrics.jsonl"
 SECOND_SCORES: Mapping[str, tuple[str, str]] = {
@@ -51,6 +51,8 @@ class Progress(Hook):
         self.first_iter = 0
         self.first_time = time.perf_counter()
         self.best: float | None = None
+        """The main score of the evaluation that has been the best."""
+        self.best_merit = -math.inf
         self.unreadable: dict[str, str] = {}
         self.board: Board | None = None
         self.waiting: list[dict[str, Any]] = []
@@ -73,7 +75,7 @@ class Progress(Hook):
         self._take_back(runner)
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
-        self.best = best and best[main_score(best)]
+        self.best, self.best_merit = best and best[main_score(best)], merit(best)
         steps = loop.iter - loop.epoch * len(loop.dataloader)
         within = f", {steps} steps into the next" if steps else ""
         self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
@@ -134,7 +136,8 @@ class Progress(Hook):
         if key is None:
             self._tell(f"epoch {epoch}: no validation clip could be read.")
             return
-        self.best = max(self.best or 0.0, metrics[key])
+        if self.best is None or merit(metrics) > self.best_merit:
+            self.best, self.best_merit = metrics[key], merit(metrics)
         name = MAIN_SCORES[key]
         second, its_name = SECOND_SCORES[key]
         self._tell(

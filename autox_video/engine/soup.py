@@ -23,7 +23,7 @@ from autox_video.engine.checkpoint import SCHEMA, read_checkpoint, read_meta, wr
 from autox_video.engine.keeper import CheckpointKeeper, is_better
 from autox_video.engine.model_state import load_weights, weights_of
 from autox_video.errors import CheckpointError, ResourceError
-from autox_video.results import MAIN_SCORES, main_score
+from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import SOUP
 
 Weights = dict[str, Tensor]
@@ -122,11 +122,7 @@ class Soup(Hook):
     def _ranked(self) -> list[int]:
         """The epochs of what is kept, the best first."""
 
-        def rank(epoch: int) -> tuple[float, float, int]:
-            metrics = self.kept[epoch]
-            return metrics[main_score(metrics)], -metrics["loss"], -epoch
-
-        return sorted(self.kept, key=rank, reverse=True)
+        return sorted(self.kept, key=lambda at: (merit(self.kept[at]), -at), reverse=True)
 
     def _find(self, runner) -> dict[int, dict[str, float]]:
         """What is on disk of this run; what a run that goes on will write again is removed."""

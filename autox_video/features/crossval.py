@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autox_video.calibration import calibration_figures
 from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
 from autox_video.features.samples import Samples, class_weights
@@ -180,7 +181,12 @@ def measure(
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
     logits = torch.cat([head.logits(part.float()) for part in parts])
     scores = samples.probabilities(logits).cpu().numpy()
-    return {**_figures(scores, samples), "clips": len(samples)}
+    figures = {**_figures(scores, samples), "clips": len(samples)}
+    if samples.multi_label:
+        return figures
+    labels = samples.targets.argmax(1).cpu().numpy()
+    found = calibration_figures(scores.astype(np.float64), labels, balanced=samples.balanced)
+    return {**figures, **found}
 
 
 def _linear_heads(

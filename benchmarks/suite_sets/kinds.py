@@ -113,11 +113,11 @@ def _speed(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, S
 
 
 _OPPOSITES = {"up": "down", "down": "up", "growing": "shrinking", "shrinking": "growing"}
-_OWN_SHARE = 0.85
+_OWN_SHARE = 0.8
 
 
 def _overlapping(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
-    """The motion of its name in 85 of 100 clips, in the others the opposite one."""
+    """The motion of its name in 80 of 100 clips, in the others the opposite one."""
     own = label.removeprefix("mostly_")
     return _motion(rng, own if rng.random() < _OWN_SHARE else _OPPOSITES[own], stage)
 
@@ -272,10 +272,10 @@ KINDS: Mapping[str, Kind] = {
         clutter=6,
     ),
     "overlapping": Kind(
-        "two pairs of motions, one of a pair 13 times as frequent; 15% have that of the other",
+        "two pairs of motions, one of a pair eight times as frequent; 20% have that of the other",
         _overlapping,
         tuple(f"mostly_{motion}" for motion in _OPPOSITES),
-        (135, 10, 135, 10),
+        (120, 15, 120, 15),
         30,
         seconds=(1.5, 1.9),
     ),

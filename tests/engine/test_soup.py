@@ -161,7 +161,7 @@ def test_what_an_average_is_made_of_stays_until_it_is_written(tmp_path, monkeypa
     runner, again, _, _ = runner_in(tmp_path)
     runner.train_loop.epoch = runner.train_loop.evaluated_epoch = 2
     keep = next(hook for hook in runner.hooks if hook is not again)
-    keep.best = {"top1": 0.5, "loss": 1.0, "epoch": 1}
+    keep.best = {"top1": 0.5, "loss": 1.0, "clips": 4, "epoch": 1}
     again.after_resume(runner, None)
     again.average(runner)
     assert best_weight(tmp_path) == 2.25
