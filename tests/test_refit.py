@@ -135,7 +135,7 @@ def tell_of(folder, scores):
 def test_it_ends_where_validation_began_to_fall(run, tmp_path, capsys):
     last, plan, _ = run
     best = set_best(tmp_path, top1=0.0)
-    tell_of(tmp_path, (0.2, 0.9, 0.7, 0.1))
+    tell_of(tmp_path, (0.7, 0.9, 0.8, 0.1))
     last.run(left(), best)
     assert rows_of(tmp_path)["refit"].config["epochs"] == 2
     assert "after epoch 2" in capsys.readouterr().out

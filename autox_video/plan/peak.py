@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 FEWEST = 4
 """Evaluations, with fewer of which there is no saying."""
+_AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], *, error: float) -> int | None:
     """The epoch at which the smoothed merit was highest, where it fell clearly after that.
 
     Each counts as the mean of itself and its two neighbours: the highest of many is mostly luck.
+    So the first one and the last are no peak.
 
     Args:
         evaluations: epochs in order, each with its merit.
@@ -18,9 +20,9 @@ def peak_epoch(evaluations: Sequence[tuple[int, float]], *, error: float) -> int
     if len(evaluations) < FEWEST:
         return None
     merits = [merit for _, merit in evaluations]
-    near = [merits[max(0, at - 1) : at + 2] for at in range(len(merits))]
-    smoothed = [sum(some) / len(some) for some in near]
+    starts = range(len(merits) - _AROUND + 1)
+    smoothed = [sum(merits[at : at + _AROUND]) / _AROUND for at in starts]
     highest = max(smoothed)
     if highest - smoothed[-1] <= error:
         return None
-    return evaluations[smoothed.index(highest)][0]
+    return evaluations[smoothed.index(highest) + _AROUND // 2][0]
