@@ -21,24 +21,22 @@ from autox_video import processes
 from autox_video.console import complain, say
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import own_config, read_checkpoint, read_meta, write_best
-from autox_video.engine.progress import read_evaluations
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.finishing import FINETUNE_ID
 from autox_video.leaderboard import Row, find_row, read_rows, trial
 from autox_video.plan.choose import Plan
-from autox_video.plan.peak import peak_epoch
 from autox_video.plan.search_space import applied, relative_cost
 from autox_video.recipe import TrainingData
-from autox_video.results import main_score, merit
+from autox_video.results import main_score
 from autox_video.run_files import BEST, REFIT, TRIALS
-from autox_video.scores import standard_error
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     TimeLeft,
     config_beside,
     data_beside,
     of_epochs,
+    peak_of,
     remove_weights,
     with_own_config,
     write_beside,
@@ -73,7 +71,8 @@ class Refit:
 
     def reserved(self, left: TimeLeft) -> float:
         """Seconds to keep for it of what is left: none where they are too few, or it is done."""
-        needed_sec = self.more * left.of_a_run
+        share = (self._peak(FINETUNE_ID) or self.plan.epochs) / self.plan.epochs
+        needed_sec = self.more * share * left.of_a_run
         kept = [row for row in read_rows(self.work_dir) if row.kind == KIND and row.state == "done"]
         return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
@@ -132,17 +131,7 @@ class Refit:
     def _peak(self, origin: str) -> int | None:
         """The epoch after which the training that the best weights are of did harm, if it did."""
         trial_folder = self.work_dir / TRIALS / origin.removeprefix("trial-")
-        told = read_evaluations(self.work_dir if origin == FINETUNE_ID else trial_folder)
-        told = [each for each in told if each.get(main_score(each) or "") is not None]
-        if not told:
-            return None
-        highest = max(each[main_score(each)] for each in told)
-        clips = told[-1].get("effective_clips", told[-1]["clips"])
-        merits = [(each["epoch"], merit(each)) for each in told]
-        peak = peak_epoch(merits, error=standard_error(highest, clips))
-        if peak is not None:
-            say(f"Validation fell after epoch {peak}: more epochs than that do harm.")
-        return peak
+        return peak_of(self.work_dir if origin == FINETUNE_ID else trial_folder)
 
     def _epochs(self, plan: Plan, cost: float, row: Row | None, left: TimeLeft) -> int:
         """As many as the plan has, or those that there is time for, or that were begun with."""

@@ -34,11 +34,6 @@ def wilson_interval(right: float, clips: float) -> Interval:
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
-def standard_error(share: float, clips: float) -> float:
-    """Of a share of so many clips, 1 or more; not 0 for shares of 0 and 1, as Wilson has it."""
-    return math.sqrt(share * (1 - share) / clips + 1 / (4 * clips**2))
-
-
 def single_label_intervals(
     scores: np.ndarray, labels: np.ndarray, measured: dict[str, float]
 ) -> dict[str, Interval]:

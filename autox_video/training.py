@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """A budget may be passed by that share of it or those seconds, whichever is more."""
+BEYOND_PEAK = 2
+"""Times the epochs after which validation fell, that trials have then: others may learn longer."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
@@ -146,8 +148,10 @@ def _use_what_is_left(
     from autox_video.finishing import keep_better, use_all_clips
     from autox_video.refit import Refit
     from autox_video.search import Search
+    from autox_video.trial_run import of_epochs
 
     left = _time_left(job, work_dir)
+    peak = processes.by_main(lambda: _peak(work_dir))
     refit = Refit(job.plan, job.data, job.num_val, work_dir) if job.refits else None
     kept_sec = processes.by_main(lambda: refit.reserved(left)) if refit else 0.0
     before = replace(left, seconds=lambda: left.seconds() - kept_sec)
@@ -158,13 +162,26 @@ def _use_what_is_left(
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
-        search = Search(job.plan, job.data, work_dir, best=best, storage=storage)
-        best = search.run(before)
+        plan = job.plan
+        if peak is not None:
+            plan = of_epochs(plan, min(plan.epochs, BEYOND_PEAK * peak))
+        search = Search(plan, job.data, work_dir, best=best, storage=storage)
+        best = search.run(replace(before, share=plan.epochs / job.plan.epochs))
     if refit is not None and not best["epoch"]:
         processes.by_main(lambda: use_all_clips(work_dir))
     elif refit is not None:
         refit.run(left, best)
     return best
+
+
+def _peak(work_dir: Path) -> int | None:
+    """The epoch after which the training of the run did harm; the user is told."""
+    from autox_video.trial_run import peak_of
+
+    peak = peak_of(work_dir)
+    if peak is not None:
+        say(f"Validation fell clearly after epoch {peak}: what follows trains for fewer epochs.")
+    return peak
 
 
 def _time_left(job: _Job, work_dir: Path) -> "TimeLeft":

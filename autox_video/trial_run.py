@@ -1,5 +1,6 @@
 """A run beside that of a work dir: in a folder of its own, quiet, in the time that is left."""
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -13,9 +14,12 @@ from mmengine.config import Config
 from autox_video import processes
 from autox_video.dataset.list_files import ClipList, write_list
 from autox_video.engine.deadline import keep_time
+from autox_video.engine.progress import read_evaluations
 from autox_video.plan.choose import Plan
+from autox_video.plan.peak import peak_epoch
 from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config, write_config
+from autox_video.results import merit
 from autox_video.run_data import list_file
 from autox_video.run_files import CHECKPOINTS, SOUP
 
@@ -33,12 +37,27 @@ class TimeLeft:
     """Of the whole run, which they keep to as it does."""
     prediction: Prediction
     """How long the run of the plan itself takes."""
+    share: float = 1.0
+    """Of its epochs, those that a run beside it has."""
 
     @property
     def of_a_run(self) -> float:
-        """What training by the plan takes, in seconds."""
+        """What training takes, in seconds."""
         one = self.prediction
-        return one.training_sec + one.evaluating_sec + one.saving_sec
+        return self.share * (one.training_sec + one.evaluating_sec + one.saving_sec)
+
+
+def peak_of(folder: Path) -> int | None:
+    """The epoch after which the training in a folder did harm, by what its evaluations said.
+
+    Raises:
+        ResourceError: they cannot be read.
+    """
+    told = [each for each in read_evaluations(folder) if merit(each) > -math.inf]
+    if not told:
+        return None
+    clips = told[-1].get("effective_clips", told[-1]["clips"])
+    return peak_epoch([(each["epoch"], merit(each)) for each in told], clips)
 
 
 def of_epochs(plan: Plan, epochs: int) -> Plan:

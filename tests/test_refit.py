@@ -21,6 +21,7 @@ from autox_video.predict import read_config
 from autox_video.prepare import prepare
 from autox_video.recipe import build_config
 from autox_video.refit import Refit, is_of_use
+from autox_video.search import Search
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data
 from tests.engine.tiny import events, same, stop_after, weights
@@ -132,13 +133,13 @@ def tell_of(folder, scores):
     (folder / "metrics.jsonl").write_text(text)
 
 
-def test_it_ends_where_validation_began_to_fall(run, tmp_path, capsys):
+def test_it_ends_where_validation_began_to_fall(run, tmp_path):
     last, plan, _ = run
     best = set_best(tmp_path, top1=0.0)
     tell_of(tmp_path, (0.7, 0.9, 0.8, 0.1))
+    assert last.reserved(left()) == pytest.approx(0.5 * last.more * left().of_a_run)
     last.run(left(), best)
     assert rows_of(tmp_path)["refit"].config["epochs"] == 2
-    assert "after epoch 2" in capsys.readouterr().out
     (schedule,) = Config.fromfile(tmp_path / "refit/finetune/config.py").param_scheduler
     steps = math.ceil(NUM_CLIPS / plan.batch_size)
     # The shape is that of the plan, in half of its epochs: flat for half of them.
@@ -175,6 +176,18 @@ def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
     last.run(left(0.001), best)  # begun, it is finished in the time that there is
     assert rows_of(tmp_path)["refit"].state == "done"
     assert same(weights(tmp_path / "best.pth"), whole)
+
+
+def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypatch, capsys):
+    for room in ("trial_run", "refit"):
+        monkeypatch.setattr(f"autox_video.{room}.peak_of", lambda folder: 1)
+    monkeypatch.setattr("autox_video.crossvalidation.FEW_CLIPS", 0)
+    monkeypatch.setattr(Search, "_is_perfect", lambda self: len(self.study.trials) > 1)
+    fit(settings_of(keys, tmp_path, epoch=EPOCHS))
+    rows = rows_of(tmp_path)
+    assert rows["trial-0001"].config["epochs"] == 2
+    assert [row.config["epochs"] for row in rows.values() if row.kind == "refit"] == [1]
+    assert "fell clearly after epoch 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Where training should have ended: its evaluations → the epoch after which it did harm."""
 
+import math
 from collections.abc import Sequence
 
 FEWEST = 4
@@ -7,15 +8,17 @@ FEWEST = 4
 _AROUND = 3
 
 
-def peak_epoch(evaluations: Sequence[tuple[int, float]], *, error: float) -> int | None:
+def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
     """The epoch at which the smoothed merit was highest, where it fell clearly after that.
+
+    Clearly is by more than the largest standard error that a share of so many clips has.
 
     Each counts as the mean of itself and its two neighbours: the highest of many is mostly luck.
     So the first one and the last are no peak.
 
     Args:
         evaluations: epochs in order, each with its merit.
-        error: by more than that it must have fallen at the end.
+        clips: that were evaluated.
     """
     if len(evaluations) < FEWEST:
         return None
@@ -23,6 +26,6 @@ def peak_epoch(evaluations: Sequence[tuple[int, float]], *, error: float) -> int
     starts = range(len(merits) - _AROUND + 1)
     smoothed = [sum(merits[at : at + _AROUND]) / _AROUND for at in starts]
     highest = max(smoothed)
-    if highest - smoothed[-1] <= error:
+    if highest - smoothed[-1] <= 0.5 / math.sqrt(clips):
         return None
     return evaluations[smoothed.index(highest) + _AROUND // 2][0]
