@@ -151,13 +151,14 @@ def _few(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, Sta
     return _shape(shape), states
 
 
-_PATHS = ("level", "arch", "bowl", "rise", "fall", "zigzag")
+_PATHS = ("level", "arch", "bowl", "rise", "fall", "zigzag", "late_rise", "late_fall")
 
 
 def _path(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
     """A way through the whole frame, to either side: that it is to the left or right is nothing."""
     states = at_rest(rng, stage, (0.09, 0.13), margin=0.4)
     done = stage.times_sec / stage.seconds
+    late = np.clip(2 * done - 1, 0, 1)
     states.x[:] = stage.aspect * (0.12 + 0.76 * (done if rng.integers(2) else 1 - done))
     heights = {
         "level": np.zeros_like(done),
@@ -166,6 +167,8 @@ def _path(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, St
         "rise": 0.28 - 0.56 * done,
         "fall": 0.56 * done - 0.28,
         "zigzag": 0.24 * np.sin(6 * np.pi * done),
+        "late_rise": 0.28 - 0.56 * late,
+        "late_fall": 0.56 * late - 0.28,
     }
     states.y[:] += heights[label]
     return _any_actor(rng), states
@@ -264,12 +267,11 @@ KINDS: Mapping[str, Kind] = {
         names=_NUMBERED,
     ),
     "either_way": Kind(
-        "six paths, each to the left or to the right, few clips; a mirror image is more data",
+        "eight paths, each to the left or to the right, few clips; a mirror image is more data",
         _path,
         _PATHS,
-        10,
+        6,
         15,
-        clutter=6,
     ),
     "overlapping": Kind(
         "two pairs of motions, one of a pair eight times as frequent; 20% have that of the other",
