@@ -13,7 +13,7 @@ from tests.faults.harm import KINDS
         (signals, "--count 2 --epochs 13"),
         (disk_full, "--every 11 --mounts 0"),
         (damage, "--only in_its_middle --every 2"),
-        (phases, "--kinds folds --kills 1 --budget 80"),
+        (phases, "--kinds folds --kills 1 --budget 120"),
     ],
     ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2] or None,
 )
