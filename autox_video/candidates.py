@@ -140,11 +140,13 @@ def _with_flip(
 
 
 def row_id(plan: Plan, pool: str) -> str:
+    """The leaderboard's row of a kind of head on the features of a plan."""
     weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
     return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
+    """What the config of a row says of the features, as plain JSON values."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -163,6 +165,11 @@ def _note(note: Trial, plan: Plan, samples: Samples, scored: Scored, *, complete
 def extract(
     job: Job, extractor: Extractor, reading: Reading, clips: ClipList, *, seconds: float = math.inf
 ) -> Features:
+    """Extract features, and show how far it is.
+
+    Raises:
+        ResourceError: there is too little memory for one clip.
+    """
     with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
         return extractor.extract(
             clips,
@@ -175,6 +182,11 @@ def extract(
 
 
 def samples_of(job: Job, plan: Plan, clips: ClipList, found: Features) -> Samples:
+    """Give what heads learn from: the features that were found of clips, with their labels.
+
+    Raises:
+        CheckpointError: the features are no numbers.
+    """
     if not np.isfinite(found.tokens).all():
         raise CheckpointError(
             f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
