@@ -220,8 +220,8 @@ class CrossValidation:
         try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
         say(
             f"Cross-validation of the plan: {MAIN_SCORES[key]} {share:.4f} (95% interval "
-            f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips, {len(whole[0])} folds, "
-            f"{len(whole)} times)."
+            f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips in {len(whole[0])} "
+            f"folds, divided {len(whole)} time{'s'[: len(whole) > 1]})."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:

@@ -13,6 +13,7 @@ from autox_video.budget import BudgetClock, command_clock, counting, running_clo
 from autox_video.console import say
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
+from autox_video.plan.peak import BEYOND_PEAK
 from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, show_plan
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """A budget may be passed by that share of it or those seconds, whichever is more."""
-BEYOND_PEAK = 2
-"""Times the epochs after which validation fell, that trials have then: others may learn longer."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:

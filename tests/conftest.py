@@ -8,6 +8,9 @@ import pytest
 # As the commands do; before anything imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each core has a worker: more threads would only wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Started by nohup or in the background, the tests and their processes would be deaf to these.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

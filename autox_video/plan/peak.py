@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 FEWEST = 4
 """Evaluations, with fewer of which there is no saying."""
+BEYOND_PEAK = 2
+"""Times the epochs up to the peak, that other plans are tried with: they may learn longer."""
 _AROUND = 3
 
 

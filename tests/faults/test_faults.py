@@ -9,10 +9,10 @@ from tests.faults.harm import KINDS
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (kills, "--kills 10 --epochs 8"),
+        (kills, "--kills 5 --epochs 6"),
         (signals, "--count 2 --epochs 13"),
-        (disk_full, "--every 11 --mounts 0"),
-        (damage, "--only in_its_middle --every 2"),
+        (disk_full, "--every 23 --mounts 0"),
+        (damage, "--only in_its_middle --every 3"),
         (phases, "--kinds folds --kills 1 --budget 120"),
     ],
     ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2] or None,
