@@ -178,6 +178,12 @@ class Settings(BaseModel):
         "and kept. 0: none.",
         "a number from 0 to below 1, or auto",
     )
+    drop_path: Annotated[Number, Field(ge=0, lt=1)] | Auto = _key(
+        AUTO,
+        "Share of training clips that the last block of the backbone leaves as they are, and the "
+        "earlier ones fewer (stochastic depth).",
+        "a number from 0 to below 1, or auto",
+    )
     evaluation: Annotated[Whole, Field(ge=0, le=1_000_000)] = _key(
         2,
         "Evaluate on the validation list each time that many epochs are over, and at the end; "

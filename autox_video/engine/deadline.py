@@ -24,7 +24,11 @@ RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
 TEST_MARGIN = 1.15
 """Over the predicted time of the test, which cannot be cut short."""
 LONGER, LONGER_FILLS = 1.15, 0.9
-"""More epochs are done where so many times the planned ones fit into that share of what is left."""
+"""More steps are done where so many times those to come fit into that share of what is left."""
+MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
+"""Shares of all steps: until when there may be more than planned, and as many again after a cut."""
+FEWEST_STRETCHES = 2
+"""Epochs that the pace is taken from, at least, where there are as many."""
 TRUSTED_STEPS = 8
 """As many steps count for as much as the prediction."""
 LOOK_SHARE = 0.005
@@ -66,9 +70,10 @@ def keep_time(
 class TimeBudget(Hook):
     """Choose the end of training anew where there is not enough time for the planned one.
 
-    After each epoch the epochs that are left are chosen by what the last ones took: fewer where
-    there is not enough time; in the first half of training, more where there is much more. An epoch
-    that cannot be finished in time ends at a step within it.
+    After each epoch the epochs that are left are chosen by the pace of half as many before: fewer
+    where there is not enough time, as many as planned where it was lacking for a while only; in the
+    first half of training, more where there is much more. An epoch that cannot be finished in time
+    ends at a step within it.
 
     Args:
         budget_sec: what the whole run may take.
@@ -103,7 +108,7 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """Of the last epochs of this start: seconds taken, and seconds predicted for the same."""
+        """Of the epochs of this start: seconds taken, and seconds predicted for the same."""
         self._began: tuple[float, int] | None = None
         """When the epoch at hand began, or this start in it, and at which step."""
         self._next_look = 0.0
@@ -122,7 +127,7 @@ class TimeBudget(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Take what the epoch took for the pace of the next."""
-        self._stretches = [*self._stretches[-1:], self._taken(runner.train_loop)]
+        self._stretches.append(self._taken(runner.train_loop))
         self._began = None
 
     def before_val(self, runner) -> None:
@@ -203,15 +208,19 @@ class TimeBudget(Hook):
 
     def _say_when_settled(self, loop) -> None:
         """Tell where training ends, once: in its first half that may still change."""
-        if self._cut is None or (loop.epoch + 1 < loop.max_epochs and self._in_first_half(loop)):
+        early = loop.epoch + 1 < loop.max_epochs and self._is_before(MORE_UNTIL, loop)
+        if self._cut is None or early:
             return
         epochs, last_step = end = self._cut["epochs"], self._cut["last_step"]
         if end == self._said:
             return
-        self._said = end
+        told, self._said = self._said, end
         within = last_step - (epochs - 1) * loop.steps_in_epoch
         cut = within < loop.steps_in_epoch
         if epochs == self._planned and not cut:
+            if told is not None:
+                sentence = f"There is time for all {self._planned} planned epochs again."
+                self.runner.call_hook("on_note", sentence=sentence)
             return
         place = f"step {within} of {loop.steps_in_epoch} in " if cut else ""
         what = "more" if epochs > self._planned else "less"
@@ -221,8 +230,8 @@ class TimeBudget(Hook):
         )
         self.runner.call_hook("on_note", sentence=sentence)
 
-    def _in_first_half(self, loop) -> bool:
-        return 2 * loop.iter <= loop.max_iters
+    def _is_before(self, share: float, loop) -> bool:
+        return loop.iter <= share * loop.max_iters
 
     def _of(self, loop) -> list[float]:
         """What a decision is for."""
@@ -236,13 +245,17 @@ class TimeBudget(Hook):
         )
 
     def _longer(self, loop, end: End, left_sec: float) -> End:
-        """A later end where the run turns out much faster than predicted, and has half to go."""
+        """A later end where there is much more time than the one at hand takes."""
         known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
-        if not known or not self._in_first_half(loop):
+        if not known or not self._is_before(BACK_UNTIL, loop):
             return end
-        most = End(self.most_epochs, self.most_epochs * loop.steps_in_epoch)
+        epochs = self.most_epochs if self._is_before(MORE_UNTIL, loop) else self._planned
+        most = End(epochs, epochs * loop.steps_in_epoch)
+        if most.last_step <= end.last_step:
+            return end
         found = self._in_time(loop, most, LONGER_FILLS * left_sec)
-        return found if found.last_step >= LONGER * end.last_step else end
+        more = found.last_step - loop.iter >= LONGER * (end.last_step - loop.iter)
+        return found if more else end
 
     def _left_sec(self) -> float:
         return self.clock.left_sec - self.reserve_sec
@@ -259,10 +272,13 @@ class TimeBudget(Hook):
         return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
 
     def _step_sec(self, loop) -> float:
-        """Seconds of a step to come, by the last ones."""
+        """Seconds of a step to come, by the last ones: so many that a slow moment counts little."""
         step_sec = self._predicted_step_sec(loop)
         # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
         prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
-        known = [*self._stretches, self._taken(loop), (prior_sec, prior_sec)]
+        many = max(FEWEST_STRETCHES, (loop.max_epochs - loop.epoch) // 2)
+        # The first one has much that does not come again.
+        last = self._stretches[len(self._stretches) > FEWEST_STRETCHES :][-many:]
+        known = [*last, self._taken(loop), (prior_sec, prior_sec)]
         taken_sec, predicted_sec = (sum(figures) for figures in zip(*known, strict=True))
         return step_sec * taken_sec / predicted_sec

@@ -25,6 +25,7 @@ SETTLED_BY = {
     "epochs": "epoch",
     "lr": "lr",
     "ema": "ema",
+    "drop_path": "drop_path",
     "patience": "patience",
     "class_balance": "class_balance",
     "decoder": "decoder",

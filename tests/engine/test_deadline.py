@@ -27,6 +27,23 @@ class MadeUpTime:
         return self.now
 
 
+class SlowForAWhile(MadeUpTime):
+    """Four times as slow between two moments."""
+
+    def __init__(self, budget_sec, begin, end):
+        self.slow = begin, end
+        super().__init__(budget_sec)
+
+    @property
+    def step_sec(self):
+        begin, end = self.slow
+        return 4.0 if begin <= self.now < end else 1.0
+
+    @step_sec.setter
+    def step_sec(self, value):
+        pass
+
+
 @pytest.fixture
 def made_up(monkeypatch):
     def made_up(clock):
@@ -116,6 +133,32 @@ def test_a_fast_run_takes_more_of_the_useful_epochs(clips, tmp_path, made_up):
     made_up(MadeUpTime(20.0, step_sec=0.5))
     train(timed(clips, tmp_path, epoch=4, most=7, budget_sec=20.0))
     assert iterations(tmp_path)[-1] == 7 * STEPS
+
+
+def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
+    epochs, spare_sec = 30, 40.0
+    budget_sec = epochs * STEPS + spare_sec
+    clock = made_up(SlowForAWhile(budget_sec, 48.0, 78.0))
+    train(timed(clips, tmp_path, epoch=epochs, budget_sec=budget_sec, evaluation=100))
+    assert iterations(tmp_path)[-1] == epochs * STEPS
+    assert clock.left_sec >= 0
+    said = capsys.readouterr().out
+    assert "less than the 30 planned epochs" in said
+    assert "There is time for all 30 planned epochs again." in said
+    assert last_rate(tmp_path) < 0.01 * events(tmp_path, "train")[30]["lr"]
+
+
+def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up):
+    made_up(SlowForAWhile(90.0, 48.0, 56.0))  # two steps, six seconds lost: two epochs
+    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
+    assert iterations(tmp_path)[-1] >= 27 * STEPS
+
+
+def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
+    clock = made_up(SlowForAWhile(90.0, 48.0, 1000.0))
+    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
+    assert 0 <= clock.left_sec < 2 * STEPS * 4
+    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[30]["lr"]
 
 
 def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypatch):

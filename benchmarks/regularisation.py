@@ -1,0 +1,162 @@
+"""What drop path, stronger augmentation and averaged weights give, by the number of clips.
+
+Settings of ours beside each other, so there is no peer and no bar: the rules of plan/ rest on it.
+Each run sees as many clips as the others on one core of its own, for so many epochs: how busy the
+machine is changes nothing. The loss is that of the calibrated probabilities on the test list: it
+tells settings apart where a few clips of top-1 do not.
+
+    python benchmarks/regularisation.py [--sets NAME[:CLIPS],...] [--arms plain,KEY=VALUE,...]
+        [--views N] [--seeds 0,...] [--load-from WEIGHTS] [--backbone conv_nano] [--out FOLDER]
+"""
+
+import argparse
+import itertools
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Queue
+from statistics import mean
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from autox_video.fileio import append_json_line  # noqa: E402 (of this source tree)
+from benchmarks.suite import made_data, rows_done  # noqa: E402
+from benchmarks.suite_systems import Data  # noqa: E402
+
+SIDE_PX = 84
+ARMS = "plain,drop_path=0.1,drop_path=0.2,augment=medium,augment=strong,ema=0.99"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One run."""
+
+    data: Data
+    clips: int
+    word: str
+    """`plain`, or a key with its value, several with + in between."""
+    seed: int
+    views: int
+    load_from: str
+    backbone: str
+
+    @property
+    def setting(self) -> tuple[Data, int, str]:
+        """What the runs of all seeds share."""
+        return self.data, self.clips, self.word
+
+    @property
+    def key(self) -> list:
+        """What tells its row from all others."""
+        weights = Path(self.load_from).name
+        return [self.data.name, self.word, self.seed, self.views, weights, self.backbone]
+
+
+def data_of(text: str, out: Path) -> tuple[Data, int]:
+    """A set of the suite, of it the first clips of each class; gives how many there are."""
+    name, _, wanted = text.partition(":")
+    data = made_data(name, out)
+    lines = data.train.read_text(encoding="utf-8").splitlines()
+    if not wanted:
+        return data, len(lines)
+    kept: dict[str, list[str]] = {}
+    for line in lines:
+        of_class = kept.setdefault(line.rsplit(maxsplit=1)[1], [])
+        if len(of_class) < int(wanted) // len(data.classes):
+            of_class.append(line)
+    chosen = [line for of_class in kept.values() for line in of_class]
+    train = data.train.with_name(f"train_{len(chosen)}.txt")
+    train.write_text("\n".join(chosen) + "\n", encoding="utf-8")
+    return replace(data, name=f"{name}:{len(chosen)}", train=train), len(chosen)
+
+
+def run(arm: Arm, folder: Path, core: int) -> dict:
+    """Train and test on one core; gives a row."""
+    folder.mkdir(parents=True)
+    words = [] if arm.word == "plain" else arm.word.split("+")
+    keys = {"data_root": arm.data.videos, "ann_file_train": arm.data.train, "work_dir": "run"}
+    keys |= {"ann_file_test": arm.data.test, "test_results_path": "results.json"}
+    keys |= {"load_from": arm.load_from, "backbone": arm.backbone}
+    config = {key: str(value) for key, value in keys.items()}
+    config |= {"seed": arm.seed, "epoch": math.ceil(arm.views / arm.clips), "evaluation": 4}
+    config |= {"resolution": SIDE_PX}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    for script, more in (("autotrain.py", words), ("autotest.py", [])):
+        with (folder / f"{script}.log").open("w", encoding="utf-8") as log:
+            subprocess.run(
+                ["taskset", "-c", str(core), sys.executable, ROOT / script, "config.yaml", *more],
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+    measured = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
+    return {"key": arm.key, "top1": measured["top1"], "loss": measured["loss"]}
+
+
+def run_all(arms: list[Arm], out: Path) -> list[dict]:
+    """Run what has no row yet, one on each core; gives all rows in the order of `arms`."""
+    path = out / "regularisation.jsonl"
+    done = {json.dumps(row["key"]): row for row in rows_done(path)}
+    cores: Queue[int] = Queue()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+
+    def run_one(arm: Arm) -> None:
+        core = cores.get()
+        try:
+            name = re.sub(r"[^\w.=]+", "_", json.dumps(arm.key)).strip("_")
+            row = run(arm, out / "arms" / name, core)
+            append_json_line(path, row)
+            done[json.dumps(arm.key)] = row
+            print(f"  {row}", flush=True)
+        finally:
+            cores.put(core)
+
+    missing = [arm for arm in arms if json.dumps(arm.key) not in done]
+    with ThreadPoolExecutor(cores.qsize()) as pool:
+        list(pool.map(run_one, missing))
+    return [done[json.dumps(arm.key)] for arm in arms]
+
+
+def main() -> int:
+    """Parse the options, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", default="fine:54,fine,overlapping,motion_cluttered:64")
+    parser.add_argument("--arms", default=ARMS)
+    parser.add_argument("--views", type=int, default=6000, help="training clips seen in a run")
+    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
+    parser.add_argument("--load-from", default="none")
+    parser.add_argument("--backbone", default="conv_nano")
+    parser.add_argument("--out", type=lambda t: Path(t).resolve(), default="work_dirs/suite")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    weights = options.load_from
+    weights = weights if weights == "none" else str(Path(weights).resolve())
+    words = options.arms.split(",")
+    arms = [
+        Arm(*data_of(text, options.out), word, seed, options.views, weights, options.backbone)
+        for text, word, seed in itertools.product(options.sets.split(","), words, options.seeds)
+    ]
+    rows = run_all(arms, options.out)
+    print(f"\n{'set':20s} {'clips':>5s} {'setting':24s}  top-1   loss")
+    pairs = zip(arms, rows, strict=True)
+    for (data, clips, word), group in itertools.groupby(pairs, key=lambda pair: pair[0].setting):
+        of_arm = [row for _, row in group]
+        top1, loss = (mean(row[figure] for row in of_arm) for figure in ("top1", "loss"))
+        print(f"{data.name:20s} {clips:5d} {word:24s}  {top1:.3f}  {loss:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
