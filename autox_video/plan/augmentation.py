@@ -17,6 +17,8 @@ DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
 
+MANY_CLIPS = 10_000
+"""Training clips, from which on there are colours enough: an estimate."""
 EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
 """Where clips are smaller at first: of the training, and their side over that of the others."""
 GRAIN_PX = 28  # whole windows of 7 tokens of 4 px in the first stage of a Swin
@@ -64,11 +66,11 @@ def flip(stats: DatasetStats) -> Chosen:
     return True, "no class name speaks of a direction"
 
 
-def augment(settings: Settings, scratch: bool, backbone: str) -> Chosen:
+def augment(settings: Settings, stats: DatasetStats, scratch: bool, backbone: str) -> Chosen:
     """What is added to crops and mirror images."""
     if settings.augment != AUTO:
         return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
-    if scratch and backbone == "conv_nano":
+    if scratch and backbone == "conv_nano" and stats.num_train < MANY_CLIPS:
         return AUGMENTATIONS["recolour"], "recolour: from scratch, few clips hold too few colours"
     if scratch:
         return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"

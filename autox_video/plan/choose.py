@@ -278,7 +278,7 @@ def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch:
     made["layer_decay"] = optimization.layer_decay(scratch)
     made["beta2"] = optimization.beta2(scratch)
     made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
-    choices.decide("ema", "ema", lambda: (0.0, "none: what one gains has not been measured"))
+    choices.decide("ema", "ema", lambda: (0.0, "none: the best weights are averaged at the end"))
     made["soup"] = optimization.soup(choices.settings)
     made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
 
@@ -298,7 +298,7 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["jitter"] = jitter(scratch)
     made["smallest_crop"] = smallest_crop(scratch)
     decide("flip", "flip", lambda: flip(stats))
-    made["augment"] = augment(choices.settings, scratch, made["backbone"][0])
+    made["augment"] = augment(choices.settings, stats, scratch, made["backbone"][0])
     decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
     made["max_bad"] = choices.settings.max_bad, "more is taken for a fault of the disk"

@@ -37,12 +37,14 @@ def flat(epochs: int, scratch: bool) -> Chosen:
 
 
 def lr(batch: int, scratch: bool, backbone: str) -> Chosen:
-    """The head's learning rate for a batch."""
-    if scratch:
-        at_16 = 1e-3 if backbone == "conv_nano" else 3.5e-4
-        lr = at_16 * math.sqrt(batch / 16)
-        return lr, f"{at_16:g} at batch 16, by the square root of the batch ({batch})"
-    return 1e-3 * batch / 64, f"0.001 at batch 64, in proportion to the batch ({batch})"
+    """The head's learning rate for a batch.
+
+    By its square root, as AdamW wants it (Malladi et al., NeurIPS 2022): in proportion to the
+    batch, the small batches of few clips would hardly move the weights.
+    """
+    rate, usual = (1e-3, 64) if not scratch else (1e-3 if backbone == "conv_nano" else 3.5e-4, 16)
+    why = f"{rate:g} at batch {usual}, by the square root of the batch ({batch})"
+    return rate * math.sqrt(batch / usual), why
 
 
 def beta2(scratch: bool) -> Chosen:

@@ -92,12 +92,13 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
     probed = "flip" in plan.evidence
+    # Pretrained weights may need to go further than is usual, where few clips make few steps.
+    rates = (0.5, 2.0) if plan.pretrained is None else (2.0, 0.5)
     changes: list[dict[str, Any]] = [
         *(() if probed else flipped),
         {"smallest_crop": 0.4},
         {"weight_decay": 4 * plan.weight_decay, "drop_path": min(0.3, plan.drop_path + 0.1)},
-        {"lr": plan.lr / 2},
-        {"lr": plan.lr * 2},
+        *({"lr": plan.lr * factor} for factor in rates),
         *({"clip_len": n} for n in reversed(_values(space, "clip_len"))),
         *({"resolution": n} for n in reversed(_values(space, "resolution"))),
         *({"span": share} for share in SPAN_SHARES),

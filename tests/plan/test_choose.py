@@ -73,7 +73,19 @@ def test_pretrained_weights_bring_the_seed_systems_recipe():
     assert plan.drop_path == 0.2
     assert plan.warmup_epochs == 2.5
     assert plan.resolution == 224
-    assert plan.lr == pytest.approx(1e-3 * 8 / 64)
+    assert plan.lr == pytest.approx(1e-3 * (8 / 64) ** 0.5)
+
+
+def test_drop_path_is_as_published_unless_given():
+    assert plan_for().drop_path == 0.0
+    given = plan_for(pretrained=SWIN_B, drop_path=0.35)
+    assert (given.drop_path, given.reasons["drop_path"]) == (0.35, "given in the config")
+
+
+def test_few_clips_are_recoloured_and_many_are_not():
+    assert plan_for(replace(STATS, num_train=9_999)).augment == {"recolour": 0.4}
+    assert plan_for(replace(STATS, num_train=10_000)).augment == {}
+    assert plan_for(pretrained=SWIN_B).augment == {}
 
 
 @pytest.mark.parametrize(
@@ -131,10 +143,10 @@ def test_the_batch_is_that_of_all_processes():
 
 
 def test_learning_rate_follows_the_batch():
-    small, large = (plan_for(pretrained=SWIN_B, videos_per_gpu=b) for b in (4, 16))
-    assert large.lr == pytest.approx(4 * small.lr)
-    small, large = (plan_for(videos_per_gpu=b) for b in (4, 16))
-    assert large.lr == pytest.approx(2 * small.lr)
+    for pretrained in (None, SWIN_B):
+        small, large = (plan_for(pretrained=pretrained, videos_per_gpu=b) for b in (4, 16))
+        assert large.lr == pytest.approx(2 * small.lr)
+    assert plan_for(pretrained=SWIN_B, videos_per_gpu=64).lr == pytest.approx(1e-3)
 
 
 def test_the_convolution_network_learns_at_a_higher_rate_and_at_a_size_of_the_clips():

@@ -97,3 +97,9 @@ def test_neighbours_differ_in_one_choice_and_lie_within_the_space():
     given = plan_for(flip=True, lr=0.001, clip_len=8)
     names = {name for point in neighbours(given, space_of(given)) for name in point}
     assert names.isdisjoint({"flip", "lr", "clip_len"})
+
+
+def test_pretrained_weights_are_first_tried_at_a_higher_rate():
+    for plan, first in ((PLAN, 0.5), (plan_for(pretrained=SWIN_B), 2.0)):
+        rates = [point["lr"] for point in neighbours(plan, space_of(plan))]
+        assert next(lr for lr in rates if lr != plan.lr) == first * plan.lr
