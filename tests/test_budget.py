@@ -27,13 +27,15 @@ def test_what_is_used_and_left():
 def test_time_counts_over_all_starts_and_not_between_them(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "BEAT_SEC", 0.02)
     with counting(tmp_path, 60.0):
-        time.sleep(0.1)
-        assert 0.05 < read_used_sec(tmp_path) < 1  # known before the block ends, if it never does
+        give_up = time.monotonic() + 10
+        while (used_sec := read_used_sec(tmp_path)) <= 0.05 and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert 0.05 < used_sec < 10  # known before the block ends, if it never does
     first = read_used_sec(tmp_path)
     time.sleep(0.2)
     with counting(tmp_path, 60.0) as clock:
         assert clock.before_sec == first
-        assert clock.used_sec < first + 0.1
+        assert clock.used_sec < first + 0.2
     content = json.loads((tmp_path / "budget.json").read_text())
     assert content["budget_sec"] == 60.0
     assert content["used_sec"] >= first
