@@ -1,10 +1,10 @@
 """Aim: from scratch, default config, 10 minutes: mean top-1 of 0.85 over the sets, none under 0.6.
 
-Beside it stand the fixed rules of before (the last commit that had nothing else, run as its user
-would, and stopped when the time is over) and the stock recipe of mmaction2 for Video Swin-T (see
-suite_peer.py), each with the same time, the same clips for training and the same for testing. The
-sets are made here (see suite_sets/); a trivial classifier on colours, sizes and lengths must stay
-near chance on each (`--leaks`).
+Beside it stand the fixed rules of before (the last commit that had nothing else, told the epochs
+that fit, which are found out in a quarter of the time beforehand, and stopped when it is over) and
+the stock recipe of mmaction2 for Video Swin-T (see suite_peer.py), each with the same time, the
+same clips for training and the same for testing. The sets are made here (see suite_sets/); a
+trivial classifier on colours, sizes and lengths must stay near chance on each (`--leaks`).
 
 Rows go to OUT/suite.jsonl as they come, and a suite that was stopped goes on behind them; those in
 suite.jsonl beside this file are of the machine in RESULTS.md. Hours of computing: each system takes

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 RULES = "9365b132aa047224d76d2920e458b38500d75d0e"
 """The last commit of this repository whose plan followed fixed rules and nothing else."""
+FITTING_SHARE, FITTED_SHARE = 0.25, 0.95
+"""Of a budget: what finding the epochs that fit takes beforehand, and what they are to take."""
 GRACE_SEC = 120.0
 """What a command may take beyond its budget before it is told to stop."""
 
@@ -93,9 +96,13 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
     if limited:
         config["time_budget"] = f"{job.budget_sec:g}s"
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    # What runs by the fixed rules knows no limit: it is stopped when its time is over.
+    # What runs by the fixed rules knows no limit. At its best it has the epochs that fit, found
+    # out beforehand; it is stopped when its time is over.
     limit = job.budget_sec + (GRACE_SEC if limited else 0.0)
     tree = ROOT if limited else tree_of_rules(folder.parents[1])
+    if not limited and not any(word.startswith("epoch=") for word in words):
+        epochs = _epochs_that_fit(tree, folder, words, job.budget_sec)
+        words = [*words, *([f"epoch={epochs}"] if epochs else [])]
     code, training_sec = _command(tree / "autotrain.py", folder, words, limit_sec=limit)
     found: dict[str, Any] = {"code": code, "training_sec": training_sec}
     if code not in (0, 128 + signal.SIGTERM):
@@ -106,6 +113,60 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
     measured = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
     kept = {name: measured[name] for name in ("top1", "top5", "clips")}
     return found | kept | {"testing_sec": testing_sec}
+
+
+def _epochs_that_fit(
+    tree: Path, folder: Path, words: Sequence[str], budget_sec: float
+) -> int | None:
+    """Train for a part of the budget and leave nothing of it; gives the epochs all of it is for.
+
+    None where it came to its end, or did not come to its second epoch.
+    """
+    log, seen = folder / "fitting.log", []
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    command = [sys.executable, str(tree / "autotrain.py"), "config.yaml", *words]
+    began = time.perf_counter()
+    with log.open("w", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            while (at := time.perf_counter() - began) < FITTING_SHARE * budget_sec:
+                if process.poll() is not None:
+                    return None
+                done = epochs_done(log.read_text(encoding="utf-8", errors="replace"))
+                if done and (not seen or done > seen[-1][1]):
+                    seen.append((at, done))
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+            process.wait()
+            for left in ("run", "cache"):
+                shutil.rmtree(folder / left, ignore_errors=True)
+    return fitting_epochs(seen, FITTED_SHARE * budget_sec)
+
+
+def epochs_done(said: str) -> float:
+    """Epochs that a log of `autotrain.py` tells of; 0 before the first line about them."""
+    places = re.findall(r"^epoch (\d+)/\d+ step (\d+)/(\d+)", said, re.MULTILINE)
+    if not places:
+        return 0.0
+    epoch, step, steps = map(int, places[-1])
+    return epoch - 1 + step / steps
+
+
+def fitting_epochs(seen: Sequence[tuple[float, float]], budget_sec: float) -> int | None:
+    """Whole epochs that a budget is for, by seconds and epochs that were seen on the way.
+
+    The first epoch may be slower than those after it: the pace is that since it was over. None
+    where too little was seen.
+    """
+    later = [place for place in seen if place[1] >= 1]
+    if len(later) < 2:
+        return None
+    (begin_sec, begin), (end_sec, end) = later[0], later[-1]
+    more = (budget_sec - begin_sec) * (end - begin) / (end_sec - begin_sec)
+    return max(1, int(begin + more))
 
 
 def _command(

@@ -186,7 +186,8 @@ def choose(
     batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
     epochs = decide("epochs", "epoch", lambda: optimization.epochs(stats, scratch))
     _choose_optimization(choices, batch, epochs, scratch=scratch)
-    why = f"the value {backbone} is published with"
+    few = "with few clips it helps as often as it harms"
+    why = few if backbone in NANO else f"the value {backbone} is published with"
     decide("drop_path", "drop_path", lambda: (facts.drop_path, why))
     made["label_smoothing"] = optimization.label_smoothing(stats, scratch)
     _choose_balance(choices, stats)

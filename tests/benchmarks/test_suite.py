@@ -95,3 +95,14 @@ def test_the_fixed_rules_are_those_of_a_commit(tmp_path):
     assert suite_systems.tree_of_rules(tmp_path) == tree
     assert "time_budget" not in (tree / "config.yaml").read_text()
     assert (tree / "autotrain.py").is_file() and list(tmp_path.iterdir()) == [tree]
+
+
+def test_the_fixed_rules_get_the_epochs_that_fit():
+    said = "Plan\nepoch 1/79 step 3/15: loss 1\nepoch 2/79 step 15/15: loss 1\nepoch 2: validation"
+    assert suite_systems.epochs_done(said) == 2.0
+    assert suite_systems.epochs_done("Plan\n") == 0.0
+    # Ten seconds of preparing, a first epoch of 20 s, then 10 s each.
+    seen = [(12.0, 0.1), (30.0, 1.0), (35.0, 1.5), (60.0, 4.0)]
+    assert suite_systems.fitting_epochs(seen, 130.0) == 11
+    assert suite_systems.fitting_epochs(seen, 10.0) == 1
+    assert suite_systems.fitting_epochs(seen[:2], 130.0) is None
