@@ -221,7 +221,7 @@ class CrossValidation:
         say(
             f"Cross-validation of the plan: {MAIN_SCORES[key]} {share:.4f} (95% interval "
             f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips in {len(whole[0])} "
-            f"folds, divided {len(whole)} time{'s'[: len(whole) > 1]})."
+            f"folds; divisions: {len(whole)})."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:

@@ -1,5 +1,6 @@
 """What the suite runs: each system on one data set with one seed, as its user would run it."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,17 @@ def run_job(job: Job, folder: Path) -> dict[str, Any]:
     return row | found
 
 
+def keys_of(data: Data) -> dict[str, Any]:
+    """The keys of a config that name the data, and where in the folder its results go."""
+    given = {"data_root": data.videos, "ann_file_train": data.train, "ann_file_test": data.test}
+    given |= {"work_dir": "run", "test_results_path": "results.json"}
+    return {key: str(value) for key, value in given.items()}
+
+
 def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
     """`autotrain.py` and `autotest.py` with nothing but the data named in the config."""
     system, *words = job.system.split()
-    given = {"data_root": job.data.videos, "ann_file_train": job.data.train, "work_dir": "run"}
-    given |= {"ann_file_test": job.data.test, "test_results_path": "results.json"}
-    config = {key: str(value) for key, value in given.items()} | {"seed": job.seed}
+    config = {**keys_of(job.data), "seed": job.seed}
     limited = system == "ours"
     if limited:
         config["time_budget"] = f"{job.budget_sec:g}s"
@@ -100,16 +106,17 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
     # out beforehand; it is stopped when its time is over.
     limit = job.budget_sec + (GRACE_SEC if limited else 0.0)
     tree = ROOT if limited else tree_of_rules(folder.parents[1])
+    fitting: dict[str, Any] = {}
     if not limited and not any(word.startswith("epoch=") for word in words):
-        epochs = _epochs_that_fit(tree, folder, words, job.budget_sec)
+        fitting["fitting_epochs"] = epochs = _epochs_that_fit(tree, folder, words, job.budget_sec)
         words = [*words, *([f"epoch={epochs}"] if epochs else [])]
-    code, training_sec = _command(tree / "autotrain.py", folder, words, limit_sec=limit)
-    found: dict[str, Any] = {"code": code, "training_sec": training_sec}
+    code, training_sec = run_command(tree / "autotrain.py", folder, words, limit_sec=limit)
+    found = {"code": code, "training_sec": training_sec, **fitting}
     if code not in (0, 128 + signal.SIGTERM):
-        return found | {"top1": None, "error": _last_lines(folder / "autotrain.log")}
-    code, testing_sec = _command(tree / "autotest.py", folder, [], limit_sec=3600.0)
+        return found | {"top1": None, "error": last_lines(folder / "autotrain.log")}
+    code, testing_sec = run_command(tree / "autotest.py", folder, [], limit_sec=3600.0)
     if code:
-        return found | {"top1": None, "error": _last_lines(folder / "autotest.log")}
+        return found | {"top1": None, "error": last_lines(folder / "autotest.log")}
     measured = json.loads((folder / "results.json").read_text(encoding="utf-8"))["metrics"]
     kept = {name: measured[name] for name in ("top1", "top5", "clips")}
     return found | kept | {"testing_sec": testing_sec}
@@ -122,27 +129,20 @@ def _epochs_that_fit(
 
     None where it came to its end, or did not come to its second epoch.
     """
-    log, seen = folder / "fitting.log", []
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    log, seen = folder / "fitting.log", [(0.0, 0.0)]
     command = [sys.executable, str(tree / "autotrain.py"), "config.yaml", *words]
     began = time.perf_counter()
-    with log.open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
-        )
-        try:
-            while (at := time.perf_counter() - began) < FITTING_SHARE * budget_sec:
-                if process.poll() is not None:
-                    return None
-                done = epochs_done(log.read_text(encoding="utf-8", errors="replace"))
-                if done and (not seen or done > seen[-1][1]):
-                    seen.append((at, done))
-                time.sleep(0.2)
-        finally:
-            process.terminate()
-            process.wait()
-            for left in ("run", "cache"):
-                shutil.rmtree(folder / left, ignore_errors=True)
+    with _started(command, folder, _with_own_cache(folder), log.name) as process:
+        while (at := time.perf_counter() - began) < FITTING_SHARE * budget_sec:
+            if process.poll() is not None:
+                seen.clear()
+                break
+            done = epochs_done(log.read_text(encoding="utf-8", errors="replace"))
+            if done > seen[-1][1]:
+                seen.append((at, done))
+            time.sleep(0.2)
+    for left in ("run", "cache"):
+        shutil.rmtree(folder / left, ignore_errors=True)
     return fitting_epochs(seen, FITTED_SHARE * budget_sec)
 
 
@@ -169,14 +169,18 @@ def fitting_epochs(seen: Sequence[tuple[float, float]], budget_sec: float) -> in
     return max(1, int(begin + more))
 
 
-def _command(
+def run_command(
     script: Path, folder: Path, words: Sequence[str], *, limit_sec: float
 ) -> tuple[int, float]:
     """Run an entry script in a folder, stop it after its limit; gives exit code and seconds."""
     command = [sys.executable, str(script), "config.yaml", *words]
-    # A cache of its own: nothing that another run found out or decoded is used.
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = _with_own_cache(folder)
     return _run(command, folder, environment, limit_sec=limit_sec, log=f"{script.stem}.log")
+
+
+def _with_own_cache(folder: Path) -> dict[str, str]:
+    """The environment, in which nothing is used that another run found out or decoded."""
+    return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 def _run_stock(job: Job, folder: Path) -> dict[str, Any]:
@@ -193,7 +197,7 @@ def _run_stock(job: Job, folder: Path) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "benchmarks" / "suite_peer.py"), "job.json"]
     code, _ = _run(command, folder, dict(os.environ), limit_sec=3 * 3600.0, log="stock.log")
     if code:
-        error = _last_lines(folder / "stock.log")
+        error = last_lines(folder / "stock.log")
         return {"code": code, "top1": None, "training_sec": None, "error": error}
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return {"code": 0, "clips": clips, "stock_size": [frames, side], **result}
@@ -203,22 +207,31 @@ def _run(
     command: Sequence[str], folder: Path, environment: dict, *, limit_sec: float, log: str
 ) -> tuple[int, float]:
     start = time.perf_counter()
+    with (
+        _started(command, folder, environment, log) as process,
+        contextlib.suppress(subprocess.TimeoutExpired),
+    ):
+        process.wait(limit_sec)
+    return process.returncode, time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _started(
+    command: Sequence[str], folder: Path, environment: dict, log: str
+) -> Iterator[subprocess.Popen]:
+    """A command that has begun in a folder; at the end of the block it is stopped and over."""
     with (folder / log).open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
         )
         try:
-            code = process.wait(limit_sec)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            code = process.wait()
-        except BaseException:
-            # Ctrl-C and the like: nothing goes on behind the user's back.
+            yield process
+        finally:
+            # After Ctrl-C and the like too: nothing goes on behind the user's back.
             process.terminate()
             process.wait()
-            raise
-    return code, time.perf_counter() - start
 
 
-def _last_lines(log: Path, count: int = 3) -> str:
+def last_lines(log: Path, count: int = 3) -> str:
+    """The end of a log in one line."""
     return " | ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])

@@ -251,10 +251,8 @@ class TimeBudget(Hook):
             return end
         epochs = self.most_epochs if self._is_before(MORE_UNTIL, loop) else self._planned
         most = End(epochs, epochs * loop.steps_in_epoch)
-        if most.last_step <= end.last_step:
-            return end
         found = self._in_time(loop, most, LONGER_FILLS * left_sec)
-        more = found.last_step - loop.iter >= LONGER * (end.last_step - loop.iter)
+        more = found.last_step - loop.iter > LONGER * (end.last_step - loop.iter)
         return found if more else end
 
     def _left_sec(self) -> float:
@@ -276,9 +274,9 @@ class TimeBudget(Hook):
         step_sec = self._predicted_step_sec(loop)
         # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
         prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
+        # The first epoch has much that does not come again.
+        usual = self._stretches[1:] if len(self._stretches) > FEWEST_STRETCHES else self._stretches
         many = max(FEWEST_STRETCHES, (loop.max_epochs - loop.epoch) // 2)
-        # The first one has much that does not come again.
-        last = self._stretches[len(self._stretches) > FEWEST_STRETCHES :][-many:]
-        known = [*last, self._taken(loop), (prior_sec, prior_sec)]
+        known = [*usual[-many:], self._taken(loop), (prior_sec, prior_sec)]
         taken_sec, predicted_sec = (sum(figures) for figures in zip(*known, strict=True))
         return step_sec * taken_sec / predicted_sec

@@ -186,9 +186,7 @@ def choose(
     batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
     epochs = decide("epochs", "epoch", lambda: optimization.epochs(stats, scratch))
     _choose_optimization(choices, batch, epochs, scratch=scratch)
-    few = "with few clips it helps as often as it harms"
-    why = few if backbone in NANO else f"the value {backbone} is published with"
-    decide("drop_path", "drop_path", lambda: (facts.drop_path, why))
+    decide("drop_path", "drop_path", lambda: optimization.drop_path(backbone))
     made["label_smoothing"] = optimization.label_smoothing(stats, scratch)
     _choose_balance(choices, stats)
     _choose_reading(choices, stats, scratch=scratch)

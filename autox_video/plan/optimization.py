@@ -4,6 +4,7 @@ import math
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.plan.augmentation import Chosen
+from autox_video.plan.backbones import BACKBONES, NANO
 from autox_video.plan.batch import MOST_AVERAGED
 from autox_video.settings import Settings
 
@@ -42,7 +43,9 @@ def lr(batch: int, scratch: bool, backbone: str) -> Chosen:
     By its square root, as AdamW wants it (Malladi et al., NeurIPS 2022): in proportion to the
     batch, the small batches of few clips would hardly move the weights.
     """
-    rate, usual = (1e-3, 64) if not scratch else (1e-3 if backbone == "conv_nano" else 3.5e-4, 16)
+    rate, usual = 1e-3, 16 if scratch else 64
+    if scratch and backbone != "conv_nano":
+        rate = 3.5e-4
     why = f"{rate:g} at batch {usual}, by the square root of the batch ({batch})"
     return rate * math.sqrt(batch / usual), why
 
@@ -66,6 +69,13 @@ def layer_decay(scratch: bool) -> Chosen:
     if scratch:
         return 1.0, "from scratch: all layers alike"
     return 0.9, "the first layers fit other clips as well, and move least"
+
+
+def drop_path(backbone: str) -> Chosen:
+    """Stochastic depth of the last block."""
+    if backbone in NANO:
+        return 0.0, "none for a small network: it helps one set of few clips and harms another"
+    return BACKBONES[backbone].drop_path, f"the value {backbone} is published with"
 
 
 def label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:

@@ -1,6 +1,7 @@
 """The script that compares settings: which clips it takes, and what it does not run again."""
 
 import json
+import os
 
 from benchmarks import regularisation
 from benchmarks.regularisation import Arm
@@ -22,17 +23,17 @@ def test_a_part_of_a_set_has_the_first_clips_of_each_class(tmp_path, monkeypatch
 
 def test_what_has_a_row_is_not_run_again(tmp_path, monkeypatch):
     data = Data("some", tmp_path, tmp_path, tmp_path, ("a", "b"))
-    arms = [Arm(data, 10, word, 0, 100, "none", "conv_nano") for word in ("plain", "ema=0.99")]
+    arms = [Arm(data, 10, word, 0, 100, "none") for word in ("plain", "ema=0.99")]
     ran = []
 
-    def run(arm, folder, core):
-        ran.append(arm.word)
+    def run(arm, folder):
+        ran.append((arm.word, len(os.sched_getaffinity(0))))
         return {"key": arm.key, "top1": 0.5, "loss": 1.0}
 
     monkeypatch.setattr(regularisation, "run", run)
     row = {"key": arms[0].key, "top1": 0.9, "loss": 0.2}
     (tmp_path / "regularisation.jsonl").write_text(json.dumps(row) + "\n")
     rows = regularisation.run_all(arms, tmp_path)
-    assert ran == ["ema=0.99"]
+    assert ran == [("ema=0.99", 1)]
     assert [row["top1"] for row in rows] == [0.9, 0.5]
     assert regularisation.run_all(arms, tmp_path) == rows and len(ran) == 1
