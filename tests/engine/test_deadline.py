@@ -1,5 +1,7 @@
 """Training that ends within its time, on a real runner with a tiny model and a made-up clock."""
 
+import re
+
 import pytest
 
 from autox_video.engine import deadline
@@ -135,10 +137,12 @@ def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
     assert last_rate(tmp_path) < 0.01 * events(tmp_path, "train")[30]["lr"]
 
 
-def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up):
+def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up, capsys):
     made_up(MadeUpTime(90.0, slow=(48.0, 56.0)))  # two steps, six seconds lost: two epochs
     train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
     assert iterations(tmp_path)[-1] >= 27 * STEPS
+    told = re.findall(r"training ends after epoch (\d+)", capsys.readouterr().out)
+    assert told and min(map(int, told)) >= 24  # nor was much given up in between
 
 
 def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
