@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG = "config.yaml"
 FRESH, PLAN = "--fresh", "--plan"
 
+_stopped_by: int | None = None
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
+    global _stopped_by
+    _stopped_by = None
     words = list(sys.argv[1:] if arguments is None else arguments)
     command_begins()
     # Threads that spin for long while they wait starve each other, and the data workers, as soon
@@ -41,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup does
             signal.signal(signum, _terminate)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     show_every_letter()
     try:
         parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
@@ -48,20 +54,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(sorted(words, key=lambda word: word in (FRESH, PLAN)))
         options.words_given = words
         code = options.run(options)
-    except ModuleNotFoundError as error:
-        code = _refuse(explain_import_error("autox_video", error))
-    except AutoXVideoError as error:
-        code = _refuse(*error.problems)
     except KeyboardInterrupt:
-        _say_stopped("Stopped. Run the same command again to go on.")
-        code = 128 + signal.SIGINT
+        code = processes.STOPPED[signal.SIGINT]
     except SystemExit as leave:
         if not processes.joined():
             raise
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
     finally:
         atexit.register(_nothing_left_to_stop)  # what is registered last is called first
     return _part(code)
+
+
+def _code_of(error: Exception) -> int | None:
+    # A library in the midst of its import may make an error of its own out of the stop.
+    if _stopped_by is not None:
+        return processes.STOPPED[_stopped_by]
+    if isinstance(error, ModuleNotFoundError):
+        return _refuse(explain_import_error("autox_video", error))
+    if isinstance(error, AutoXVideoError):
+        return _refuse(*error.problems)
+    return None
 
 
 def _refuse(*problems: str) -> int:
@@ -83,8 +99,19 @@ def _rank() -> int:
 
 
 def _terminate(signum: int, frame: object) -> None:
-    _say_stopped("Stopped. Run the same command again to go on.")
+    _note_stop(signum)
     sys.exit(processes.STOPPED[signum])
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    _note_stop(signum)
+    raise KeyboardInterrupt
+
+
+def _note_stop(signum: int) -> None:
+    global _stopped_by
+    _stopped_by = signum
+    _say_stopped("Stopped. Run the same command again to go on.")
 
 
 def _nothing_left_to_stop() -> None:

@@ -286,3 +286,24 @@ def test_a_signal_while_python_tidies_up_leaves_without_a_traceback(signum):
     assert done.returncode == 128 + signum
     assert "none.yaml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
+    """As a schema does that is built while a library is imported."""
+    code = (
+        "import os\n"
+        "from autox_video import cli\n"
+        "def command(options):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(signum)})\n"
+        "        while True: pass\n"
+        "    except BaseException as error:\n"
+        "        raise ValueError('no schema') from error\n"
+        "cli._test = command\n"
+        "raise SystemExit(cli.main(['test']))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + signum
+    assert done.stderr == "Stopped. Run the same command again to go on.\n"
