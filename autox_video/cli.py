@@ -42,11 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     processes.follow_launcher()
     sys.excepthook = _fail
-    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+    for signum in processes.STOPPED:
         if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup does
-            signal.signal(signum, _terminate)
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+            signal.signal(signum, _stop)
     show_every_letter()
     try:
         parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
@@ -98,20 +96,14 @@ def _rank() -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _terminate(signum: int, frame: object) -> None:
-    _note_stop(signum)
-    sys.exit(processes.STOPPED[signum])
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    _note_stop(signum)
-    raise KeyboardInterrupt
-
-
-def _note_stop(signum: int) -> None:
+def _stop(signum: int, frame: object) -> None:
     global _stopped_by
+    if _stopped_by is None:
+        _say_stopped("Stopped. Run the same command again to go on.")
     _stopped_by = signum
-    _say_stopped("Stopped. Run the same command again to go on.")
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(processes.STOPPED[signum])
 
 
 def _nothing_left_to_stop() -> None:

@@ -176,7 +176,7 @@ def run(how):
         if how == "mistake":
             raise ListingError("there is no clip")
         if how == "stop":
-            cli._terminate(15, None)
+            cli._stop(15, None)
         return 1
     processes.by_main(make)
     if how == "all":
