@@ -155,15 +155,17 @@ def _use_what_is_left(
     kept_sec = processes.by_main(lambda: refit.reserved(left)) if refit else 0.0
     before = replace(left, seconds=lambda: left.seconds() - kept_sec)
     if job.folds:
-        folds = CrossValidation(job.plan, job.data.num_train, job.folds, work_dir)
-        folds.run(before)
+        # Of as many epochs as the last training then has.
+        plan = job.plan if peak is None else of_epochs(job.plan, peak)
+        folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
+        folds.run(replace(before, share=plan.epochs / job.plan.epochs))
         best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
-        plan = job.plan
-        if peak is not None:
-            plan = of_epochs(plan, min(plan.epochs, BEYOND_PEAK * peak))
+        # Other plans may learn longer than that of the run.
+        most = job.plan.epochs if peak is None else min(job.plan.epochs, BEYOND_PEAK * peak)
+        plan = of_epochs(job.plan, most)
         search = Search(plan, job.data, work_dir, best=best, storage=storage)
         best = search.run(replace(before, share=plan.epochs / job.plan.epochs))
     if refit is not None and not best["epoch"]:

@@ -171,3 +171,16 @@ def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):
     assert "Cross-validation of the plan: top-1 " in said
     assert "9 clips in 3 folds; divisions: " in said
     assert (tmp_path / "best.pth").is_file()
+
+
+def test_where_validation_fell_folds_have_the_epochs_of_the_last_training(
+    keys, tmp_path, monkeypatch
+):
+    for room in ("trial_run", "refit"):
+        monkeypatch.setattr(f"autox_video.{room}.peak_of", lambda folder: 1)
+    monkeypatch.setattr(crossvalidation, "MOST_REPEATS", 1)
+    fit(settings_of(keys, tmp_path, time_budget=150, epoch=4))
+    rows = rows_of(tmp_path).values()
+    assert [row.config["epochs"] for row in rows if row.kind == "refit"] == [1]
+    folds = [row.config["epochs"] for row in rows if row.kind == "fold" and "epochs" in row.config]
+    assert folds == [1] * 3
