@@ -69,10 +69,14 @@ class Refit:
         self.more = self.num_clips / data.num_train
         """How many times the run's clips there are."""
 
-    def reserved(self, left: TimeLeft) -> float:
-        """Seconds to keep for it of what is left: none where they are too few, or it is done."""
-        share = (self._peak(FINETUNE_ID) or self.plan.epochs) / self.plan.epochs
-        needed_sec = self.more * share * left.of_a_run
+    def reserved(self, left: TimeLeft, epochs: int) -> float:
+        """Seconds to keep for it of what is left: none where they are too few, or it is done.
+
+        Args:
+            left: what it and all before it may take.
+            epochs: of the plans that may turn out to be the best.
+        """
+        needed_sec = self.more * left.of_a_run * epochs / self.plan.epochs
         kept = [row for row in read_rows(self.work_dir) if row.kind == KIND and row.state == "done"]
         return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
@@ -96,6 +100,7 @@ class Refit:
             plan, cost = self._plan_of(origin, best)
             epochs = processes.by_main(lambda: self._epochs(plan, cost, row, left))
             if not epochs:
+                say("No time is left for a last training on all clips: the weights stay.")
                 return
             try:
                 self._train(name, plan, folder, left, cost=cost, epochs=epochs, best=best)

@@ -151,23 +151,23 @@ def _use_what_is_left(
 
     left = _time_left(job, work_dir)
     peak = processes.by_main(lambda: _peak(work_dir))
+    epochs = job.plan.epochs
+    if peak is not None:
+        # Folds score what the last training does; other plans may learn longer.
+        epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
+    plan = of_epochs(job.plan, epochs)
     refit = Refit(job.plan, job.data, job.num_val, work_dir) if job.refits else None
-    kept_sec = processes.by_main(lambda: refit.reserved(left)) if refit else 0.0
-    before = replace(left, seconds=lambda: left.seconds() - kept_sec)
+    kept_sec = processes.by_main(lambda: refit.reserved(left, epochs)) if refit else 0.0
+    share = epochs / job.plan.epochs
+    before = replace(left, seconds=lambda: left.seconds() - kept_sec, share=share)
     if job.folds:
-        # Of as many epochs as the last training then has.
-        plan = job.plan if peak is None else of_epochs(job.plan, peak)
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
-        folds.run(replace(before, share=plan.epochs / job.plan.epochs))
+        folds.run(before)
         best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
-        # Other plans may learn longer than that of the run.
-        most = job.plan.epochs if peak is None else min(job.plan.epochs, BEYOND_PEAK * peak)
-        plan = of_epochs(job.plan, most)
-        search = Search(plan, job.data, work_dir, best=best, storage=storage)
-        best = search.run(replace(before, share=plan.epochs / job.plan.epochs))
+        best = Search(plan, job.data, work_dir, best=best, storage=storage).run(before)
     if refit is not None and not best["epoch"]:
         processes.by_main(lambda: use_all_clips(work_dir))
     elif refit is not None:
