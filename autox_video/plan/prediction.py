@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-OVERLAP = 0.5
-"""Of the time that workers decode on a CPU, what the model loses by it: they share the cores."""
 STARTING_SHARE = 0.4
 """Of the time that importing took: to the first step, and from the end to the prompt."""
 LOADING_SHARE = 0.3
@@ -211,8 +209,9 @@ def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:
     """Seconds of one clip where one is read while another is computed."""
     if not amount.workers:
         return read_sec + compute_sec
-    lost_sec = OVERLAP * read_sec if amount.shares_cores else 0.0
-    return max(compute_sec + lost_sec, read_sec / amount.workers)
+    reading_sec = read_sec / amount.workers
+    # The model waits for its slowest core, which has half its speed while a worker has the rest.
+    return compute_sec + reading_sec if amount.shares_cores else max(compute_sec, reading_sec)
 
 
 def _bottleneck(measured: Measured, amount: Amount) -> str:

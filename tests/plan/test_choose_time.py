@@ -49,7 +49,7 @@ def test_the_amount_of_work_is_the_plans(plan, amount):
     ("left_sec", "epochs", "why"),
     [
         (1e6, 120, "would fit into time_budget"),
-        (100.0, 52, "120 would be useful"),
+        (100.0, 47, "120 would be useful"),
         (3.0, 1, "not even one fits"),
         (-5.0, 1, "not even one fits"),
     ],
@@ -95,14 +95,14 @@ def test_pretrained_models_keep_half_their_side():
 
 def test_half_of_the_useful_epochs_are_enough(plan, amount):
     one = one_of(plan, amount)
-    assert is_enough(one, amount, 120, 125.0)
+    assert is_enough(one, amount, 120, 130.0)
     assert not is_enough(one, amount, 120, 100.0)
 
 
 def test_evidence_has_the_sizes_that_were_tried(plan, amount):
     one = one_of(plan, amount)
     found = evidence_of_time(one, amount, {(112, 8): one}, 100.0)
-    assert found == {"epochs": {"figures": {"epoch_sec": 1.65, "epochs_that_fit": 52}}}
+    assert found == {"epochs": {"figures": {"epoch_sec": 1.8, "epochs_that_fit": 47}}}
     found = evidence_of_time(one, amount, {(112, 8): one, (84, 8): one}, 100.0)
     assert [a["resolution"] for a in found["resolution"]["alternatives"]] == [112, 84]
 
