@@ -69,14 +69,14 @@ class Refit:
         self.more = self.num_clips / data.num_train
         """How many times the run's clips there are."""
 
-    def reserved(self, left: TimeLeft, epochs: int) -> float:
+    def reserved(self, left: TimeLeft) -> float:
         """Seconds to keep for it of what is left: none where they are too few, or it is done.
 
         Args:
-            left: what it and all before it may take.
-            epochs: of the plans that may turn out to be the best.
+            left: what it and all before it may take, with the epochs of the plans that may turn out
+                to be the best.
         """
-        needed_sec = self.more * left.of_a_run * epochs / self.plan.epochs
+        needed_sec = self.more * left.of_a_run
         kept = [row for row in read_rows(self.work_dir) if row.kind == KIND and row.state == "done"]
         return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 

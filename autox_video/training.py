@@ -157,9 +157,9 @@ def _use_what_is_left(
         epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
     plan = of_epochs(job.plan, epochs)
     refit = Refit(job.plan, job.data, job.num_val, work_dir) if job.refits else None
-    kept_sec = processes.by_main(lambda: refit.reserved(left, epochs)) if refit else 0.0
-    share = epochs / job.plan.epochs
-    before = replace(left, seconds=lambda: left.seconds() - kept_sec, share=share)
+    beside = replace(left, share=epochs / job.plan.epochs)
+    kept_sec = processes.by_main(lambda: refit.reserved(beside)) if refit else 0.0
+    before = replace(beside, seconds=lambda: left.seconds() - kept_sec)
     if job.folds:
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
         folds.run(before)

@@ -87,6 +87,7 @@ def make_clock(started: float, seconds: float):
         last, slowest = 0.0, 0.0
 
         def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+            """Give all groups their share of the rate for what of the time is over."""
             now = time.time()
             if batch_idx == 0:
                 self.first = now
@@ -96,6 +97,7 @@ def make_clock(started: float, seconds: float):
                 group["lr"] = base * share
 
         def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+            """End training where a step as slow as the slowest would end too late."""
             now = time.time()
             self.slowest = max(self.slowest, now - (self.last or self.first))
             self.last = now

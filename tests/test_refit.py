@@ -79,7 +79,7 @@ def test_its_weights_have_seen_all_clips_and_keep_the_score_of_before(run, tmp_p
     contents = (tmp_path / "best.pth").read_bytes()
     last.run(left(), best)
     assert (tmp_path / "best.pth").read_bytes() == contents
-    assert last.reserved(left(), EPOCHS) == 0.0
+    assert last.reserved(left()) == 0.0
     assert plan.epochs == EPOCHS
 
 
@@ -97,10 +97,11 @@ def test_it_takes_what_is_kept_for_it_or_nothing(run, tmp_path, capsys):
     last, _, best = run
     whole_sec = last.more * left().of_a_run
     assert last.more == NUM_CLIPS / last.data.num_train
-    assert last.reserved(left(2 * whole_sec), EPOCHS) == pytest.approx(whole_sec)
-    assert last.reserved(left(2 * whole_sec), EPOCHS // 2) == pytest.approx(whole_sec / 2)
-    assert last.reserved(left(0.9 * whole_sec), EPOCHS) == pytest.approx(whole_sec)
-    assert last.reserved(left(0.7 * whole_sec), EPOCHS) == 0.0
+    assert last.reserved(left(2 * whole_sec)) == pytest.approx(whole_sec)
+    short = replace(left(2 * whole_sec), share=0.5)
+    assert last.reserved(short) == pytest.approx(whole_sec / 2)
+    assert last.reserved(left(0.9 * whole_sec)) == pytest.approx(whole_sec)
+    assert last.reserved(left(0.7 * whole_sec)) == 0.0
     last.run(left(0.7 * whole_sec), best)
     assert "refit" not in rows_of(tmp_path)
     assert "No time is left for a last training" in capsys.readouterr().out
@@ -187,11 +188,11 @@ def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypat
     asked = []
     reserved = Refit.reserved
     monkeypatch.setattr(
-        Refit, "reserved", lambda *about: asked.append(about[-1]) or reserved(*about)
+        Refit, "reserved", lambda self, left: asked.append(left.share) or reserved(self, left)
     )
     fit(settings_of(keys, tmp_path, epoch=EPOCHS))
     rows = rows_of(tmp_path)
-    assert asked == [2]  # of the trials, which may be the best
+    assert asked == [2 / EPOCHS]  # of the trials, which may be the best
     assert rows["trial-0001"].config["epochs"] == 2
     assert [row.config["epochs"] for row in rows.values() if row.kind == "refit"] == [1]
     assert "fell clearly after epoch 1" in capsys.readouterr().out

@@ -210,7 +210,7 @@ def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:
     if not amount.workers:
         return read_sec + compute_sec
     reading_sec = read_sec / amount.workers
-    # The model waits for its slowest core, which has half its speed while a worker has the rest.
+    # A core that decodes has its part of each step to compute too, and the step waits for it.
     return compute_sec + reading_sec if amount.shares_cores else max(compute_sec, reading_sec)
 
 
