@@ -111,18 +111,25 @@ def keep_better(
     if meta.get("identity") != identity_of(config) or key not in meta["metrics"]:
         return best
     if in_folds is None or mine is None:
-        scores, on = (meta["metrics"][key], best[key]), "on the validation clips"
+        figures = [_score_and_loss(each) for each in (meta["metrics"], best)]
+        on = "on the validation clips"
         wins = is_better(meta["metrics"], best)
     else:
-        scores, on = (mine, in_folds), "in cross-validation"
+        figures, on = [f"{each:.4f}" for each in (mine, in_folds)], "in cross-validation"
         wins = mine > in_folds
     if not wins:
         return best
     say(
-        f"The probe is better than what training gave ({MAIN_SCORES[key]} {scores[0]:.4f} against "
-        f"{scores[1]:.4f} {on}): its weights are kept as the best."
+        f"The probe is better than what training gave ({MAIN_SCORES[key]} {figures[0]} against "
+        f"{figures[1]} {on}): its weights are kept as the best."
     )
     return _take_probe(work_dir)
+
+
+def _score_and_loss(figures: Figures) -> str:
+    """Both count: scores may be equal."""
+    loss = figures.get("calibrated_loss", figures["loss"])
+    return f"{figures[main_score(figures)]:.4f} with a loss of {loss:.4f}"
 
 
 def use_all_clips(work_dir: Path) -> None:

@@ -14,6 +14,7 @@ from autox_video.finishing import HEAD_OF_ALL, IN_FOLDS, keep_better, use_all_cl
 from autox_video.planning import training_data
 from autox_video.prepare import prepare
 from autox_video.recipe import build_config
+from autox_video.results import main_score
 from autox_video.testing import transform
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data
@@ -74,6 +75,14 @@ def test_the_better_one_is_kept(done, keys, tmp_path, in_folds, epoch):
     found = keep_better(tmp_path / "run", best, config, in_folds)
     assert found["epoch"] == epoch
     assert read_checkpoint(tmp_path / "run" / "best.pth")["meta"]["metrics"] == found
+
+
+def test_where_scores_are_equal_the_loss_decides_and_is_said(done, keys, tmp_path, capsys):
+    best = copy_of(done, tmp_path / "run", epoch=5, calibrated_loss=4.0)
+    config = config_of(keys, tmp_path / "run", tmp_path / "other")
+    assert keep_better(tmp_path / "run", best, config)["epoch"] == 0
+    score = best[main_score(best)]
+    assert f"against {score:.4f} with a loss of 4.0000 on the validation" in capsys.readouterr().out
 
 
 def test_a_probe_of_another_run_is_not_compared(done, keys, tmp_path):
