@@ -43,7 +43,7 @@ def check(settings: Settings) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     """Print what was found, in tables."""
-    columns = ("split", "clips", "readable", "seconds", "frames/s", "size", "codecs")
+    columns = ("split", "clips", "readable", "recordings", "seconds", "frames/s", "size", "codecs")
     table("Clips", columns, (_split_row(*item) for item in found["splits"].items()))
     _show_classes(found)
     rows = list(_findings(found))
@@ -60,6 +60,7 @@ def _split_row(name: str, figures: dict[str, Any]) -> Sequence[object]:
         name,
         figures["clips"],
         figures["readable"],
+        figures["recordings"],
         _shown_range(figures["seconds"]),
         _shown_range(figures["fps"]),
         ", ".join(f"{size} ({count})" for size, count in sizes[:2]) + more,
@@ -111,6 +112,10 @@ def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]
     sources = found["sources_over_splits"]
     if sources:
         yield "LEAK: sources with clips in several splits", len(sources), _groups(sources)
+    recordings = found["recordings_over_splits"]
+    if recordings:
+        what = "LEAK: recordings (by scene) with clips in several splits"
+        yield what, len(recordings), _groups(recordings)
     yield from _class_findings(found)
     if found["odd"]:
         odd = (f"{clip['video']}: {', '.join(clip['odd'])}" for clip in found["odd"][:EXAMPLES])

@@ -16,16 +16,18 @@ from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
-from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import DatasetStats, default_cache_path, summarize
 from autox_video.dataset.probed_listing import (
     ProbedListing,
     divide_probed,
+    find_recordings_in,
     probe_listing,
+    shared_recordings,
     splits_of,
 )
-from autox_video.dataset.sources import belong_together
+from autox_video.dataset.recordings import kept_together
+from autox_video.dataset.splits import rarest_classes
 from autox_video.durations import duration
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_text
@@ -97,6 +99,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     listing = read_data(settings)
     probed = divide_probed(probe(listing, settings))
     for note in probed.listing.notes[len(listing.notes) :]:
+        say(note)
+    for note in shared_recordings(probed):
         say(note)
     if stored is not None:
         return _go_on(probed, settings, stored)
@@ -240,9 +244,8 @@ def groups_of(prepared: Prepared, clips: ClipList) -> np.ndarray:
     """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
     probed, root = prepared.probed, prepared.listing.data_root
     listed = probed.splits["train"].clips.with_those_of(probed.splits["val"].clips)
-    contents = probed.contents.select(slice(len(listed)))  # training and validation come first
-    keys = clip_keys(listed.paths, root)
-    labels = belong_together(keys, listed.paths, contents, len(prepared.listing.classes))
+    recordings = find_recordings_in(probed, ("train", "val"))
+    labels = kept_together(recordings, listed.paths, rarest_classes(listed))
     known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
     return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from autox_video.dataset.decode import Video
-from autox_video.dataset.fingerprint import FINGERPRINT_BYTES, fingerprint
+from autox_video.dataset.fingerprint import FINGERPRINT_BYTES, fingerprint, sampled_frames
+from autox_video.dataset.scene import SCENE_BYTES, scene
 from autox_video.errors import VideoError
 
 DIGEST_BYTES = 16
@@ -52,9 +53,11 @@ class Found(NamedTuple):
 
     facts: ClipFacts
     digest: bytes
-    """DIGEST_BYTES, equal for equal files; zeros of an unreadable clip, as the fingerprint."""
+    """DIGEST_BYTES, equal for equal files; zeros of an unreadable clip, as what follows."""
     fingerprint: bytes
     """As `fingerprint.fingerprint` gives it."""
+    scene: bytes
+    """As `scene.scene` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +68,31 @@ class Contents:
     """(N, DIGEST_BYTES) uint8."""
     fingerprints: np.ndarray
     """(N, FINGERPRINT_BYTES) uint8."""
+    scenes: np.ndarray
+    """(N, SCENE_BYTES) uint8."""
 
     @classmethod
     def of_unknown(cls, count: int) -> "Contents":
         """Columns of zeros for `count` clips, to be filled."""
-        shapes = (count, DIGEST_BYTES), (count, FINGERPRINT_BYTES)
-        return cls(*(np.zeros(shape, dtype=np.uint8) for shape in shapes))
+        sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
+        return cls(*(np.zeros((count, size), dtype=np.uint8) for size in sizes))
 
     def put(self, position: int, found: Found) -> None:
         """Set the rows of one clip."""
         self.digests[position] = np.frombuffer(found.digest, dtype=np.uint8)
         self.fingerprints[position] = np.frombuffer(found.fingerprint, dtype=np.uint8)
+        self.scenes[position] = np.frombuffer(found.scene, dtype=np.uint8)
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Give the rows at `positions`, in that order."""
-        return Contents(self.digests[positions], self.fingerprints[positions])
+        columns = self.digests, self.fingerprints, self.scenes
+        return Contents(*(column[positions] for column in columns))
 
 
 def unreadable(reason: str) -> Found:
     """What is known of a clip that cannot be read, by the reason in a sentence."""
     facts = ClipFacts(0, 0.0, 0.0, 0, 0, "", reason)
-    return Found(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES))
+    return Found(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES), bytes(SCENE_BYTES))
 
 
 def examine_clip(path: str | Path) -> Found:
@@ -94,7 +101,7 @@ def examine_clip(path: str | Path) -> Found:
         # What another decoder would bring along takes seconds to import.
         with Video(path, "pyav") as video:
             video.examine()
-            seen = fingerprint(video)
+            frames = sampled_frames(video)
             facts = ClipFacts(
                 frames=video.num_frames,
                 fps=video.fps,
@@ -104,7 +111,7 @@ def examine_clip(path: str | Path) -> Found:
                 codec=video.codec,
                 error=None,
             )
-        return Found(facts, _digest(path), seen)
+        return Found(facts, _digest(path), fingerprint(frames), scene(frames))
     except VideoError as error:
         return unreadable(str(error).removeprefix(f"{path}: "))
     except OSError as error:

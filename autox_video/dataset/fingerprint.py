@@ -5,22 +5,17 @@ anew, scaling, other brightness or contrast, and a few pixels less at the edges 
 Clips look the same if the grey pictures, what changes from one to the next, and the colours agree:
 by the first alone, all clips of a camera that stands still would.
 
-Near-duplicates are found without comparing all pairs, by locality-sensitive hashing: the bits of a
-key are on which side of random planes the grey pictures lie (Charikar, "Similarity estimation
-techniques from rounding algorithms", 2002, section 3), and clips of equal keys are compared.
-
 Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
-a tiny grey picture, G planes.
+a tiny grey picture.
 """
 
-import math
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
 from autox_video.dataset.decode import Video
 from autox_video.dataset.groups import alone, join
+from autox_video.dataset.hashing import CHUNK, near_pairs
 
 FRAMES = 5
 SIDE = 8
@@ -39,49 +34,55 @@ _COLOUR_NOISE = 2.0  # what coding anew may change in colours, in 256ths
 _STILL = 1.0  # less change than this in 256ths is noise
 _FLAT = 1.5  # pictures of less contrast than this in 256ths, such as black ones, show nothing
 _SHORT_SIDE_PX = 64
-_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_TABLES, _TABLES_AT_A_TIME = 32, 8
-_NEIGHBOURS = 8  # clips of the same key that each is compared with, in each table
-_CHUNK = 512
+GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def fingerprint(video: Video) -> bytes:
-    """Give what an open clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
+def sampled_frames(video: Video) -> np.ndarray:
+    """Give the frames (K, H, W, 3) of an open clip that its looks are taken from, small ones.
 
-    Frames at fixed shares of the length, (K, S, S) grey values, and then the mean redness and
-    blueness of the clip, (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+    They are at fixed shares of its length.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
     """
-    times_sec = (np.arange(FRAMES) + 0.5) / FRAMES * video.seconds
-    tiny = np.stack([_tiny(frame) for frame in video.frames_at(times_sec, _SHORT_SIDE_PX)])
+    return video.frames_at((np.arange(FRAMES) + 0.5) / FRAMES * video.seconds, _SHORT_SIDE_PX)
+
+
+def fingerprint(frames: np.ndarray) -> bytes:
+    """Give what a clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
+
+    (K, S, S) grey values, and then the mean redness and blueness of the clip,
+    (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+
+    Args:
+        frames: (K, H, W, 3) uint8, as `sampled_frames` gives them.
+    """
+    tiny = averaged(frames, SIDE)
     fold = SIDE // COLOUR_SIDE
     mean = tiny.mean(axis=0).reshape(COLOUR_SIDE, fold, COLOUR_SIDE, fold, 3).mean(axis=(1, 3))
-    colour = (mean[..., ::2] - (mean @ _GREY)[..., None]) / 2 + 128
-    return b"".join(np.rint(part).astype(np.uint8).tobytes() for part in (tiny @ _GREY, colour))
+    colour = (mean[..., ::2] - (mean @ GREY)[..., None]) / 2 + 128
+    return b"".join(np.rint(part).astype(np.uint8).tobytes() for part in (tiny @ GREY, colour))
 
 
-def _tiny(frame: np.ndarray) -> np.ndarray:
-    """Average a frame (H, W, 3) over even parts: (S, S, 3) in 0..255."""
-    height, width = frame.shape[:2]
-    rows = _averaging(height) @ frame.reshape(height, width * 3).astype(np.float32)
-    return _averaging(width) @ rows.reshape(SIDE, width, 3)
+def averaged(frames: np.ndarray, side: int) -> np.ndarray:
+    """Average frames (K, H, W, 3) over even parts: (K, side, side, 3) float32 in 0..255."""
+    height, width = frames.shape[1:3]
+    rows = np.einsum("sh,khwc->kswc", _averaging(height, side), frames.astype(np.float32))
+    return np.einsum("sw,krwc->krsc", _averaging(width, side), rows)
 
 
 @lru_cache(maxsize=256)
-def _averaging(size: int) -> np.ndarray:
-    """The matrix (S, size) that averages `size` pixels over SIDE even parts."""
-    edges, pixel = np.arange(SIDE + 1) * size / SIDE, np.arange(size)
+def _averaging(size: int, side: int) -> np.ndarray:
+    """The matrix (side, size) that averages `size` pixels over `side` even parts."""
+    edges, pixel = np.arange(side + 1) * size / side, np.arange(size)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.maximum(covered, 0) * SIDE / size).astype(np.float32)
+    return (np.maximum(covered, 0) * side / size).astype(np.float32)
 
 
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """Find the clips that look the same; those alike to a common one belong together.
 
-    Takes time in proportion to N log N, and memory of about 100 bytes a clip. A pair that is only
-    just alike is missed now and then.
+    A pair that is only just alike is missed now and then, as `near_pairs` is quick.
 
     Args:
         fingerprints: (N, F) uint8; flat ones, such as those of nothing but zeros, are like no
@@ -92,56 +93,29 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """
     labels = alone(len(fingerprints))
     shown = np.flatnonzero(_has_contrast(fingerprints))
-    if len(shown) < 2:
-        return labels
-    for key, order in _tables(fingerprints, shown):
-        for step in range(1, min(_NEIGHBOURS, len(shown) - 1) + 1):
-            near = key[order[:-step]] == key[order[step:]]
-            pairs = shown[np.stack([order[:-step][near], order[step:][near]], axis=1)]
-            pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-            labels = join(labels, pairs[_alike(fingerprints, pairs)])
+    for pairs in near_pairs(lambda clips: _flat_pictures(fingerprints[clips]), shown):
+        pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+        labels = join(labels, pairs[_alike(fingerprints, pairs)])
     return labels
 
 
 def _has_contrast(fingerprints: np.ndarray) -> np.ndarray:
     """Tell (N,) which clips show something."""
     found = np.zeros(len(fingerprints), dtype=bool)
-    for start in range(0, len(fingerprints), _CHUNK):
-        pictures = _pictures(fingerprints[start : start + _CHUNK])
-        found[start : start + _CHUNK] = _rms(pictures) >= _FLAT
+    for start in range(0, len(fingerprints), CHUNK):
+        pictures = _pictures(fingerprints[start : start + CHUNK])
+        found[start : start + CHUNK] = _rms(pictures) >= _FLAT
     return found
-
-
-def _tables(fingerprints: np.ndarray, shown: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give each table's keys of the clips `shown`, and an order in which equal keys are together.
-
-    Among those of an equal key, clips come together that another table has together too.
-    """
-    # About four times as many keys as clips: few clips meet by chance, and few copies part.
-    bits = min(max(math.ceil(math.log2(len(shown))) + 2, 8), 24)
-    rng = np.random.default_rng(0)
-    for _ in range(_TABLES // _TABLES_AT_A_TIME):
-        planes = rng.standard_normal((GREY_BYTES, _TABLES_AT_A_TIME * bits), dtype=np.float32)
-        keys = np.empty((_TABLES_AT_A_TIME, len(shown)), dtype=np.uint32)
-        for start in range(0, len(shown), _CHUNK):
-            chosen = shown[start : start + _CHUNK]
-            keys[:, start : start + _CHUNK] = _keys(fingerprints[chosen], planes, bits)
-        for number, key in enumerate(keys):
-            other = keys[(number + 1) % len(keys)]
-            yield key, np.argsort(key.astype(np.uint64) << np.uint64(32) | other, kind="stable")
-
-
-def _keys(fingerprints: np.ndarray, planes: np.ndarray, bits: int) -> np.ndarray:
-    """Give the keys (tables, N) that planes (K * S * S, G) make of fingerprints (N, F)."""
-    pictures = _pictures(fingerprints).reshape(len(fingerprints), GREY_BYTES)
-    sides = (pictures @ planes > 0).reshape(len(fingerprints), -1, bits)
-    return (sides @ (np.uint32(1) << np.arange(bits, dtype=np.uint32))).T
 
 
 def _pictures(fingerprints: np.ndarray) -> np.ndarray:
     """Give the grey pictures (N, K, S * S), each about its own mean."""
     grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
     return grey - grey.mean(axis=2, keepdims=True)
+
+
+def _flat_pictures(fingerprints: np.ndarray) -> np.ndarray:
+    return _pictures(fingerprints).reshape(len(fingerprints), GREY_BYTES)
 
 
 def _rms(pictures: np.ndarray) -> np.ndarray:
@@ -151,8 +125,8 @@ def _rms(pictures: np.ndarray) -> np.ndarray:
 def _alike(fingerprints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Tell (P,) which pairs (P, 2) of clips look the same."""
     chunks = [
-        _look_the_same(*(fingerprints[side] for side in pairs[start : start + _CHUNK].T))
-        for start in range(0, len(pairs), _CHUNK)
+        _look_the_same(*(fingerprints[side] for side in pairs[start : start + CHUNK].T))
+        for start in range(0, len(pairs), CHUNK)
     ]
     return np.concatenate([np.zeros(0, dtype=bool), *chunks])
 

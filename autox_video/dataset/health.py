@@ -11,7 +11,7 @@ from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.fingerprint import near_duplicates
 from autox_video.dataset.groups import both, members, same
 from autox_video.dataset.list_files import ClipList
-from autox_video.dataset.probed_listing import ProbedListing
+from autox_video.dataset.probed_listing import ProbedListing, find_recordings_in
 from autox_video.dataset.sources import same_digest, sources
 
 SCHEMA = 1
@@ -39,6 +39,7 @@ class Health:
         split_of: (N,) number of each clip's split in `names`.
         exact, near, source: (N,) labels, as in `groups`, of clips of equal content, that look the
             same (equal ones too), and of one source.
+        recordings: what the clips seem to be cut from.
     """
 
     def __init__(self, probed: ProbedListing) -> None:
@@ -57,6 +58,7 @@ class Health:
         keys = clip_keys(self._paths, self.listing.data_root)
         named = same(sources(self._paths, len(self.listing.classes)))
         self.source = both(same(keys), named)
+        self.recordings = find_recordings_in(probed, self.names)
 
     def clip(self, number: int) -> Clip:
         """Describe a clip."""
@@ -134,6 +136,11 @@ def report(health: Health) -> dict[str, Any]:
         "sources_over_splits": [
             group for group in health.groups(health.source, health.near) if group["leak"]
         ],
+        "recordings_over_splits": [
+            group
+            for group in health.groups(health.recordings.labels, both(health.source, health.near))
+            if group["leak"]
+        ],
         "notes": list(listing.notes),
     }
 
@@ -145,6 +152,7 @@ def _figures(health: Health, name: str) -> dict[str, Any]:
     return {
         "clips": len(split),
         "readable": len(readable),
+        "recordings": _recordings(health, name),
         "per_class": _per_class(split.readable(), health.listing.classes),
         "seconds": _range([fact.seconds for fact in readable]),
         "fps": _range([fact.fps for fact in readable]),
@@ -154,6 +162,12 @@ def _figures(health: Health, name: str) -> dict[str, Any]:
         "sizes": dict(sizes.most_common()),
         "codecs": dict(Counter(fact.codec for fact in readable).most_common()),
     }
+
+
+def _recordings(health: Health, name: str) -> int:
+    """Count the recordings that the clips of a split seem to be cut from."""
+    of_split = health.split_of == health.names.index(name)
+    return len(np.unique(health.recordings.labels[of_split]))
 
 
 def _per_class(clips: ClipList, classes: Sequence[str]) -> dict[str, int] | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from autox_video.dataset.clip_facts import DIGEST_BYTES, ClipFacts, Found
 from autox_video.dataset.fingerprint import FINGERPRINT_BYTES
+from autox_video.dataset.scene import SCENE_BYTES
 from autox_video.fileio import user_cache
 
 SAVE_EVERY_SEC = 2.0
@@ -22,7 +23,7 @@ SAVE_EVERY_CLIPS = 1000
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that writes to the same cache."""
 
-TABLE = "clips_2"
+TABLE = "clips_3"
 """Another layout or meaning of the facts gets another number."""
 
 # Each with its SQL type, in the order of `_row`.
@@ -38,6 +39,7 @@ _COLUMNS = {
     "codec": "TEXT",
     "digest": "BLOB",
     "fingerprint": "BLOB",
+    "scene": "BLOB",
 }
 
 _Item = TypeVar("_Item")
@@ -127,8 +129,8 @@ class ProbeCache:
             f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE path IN ({marks})", list(keys)
         )
         known = {}
-        for key, size, mtime_ns, *values, digest, fingerprint in rows:
-            found = Found(ClipFacts(*values, error=None), digest, fingerprint)
+        for key, size, mtime_ns, *values, digest, fingerprint, scene in rows:
+            found = Found(ClipFacts(*values, error=None), digest, fingerprint, scene)
             if _is_sound(found):
                 known[keys[key]] = Seen(keys[key], size, mtime_ns, found, fresh=False)
         return known
@@ -158,11 +160,11 @@ def _is_sound(found: Found) -> bool:
     """Tell whether what a file of the cache says can be true."""
     facts = found.facts
     numbers = (facts.frames, facts.fps, facts.seconds, facts.width, facts.height)
-    blobs = ((found.digest, DIGEST_BYTES), (found.fingerprint, FINGERPRINT_BYTES))
+    sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
     return (
         isinstance(facts.codec, str)
         and all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)
-        and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
+        and all(isinstance(b, bytes) and len(b) == n for b, n in zip(found[1:], sizes, strict=True))
     )
 
 

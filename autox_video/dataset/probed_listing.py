@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from autox_video.dataset.clip_facts import ClipFacts, Contents
 from autox_video.dataset.entries import clip_keys
-from autox_video.dataset.list_files import ClipList
+from autox_video.dataset.list_files import ClipList, counted
 from autox_video.dataset.listing import Listing, divide_listing
 from autox_video.dataset.probe import probe_contents
+from autox_video.dataset.recordings import Recordings, find_recordings, kept_together
 from autox_video.dataset.remote import join
-from autox_video.dataset.sources import belong_together
+from autox_video.dataset.splits import rarest_classes
 from autox_video.settings import AUTO
 
 
@@ -105,10 +108,10 @@ def divide_probed(probed: ProbedListing) -> ProbedListing:
     if listing.to_divide is None:
         return probed
     train, root = probed.splits["train"], listing.data_root
-    contents = probed.contents.select(slice(len(train)))  # training comes first
-    keys = clip_keys(train.clips.paths, root)
-    groups = belong_together(keys, train.clips.paths, contents, len(listing.classes))
+    recordings = find_recordings_in(probed, ("train",))
+    groups = kept_together(recordings, train.clips.paths, rarest_classes(train.clips))
     divided = divide_listing(listing, groups, train.unreadable())
+    divided = replace(divided, notes=(*divided.notes, *_on_division(train, recordings)))
     number = {one: i for i, one in enumerate(train.clips.identities(root))}
     splits, rows = dict(probed.splits), []
     for name in listing.to_divide.names:
@@ -117,3 +120,68 @@ def divide_probed(probed: ProbedListing) -> ProbedListing:
         rows += chosen
     rows += range(len(train), len(probed.contents.digests))  # of a test list
     return ProbedListing(divided, splits, probed.contents.select(rows))
+
+
+def find_recordings_in(probed: ProbedListing, names: Sequence[str]) -> Recordings:
+    """Find out which clips of the first splits, one after the other, are cut from one recording.
+
+    Args:
+        probed: what is known of the clips.
+        names: of the splits, the first ones of `probed.splits`.
+    """
+    splits = [probed.splits[name] for name in names]
+    paths = [path for split in splits for path in split.clips.paths]
+    sizes = [(fact.width, fact.height) for split in splits for fact in split.facts]
+    classes = [
+        one
+        for split in splits
+        for one in (
+            [None] * len(split) if split.clips.labels is None else rarest_classes(split.clips)
+        )
+    ]
+    return find_recordings(
+        clip_keys(paths, probed.listing.data_root),
+        paths,
+        classes,
+        contents=probed.contents.select(slice(len(paths))),
+        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        num_classes=len(probed.listing.classes),
+    )
+
+
+def _on_division(train: ProbedSplit, recordings: Recordings) -> list[str]:
+    """Say how recordings were kept together, where there is something to say."""
+    notes = []
+    if recordings.count < len(train):
+        notes.append(
+            f"The {len(train)} clips seem to be cut from {counted(recordings.count, 'recording')}; "
+            "each recording is on one side of the split."
+        )
+    if recordings.standing:
+        notes.append(
+            f"{counted(recordings.standing, 'clip')} show scenes that too many clips share to keep "
+            "each on one side: expect less in other places than validation says."
+        )
+    return notes
+
+
+def shared_recordings(probed: ProbedListing) -> list[str]:
+    """Say which clips for validation and test seem to be cut from recordings of training clips."""
+    names = tuple(probed.splits)
+    labels = find_recordings_in(probed, names).labels
+    ends = np.cumsum([len(probed.splits[name]) for name in names])
+    of_split = dict(zip(names, np.split(labels, ends[:-1]), strict=True))
+    notes = []
+    for name, purpose in (("val", "validation"), ("test", "test")):
+        if name not in of_split:
+            continue
+        shared = np.flatnonzero(np.isin(of_split[name], of_split["train"]))
+        if len(shared):
+            other = np.flatnonzero(of_split["train"] == of_split[name][shared[0]])[0]
+            one, two = probed.splits[name].clips.paths, probed.splits["train"].clips.paths
+            notes.append(
+                f"Of {counted(len(probed.splits[name]), f'{purpose} clip')}, {len(shared)} seem to "
+                f"be cut from recordings that have training clips too ({one[shared[0]]} and "
+                f"{two[other]}, for one): expect less on other recordings than the figures say."
+            )
+    return notes

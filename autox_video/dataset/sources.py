@@ -1,13 +1,11 @@
-"""Which clips are cut from the same video, by their names; and which belong together at all."""
+"""Which clips are cut from the same video, by their names, and which are equal."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from autox_video.dataset.clip_facts import Contents
-from autox_video.dataset.fingerprint import near_duplicates
-from autox_video.dataset.groups import alone, both, same
+from autox_video.dataset.groups import alone
 
 # A source that is found by a counter alone is believed if there are this many for each class: the
 # clips of a class, or of a camera, are often counted through as well.
@@ -74,19 +72,3 @@ def same_digest(digests: np.ndarray) -> np.ndarray:
     labels = alone(len(digests))
     labels[order] = order[first][np.cumsum(first) - 1]
     return np.where(digests.any(axis=1), labels, alone(len(digests)))
-
-
-def belong_together(
-    keys: Sequence[Hashable], paths: Sequence[str], contents: Contents, num_classes: int
-) -> np.ndarray:
-    """Label clips that must not be divided, as in `groups`: by video, source, content and looks.
-
-    Args:
-        keys: of the videos; parts of one have one.
-        paths: of the videos.
-        contents: of the videos.
-        num_classes: how many classes they are of.
-    """
-    labels = both(same(keys), same(sources(paths, num_classes)))
-    labels = both(labels, same_digest(contents.digests))
-    return both(labels, near_duplicates(contents.fingerprints))

@@ -208,7 +208,7 @@ def divide(
     usable = [index for index in range(len(clips)) if index not in left_out]
     identities = clips.identities(data_root)
     keys = [identities[index] for index in usable]
-    strata = [classes[label] if label >= 0 else "" for label in _rarest(clips)]
+    strata = [classes[label] if label >= 0 else "" for label in rarest_classes(clips)]
     labels = [strata[index] for index in usable]
     kin = alone(len(usable)) if groups is None else groups[usable]
     found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin)
@@ -234,7 +234,7 @@ def divide(
     return splits, (note, *notes)
 
 
-def _rarest(clips: ClipList) -> Sequence[int]:
+def rarest_classes(clips: ClipList) -> Sequence[int]:
     """Give the class of each clip, of several the rarest one; -1 for none."""
     if not clips.multi_label:
         return clips.labels or ()

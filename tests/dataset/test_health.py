@@ -9,6 +9,7 @@ from autox_video.dataset.health import Health, good_clips, report
 from autox_video.dataset.list_files import ClipList
 from autox_video.dataset.listing import Listing
 from autox_video.dataset.probed_listing import ProbedListing, ProbedSplit
+from autox_video.dataset.scene import SCENE_BYTES
 
 CLASSES = ("run", "jump")
 UNREADABLE = ClipFacts(0, 0.0, 0.0, 0, 0, "", "the file is empty (0 bytes).")
@@ -43,10 +44,11 @@ def healthy(*, segments=False, **splits):
                 [np.zeros_like(c) for c in content(0)] if bad else content(unique, row[3])
             )
     digests, looks = (np.stack(column) for column in zip(*contents, strict=True))
+    scenes = np.zeros((len(contents), SCENE_BYTES), dtype=np.uint8)
     listing = Listing(
         "/data", CLASSES, True, lists["train"], lists.get("val"), lists.get("test"), ("a note",)
     )
-    return Health(ProbedListing(listing, probed, Contents(digests, looks)))
+    return Health(ProbedListing(listing, probed, Contents(digests, looks, scenes)))
 
 
 TRAIN = [("a.mp4", 0), ("b.mp4", 1), ("c.mp4", 0)]
@@ -140,6 +142,16 @@ def test_sources_over_splits():
                 "val": ["x/v_Run_g01_c07.avi"],
             },
         }
+    ]
+
+
+def test_recordings_are_counted_and_those_over_splits_are_named():
+    health = healthy(train=[("a.mp4", 0), ("b.mp4", 1)], val=[("c.mp4", 0), ("d.mp4", 1)])
+    health.recordings = health.recordings._replace(labels=np.array([0, 1, 0, 3]))
+    found = report(health)
+    assert [found["splits"][name]["recordings"] for name in ("train", "val")] == [2, 2]
+    assert [group["clips"] for group in found["recordings_over_splits"]] == [
+        {"train": ["a.mp4"], "val": ["c.mp4"]}
     ]
 
 

@@ -1,12 +1,9 @@
-"""Which clips are cut from one video, by their names; which belong together at all."""
+"""Which clips are cut from one video, by their names, and which are equal."""
 
 import numpy as np
 import pytest
 
-from autox_video.dataset.clip_facts import Contents, examine_clip
-from autox_video.dataset.sources import belong_together, same_digest, sources
-from tests.datasets import colour_clip
-from tests.videos import numbered_frames, write_video
+from autox_video.dataset.sources import same_digest, sources
 
 
 @pytest.mark.parametrize(
@@ -51,24 +48,3 @@ def test_equal_content_and_nothing_is_equal_to_nothing():
     digests[[1, 4], 3] = 7
     digests[2] = 1
     assert same_digest(digests).tolist() == [0, 1, 2, 3, 1]
-
-
-def test_what_belongs_together(tmp_path):
-    rng = np.random.default_rng(0)
-    texture = np.kron(rng.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-    clips = {
-        "talk part1.mp4": numbered_frames(9),
-        "talk part2.mp4": numbered_frames(60)[40:],
-        "copy.mp4": numbered_frames(9),
-        "darker.mp4": np.repeat(texture[None] // 5 * 4, 9, axis=0),
-        "texture.mp4": np.repeat(texture[None], 9, axis=0),
-    }
-    for name, frames in clips.items():
-        write_video(tmp_path / name, frames)
-    colour_clip(tmp_path / "red.mp4", "red", seed=1)
-    names = [*clips, "red.mp4"]
-    contents = Contents.of_unknown(len(names))
-    for number, name in enumerate(names):
-        contents.put(number, examine_clip(tmp_path / name))
-    found = belong_together(names, names, contents, 2)
-    assert found.tolist() == [0, 0, 0, 3, 3, 5]

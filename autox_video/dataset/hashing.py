@@ -1,0 +1,66 @@
+"""Pairs of vectors that point nearly the same way, found without comparing all of them.
+
+Locality-sensitive hashing: the bits of a key are on which side of random planes a vector lies
+(Charikar, "Similarity estimation techniques from rounding algorithms", 2002, section 3), and only
+vectors of equal keys are compared.
+
+Shape legend: N vectors, D dimensions, P pairs, G planes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+Vectors = Callable[[np.ndarray], np.ndarray]
+"""Numbers of items (n,) → their vectors (n, D) float32."""
+
+CHUNK = 512
+"""Items whose vectors are made at a time."""
+
+_TABLES, _TABLES_AT_A_TIME = 32, 8
+_NEIGHBOURS = 8  # items of the same key that each is compared with, in each table
+
+
+def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
+    """Give pairs (P, 2) of items that are likely to be near each other; some come more than once.
+
+    Takes time in proportion to N log N, and memory of about 100 bytes an item. A pair that is only
+    just near is missed now and then.
+
+    Args:
+        vectors: of the items.
+        items: (N,) numbers, whatever they are to `vectors`.
+    """
+    for key, order in _tables(vectors, items):
+        for step in range(1, min(_NEIGHBOURS, len(items) - 1) + 1):
+            near = key[order[:-step]] == key[order[step:]]
+            yield items[np.stack([order[:-step][near], order[step:][near]], axis=1)]
+
+
+def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give each table's keys of the items, and an order in which equal keys are together.
+
+    Among those of an equal key, items come together that another table has together too.
+    """
+    if len(items) < 2:
+        return
+    dimensions = vectors(items[:1]).shape[1]
+    # About four times as many keys as items: few items meet by chance, and few copies part.
+    bits = min(max(math.ceil(math.log2(len(items))) + 2, 8), 24)
+    rng = np.random.default_rng(0)
+    for _ in range(_TABLES // _TABLES_AT_A_TIME):
+        planes = rng.standard_normal((dimensions, _TABLES_AT_A_TIME * bits), dtype=np.float32)
+        keys = np.empty((_TABLES_AT_A_TIME, len(items)), dtype=np.uint32)
+        for start in range(0, len(items), CHUNK):
+            chosen = items[start : start + CHUNK]
+            keys[:, start : start + CHUNK] = _keys(vectors(chosen), planes, bits)
+        for number, key in enumerate(keys):
+            other = keys[(number + 1) % len(keys)]
+            yield key, np.argsort(key.astype(np.uint64) << np.uint64(32) | other, kind="stable")
+
+
+def _keys(vectors: np.ndarray, planes: np.ndarray, bits: int) -> np.ndarray:
+    """Give the keys (tables, N) that planes (D, G) make of vectors (N, D)."""
+    sides = (vectors @ planes > 0).reshape(len(vectors), -1, bits)
+    return (sides @ (np.uint32(1) << np.arange(bits, dtype=np.uint32))).T

@@ -1,0 +1,149 @@
+"""Which clips are cut from one recording, and what is kept together where clips are divided.
+
+A model knows the place, the light and the people of a recording again: a clip for validation whose
+neighbours were learnt from promises too much. Names tell recordings where they name one; contents
+tell copies, and scenes (see `scene`) most of the rest. What nothing tells apart is kept in blocks of
+neighbours, in the natural order of the names: recordings are mostly cut in order.
+
+Shape legend: N clips, P pairs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from autox_video.dataset.clip_facts import Contents
+from autox_video.dataset.fingerprint import near_duplicates
+from autox_video.dataset.groups import both, members, same
+from autox_video.dataset.scene import same_scene
+from autox_video.dataset.sources import same_digest, sources
+
+_DIGITS = re.compile(r"\d+")
+
+# A scene of more clips than that is no recording but where a data set was taken: all of its clips
+# on one side would leave the other side without such clips, or without the class.
+_LARGEST_SCENE = 10
+_LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
+
+BLOCKS, LONGEST_BLOCK = 5, 25
+"""A numbered sequence is kept in so many blocks, more where one had over LONGEST_BLOCK clips."""
+
+
+class Recordings(NamedTuple):
+    """Clips by the recording that they seem to be cut from."""
+
+    labels: np.ndarray
+    """(N,) as in `groups`: by video, by source in the name, by content, by looks and by scene."""
+    named: np.ndarray
+    """(N,) whether the name or the video tells the source of a clip."""
+    standing: int
+    """Clips of scenes that too many clips show to be one recording, which count for nothing."""
+
+    @property
+    def count(self) -> int:
+        """How many recordings there are."""
+        return len(np.unique(self.labels))
+
+
+def find_recordings(
+    keys: Sequence[Hashable],
+    paths: Sequence[str],
+    classes: Sequence[Hashable],
+    *,
+    contents: Contents,
+    sizes: np.ndarray,
+    num_classes: int,
+) -> Recordings:
+    """Find out which clips are cut from one recording.
+
+    Args:
+        keys: (N,) of the videos; parts of one have one.
+        paths: (N,) of the videos.
+        classes: (N,) of each clip; of several, the rarest; None for none.
+        contents: of the videos.
+        sizes: (N, 2) width and height of the videos, in pixels.
+        num_classes: how many classes there are.
+    """
+    of_video, names = same(keys), sources(paths, num_classes)
+    certain = both(of_video, same(names))
+    certain = both(certain, same_digest(contents.digests))
+    certain = both(certain, near_duplicates(contents.fingerprints))
+    labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths)))
+    standing, clips_of = 0, Counter(classes)
+    for numbers in members(labels):
+        if len(np.unique(certain[numbers])) > 1 and _is_too_common(
+            [classes[number] for number in numbers], clips_of
+        ):
+            labels[numbers] = certain[numbers]
+            standing += len(numbers)
+    whole = np.bincount(of_video, minlength=len(of_video))[of_video] == 1
+    named = np.array([name is not None for name in names], dtype=bool) | ~whole
+    return Recordings(labels, named, standing)
+
+
+def kept_together(
+    recordings: Recordings, paths: Sequence[str], classes: Sequence[Hashable]
+) -> np.ndarray:
+    """Label the clips (N,), as in `groups`, that must be on one side of a division.
+
+    Those of a recording; and of numbered sequences what belongs to none, in blocks with nearly as
+    many clips of each class in every block.
+
+    Args:
+        recordings: of the clips.
+        paths: (N,) of the clips.
+        classes: (N,) of each clip; of several, the rarest.
+    """
+    groups = recordings.labels.copy()
+    single = (np.bincount(groups, minlength=len(groups))[groups] == 1) & ~recordings.named
+    for sequence in _sequences(paths):
+        left = sequence[single[sequence]]
+        for block in _blocks([classes[number] for number in left]):
+            groups[left[block]] = left[block].min()
+    return groups
+
+
+def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
+    """Tell whether a scene, by the class of each of its clips, is more than one recording."""
+    if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
+        return True
+    counts = Counter(inside)
+    if len(counts) == 1 and len(inside) == clips_of[inside[0]]:
+        return inside[0] is not None  # its class would be on one side alone
+    return any(
+        count > max(_LARGEST_SCENE, clips_of[name] * _LARGEST_SHARE_OF_CLASS)
+        for name, count in counts.items()
+        if name is not None
+    )
+
+
+def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
+    """Give the clips of each numbered sequence, in order: names that differ in numbers alone."""
+    found: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+    for number, path in enumerate(paths):
+        stem = path.rpartition(".")[0] or path
+        counters = tuple(int(digits) for digits in _DIGITS.findall(stem))
+        if counters:
+            found.setdefault(_DIGITS.sub("0", stem), []).append((counters, number))
+    ordered = (sorted(each) for each in found.values() if len(each) > 1)
+    return [np.array([number for _, number in each]) for each in ordered]
+
+
+def _neighbours(paths: Sequence[str]) -> np.ndarray:
+    """Give (P, 2) clips that follow each other in a numbered sequence."""
+    pairs = [np.stack([each[:-1], each[1:]], axis=1) for each in _sequences(paths)]
+    return np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
+
+
+def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
+    """Give the places of each block of a sequence, of which every class is divided evenly."""
+    clips_of, passed = Counter(classes), Counter()
+    blocks = max(BLOCKS, -(-max(clips_of.values(), default=0) // LONGEST_BLOCK))
+    places: list[list[int]] = [[] for _ in range(blocks)]
+    for place, name in enumerate(classes):
+        places[passed[name] * blocks // clips_of[name]].append(place)
+        passed[name] += 1
+    return [np.array(each) for each in places if each]
