@@ -32,6 +32,7 @@ from autox_video.dataset.repeats import (
 )
 from autox_video.dataset.splits import ToDivide, check_kept, divide, keep, read_kept
 from autox_video.errors import ListingError
+from autox_video.run_files import EARLIER, SPLIT
 from autox_video.settings import AUTO, Settings
 
 __all__ = [
@@ -258,7 +259,21 @@ def _to_divide(
     elif settings.ann_file_train == AUTO:
         names = ("train", "val", "test")
     seed = 0 if settings.seed == AUTO else settings.seed
-    return entries, ToDivide(entries.source, names, seed, Path(settings.work_dir, "split"))
+    work_dir = Path(settings.work_dir)
+    return entries, ToDivide(
+        entries.source, names, seed, work_dir / SPLIT, _earlier_divisions(work_dir, settings)
+    )
+
+
+def _earlier_divisions(work_dir: Path, settings: Settings) -> tuple[Path, ...]:
+    """Give the folders of divisions in which clips should keep their sides, the likeliest first.
+
+    The weights that training starts from know their training clips; so does the run before.
+    """
+    before = sorted((work_dir / EARLIER).glob(f"*/{SPLIT}"), reverse=True)
+    if settings.load_from not in (AUTO, "none"):
+        before.insert(0, Path(settings.load_from).parent / SPLIT)
+    return tuple(before)
 
 
 def _clip_list(entries: Entries, labels: Labels) -> ClipList:

@@ -1,9 +1,9 @@
 """Which clips are cut from one recording, and what is kept together where clips are divided.
 
-A model knows the place, the light and the people of a recording again: a clip for validation whose
-neighbours were learnt from promises too much. Names tell recordings where they name one; contents
-tell copies, and scenes (see `scene`) most of the rest. What nothing tells apart is kept in blocks of
-neighbours, in the natural order of the names: recordings are mostly cut in order.
+A model recognises the place, the light and the people of a recording: a validation clip whose
+neighbours were trained on promises too much. Names tell recordings where they name one; contents
+tell copies, and scenes (see `scene`) most of the rest. What nothing tells apart is kept in blocks
+of neighbours, in the natural order of the names: recordings are mostly cut in order.
 
 Shape legend: N clips, P pairs.
 """

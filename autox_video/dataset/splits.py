@@ -1,15 +1,14 @@
-"""Clips divided into training, validation and test once, by class, and kept in the work dir."""
+"""Clips divided into training, validation and test once, and the division kept in the work dir."""
 
-import random
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from autox_video.dataset.groups import alone, members
+from autox_video.dataset.groups import alone
 from autox_video.dataset.list_files import (
     ClipList,
     Entries,
@@ -17,13 +16,8 @@ from autox_video.dataset.list_files import (
     read_list,
     write_list,
 )
+from autox_video.dataset.stratify import stratify
 from autox_video.errors import ListingError
-
-# Of each class; the rest is for training.
-SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
-    ("train", "val"): {"val": 0.20},
-    ("train", "val", "test"): {"val": 0.15, "test": 0.15},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +31,8 @@ class ToDivide:
     seed: int
     folder: Path
     """Where the division is kept."""
+    earlier: tuple[Path, ...] = ()
+    """Folders with divisions of runs before, the likeliest first; clips keep the side they had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,136 +43,6 @@ class Kept:
     lists: dict[str, ClipList]
     """What the files say."""
     notes: tuple[str, ...]
-
-
-def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Say how many of a class's clips go to each split of `names`.
-
-    Training comes first, then validation, then test: each gets its first clip in that order.
-    """
-    counts = {}
-    left = clips - 1
-    for name, share in SHARES[names].items():
-        counts[name] = min(left, max(1, int(clips * share + 0.5)))
-        left -= counts[name]
-    return (left + 1, *counts.values())
-
-
-def stratify(
-    keys: Sequence[Any],
-    labels: Sequence[str],
-    *,
-    names: tuple[str, ...],
-    seed: int,
-    groups: np.ndarray | None = None,
-) -> dict[str, list[int]]:
-    """Give the indices of each split; every class is divided in the same proportions.
-
-    The same clips, labels, groups and seed give the same splits, whatever the order of the clips;
-    a class without groups is divided the same way whatever the other classes are.
-
-    Args:
-        keys: what tells each clip from all others.
-        labels: the class of each clip.
-        names: of the splits, a key of SHARES.
-        seed: of the choice.
-        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is alone.
-            The proportions are then as near as they can be; a class of two groups or more has
-            clips in two splits, and so on.
-    """
-    together = members(alone(len(labels)) if groups is None else groups)
-    grouped = {index for group in together for index in group.tolist()}
-    singles: dict[str, list[int]] = {}
-    for index, label in enumerate(labels):
-        of_class = singles.setdefault(label, [])
-        if index not in grouped:
-            of_class.append(index)
-    shares = _Shares(Counter(labels), names)
-    splits: dict[str, list[int]] = {name: [] for name in names}
-    inside = [Counter(labels[index] for index in group.tolist()) for group in together]
-    shares.expect(inside, {label: len(indices) for label, indices in singles.items()})
-    for number in _largest_first(together, keys, seed):
-        splits[shares.place(inside[number])] += together[number].tolist()
-    for label, indices in singles.items():
-        indices.sort(key=keys.__getitem__)
-        # A folder's name is bytes, which need not be text.
-        stream = f"{seed}/{label}".encode("utf-8", "surrogateescape")
-        random.Random(stream).shuffle(indices)
-        start = 0
-        for name, count in zip(names, shares.rest(label, len(indices)), strict=True):
-            splits[name] += indices[start : start + count]
-            start += count
-    return {name: sorted(indices) for name, indices in splits.items()}
-
-
-def _largest_first(together: Sequence[np.ndarray], keys: Sequence[Any], seed: int) -> list[int]:
-    """Give the numbers of the groups: the largest first, those of a size in a random order."""
-    first = [min(keys[index] for index in group.tolist()) for group in together]
-    order = sorted(range(len(together)), key=first.__getitem__)
-    random.Random(f"{seed}/groups").shuffle(order)
-    return sorted(order, key=lambda number: -len(together[number]))
-
-
-class _Shares:
-    """How many clips of each class each split should have, and has."""
-
-    def __init__(self, clips: Mapping[str, int], names: tuple[str, ...]) -> None:
-        self._names, self._clips = names, clips
-        counts = {label: split_counts(count, names) for label, count in clips.items()}
-        self._wanted = {
-            label: dict(zip(names, each, strict=True)) for label, each in counts.items()
-        }
-        self._has = {label: dict.fromkeys(names, 0) for label in clips}
-        self._to_come: Counter[str] = Counter()
-
-    def expect(self, groups: Sequence[Mapping[str, int]], singles: Mapping[str, int]) -> None:
-        """Say what will come: groups as clips by class, and single clips by class."""
-        self._to_come = Counter(singles)
-        for group in groups:
-            self._to_come.update(group.keys())
-
-    def place(self, group: Mapping[str, int]) -> str:
-        """Choose the split for a group of clips, given as their number by class."""
-        allowed = set(self._names)
-        for label in sorted(group):
-            without = [name for name in self._names if not self._has[label][name]]
-            if self._to_come[label] <= len(without):
-                # As few are to come as splits are empty: each goes to one of those.
-                needed = set(without[: self._to_come[label]])
-                allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
-        candidates = [name for name in self._names if name in allowed]
-        chosen = min(candidates, key=lambda name: self._excess(name, group))
-        for label, count in group.items():
-            self._has[label][chosen] += count
-            self._to_come[label] -= 1
-        return chosen
-
-    def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
-        """Say by how much what is wrong with the shares would grow; of equals, the emptier first.
-
-        Wrong is the square of what a split lacks or has too much, by what it should have: so
-        groups go to all splits in proportion, not to the largest until that is full.
-        """
-        grows = has = wanted = 0.0
-        for label, count in sorted(group.items()):
-            lacking = self._wanted[label][name] - self._has[label][name]
-            grows += count * (count - 2 * lacking) / max(self._wanted[label][name], 0.5)
-            has += self._has[label][name]
-            wanted += self._wanted[label][name]
-        return round(grows, 9), has / max(wanted, 0.5)
-
-    def rest(self, label: str, clips: int) -> list[int]:
-        """Say how many of the last, single clips of a class go to each split."""
-        wanted, has = self._wanted[label], self._has[label]
-        left = clips - (1 if clips and not has["train"] else 0)
-        counts = []
-        for number, name in enumerate(self._names[1:], 2):
-            # Each that has none yet gets its first clip, validation before test.
-            later = sum(not has[other] for other in self._names[number:])
-            count = min(max(left - later, 1), max(wanted[name] - has[name], 0), left)
-            counts.append(count)
-            left -= count
-        return [clips - sum(counts), *counts]
 
 
 def divide(
@@ -211,8 +77,11 @@ def divide(
     strata = [classes[label] if label >= 0 else "" for label in rarest_classes(clips)]
     labels = [strata[index] for index in usable]
     kin = alone(len(usable)) if groups is None else groups[usable]
-    found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin)
-    notes = []
+    sides, notes = sides_before(keys, how, data_root)
+    found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin, sides=sides)
+    if sides and not found["val"]:
+        notes = []
+        found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin)
     if not found["val"]:
         found = stratify(keys, labels, names=how.names, seed=how.seed)
         notes = [
@@ -232,6 +101,32 @@ def divide(
     parts = ", ".join(f"{len(split)} for {name}" for name, split in splits.items())
     note = f"The clips of {how.source} were divided: {parts}; {how.folder} keeps the lists."
     return splits, (note, *notes)
+
+
+def sides_before(
+    keys: Sequence[Hashable], how: ToDivide, data_root: str | Path
+) -> tuple[dict[int, str], list[str]]:
+    """Give the split that clips had in the first earlier division of any of them, and a note.
+
+    What is told by a damaged list counts for nothing.
+
+    Args:
+        keys: of the clips, as `ClipList.identities` gives them.
+        how: into which splits, and where there are earlier divisions.
+        data_root: what the clips' paths are relative to.
+    """
+    for folder in how.earlier:
+        home: dict[Hashable, str] = {}
+        for name in how.names:
+            with contextlib.suppress(ListingError):
+                file = folder / f"{name}.csv"
+                clips = read_list(file) if file.is_file() else None
+                home.update(dict.fromkeys(clips.identities(data_root) if clips else (), name))
+        sides = {index: home[key] for index, key in enumerate(keys) if key in home}
+        if sides:
+            kept = counted(len(sides), "clip")
+            return sides, [f"{kept} stay on the side of the split that they had in {folder}."]
+    return {}, []
 
 
 def rarest_classes(clips: ClipList) -> Sequence[int]:
@@ -299,12 +194,30 @@ def _divide_as_kept(
             "another work_dir, or delete that folder to divide anew."
         )
     gone = len(home) - sum(map(len, chosen.values()))
+    if new and gone and _lost_a_class(kept, data_root, set(entries.identities())):
+        raise ListingError(
+            f"{folder} keeps how the clips were divided, and all clips of a class are gone since "
+            f"({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo that, "
+            "or divide and train anew with --fresh."
+        )
     changes = [f"{counted(new, 'new clip')}, not used"] if new else []
     changes += [f"{counted(gone, 'clip')} gone"] if gone else []
     since = f"{folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
     notes = (since + "Delete that folder to divide anew.",) if changes else ()
     splits = {name: entries.select(indices) for name, indices in chosen.items()}
     return Kept(splits, kept, notes)
+
+
+def _lost_a_class(
+    kept: Mapping[str, ClipList], data_root: str | Path, there: set[Hashable]
+) -> bool:
+    """Whether no clip of a class of a kept division is there any more."""
+    label_of = {
+        one: label
+        for clips in kept.values()
+        for one, label in zip(clips.identities(data_root), clips.labels or (), strict=False)
+    }
+    return bool(set(label_of.values()) - {label_of[one] for one in there & label_of.keys()})
 
 
 def check_kept(kept: Kept, lists: Mapping[str, ClipList], how: ToDivide, num_classes: int) -> None:

@@ -104,7 +104,7 @@ def test_contents_come_in_the_order_of_the_paths(clips, cache):
     for _ in range(2):
         facts, contents = probe_contents(paths, cache, workers=2)
         for path, fact, *rows in zip(
-            paths, facts, contents.digests, contents.fingerprints, strict=True
+            paths, facts, contents.digests, contents.fingerprints, contents.scenes, strict=True
         ):
             found = examine_clip(path)
             assert (fact, *(row.tobytes() for row in rows)) == found

@@ -1,4 +1,4 @@
-"""Which clips show one scene: those of one camera, however light and people change, and no others."""
+"""Which clips show one scene: those of one camera, whatever the light and the people in it."""
 
 import numpy as np
 import pytest

@@ -18,9 +18,8 @@ from autox_video.dataset.splits import (
     divide,
     keep,
     read_kept,
-    split_counts,
-    stratify,
 )
+from autox_video.dataset.stratify import split_counts, stratify
 from autox_video.errors import ListingError, ResourceError
 
 TWO, THREE = ("train", "val"), ("train", "val", "test")
@@ -317,3 +316,73 @@ def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
     assert lists["train"].paths[:5] == tuple(given.paths[:5])
     assert Counter(lists["val"].labels) == {0: 2, 1: 2}
     assert len(lists["train"]) == 21
+
+
+def division_in(folder, **splits):
+    """Keep a division of clips, given as their paths by split."""
+    keep(
+        {name: ClipList(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
+    )
+
+
+def divided_again(given, tmp_path, earlier, **others):
+    clips, classes = numbered(given)
+    how = ToDivide(given.source, TWO, 1, tmp_path / "split", earlier)
+    splits, notes = divide(clips, how, classes, data_root="/data", **others)
+    return {path: name for name, split in splits.items() for path in split.paths}, notes
+
+
+def test_clips_keep_the_side_that_they_had_where_clips_are_added(tmp_path):
+    before, _ = divided_again(entries({"run": 30, "sit": 30}), tmp_path, ())
+    by_side = {name: [path for path in before if before[path] == name] for name in TWO}
+    division_in(tmp_path / "old", **by_side)
+    now, notes = divided_again(entries({"run": 40, "sit": 30}), tmp_path, (tmp_path / "old",))
+    assert {path: now.get(path) for path in before if path in now} == {
+        path: side for path, side in before.items() if path in now
+    }
+    assert Counter(now.values()) == {"train": 56, "val": 14}
+    assert notes[-1].startswith("50 clips stay on the side of the split that they had in")
+
+
+def test_a_clip_for_training_takes_its_recording_along(tmp_path):
+    given = entries({"run": 20})
+    division_in(tmp_path / "old", train=["run/0.mp4"], val=["run/1.mp4", "run/5.mp4"])
+    pairs = np.array([[0, 1], [2, 0], [5, 6]])
+    now, _ = divided_again(given, tmp_path, (tmp_path / "old",), groups=join(alone(20), pairs))
+    assert {now[f"run/{i}.mp4"] for i in (0, 1, 2)} == {"train"}
+    assert {now[f"run/{i}.mp4"] for i in (5, 6)} == {"val"}
+    assert Counter(now.values())["val"] == 4
+
+
+def test_the_first_earlier_division_that_knows_the_clips_counts(tmp_path):
+    division_in(tmp_path / "other", train=["a.mp4"], val=["b.mp4"])
+    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(9)], val=["run/9.mp4"])
+    now, _ = divided_again(
+        entries({"run": 10}), tmp_path, (tmp_path / "gone", tmp_path / "other", tmp_path / "old")
+    )
+    assert [path for path in now if now[path] == "val"] == ["run/9.mp4"]
+
+
+def test_sides_that_leave_nothing_for_validation_count_for_nothing(tmp_path):
+    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)], val=["gone.mp4"])
+    now, notes = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",))
+    assert Counter(now.values()) == {"train": 8, "val": 2}
+    assert not any("stay on the side" in note for note in notes)
+
+
+def test_a_renamed_class_folder_is_named(tmp_path):
+    given, folder = entries({"run": 10, "sit": 10}), tmp_path / "split"
+    splits, _ = divided(given, folder, names=TWO)
+    keep(splits, folder)
+    renamed = entries({"walk": 10, "sit": 10})
+    with pytest.raises(ListingError) as caught:
+        read_kept(renamed, "/data", ToDivide("list.txt", TWO, 0, folder))
+    (problem,) = caught.value.problems
+    for part in (
+        str(folder),
+        "all clips of a class are gone",
+        "10 clips new",
+        "10 gone",
+        "--fresh",
+    ):
+        assert part in problem
