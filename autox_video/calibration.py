@@ -117,6 +117,22 @@ def calibration_figures(
     }
 
 
+def outcomes(
+    scores: np.ndarray, labels: np.ndarray, temperature: float, *, balanced: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give (N,) each: whether the class was found, the calibrated loss, and the clip's weight.
+
+    Args:
+        scores: (N, K) probabilities.
+        labels: (N,) true classes.
+        temperature: that calibrates the probabilities.
+        balanced: whether all classes count alike.
+    """
+    after = with_temperature(scores, temperature)[np.arange(len(labels)), labels]
+    weights = balancing_weights(labels) if balanced else np.ones(len(labels))
+    return scores.argmax(axis=1) == labels, -np.log(np.clip(after, _SMALLEST, None)), weights
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The temperature of trained weights, and what it was found by."""

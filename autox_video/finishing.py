@@ -6,12 +6,14 @@ from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
+import numpy as np
 from mmengine.config import Config
 
 from autox_video import processes
 from autox_video.console import complain, say
 from autox_video.engine.checkpoint import own_config, read_best, read_checkpoint, write_best
 from autox_video.engine.keeper import is_better
+from autox_video.engine.selection import ScoreOfChoice
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError
 from autox_video.leaderboard import VALIDATION, Row, trial
@@ -29,8 +31,16 @@ head that was fitted on the validation clips too."""
 Figures = dict[str, float]
 
 
-def train_and_score(config: Config, work_dir: Path) -> Figures | None:
+def train_and_score(
+    config: Config, work_dir: Path, groups: np.ndarray | None = None
+) -> Figures | None:
     """Train as the config says; gives the figures of the best weights, None without evaluation.
+
+    Args:
+        config: of the run.
+        work_dir: of the run.
+        groups: (N,) labels of validation clips that belong together, as in `dataset.groups`, where
+            the choice of the best weights is to be scored; None: it is not.
 
     Raises:
         Stopped: a signal came; everything is saved.
@@ -40,7 +50,7 @@ def train_and_score(config: Config, work_dir: Path) -> Figures | None:
         row = None
         if processes.here().is_main:
             row = held.enter_context(trial(work_dir, _row(config)))
-        best = train(config)
+        best = train(config, () if groups is None else (ScoreOfChoice(groups),))
         if row is not None and best is not None and _is_own(work_dir, best):
             row.note(**_scored(best))
     return best

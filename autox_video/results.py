@@ -218,8 +218,12 @@ def merit(evaluation: Mapping[str, float] | None) -> float:
         return -math.inf
     loss = evaluation.get("calibrated_loss", evaluation["loss"])
     clips = evaluation.get("effective_clips", evaluation.get("clips", math.inf))
-    share = max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
-    return evaluation[key] - share * min(loss, LARGEST_LOSS)
+    return evaluation[key] - loss_share(clips) * min(loss, LARGEST_LOSS)
+
+
+def loss_share(clips: float) -> float:
+    """How much of the loss counts against a score of so many clips."""
+    return max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
 
 
 def main_score_of(*, multi_label: bool, balanced: bool) -> str:

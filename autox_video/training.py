@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock, command_clock, counting, running_clock
@@ -16,12 +18,13 @@ from autox_video.plan.choose import Plan
 from autox_video.plan.peak import BEYOND_PEAK
 from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
-from autox_video.prepare import check_work_dir, show_plan
+from autox_video.prepare import check_work_dir, groups_of, show_plan
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
 from autox_video.scores import score_interval
+from autox_video.selection_bias import SCORE_OF_CHOICE
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """A budget may be passed by that share of it or those seconds, whichever is more."""
+MOST_TO_SCORE_CHOICE = 500
+"""Validation clips, up to which the luck in choosing the best weights is worth telling."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
@@ -67,7 +72,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         if job.plan.mode == "probe":
             best = processes.by_main(lambda: finish_probe(work_dir, config, all_clips=job.refits))
         else:
-            best = train_and_score(config, work_dir)
+            best = train_and_score(config, work_dir, job.val_groups)
             if best is not None and job.searches:
                 best = _use_what_is_left(settings, job, work_dir, best, config)
             else:
@@ -137,6 +142,8 @@ class _Job:
     num_val: int
     refits: bool
     """Whether the best plan then learns from the validation clips too."""
+    val_groups: np.ndarray | None = None
+    """(N,) labels of the validation clips that belong together, where the choice is scored."""
 
 
 def _use_what_is_left(
@@ -234,7 +241,13 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
         say(_plans_for_the_rest(folds=bool(folds), refits=refits, num_val=num_val))
     testing_sec = prediction.testing_sec if planned.test_clips else None
     text = config_text(config)
-    return _Job(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits)
+    groups = None
+    if plan.evaluation and num_val <= MOST_TO_SCORE_CHOICE and not prepared.listing.multi_label:
+        groups = groups_of(prepared, prepared.listing.val)
+    return _Job(
+        *(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits),
+        val_groups=groups,
+    )
 
 
 def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]:
@@ -291,6 +304,11 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
         f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
         f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )
+    if SCORE_OF_CHOICE in best:
+        say(
+            f"Expect {MAIN_SCORES[key]} {best[SCORE_OF_CHOICE]:.2f} on other clips: what the best "
+            "evaluation scores on validation clips that did not choose it, by cross-validation."
+        )
 
 
 def _interval(best: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
 from autox_video import processes
-from autox_video.calibration import calibration_figures
+from autox_video.calibration import calibration_figures, outcomes
 from autox_video.results import metrics, multi_label_metrics
 
 
@@ -32,6 +32,9 @@ class ClipMetric(BaseMetric):
         super().__init__(**options)
         self.multi_label = multi_label
         self.balanced = balanced
+        self.outcomes: tuple[np.ndarray, ...] | None = None
+        """Of the last evaluation, (N,) each: positions in the list, whether the class was found,
+        calibrated losses, and how many clips each counts as. None for several classes a clip."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep position, probabilities and label of each clip of a batch."""
@@ -54,11 +57,22 @@ class ClipMetric(BaseMetric):
         """
         if not results:
             return {"clips": 0}
-        _, *columns = zip(*results, strict=True)
+        positions, *columns = zip(*results, strict=True)
         scores, labels = map(np.stack, columns)
+        self.outcomes = None
         clips = {"clips": len(labels)}
         if self.multi_label:
             return {**multi_label_metrics(scores, labels), **clips}
         # So the best weights keep the temperature that was found for them.
         figures = calibration_figures(scores.astype(np.float64), labels, balanced=self.balanced)
+        if figures:
+            self.outcomes = (
+                np.array(positions),
+                *outcomes(
+                    scores.astype(np.float64),
+                    labels,
+                    figures["temperature"],
+                    balanced=self.balanced,
+                ),
+            )
         return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}

@@ -1,0 +1,68 @@
+"""Which clips each evaluation was right about, so that the choice among them can be scored."""
+
+from typing import Any
+
+import autox_video.mm_compat  # noqa: F401
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+
+from autox_video.engine.keeper import CheckpointKeeper
+from autox_video.selection_bias import SCORE_OF_CHOICE, score_of_choice
+
+
+class ScoreOfChoice(Hook):
+    """Keep what every evaluation says of each clip; at the end, score the choice of the best one.
+
+    Args:
+        groups: (N,) labels of validation clips that belong together, as in `groups`.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, groups: np.ndarray) -> None:
+        self.groups = groups
+        self._right: list[np.ndarray] = []
+        self._losses: list[np.ndarray] = []
+        self._weights: np.ndarray | None = None
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the outcome of each clip; one that cannot be read counts for nothing."""
+        outcomes = runner.val_loop.evaluator.metrics[0].outcomes
+        if outcomes is None:
+            return
+        right, losses, weights = (np.zeros(len(self.groups), dtype=np.float32) for _ in range(3))
+        for column, values in zip((right, losses, weights), outcomes[1:], strict=True):
+            column[outcomes[0]] = values
+        self._right.append(right)
+        self._losses.append(losses)
+        self._weights = weights if self._weights is None else np.minimum(self._weights, weights)
+
+    def after_train(self, runner) -> None:
+        """Put the score of the choice among the figures of the best weights."""
+        keeper = next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
+        if keeper.best is None or not self._right or not self._weights.any():
+            return
+        counts = self._weights > 0
+        score = score_of_choice(
+            *(np.stack(each)[:, counts].astype(np.float64) for each in (self._right, self._losses)),
+            self._weights[counts].astype(np.float64),
+            self.groups[counts],
+        )
+        if score is not None:
+            keeper.best = {**keeper.best, SCORE_OF_CHOICE: score}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was kept."""
+        kept = {"right": self._right, "losses": self._losses, "weights": self._weights}
+        return {
+            name: torch.from_numpy(np.array(each))
+            for name, each in kept.items()
+            if each is not None
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._right, self._losses = list(state["right"].numpy()), list(state["losses"].numpy())
+        self._weights = state["weights"].numpy() if "weights" in state else None
