@@ -54,15 +54,15 @@ class ScoreOfChoice(Hook):
             keeper.best = {**keeper.best, SCORE_OF_CHOICE: score}
 
     def state_dict(self) -> dict[str, Any]:
-        """What was kept."""
+        """What was kept; nothing before the first evaluation."""
+        if self._weights is None:
+            return {}
         kept = {"right": self._right, "losses": self._losses, "weights": self._weights}
-        return {
-            name: torch.from_numpy(np.array(each))
-            for name, each in kept.items()
-            if each is not None
-        }
+        return {name: torch.from_numpy(np.array(each)) for name, each in kept.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self._right, self._losses = list(state["right"].numpy()), list(state["losses"].numpy())
-        self._weights = state["weights"].numpy() if "weights" in state else None
+        self._right, self._losses = (
+            [each.numpy() for each in state.get(name, ())] for name in ("right", "losses")
+        )
+        self._weights = state["weights"].numpy() if state else None

@@ -1,0 +1,40 @@
+"""What the choice of the best weights scores: found at the end of training, also after a resume."""
+
+import numpy as np
+import pytest
+
+from autox_video.engine.interrupt import Stopped
+from autox_video.engine.selection import ScoreOfChoice
+from autox_video.engine.train import train
+from autox_video.selection_bias import SCORE_OF_CHOICE, score_of_choice
+from tests.engine.tiny import stop_after, tiny_config
+
+
+def trained(clips, work_dir):
+    hook = ScoreOfChoice(np.arange(3))
+    config = tiny_config(clips, work_dir, epoch=4, evaluation=1)
+    config.custom_hooks = [each for each in config.custom_hooks if each["type"] != "Soup"]
+    best = train(config, (hook,))
+    return best, hook
+
+
+def test_the_choice_is_scored_by_what_every_evaluation_said_of_each_clip(clips, tmp_path):
+    best, hook = trained(clips, tmp_path)
+    kept = {name: each.numpy() for name, each in hook.state_dict().items()}
+    assert kept["right"].shape == kept["losses"].shape == (4, 3)
+    assert kept["right"][best["epoch"] - 1].mean() == pytest.approx(best["top1"])
+    assert kept["losses"][best["epoch"] - 1].mean() == pytest.approx(
+        best["calibrated_loss"], rel=1e-4
+    )
+    expected = score_of_choice(kept["right"], kept["losses"], kept["weights"], np.arange(3))
+    assert best[SCORE_OF_CHOICE] == pytest.approx(expected)
+
+
+def test_a_resumed_run_scores_its_choice_the_same(clips, tmp_path, monkeypatch):
+    whole, _ = trained(clips, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_after(patch, 8)
+        trained(clips, tmp_path / "stopped")
+    resumed, hook = trained(clips, tmp_path / "stopped")
+    assert len(hook.state_dict()["right"]) == 4
+    assert resumed == whole
