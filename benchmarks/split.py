@@ -1,0 +1,130 @@
+"""Aim: on clips of other recordings, a test scores at most 0.10 below what validation promises.
+
+FOLDER has a sub-folder of numbered clips for each class, in which neighbours are often cut from one
+recording. A model is trained on the first two thirds of each class by the default config, which
+sets clips aside for validation by itself, and tested on the rest, as `autotrain.py` and
+`autotest.py` do it. The promise is the score in the leaderboard of what was trained.
+
+With `--peer`, the same is done with a validation list that was drawn at random, of each class
+alike, as tools do it that do not look at the clips. `mode=probe` fits but a head, in seconds.
+
+    python benchmarks/split.py FOLDER [--seeds 0,1,2] [--peer] [--out FOLDER] [KEY=VALUE ...]
+"""
+
+import argparse
+import csv
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+BAR = 0.10
+TRAIN_SHARE, VAL_SHARE = 2 / 3, 0.2
+
+Row = tuple[str, str]
+"""Path and class of a clip."""
+
+
+def divided(folder: Path) -> tuple[list[Row], list[Row]]:
+    """Give the clips for training, and for testing: of each class the first ones, and the rest."""
+    train, test = [], []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        clips = sorted(place.iterdir(), key=lambda path: [*map(int, re.findall(r"\d+", path.stem))])
+        rows = [(f"{place.name}/{clip.name}", place.name) for clip in clips]
+        count = round(len(rows) * TRAIN_SHARE)
+        train += rows[:count]
+        test += rows[count:]
+    return train, test
+
+
+def drawn(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """Draw validation clips at random, of each class alike; gives those for training, and them."""
+    rng = np.random.default_rng(seed)
+    chosen = set()
+    for name in sorted({label for _, label in rows}):
+        numbers = [number for number, (_, label) in enumerate(rows) if label == name]
+        chosen.update(rng.permutation(numbers)[: round(len(numbers) * VAL_SHARE)].tolist())
+    parts = [row for number, row in enumerate(rows) if number not in chosen]
+    return parts, [rows[number] for number in sorted(chosen)]
+
+
+def write_list(path: Path, rows: Sequence[Row]) -> None:
+    """Write a list of clips."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+
+
+def run(
+    folder: Path, work: Path, lists: dict[str, Sequence[Row]], words: Sequence[str]
+) -> dict[str, float]:
+    """Train and test; gives the scores of the leaderboard, by row and what they are on, and `test`.
+
+    Where `mode=probe` is among the words, the test is of the probe.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    keys = [f"data_root: {folder}", f"work_dir: {work / 'run'}"]
+    keys.append(f"test_results_path: {work / 'results.json'}")
+    for name, rows in lists.items():
+        write_list(work / f"{name}.csv", rows)
+        keys.append(f"ann_file_{name}: {work / f'{name}.csv'}")
+    (work / "config.yaml").write_text("\n".join(keys) + "\n", encoding="utf-8")
+    for script in ("autotrain.py", "autotest.py"):
+        with (work / f"{script}.log").open("w") as log:
+            command = [sys.executable, str(ROOT / script), str(work / "config.yaml"), *words]
+            subprocess.run(command, cwd=work, stdout=log, stderr=log, check=True)
+    with (work / "run" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file) if row["score"]}
+    results = json.loads((work / "results.json").read_text(encoding="utf-8"))
+    kept = "finetune" if "finetune" in rows else "probe"
+    return {"promise": float(rows[kept]["score"]), "test": results["metrics"]["top1"]}
+
+
+def compare(options: argparse.Namespace, out: Path) -> list[float]:
+    """Print a row for each seed; gives by how much our validation promised too much."""
+    train, test = divided(options.folder)
+    folder, words = options.folder.absolute(), options.words
+    print(f"{len(train)} clips for training, {len(test)} for testing", flush=True)
+    print("  seed  split     promised    test  too much", flush=True)
+    ours = []
+    for seed in map(int, options.seeds.split(",")):
+        ways = {"ours": {"train": train}}
+        if options.peer:
+            ways["random"] = dict(zip(("train", "val"), drawn(train, seed), strict=True))
+        for way, lists in ways.items():
+            work = out / f"{way}-{seed}"
+            found = run(folder, work, {**lists, "test": test}, [f"seed={seed}", *words])
+            too_much = found["promise"] - found["test"]
+            print(
+                f"  {seed:4d}  {way:8}  {found['promise']:8.3f}  {found['test']:6.3f}"
+                f"  {too_much:8.3f}",
+                flush=True,
+            )
+            if way == "ours":
+                ours.append(too_much)
+    return ours
+
+
+def main() -> int:
+    """Parse the options, run, print; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="a sub-folder of numbered clips for each class")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--peer", action="store_true", help="with a random validation list as well")
+    parser.add_argument("--out", type=Path, help="keep the runs here")
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    options = parser.parse_intermixed_args()
+    with tempfile.TemporaryDirectory() as name:
+        found = mean(compare(options, (options.out or Path(name)).absolute()))
+    print(f"bar: {BAR} too much in the mean; {found:.3f}: {'met' if found <= BAR else 'missed'}")
+    return 0 if found <= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
