@@ -2,8 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -31,6 +33,9 @@ class ClipRunner(Runner):
     mmengine's own log goes to `train.log`; what the user sees comes from our hooks.
     """
 
+    _logs: ClassVar[list[tuple[MMLogger, "_LogFile"]]] = []
+    """Those that are open: mmengine keeps a logger for ever, and gives it to the next run too."""
+
     @property
     def timestamp(self) -> str:
         """Nothing: mmengine would make a folder of this name in the work dir."""
@@ -42,8 +47,24 @@ class ClipRunner(Runner):
         for handler in logger.handlers:
             handler.setLevel(logging.ERROR)
         if processes.here().is_main:
-            logger.addHandler(_log_to(Path(self.work_dir, LOG_FILE)))
+            self._logs.append((logger, _log_to(Path(self.work_dir, LOG_FILE))))
+            logger.addHandler(self._logs[-1][1])
         return logger
+
+    @classmethod
+    @contextmanager
+    def closed_behind(cls) -> Iterator[None]:
+        """Close behind the block what runners in it have opened, one that failed at its start too.
+
+        The logs of one run are then not those of the next.
+        """
+        try:
+            yield
+        finally:
+            while cls._logs:
+                logger, log = cls._logs.pop()
+                logger.removeHandler(log)
+                log.close()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
         """Leave what the user sees to the main process."""
@@ -95,15 +116,26 @@ def shard(model: nn.Module) -> nn.Module:
     return fully_shard(model)
 
 
-def _log_to(path: Path) -> logging.Handler:
-    """Give a handler that appends to a file, and says nothing where there is no room for it.
+class _LogFile(logging.StreamHandler):
+    """Appends to a file, and says nothing where there is no room for it.
 
     Not a FileHandler: mmengine writes to the files of those by itself, and fails with them.
     """
+
+    def close(self) -> None:
+        super().close()
+        with suppress(OSError):
+            self.stream.close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+
+def _log_to(path: Path) -> _LogFile:
+    """Give a handler that appends to a file; raises ResourceError where that cannot be opened."""
     try:
-        handler = logging.StreamHandler(open(path, "a", encoding="utf-8"))  # noqa: SIM115
+        log = _LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.handleError = lambda record: None
-    return handler
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return log
