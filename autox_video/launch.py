@@ -237,9 +237,11 @@ class Group:
     def _outcome(self, ended: dict[int, int]) -> int:
         codes = [code for code in ended.values() if code != 0]
         own = [code for code in codes if code != LOST]
-        if len(self.signals) > 1:
+        code = own[0] if own else 1 if codes else 0
+        # Who was asked to stop is not to be started again.
+        if len(self.signals) > 1 or (self.signals and code == OUT_OF_MEMORY):
             return STOPPED[self.signals[0][0]]
-        return own[0] if own else 1 if codes else 0
+        return code
 
     def _say(self, rank: int, process: subprocess.Popen) -> None:
         """Say which process failed, and how, where it cannot have said so itself."""
