@@ -89,7 +89,7 @@ def parts_that_fit(config: Config, clips: int) -> int:
         ResourceError: not even one clip fits.
     """
     with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
-        model = MODELS.build(config.model).to(config.device)
+        model = _model(config)
         moments = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
         parts = 1
         while not _fits(model, _noise(config, math.ceil(clips / parts))):
@@ -160,13 +160,11 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
 
 
 class _Trial:
-    """A model and its optimizer to be timed, on noise; torch.compile is left out."""
+    """A model and its optimizer to be timed, on noise."""
 
     def __init__(self, config: Config, processes: int) -> None:
-        model = copy.deepcopy(config.model)
-        model.backbone.compile = False
         self.config = config
-        self.model = MODELS.build(model).to(config.device)
+        self.model = _model(config)
         self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
         share = math.ceil(config.train_dataloader.batch_size / processes)
         self.clips = math.ceil(share / config.train_cfg.accumulation)
@@ -206,6 +204,13 @@ class _Trial:
             self.model.test_step({"inputs": batch["inputs"], "labels": batch["labels"]})
         _wait_for_gpu(self.model)
         return time.perf_counter() - started
+
+
+def _model(config: Config) -> torch.nn.Module:
+    """The model of a config, on its device; not compiled, which takes longer than all trials."""
+    model = copy.deepcopy(config.model)
+    model.backbone.compile = False
+    return MODELS.build(model).to(config.device)
 
 
 def _noise(config: Config, clips: int) -> dict:
