@@ -25,6 +25,7 @@ from autox_video.processes import (
     STOPPED,
     STORE_FD,
     Processes,
+    own_device,
     started_by_others,
 )
 from autox_video.settings import AUTO, Settings
@@ -127,11 +128,9 @@ def use_own_share(me: Processes, device: str) -> str:
     unasked = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ  # torchrun's
     if threads is None or unasked:
         torch.set_num_threads(share)
-    if device == "cpu":
-        return device
-    # Slurm may show each process its own GPU only.
-    own = f"cuda:{me.local_rank % torch.cuda.device_count()}"
-    torch.cuda.set_device(own)
+    own = own_device(device)
+    if own != "cpu":
+        torch.cuda.set_device(own)
     return own
 
 

@@ -150,6 +150,21 @@ def join() -> Processes:
     return me
 
 
+def own_device(device: str) -> str:
+    """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
+
+    Args:
+        device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
+    """
+    me = here()
+    if me.size == 1 or device == "cpu":
+        return device
+    import torch
+
+    # Slurm may show each process its own GPU only.
+    return f"cuda:{me.local_rank % torch.cuda.device_count()}"
+
+
 def joined() -> bool:
     """Whether this process has met others."""
     return _control is not None
