@@ -101,7 +101,19 @@ def test_none_are_started_by_one_that_was_started(monkeypatch):
         ("sys.exit(2)", 2, ""),
         ("sys.exit(2 if rank == 1 else 76)", 2, ""),
         ("sys.exit(1 if rank == 1 else 76)", 1, "Process 1 of 2 failed; its error is above."),
-        ("sys.exit(76)", 1, ""),
+        ("sys.exit(76)", 1, "The processes lost one another."),
+        (
+            "rank and os.write(int(os.environ['AUTOX_VIDEO_REASON_FD']), b'1 lost 0.\\n')\n"
+            "sys.exit(76)",
+            1,
+            "1 lost 0.\n",
+        ),
+        (
+            "os.write(int(os.environ['AUTOX_VIDEO_REASON_FD']), b'lost.\\n')\n"
+            "sys.exit(2 if rank else 76)",
+            2,
+            "",
+        ),
         (
             "os.kill(os.getpid(), 9) if rank == 1 else sys.exit(76)",
             1,
