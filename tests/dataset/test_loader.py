@@ -31,8 +31,9 @@ class Numbers:
 
     def read(self, index, out):
         harm = self.harm.get(index % self.size)
-        if harm == "once":
-            harm = None if (mark := Path(self.folder, str(index))).exists() else "die"
+        if harm in ("once", "hang once"):
+            first = {"once": "die", "hang once": "hang"}[harm]
+            harm = None if (mark := Path(self.folder, str(index))).exists() else first
             mark.touch()
         if harm == "bad":
             raise VideoError(f"clip {index % self.size} is torn.")
