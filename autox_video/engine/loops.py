@@ -275,6 +275,7 @@ class ClipValLoop(ValLoop):
                 continue
             unreadable += batch["unreadable"]
             self.run_iter(number, batch)
+            self.runner.call_hook("after_val_iter", batch_idx=number * size)
         clips = list(chain.from_iterable(processes.gather(unreadable)))
         if clips:
             self.runner.call_hook("on_unreadable", clips=clips)
