@@ -51,6 +51,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     evaluated_epoch = 0
     taken = 0
+    told_epochs: int | None = None
+    """Of those, where the user was told of another number than may be decided by now."""
 
     def __init__(
         self,

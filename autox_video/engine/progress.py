@@ -230,7 +230,8 @@ class Progress(Hook):
         per_step = (time.perf_counter() - self.first_time) / (loop.iter + 1 - self.first_iter)
         left_sec = per_step * (loop.max_iters - loop.iter - 1)
         event = event or self._summary(runner, step)
-        return describe(event, loop.max_epochs, len(loop.dataloader), left_sec) + self._best()
+        epochs = max(loop.told_epochs or loop.max_epochs, loop.epoch + 1)
+        return describe(event, epochs, len(loop.dataloader), left_sec) + self._best()
 
     def _line_now_and_then(self, line: str, *, last: bool) -> None:
         now = time.perf_counter()
