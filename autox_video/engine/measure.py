@@ -35,7 +35,8 @@ MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost be
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
     """Read a few clips spread over the training list, and train a model of the config on noise.
 
-    Nothing of it is kept. None where none of these clips can be read.
+    Nothing of it is kept. None where none of these clips can be read, or the model, which several
+    processes may share, does not fit on one device.
 
     Args:
         config: of the run, without a cache.
@@ -49,13 +50,14 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
         if read_sec is None:
             return None
         test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
-        trial = _Trial(config, processes)
-        step_sec = trial.step_sec(started + STEP_SHARE * limit_sec)
+        speeds = _speeds(config, processes, started + STEP_SHARE * limit_sec)
+        if speeds is None:
+            return None
         return Measured(
             first_read_sec=read_sec,
             read_sec=read_sec,
-            step_sec=step_sec,
-            view_sec=trial.view_sec(),
+            step_sec=speeds[0],
+            view_sec=speeds[1],
             test_read_sec=read_sec if test_read_sec is None else test_read_sec,
             took_sec=time.monotonic() - started,
         )
@@ -110,11 +112,15 @@ def _fits(model: torch.nn.Module, batch: dict) -> bool:
     else:
         fits = not _is_nearly_full(model)
     model.zero_grad()
+    _free_memory(next(model.parameters()).device.type)
+    return fits
+
+
+def _free_memory(device: str) -> None:
     gc.collect()
-    if next(model.parameters()).is_cuda:
+    if device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    return fits
 
 
 def _is_nearly_full(model: torch.nn.Module) -> bool:
@@ -157,6 +163,18 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
         classes=config.classes,
         item_shape=config.test_item_shape,
     )
+
+
+def _speeds(config: Config, processes: int, deadline: float) -> tuple[float, float] | None:
+    """Seconds of a step per clip and of a view; None where there is too little memory."""
+    try:
+        trial = _Trial(config, processes)
+        return trial.step_sec(deadline), trial.view_sec()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    _free_memory(config.device)
+    return None
 
 
 class _Trial:

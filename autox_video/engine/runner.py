@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
@@ -74,16 +75,17 @@ class ClipRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Put the model on this process's device, and share it with the others."""
-        device = torch.device(self.cfg.get("device", "cpu"))
-        model = model.to(device)
-        if processes.here().size == 1:
-            return model
-        if device.type == "cuda":
+        device, several = torch.device(self.cfg.get("device", "cpu")), processes.here().size > 1
+        if several and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        if self.cfg.get("strategy") == "fsdp":
-            # Before each keeps its part, the weights are made as one process would make them.
+        if several and self.cfg.get("strategy") == "fsdp":
+            # In main memory, and the same in each process: all of it may not fit on a GPU.
             model.init_weights()
-            return shard(model)
+            # What is left is told of the device; nothing moves any more.
+            return shard(model, device.type).to(device)
+        model = model.to(device)
+        if not several:
+            return model
         with warnings.catch_warnings():
             # The name that replaces `broadcast_buffers` is not in the oldest PyTorch we take.
             warnings.simplefilter("ignore", FutureWarning)
@@ -106,14 +108,16 @@ class ClipRunner(Runner):
         self.logger.info("Config:\n%s", config_text(self.cfg))
 
 
-def shard(model: nn.Module) -> nn.Module:
+def shard(model: nn.Module, device_type: str) -> nn.Module:
     """Leave each process a part of each weight (FSDP): blocks are put together when they compute.
 
-    The model is changed in place; it computes the same.
+    The model is changed in place; it computes the same. It comes from main memory, and goes to the
+    device block by block: no device ever holds more than a block and its own part of the others.
     """
+    mesh = init_device_mesh(device_type, (processes.here().size,))
     for block in model.backbone.blocks():
-        fully_shard(block)
-    return fully_shard(model)
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
 
 
 class _LogFile(logging.StreamHandler):

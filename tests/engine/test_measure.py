@@ -31,6 +31,11 @@ def test_without_a_readable_clip_nothing_is_measured(clips, tmp_path):
     assert measure(config) is None
 
 
+def test_a_model_that_does_not_fit_on_one_device_is_not_measured(clips, tmp_path, monkeypatch):
+    only(monkeypatch, 0)
+    assert measure(tiny_config(clips, tmp_path)) is None
+
+
 @pytest.mark.parametrize(("fit", "parts"), [(9, 1), (8, 1), (5, 2), (2, 4), (1, 8)])
 def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fit, parts):
     only(monkeypatch, fit)

@@ -1,12 +1,39 @@
 """The work dir's log, and where the model is."""
 
 import os
+from types import SimpleNamespace
+
+import autox_video.mm_compat  # noqa: F401
 
 import pytest
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
 
+from autox_video import processes
+from autox_video.engine import runner
+from autox_video.engine.runner import ClipRunner
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError
 from tests.engine.tiny import tiny_config
+
+
+def test_a_model_is_cut_up_before_it_goes_to_a_device(clips, tmp_path, monkeypatch):
+    """All of it may not fit there. The device that holds nothing stands for one that is small."""
+    config = tiny_config(clips, tmp_path)
+    config.update(device="meta", strategy="fsdp")
+    seen = []
+
+    def shard(model, device_type):
+        seen.extend((device_type, weight.device.type) for weight in model.parameters())
+        return model
+
+    monkeypatch.setattr(runner, "shard", shard)
+    monkeypatch.setattr(processes, "here", lambda: processes.Processes(1, 2, 1, 2))
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = MODELS.build(config.model)
+    wrapped = ClipRunner.wrap_model(SimpleNamespace(cfg=config), None, model)
+    assert {*seen} == {("meta", "cpu")}
+    assert next(wrapped.parameters()).device.type == "meta"
 
 
 def open_files():
