@@ -11,7 +11,7 @@ import autox_video.mm_compat  # noqa: F401
 import numpy as np
 import torch
 
-from autox_video.console import progress, say
+from autox_video.console import progress, say, still_at_it
 from autox_video.dataset.listing import ClipList
 from autox_video.errors import CheckpointError
 from autox_video.features import crossval, mirroring
@@ -121,7 +121,8 @@ def _with_flip(
         return plan, None
     try:
         # Other heads are to be fitted in this time, too.
-        compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 4)
+        with still_at_it("Comparing heads with and without mirror images"):
+            compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 4)
     except TooSlowError:
         return plan, None
     with_images, without = compared.with_images.score, compared.without.score
@@ -204,8 +205,10 @@ def samples_of(job: Job, plan: Plan, clips: ClipList, found: Features) -> Sample
 def _score(
     job: Job, samples: Samples, found: Features, pool: str, *, seconds: float
 ) -> Scored | None:
+    folds = _folds(job, samples, found)
     try:
-        return crossval.cross_validate(samples, pool, _folds(job, samples, found), seconds=seconds)
+        with still_at_it(f"Cross-validating {pool} heads"):
+            return crossval.cross_validate(samples, pool, folds, seconds=seconds)
     except TooSlowError:
         return None
 

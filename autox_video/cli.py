@@ -137,7 +137,7 @@ def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType 
         return
     code = 1
     if processes.lost_others(error):
-        code = processes.LOST if processes.LAUNCHER in os.environ else 1
+        code = processes.end_as_lost(error)
     elif processes.may_complain():
         sys.__excepthook__(kind, error, trace)
     _leave_at_once(code)

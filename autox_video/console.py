@@ -1,11 +1,20 @@
 """What the user sees: sentences and tables on a terminal, plain lines everywhere else."""
 
 import io
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
+
+SILENCE_SEC = 15.0
+"""Where no bar shows it, somebody says how far a job is once nothing was said for so long."""
+_LOOK_EVERY_SEC = 1.0
 
 _silent = False
+_said_at = -SILENCE_SEC
 
 
 def be_silent() -> None:
@@ -23,12 +32,29 @@ def show_every_letter() -> None:
 def say(sentence: str = "") -> None:
     """Print one line on stdout."""
     if not _silent:
-        print(printable(sentence), flush=True)
+        _print(printable(sentence), sys.stdout)
 
 
 def complain(sentence: str) -> None:
     """Print one line on stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)
+    _print(printable(sentence), sys.stderr)
+
+
+def is_quiet(seconds: float = SILENCE_SEC) -> bool:
+    """Whether nothing was said for some seconds."""
+    return time.monotonic() - _said_at >= seconds
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print text and a line break; where nobody reads any more, nobody is to be told."""
+    global _said_at
+    _said_at = time.monotonic()
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # As where `head` has seen enough: the job goes on, and what it still says is dropped.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def remark(sentence: str) -> None:
@@ -61,8 +87,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         sheet.add_column(name, overflow="fold")
     for row in rows:
         sheet.add_row(*(escape(_cell(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width, highlight=False, safe_box=True).print(sheet)
+    if sys.stdout.isatty():
+        Console(highlight=False, safe_box=True).print(sheet)
+        return
+    text = io.StringIO()  # rich ends the process where nobody reads
+    Console(file=text, width=120, highlight=False, safe_box=True).print(sheet)
+    _print(text.getvalue().removesuffix("\n"), sys.stdout)
 
 
 def _cell(cell: object) -> str:
@@ -72,12 +102,13 @@ def _cell(cell: object) -> str:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a job of `total` steps is: a bar on a terminal, a line at its end elsewhere.
+    """Show how far a job of `total` steps is: a bar on a terminal, lines now and then elsewhere.
 
     Gives a function that takes the number of steps done so far.
     """
     if _silent or not sys.stdout.isatty():
-        yield _show_nothing
+        with still_at_it(what) as note:
+            yield lambda done: note(f"{done} of {total}")
         say(f"{what}: {total} done.")
         return
     from rich.markup import escape
@@ -96,5 +127,27 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _show_nothing(done: int) -> None:
-    """Stand in for a bar where there is no terminal."""
+@contextmanager
+def still_at_it(what: str) -> Iterator[Callable[[str], None]]:
+    """While the block works and nothing is said, say now and then that it does.
+
+    Gives a function that takes how far it is, in words.
+    """
+    started, far, over = time.monotonic(), "", threading.Event()
+
+    def note(words: str) -> None:
+        nonlocal far
+        far = f"{words}, "
+
+    def tell() -> None:
+        while not over.wait(_LOOK_EVERY_SEC):
+            if is_quiet() and time.monotonic() - started >= SILENCE_SEC:
+                say(f"{what}: {far}{time.monotonic() - started:.0f} s so far.")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield note
+    finally:
+        over.set()
+        teller.join()

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,12 +32,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(_SUFFIX, f".{target.name}.", target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file_beside(target)
         yield temporary
         _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
         flush_folder(target.parent)
     except OSError as error:
@@ -153,7 +150,13 @@ def _flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _new_file_beside(target: Path) -> Path:
+    """Make an empty file with the permissions that the process's umask leaves.
+
+    The system applies the umask: to ask for it, one has to change it for all threads for a moment.
+    """
+    while True:
+        path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+            return path

@@ -5,6 +5,7 @@ out by its environment which one it is, as it would under torchrun. Imports torc
 may be several GPUs.
 """
 
+import io
 import os
 import signal
 import socket
@@ -22,9 +23,11 @@ from autox_video.processes import (
     LAUNCHER,
     LOST,
     OUT_OF_MEMORY,
+    REASON_FD,
     STOPPED,
     STORE_FD,
     Processes,
+    own_device,
     started_by_others,
 )
 from autox_video.settings import AUTO, Settings
@@ -127,11 +130,9 @@ def use_own_share(me: Processes, device: str) -> str:
     unasked = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ  # torchrun's
     if threads is None or unasked:
         torch.set_num_threads(share)
-    if device == "cpu":
-        return device
-    # Slurm may show each process its own GPU only.
-    own = f"cuda:{me.local_rank % torch.cuda.device_count()}"
-    torch.cuda.set_device(own)
+    own = own_device(device)
+    if own != "cpu":
+        torch.cuda.set_device(own)
     return own
 
 
@@ -149,6 +150,8 @@ class Group:
         self.processes: list[subprocess.Popen] = []
         self.signals: list[tuple[int, float]] = []
         """Those that came to stop the job, and when."""
+        self.reasons: io.FileIO | None = None
+        """What those said that only lost the others."""
 
     def run(self) -> int:
         """Start them, wait until all have ended, and give what they ended with."""
@@ -165,13 +168,16 @@ class Group:
                 signal.signal(signum, handler)
 
     def _start(self) -> None:
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting:
+        said, reason = os.pipe()
+        self.reasons = open(said, "rb", buffering=0)  # noqa: SIM115 (it lives as long as this)
+        os.set_blocking(said, False)
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting, open(reason, "wb"):
             for rank in range(self.count):
                 self.processes.append(
                     subprocess.Popen(
                         self.command,
-                        env={**os.environ, **self._environment(rank, meeting)},
-                        pass_fds=[meeting.fileno()] if rank == 0 else [],
+                        env={**os.environ, **self._environment(rank, meeting, reason)},
+                        pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
                         stdin=subprocess.DEVNULL,
                         stdout=None if rank == 0 else subprocess.DEVNULL,
                         # Ctrl-C in a terminal reaches this process, which passes it on, once.
@@ -179,7 +185,7 @@ class Group:
                     )
                 )
 
-    def _environment(self, rank: int, meeting: socket.socket) -> dict[str, str]:
+    def _environment(self, rank: int, meeting: socket.socket, reason: int) -> dict[str, str]:
         threads = str(max(1, usable_cores() // self.count))
         return {
             "RANK": str(rank),
@@ -189,6 +195,7 @@ class Group:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(meeting.getsockname()[1]),
             STORE_FD: str(meeting.fileno()),
+            REASON_FD: str(reason),
             LAUNCHER: str(os.getpid()),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
         }
@@ -237,9 +244,19 @@ class Group:
     def _outcome(self, ended: dict[int, int]) -> int:
         codes = [code for code in ended.values() if code != 0]
         own = [code for code in codes if code != LOST]
-        if len(self.signals) > 1:
+        code = own[0] if own else 1 if codes else 0
+        if codes and not own:
+            complain(self._first_reason())
+        # Who was asked to stop is not to be started again.
+        if len(self.signals) > 1 or (self.signals and code == OUT_OF_MEMORY):
             return STOPPED[self.signals[0][0]]
-        return own[0] if own else 1 if codes else 0
+        return code
+
+    def _first_reason(self) -> str:
+        """Why all have ended where none has failed by itself."""
+        lines = (self.reasons.read() or b"").decode(errors="replace").splitlines()
+        unknown = "The processes lost one another. Run the same command again to go on."
+        return lines[0] if lines else unknown
 
     def _say(self, rank: int, process: subprocess.Popen) -> None:
         """Say which process failed, and how, where it cannot have said so itself."""

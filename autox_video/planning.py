@@ -300,6 +300,8 @@ class _Planner:
         from autox_video.engine.measure import parts_that_fit
         from autox_video.engine.memory import read_accumulation, write_accumulation
 
+        if plan.strategy == "fsdp" and plan.processes > 1:
+            return plan  # one alone cannot try what all share; a step that does not fit is cut
         clips = math.ceil(plan.batch_size / plan.processes)
         tried = " ".join(
             str(value)

@@ -24,6 +24,8 @@ LAUNCHER = "AUTOX_VIDEO_LAUNCHER"
 """Variable with the pid of the `launch` that started this process."""
 STORE_FD = "AUTOX_VIDEO_STORE_FD"
 """Variable with the number of the open socket at which the first process is met."""
+REASON_FD = "AUTOX_VIDEO_REASON_FD"
+"""Variable with the number of a pipe into which who ends as LOST says what it saw."""
 LOST = 76
 """Exit code of a process that ended because another one had; `launch` looks for that other."""
 OUT_OF_MEMORY = 75
@@ -39,14 +41,9 @@ STOPPED = {
 _LONGEST_WAIT = timedelta(days=7)  # for the first process, while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
-_SIGNS_OF_LOSS = (
-    "gloo",
-    "onnection closed by",
-    "onnection reset",
-    "NCCL",
-    "TCPStore",
-    "roken pipe",
-)
+_FROM_GLOO = re.compile(r"\[\S*/gloo/\S+:\d+\] ")
+"""How an error of gloo begins, with the line of its source; it has no class of its own."""
+_LONGEST_REASON = 600
 
 _control: Any = None
 """The group over which plain values travel, whatever the gradients travel over."""
@@ -150,6 +147,21 @@ def join() -> Processes:
     return me
 
 
+def own_device(device: str) -> str:
+    """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
+
+    Args:
+        device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
+    """
+    me = here()
+    if me.size == 1 or device == "cpu":
+        return device
+    import torch
+
+    # Slurm may show each process its own GPU only.
+    return f"cuda:{me.local_rank % torch.cuda.device_count()}"
+
+
 def joined() -> bool:
     """Whether this process has met others."""
     return _control is not None
@@ -203,21 +215,22 @@ def largest(values: Sequence[int]) -> list[int]:
 def by_main(make: Callable[[], T]) -> T:
     """Have the main process make something, and give it to all.
 
-    Where it fails there, the others leave without a word, with the main one's exit code: it is the
-    main one that says why.
+    What the user can mend is raised in all of them, so that they may go on together without it.
+    Where it fails there otherwise, the others leave without a word, with the main one's exit code.
     """
     if _control is None:
         return make()
     if not here().is_main:
-        value, exit_code = share()
-        if exit_code is not None:
-            raise SystemExit(exit_code)
+        value, failure = share()
+        if failure is not None:
+            raise failure if isinstance(failure, AutoXVideoError) else SystemExit(failure)
         return value
     try:
         value = make()
     except BaseException as error:
+        failure = error if isinstance(error, AutoXVideoError) else _exit_code_of(error)
         with suppress(RuntimeError):  # the others may be gone already
-            share((None, _exit_code_of(error)))
+            share((None, failure))
         raise
     share((value, None))
     return value
@@ -237,9 +250,32 @@ def may_complain() -> bool:
 
 
 def lost_others(error: BaseException) -> bool:
-    """Whether an error comes of another process that has ended."""
-    signs = any(sign in str(error) for sign in _SIGNS_OF_LOSS)
-    return _control is not None and isinstance(error, RuntimeError) and signs
+    """Whether an error is one of talking to other processes, one of which may have ended."""
+    if _control is None:
+        return False
+    from torch import distributed
+
+    from_gloo = isinstance(error, RuntimeError) and _FROM_GLOO.match(str(error))
+    return bool(from_gloo) or isinstance(error, distributed.DistError)
+
+
+def end_as_lost(error: BaseException) -> int:
+    """Give the exit code of a process that has lost the others, and see to it that they are told.
+
+    `launch` tells of it where no other has failed by itself; else the first to ask does.
+    """
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+    sentence = (
+        f"Process {here().rank} of {here().size} could not talk to the others any more ({what}). "
+        "Run the same command again to go on."
+    )
+    if LAUNCHER in os.environ:
+        with suppress(OSError, ValueError):
+            os.write(int(os.environ.get(REASON_FD, "")), f"{sentence}\n".encode())
+        return LOST
+    if may_complain():
+        console.complain(sentence)
+    return 1
 
 
 def follow_launcher() -> None:
@@ -287,8 +323,6 @@ def _checked(rank: int, size: int, local_rank: int, local_size: int) -> Processe
 
 
 def _exit_code_of(error: BaseException) -> int:
-    if isinstance(error, AutoXVideoError):
-        return 2
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT
     code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)

@@ -17,6 +17,7 @@ from autox_video.config_check import PARTS, check_config
 from autox_video.errors import ConfigError
 from autox_video.fileio import write_text
 from autox_video.plan.choose import Plan
+from autox_video.processes import own_device
 from autox_video.stored_config import config_text
 
 LARGEST_VAL_BATCH = 16
@@ -60,7 +61,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "default_scope": "mmaction",
             "work_dir": work_dir,
             "experiment_name": plan.backbone,
-            "device": plan.device,
+            "device": own_device(plan.device),
             "classes": list(data.classes),
             "train_dataloader": _train_loader(plan, data),
             "train_cfg": {

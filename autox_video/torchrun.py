@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for _ in range(STARTS_AT_MOST - 1):
         if code != OUT_OF_MEMORY or not options.standalone:
             break
+        words = options.training_script_args
+        options.training_script_args = [word for word in words if word != "--fresh"]
         code = _run(options)
     return code
 

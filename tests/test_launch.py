@@ -101,7 +101,19 @@ def test_none_are_started_by_one_that_was_started(monkeypatch):
         ("sys.exit(2)", 2, ""),
         ("sys.exit(2 if rank == 1 else 76)", 2, ""),
         ("sys.exit(1 if rank == 1 else 76)", 1, "Process 1 of 2 failed; its error is above."),
-        ("sys.exit(76)", 1, ""),
+        ("sys.exit(76)", 1, "The processes lost one another."),
+        (
+            "rank and os.write(int(os.environ['AUTOX_VIDEO_REASON_FD']), b'1 lost 0.\\n')\n"
+            "sys.exit(76)",
+            1,
+            "1 lost 0.\n",
+        ),
+        (
+            "os.write(int(os.environ['AUTOX_VIDEO_REASON_FD']), b'lost.\\n')\n"
+            "sys.exit(2 if rank else 76)",
+            2,
+            "",
+        ),
         (
             "os.kill(os.getpid(), 9) if rank == 1 else sys.exit(76)",
             1,
@@ -157,16 +169,30 @@ open("done", "w").close()
     assert "not enough memory in 2 tries" in capfd.readouterr().err
 
 
+def test_a_job_that_was_asked_to_stop_is_not_started_again(folder):
+    body = """
+open("tries", "a").write("x")
+signal.signal(15, lambda *_: sys.exit(75))
+open(f"on{rank}", "w").write("x")
+"""
+    process = started(body + WAIT, run="launch.launch(2, [])")
+    wait_for(folder / "on0", folder / "on1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+    assert (folder / "tries").read_text() == "xx"
+
+
 LAUNCHER = (
     "import sys; from autox_video import launch; launch.AT_ONCE_SEC = 0.5; "
-    "sys.exit(launch.Group(2, [sys.executable, '-c', {program!r}]).run())"
+    "launch.command_of = lambda words: [sys.executable, '-c', {program!r}]; "
+    "sys.exit({run})"
 )
 
 
-def started(body: str) -> subprocess.Popen:
+def started(body: str, run: str = "launch.Group(2, launch.command_of([])).run()"):
     """A launcher in a process group of its own, as a shell would start it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER.format(program=START + body)],
+        [sys.executable, "-c", LAUNCHER.format(program=START + body, run=run)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -112,6 +112,7 @@ def test_the_way_to_other_machines():
 TALK = """
 import json, os, sys
 from autox_video import processes
+from autox_video.errors import ListingError
 me = processes.join()
 said = {
     "shared": processes.share({"a": 1} if me.is_main else None),
@@ -120,6 +121,12 @@ said = {
     "made": processes.by_main(lambda: me.rank + 7),
     "complain": processes.may_complain(),
 }
+def fail():
+    raise ListingError("a clip", "another")
+try:
+    processes.by_main(fail)
+except ListingError as error:
+    said["error"] = error.problems
 json.dump(said, open(f"said{me.rank}", "w"))
 print("library noise")
 processes.leave()
@@ -134,6 +141,8 @@ def check_talk(folder):
     said = [read(folder, f"said{rank}") for rank in (0, 1)]
     assert sorted(s.pop("complain") for s in said) == [False, True]
     assert said[0] == said[1]
+    # What fails in the main one fails in all, who may then go on together.
+    assert said[0].pop("error") == ["a clip", "another"]
     assert said[0] == {"shared": {"a": 1}, "gathered": [0, 10], "largest": [1, 5], "made": 7}
 
 
@@ -183,6 +192,10 @@ def run(how):
         raise ListingError("everybody sees that there is no clip")
     if how == "one" and me.rank == 1:
         raise RuntimeError("a defect of the second")
+    if how == "words" and me.rank == 1:
+        raise RuntimeError("there is no NCCL in this gloo, said the TCPStore: Broken pipe")
+    if how == "network":
+        raise torch.distributed.DistBackendError("NCCL error:\\nDuplicate GPU detected")
     if how == "killed" and me.rank == 1:
         os.kill(os.getpid(), 9)
     if how == "both":
@@ -193,8 +206,13 @@ def run(how):
 def start(how, rank, port):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), AUTOX_VIDEO_LAUNCHER="")
+    append = os.O_CREAT | os.O_APPEND | os.O_WRONLY
+    os.environ["AUTOX_VIDEO_REASON_FD"] = str(os.open(f"{how}.why", append))
     os.environ["AUTOX_VIDEO_LAUNCHER"] = str(os.getppid())
-    os.dup2(os.open(f"{how}.err", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+    os.dup2(os.open(f"{how}.err", append), 2)
+    if how == "torchrun":
+        del os.environ["AUTOX_VIDEO_LAUNCHER"]
+        how = "network"
     cli._check = lambda options: run(how)
     try:
         code = cli.main(["check"])
@@ -210,7 +228,8 @@ def free_port():
     with socket.create_server(("127.0.0.1", 0)) as place:
         return place.getsockname()[1]
 
-for how in ("mistake", "stop", "all", "one", "killed", "both"):
+CASES = ("mistake", "stop", "all", "one", "killed", "both", "words", "network", "torchrun")
+for how in CASES:
     port = free_port()
     pids = []
     for rank in (0, 1):
@@ -234,11 +253,25 @@ def test_one_failure_is_told_once(tmp_path):
         "one": ["76", "1"],
         "killed": ["76", "-9"],
         "both": ["1", "1"],
+        "words": ["76", "1"],
+        "network": ["76", "76"],
+        "torchrun": ["1", "1"],
     }
     said = {how: (tmp_path / f"{how}.err").read_text() for how in codes}
     assert said["mistake"] == "there is no clip\n"
     assert said["stop"] == "Stopped. Run the same command again to go on.\n"
     assert said["all"] == "everybody sees that there is no clip\n"
     assert said["killed"] == ""  # the launcher says it
-    for how, error in (("one", "RuntimeError: a defect of"), ("both", "ZeroDivisionError")):
+    for how, error in (
+        ("one", "RuntimeError: a defect of"),
+        ("both", "ZeroDivisionError"),
+        ("words", "RuntimeError: there is no NCCL"),
+    ):
         assert said[how].count("Traceback") == said[how].count(error) == 1
+    # Nobody has failed by itself: the launcher is given a reason, or it is told.
+    why = {how: (tmp_path / f"{how}.why").read_text().splitlines() for how in codes}
+    assert said["network"] == "" and len(why["network"]) == 2
+    assert why["torchrun"] == [] and len(said["torchrun"].splitlines()) == 1
+    for line in (*why["network"], said["torchrun"]):
+        assert "of 2 could not talk to the others any more (DistBackendError: NCCL error" in line
+        assert "Duplicate GPU detected" in line

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from autox_video import torchrun
 from tests.datasets import REPOSITORY, TINY, colour_data, write_config
 
 VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "RDZV_ENDPOINT", "RESTARTS", "OMP_NUM_THREADS")
@@ -53,6 +54,20 @@ def test_a_mistake_of_all_processes_is_told_once(tmp_path):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "nowhere.yaml" in done.stderr
+
+
+def test_a_start_that_ran_out_of_memory_goes_on_instead_of_beginning_afresh(monkeypatch):
+    given, codes = [], iter([75, 75, 0])
+
+    def run(options):
+        given.append(list(options.training_script_args))
+        return next(codes)
+
+    monkeypatch.setattr(torchrun, "_run", run)
+    monkeypatch.setattr(torchrun.logging, "disable", lambda level: None)
+    words = ["--standalone", "--nproc-per-node=2", "autotrain.py", "a.yaml", "--fresh", "epoch=2"]
+    assert torchrun.main(words) == 0
+    assert given == [words[3:], ["a.yaml", "epoch=2"], ["a.yaml", "epoch=2"]]
 
 
 # Two machines with a cable between them, as far as the network can tell.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autox_video.dataset.entries import WHOLE_VIDEO
 from autox_video.dataset.listing import ClipList, read_list
-from autox_video.dataset.loader import TIME_LIMIT_SEC, ClipLoader, Loaded
+from autox_video.dataset.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
 from autox_video.dataset.remote import is_remote, join
 from autox_video.processes import Processes
 
@@ -187,6 +187,20 @@ class ClipBatches:
         """Why, by position, of each clip that could not be read so far."""
         return self.loader.broken
 
+    def tolerate(self, share: float) -> None:
+        """Try no more clips once more than this share of all has turned out unreadable."""
+        self.loader.tolerance = Tolerance.of_share(share, len(self.dataset))
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether more clips could not be read than is tolerated."""
+        return self.loader.gives_up
+
+    def nothing(self) -> dict[str, Any]:
+        """What takes the place of a batch of which nothing was read: a clip that does not count."""
+        black = np.zeros((1, *self.dataset.item_shape), dtype=np.uint8)
+        return {**self.dataset.batch(Loaded([0], black, [])), "weight": 0.0}
+
     def epoch(self, epoch: int, *, skip: int = 0):
         """Give this process's batches of an epoch, in order.
 
@@ -204,8 +218,9 @@ class ClipBatches:
         whole = [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
         shares = self._deal(whole)
         places = [part for _, part, _ in shares]
+        # What is read ends early where too much cannot be.
         for (all_of_it, _, weight), loaded in zip(
-            shares, self.loader.read(order, places, fill=self.shuffle), strict=True
+            shares, self.loader.read(order, places, fill=self.shuffle), strict=False
         ):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):

@@ -18,8 +18,29 @@ from autox_video.dataset.reader_pool import Readable, ReaderPool, Task, read_her
 TIME_LIMIT_SEC = 60.0
 """A worker that reads one clip for longer is taken to hang."""
 
+CHANCE = 1e-9
+"""Of unreadable clips in a row, below which it is not chance that they are."""
+
 BATCHES_AHEAD = 2
 """That are read while the model computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many clips may turn out unreadable before it is the disk's fault, not the clips'."""
+
+    broken: float = math.inf
+    """In all."""
+    in_a_row: float = math.inf
+    """With none between them that could be read."""
+
+    @classmethod
+    def of_share(cls, share: float, clips: int) -> "Tolerance":
+        """Give that of a share of so many clips; of a share above 0, at least one clip."""
+        broken = max(1, math.floor(share * clips)) if share > 0 else 0
+        # More than chance would bring in a row, if that share of all clips were unreadable.
+        row = math.ceil(math.log(CHANCE) / math.log(share)) if 0 < share < 1 else math.inf
+        return cls(min(broken, clips - 1), row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,8 @@ class ClipLoader:
         self.batch_size = batch_size
         self.broken: dict[int, str] = {}
         """Why, by position, of every clip that could not be read; they are not tried again."""
+        self.tolerance = Tolerance()
+        self._in_a_row = 0
         rows = batch_size * (1 + BATCHES_AHEAD if workers else 1)
         self._rows = _shared_rows(rows, dataset.item_shape)
         self._pool = ReaderPool(dataset, self._rows, workers, time_limit_sec) if workers else None
@@ -74,6 +97,9 @@ class ClipLoader:
         self, order: Sequence[int], batches: Sequence[Sequence[int]], *, fill: bool = False
     ) -> Iterator[Loaded]:
         """Read the items of each batch; those that cannot be read are missing from it.
+
+        Where more cannot be read than is tolerated, nothing more is tried: the batch at hand is
+        the last, with what there is of it.
 
         Args:
             order: the index to read, by place.
@@ -96,9 +122,18 @@ class ClipLoader:
                     task = self._task(order, place, free, fill, task.row)
                 if task is not None:
                     done.append(task)
+                if self.gives_up:
+                    break
             rows = [task.row for task in done]
             yield Loaded([task.index for task in done], self._gather(rows), unreadable)
+            if self.gives_up:
+                return
             free.extend(rows)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether more clips could not be read than is tolerated."""
+        return len(self.broken) > self.tolerance.broken or self._in_a_row > self.tolerance.in_a_row
 
     def close(self) -> None:
         """End the workers; the loader can be used again."""
@@ -143,7 +178,7 @@ class ClipLoader:
         clips = len(self.dataset)
         if order[place] % clips not in self.broken:
             return order[place]
-        if not fill or len(self.broken) >= clips:
+        if not fill or len(self.broken) >= clips or self.gives_up:
             return None
         # From half an epoch away, so that no clip is twice in a batch.
         far = place + len(order) // 2
@@ -159,6 +194,8 @@ class ClipLoader:
                 self._pool.attend()
         if task.error is not None:
             unreadable += self._note(task)
+        else:
+            self._in_a_row = 0
         return task.error is None
 
     def _note(self, task: Task) -> list[Unreadable]:
@@ -166,6 +203,7 @@ class ClipLoader:
         if position in self.broken:
             return []
         self.broken[position] = task.error
+        self._in_a_row += 1
         return [Unreadable(position, self.dataset.name(task.index), task.error)]
 
     def _gather(self, rows: list[int]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Worker processes that read items of a data set into shared memory.
 
 Each worker has a pipe of its own and shares no lock with anyone. One that crashes or hangs takes
-nothing with it but the clip at hand; another is started in its place.
+nothing with it but the clip at hand; another is started in its place, and tries that once more.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from autox_video.errors import AutoXVideoError, VideoError
 
 _TASKS_AHEAD = 256  # of one worker: few enough to fit into its pipe
 _LOOK_EVERY_SEC = 1.0  # for workers that hang
-_TRIES = 2  # of a clip in whose reading a worker died: it may have been killed from outside
+_TRIES = 2  # of a clip in whose reading a worker died or hung: the cause may lie outside of it
 
 
 class Readable(Protocol):
@@ -76,6 +76,8 @@ class _Worker:
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
     """Handed over and not answered, in order: it is at the first."""
+    at_since: tuple[float, float] = (math.inf, 0.0)
+    """When it began with the item at hand, by its clock, and when that was seen, by the pool's."""
 
 
 class ReaderPool:
@@ -87,6 +89,8 @@ class ReaderPool:
         self.dataset = dataset
         self.rows = rows
         self.time_limit_sec = time_limit_sec
+        self.waited_sec = 0.0
+        """For answers, as far as this process ran: a clock that stops where the machine does."""
         self.since = np.frombuffer(mmap.mmap(-1, 8 * workers), dtype=np.float64)
         self.workers: list[_Worker] = []
         self.count = workers
@@ -102,7 +106,11 @@ class ReaderPool:
     def attend(self) -> None:
         """Take the answers that are there; wait for one where there is none."""
         pipes = {worker.pipe: worker for worker in self.workers}
-        for pipe in wait(list(pipes), _LOOK_EVERY_SEC):
+        began = time.monotonic()
+        answers = wait(list(pipes), _LOOK_EVERY_SEC)
+        # A container that was paused, or a process that was stopped, has lost no time by it.
+        self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
+        for pipe in answers:
             worker = pipes[pipe]
             try:
                 self._answered(worker, pipe.recv())
@@ -147,12 +155,13 @@ class ReaderPool:
         task.done, task.error = True, error
 
     def _look_for_hanging(self) -> None:
-        now = time.monotonic()
         for worker in list(self.workers):
-            if worker.tasks and now - self.since[worker.number] > self.time_limit_sec:
-                self._replace(
-                    worker, f"reading it took more than {self.time_limit_sec:g} s and was given up"
-                )
+            since = self.since[worker.number]
+            if since != worker.at_since[0]:
+                worker.at_since = since, self.waited_sec
+            hangs = self.waited_sec - worker.at_since[1] > self.time_limit_sec
+            if worker.tasks and since < math.inf and hangs:
+                self._replace(worker, f"reading it took more than {self.time_limit_sec:g} s, twice")
 
     def _replace(self, worker: _Worker, reason: str | None) -> None:
         worker.process.kill()
@@ -166,7 +175,7 @@ class ReaderPool:
 
     def _blame(self, task: Task, exit_code: int | None, reason: str | None) -> None:
         task.deaths += 1
-        if reason is None and task.deaths < _TRIES:
+        if task.deaths < _TRIES:
             return
         how = f"signal {-exit_code}" if (exit_code or 0) < 0 else f"exit code {exit_code}"
         reason = reason or f"the process that read it died ({how}), twice"

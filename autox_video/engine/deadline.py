@@ -31,6 +31,9 @@ FEWEST_STRETCHES = 2
 """Epochs that the pace is taken from, at least, where there are as many."""
 TRUSTED_STEPS = 8
 """As many steps count for as much as the prediction."""
+TOLD_SHARE = 0.15
+"""Of the planned steps, by which the end must move for the user to be told again."""
+WHOLE_AGAIN = "There is time for the whole planned epoch again."
 LOOK_SHARE = 0.005
 """Of the budget: time between two looks at the clock within an epoch."""
 
@@ -112,14 +115,14 @@ class TimeBudget(Hook):
         self._began: tuple[float, int] | None = None
         """When the epoch at hand began, or this start in it, and at which step."""
         self._next_look = 0.0
-        self._said: tuple[int, int] | None = None
-        """The end that the user was told of."""
+        self._told: int | None = None
+        """The last step that the user was told of."""
 
     def before_run(self, runner) -> None:
         """Start the clock."""
         self.runner = runner
         self.clock = running_clock(Path(runner.work_dir), self.budget_sec)
-        self._planned = runner.train_loop.max_epochs
+        self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
 
     def before_train_epoch(self, runner) -> None:
         """Measure from here."""
@@ -207,28 +210,38 @@ class TimeBudget(Hook):
         self._loaded = state["cut"]
 
     def _say_when_settled(self, loop) -> None:
-        """Tell where training ends, once: in its first half that may still change."""
-        early = loop.epoch + 1 < loop.max_epochs and self._is_before(MORE_UNTIL, loop)
-        if self._cut is None or early:
+        """Tell where training ends once it is settled, and again only where that really changes.
+
+        In its first half the end may still move either way; behind that it moves a little with
+        every slow or quick step.
+        """
+        over = loop.epoch >= loop.max_epochs
+        moves = loop.epoch == 0 or loop.epoch + 1 < loop.max_epochs
+        if self._cut is None or (moves and not over and self._is_before(MORE_UNTIL, loop)):
             return
-        epochs, last_step = end = self._cut["epochs"], self._cut["last_step"]
-        if end == self._said:
+        end, planned = self._cut["last_step"], self._planned * loop.steps_in_epoch
+        told = planned if self._told is None else self._told
+        if abs(end - told) <= (0 if over else TOLD_SHARE * planned):
             return
-        told, self._said = self._said, end
+        self._told, loop.told_epochs = end, self._cut["epochs"]
+        sentence = self._in_words(loop, over=over)
+        self.runner.call_hook("on_note", sentence=sentence)
+
+    def _in_words(self, loop, *, over: bool) -> str:
+        epochs, last_step = self._cut["epochs"], self._cut["last_step"]
         within = last_step - (epochs - 1) * loop.steps_in_epoch
         cut = within < loop.steps_in_epoch
+        planned = f"{self._planned} planned epochs" if self._planned > 1 else "one planned epoch"
         if epochs == self._planned and not cut:
-            if told is not None:
-                sentence = f"There is time for all {self._planned} planned epochs again."
-                self.runner.call_hook("on_note", sentence=sentence)
-            return
+            return f"There is time for all {planned} again." if self._planned > 1 else WHOLE_AGAIN
         place = f"step {within} of {loop.steps_in_epoch} in " if cut else ""
-        what = "more" if epochs > self._planned else "less"
-        sentence = (
-            f"time_budget is enough for {what} than the {self._planned} planned epochs: training "
-            f"ends after {place}epoch {epochs}."
+        after = "" if cut and not over else "after "
+        more = "more" if epochs > self._planned else "less"
+        ends = "ended" if over else "ends at about" if cut else "ends"
+        return (
+            f"time_budget is enough for {more} than the {planned}: training {ends} {after}"
+            f"{place}epoch {epochs}."
         )
-        self.runner.call_hook("on_note", sentence=sentence)
 
     def _is_before(self, share: float, loop) -> bool:
         return loop.iter <= share * loop.max_iters

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from autox_video.console import complain, remark
 from autox_video.processes import STOPPED
@@ -42,7 +42,9 @@ class Stopped(BaseException):
 def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
     """Within the block a first signal only asks for a stop; a second one leaves at once.
 
-    In another thread than the main one, which alone can catch signals, it does nothing.
+    A request that the block has not answered by `Stopped`, since it came after the last look, goes
+    to whoever hears of signals behind it: it is never forgotten. In another thread than the main
+    one, which alone can catch signals, nothing is caught.
 
     Args:
         give_up_sec: leave so long after the first, though the step is not done: it may never be,
@@ -53,23 +55,39 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    try:
+        with _heard(give_up_sec):
+            yield
+    except Stopped:
+        _received = None
+        raise
+    finally:
+        if _received is not None:
+            signal.raise_signal(_received)
+
+
+@contextmanager
+def _heard(give_up_sec: float | None) -> Iterator[None]:
+    """Have a thread hear of the signals that stop a run, and nobody else.
+
+    At no moment is nobody listening: the pipe is there before the handlers go, and until they are
+    back.
+    """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     # A program started with nohup does not want to hear of a hang-up.
     caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
-    before = {signum: signal.signal(signum, _ignore) for signum in caught}
-    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=_listen, args=(ours, caught, give_up_sec), daemon=True)
-    listener.start()
-    try:
+    with ExitStack() as undo:
+        undo.callback(ours.close)
+        listener.start()
+        undo.callback(listener.join)
+        undo.callback(theirs.close)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        undo.callback(signal.set_wakeup_fd, before)
+        for signum in caught:
+            undo.callback(signal.signal, signum, signal.signal(signum, _ignore))
         yield
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        theirs.close()
-        listener.join()
-        ours.close()
 
 
 def stop_requested() -> int | None:

@@ -17,6 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop, ValLoop
 
 from autox_video import processes
 from autox_video.dataset.clips import ClipBatches, build_batches
+from autox_video.dataset.loader import Unreadable
 from autox_video.engine.deadline import TimeBudget
 from autox_video.engine.interrupt import Stopped, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
@@ -50,6 +51,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     evaluated_epoch = 0
     taken = 0
+    told_epochs: int | None = None
+    """Of those, where the user was told of another number than may be decided by now."""
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     ) -> None:
         super().__init__(runner, _built(dataloader), max_epochs, val_interval=val_interval)
         self.max_bad = max_bad
+        self.dataloader.tolerate(max_bad)
         self.accumulation = accumulation
         self.training_sec = 0.0
 
@@ -127,7 +131,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         for step, batch in enumerate(batches, start=done):
             taken, unreadable = batch.pop("taken"), batch.pop("unreadable")
             if not len(batch["inputs"]):
-                self._refuse_too_many_bad(len(self.dataloader.broken))
+                # Too much cannot be read: all processes find that together, after the step.
+                batch |= self.dataloader.nothing()
             self.run_iter(step, batch)
             self.taken = taken
             if not self._is_sound():
@@ -161,13 +166,18 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         if stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 
-    def _refuse_too_many_bad(self, bad: int) -> None:
-        clips = len(self.dataloader.dataset)
-        if bad == clips or bad > max(1.0, self.max_bad * clips):
+    def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
+        """Count clips that any process could not read; raise where they are more than tolerated."""
+        broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
+        broken.update((clip.position, clip.error) for clip in clips)
+        (gives_up,) = processes.largest([int(self.dataloader.gives_up)])
+        if gives_up:
+            share = len(broken) / in_all
+            how = f"more than {self.max_bad:.0%}" if share > self.max_bad else "one after the other"
             raise ListingError(
-                f"max_bad: {bad} of {clips} training clips could be read before training and "
-                f"cannot be read now, more than {self.max_bad:.0%}; the reasons are above. Is the "
-                "disk still there? Run the same command again to go on from the last checkpoint."
+                f"max_bad: {len(broken)} of {in_all} training clips could be read before training "
+                f"and cannot be read now, {how}; the reasons are above. Is the disk still there? "
+                "Run the same command again to go on from the last checkpoint."
             )
 
     def _count_bad_steps(self) -> None:
@@ -201,14 +211,15 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         """
         due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
-        mine = [stop_requested() or 0, int(due), len(self.dataloader.broken), len(unreadable), *end]
-        stop, save, bad, news, *end = processes.largest(mine)
+        stop, save, news, *end = processes.largest(
+            [stop_requested() or 0, int(due), len(unreadable), *end]
+        )
         if any(end):
             self.time_budget.end_at(self, *end)
         if news:
             clips = list(chain.from_iterable(processes.gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
-        self._refuse_too_many_bad(bad)
+            self._refuse_too_many_bad(clips)
         # Among bad steps no checkpoint is made: it would be in the way of going back.
         if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
@@ -266,6 +277,7 @@ class ClipValLoop(ValLoop):
                 continue
             unreadable += batch["unreadable"]
             self.run_iter(number, batch)
+            self.runner.call_hook("after_val_iter", batch_idx=number * size)
         clips = list(chain.from_iterable(processes.gather(unreadable)))
         if clips:
             self.runner.call_hook("on_unreadable", clips=clips)

@@ -35,7 +35,8 @@ MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost be
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
     """Read a few clips spread over the training list, and train a model of the config on noise.
 
-    Nothing of it is kept. None where none of these clips can be read.
+    Nothing of it is kept. None where none of these clips can be read, or the model, which several
+    processes may share, does not fit on one device.
 
     Args:
         config: of the run, without a cache.
@@ -49,13 +50,14 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
         if read_sec is None:
             return None
         test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
-        trial = _Trial(config, processes)
-        step_sec = trial.step_sec(started + STEP_SHARE * limit_sec)
+        speeds = _speeds(config, processes, started + STEP_SHARE * limit_sec)
+        if speeds is None:
+            return None
         return Measured(
             first_read_sec=read_sec,
             read_sec=read_sec,
-            step_sec=step_sec,
-            view_sec=trial.view_sec(),
+            step_sec=speeds[0],
+            view_sec=speeds[1],
             test_read_sec=read_sec if test_read_sec is None else test_read_sec,
             took_sec=time.monotonic() - started,
         )
@@ -89,7 +91,7 @@ def parts_that_fit(config: Config, clips: int) -> int:
         ResourceError: not even one clip fits.
     """
     with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
-        model = MODELS.build(config.model).to(config.device)
+        model = _model(config)
         moments = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
         parts = 1
         while not _fits(model, _noise(config, math.ceil(clips / parts))):
@@ -110,11 +112,15 @@ def _fits(model: torch.nn.Module, batch: dict) -> bool:
     else:
         fits = not _is_nearly_full(model)
     model.zero_grad()
+    _free_memory(next(model.parameters()).device.type)
+    return fits
+
+
+def _free_memory(device: str) -> None:
     gc.collect()
-    if next(model.parameters()).is_cuda:
+    if device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    return fits
 
 
 def _is_nearly_full(model: torch.nn.Module) -> bool:
@@ -159,14 +165,24 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
     )
 
 
+def _speeds(config: Config, processes: int, deadline: float) -> tuple[float, float] | None:
+    """Seconds of a step per clip and of a view; None where there is too little memory."""
+    try:
+        trial = _Trial(config, processes)
+        return trial.step_sec(deadline), trial.view_sec()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    _free_memory(config.device)
+    return None
+
+
 class _Trial:
-    """A model and its optimizer to be timed, on noise; torch.compile is left out."""
+    """A model and its optimizer to be timed, on noise."""
 
     def __init__(self, config: Config, processes: int) -> None:
-        model = copy.deepcopy(config.model)
-        model.backbone.compile = False
         self.config = config
-        self.model = MODELS.build(model).to(config.device)
+        self.model = _model(config)
         self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
         share = math.ceil(config.train_dataloader.batch_size / processes)
         self.clips = math.ceil(share / config.train_cfg.accumulation)
@@ -206,6 +222,13 @@ class _Trial:
             self.model.test_step({"inputs": batch["inputs"], "labels": batch["labels"]})
         _wait_for_gpu(self.model)
         return time.perf_counter() - started
+
+
+def _model(config: Config) -> torch.nn.Module:
+    """The model of a config, on its device; not compiled, which takes longer than all trials."""
+    model = copy.deepcopy(config.model)
+    model.backbone.compile = False
+    return MODELS.build(model).to(config.device)
 
 
 def _noise(config: Config, clips: int) -> dict:

@@ -13,6 +13,8 @@ NOT_EVEN_ONE = (
     "Not even one clip fits in memory at a time. Give a smaller `resolution` or `clip_len`, "
     "`gradient_checkpointing: on`, or a smaller `backbone`, with --fresh."
 )
+NEVER = 65_536
+"""Parts, in place of which a work dir remembers that not even one clip fits."""
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -34,7 +36,7 @@ def read_accumulation(folder: Path, tried: str | None = None) -> int | None:
     found = content.get("accumulation")
     if tried is not None and content.get("tried") != tried:
         return None
-    return found if isinstance(found, int) and 1 <= found <= 65536 else None
+    return found if isinstance(found, int) and 1 <= found <= NEVER else None
 
 
 def write_accumulation(folder: Path, parts: int, tried: str | None = None) -> None:

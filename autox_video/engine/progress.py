@@ -1,6 +1,7 @@
 """What a training run tells: metrics.jsonl for machines, a live board or plain lines for people."""
 
 import json
+import logging
 import math
 import sys
 import time
@@ -15,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from autox_video import processes
-from autox_video.console import complain, say
+from autox_video.console import SILENCE_SEC, complain, is_quiet, printable, say
 from autox_video.durations import duration
 from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
@@ -30,6 +31,8 @@ SECOND_SCORES: Mapping[str, tuple[str, str]] = {
 """What is told beside a main score, and its name."""
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
+QUIET_SEC = 2 * SILENCE_SEC
+"""After which a run that is to be quiet says how far it is: it may take minutes."""
 
 
 @HOOKS.register_module()
@@ -37,10 +40,11 @@ class Progress(Hook):
     """Report training: a line in metrics.jsonl per summary and evaluation, and the user's display.
 
     A summary covers the steps since the last one: mean loss and training accuracy, the head's
-    learning rate, clips per second, and the share of the time spent waiting for data.
+    learning rate, clips per second, and the share of the time spent waiting for data. What the user
+    is told is in the run's log too, with the time of day.
 
     Args:
-        quiet: whether the user sees nothing but what went wrong.
+        quiet: whether the user sees nothing but what went wrong, and now and then how far it is.
     """
 
     priority = "LOW"
@@ -56,6 +60,11 @@ class Progress(Hook):
         self.unreadable: dict[str, str] = {}
         self.board: Board | None = None
         self.waiting: list[dict[str, Any]] = []
+        self.log: logging.Logger | None = None
+
+    def before_run(self, runner) -> None:
+        """Write to the run's log from here on."""
+        self.log = runner.logger
 
     def before_train(self, runner) -> None:
         """Open the display and start the clock."""
@@ -126,6 +135,14 @@ class Progress(Hook):
             self._report_window(runner, batch_idx + 1)
         elif self.board:
             self.board.advance(runner.train_loop.iter + 1)
+        elif self._is_waited_for():
+            say(self._line(runner, batch_idx + 1))
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Say how far a long evaluation is."""
+        if self.board is None and self._is_waited_for():
+            batches = len(runner.val_loop.dataloader)
+            say(f"epoch {runner.train_loop.epoch}: evaluating, batch {batch_idx + 1} of {batches}.")
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Report an evaluation."""
@@ -188,37 +205,57 @@ class Progress(Hook):
         self.first_iter, self.first_time = iteration, time.perf_counter()
 
     def _report_window(self, runner, step: int) -> None:
-        loop = runner.train_loop
-        event = {
+        event = self._summary(runner, step)
+        self._write(runner, event)
+        line = self._line(runner, step, event)
+        self.window = Window()
+        if self.board:
+            self.board.advance(runner.train_loop.iter + 1, line)
+        self._line_now_and_then(line, last=step == len(runner.train_loop.dataloader))
+
+    def _summary(self, runner, step: int) -> dict[str, Any]:
+        """The figures of the steps since the last summary."""
+        return {
             "event": "train",
-            "epoch": loop.epoch + 1,
+            "epoch": runner.train_loop.epoch + 1,
             "step": step,
-            "iter": loop.iter + 1,
+            "iter": runner.train_loop.iter + 1,
             "lr": runner.optim_wrapper.optimizer.param_groups[-1]["lr"],
             **self.window.summary(),
         }
-        self._write(runner, event)
-        self.window = Window()
+
+    def _line(self, runner, step: int, event: dict[str, Any] | None = None) -> str:
+        """Those figures, and how much is left, in words."""
+        loop = runner.train_loop
         per_step = (time.perf_counter() - self.first_time) / (loop.iter + 1 - self.first_iter)
         left_sec = per_step * (loop.max_iters - loop.iter - 1)
-        line = describe(event, loop.max_epochs, len(loop.dataloader), left_sec)
-        if self.board:
-            self.board.advance(loop.iter + 1, line + self._best())
-        else:
-            self._line_now_and_then(line + self._best(), last=step == len(loop.dataloader))
+        event = event or self._summary(runner, step)
+        epochs = max(loop.told_epochs or loop.max_epochs, loop.epoch + 1)
+        return describe(event, epochs, len(loop.dataloader), left_sec) + self._best()
 
     def _line_now_and_then(self, line: str, *, last: bool) -> None:
         now = time.perf_counter()
-        if self.quiet:
-            return
         if last or now - getattr(self, "last_line", 0.0) >= LEAST_SECONDS_BETWEEN_LINES:
             self.last_line = now
+            self._write_down(line)
+            if not (self.board or self.quiet):
+                say(line)
+        if self.board is None and self._is_waited_for():
             say(line)
+
+    def _is_waited_for(self) -> bool:
+        """Whether the user has heard nothing for long."""
+        return is_quiet(QUIET_SEC if self.quiet else SILENCE_SEC)
+
+    def _write_down(self, line: str, level: int = logging.INFO) -> None:
+        if self.log is not None:
+            self.log.log(level, printable(line))
 
     def _best(self) -> str:
         return "" if self.best is None else f", best {self.best:.3f}"
 
     def _tell(self, sentence: str, how: Callable[[str], None] = say) -> None:
+        self._write_down(sentence, logging.INFO if how is say else logging.WARNING)
         if not (self.quiet and how is say):
             self.board.tell(sentence) if self.board else how(sentence)
 
@@ -287,8 +324,6 @@ class Board:
     def tell(self, sentence: str) -> None:
         """Print a sentence above the bar."""
         from rich.markup import escape
-
-        from autox_video.console import printable
 
         self.bar.console.print(escape(printable(sentence)), highlight=False)
 

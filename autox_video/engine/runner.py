@@ -2,8 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -13,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
@@ -31,6 +34,9 @@ class ClipRunner(Runner):
     mmengine's own log goes to `train.log`; what the user sees comes from our hooks.
     """
 
+    _logs: ClassVar[list[tuple[MMLogger, "_LogFile"]]] = []
+    """Those that are open: mmengine keeps a logger for ever, and gives it to the next run too."""
+
     @property
     def timestamp(self) -> str:
         """Nothing: mmengine would make a folder of this name in the work dir."""
@@ -42,8 +48,24 @@ class ClipRunner(Runner):
         for handler in logger.handlers:
             handler.setLevel(logging.ERROR)
         if processes.here().is_main:
-            logger.addHandler(_log_to(Path(self.work_dir, LOG_FILE)))
+            self._logs.append((logger, _log_to(Path(self.work_dir, LOG_FILE))))
+            logger.addHandler(self._logs[-1][1])
         return logger
+
+    @classmethod
+    @contextmanager
+    def closed_behind(cls) -> Iterator[None]:
+        """Close behind the block what runners in it have opened, one that failed at its start too.
+
+        The logs of one run are then not those of the next.
+        """
+        try:
+            yield
+        finally:
+            while cls._logs:
+                logger, log = cls._logs.pop()
+                logger.removeHandler(log)
+                log.close()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
         """Leave what the user sees to the main process."""
@@ -53,16 +75,17 @@ class ClipRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Put the model on this process's device, and share it with the others."""
-        device = torch.device(self.cfg.get("device", "cpu"))
-        model = model.to(device)
-        if processes.here().size == 1:
-            return model
-        if device.type == "cuda":
+        device, several = torch.device(self.cfg.get("device", "cpu")), processes.here().size > 1
+        if several and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        if self.cfg.get("strategy") == "fsdp":
-            # Before each keeps its part, the weights are made as one process would make them.
+        if several and self.cfg.get("strategy") == "fsdp":
+            # In main memory, and the same in each process: all of it may not fit on a GPU.
             model.init_weights()
-            return shard(model)
+            # What is left is told of the device; nothing moves any more.
+            return shard(model, device.type).to(device)
+        model = model.to(device)
+        if not several:
+            return model
         with warnings.catch_warnings():
             # The name that replaces `broadcast_buffers` is not in the oldest PyTorch we take.
             warnings.simplefilter("ignore", FutureWarning)
@@ -85,25 +108,38 @@ class ClipRunner(Runner):
         self.logger.info("Config:\n%s", config_text(self.cfg))
 
 
-def shard(model: nn.Module) -> nn.Module:
+def shard(model: nn.Module, device_type: str) -> nn.Module:
     """Leave each process a part of each weight (FSDP): blocks are put together when they compute.
 
-    The model is changed in place; it computes the same.
+    The model is changed in place; it computes the same. It comes from main memory, and goes to the
+    device block by block: no device ever holds more than a block and its own part of the others.
     """
+    mesh = init_device_mesh(device_type, (processes.here().size,))
     for block in model.backbone.blocks():
-        fully_shard(block)
-    return fully_shard(model)
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
 
 
-def _log_to(path: Path) -> logging.Handler:
-    """Give a handler that appends to a file, and says nothing where there is no room for it.
+class _LogFile(logging.StreamHandler):
+    """Appends to a file, and says nothing where there is no room for it.
 
     Not a FileHandler: mmengine writes to the files of those by itself, and fails with them.
     """
+
+    def close(self) -> None:
+        super().close()
+        with suppress(OSError):
+            self.stream.close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+
+def _log_to(path: Path) -> _LogFile:
+    """Give a handler that appends to a file; raises ResourceError where that cannot be opened."""
     try:
-        handler = logging.StreamHandler(open(path, "a", encoding="utf-8"))  # noqa: SIM115
+        log = _LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.handleError = lambda record: None
-    return handler
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return log

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from autox_video import processes
 from autox_video.engine.memory import (
+    NEVER,
     NOT_EVEN_ONE,
     is_out_of_memory,
     read_accumulation,
@@ -35,13 +36,16 @@ class TrainStep:
         runner: mmengine's, with model and optimizer.
         accumulation: parts to begin with; more where the work dir remembers that it took more.
         seed: of all that is random.
+
+    Raises:
+        ResourceError: one of several processes found that not even one clip fits.
     """
 
     def __init__(self, runner, *, accumulation: int, seed: int) -> None:
         self.runner = runner
         self.seed = seed
         self.processes = processes.here()
-        self.accumulation = max(accumulation, read_accumulation(Path(runner.work_dir)) or 1)
+        self.accumulation = max(accumulation, processes.by_main(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         """Do step `number`; gives its loss and top-1 accuracy over the clips of all processes.
@@ -86,8 +90,20 @@ class TrainStep:
             return contextlib.nullcontext()
         return self.runner.model.no_sync()
 
+    def _remembered(self) -> int:
+        folder = Path(self.runner.work_dir)
+        parts = read_accumulation(folder) or 1
+        if parts == NEVER:
+            write_accumulation(folder, 1)  # there may be more memory the next time
+            raise ResourceError(NOT_EVEN_ONE)
+        return parts
+
     def _use_less_memory(self, clips: int) -> None:
         if self.accumulation >= clips:
+            if self.processes.size > 1:
+                # Raised here alone it would leave the others waiting; all see it when they start.
+                write_accumulation(Path(self.runner.work_dir), NEVER)
+                raise SystemExit(processes.OUT_OF_MEMORY)
             raise ResourceError(NOT_EVEN_ONE)
         self.accumulation = min(2 * self.accumulation, clips)
         try:

@@ -33,7 +33,7 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
     if config.randomness.get("deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     alone = processes.here().size == 1
-    with graceful_stop(None if alone else GIVE_UP_SEC):
+    with graceful_stop(None if alone else GIVE_UP_SEC), ClipRunner.closed_behind():
         runner = ClipRunner.from_cfg(config)
         for hook in hooks:
             runner.register_hook(hook, priority=hook.priority)

@@ -24,7 +24,7 @@ from autox_video.dataset.listing import ClipList
 from autox_video.dataset.remote import join
 from autox_video.engine.checkpoint import digest
 from autox_video.engine.memory import is_out_of_memory
-from autox_video.errors import ResourceError
+from autox_video.errors import ListingError, ResourceError
 from autox_video.features.store import FeatureStore
 from autox_video.models.attentive_head import pooled_tokens
 from autox_video.models.weights import load_pretrained
@@ -142,6 +142,7 @@ class Extractor:
             on_done: told the number of clips done so far.
 
         Raises:
+            ListingError: not one of the clips can be read.
             ResourceError: there is not enough memory for one clip.
         """
         end = time.monotonic() + seconds
@@ -155,7 +156,8 @@ class Extractor:
         complete = True
         try:
             for batch in batches if missing else ():
-                tokens = self._tokens(batch["inputs"], reading)
+                # Of the last, often a single clip, nothing may be readable.
+                tokens = self._tokens(batch["inputs"], reading) if batch["positions"] else ()
                 for position, features in zip(batch["positions"], tokens, strict=True):
                     number = missing[position]
                     found[number] = features
@@ -167,7 +169,13 @@ class Extractor:
                     complete = False
                     break
         finally:
+            broken = batches.broken
             batches.close()
+        if missing and complete and not found:
+            raise ListingError(
+                f"None of {len(clips)} clips can be read any more ({next(iter(broken.values()))}). "
+                "Is the disk still there?"
+            )
         positions = sorted(found)
         tokens = np.stack([found[n] for n in positions]) if positions else np.empty((0, 1, 1, 1))
         return Features(positions, tokens, complete, len(found) - known)

@@ -1,6 +1,7 @@
 """Batches in order, read ahead by worker processes."""
 
 import faulthandler
+import math
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autox_video.dataset.loader import ClipLoader
+from autox_video.dataset.loader import CHANCE, ClipLoader, Tolerance
 from autox_video.errors import VideoError
 
 
@@ -31,8 +32,9 @@ class Numbers:
 
     def read(self, index, out):
         harm = self.harm.get(index % self.size)
-        if harm == "once":
-            harm = None if (mark := Path(self.folder, str(index))).exists() else "die"
+        if harm in ("once", "hang once"):
+            first = {"once": "die", "hang once": "hang"}[harm]
+            harm = None if (mark := Path(self.folder, str(index))).exists() else first
             mark.touch()
         if harm == "bad":
             raise VideoError(f"clip {index % self.size} is torn.")
@@ -110,6 +112,42 @@ def test_nothing_readable_ends():
         batches, broken = read(Numbers(3, dict.fromkeys(range(3), "bad")), fill=fill)
         assert [indices for indices, _ in batches] == [[]]
         assert len(broken) == 3
+
+
+@pytest.mark.parametrize(
+    ("share", "clips", "broken"),
+    [(0, 100, 0), (0.05, 9, 1), (0.05, 100, 5), (0.05, 119, 5), (1, 9, 8), (0.5, 1, 0)],
+)
+def test_how_many_are_tolerated(share, clips, broken):
+    tolerance = Tolerance.of_share(share, clips)
+    assert tolerance.broken == broken
+    assert share ** (tolerance.in_a_row - 1) >= CHANCE or share in (0, 1)
+    assert tolerance.in_a_row == {0.05: 7, 0.5: 30}.get(share, math.inf)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("tolerance", "tried"), [(Tolerance(3), 4), (Tolerance(40, 5), 6), (Tolerance(0), 1)]
+)
+def test_where_too_much_cannot_be_read_the_rest_is_not_tried(workers, tolerance, tried, tmp_path):
+    """With the disk gone, each clip may take as long as the time limit."""
+    dataset = Numbers(40, dict.fromkeys(range(1, 40), "bad"))
+    loader = ClipLoader(dataset, batch_size=2, workers=workers)
+    loader.tolerance = tolerance
+    batches = list(loader.read(range(40), cut(range(40), 2), fill=True))
+    loader.close()
+    assert len(loader.broken) == tried and loader.gives_up
+    assert [loaded.indices for loaded in batches] == [[0]]
+    assert len(batches[0].unreadable) == tried
+
+
+def test_a_clip_between_them_that_can_be_read_ends_a_row():
+    loader = ClipLoader(
+        Numbers(12, {n: "bad" for n in range(12) if n % 3}), batch_size=3, workers=0
+    )
+    loader.tolerance = Tolerance(in_a_row=2)
+    assert len(list(loader.read(range(12), cut(range(12), 3)))) == 4
+    assert len(loader.broken) == 8 and not loader.gives_up
 
 
 def test_a_known_bad_clip_is_not_read_or_reported_again():

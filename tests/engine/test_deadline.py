@@ -1,12 +1,13 @@
 """Training that ends within its time, on a real runner with a tiny model and a made-up clock."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from autox_video.engine import deadline
 from autox_video.engine.checkpoint import read_checkpoint
-from autox_video.engine.deadline import keep_time
+from autox_video.engine.deadline import TimeBudget, keep_time
 from autox_video.engine.interrupt import Stopped
 from autox_video.engine.train import train
 from autox_video.plan.prediction import Prediction
@@ -97,7 +98,8 @@ def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up
     best = train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
     assert iterations(tmp_path) == [1, 2]
     assert best["epoch"] == 1
-    assert "ends after step 2 of 3 in epoch 1" in capsys.readouterr().out
+    said = "less than the one planned epoch: training ended after step 2 of 3 in epoch 1."
+    assert said in capsys.readouterr().out
     before = weights(tmp_path / "latest.pth")
     assert train(timed(clips, tmp_path, epoch=1, budget_sec=2.5)) == best  # it is done
     assert same(before, weights(tmp_path / "latest.pth"))
@@ -150,6 +152,65 @@ def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
     train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
     assert 0 <= clock.left_sec < 2 * STEPS * 4
     assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[30]["lr"]
+
+
+def told(planned, steps, *changes):
+    """What is said of a plan with these epochs and steps in each, whose end changes at a step."""
+    said = []
+    hook = TimeBudget(60.0, 0.0, 1.0, 1.0, 0.0, planned)
+    runner = SimpleNamespace(
+        param_schedulers=[], call_hook=lambda name, sentence: said.append(sentence)
+    )
+    loop = SimpleNamespace(
+        epoch=0, iter=0, max_epochs=planned, max_iters=planned * steps, steps_in_epoch=steps
+    )
+
+    def end_at(epochs, last_step):
+        loop.max_epochs, loop.max_iters = epochs, last_step
+
+    loop.end_at = end_at
+    hook.runner, hook._planned, loop.told_epochs = runner, planned, planned
+    for step, end in changes:
+        loop.iter, loop.epoch = step, step // steps
+        hook.end_at(loop, -(-end // steps), end)
+    loop.iter = loop.epoch = loop.max_epochs
+    hook.settle(loop)
+    return said, loop.told_epochs
+
+
+LESS = "time_budget is enough for less than the "
+
+
+@pytest.mark.parametrize(
+    ("planned", "steps", "changes", "said", "shown"),
+    [
+        (
+            1,
+            80,
+            [(10, 53), (20, 77), (30, 73), (45, 70), (50, 62), (52, 59), (53, 56), (53, 53)],
+            [
+                f"{LESS}one planned epoch: training ends at about step 62 of 80 in epoch 1.",
+                f"{LESS}one planned epoch: training ended after step 53 of 80 in epoch 1.",
+            ],
+            1,
+        ),
+        (
+            21,
+            10,
+            [(20, 220), (30, 280), (60, 220), (80, 150), (82, 140), (130, 135)],
+            [
+                f"{LESS}21 planned epochs: training ends after epoch 15.",
+                f"{LESS}21 planned epochs: training ended after step 5 of 10 in epoch 14.",
+            ],
+            14,
+        ),
+        (21, 10, [(150, 190), (160, 210)], [], 21),
+    ],
+)
+def test_an_end_is_told_once_and_again_only_where_it_really_changes(
+    planned, steps, changes, said, shown
+):
+    assert told(planned, steps, *changes) == (said, shown)
 
 
 def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypatch):

@@ -22,13 +22,14 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SI
 @pytest.mark.parametrize("signum", CODES)
 def test_a_signal_asks_for_a_stop_and_code_says_when(signum, capsys):
     before = signal.getsignal(signum)
-    with graceful_stop():
+    with pytest.raises(Stopped), graceful_stop():
         assert stop_requested() is None
         os.kill(os.getpid(), signum)
         wait_for(stop_requested)
         assert stop_requested() == signum
         os.kill(os.getpid(), signum)  # at once: the same one, sent by two
         time.sleep(0.05)
+        raise Stopped(stop_requested())
     assert Stopped(signum).exit_code == CODES[signum]
     assert signal.getsignal(signum) is before
     assert capsys.readouterr().err.count("Stopping") == 1
@@ -41,12 +42,58 @@ def wait_for(condition):
         time.sleep(0.005)
 
 
-def test_a_new_run_starts_without_an_old_request():
-    with graceful_stop():
+def test_a_signal_after_the_last_look_goes_to_who_hears_of_it_next():
+    with pytest.raises(KeyboardInterrupt), graceful_stop():
         os.kill(os.getpid(), signal.SIGINT)
         wait_for(stop_requested)
+
+
+def test_not_even_the_end_of_a_trial_swallows_it():
+    with pytest.raises(KeyboardInterrupt), graceful_stop():
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(stop_requested)
+        raise ValueError("the trial is pruned")
+
+
+def test_a_request_that_was_answered_is_not_made_again():
+    with pytest.raises(Stopped), graceful_stop():
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(stop_requested)
+        raise Stopped(stop_requested())
+    assert stop_requested() is None
     with graceful_stop():
         assert stop_requested() is None
+
+
+def test_no_signal_falls_between_two_blocks(tmp_path):
+    """Many blocks, one after the other, and signals all the time: each is heard by somebody."""
+    code = (
+        "import os, signal, sys, time, threading\n"
+        "from autox_video.engine import interrupt\n"
+        "heard, sent = 0, 0\n"
+        "def outside(signum, frame):\n"
+        "    global heard\n"
+        "    heard += 1\n"
+        "signal.signal(signal.SIGTERM, outside)\n"
+        "interrupt.remark = lambda sentence: None\n"
+        "def send():\n"
+        "    global sent\n"
+        "    while sent < 300:\n"
+        "        before = heard\n"
+        "        sent += 1\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        while heard == before: time.sleep(0)\n"
+        "sender = threading.Thread(target=send, daemon=True)\n"
+        "sender.start()\n"
+        "end = time.monotonic() + 20\n"
+        "while sender.is_alive() and time.monotonic() < end:\n"
+        "    with interrupt.graceful_stop(): pass\n"
+        "print(sent, sender.is_alive())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "300 False\n"
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored():

@@ -1,10 +1,13 @@
 """Training and validation loops, on a real runner with a tiny model."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from autox_video.dataset.clips import ClipDataset
+from autox_video.dataset.loader import Unreadable
 from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import read_checkpoint, write_checkpoint
 from autox_video.engine.train import train
@@ -12,6 +15,7 @@ from autox_video.errors import (
     ListingError,
     VideoError,
 )
+from autox_video.processes import Processes
 from tests.engine.tiny import events, everything, same, spoil, stop_after, tiny_config, weights
 from tests.videos import write_text_video
 
@@ -89,6 +93,56 @@ def test_too_many_bad_clips_end_the_run_with_a_sentence(clips, tmp_path, monkeyp
 
     monkeypatch.setattr(ClipDataset, "read", fail)
     with pytest.raises(ListingError, match="max_bad: . of 9 training clips .* more than 20%"):
+        train(config)
+
+
+def gone(monkeypatch, positions):
+    """Have these of the nine training clips be gone; gives the list of what is read."""
+    read, tried = ClipDataset.read, []
+
+    def fail(dataset, index, out):
+        position = index % len(dataset)
+        if len(dataset) == 9:
+            tried.append(position)
+        if len(dataset) == 9 and position in positions:
+            raise VideoError(f"{dataset.name(index)}: gone.")
+        read(dataset, index, out)
+
+    monkeypatch.setattr(ClipDataset, "read", fail)
+    return tried
+
+
+def test_with_the_disk_gone_few_clips_are_tried(clips, tmp_path, monkeypatch):
+    tried = gone(monkeypatch, range(9))
+    with pytest.raises(ListingError, match="max_bad: 3 of 9 training clips .* more than 30%"):
+        train(tiny_config(clips, tmp_path, epoch=2, max_bad=0.3))
+    assert len(tried) == 3
+
+
+def test_none_is_tolerated_where_none_is_to_be(clips, tmp_path, monkeypatch):
+    gone(monkeypatch, [4])
+    with pytest.raises(ListingError, match="max_bad: 1 of 9 training clips .* more than 0%"):
+        train(tiny_config(clips, tmp_path, epoch=2, max_bad=0))
+
+
+@pytest.mark.parametrize(("others", "ends"), [([4, 6], True), ([2], False)])
+def test_the_clips_of_all_processes_count_each_once(clips, tmp_path, monkeypatch, others, ends):
+    """The other process, of which this test plays the part, finds some that cannot be read."""
+    tried = gone(monkeypatch, [2])
+    theirs = [Unreadable(number, f"clip {number}", "gone.") for number in others]
+    second = SimpleNamespace(
+        here=lambda: Processes(),
+        by_main=lambda make: make(),
+        largest=list,
+        gather=lambda mine: [mine, theirs] if mine and isinstance(mine, list) else [mine],
+    )
+    monkeypatch.setattr("autox_video.engine.loops.processes", second)
+    config = tiny_config(clips, tmp_path, epoch=3, max_bad=0.25, evaluation=0)
+    if not ends:
+        train(config)
+        assert tried.count(2) == 1
+        return
+    with pytest.raises(ListingError, match="max_bad: 3 of 9 training clips"):
         train(config)
 
 

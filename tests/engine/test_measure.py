@@ -31,12 +31,29 @@ def test_without_a_readable_clip_nothing_is_measured(clips, tmp_path):
     assert measure(config) is None
 
 
+def test_a_model_that_does_not_fit_on_one_device_is_not_measured(clips, tmp_path, monkeypatch):
+    only(monkeypatch, 0)
+    assert measure(tiny_config(clips, tmp_path)) is None
+
+
 @pytest.mark.parametrize(("fit", "parts"), [(9, 1), (8, 1), (5, 2), (2, 4), (1, 8)])
 def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fit, parts):
     only(monkeypatch, fit)
     state = torch.random.get_rng_state()
     assert parts_that_fit(tiny_config(clips, tmp_path), 8) == parts
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_nothing_is_compiled_to_find_out(clips, tmp_path, monkeypatch):
+    def compiled(*args, **options):
+        raise AssertionError("compiling takes minutes")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compiled)
+    config = tiny_config(clips, tmp_path, backbone="conv_nano")
+    config.model.backbone.compile = True
+    assert parts_that_fit(config, 2) == 1
+    assert measure(config, limit_sec=1.0) is not None
+    assert config.model.backbone.compile
 
 
 def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):

@@ -1,18 +1,23 @@
 """What a training run tells."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from autox_video.console import SILENCE_SEC, say
 from autox_video.engine.progress import (
+    QUIET_SEC,
     Progress,
     Window,
     _plain,
     describe,
     drop_events_after,
 )
+from autox_video.engine.train import train
+from tests.engine.tiny import events, tiny_config
 
 
 def test_a_window_averages_its_steps():
@@ -87,3 +92,47 @@ def test_a_line_that_waited_and_was_written_after_the_checkpoint_is_there_once(t
     hook._write(runner, lines[3])
     written = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert list(map(json.loads, written)) == lines
+
+
+def test_the_log_holds_what_the_user_is_told_with_the_time(clips, tmp_path, capsys):
+    train(tiny_config(clips, tmp_path, epoch=2))
+    shown = capsys.readouterr().out
+    text = (tmp_path / "train.log").read_text()
+    log = re.findall(
+        r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} INFO (epoch .*)$", text, re.MULTILINE
+    )
+    lines = [line for _, line in log]
+    assert sum("epoch 1/2 step 3/3" in line for line in lines) == 1
+    assert sum("epoch 2/2 step 3/3" in line for line in lines) == 1
+    assert sum("epoch 2: validation top-1" in line for line in lines) == 1
+    assert all(line in shown for line in lines)
+
+
+def test_a_quiet_run_is_in_its_log_too(clips, tmp_path, capsys):
+    config = tiny_config(clips, tmp_path, epoch=1)
+    config.custom_hooks[0].quiet = True
+    say("something")
+    train(config)
+    assert capsys.readouterr().out == "something\n"
+    assert "epoch 1/1 step 3/3" in (tmp_path / "train.log").read_text()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_epoch_and_a_long_evaluation_are_not_silent(
+    clips, tmp_path, capsys, monkeypatch, quiet
+):
+    """With the time between two lines so long that none would come, but for the silence."""
+    monkeypatch.setattr("autox_video.engine.progress.SUMMARIES_PER_EPOCH", 1)
+    heard = []
+    monkeypatch.setattr(
+        "autox_video.engine.progress.is_quiet", lambda sec: heard.append(sec) or True
+    )
+    config = tiny_config(clips, tmp_path, epoch=1)
+    config.custom_hooks[0].quiet = quiet
+    train(config)
+    shown = capsys.readouterr().out.splitlines()
+    for step in (1, 2, 3):
+        assert any(line.startswith(f"epoch 1/1 step {step}/3: loss ") for line in shown)
+    assert "epoch 1: evaluating, batch 1 of 1." in shown
+    assert {*heard} == {QUIET_SEC if quiet else SILENCE_SEC}
+    assert [e["step"] for e in events(tmp_path, "train")] == [3]

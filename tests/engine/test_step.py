@@ -1,5 +1,7 @@
 """One step: in parts, and where memory runs out."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from autox_video.engine.memory import read_accumulation
 from autox_video.engine.train import train
 from autox_video.errors import ResourceError
 from autox_video.models.video_conv import VideoConv
+from autox_video.processes import Processes
 from tests.engine.tiny import events, tiny_config
 
 
@@ -55,3 +58,25 @@ def test_one_clip_that_does_not_fit_ends_in_a_sentence(clips, tmp_path, monkeypa
     monkeypatch.setattr(VideoConv, "forward", full)
     with pytest.raises(ResourceError, match="Not even one clip fits"):
         train(tiny_config(clips, tmp_path, epoch=1))
+
+
+def test_where_one_clip_does_not_fit_in_one_of_several_all_hear_of_it(clips, tmp_path, monkeypatch):
+    """One alone that raised it would leave the others waiting for its gradients."""
+
+    def full(model, clips):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    config = tiny_config(clips, tmp_path, epoch=1, evaluation=0)
+    config.train_cfg.accumulation = 4
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoConv, "forward", full)
+        second = SimpleNamespace(
+            here=lambda: Processes(1, 2, 1, 2), by_main=lambda make: make(), OUT_OF_MEMORY=75
+        )
+        patch.setattr("autox_video.engine.step.processes", second)
+        with pytest.raises(SystemExit) as end:
+            train(config)
+    assert end.value.code == 75
+    with pytest.raises(ResourceError, match="Not even one clip fits"):
+        train(config)
+    train(config)  # there may be more memory by now

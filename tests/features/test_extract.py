@@ -10,10 +10,11 @@ import torch
 from mmengine.config import Config
 
 from autox_video.dataset.list_files import ClipList
-from autox_video.errors import CheckpointError, ResourceError
+from autox_video.errors import CheckpointError, ListingError, ResourceError
 from autox_video.features import extract
 from autox_video.features.extract import Extractor, Reading, targets_of
 from autox_video.features.store import FeatureStore
+from autox_video.models import descriptors  # noqa: F401 (registers them)
 from autox_video.models.attentive_head import pooled_tokens
 from tests.datasets import colour_data
 from tests.models.weight_files import SMALL, WINDOW, save
@@ -141,6 +142,26 @@ def test_a_clip_that_cannot_be_read_is_missing(tmp_path, clips):
     np.testing.assert_array_equal(targets_of(some, found.positions, 3), expected)
     several = ClipList(("a", "b"), ((0, 2), ()))
     np.testing.assert_array_equal(targets_of(several, [0, 1], 3), [[1, 0, 1], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("backbone", ["VideoSwin", "ClipDescriptors"])
+def test_a_batch_of_clips_that_cannot_be_read_is_missing(tmp_path, clips, monkeypatch, backbone):
+    monkeypatch.setitem(extract.CLIPS_AT_A_TIME, "cpu", 1)
+    config = CONFIG.copy()
+    if backbone != "VideoSwin":
+        config.model = {**config.model, "backbone": {"type": backbone}}
+        config.model.cls_head.in_channels = 2980
+    listed, root = clips
+    some = ClipList((listed.paths[0], "gone.mp4", listed.paths[1]), (0, 1, 0))
+    done = []
+    _, found = run(
+        tmp_path, (some, root), Reading((1, 1, 1), False), config=config, on_done=done.append
+    )
+    assert found.positions == [0, 2] and found.complete and len(found.tokens) == 2
+    assert done == [1, 2, 3]
+    none = ClipList(("gone.mp4",), (0,))
+    with pytest.raises(ListingError, match=r"None of 1 clips can be read.*gone\.mp4"):
+        run(tmp_path, (none, root), Reading((1, 1, 1), False), config=config)
 
 
 def test_little_memory_means_fewer_clips_at_a_time(tmp_path, clips, monkeypatch):

@@ -1,0 +1,72 @@
+"""Runs beside that of a work dir, in one of several processes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from autox_video import processes
+from autox_video.crossvalidation import CrossValidation, Fold
+from autox_video.launch import use_own_share
+from autox_video.processes import Processes
+from autox_video.recipe import TrainingData, build_config
+from autox_video.refit import Refit
+from autox_video.search import Begun, Search
+from autox_video.trial_run import TimeLeft
+from tests.engine.conftest import clips  # noqa: F401
+from tests.test_search import PLAN, PREDICTION
+
+ON_GPU = replace(PLAN, device="cuda:0", processes=2)
+LEFT = TimeLeft(lambda: 1000.0, 1e6, PREDICTION)
+
+
+@pytest.fixture(params=[0, 1])
+def rank(request, monkeypatch):
+    """Be one of two processes on a machine with two GPUs."""
+    monkeypatch.setattr(processes, "here", lambda: Processes(request.param, 2, request.param, 2))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    return request.param
+
+
+@pytest.fixture
+def data(clips):  # noqa: F811
+    lists = (str(clips / "train.csv"), str(clips / "val.csv"))
+    return TrainingData(str(clips / "videos"), *lists, ("red", "green", "blue"), num_train=9)
+
+
+def configs_of(data, folder):
+    """The config of each kind of training that a job does."""
+    search = object.__new__(Search)  # without the storage, which is the main process's
+    search.plan, search.data, search.work_dir = ON_GPU, data, folder
+    folds = CrossValidation(ON_GPU, 9, [Fold(1, 1, data)], folder)
+    last = Refit(ON_GPU, data, 3, folder)
+    return {
+        "run": build_config(ON_GPU, data, str(folder)),
+        "trial": search._config(Begun(1, {}, 2), LEFT),
+        "fold": folds._config(Fold(1, 1, data), folder / "fold", 2, LEFT),
+        "refit": last._config(ON_GPU, folder / "finetune", LEFT, cost=1.0, epochs=2),
+    }
+
+
+def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
+    devices = {what: config.device for what, config in configs_of(data, tmp_path).items()}
+    assert devices == dict.fromkeys(devices, f"cuda:{rank}")
+    assert use_own_share(processes.here(), "cuda:0") == f"cuda:{rank}"
+
+
+@pytest.mark.parametrize(
+    ("me", "gpus", "given", "own"),
+    [
+        (Processes(), 2, "cuda:1", "cuda:1"),
+        (Processes(), 0, "cpu", "cpu"),
+        (Processes(1, 2, 1, 2), 0, "cpu", "cpu"),
+        (Processes(1, 2, 1, 2), 1, "cuda:0", "cuda:0"),  # Slurm shows each process its own only
+        (Processes(5, 8, 1, 4), 4, "cuda:0", "cuda:1"),
+        (Processes(5, 8, 1, 4), 4, "cuda:1", "cuda:1"),
+    ],
+)
+def test_whose_gpu_is_whose(me, gpus, given, own, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(processes, "here", lambda: me)
+    assert processes.own_device(given) == own
