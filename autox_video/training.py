@@ -228,6 +228,10 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     compares = plan.mode != "probe" and settings.search == AUTO
     searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
+    if searches and not folds and plan.evaluation and settings.storage != AUTO:
+        from autox_video.study import check_storage
+
+        check_storage(settings.storage, plan, planned.data)
     num_val = len(prepared.listing.val)
     refits = (searches or plan.mode == "probe") and is_of_use(settings, plan, num_val)
     if searches and plan.evaluation:

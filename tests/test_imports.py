@@ -109,6 +109,7 @@ ROWS = [
     "recipe",
     "engine.*",
     "trial_run",
+    "study",
     "search",
     "predict",
     "features.store",
