@@ -237,7 +237,7 @@ def trial(work_dir: Path, row: Row) -> Iterator[Trial]:
     row, unless its score is another now. Where the row cannot be written, that is said, and the
     trial goes on.
     """
-    before = find_row(work_dir, row.id)
+    before = next((each for each in try_to_read(work_dir) if each.id == row.id), None)
     done = before is not None and before.state in ("done", "partial")
     spent_sec = before.cost_sec if before is not None else 0.0
     under_way = Trial(replace(row, state="done"))
@@ -269,3 +269,12 @@ def try_to_put(work_dir: Path, row: Row) -> None:
         put_row(work_dir, row)
     except ResourceError as error:
         complain(f"{error} The run goes on without that row.")
+
+
+def try_to_read(work_dir: Path) -> list[Row]:
+    """The rows of a work dir; where they cannot be read, say so and go on without."""
+    try:
+        return read_rows(work_dir)
+    except ResourceError as error:
+        complain(f"{error} The run goes on without its rows.")
+        return []

@@ -271,7 +271,8 @@ class Search:
         better = outcome.metrics is not None and is_better(outcome.metrics, self.best)
         if better:
             state = read_checkpoint(folder / BEST)
-            meta = {**state["meta"], "trial": outcome.trial.row_id}
+            params = {**outcome.trial.params, "epochs": outcome.trial.epochs}
+            meta = {**state["meta"], "trial": outcome.trial.row_id, "params": params}
             write_best(self.work_dir, {**state, "meta": meta})
         best = dict(outcome.metrics) if better else self.best
         with self._as_sentence():
