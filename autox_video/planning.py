@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock
 from autox_video.console import say
+from autox_video.coverage import mean_rounds
 from autox_video.dataset.frame_cache import default_folder, free_bytes
 from autox_video.dataset.listing import Listing
 from autox_video.dataset.remote import is_remote
@@ -257,8 +258,14 @@ class _Planner:
             self.test_clips = 0
 
     def _amount(self, plan: Plan) -> Amount:
-        stats = self.prepared.stats
-        return amount_of(plan, train=stats.num_train, val=stats.num_val, test=self.test_clips)
+        stats, test = self.prepared.stats, self.prepared.probed.splits.get("test")
+        facts, span_sec = (
+            () if test is None else test.facts,
+            plan.clip_len * plan.frame_interval_sec,
+        )
+        rounds = mean_rounds(facts, span_sec, num_clips=plan.test_clips)
+        clips = {"train": stats.num_train, "val": stats.num_val, "test": self.test_clips}
+        return amount_of(plan, **clips, test_rounds=rounds)
 
     def _predict(self, plan: Plan, measured: Measured) -> Prediction:
         used_sec = self.clock.used_sec

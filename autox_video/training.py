@@ -11,6 +11,7 @@ from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock, command_clock, counting, running_clock
 from autox_video.console import say
+from autox_video.coverage import notes_on_long_clips
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.peak import BEYOND_PEAK
@@ -109,6 +110,7 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
         clock = command_clock(work_dir if place == work_dir else place, budget_sec)
         planned = plan_run(elsewhere, place, clock, resuming=place == work_dir)
         show_plan(planned.plan, None if planned.prepared.stored else planned.prediction)
+        _say_what_is_seen(planned)
         if there:
             say(f"{work_dir} holds a run: its plan.json stays as it is.")
             return planned.plan
@@ -215,6 +217,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
 
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
     show_plan(plan, None if prepared.stored else prediction)
+    _say_what_is_seen(planned)
     check_disk(work_dir, plan.disk_gib)
     if planned.test_clips:
         check_results_path(Path(settings.test_results_path))
@@ -239,6 +242,14 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     testing_sec = prediction.testing_sec if planned.test_clips else None
     text = config_text(config)
     return _Job(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits)
+
+
+def _say_what_is_seen(planned: Planned) -> None:
+    """Say of which long clips a part is looked at only."""
+    plan, splits = planned.plan, planned.prepared.probed.splits
+    span_sec = plan.clip_len * plan.frame_interval_sec
+    for note in notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips):
+        say(note)
 
 
 def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]:

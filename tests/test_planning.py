@@ -7,6 +7,7 @@ import pytest
 
 from autox_video import planning
 from autox_video.budget import BudgetClock
+from autox_video.plan.prediction import LOADING_SHARE
 from autox_video.plan.search_space import space_of
 from autox_video.planning import GUESSED, plan_run
 from autox_video.read_settings import settings_from_mapping
@@ -47,6 +48,22 @@ def test_with_a_budget_what_fits_is_chosen_and_the_test_is_counted(keys):
     figures = found.plan.evidence["epochs"]["figures"]
     assert figures["asked"] == 200
     assert found.plan.evidence["time_budget_sec"]["figures"]["measuring_sec"] < 2
+
+
+def test_the_test_of_longer_clips_is_predicted_to_take_longer(keys):
+    def testing_sec():
+        found = planned(keys, time_budget="1h", video_length=0.5)
+        settings = settings_from_mapping({**keys, "time_budget": "1h"}, "test")
+        clock = BudgetClock(3600.0, before_sec=0.0)
+        planner = planning._Planner(settings, found.prepared, found.data, Path("work"), clock, 4.0)
+        return planner._predict(found.plan, GUESSED).testing_sec
+
+    short = testing_sec()
+    for name in Path(keys["data_root"]).glob("test *"):
+        colour_clip(name, name.name.split()[1], seed=1, seconds=4.0)
+    share = LOADING_SHARE * GUESSED.importing_sec
+    # Four fifths of four seconds in parts of half a second: seven rounds of one clip.
+    assert testing_sec() - share == pytest.approx(7 * (short - share))
 
 
 def test_epochs_that_the_user_gives_are_the_most(keys):

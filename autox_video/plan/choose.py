@@ -258,7 +258,7 @@ def _choose_clips(
 ) -> float:
     """Choose what a clip is; gives its size as a multiple of 8x224x224."""
     made, decide = choices.made, choices.decide
-    span_sec = clip_shape.span(choices.settings, stats)
+    span_sec = clip_shape.span(choices.settings, stats.seconds_median)
     clip_len = decide(
         "clip_len", "clip_len", lambda: clip_shape.clip_len(span_sec, backbone, hardware)
     )

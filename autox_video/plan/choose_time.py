@@ -21,14 +21,18 @@ FEWEST_FRAMES = 8
 SHRINK = 0.75
 
 
-def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
-    """How much a run of this plan does; clips of each kind, 0 where none are used."""
+def amount_of(plan: Plan, *, train: int, val: int, test: int, test_rounds: float = 1.0) -> Amount:
+    """How much a run of this plan does; clips of each kind, 0 where none are used.
+
+    `test_rounds` is how often the test clips of the plan are taken from a clip, on average.
+    """
     readings = -(-plan.batch_size // plan.repeats)
     return Amount(
         train=train * plan.repeats,
         val=val if plan.evaluation else 0,
         test=test,
         test_views=plan.test_clips * 3,
+        test_rounds=test_rounds,
         steps=-(-train // readings),
         interval=max(plan.evaluation, 1),
         workers=plan.workers,

@@ -17,11 +17,11 @@ MOST_TEST_CLIPS = 4
 NANO_SHARE_OF_SIDE = 0.6
 
 
-def span(settings: Settings, stats: DatasetStats) -> float:
-    """Give the seconds of a video that one clip spans."""
+def span(settings: Settings, seconds_median: float) -> float:
+    """Give the seconds of a video that one clip spans, of videos of that length."""
     if settings.video_length != AUTO:
         return float(settings.video_length)
-    return min(stats.seconds_median, LARGEST_SPAN_SEC)
+    return min(seconds_median, LARGEST_SPAN_SEC)
 
 
 def clip_len(span_sec: float, backbone: str, hardware: Hardware) -> Chosen:
