@@ -24,6 +24,7 @@ from autox_video.plan.choose import Plan
 from autox_video.plan.source import PROBE
 from autox_video.prepare import Prepared
 from autox_video.recipe import TrainingData, build_config
+from autox_video.scores import score_text
 from autox_video.settings import DESCRIPTORS, Settings
 
 FEWEST_CLIPS = 10
@@ -125,7 +126,8 @@ def _with_flip(
     except TooSlowError:
         return plan, None
     with_images, without = compared.with_images.score, compared.without.score
-    figures = f"probes with mirror images {with_images:.4f}, without {without:.4f}"
+    shown = [score_text(score, len(samples)) for score in (with_images, without)]
+    figures = f"probes with mirror images {shown[0]}, without {shown[1]}"
     why = f"{plan.reasons['flip']}; {figures}"
     if compared.harms:
         why = f"mirror images are of other classes: {figures}"

@@ -31,7 +31,7 @@ from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import FOLDS
-from autox_video.scores import wilson_interval
+from autox_video.scores import score_text, wilson_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     SHORTEST_SHARE,
@@ -235,10 +235,12 @@ class CrossValidation:
         rows = [row for row in try_to_read(self.work_dir) if row.kind == KIND]
         spent_sec = sum(row.cost_sec for row in rows if row.id != SUMMARY_ID)
         try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
+        score, low, high = (
+            score_text(one, once) for one in (share, figures["low"], figures["high"])
+        )
         say(
-            f"Cross-validation of the plan: {MAIN_SCORES[key]} {share:.4f} (95% interval "
-            f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips in {len(whole[0])} "
-            f"folds; divisions: {len(whole)})."
+            f"Cross-validation of the plan: {MAIN_SCORES[key]} {score} (95% interval {low} to "
+            f"{high}, {once} clips in {len(whole[0])} folds; divisions: {len(whole)})."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:

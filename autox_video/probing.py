@@ -61,7 +61,7 @@ from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import is_of_use
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import PROBE
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
 from autox_video.stored_config import config_text
 
@@ -223,8 +223,9 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
 def _figures(job: Job, scored: Scored) -> str:
     balanced = job.prepared.plan.class_balance
     name = MAIN_SCORES[main_score_of(multi_label=job.data.multi_label, balanced=balanced)]
-    interval = interval_text(scored.low, scored.high)
-    return f"{name} {scored.score:.4f} ({interval}) in cross-validation"
+    clips = job.data.num_train
+    interval = interval_text(scored.low, scored.high, clips)
+    return f"{name} {score_text(scored.score, clips)} ({interval}) in cross-validation"
 
 
 def _explained(job: Job, best: Candidate, count: int) -> Candidate:
@@ -234,7 +235,8 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
     if count > 1:
         others = [r for r in read_rows(job.work_dir) if r.scored_on == CROSS_VALIDATION]
         mine = {row_id(plan, pool) for pool in crossval.POOLS}
-        rest = [f"{r.id} {r.score:.4f}" for r in others if r.id not in mine]
+        clips = job.data.num_train
+        rest = [f"{r.id} {score_text(r.score, clips)}" for r in others if r.id not in mine]
         why += f", the best of {count} candidates; others: {', '.join(rest)}"
     fields = ("backbone", "pretrained")
     chosen = {field: _probed(plan.choice(field), why, many=count > 1) for field in fields}

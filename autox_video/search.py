@@ -39,7 +39,7 @@ from autox_video.plan.search_space import (
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import BEST, SEARCH, TRIALS
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 from autox_video.study import (
     distributions,
     open_study,
@@ -286,7 +286,8 @@ class Search:
         remove_weights(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)
-            what = f"{MAIN_SCORES[key]} {outcome.metrics[key]:.4f}"
+            score = score_text(outcome.metrics[key], outcome.metrics.get("clips", math.inf))
+            what = f"{MAIN_SCORES[key]} {score}"
             kept = "the best so far; its weights are kept" if better else outcome.state
             say(f"Trial {outcome.trial.number}: validation {what}, {kept}.")
         return best

@@ -36,6 +36,7 @@ from autox_video.results import (
     scored,
     write_results,
 )
+from autox_video.scores import score_text
 from autox_video.settings import AUTO, Settings
 
 WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
@@ -275,11 +276,18 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     measured = content["metrics"]
     if measured is None:
         return
-    rows = [(name, _with_interval(measured, key)) for key, name in SHOWN.items() if key in measured]
+    # Of five classes each is among the first five.
+    kept = {key: name for key, name in SHOWN.items() if key != "top5" or len(classes) > 5}
+    rows = [(name, _with_interval(measured, key)) for key, name in kept.items() if key in measured]
     rows += _calibration_rows(content["calibration"])
     rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
     by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
-    worst = [(f"worst: {classes[label]}", f"{share:.4f}") for label, share in by_class]
+    clips = measured["clips"]
+    worst = [
+        (f"worst: {classes[label]}", score_text(share, clips))
+        for label, share in by_class
+        if share < 1.0
+    ]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
 
 
@@ -296,8 +304,9 @@ def _say_what_was_seen(predictions: Sequence[Prediction]) -> None:
 
 
 def _with_interval(measured: dict[str, Any], key: str) -> str:
-    low, high = measured["intervals"][key]
-    return f"{measured[key]:.4f} (95%: {low:.4f} to {high:.4f})"
+    each = (measured[key], *measured["intervals"][key])
+    score, low, high = (score_text(value, measured["clips"]) for value in each)
+    return f"{score} (95%: {low} to {high})"
 
 
 def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:

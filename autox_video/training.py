@@ -1,5 +1,6 @@
 """The main job: settings → a trained model in the work dir."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -303,7 +304,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
     key = main_score(best)
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
+        f"Training is done: best validation {MAIN_SCORES[key]} {_shown(best[key], best)}"
+        f"{_interval(best)} "
         f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )
 
@@ -313,4 +315,9 @@ def _interval(best: dict[str, float]) -> str:
     low, high = score_interval(best)
     if low is None:
         return ""
-    return f" (95% interval {low:.4f} to {high:.4f}, {int(best['clips'])} clips)"
+    ends = f"{_shown(low, best)} to {_shown(high, best)}"
+    return f" (95% interval {ends}, {int(best['clips'])} clips)"
+
+
+def _shown(score: float, best: dict[str, float]) -> str:
+    return score_text(score, best.get("clips", math.inf))
