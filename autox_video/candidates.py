@@ -20,10 +20,11 @@ from autox_video.features.extract import Extractor, Features, Reading, targets_o
 from autox_video.features.samples import Samples, TooSlowError
 from autox_video.features.store import FeatureStore
 from autox_video.leaderboard import CROSS_VALIDATION, Row, Trial, trial
-from autox_video.plan.augmentation import GIVEN
 from autox_video.plan.choose import Plan
+from autox_video.plan.source import PROBE
 from autox_video.prepare import Prepared
 from autox_video.recipe import TrainingData, build_config
+from autox_video.scores import score_text
 from autox_video.settings import DESCRIPTORS, Settings
 
 FEWEST_CLIPS = 10
@@ -117,7 +118,7 @@ def _with_flip(
 
     Gives it with the score of its linear heads; None where that stays to be found out.
     """
-    if not plan.flip or GIVEN in plan.reasons["flip"]:
+    if not plan.flip or plan.is_given("flip"):
         return plan, None
     try:
         # Other heads are to be fitted in this time, too.
@@ -126,17 +127,14 @@ def _with_flip(
     except TooSlowError:
         return plan, None
     with_images, without = compared.with_images.score, compared.without.score
-    figures = f"probes with mirror images {with_images:.4f}, without {without:.4f}"
+    shown = [score_text(score, len(samples)) for score in (with_images, without)]
+    figures = f"probes with mirror images {shown[0]}, without {shown[1]}"
     why = f"{plan.reasons['flip']}; {figures}"
     if compared.harms:
         why = f"mirror images are of other classes: {figures}"
     alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
-    plan = replace(
-        plan,
-        flip=not compared.harms,
-        reasons={**plan.reasons, "flip": why},
-        evidence={**plan.evidence, "flip": {"alternatives": alternatives}},
-    )
+    evidence = {**plan.evidence, "flip": {"alternatives": alternatives}}
+    plan = replace(plan.settle(PROBE, why, flip=not compared.harms), evidence=evidence)
     return plan, compared.without if compared.harms else compared.with_images
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from autox_video.console import say, table
+from autox_video.coverage import notes_on_long_clips
 from autox_video.dataset.health import Health, good_clips, report
 from autox_video.dataset.listing import write_list
 from autox_video.fileio import write_json
+from autox_video.plan import clip_shape
 from autox_video.prepare import check_work_dir, probe, read_data
 from autox_video.settings import Settings
 
@@ -36,9 +39,26 @@ def check(settings: Settings) -> dict[str, Any]:
         write_list(folder / f"{name}.csv", health.splits[name].clips.select(numbers))
     write_json(folder / REPORT, found)
     show(found)
+    _say_what_is_seen(health, settings)
     lists = ", ".join(f"{name}.csv ({len(numbers)} clips)" for name, numbers in good.items())
     say(f"{folder / REPORT} holds all of this; beside it, without the bad clips: {lists}.")
     return found
+
+
+def _say_what_is_seen(health: Health, settings: Settings) -> None:
+    """Say of which long clips validation and testing would look at a part only."""
+    splits = health.splits
+    learnt_from = [
+        fact for name in ("train", "val") if name in splits for fact in splits[name].facts
+    ]
+    seconds = [fact.seconds for fact in learnt_from if fact.error is None]
+    if not seconds:
+        return
+    middle_sec = median(seconds)
+    span_sec = clip_shape.span(settings, middle_sec)
+    num_clips = clip_shape.test_clips(middle_sec, span_sec).value
+    for note in notes_on_long_clips(splits, span_sec, num_clips=num_clips):
+        say(note)
 
 
 def show(found: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ of its own: killed, it goes on from its checkpoint. No evaluation chooses its we
 are scored.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,20 +25,22 @@ from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
-from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try_to_put
+from autox_video.leaderboard import CROSS_VALIDATION, Row, trial, try_to_put, try_to_read
 from autox_video.plan.choose import Plan
 from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import FOLDS
-from autox_video.scores import wilson_interval
+from autox_video.scores import score_text, wilson_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     SHORTEST_SHARE,
     TimeLeft,
     config_beside,
     data_beside,
+    read_state,
     remove_weights,
+    try_to_write_state,
     write_beside,
 )
 
@@ -57,8 +60,12 @@ class Fold:
 
     @property
     def id(self) -> str:
-        """Its row in the leaderboard, and its folder."""
+        """Its row in the leaderboard."""
         return f"fold-{self.repeat}-{self.number}"
+
+    def folder(self, work_dir: Path) -> Path:
+        """Of its run, in the work dir of the whole run."""
+        return work_dir / FOLDS / f"{self.repeat}-{self.number}"
 
 
 def are_few(settings: Settings, plan: Plan, val_clips: int) -> bool:
@@ -98,10 +105,9 @@ def _write_fold(
     repeat: int,
     number: int,
 ) -> Fold:
-    folder = work_dir / FOLDS / f"{repeat}-{number + 1}"
+    fold = Fold(repeat, number + 1, data)
     train, val = (clips.select(np.flatnonzero(part)) for part in (~held_out, held_out))
-    data = data_beside(data, folder, train, val)
-    return Fold(repeat, number + 1, data)
+    return replace(fold, data=data_beside(data, fold.folder(work_dir), train, val))
 
 
 class CrossValidation:
@@ -140,54 +146,68 @@ class CrossValidation:
 
     def score(self) -> float | None:
         """What the plan scores in all whole divisions; None where there is none."""
-        return next((row.score for row in read_rows(self.work_dir) if row.id == SUMMARY_ID), None)
+        whole = self._whole()
+        return _score_of(whole) if whole else None
 
     def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
         """Epochs of each fold of a division, those of a division that was begun; None: no time."""
-        rows = self._rows()
-        begun = [rows[fold.id] for fold in folds if fold.id in rows]
+        begun = [state["epochs"] for state in map(self._state, folds) if state]
         if begun:
-            return begun[0].config["epochs"]
+            return begun[0]
         whole_sec = sum(map(self._cost, folds)) * left.of_a_run
         share = min(1.0, left.seconds() / whole_sec)
         return math.floor(share * self.plan.epochs) if share >= SHORTEST_SHARE else None
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
         """Run a fold, unless that was done before; gives whether it has a score."""
-        folder = self.work_dir / FOLDS / f"{fold.repeat}-{fold.number}"
         done = processes.by_main(lambda: self._is_done(fold))
         if not done:
             try:
-                done = self._train(fold, folder, epochs, left)
+                done = self._train(fold, epochs, left)
             except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
                 say(f"{fold.id} failed: {error}")
         if done and processes.here().is_main:
-            remove_weights(folder)
+            remove_weights(fold.folder(self.work_dir))
         return done
 
-    def _is_done(self, fold: Fold) -> bool:
-        row = self._rows().get(fold.id)
-        return row is not None and row.state == "done"
+    def _state(self, fold: Fold) -> dict[str, Any]:
+        """What is known of a fold's run: nothing where it was not begun, or with other clips."""
+        state = read_state(fold.folder(self.work_dir))
+        return state if state.get("clips_of") == _digest(fold.data) else {}
 
-    def _train(self, fold: Fold, folder: Path, epochs: int, left: TimeLeft) -> bool:
+    def _is_done(self, fold: Fold) -> bool:
+        return "score" in self._state(fold)
+
+    def _train(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
         with ExitStack() as held:
             row = None
+            about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
             if processes.here().is_main:
-                about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
                 row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
-            metrics = train(self._config(fold, folder, epochs, left)) or {}
+            self._keep(fold, about)
+            metrics = train(self._config(fold, epochs, left)) or {}
             clips = int(metrics.get("clips", 0))
-            if row is not None and clips:
+            if clips:
                 about |= {"clips": clips, **_effective(metrics)}
-                row.note(config=about, **_figures(metrics[main_score(metrics)], about))
+                score = metrics[main_score(metrics)]
+                self._keep(fold, {**about, "score": score})
+            if row is not None and clips:
+                row.note(config=about, **_figures(score, about))
             elif row is not None:
                 row.note(state="failed")
             return clips > 0
 
-    def _config(self, fold: Fold, folder: Path, epochs: int, left: TimeLeft):
+    def _keep(self, fold: Fold, state: Mapping[str, Any]) -> None:
+        """Keep what is known of a fold; where it cannot be written, all processes raise."""
+        state = {"clips_of": _digest(fold.data), **state}
+        told = processes.by_main(lambda: try_to_write_state(fold.folder(self.work_dir), state))
+        if told is not None:
+            raise ResourceError(told)
+
+    def _config(self, fold: Fold, epochs: int, left: TimeLeft):
         # Evaluated once, at the end: what is scored must not be chosen by what it is scored on.
         plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
-        cost = self._cost(fold)
+        cost, folder = self._cost(fold), fold.folder(self.work_dir)
         config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
         write_beside(config)
         return config
@@ -196,32 +216,31 @@ class CrossValidation:
         """An epoch of a fold over one of the run."""
         return fold.data.num_train / self.num_train
 
-    def _rows(self) -> dict[str, Row]:
-        return {row.id: row for row in read_rows(self.work_dir) if row.kind == KIND}
+    def _whole(self) -> list[list[dict[str, Any]]]:
+        """What came of the folds of each division all of which have a score."""
+        every = [list(map(self._state, folds)) for folds in self.repeats]
+        return [states for states in every if all("score" in state for state in states)]
 
     def _sum_up(self) -> None:
         """Put the score over all whole divisions into the leaderboard, and say it."""
-        rows = self._rows()
-        whole = [
-            [rows[fold.id] for fold in folds]
-            for folds in self.repeats
-            if all(fold.id in rows and rows[fold.id].state == "done" for fold in folds)
-        ]
-        every = [row for folds in whole for row in folds]
-        clips = sum(_count(row.config) for row in every)
-        share = sum(row.score * _count(row.config) for row in every) / clips
-        once = sum(row.config["clips"] for row in every) // len(whole)
+        whole = self._whole()
+        every = [state for states in whole for state in states]
+        share, clips = _score_of(whole), sum(map(_count, every))
+        once = sum(state["clips"] for state in every) // len(whole)
         about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
         if self.plan.class_balance:
             about["effective_clips"] = round(clips / len(whole), 1)
         figures = _figures(share, about)
         key = main_score_of(multi_label=False, balanced=self.plan.class_balance)
-        spent_sec = sum(row.cost_sec for row in every)
+        rows = [row for row in try_to_read(self.work_dir) if row.kind == KIND]
+        spent_sec = sum(row.cost_sec for row in rows if row.id != SUMMARY_ID)
         try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
+        score, low, high = (
+            score_text(one, once) for one in (share, figures["low"], figures["high"])
+        )
         say(
-            f"Cross-validation of the plan: {MAIN_SCORES[key]} {share:.4f} (95% interval "
-            f"{figures['low']:.4f} to {figures['high']:.4f}, {once} clips in {len(whole[0])} "
-            f"folds; divisions: {len(whole)})."
+            f"Cross-validation of the plan: {MAIN_SCORES[key]} {score} (95% interval {low} to "
+            f"{high}, {once} clips in {len(whole[0])} folds; divisions: {len(whole)})."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:
@@ -237,6 +256,18 @@ def _effective(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _count(about: Mapping[str, Any]) -> float:
     return about.get("effective_clips", about["clips"])
+
+
+def _score_of(whole: Sequence[Sequence[Mapping[str, Any]]]) -> float:
+    """The mean score of folds by what their clips count."""
+    every = [state for states in whole for state in states]
+    return sum(state["score"] * _count(state) for state in every) / sum(map(_count, every))
+
+
+def _digest(data: TrainingData) -> str:
+    """Of the clips that a fold learns from and is scored on."""
+    lists = (Path(data.train_list).read_bytes(), Path(data.val_list).read_bytes())
+    return hashlib.sha256(b"--".join(lists)).hexdigest()
 
 
 def _figures(share: float, about: Mapping[str, Any]) -> dict[str, float | str]:

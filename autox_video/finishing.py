@@ -1,5 +1,6 @@
 """What a run ends with: training against the probe, and the row of the run in the leaderboard."""
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from autox_video.errors import CheckpointError
 from autox_video.leaderboard import VALIDATION, Row, trial
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import BEST, PROBE
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 
 FINETUNE_ID = "finetune"
 """The row of the run's own training."""
@@ -125,7 +126,8 @@ def keep_better(
         on = "on the validation clips"
         wins = is_better(meta["metrics"], best)
     else:
-        figures, on = [f"{each:.4f}" for each in (mine, in_folds)], "in cross-validation"
+        # Each clip counts several times.
+        figures, on = [f"{each:.3f}" for each in (mine, in_folds)], "in cross-validation"
         wins = mine > in_folds
     if not wins:
         return best
@@ -139,7 +141,8 @@ def keep_better(
 def _score_and_loss(figures: Figures) -> str:
     """Both count: scores may be equal."""
     loss = figures.get("calibrated_loss", figures["loss"])
-    return f"{figures[main_score(figures)]:.4f} with a loss of {loss:.4f}"
+    score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
+    return f"{score} with a loss of {loss:.4f}"
 
 
 def use_all_clips(work_dir: Path) -> None:

@@ -23,6 +23,7 @@ from autox_video.console import complain, say, table
 from autox_video.errors import ResourceError
 from autox_video.fileio import write_text
 from autox_video.run_files import LEADERBOARD
+from autox_video.scores import score_text
 
 KINDS = ("probe", "finetune", "search", "fold", "refit")
 STATES = ("running", "done", "partial", "stopped", "failed", "pruned")
@@ -110,11 +111,14 @@ def best_first(rows: Sequence[Row]) -> list[Row]:
 
 def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
     """Print rows as a table, the best first."""
+    known = (row.config["clips"] for row in rows if isinstance(row.config.get("clips"), int))
+    clips = min(known, default=math.inf)  # of one table all scores have as many digits
     columns = ("id", "backbone", "frames", "size", "score", "95% interval", "on", "cost", "state")
     shown = [
         (
             *(row.id, row.backbone, row.frames, f"{row.size} px"),
-            *(_figure(row.score), interval_text(row.low, row.high), row.scored_on),
+            "" if row.score is None else score_text(row.score, clips),
+            *(interval_text(row.low, row.high, clips), row.scored_on),
             *(f"{row.cost_sec:.1f} s", row.state),
         )
         for row in best_first(rows)
@@ -122,13 +126,11 @@ def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
     table(title, columns, shown)
 
 
-def interval_text(low: float | None, high: float | None) -> str:
-    """The interval of a score for the user, "" where there is none."""
-    return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def interval_text(low: float | None, high: float | None, clips: float) -> str:
+    """The interval of a score on so many clips for the user, "" where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{score_text(low, clips)} to {score_text(high, clips)}"
 
 
 def _read(path: Path) -> str:
@@ -237,7 +239,7 @@ def trial(work_dir: Path, row: Row) -> Iterator[Trial]:
     row, unless its score is another now. Where the row cannot be written, that is said, and the
     trial goes on.
     """
-    before = find_row(work_dir, row.id)
+    before = next((each for each in try_to_read(work_dir) if each.id == row.id), None)
     done = before is not None and before.state in ("done", "partial")
     spent_sec = before.cost_sec if before is not None else 0.0
     under_way = Trial(replace(row, state="done"))
@@ -269,3 +271,12 @@ def try_to_put(work_dir: Path, row: Row) -> None:
         put_row(work_dir, row)
     except ResourceError as error:
         complain(f"{error} The run goes on without that row.")
+
+
+def try_to_read(work_dir: Path) -> list[Row]:
+    """The rows of a work dir; where they cannot be read, say so and go on without."""
+    try:
+        return read_rows(work_dir)
+    except ResourceError as error:
+        complain(f"{error} The run goes on without its rows.")
+        return []

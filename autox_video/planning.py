@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock
 from autox_video.console import say
+from autox_video.coverage import mean_rounds
 from autox_video.dataset.frame_cache import default_folder, free_bytes
 from autox_video.dataset.listing import Listing
 from autox_video.dataset.remote import is_remote
@@ -31,6 +32,7 @@ from autox_video.plan.choose_time import (
 from autox_video.plan.evidence import evidence_of
 from autox_video.plan.prediction import Amount, Measured, Prediction, predict
 from autox_video.plan.resume import same_budget, start_of_plan
+from autox_video.plan.source import MEASUREMENT, Choice
 from autox_video.prepare import Prepared, check_writable, prepare
 from autox_video.run_data import list_file
 from autox_video.run_files import free_for_others_bytes
@@ -216,27 +218,23 @@ class _Planner:
 
     def _with_epochs(self, most: Plan, plan: Plan, one: Prediction, left_sec: float) -> Plan:
         """The plan with as many epochs as fit, at most those of another."""
-        epochs, why = choose_epochs(most, one, self._amount(plan), left_sec=left_sec)
-        return with_epochs(plan, self._by_rules(plan, epoch=epochs), why)
+        epochs = choose_epochs(most, one, self._amount(plan), left_sec=left_sec)
+        return with_epochs(plan, self._by_rules(plan, epochs=epochs))
 
     def _with_size(self, plan: Plan, measured: Measured) -> tuple[Plan, Measured]:
         """Make clips smaller as long as too few epochs fit into the budget."""
         whole, asked = plan, plan.epochs
-        sizes = smaller_sizes(plan, self.settings)
+        sizes = smaller_sizes(plan)
         while True:
             one = self._predict(plan, measured)
             self.sizes[plan.resolution, plan.clip_len] = one
             left_sec = plan.time_budget_sec - one.preparing_sec
             if is_enough(one, self._amount(plan), asked, left_sec):
                 return plan, measured
-            keys = next(sizes, None)
-            if keys is None:
+            size = next(sizes, None)
+            if size is None:
                 return plan, measured
-            smaller = self._by_rules(plan, **keys)
-            why = f"less than {whole.resolution} px and {whole.clip_len} frames, so that more "
-            why += "epochs fit into time_budget"
-            changed = {key: why for key in keys if getattr(smaller, key) != getattr(whole, key)}
-            plan = replace(smaller, reasons={**smaller.reasons, **changed})
+            plan = self._by_rules(plan, **size)
             measured = self._measure_smaller(plan, measured, whole)
 
     def _measure_smaller(self, plan: Plan, before: Measured, whole: Plan) -> Measured:
@@ -260,8 +258,14 @@ class _Planner:
             self.test_clips = 0
 
     def _amount(self, plan: Plan) -> Amount:
-        stats = self.prepared.stats
-        return amount_of(plan, train=stats.num_train, val=stats.num_val, test=self.test_clips)
+        stats, test = self.prepared.stats, self.prepared.probed.splits.get("test")
+        facts, span_sec = (
+            () if test is None else test.facts,
+            plan.clip_len * plan.frame_interval_sec,
+        )
+        rounds = mean_rounds(facts, span_sec, num_clips=plan.test_clips)
+        clips = {"train": stats.num_train, "val": stats.num_val, "test": self.test_clips}
+        return amount_of(plan, **clips, test_rounds=rounds)
 
     def _predict(self, plan: Plan, measured: Measured) -> Prediction:
         used_sec = self.clock.used_sec
@@ -270,17 +274,18 @@ class _Planner:
             measured = replace(measured, step_sec=(1 - SAVED_BY_COMPILING) * measured.step_sec)
         return predict(measured, self._amount(plan), plan.epochs, used_sec=used_sec)
 
-    def _by_rules(self, plan: Plan, **keys: int) -> Plan:
-        """What the rules choose with the plan's own clips and other keys of the config."""
-        kept = {"resolution": plan.resolution, "clip_len": plan.clip_len}
-        asked = self.settings.model_copy(update={**kept, **keys})
+    def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
+        """What the rules choose with the plan's own clips, and other choices that are settled."""
+        size = {field: plan.choice(field) for field in ("resolution", "clip_len")}
         found = self.prepared
-        made = choose(asked, found.stats, found.hardware, found.pretrained)
-        # What probes have settled stays.
-        chosen = {name: found.plan.reasons[name] for name in ("backbone", "pretrained", "flip")}
-        reasons = {**made.reasons, **chosen}
-        made = replace(made, flip=found.plan.flip, reasons=reasons, evidence=found.plan.evidence)
-        return made if plan.device == "cpu" else replace(made, accumulation=plan.accumulation)
+        made = choose(
+            self.settings, found.stats, found.hardware, found.pretrained, {**size, **settled}
+        )
+        # What probes have settled stays, and what was tried on this GPU.
+        kept = {field: found.plan.choice(field) for field in ("backbone", "pretrained", "flip")}
+        if plan.device != "cpu":
+            kept["accumulation"] = plan.choice("accumulation")
+        return replace(made.with_choices(kept), evidence=found.plan.evidence)
 
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:
         from autox_video.engine.measure import measure
@@ -302,12 +307,13 @@ class _Planner:
 
         if plan.strategy == "fsdp" and plan.processes > 1:
             return plan  # one alone cannot try what all share; a step that does not fit is cut
-        clips = math.ceil(plan.batch_size / plan.processes)
+        clips, machine = math.ceil(plan.batch_size / plan.processes), self.prepared.hardware
         tried = " ".join(
             str(value)
             for value in (
-                *(plan.reasons["device"], clips, plan.backbone, plan.clip_len, plan.resolution),
-                *(plan.precision, plan.gradient_checkpointing),
+                *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
+                *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes),
+                *(plan.precision, plan.gradient_checkpointing, plan.compile),
             )
         )
         parts = read_accumulation(self.work_dir, tried)
@@ -315,7 +321,7 @@ class _Planner:
             parts = parts_that_fit(self._config(plan), clips)
             write_accumulation(self.work_dir, parts, tried)
         why = f"{math.ceil(clips / parts)} clips at a time fit on this GPU, by trying"
-        return replace(plan, accumulation=parts, reasons={**plan.reasons, "accumulation": why})
+        return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
         """Decide whether decoded frames are kept; where that is left open, by what it saves."""

@@ -2,13 +2,14 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
+import numpy as np
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -20,6 +21,7 @@ from autox_video.config_check import check_config
 from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
 from autox_video.dataset.listing import ClipList
+from autox_video.dataset.sampling import rounds_of, seen_share
 from autox_video.engine.checkpoint import load_state, own_config, read_checkpoint
 from autox_video.engine.memory import is_out_of_memory
 from autox_video.errors import CheckpointError, ConfigError, ResourceError
@@ -121,6 +123,7 @@ def predict(
 ) -> list[Prediction]:
     """Class probabilities of every clip, averaged over its views.
 
+    A clip that is longer than its views span gets more of them, as `sampling.rounds_of` says.
     Several processes share the batches of one, each of which is computed as one would, and all
     give the predictions of all clips.
 
@@ -135,49 +138,85 @@ def predict(
     Raises:
         ResourceError: there is not enough memory for one view of one clip.
     """
-    batches = _batches(config, clips, data_root, loading)
-    score = Scorer(model)
-    scores: dict[int, tuple[float, ...]] = {}
-    try:
-        for batch in batches:
-            scores.update(score(batch))
-            if on_done:
-                on_done(batch["taken"])
-    finally:
-        batches.close()
+    score, read = Scorer(model), config.test_pipeline[0]
+    job = _Job(config, data_root, loading, score)
+    scores, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
+    span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
+    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in scores}
+    # Of a long video there is more to look at; how long it is was found out in reading it.
+    rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
+    looks = {p: [scores[p]] for p in scores}
+    if rest:
+        say(f"{sum(n > 1 for n in rounds.values())} long clips: more parts of them are looked at.")
+        positions, numbers = map(list, zip(*rest, strict=True))
+        more, _, _ = job.scored(clips.select(positions), numbers, None)
+        for place, each in more.items():
+            looks[positions[place]].append(each)
     multi_label = bool(config.model.cls_head.get("multi_label", False))
-    scores, broken = map(_joined, zip(*processes.gather((scores, batches.broken)), strict=True))
     return [
         Prediction(
-            clips.paths[position],
-            None if clips.labels is None else clips.labels[position],
-            scores.get(position),
-            broken.get(position),
+            clips.paths[p],
+            None if clips.labels is None else clips.labels[p],
+            _mean(looks[p]) if p in looks else None,
+            broken.get(p),
             multi_label,
-            None if clips.segments is None else clips.segments[position],
+            None if clips.segments is None else clips.segments[p],
+            seen_share(seconds[p], span_sec, clips=len(looks[p]) * num_clips)
+            if p in looks
+            else 0.0,
         )
-        for position in range(len(clips))
+        for p in range(len(clips))
     ]
 
 
-def _batches(
-    config: Config, clips: ClipList, data_root: str | Path, loading: Loading
-) -> ClipBatches:
-    with DefaultScope.overwrite_default_scope("mmaction"):
-        dataset = ClipDataset(
-            clips,
-            str(data_root),
-            pipeline=config.test_pipeline,
-            classes=config.classes,
-            item_shape=config.test_item_shape,
+def _mean(looks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """The mean of probabilities that were given in several rounds."""
+    return looks[0] if len(looks) == 1 else tuple(np.mean(looks, axis=0).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is the same for every round of test clips."""
+
+    config: Config
+    data_root: str | Path
+    loading: Loading
+    score: "Scorer"
+
+    def scored(
+        self, clips: ClipList, rounds: Sequence[int], on_done: Callable[[int], None] | None
+    ) -> tuple[dict[int, tuple[float, ...]], dict[int, str], dict[int, float]]:
+        """Score a round of each clip; gives scores, errors and lengths by position, of all."""
+        batches = self._batches(clips, rounds)
+        scores: dict[int, tuple[float, ...]] = {}
+        try:
+            for batch in batches:
+                scores.update(self.score(batch))
+                if on_done:
+                    on_done(batch["taken"])
+        finally:
+            batches.close()
+        seconds = {position: float(batches.dataset.seconds[position]) for position in scores}
+        mine = (scores, batches.broken, seconds)
+        return tuple(map(_joined, zip(*processes.gather(mine), strict=True)))
+
+    def _batches(self, clips: ClipList, rounds: Sequence[int]) -> ClipBatches:
+        with DefaultScope.overwrite_default_scope("mmaction"):
+            dataset = ClipDataset(
+                clips,
+                str(self.data_root),
+                pipeline=self.config.test_pipeline,
+                classes=self.config.classes,
+                item_shape=self.config.test_item_shape,
+                rounds=rounds,
+            )
+        return ClipBatches(
+            dataset,
+            batch_size=self.loading.batch_size,
+            workers=self.loading.workers,
+            pin_memory=self.loading.device != "cpu",
+            processes=processes.here(),
         )
-    return ClipBatches(
-        dataset,
-        batch_size=loading.batch_size,
-        workers=loading.workers,
-        pin_memory=loading.device != "cpu",
-        processes=processes.here(),
-    )
 
 
 def _joined(parts: Iterable[dict]) -> dict:

@@ -53,13 +53,15 @@ from autox_video.leaderboard import (
 from autox_video.models.known_weights import find_all
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
+from autox_video.plan.source import PROBE as BY_PROBES
+from autox_video.plan.source import RULE, Choice
 from autox_video.predict import build_model
 from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import is_of_use
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import PROBE
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
 from autox_video.stored_config import config_text
 
@@ -129,12 +131,9 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
     plan = job.prepared.plan
     why = f"{plan.reasons['backbone']}; beside it a probe on {best.plan.backbone}, "
     why += f"{_figures(job, best.scored)}: the better one is kept"
-    return replace(
-        plan,
-        flip=best.plan.flip,
-        reasons={**plan.reasons, "backbone": why, "flip": best.plan.reasons["flip"]},
-        evidence=best.plan.evidence,
-    )
+    backbone = plan.choice("backbone")._replace(reason=why)
+    plan = plan.with_choices({"backbone": backbone, "flip": best.plan.choice("flip")})
+    return replace(plan, evidence=best.plan.evidence)
 
 
 def _job(
@@ -174,9 +173,9 @@ def _plans(job: Job) -> list[Plan]:
     weights = _weights(job.prepared, settings)
     plans = [choose(settings, stats, hardware, each) for each in weights]
     if _describes(settings):
-        fixed = choose(settings.model_copy(update={"backbone": DESCRIPTORS}), stats, hardware)
         why = "nothing has to be learnt but a head"
-        plans.append(replace(fixed, reasons={**fixed.reasons, "backbone": why}))
+        fixed = {"mode": Choice("probe", why), "backbone": Choice(DESCRIPTORS, why)}
+        plans.append(choose(settings, stats, hardware, settled=fixed))
     # To compare with, or because there is nothing else.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (settings.load_from == AUTO or not weights)):
@@ -224,8 +223,9 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
 def _figures(job: Job, scored: Scored) -> str:
     balanced = job.prepared.plan.class_balance
     name = MAIN_SCORES[main_score_of(multi_label=job.data.multi_label, balanced=balanced)]
-    interval = interval_text(scored.low, scored.high)
-    return f"{name} {scored.score:.4f} ({interval}) in cross-validation"
+    clips = job.data.num_train
+    interval = interval_text(scored.low, scored.high, clips)
+    return f"{name} {score_text(scored.score, clips)} ({interval}) in cross-validation"
 
 
 def _explained(job: Job, best: Candidate, count: int) -> Candidate:
@@ -235,16 +235,23 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
     if count > 1:
         others = [r for r in read_rows(job.work_dir) if r.scored_on == CROSS_VALIDATION]
         mine = {row_id(plan, pool) for pool in crossval.POOLS}
-        rest = [f"{r.id} {r.score:.4f}" for r in others if r.id not in mine]
+        clips = job.data.num_train
+        rest = [f"{r.id} {score_text(r.score, clips)}" for r in others if r.id not in mine]
         why += f", the best of {count} candidates; others: {', '.join(rest)}"
-    grid, reasons = None, dict(plan.reasons)
-    for field in ("backbone", "pretrained"):
-        reasons[field] = f"{reasons[field]}; {why}"
+    fields = ("backbone", "pretrained")
+    chosen = {field: _probed(plan.choice(field), why, many=count > 1) for field in fields}
+    head = plan.choice("head_grid")._replace(value=None)
     if scored.setting.pool != LINEAR:
-        grid = best.reading.grid
+        head = head._replace(value=best.reading.grid)
         if plan.mode == "probe":
-            reasons["head_grid"] = f"parts of the clip are looked at: {why}"
-    return replace(best, plan=replace(plan, head_grid=grid, reasons=reasons))
+            head = Choice(head.value, f"parts of the clip are looked at: {why}", BY_PROBES)
+    return replace(best, plan=plan.with_choices({**chosen, "head_grid": head}))
+
+
+def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
+    """A choice of weights with the figures for it; the probes made it where there were several."""
+    source = BY_PROBES if many and choice.source == RULE else choice.source
+    return Choice(choice.value, f"{choice.reason}; {why}", source)
 
 
 def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:

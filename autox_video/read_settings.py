@@ -13,20 +13,31 @@ from autox_video.settings import Settings
 
 # What other tools call our keys; spelling alone would not find these.
 _OTHER_NAMES = {
+    "batch": "videos_per_gpu",
     "batch_size": "videos_per_gpu",
+    "batches": "videos_per_gpu",
+    "bs": "videos_per_gpu",
     "checkpoint": "load_from",
     "classes": "class_names",
+    "clip_length": "clip_len",
+    "frames": "clip_len",
     "gpu": "device",
     "image_size": "resolution",
+    "img_size": "resolution",
+    "input_size": "resolution",
+    "size": "resolution",
     "learning_rate": "lr",
     "model": "backbone",
     "num_frames": "clip_len",
     "num_workers": "workers",
     "output": "test_results_path",
     "pretrained": "load_from",
-    "train_list": "ann_file_train",
-    "val_list": "ann_file_val",
+    "test": "ann_file_test",
     "test_list": "ann_file_test",
+    "train": "ann_file_train",
+    "train_list": "ann_file_train",
+    "val": "ann_file_val",
+    "val_list": "ann_file_val",
 }
 
 _TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
@@ -73,8 +84,10 @@ def _build(
 
 def _unknown(key: Any) -> str:
     name = str(key).strip().lower()
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
-    nearest = _OTHER_NAMES.get(name) or (near[0] if near else None)
+    # Spelling that is less alike leads astray: `cache` for `batch`.
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
+    longer = [known for known in Settings.model_fields if len(name) > 2 and known.startswith(name)]
+    nearest = _OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)
     if nearest:
         return f"key `{key}` is not known; did you mean `{nearest}`?"
     return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -24,7 +25,7 @@ from autox_video.engine.checkpoint import own_config, read_checkpoint, read_meta
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.finishing import FINETUNE_ID
-from autox_video.leaderboard import Row, find_row, read_rows, trial
+from autox_video.leaderboard import Row, trial, try_to_read
 from autox_video.plan.choose import Plan
 from autox_video.plan.search_space import applied, relative_cost
 from autox_video.recipe import TrainingData
@@ -37,7 +38,9 @@ from autox_video.trial_run import (
     data_beside,
     of_epochs,
     peak_of,
+    read_state,
     remove_weights,
+    try_to_write_state,
     with_own_config,
     write_beside,
 )
@@ -77,7 +80,8 @@ class Refit:
                 to be the best.
         """
         needed_sec = self.more * left.of_a_run
-        kept = [row for row in read_rows(self.work_dir) if row.kind == KIND and row.state == "done"]
+        folders = (self.work_dir / REFIT).glob("*")
+        kept = any(read_state(folder).get("done") for folder in folders)
         return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
@@ -95,10 +99,10 @@ class Refit:
             return
         name = KIND if origin == FINETUNE_ID else f"{KIND}-{origin}"
         folder = self.work_dir / REFIT / origin
-        row = processes.by_main(lambda: find_row(self.work_dir, name))
-        if row is None or row.state != "done":
+        state = processes.by_main(lambda: read_state(folder))
+        if not state.get("done"):
             plan, cost = self._plan_of(origin, best)
-            epochs = processes.by_main(lambda: self._epochs(plan, cost, row, left))
+            epochs = processes.by_main(lambda: self._epochs(plan, cost, state, left))
             if not epochs:
                 say("No time is left for a last training on all clips: the weights stay.")
                 return
@@ -118,8 +122,15 @@ class Refit:
             complain(f"{error} There is no last training on all clips.")
             return None
         if "trial" in meta:
-            return meta["trial"] if find_row(self.work_dir, meta["trial"]) else None
+            return meta["trial"] if self._params_of(meta) is not None else None
         return FINETUNE_ID if own_config(kept) is None else None
+
+    def _params_of(self, meta: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the trial that weights are of chose; of older weights only the leaderboard says."""
+        if "params" in meta:
+            return dict(meta["params"])
+        rows = (row for row in try_to_read(self.work_dir) if row.id == meta["trial"])
+        return next((dict(row.config) for row in rows), None)
 
     def _plan_of(self, origin: str, best: Mapping[str, float]) -> tuple[Plan, float]:
         """The plan to train by, and the cost of its epochs over those of the run."""
@@ -128,7 +139,7 @@ class Refit:
             # Where it ended early, more epochs would have made it worse.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             return of_epochs(self.plan, peak or epochs), self.more
-        params = processes.by_main(lambda: dict(find_row(self.work_dir, origin).config))
+        params = processes.by_main(lambda: self._params_of(read_meta(self.work_dir / BEST)))
         epochs = params.pop("epochs")
         cost = self.more * relative_cost(self.plan, params)
         return of_epochs(applied(self.plan, params), peak or epochs), cost
@@ -138,10 +149,10 @@ class Refit:
         trial_folder = self.work_dir / TRIALS / origin.removeprefix("trial-")
         return peak_of(self.work_dir if origin == FINETUNE_ID else trial_folder)
 
-    def _epochs(self, plan: Plan, cost: float, row: Row | None, left: TimeLeft) -> int:
+    def _epochs(self, plan: Plan, cost: float, state: Mapping[str, Any], left: TimeLeft) -> int:
         """As many as the plan has, or those that there is time for, or that were begun with."""
-        if row is not None:
-            return row.config["epochs"]
+        if "epochs" in state:
+            return state["epochs"]
         whole_sec = cost * left.of_a_run * plan.epochs / self.plan.epochs
         share = min(1.0, left.seconds() / whole_sec)
         return math.floor(share * plan.epochs) if share >= LEAST_SHARE else 0
@@ -163,8 +174,10 @@ class Refit:
                 row = Row(name, KIND, plan.backbone, plan.clip_len, plan.resolution, about)
                 held.enter_context(trial(self.work_dir, row))
                 say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
+            _note(folder, {"epochs": epochs})
             metrics = train(self._config(plan, folder, left, cost=cost, epochs=epochs))
             processes.by_main(lambda: self._keep(folder, metrics, best))
+            _note(folder, {"epochs": epochs, "done": True})
 
     def _config(
         self, plan: Plan, folder: Path, left: TimeLeft, *, cost: float, epochs: int
@@ -191,9 +204,16 @@ class Refit:
             say("The last training did not learn the clips as well: the weights before it stay.")
             return
         state, before = read_checkpoint(folder / BEST), read_meta(self.work_dir / BEST)
-        about = {name: before[name] for name in ("metrics", "trial") if name in before}
+        about = {name: before[name] for name in ("metrics", "trial", "params") if name in before}
         write_best(self.work_dir, {**state, "meta": {**state["meta"], **about, KIND: True}})
         say(
             "The best weights are those of the last training now; their score is that of the same "
             f"plan without the {self.num_val} validation clips."
         )
+
+
+def _note(folder: Path, state: Mapping[str, Any]) -> None:
+    """Keep how far it is; where it cannot be written, all processes raise ResourceError."""
+    told = processes.by_main(lambda: try_to_write_state(folder, state))
+    if told is not None:
+        raise ResourceError(told)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.dataset.sampling import LEAST_SEEN_SHARE
 from autox_video.fileio import write_json
 from autox_video.scores import multi_label_intervals, single_label_intervals
 
@@ -42,18 +43,23 @@ class Prediction:
     """Whether the probabilities are of each class apart, and do not sum to 1."""
     segment: tuple[float, float] | None = None
     """Where the clip is in its video, in seconds; None: all of it."""
+    seen: float = 1.0
+    """Share of the clip's time that was looked at."""
 
     def record(self, classes: Sequence[str]) -> dict:
         """The clip's entry in results.json.
 
         Of several classes a clip, `predicted`, `class` and `score` are lists: of the classes that
         score at least 0.5, the best first. A clip that is a part of its video has `start` and
-        `end` in seconds; an `end` of null is the video's.
+        `end` in seconds; an `end` of null is the video's. A clip of which less than four fifths
+        were looked at has that share as `seen`.
         """
         times = {}
         if self.segment is not None:
             start, end = self.segment
             times = {"start": start, "end": end if math.isfinite(end) else None}
+        if self.is_partly_seen:
+            times["seen"] = round(self.seen, 4)
         return {
             "video": self.video,
             **times,
@@ -62,6 +68,11 @@ class Prediction:
             "label": list(self.label) if isinstance(self.label, tuple) else self.label,
             **self._predicted(classes),
         }
+
+    @property
+    def is_partly_seen(self) -> bool:
+        """Whether the clip is so long that much of it was not looked at."""
+        return self.scores is not None and self.seen < LEAST_SEEN_SHARE
 
     def _predicted(self, classes: Sequence[str]) -> dict:
         if self.scores is None:

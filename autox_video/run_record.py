@@ -34,7 +34,7 @@ def write_plan(
 
     Args:
         folder: the work dir.
-        plan: every choice, which goes in with its reason, its figures and the alternatives.
+        plan: every choice, which goes in with its reason, source, figures and alternatives.
         fingerprint: of the listed clips and classes.
         data: of the clips that the run learns from, as `run_data.record` gives it.
         prediction: how long the run takes, in seconds by part, where that is known.
@@ -42,11 +42,7 @@ def write_plan(
     Raises:
         ResourceError: a file cannot be written.
     """
-    values = plan.as_dict()
-    reasons = values.pop("reasons")
-    choices = {
-        f: {"value": v, "reason": reasons[f], **plan.evidence.get(f, {})} for f, v in values.items()
-    }
+    choices = {f: {**plan.choice(f)._asdict(), **plan.evidence.get(f, {})} for f in plan.reasons}
     stored = {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data}
     write_stored(folder, {**stored, "prediction": prediction, "choices": choices})
 

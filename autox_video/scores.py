@@ -144,6 +144,12 @@ def _average_precision(
     return (precision * gained).sum(axis=1) / np.maximum(positives, 1)
 
 
+def score_text(score: float, clips: float) -> str:
+    """Give a score for people, with as many digits as so many clips bear: two to four."""
+    digits = 2 if clips <= 100 else 3 if clips <= 1000 else 4
+    return f"{score:.{digits}f}"
+
+
 def score_interval(figures: Mapping[str, float]) -> tuple[float | None, float | None]:
     """The 95% interval of validation figures: of their main score; Nones for mAP, no share."""
     if "top1" not in figures or not figures.get("clips"):

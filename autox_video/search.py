@@ -6,9 +6,10 @@ trial is an ordinary training run in a folder of its own: killed, it goes on fro
 """
 
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,7 @@ import autox_video.mm_compat  # noqa: F401
 import optuna
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autox_video import processes
 from autox_video.console import say
@@ -31,8 +30,6 @@ from autox_video.errors import CheckpointError, ListingError, NumbersError, Reso
 from autox_video.leaderboard import VALIDATION, Row, try_to_put
 from autox_video.plan.choose import Plan
 from autox_video.plan.search_space import (
-    Range,
-    Space,
     applied,
     neighbours,
     relative_cost,
@@ -42,7 +39,14 @@ from autox_video.plan.search_space import (
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import BEST, SEARCH, TRIALS
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
+from autox_video.study import (
+    distributions,
+    open_study,
+    storage_errors,
+    study_name,
+    study_of_before,
+)
 from autox_video.trial_run import (
     SHORTEST_SHARE,
     TimeLeft,
@@ -52,8 +56,10 @@ from autox_video.trial_run import (
     write_beside,
 )
 
-REDUCTION = 3
-"""Of so many trials that come to an evaluation, one goes on."""
+WHAT_NOW = (
+    "The best weights so far are kept; the search goes on where it was when the same command runs "
+    "again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ class Search:
         self.plan, self.data, self.work_dir = plan, data, work_dir
         self.best = dict(best)
         self.space = space_of(plan)
+        self.is_own = storage is None
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.study: optuna.Study | None = None
         if processes.here().is_main:
@@ -145,14 +152,10 @@ class Search:
         return self.best[main_score(self.best)] >= 1.0
 
     def _open(self) -> optuna.Study:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(
-            storage=self.storage,
-            study_name=f"{self.data.fingerprint[:16]} {self.plan.backbone}",
-            direction="maximize",
-            load_if_exists=True,
-            pruner=optuna.pruners.SuccessiveHalvingPruner(reduction_factor=REDUCTION),
-        )
+        name = study_name(self.plan, self.space, self.data)
+        if self.is_own and (self.work_dir / SEARCH).exists():
+            name = study_of_before(self.storage, self.space, self.data, self.plan) or name
+        study = open_study(self.storage, name)
         for trial in study.trials:
             if trial.state.is_finished() and trial.user_attrs.get("folder") == self._origin:
                 remove_weights(self.work_dir / TRIALS / f"{trial.number:04d}")
@@ -160,7 +163,7 @@ class Search:
             study.add_trial(
                 optuna.trial.create_trial(
                     params=start_of(self.plan, self.space),
-                    distributions=_distributions(self.space),
+                    distributions=distributions(self.space),
                     value=merit(self.best),
                     user_attrs={"origin": self._origin},
                 )
@@ -186,22 +189,34 @@ class Search:
                 self.study.tell(trial, state=TrialState.FAIL)  # too long for what is left
                 return None
             trial.set_user_attr("epochs", epochs)
+            begun = Begun(trial.number, trial.params, epochs)
+            # Its number may have been that of a trial of another study.
+            shutil.rmtree(self.work_dir / TRIALS / begun.folder, ignore_errors=True)
             trial.set_user_attr("folder", self._origin)
-            return Begun(trial.number, trial.params, epochs)
+            return begun
 
     def _ask(self, left: TimeLeft) -> Trial:
         """A neighbour of the plan that nobody has tried yet, or what the sampler draws."""
         trials = self.study.get_trials(deepcopy=False)
-        for point in neighbours(self.plan, self.space):
-            tried = any(_are_same(point, trial.params) for trial in trials)
-            if not tried and self._epochs_in(left, point):
-                self.study.enqueue_trial(point)
-                break
         # Of a seed for each trial, so that a search that goes on draws what it would have.
-        self.study.sampler = optuna.samplers.TPESampler(
+        sampler = optuna.samplers.TPESampler(
             seed=1000 * self.plan.seed + len(trials), n_startup_trials=0, multivariate=True
         )
-        return self.study.ask(_distributions(self.space))
+        point = self._neighbour(left, trials)
+        # Not by Optuna's queue: of SQLite, two machines can take the same trial from it.
+        self.study.sampler = sampler if point is None else _AtPoint(point)
+        return self.study.ask(distributions(self.space))
+
+    def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """A neighbour that is left to try; machines that look at once take different ones."""
+        untried = [
+            point
+            for point in neighbours(self.plan, self.space)
+            if not any(_are_same(point, trial.params) for trial in trials)
+            and self._epochs_in(left, point)
+        ]
+        origins = [t.user_attrs["origin"] for t in trials if "origin" in t.user_attrs]
+        return untried[min(origins.index(self._origin), len(untried) - 1)] if untried else None
 
     def _epochs_in(self, left: TimeLeft, params: Mapping[str, Any]) -> int:
         """Epochs of a trial in the time that is left; 0 where they would be too few."""
@@ -256,7 +271,8 @@ class Search:
         better = outcome.metrics is not None and is_better(outcome.metrics, self.best)
         if better:
             state = read_checkpoint(folder / BEST)
-            meta = {**state["meta"], "trial": outcome.trial.row_id}
+            params = {**outcome.trial.params, "epochs": outcome.trial.epochs}
+            meta = {**state["meta"], "trial": outcome.trial.row_id, "params": params}
             write_best(self.work_dir, {**state, "meta": meta})
         best = dict(outcome.metrics) if better else self.best
         with self._as_sentence():
@@ -270,7 +286,8 @@ class Search:
         remove_weights(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)
-            what = f"{MAIN_SCORES[key]} {outcome.metrics[key]:.4f}"
+            score = score_text(outcome.metrics[key], outcome.metrics.get("clips", math.inf))
+            what = f"{MAIN_SCORES[key]} {score}"
             kept = "the best so far; its weights are kept" if better else outcome.state
             say(f"Trial {outcome.trial.number}: validation {what}, {kept}.")
         return best
@@ -293,16 +310,24 @@ class Search:
             outcome.state,
         )
 
-    @contextmanager
-    def _as_sentence(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise ResourceError(
-                f"storage: {self.storage} cannot be used ({reason}). The best weights so far are "
-                "kept; the search goes on where it was when the same command runs again."
-            ) from error
+    def _as_sentence(self) -> AbstractContextManager[None]:
+        return storage_errors(self.storage, WHAT_NOW)
+
+
+class _AtPoint(optuna.samplers.BaseSampler):
+    """Draws one point of the space."""
+
+    def __init__(self, point: Mapping[str, Any]) -> None:
+        self.point = point
+
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, search_space):
+        return {}
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        return self.point[param_name]
 
 
 class TrialReport(Hook):
@@ -342,15 +367,6 @@ def _are_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         else value == other[name]
         for name, value in one.items()
     )
-
-
-def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    return {
-        name: FloatDistribution(values.low, values.high, log=values.log)
-        if isinstance(values, Range)
-        else CategoricalDistribution(values.values)
-        for name, values in space.items()
-    }
 
 
 def _shown(params: Mapping[str, Any]) -> str:

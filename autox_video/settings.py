@@ -158,7 +158,7 @@ class Settings(BaseModel):
         AUTO,
         "Address of the database of the search, which several machines may share; "
         "auto: WORK_DIR/search.db.",
-        "an address as Optuna takes, such as postgresql://user:password@host/name, or auto",
+        "an address as Optuna takes, such as postgresql+psycopg://user:password@host/name, or auto",
     )
     seed: Annotated[Whole, Field(ge=0, le=2**32 - 1)] | Auto = _key(
         AUTO, "Seed of everything random.", "a whole number from 0 to 4294967295 or auto"

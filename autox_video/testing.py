@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from autox_video.dataset.listing import (
     read_test,
     read_test_list,
 )
+from autox_video.dataset.sampling import MOST_TEST_CLIPS
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import sha256
 from autox_video.launch import use_own_share
@@ -35,6 +36,7 @@ from autox_video.results import (
     scored,
     write_results,
 )
+from autox_video.scores import score_text
 from autox_video.settings import AUTO, Settings
 
 WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
@@ -119,14 +121,33 @@ def _finish(
     )
     from autox_video.engine.checkpoint import read_meta
 
-    found = read_calibration(read_meta(job.weights).get("metrics"))
+    found = read_calibration(_own_figures(read_meta(job.weights)))
     record = None if found is None else found.record(predictions)
     predictions = predictions if found is None else calibrated(predictions, found)
     content = results(predictions, provenance, record)
     write_results(settings.test_results_path, content)
     _show(content, predictions, provenance.classes)
+    _say_what_was_seen(predictions)
     say(f"Wrote {len(predictions)} predictions to {settings.test_results_path}.")
     return content
+
+
+def _own_figures(meta: Mapping[str, Any]) -> Any:
+    """The validation figures of these very weights.
+
+    None where they learnt from the validation clips too: the figures that they keep are of the same
+    plan without these.
+    """
+    from autox_video.finishing import HEAD_OF_ALL
+    from autox_video.refit import KIND as REFIT
+
+    if not (meta.get(REFIT) or meta.get(HEAD_OF_ALL)):
+        return meta.get("metrics")
+    say(
+        "These weights learnt from the validation clips too, so their probabilities are not "
+        "calibrated; the validation score they keep is that of the same plan without these clips."
+    )
+    return None
 
 
 def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None:
@@ -255,17 +276,37 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     measured = content["metrics"]
     if measured is None:
         return
-    rows = [(name, _with_interval(measured, key)) for key, name in SHOWN.items() if key in measured]
+    # Of five classes each is among the first five.
+    kept = {key: name for key, name in SHOWN.items() if key != "top5" or len(classes) > 5}
+    rows = [(name, _with_interval(measured, key)) for key, name in kept.items() if key in measured]
     rows += _calibration_rows(content["calibration"])
     rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
     by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
-    worst = [(f"worst: {classes[label]}", f"{share:.4f}") for label, share in by_class]
+    clips = measured["clips"]
+    worst = [
+        (f"worst: {classes[label]}", score_text(share, clips))
+        for label, share in by_class
+        if share < 1.0
+    ]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
 
 
+def _say_what_was_seen(predictions: Sequence[Prediction]) -> None:
+    """Say of how many long clips a part was looked at only."""
+    partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
+    if partly:
+        say(
+            f"{len(partly)} of {len(predictions)} clips are too long to be looked at whole: of "
+            f"{partly[0].video} it was {partly[0].seen:.1%}, in {MOST_TEST_CLIPS} parts at most, "
+            "spread evenly. `seen` in the results is the share of each. To judge all of it, train "
+            "with a larger video_length, or list its parts (columns start and end)."
+        )
+
+
 def _with_interval(measured: dict[str, Any], key: str) -> str:
-    low, high = measured["intervals"][key]
-    return f"{measured[key]:.4f} (95%: {low:.4f} to {high:.4f})"
+    each = (measured[key], *measured["intervals"][key])
+    score, low, high = (score_text(value, measured["clips"]) for value in each)
+    return f"{score} (95%: {low} to {high})"
 
 
 def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The main job: settings → a trained model in the work dir."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock, command_clock, counting, running_clock
 from autox_video.console import say
+from autox_video.coverage import notes_on_long_clips
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.peak import BEYOND_PEAK
@@ -23,7 +25,7 @@ from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
-from autox_video.scores import score_interval
+from autox_video.scores import score_interval, score_text
 from autox_video.selection_bias import SCORE_OF_CHOICE
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
@@ -114,6 +116,7 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
         clock = command_clock(work_dir if place == work_dir else place, budget_sec)
         planned = plan_run(elsewhere, place, clock, resuming=place == work_dir)
         show_plan(planned.plan, None if planned.prepared.stored else planned.prediction)
+        _say_what_is_seen(planned)
         if there:
             say(f"{work_dir} holds a run: its plan.json stays as it is.")
             return planned.plan
@@ -222,6 +225,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
 
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
     show_plan(plan, None if prepared.stored else prediction)
+    _say_what_is_seen(planned)
     check_disk(work_dir, plan.disk_gib)
     if planned.test_clips:
         check_results_path(Path(settings.test_results_path))
@@ -235,6 +239,10 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     compares = plan.mode != "probe" and settings.search == AUTO
     searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
+    if searches and not folds and plan.evaluation and settings.storage != AUTO:
+        from autox_video.study import check_storage
+
+        check_storage(settings.storage, plan, planned.data)
     num_val = len(prepared.listing.val)
     refits = (searches or plan.mode == "probe") and is_of_use(settings, plan, num_val)
     if searches and plan.evaluation:
@@ -248,6 +256,14 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
         *(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits),
         val_groups=groups,
     )
+
+
+def _say_what_is_seen(planned: Planned) -> None:
+    """Say of which long clips a part is looked at only."""
+    plan, splits = planned.plan, planned.prepared.probed.splits
+    span_sec = plan.clip_len * plan.frame_interval_sec
+    for note in notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips):
+        say(note)
 
 
 def _folds(settings: Settings, planned: Planned, work_dir: Path) -> list["Fold"]:
@@ -301,7 +317,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
     key = main_score(best)
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
+        f"Training is done: best validation {MAIN_SCORES[key]} {_shown(best[key], best)}"
+        f"{_interval(best)} "
         f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
     )
     if SCORE_OF_CHOICE in best:
@@ -316,4 +333,9 @@ def _interval(best: dict[str, float]) -> str:
     low, high = score_interval(best)
     if low is None:
         return ""
-    return f" (95% interval {low:.4f} to {high:.4f}, {int(best['clips'])} clips)"
+    ends = f"{_shown(low, best)} to {_shown(high, best)}"
+    return f" (95% interval {ends}, {int(best['clips'])} clips)"
+
+
+def _shown(score: float, best: dict[str, float]) -> str:
+    return score_text(score, best.get("clips", math.inf))

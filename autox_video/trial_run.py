@@ -1,11 +1,13 @@
 """A run beside that of a work dir: in a folder of its own, quiet, in the time that is left."""
 
+import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
@@ -15,6 +17,8 @@ from autox_video import processes
 from autox_video.dataset.list_files import ClipList, write_list
 from autox_video.engine.deadline import keep_time
 from autox_video.engine.progress import read_evaluations
+from autox_video.errors import ResourceError
+from autox_video.fileio import write_json
 from autox_video.plan.choose import Plan
 from autox_video.plan.peak import peak_epoch
 from autox_video.plan.prediction import Prediction
@@ -23,6 +27,8 @@ from autox_video.results import merit
 from autox_video.run_data import list_file
 from autox_video.run_files import CHECKPOINTS, SOUP
 
+STATE = "state.json"
+"""Of a run beside: what its rest, or what follows from it, needs to know."""
 SHORTEST_SHARE = 0.5
 """Of the epochs of the run itself, below which one beside it says nothing."""
 
@@ -124,6 +130,27 @@ def write_beside(config: Config) -> None:
         folder = Path(config.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder / "config.py")
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Give what `write_state` kept of the run beside in a folder; nothing where it kept none."""
+    try:
+        content = json.loads((folder / STATE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def try_to_write_state(folder: Path, state: Mapping[str, Any]) -> str | None:
+    """Keep what a run beside has come to; where it cannot be written, give why.
+
+    The leaderboard tells people the same, and nothing rests on it.
+    """
+    try:
+        write_json(folder / STATE, dict(state))
+    except ResourceError as error:
+        return str(error)
+    return None
 
 
 def remove_weights(folder: Path) -> None:

@@ -26,10 +26,17 @@ TINY = {
 }
 
 
-def colour_clip(path: Path, colour: str, *, seed: int, size: tuple[int, int] = (36, 48)) -> Path:
-    """Write a clip of half a second, noisy and mostly of one colour."""
+def colour_clip(
+    path: Path,
+    colour: str,
+    *,
+    seed: int,
+    size: tuple[int, int] = (36, 48),
+    seconds: float = 0.5,
+) -> Path:
+    """Write a clip, of half a second unless told otherwise, noisy and mostly of one colour."""
     rng = np.random.default_rng(seed)
-    noise = rng.integers(-25, 26, size=(6, *size, 3))
+    noise = rng.integers(-25, 26, size=(round(12 * seconds), *size, 3))
     frames = np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)
     return write_video(path, frames, fps=12)
 

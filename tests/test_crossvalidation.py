@@ -1,5 +1,6 @@
 """Cross-validation of a plan, with a tiny model."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from autox_video import crossvalidation, leaderboard
 from autox_video.crossvalidation import CrossValidation, are_few, make_folds
 from autox_video.dataset.list_files import read_list
 from autox_video.engine import interrupt
-from autox_video.errors import NumbersError
+from autox_video.errors import NumbersError, ResourceError
 from autox_video.planning import training_data
 from autox_video.prepare import prepare
 from autox_video.read_settings import settings_from_mapping
@@ -142,6 +143,55 @@ def test_a_fold_that_fails_ends_it(keys, tmp_path, monkeypatch, capsys):
     (row,) = rows_of(tmp_path).values()
     assert (row.id, row.state, row.score) == ("fold-1-1", "failed", None)
     assert "fold-1-1 failed: the numbers are not finite." in capsys.readouterr().out
+
+
+def test_a_leaderboard_that_cannot_be_written_costs_no_fold(keys, tmp_path, monkeypatch, capsys):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1)
+    trained = []
+    real = crossvalidation.train
+    monkeypatch.setattr(
+        crossvalidation, "train", lambda config: trained.append(config.work_dir) or real(config)
+    )
+
+    def unwritable(work_dir, row):
+        raise ResourceError(f"{work_dir / 'leaderboard.csv'}: cannot be written (No space left).")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leaderboard, "put_row", unwritable)
+        runs = runs_in(tmp_path, plan, num_train, folds)
+        runs.run(left())
+    shown = capsys.readouterr()
+    assert "Cross-validation of the plan: top-1 " in shown.out and "No space left" in shown.err
+    assert not rows_of(tmp_path)
+    scores = [json.loads(state.read_text())["score"] for state in states(tmp_path)]
+    assert runs.score() == pytest.approx(sum(scores) / 3)
+    runs_in(tmp_path, plan, num_train, folds).run(left())  # what is done is done
+    assert len(trained) == 3 and rows_of(tmp_path)["folds"].score == pytest.approx(runs.score())
+
+
+def states(folder):
+    return sorted(folder.glob("folds/*/state.json"))
+
+
+def test_a_full_disk_ends_it_with_a_sentence(keys, tmp_path, monkeypatch, capsys):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1)
+    told = "state.json: cannot be written (No space left on device)."
+    monkeypatch.setattr(crossvalidation, "try_to_write_state", lambda folder, state: told)
+    runs = runs_in(tmp_path, plan, num_train, folds)
+    runs.run(left())
+    assert f"fold-1-1 failed: {told}" in capsys.readouterr().out
+    assert runs.score() is None and rows_of(tmp_path)["fold-1-1"].state == "failed"
+
+
+def test_a_fold_of_other_clips_is_run_anew(keys, tmp_path):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1)
+    runs = runs_in(tmp_path, plan, num_train, folds)
+    runs.run(left())
+    assert all(map(runs._is_done, folds))
+    first, second, _ = folds
+    Path(first.data.val_list).write_bytes(Path(second.data.val_list).read_bytes())
+    assert list(map(runs._is_done, folds)) == [False, True, True]
+    assert runs.score() is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from autox_video.planning import training_data
 from autox_video.prepare import prepare
 from autox_video.recipe import build_config
 from autox_video.results import main_score
+from autox_video.scores import score_text
 from autox_video.testing import transform
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data
@@ -82,7 +83,10 @@ def test_where_scores_are_equal_the_loss_decides_and_is_said(done, keys, tmp_pat
     config = config_of(keys, tmp_path / "run", tmp_path / "other")
     assert keep_better(tmp_path / "run", best, config)["epoch"] == 0
     score = best[main_score(best)]
-    assert f"against {score:.4f} with a loss of 4.0000 on the validation" in capsys.readouterr().out
+    assert (
+        f"against {score_text(score, 6)} with a loss of 4.0000 on the validation"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_probe_of_another_run_is_not_compared(done, keys, tmp_path):

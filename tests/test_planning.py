@@ -7,6 +7,8 @@ import pytest
 
 from autox_video import planning
 from autox_video.budget import BudgetClock
+from autox_video.plan.prediction import LOADING_SHARE
+from autox_video.plan.search_space import space_of
 from autox_video.planning import GUESSED, plan_run
 from autox_video.read_settings import settings_from_mapping
 from autox_video.run_record import write_plan
@@ -48,6 +50,22 @@ def test_with_a_budget_what_fits_is_chosen_and_the_test_is_counted(keys):
     assert found.plan.evidence["time_budget_sec"]["figures"]["measuring_sec"] < 2
 
 
+def test_the_test_of_longer_clips_is_predicted_to_take_longer(keys):
+    def testing_sec():
+        found = planned(keys, time_budget="1h", video_length=0.5)
+        settings = settings_from_mapping({**keys, "time_budget": "1h"}, "test")
+        clock = BudgetClock(3600.0, before_sec=0.0)
+        planner = planning._Planner(settings, found.prepared, found.data, Path("work"), clock, 4.0)
+        return planner._predict(found.plan, GUESSED).testing_sec
+
+    short = testing_sec()
+    for name in Path(keys["data_root"]).glob("test *"):
+        colour_clip(name, name.name.split()[1], seed=1, seconds=4.0)
+    share = LOADING_SHARE * GUESSED.importing_sec
+    # Four fifths of four seconds in parts of half a second: seven rounds of one clip.
+    assert testing_sec() - share == pytest.approx(7 * (short - share))
+
+
 def test_epochs_that_the_user_gives_are_the_most(keys):
     assert planned(keys, time_budget="1h", epoch=3).plan.epochs == 3
 
@@ -56,13 +74,19 @@ def test_where_time_is_short_clips_are_smaller_unless_their_size_is_given(keys, 
     for name in Path(keys["data_root"]).iterdir():
         colour_clip(name, name.name.split()[1], seed=1, size=(200, 240))
     keys = {key: value for key, value in keys.items() if key not in ("resolution", "clip_len")}
-    assert planned(keys).plan.resolution == 112
+    whole = planned(keys).plan
+    assert whole.resolution == 112
     found = planned(keys, time_budget="2s").plan
     assert found.resolution < 112
     assert "so that more epochs fit into time_budget" in found.reasons["resolution"]
     sides = [each["resolution"] for each in found.evidence["resolution"]["alternatives"]]
     assert sides[0] == 112 and sides[-1] == found.resolution
-    assert planned(keys, time_budget="2s", resolution=112).plan.resolution == 112
+    sources = found.sources
+    assert sources["resolution"] == "budget"
+    assert sources["clip_len"] == ("rule" if found.clip_len == whole.clip_len else "budget")
+    assert {"resolution", "clip_len"} <= set(space_of(found))
+    given = planned(keys, time_budget="2s", resolution=112).plan
+    assert given.resolution == 112 and given.is_given("resolution")
 
 
 def test_a_test_that_takes_most_of_the_time_is_left_out(keys, capsys):

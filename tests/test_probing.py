@@ -342,4 +342,4 @@ def test_mirror_images_of_the_same_classes_stay(keys):
     assert flip["value"] is True and "probes with mirror images 1.0" in flip["reason"]
     fit(settings_of(keys, **FROM, epoch=1, flip=True, work_dir=keys["work_dir"] + "2"))
     given = json.loads(Path(keys["work_dir"] + "2", "plan.json").read_text())["choices"]["flip"]
-    assert given == {"value": True, "reason": "given in the config"}
+    assert given == {"value": True, "reason": "given in the config", "source": "user"}

@@ -194,7 +194,7 @@ def test_all_problems_come_at_once(problems):
         ("epochs", "epoch"),
         ("Epoch", "epoch"),
         ("num_classes", "num_class"),
-        ("batch_size", "videos_per_gpu"),
+        ("batch", "videos_per_gpu"),
         ("learning_rate", "lr"),
         ("ann_file_trian", "ann_file_train"),
     ],

@@ -14,14 +14,16 @@ from autox_video import leaderboard, refit
 from autox_video.dataset.list_files import read_list
 from autox_video.engine import interrupt
 from autox_video.engine.checkpoint import read_checkpoint
+from autox_video.errors import ResourceError
 from autox_video.finishing import train_and_score
 from autox_video.leaderboard import Row, put_row
 from autox_video.planning import training_data
 from autox_video.predict import read_config
 from autox_video.prepare import prepare
-from autox_video.recipe import build_config
+from autox_video.recipe import build_config, write_config
 from autox_video.refit import Refit, is_of_use
 from autox_video.search import Search
+from autox_video.testing import transform
 from autox_video.training import fit
 from tests.datasets import TINY, colour_data
 from tests.engine.tiny import events, same, stop_after, weights
@@ -125,6 +127,48 @@ def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
     assert rows_of(tmp_path)["refit-trial-0003"].config == {"epochs": 2, "clips": NUM_CLIPS}
 
 
+def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
+    last, plan, best = run
+    (tmp_path / "leaderboard.csv").unlink()
+    monkeypatch.setattr(leaderboard, "put_row", unwritable)
+    params = {"clip_len": 2 * plan.clip_len, "span": 1.0, "epochs": 2}
+    state = read_checkpoint(tmp_path / "best.pth")
+    meta = {**state["meta"], "trial": "trial-0003", "params": params}
+    refit.write_best(tmp_path, {**state, "meta": {**meta, "metrics": {**best, "top1": 0.0}}})
+    last.run(left(), {**best, "top1": 0.0})
+    kept = read_checkpoint(tmp_path / "best.pth")["meta"]
+    assert kept["refit"] and kept["params"] == params
+    _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
+    assert frames == 2 * plan.clip_len
+    assert "No space left" in capsys.readouterr().err
+    contents = (tmp_path / "best.pth").read_bytes()
+    last.run(left(), best)  # done, though no row says so
+    assert (tmp_path / "best.pth").read_bytes() == contents
+    assert last.reserved(left()) == 0.0
+
+
+def unwritable(work_dir, row):
+    raise ResourceError(f"{work_dir / 'leaderboard.csv'}: cannot be written (No space left).")
+
+
+def test_no_calibration_of_other_weights_is_told(keys, run, tmp_path, capsys):
+    last, plan, _ = run
+    best = set_best(tmp_path, top1=0.0)
+    settings = settings_of(keys, tmp_path, epoch=EPOCHS)
+    write_config(build_config(plan, last.data, str(tmp_path)), tmp_path / "config.py")
+    before = transform(settings)
+    assert before["calibration"]["temperature"] == best["temperature"]
+    last.run(left(), best)
+    capsys.readouterr()
+    after = transform(settings)
+    assert after["calibration"] is None
+    shown = capsys.readouterr().out
+    assert "learnt from the validation clips too" in shown
+    assert "calibration error" not in shown and "temperature" not in shown
+    raw = [p["scores"] for p in after["predictions"]]
+    assert all(sum(scores) == pytest.approx(1.0, abs=1e-5) for scores in raw)
+
+
 def tell_of(folder, scores):
     """Write a course of evaluations, one an epoch, as a training would have told it."""
     lines = [
@@ -167,6 +211,7 @@ def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
     before = (tmp_path / "best.pth").read_bytes()
     last.run(left(), best)
     whole = weights(tmp_path / "best.pth")
+    (tmp_path / "refit/finetune/state.json").unlink()
     (tmp_path / "leaderboard.csv").unlink()
     (tmp_path / "best.pth").write_bytes(before)
     with monkeypatch.context() as patch:

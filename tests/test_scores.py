@@ -8,6 +8,7 @@ from autox_video.scores import (
     bootstrap_interval,
     multi_label_intervals,
     score_interval,
+    score_text,
     single_label_intervals,
     wilson_interval,
 )
@@ -106,3 +107,18 @@ def test_a_validation_score_has_an_interval_where_it_is_a_share():
     assert score_interval({"top1": 0.5, "clips": 0}) == (None, None)
     balanced = {"top1": 0.9, "balanced_accuracy": 0.5, "clips": 10, "effective_clips": 4.0}
     assert score_interval(balanced) == wilson_interval(2, 4)
+
+
+@pytest.mark.parametrize(
+    ("clips", "text"),
+    [
+        (6, "0.83"),
+        (100, "0.83"),
+        (101, "0.833"),
+        (1000, "0.833"),
+        (1001, "0.8333"),
+        (1e9, "0.8333"),
+    ],
+)
+def test_a_score_has_the_digits_that_its_clips_bear(clips, text):
+    assert score_text(5 / 6, clips) == text

@@ -104,7 +104,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
         "val.csv",
     }
     plan = json.loads((folder / "work" / "plan.json").read_text())["choices"]
-    assert plan["epochs"] == {"value": EPOCHS, "reason": "given in the config"}
+    assert plan["epochs"] == {"value": EPOCHS, "reason": "given in the config", "source": "user"}
     assert plan["num_classes"]["value"] == 3
 
 

@@ -1,6 +1,7 @@
 """Listed clips as a data set, each read and cropped by a pipeline, in batches for a model."""
 
 import math
+import mmap
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -39,6 +40,11 @@ class ClipDataset:
         seed: start of every random stream.
         views_are_clips: whether each view is a sample of its own (repeated augmentation) instead
             of one to average over.
+        rounds: in testing, which round of each clip is read (`sampling.rounds_of`); None: there is
+            but one.
+
+    Attributes:
+        seconds: (clips,) length of each clip that was read, 0 before; of data sets with `rounds`.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class ClipDataset:
         item_shape: Sequence[int],
         seed: int = 0,
         views_are_clips: bool = False,
+        rounds: Sequence[int] | None = None,
     ) -> None:
         self.clips = clips if isinstance(clips, ClipList) else read_list(clips)
         self.data_root = str(data_root)
@@ -59,6 +66,9 @@ class ClipDataset:
         self.item_shape = tuple(item_shape)
         self.seed = seed
         self.views_are_clips = views_are_clips
+        self.rounds = rounds
+        # Workers, which are forked from here, write into the same memory.
+        self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(rounds or ()), 1)))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -86,7 +96,12 @@ class ClipDataset:
         item: dict[str, Any] = {"filename": filename, "rng": rng, "out": out}
         if self.clips.segment(position) != WHOLE_VIDEO:
             item["segment"] = self.clips.segment(position)
-        inputs = self.pipeline(item)["inputs"]
+        if self.rounds is not None:
+            item["round"] = self.rounds[position]
+        read = self.pipeline(item)
+        if self.rounds is not None:
+            self.seconds[position] = read["seconds"]
+        inputs = read["inputs"]
         if inputs is not out:
             out[...] = inputs
 

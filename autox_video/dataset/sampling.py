@@ -18,6 +18,10 @@ import math
 import numpy as np
 
 TIMES_PER_SLOT = 2
+LEAST_SEEN_SHARE = 0.8
+"""Of a video, that testing looks at: where that takes more clips, more are taken."""
+MOST_TEST_CLIPS = 16
+"""Taken from one video in testing, however long it is."""
 
 
 def train_times(
@@ -90,6 +94,26 @@ def test_times(
     starts = np.linspace(0.0, room, num_clips) if num_clips > 1 else np.array([room / 2])
     times = starts[:, None] + (np.arange(clip_len) + 0.5) * frame_interval_sec
     return _within(times, seconds, clip_len, frame_interval_sec)
+
+
+def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
+    """Give in how many rounds of `num_clips` clips a video is looked at in testing, 1 or more.
+
+    As many as cover four fifths of it, so that videos of nominally the same length have one; at
+    most those of MOST_TEST_CLIPS clips.
+
+    Args:
+        seconds: length of the video.
+        span_sec: seconds that one clip spans.
+        num_clips: clips in a round.
+    """
+    wanted = math.ceil(LEAST_SEEN_SHARE * seconds / (num_clips * span_sec) - 1e-6)
+    return max(1, min(wanted, MOST_TEST_CLIPS // num_clips))
+
+
+def seen_share(seconds: float, span_sec: float, *, clips: int) -> float:
+    """Give the share of a video that so many clips side by side span, at most 1."""
+    return min(1.0, clips * span_sec / seconds)
 
 
 test_times.__test__ = False  # its name looks like a test to pytest where a test file imports it

@@ -21,6 +21,7 @@ from autox_video.dataset.remote_cache import local_path
 from autox_video.dataset.sampling import (
     all_train_times,
     count_train_times,
+    rounds_of,
     test_times,
     train_times,
 )
@@ -37,9 +38,10 @@ class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
     Reads `filename`, in training `rng` (a NumPy Generator), and `segment` where there is one: the
-    (start, end) in seconds that the clip has in the video. Adds `imgs`, a list of
-    num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip, and the keys that mmaction2's
-    transforms expect beside it.
+    (start, end) in seconds that the clip has in the video. In testing, `round` asks for one of the
+    rounds of num_clips clips that a video of its length takes (`sampling.rounds_of`), counted from
+    0. Adds `imgs`, a list of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip,
+    `seconds`, the length of the clip, and the keys that mmaction2's transforms expect beside them.
 
     Args:
         clip_len: frames in a clip.
@@ -83,7 +85,7 @@ class ReadClips(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the frames to `results`; see the class for the keys."""
         segment = results.get("segment")
-        name = self._cached_name(results["filename"], segment)
+        name = None if "round" in results else self._cached_name(results["filename"], segment)
         cached = self.cache.get(name) if name else None
         if cached is None:
             frames = self._decode(results, segment, name)
@@ -110,7 +112,13 @@ class ReadClips(BaseTransform):
         return clip.frames_at(times)
 
     def _times(self, seconds: float, results: dict) -> np.ndarray:
+        results["seconds"] = seconds
         clip = seconds, self.clip_len, self.frame_interval_sec
+        if self.test_mode and "round" in results:
+            span_sec = self.clip_len * self.frame_interval_sec
+            rounds = rounds_of(seconds, span_sec, num_clips=self.num_clips)
+            every = test_times(*clip, num_clips=rounds * self.num_clips)
+            return every.reshape(rounds, -1)[results["round"]]
         if self.test_mode:
             return test_times(*clip, num_clips=self.num_clips).reshape(-1)
         rng = results["rng"]

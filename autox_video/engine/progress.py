@@ -21,6 +21,7 @@ from autox_video.durations import duration
 from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
 from autox_video.results import MAIN_SCORES, main_score, merit
+from autox_video.scores import score_text
 
 METRICS = "metrics.jsonl"
 SECOND_SCORES: Mapping[str, tuple[str, str]] = {
@@ -155,12 +156,15 @@ class Progress(Hook):
             return
         if self.best is None or merit(metrics) > self.best_merit:
             self.best, self.best_merit = metrics[key], merit(metrics)
-        name = MAIN_SCORES[key]
+        name, clips = MAIN_SCORES[key], metrics["clips"]
         second, its_name = SECOND_SCORES[key]
+        # Of five classes each is among the first five.
+        told = second != "top5" or len(runner.cfg.get("classes", ())) > 5
+        beside = f"{its_name} {score_text(metrics[second], clips)}, " if told else ""
         self._tell(
-            f"epoch {epoch}: validation {name} {metrics[key]:.4f}, "
-            f"{its_name} {metrics[second]:.4f}, "
-            f"loss {metrics['loss']:.4f} on {metrics['clips']} clips (best {name} {self.best:.4f})"
+            f"epoch {epoch}: validation {name} {score_text(metrics[key], clips)}, {beside}"
+            f"loss {metrics['loss']:.4f} on {clips} clips (best {name} "
+            f"{score_text(self.best, clips)})"
         )
 
     def on_note(self, runner, sentence: str) -> None:

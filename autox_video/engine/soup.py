@@ -25,6 +25,7 @@ from autox_video.engine.model_state import load_weights, weights_of
 from autox_video.errors import CheckpointError, ResourceError
 from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import SOUP
+from autox_video.scores import score_text
 
 Weights = dict[str, Tensor]
 
@@ -173,10 +174,11 @@ def _moved(mean: Tensor, value: Tensor, count: int) -> Tensor:
 def _said(epochs: list[int], metrics: dict[str, float], before: dict[str, float]) -> str:
     key = main_score(metrics)
     named = f"{', '.join(map(str, sorted(epochs)[:-1]))} and {max(epochs)}"
+    scores = [score_text(each[key], metrics.get("clips", math.inf)) for each in (metrics, before)]
     return (
         f"The average of the weights after epochs {named} validates better "
-        f"({MAIN_SCORES[key]} {metrics[key]:.4f}, loss {metrics['loss']:.4f}; before "
-        f"{before[key]:.4f}, {before['loss']:.4f}): it is kept as the best."
+        f"({MAIN_SCORES[key]} {scores[0]}, loss {metrics['loss']:.4f}; before "
+        f"{scores[1]}, {before['loss']:.4f}): it is kept as the best."
     )
 
 

@@ -1,9 +1,9 @@
 """How training clips are changed: rules for crops, mirror images, jitter and the rest."""
 
 import re
-from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
+from autox_video.plan.source import GIVEN, USER, Chosen
 from autox_video.settings import AUTO, Settings
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
@@ -23,10 +23,6 @@ EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
 """Where clips are smaller at first: of the training, and their side over that of the others."""
 GRAIN_PX = 28  # whole windows of 7 tokens of 4 px in the first stage of a Swin
 
-Chosen = tuple[Any, str]
-"""A choice and its reason."""
-GIVEN = "given in the config"
-
 
 def jitter(scratch: bool) -> Chosen:
     """Whether training frames are moved within their slot of time."""
@@ -45,10 +41,15 @@ def smallest_crop(scratch: bool) -> Chosen:
 def early_clips(settings: Settings, resolution: int) -> tuple[Chosen, Chosen]:
     """Side of the clips in the first part of training, and that part."""
     side = early_side(resolution)
-    if settings.progressive is True and side < resolution:
-        return (side, GIVEN), (EARLY_SHARE, GIVEN)
-    why = GIVEN if settings.progressive is False else "all clips are whole: there is time"
-    return (resolution, why), (0.0, why)
+    if settings.progressive == AUTO:
+        why = "all clips are whole: there is time"
+        return (resolution, why), (0.0, why)
+    if settings.progressive is False:
+        return (resolution, GIVEN, USER), (0.0, GIVEN, USER)
+    if side < resolution:
+        return (side, GIVEN, USER), (EARLY_SHARE, GIVEN, USER)
+    why = f"progressive: on changes nothing, clips of {resolution} px are small already"
+    return (resolution, why, USER), (0.0, why, USER)
 
 
 def early_side(resolution: int) -> int:
@@ -69,7 +70,7 @@ def flip(stats: DatasetStats) -> Chosen:
 def augment(settings: Settings, stats: DatasetStats, scratch: bool, backbone: str) -> Chosen:
     """What is added to crops and mirror images."""
     if settings.augment != AUTO:
-        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}"
+        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}", USER
     if scratch and backbone == "conv_nano" and stats.num_train < MANY_CLIPS:
         return AUGMENTATIONS["recolour"], "recolour: from scratch, few clips hold too few colours"
     if scratch:

@@ -3,9 +3,9 @@
 import math
 
 from autox_video.dataset.probe import DatasetStats
-from autox_video.plan.augmentation import Chosen
 from autox_video.plan.backbones import BackboneFacts
 from autox_video.plan.hardware import Hardware
+from autox_video.plan.source import Chosen
 
 LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients

@@ -3,24 +3,21 @@
 The choices are rules with their reasons beside them. Whatever the user set is taken as it is.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from autox_video.dataset.probe import DatasetStats
 from autox_video.errors import ConfigError
-from autox_video.plan import optimization
+from autox_video.plan import clip_shape, optimization
 from autox_video.plan.augmentation import (
-    GIVEN,
-    Chosen,
     augment,
     early_clips,
     flip,
     jitter,
     smallest_crop,
 )
-from autox_video.plan.backbones import BACKBONES, NANO, PUBLISHED_WINDOW, Pretrained
+from autox_video.plan.backbones import BACKBONES, PUBLISHED_WINDOW, Pretrained
 from autox_video.plan.batch import (
     accumulation,
     batch_size,
@@ -29,24 +26,20 @@ from autox_video.plan.batch import (
     room_for_clips,
 )
 from autox_video.plan.hardware import Hardware
+from autox_video.plan.source import GIVEN, RULE, USER, Choice, Chosen, Source
 from autox_video.settings import AUTO, DESCRIPTORS, Settings
 
-LARGEST_SPAN_SEC = 8.0
-FEWEST_FRAMES = 8
-MOST_FRAMES = {"cpu": 16, "cuda": 32}
-MOST_TEST_CLIPS = 4
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
 COMPILING_SEC = 90.0  # an estimate
 SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
 GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
-NANO_SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every choice that a training run rests on; `reasons` says why, field by field."""
+    """Every choice that a training run rests on, with its reason and its source, field by field."""
 
     mode: str
     """`train`: all of the model learns; `probe`: a head on features that stay as they are."""
@@ -143,14 +136,38 @@ class Plan:
     """What the whole run may take; None: as long as it takes."""
     seed: int
     reasons: dict[str, str]
+    """Why, in words for people: no code reads them."""
+    sources: dict[str, Source]
+    """Who or what chose."""
     evidence: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of some fields: `figures` that the choice rests on, and `alternatives` with theirs."""
 
     def as_dict(self) -> dict[str, Any]:
         """The choices and reasons as plain JSON values."""
         values = asdict(self)
-        del values["evidence"]
+        del values["evidence"], values["sources"]
         return values
+
+    def choice(self, field: str) -> Choice:
+        """One choice with its reason and its source."""
+        return Choice(getattr(self, field), self.reasons[field], self.sources[field])
+
+    def is_given(self, field: str) -> bool:
+        """Whether the user chose this."""
+        return self.sources[field] == USER
+
+    def with_choices(self, choices: Mapping[str, Choice]) -> "Plan":
+        """The plan with other choices, which bring their reasons and sources."""
+        return replace(
+            self,
+            **{field: choice.value for field, choice in choices.items()},
+            reasons={**self.reasons, **{f: choice.reason for f, choice in choices.items()}},
+            sources={**self.sources, **{f: choice.source for f, choice in choices.items()}},
+        )
+
+    def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
+        """The plan with values that one source chose, for one reason."""
+        return self.with_choices({f: Choice(v, reason, source) for f, v in values.items()})
 
 
 def choose(
@@ -158,6 +175,7 @@ def choose(
     stats: DatasetStats,
     hardware: Hardware,
     pretrained: Pretrained | None = None,
+    settled: Mapping[str, Choice] | None = None,
 ) -> Plan:
     """Make every choice for a training run; a pure function.
 
@@ -166,8 +184,9 @@ def choose(
         stats: the readable clips in figures.
         hardware: the machine.
         pretrained: weights that were found, or None.
+        settled: choices that are made already, whoever made them; the others follow from them.
     """
-    choices, scratch = _Choices(settings), pretrained is None
+    choices, scratch = _Choices(settings, settled or {}), pretrained is None
     made, decide = choices.made, choices.decide
     decide("mode", "mode", lambda: _mode(settings))
     backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
@@ -175,7 +194,7 @@ def choose(
     made["pretrained"] = _pretrained(pretrained)
     made["window_size"] = _window_size(pretrained)
     made["head_grid"] = None, "the mean over the feature map, as published"
-    made["num_classes"] = stats.num_classes, _num_classes_reason(settings)
+    made["num_classes"] = _num_classes(settings, stats)
     size = _choose_clips(choices, stats, hardware, backbone)
     precision = decide("precision", "precision", lambda: _precision(hardware, backbone))
     cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
@@ -196,29 +215,42 @@ def choose(
     _choose_processes(choices, hardware)
     made["disk_gib"] = disk_gib(facts)
     decide("workers", "workers", lambda: _workers(hardware))
-    made["evaluation"] = settings.evaluation, "epochs between two evaluations"
+    choices.take("evaluation", "epochs between two evaluations")
     decide("patience", "patience", lambda: optimization.patience(settings, epochs, scratch))
     early = early_clips(settings, made["resolution"][0])
     made["early_side"], made["early_share"] = early
     budget = settings.time_budget
-    made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN)
+    made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN, USER)
     decide("seed", "seed", lambda: (0, "the same run every time"))
-    values = {name: value for name, (value, _) in made.items()}
-    return Plan(**values, reasons={name: reason for name, (_, reason) in made.items()})
+    every = {name: Choice(*chosen) for name, chosen in made.items()}
+    return Plan(
+        **{name: choice.value for name, choice in every.items()},
+        reasons={name: choice.reason for name, choice in every.items()},
+        sources={name: choice.source for name, choice in every.items()},
+    )
 
 
 class _Choices:
-    """What is chosen so far, with the reasons; what the user set is taken as it is."""
+    """What is chosen so far; what the user set, or is settled already, is taken as it is."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, settled: Mapping[str, Choice]) -> None:
         self.settings = settings
+        self.settled = settled
         self.made: dict[str, Chosen] = {}
 
     def decide(self, field: str, key: str, rule: Callable[[], Chosen]) -> Any:
         """Choose `field` by the config's `key`, or by the rule where that is auto."""
         asked = getattr(self.settings, key)
-        self.made[field] = rule() if asked == AUTO else (asked, GIVEN)
+        if field in self.settled:
+            self.made[field] = self.settled[field]
+        else:
+            self.made[field] = rule() if asked == AUTO else (asked, GIVEN, USER)
         return self.made[field][0]
+
+    def take(self, key: str, reason: str) -> None:
+        """Take a key of the config whose default is a value, for that reason."""
+        given = key in self.settings.model_fields_set
+        self.made[key] = getattr(self.settings, key), reason, USER if given else RULE
 
 
 def _choose_clips(
@@ -226,14 +258,16 @@ def _choose_clips(
 ) -> float:
     """Choose what a clip is; gives its size as a multiple of 8x224x224."""
     made, decide = choices.made, choices.decide
-    length_sec = _video_length(choices.settings, stats)
-    span_sec = min(length_sec, LARGEST_SPAN_SEC)
-    clip_len = decide("clip_len", "clip_len", lambda: _clip_len(span_sec, backbone, hardware))
+    span_sec = clip_shape.span(choices.settings, stats.seconds_median)
+    clip_len = decide(
+        "clip_len", "clip_len", lambda: clip_shape.clip_len(span_sec, backbone, hardware)
+    )
     given = choices.settings.video_length != AUTO
-    made["frame_interval_sec"] = _frame_interval(span_sec, clip_len, given=given)
-    side = decide("resolution", "resolution", lambda: _resolution(backbone, stats))
+    interval = clip_shape.frame_interval(span_sec, clip_len, given=given, stats=stats)
+    made["frame_interval_sec"] = interval
+    side = decide("resolution", "resolution", lambda: clip_shape.resolution(backbone, stats))
     made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
-    made["test_clips"] = _test_clips(length_sec, span_sec)
+    made["test_clips"] = clip_shape.test_clips(stats.seconds_median, span_sec)
     return clip_len / 8 * (side / 224) ** 2
 
 
@@ -252,7 +286,7 @@ def _choose_batch(
         choices.made["batch_size"] = batch_size(stats, processes, scratch=scratch)
     else:
         of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
-        choices.made["batch_size"] = asked * processes, of_each
+        choices.made["batch_size"] = asked * processes, of_each, USER
     batch = choices.made["batch_size"][0]
     choices.made["accumulation"] = accumulation(batch, processes, clips_that_fit)
     return batch
@@ -262,10 +296,11 @@ def _choose_processes(choices: _Choices, hardware: Hardware) -> None:
     made, settings = choices.made, choices.settings
     where = f"{hardware.local_processes} on this machine"
     made["processes"] = hardware.processes, where if hardware.processes > 1 else "this one"
-    made["strategy"] = settings.strategy, "how processes share the model"
+    choices.take("strategy", "how processes share the model")
+    on_gpu = "the same bits in every run" if settings.deterministic else "off, which is faster"
     on_cpu = "a CPU computes the same bits in any case"
-    made["deterministic"] = settings.deterministic, on_cpu if hardware.device == "cpu" else GIVEN
-    made["checkpoint_minutes"] = settings.checkpoint_minutes, "at most that much can be lost"
+    choices.take("deterministic", on_cpu if hardware.device == "cpu" else on_gpu)
+    choices.take("checkpoint_minutes", "at most that much can be lost")
 
 
 def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
@@ -300,7 +335,7 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["augment"] = augment(choices.settings, stats, scratch, made["backbone"][0])
     decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
-    made["max_bad"] = choices.settings.max_bad, "more is taken for a fault of the disk"
+    choices.take("max_bad", "more is taken for a fault of the disk")
 
 
 def _mode(settings: Settings) -> Chosen:
@@ -330,42 +365,10 @@ def _window_size(pretrained: Pretrained | None) -> Chosen:
     return pretrained.window_size, "that of the pretrained weights"
 
 
-def _num_classes_reason(settings: Settings) -> str:
-    return "from the lists" if settings.num_class == AUTO else GIVEN
-
-
-def _video_length(settings: Settings, stats: DatasetStats) -> float:
-    return stats.seconds_median if settings.video_length == AUTO else settings.video_length
-
-
-def _clip_len(span_sec: float, backbone: str, hardware: Hardware) -> Chosen:
-    most = MOST_FRAMES[hardware.device.partition(":")[0]]
-    rate = BACKBONES[backbone].frames_per_sec
-    frames = min(max(2 * math.ceil(span_sec * rate / 2), FEWEST_FRAMES), most)
-    return frames, f"{rate} frames/s over {span_sec:.2g} s, {FEWEST_FRAMES} to {most}"
-
-
-def _frame_interval(span_sec: float, clip_len: int, *, given: bool) -> Chosen:
-    why = f"the clip spans {span_sec:.3g} s at any frame rate"
-    return span_sec / clip_len, f"{why}, {GIVEN}" if given else why
-
-
-def _resolution(backbone: str, stats: DatasetStats) -> Chosen:
-    facts = BACKBONES[backbone]
-    if backbone not in NANO:
-        return facts.resolution, f"what {backbone} is made for"
-    # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage of a Swin.
-    wanted = 28 * round(stats.short_side_median * NANO_SHARE_OF_SIDE / 28)
-    side = min(max(wanted, facts.resolution // 2), facts.resolution)
-    return (
-        side,
-        f"about {NANO_SHARE_OF_SIDE:.0%} of the clips' short side, {facts.resolution} at most",
-    )
-
-
-def _test_clips(length_sec: float, span_sec: float) -> Chosen:
-    clips = min(MOST_TEST_CLIPS, math.ceil(length_sec / span_sec - 1e-6))
-    return clips, f"to cover {length_sec:.3g} s; with three crops each, probabilities averaged"
+def _num_classes(settings: Settings, stats: DatasetStats) -> Chosen:
+    if settings.num_class == AUTO:
+        return stats.num_classes, "from the lists"
+    return stats.num_classes, GIVEN, USER
 
 
 def _precision(hardware: Hardware, backbone: str) -> Chosen:

@@ -1,12 +1,13 @@
 """Whether decoded frames are kept, from what reading and computing were measured to take."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autox_video.dataset.frame_rgb import WORTH_SCALING
 from autox_video.dataset.probe import DatasetStats
 from autox_video.dataset.sampling import count_train_times
-from autox_video.plan.choose import GIVEN, Plan
+from autox_video.plan.choose import Plan
+from autox_video.plan.source import GIVEN, MEASUREMENT, RULE, USER, Choice, Source
 from autox_video.settings import AUTO, OFF, Settings
 from autox_video.sized_folder import read_sized_folder
 
@@ -47,21 +48,22 @@ def choose_cache(
         speeds: measured where the settings leave the choice open.
     """
     if settings.cache == OFF:
-        return _settled(plan, None, 0.0, GIVEN)
+        return _settled(plan, None, 0.0, GIVEN, USER)
     if settings.cache != AUTO:
         _, limit = read_sized_folder(settings.cache)
-        return _settled(plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, GIVEN)
+        return _settled(plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, GIVEN, USER)
     if folder is None or speeds is None:
         why = "there is no folder to keep it in" if folder is None else "nothing was measured"
-        return _settled(plan, None, 0.0, why)
+        return _settled(plan, None, 0.0, why, RULE)
     saved, why = _saved_share(plan, speeds)
     if plan.epochs < 2 or saved < LEAST_SAVED_SHARE:
         few = "a single epoch reads each clip once" if plan.epochs < 2 else why
-        return _settled(plan, None, 0.0, few)
+        return _settled(plan, None, 0.0, few, MEASUREMENT)
     wanted_gib = stats.num_train * clip_bytes(plan, stats) / GIB
     limit_gib = free_gib * FREE_SHARE
     enough = "" if wanted_gib <= limit_gib else f", of which {limit_gib:.3g} GiB fit"
-    return _settled(plan, folder, limit_gib, f"{why}; about {wanted_gib:.2g} GiB{enough}")
+    why = f"{why}; about {wanted_gib:.2g} GiB{enough}"
+    return _settled(plan, folder, limit_gib, why, MEASUREMENT)
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
@@ -88,7 +90,7 @@ def _saved_share(plan: Plan, speeds: Speeds) -> tuple[float, str]:
     return share, f"{figures}, {plan.workers} workers: the GPU would wait {share:.0%} of the time"
 
 
-def _settled(plan: Plan, folder: str | None, gib: float, why: str) -> Plan:
+def _settled(plan: Plan, folder: str | None, gib: float, why: str, source: Source) -> Plan:
     size_why = "no cache" if folder is None else "at most; clips of other runs make room"
-    reasons = {**plan.reasons, "cache": why, "cache_gib": size_why}
-    return replace(plan, cache=folder, cache_gib=round(gib, 3), reasons=reasons)
+    size = Choice(round(gib, 3), size_why, source)
+    return plan.with_choices({"cache": Choice(folder, why, source), "cache_gib": size})

@@ -1,14 +1,13 @@
 """What is chosen by time: epochs and the size of clips that fit into a budget."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from autox_video.plan.augmentation import EARLY_SHARE, GRAIN_PX, early_side
 from autox_video.plan.backbones import BACKBONES
 from autox_video.plan.choose import Plan
 from autox_video.plan.prediction import Amount, Prediction, epochs_that_fit
-from autox_video.settings import AUTO, Settings
+from autox_video.plan.source import BUDGET, Choice
 
 USED_SHARE = 0.95
 """Of what is left of the budget, that the plan fills; the rest is for what takes longer."""
@@ -22,14 +21,18 @@ FEWEST_FRAMES = 8
 SHRINK = 0.75
 
 
-def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
-    """How much a run of this plan does; clips of each kind, 0 where none are used."""
+def amount_of(plan: Plan, *, train: int, val: int, test: int, test_rounds: float = 1.0) -> Amount:
+    """How much a run of this plan does; clips of each kind, 0 where none are used.
+
+    `test_rounds` is how often the test clips of the plan are taken from a clip, on average.
+    """
     readings = -(-plan.batch_size // plan.repeats)
     return Amount(
         train=train * plan.repeats,
         val=val if plan.evaluation else 0,
         test=test,
         test_views=plan.test_clips * 3,
+        test_rounds=test_rounds,
         steps=-(-train // readings),
         interval=max(plan.evaluation, 1),
         workers=plan.workers,
@@ -41,19 +44,25 @@ def amount_of(plan: Plan, *, train: int, val: int, test: int) -> Amount:
     )
 
 
-def smaller_sizes(plan: Plan, settings: Settings) -> Iterator[dict[str, int]]:
-    """Give smaller clips, the largest first, as keys of the config that settle them."""
+def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
+    """Give smaller clips, the largest first, as choices; what the user gave stays as it is."""
+    why = f"less than {plan.resolution} px and {plan.clip_len} frames, so that more epochs fit "
+    why += "into time_budget"
     side, frames = plan.resolution, plan.clip_len
     least = BACKBONES[plan.backbone].resolution // 2
     while True:
         smaller = GRAIN_PX * int(side * SHRINK / GRAIN_PX)
-        if settings.resolution == AUTO and smaller >= least:
+        if not plan.is_given("resolution") and smaller >= least:
             side = smaller
-        elif settings.clip_len == AUTO and frames // 2 >= FEWEST_FRAMES:
+        elif not plan.is_given("clip_len") and frames // 2 >= FEWEST_FRAMES:
             frames //= 2
         else:
             return
-        yield {"resolution": side, "clip_len": frames}
+        sizes = {"resolution": side, "clip_len": frames}
+        yield {
+            field: plan.choice(field) if size == getattr(plan, field) else Choice(size, why, BUDGET)
+            for field, size in sizes.items()
+        }
 
 
 def is_enough(one: Prediction, amount: Amount, epochs: int, left_sec: float) -> bool:
@@ -61,9 +70,7 @@ def is_enough(one: Prediction, amount: Amount, epochs: int, left_sec: float) -> 
     return epochs_that_fit(one, amount, USED_SHARE * left_sec) >= ENOUGH_SHARE * epochs
 
 
-def choose_epochs(
-    plan: Plan, one: Prediction, amount: Amount, *, left_sec: float
-) -> tuple[int, str]:
+def choose_epochs(plan: Plan, one: Prediction, amount: Amount, *, left_sec: float) -> Choice:
     """Give how many epochs a run with a budget has, and why.
 
     Args:
@@ -75,10 +82,14 @@ def choose_epochs(
     fit = epochs_that_fit(one, amount, USED_SHARE * left_sec)
     figures = f"{one.epoch_sec:.3g} s each, {one.evaluation_sec:.2g} s an evaluation"
     if fit >= plan.epochs:
-        return plan.epochs, f"{plan.reasons['epochs']}; {fit} would fit into time_budget"
+        why = f"{plan.reasons['epochs']}; {fit} would fit into time_budget"
+        return plan.choice("epochs")._replace(reason=why)
     if fit < 1:
-        return 1, f"not even one fits into time_budget ({figures}): it ends within the first"
-    return fit, f"so many fit into time_budget ({figures}); {plan.epochs} would be useful"
+        why = f"not even one fits into time_budget ({figures}): it ends within the first"
+        return Choice(1, why, BUDGET)
+    what = "are asked for" if plan.is_given("epochs") else "would be useful"
+    why = f"so many fit into time_budget ({figures}); {plan.epochs} {what}"
+    return Choice(fit, why, BUDGET)
 
 
 def with_early_clips(plan: Plan, one: Prediction, amount: Amount, *, left_sec: float) -> Plan:
@@ -95,22 +106,18 @@ def with_early_clips(plan: Plan, one: Prediction, amount: Amount, *, left_sec: f
     if enough or side >= plan.resolution or plan.compile:  # which would compile each size
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"
-    reasons = {**plan.reasons, "early_side": why, "early_share": why}
-    return replace(plan, early_side=side, early_share=EARLY_SHARE, reasons=reasons)
+    return plan.settle(BUDGET, why, early_side=side, early_share=EARLY_SHARE)
 
 
-def with_epochs(plan: Plan, made: Plan, reason: str) -> Plan:
+def with_epochs(plan: Plan, made: Plan) -> Plan:
     """The plan with another number of epochs, and what follows from it.
 
     Args:
         plan: the one so far.
-        made: the same choices, made with those epochs given.
-        reason: why so many.
+        made: the same choices, made with those epochs settled.
     """
-    follow = ("warmup_epochs", "flat_epochs", "compile", "ema", "patience")
-    values = {field: getattr(made, field) for field in (*follow, "epochs")}
-    reasons = {**plan.reasons, **{field: made.reasons[field] for field in follow}}
-    return replace(plan, **values, reasons={**reasons, "epochs": reason})
+    follow = ("epochs", "warmup_epochs", "flat_epochs", "compile", "ema", "patience")
+    return plan.with_choices({field: made.choice(field) for field in follow})
 
 
 def evidence_of_time(

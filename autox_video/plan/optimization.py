@@ -3,9 +3,9 @@
 import math
 
 from autox_video.dataset.probe import DatasetStats
-from autox_video.plan.augmentation import Chosen
 from autox_video.plan.backbones import BACKBONES, NANO
 from autox_video.plan.batch import MOST_AVERAGED
+from autox_video.plan.source import Chosen
 from autox_video.settings import Settings
 
 PRETRAINED_EPOCHS = 30

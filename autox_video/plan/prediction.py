@@ -59,6 +59,8 @@ class Amount:
     """Whether model and workers compute on the same cores."""
     averages: int = 0
     """Averages of the best weights that are evaluated when training is over."""
+    test_rounds: float = 1.0
+    """How often as many views are taken of a test clip, on average: more where clips are long."""
     early_share: float = 0.0
     """Of the training steps, those on smaller clips."""
     early_size: float = 1.0
@@ -201,7 +203,7 @@ def _testing_sec(measured: Measured, amount: Amount) -> float:
     if not amount.test:
         return 0.0
     computing_sec = amount.test_views * max(measured.view_sec, measured.probe_view_sec)
-    each_sec = _together(amount, measured.test_read_sec, computing_sec)
+    each_sec = amount.test_rounds * _together(amount, measured.test_read_sec, computing_sec)
     return LOADING_SHARE * measured.importing_sec + amount.test / amount.processes * each_sec
 
 

@@ -1,12 +1,14 @@
 """The plan of a run that goes on, and what may differ from the plan that it began with."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan
+from autox_video.plan.source import RULE, USER, Choice, Source
 from autox_video.settings import AUTO, Settings
 
 # Which key of the config settles which choice; what no key settles is kept when a run goes on.
@@ -17,7 +19,6 @@ SETTLED_BY = {
     "num_classes": "num_class",
     "clip_len": "clip_len",
     "frame_interval_sec": "video_length",
-    "test_clips": "video_length",
     "resolution": "resolution",
     "early_side": "progressive",
     "early_share": "progressive",
@@ -48,6 +49,9 @@ _FOLLOWED = (
     *("backbone", "clip_len", "resolution", "precision", "gradient_checkpointing", "epochs", "lr"),
     *("decoder", "seed", "repeats"),
 )
+
+CUT_TO_SEC = 8.0
+"""Longer spans were cut to it, in runs of before there were sources."""
 
 _LAST_DIGITS = "results may differ in their last digits from here on"
 _TIME_ONLY = "only time and memory change"
@@ -128,23 +132,42 @@ def continue_plan(plan: Plan, stored: Mapping[str, Mapping[str, Any]], settings:
         stored: the choices of the run, `{field: {"value": ..., "reason": ...}}`.
         settings: what the user asks for now.
     """
-    values, reasons, evidence = plan.as_dict(), dict(plan.reasons), {}
-    values.pop("reasons")
+    kept, evidence = {}, {}
     for field, choice in stored.items():
-        if field in values and field not in DECIDED_ANEW and not _asks(settings, field, stored):
-            values[field], reasons[field] = choice["value"], choice["reason"]
+        if (
+            field in plan.reasons
+            and field not in DECIDED_ANEW
+            and not _asks(settings, field, stored)
+        ):
+            source = choice.get("source") or _unrecorded_source(field, settings)
+            kept[field] = Choice(choice["value"], choice["reason"], source)
             evidence[field] = {k: choice[k] for k in ("figures", "alternatives") if k in choice}
     evidence = {field: found for field, found in evidence.items() if found}
-    return Plan(**values, reasons=reasons, evidence=evidence)
+    return replace(plan.with_choices(kept), evidence=evidence)
+
+
+def _unrecorded_source(field: str, settings: Settings) -> Source:
+    """The source of a choice in a plan.json of before there were sources: by the config of now."""
+    asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
+    return RULE if asked == AUTO else USER
 
 
 def _asks(settings: Settings, field: str, stored: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the user asks for this choice now, other than when the run began."""
     asked = getattr(settings, SETTLED_BY[field]) if field in SETTLED_BY else AUTO
+    if field == "frame_interval_sec" and asked != AUTO and _was_cut(asked, stored):
+        return False
     if field == "epochs" and asked != AUTO and same_budget(settings, stored):
         # Of the epochs asked for, those that fit into the budget were chosen.
         return asked != stored["epochs"].get("figures", {}).get("asked", asked)
     return asked != AUTO
+
+
+def _was_cut(video_length: float, stored: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a run of before there were sources began with this span, cut as it was then."""
+    interval = stored["frame_interval_sec"]
+    span_sec = interval["value"] * stored["clip_len"]["value"]
+    return "source" not in interval and video_length > span_sec and _is_near(span_sec, CUT_TO_SEC)
 
 
 def same_budget(settings: Settings, stored: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -187,6 +210,10 @@ def start_of_plan(plan: Plan) -> Pretrained | None:
     return Pretrained(
         plan.pretrained, plan.backbone, plan.reasons["pretrained"], tuple(plan.window_size)
     )
+
+
+def _is_near(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-6)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

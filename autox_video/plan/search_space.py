@@ -6,11 +6,12 @@ from typing import Any
 
 from autox_video.plan.augmentation import (
     AUGMENTATIONS,
-    GIVEN,
     GRAIN_PX,
     early_side,
 )
-from autox_video.plan.choose import MOST_TEST_CLIPS, ROOM_FOR_CROPS, Plan
+from autox_video.plan.choose import ROOM_FOR_CROPS, Plan
+from autox_video.plan.clip_shape import MOST_TEST_CLIPS
+from autox_video.plan.source import SEARCH, USER
 
 LONGEST_CLIP = 64
 SMALLEST_SIDE_PX = 56
@@ -59,7 +60,7 @@ def space_of(plan: Plan) -> dict[str, Range | Choice]:
         space["layer_decay"] = Range(0.6, 1.0)
     if plan.flip:
         space["flip"] = Choice((True, False))
-    given = {field for field, reason in plan.reasons.items() if GIVEN in reason}
+    given = {field for field, source in plan.sources.items() if source == USER}
     if "frame_interval_sec" in given:
         given.add("span")
     return {
@@ -128,11 +129,9 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
         small = early_side(chosen["resolution"])
         chosen["early_side"] = small if plan.early_share else chosen["resolution"]
     return replace(
-        plan,
-        **chosen,
+        plan.settle(SEARCH, "tried by the search", **chosen),
         frame_interval_sec=span_sec / clip_len,
         test_clips=min(MOST_TEST_CLIPS, round(plan.test_clips / span_share)),
-        reasons={**plan.reasons, **dict.fromkeys(chosen, "tried by the search")},
     )
 
 

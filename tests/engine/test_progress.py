@@ -60,21 +60,29 @@ def test_figures_that_are_none_become_null():
 
 
 @pytest.mark.parametrize(
-    ("metrics", "told"),
+    ("metrics", "classes", "told"),
     [
         (
             {"top1": 0.5, "top5": 1.0, "loss": 0.7, "clips": 4},
-            "top-1 0.5000, top-5 1.0000, loss 0.7000 on 4 clips (best top-1 0.5000)",
+            6,
+            "top-1 0.50, top-5 1.00, loss 0.7000 on 4 clips (best top-1 0.50)",
+        ),
+        (
+            {"top1": 0.5, "top5": 1.0, "loss": 0.7, "clips": 400},
+            5,
+            "top-1 0.500, loss 0.7000 on 400 clips (best top-1 0.500)",
         ),
         (
             {"mAP": 0.25, "f1": 0.5, "loss": 0.7, "clips": 4},
-            "mAP 0.2500, F1 0.5000, loss 0.7000 on 4 clips (best mAP 0.2500)",
+            3,
+            "mAP 0.25, F1 0.50, loss 0.7000 on 4 clips (best mAP 0.25)",
         ),
     ],
 )
-def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, told):
+def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, classes, told):
     loop = SimpleNamespace(epoch=3, iter=12)
-    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path))
+    config = {"classes": list(range(classes))}
+    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path), cfg=config)
     progress = Progress()
     progress.after_val_epoch(runner, metrics)
     assert f"epoch 3: validation {told}" in capsys.readouterr().out

@@ -116,6 +116,23 @@ def test_the_seed_systems_video_length_gives_its_frames():
 
 
 @pytest.mark.parametrize(
+    ("seconds", "video_length", "said", "test_clips"),
+    [
+        (60.0, 30, "30 s at any frame rate, given in the config", 2),
+        (60.0, 8, "8 s at any frame rate, given in the config", 4),
+        (60.0, 60, "60 s", 1),
+        (2.0, 86400, "half of the videos have 2 s or less and are repeated", 1),
+    ],
+)
+def test_a_span_that_the_user_gives_is_taken_whole(seconds, video_length, said, test_clips):
+    plan = plan_for(replace(STATS, seconds_median=seconds), video_length=video_length)
+    assert plan.clip_len * plan.frame_interval_sec == pytest.approx(video_length)
+    assert said in plan.reasons["frame_interval_sec"] and plan.is_given("frame_interval_sec")
+    assert ("repeated" in plan.reasons["frame_interval_sec"]) == (video_length > seconds)
+    assert plan.test_clips == test_clips
+
+
+@pytest.mark.parametrize(
     ("hardware", "clips", "pretrained"),
     [(CPU, 150, None), (CPU, 150, SWIN_B), (GPU, 100_000, SWIN_B), (GPU, 9, None), (CPU, 2, None)],
 )

@@ -14,7 +14,7 @@ from autox_video.plan.choose_time import (
     with_epochs,
 )
 from autox_video.plan.prediction import Measured, predict
-from autox_video.read_settings import settings_from_mapping
+from autox_video.plan.source import BUDGET, RULE, USER
 from tests.plan.test_choose import GPU, SWIN_B, plan_for
 
 MEASURED = Measured(0.002, 0.002, 0.010, 0.003, 0.004)
@@ -55,19 +55,28 @@ def test_the_amount_of_work_is_the_plans(plan, amount):
     ],
 )
 def test_epochs_are_as_many_as_fit_and_no_more_than_are_useful(plan, amount, left_sec, epochs, why):
-    found, reason = choose_epochs(plan, one_of(plan, amount), amount, left_sec=left_sec)
+    found, reason, source = choose_epochs(plan, one_of(plan, amount), amount, left_sec=left_sec)
     assert found == epochs
     assert why in reason
+    assert source == (RULE if epochs == 120 else BUDGET)
     total_sec = predict(MEASURED, amount, found, used_sec=0.0).total_sec
     assert total_sec <= max(left_sec, 7.0)
 
 
 def test_the_schedule_follows_the_epochs(plan):
-    made = plan_for(epoch=40)
-    found = with_epochs(plan, made, "so many fit")
+    made = plan_for(epoch=40).settle(BUDGET, "so many fit", epochs=40)
+    found = with_epochs(plan, made)
     assert (found.epochs, found.flat_epochs) == (40, 20.0)
-    assert found.reasons["epochs"] == "so many fit"
+    assert found.choice("epochs") == (40, "so many fit", BUDGET)
     assert found.lr == plan.lr
+
+
+def test_epochs_that_the_user_asks_for_are_called_so(amount):
+    plan = plan_for(time_budget=600, epoch=500)
+    found = choose_epochs(plan, one_of(plan, amount), amount, left_sec=100.0)
+    assert found.value == 47 and found.source == BUDGET
+    assert "500 are asked for" in found.reason
+    assert choose_epochs(plan, one_of(plan, amount), amount, left_sec=1e6).source == USER
 
 
 @pytest.mark.parametrize(
@@ -82,15 +91,22 @@ def test_the_schedule_follows_the_epochs(plan):
     ],
 )
 def test_smaller_clips_where_the_user_leaves_their_size_open(keys, sizes):
-    settings = settings_from_mapping({"data_root": "d", **keys}, "test")
-    found = [(s["resolution"], s["clip_len"]) for s in smaller_sizes(plan_for(**keys), settings)]
+    found = [(s["resolution"].value, s["clip_len"].value) for s in smaller_sizes(plan_for(**keys))]
     assert found == sizes
 
 
+def test_a_smaller_size_says_which_part_of_it_the_budget_made_smaller():
+    first, *_, last = smaller_sizes(plan_for())
+    assert (first["resolution"].source, first["clip_len"].source) == (BUDGET, RULE)
+    assert first["clip_len"] == plan_for().choice("clip_len")
+    assert (last["resolution"].source, last["clip_len"].source) == (BUDGET, BUDGET)
+    (only,) = smaller_sizes(plan_for(resolution=112))
+    assert (only["resolution"].source, only["clip_len"].source) == (USER, BUDGET)
+
+
 def test_pretrained_models_keep_half_their_side():
-    settings = settings_from_mapping({"data_root": "d"}, "test")
     plan = plan_for(hardware=GPU, pretrained=SWIN_B)
-    assert [s["resolution"] for s in smaller_sizes(plan, settings)] == [168, 112]
+    assert [s["resolution"].value for s in smaller_sizes(plan)] == [168, 112]
 
 
 def test_half_of_the_useful_epochs_are_enough(plan, amount):
@@ -114,7 +130,7 @@ def test_clips_are_smaller_at_first_where_epochs_would_not_fit(plan, amount):
     found = with_early_clips(plan, one, amount, left_sec=100.0)
     assert (found.early_side, found.early_share) == (84, 0.5)
     again = amount_of(found, train=150, val=50, test=50)
-    epochs, _ = choose_epochs(found, one_of(found, again), again, left_sec=100.0)
+    epochs, *_ = choose_epochs(found, one_of(found, again), again, left_sec=100.0)
     assert epochs > choose_epochs(plan, one, amount, left_sec=100.0)[0]
     for other in (replace(plan, compile=True), replace(plan, resolution=56)):
         assert with_early_clips(other, one, amount, left_sec=100.0) == other

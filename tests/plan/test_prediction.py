@@ -56,6 +56,13 @@ def test_averages_are_evaluated_where_there_are_weights_for_them(epochs, count):
     assert found.evaluating_sec == pytest.approx(count * 20 * 0.008)
 
 
+def test_longer_test_clips_take_longer_and_nothing_else_does():
+    found = predict(MEASURED, replace(GPU, test_rounds=2.5), 5, used_sec=4.0)
+    short = predict(MEASURED, GPU, 5, used_sec=4.0)
+    assert found.testing_sec == pytest.approx(LOADING_SHARE * 4.0 + 2.5 * 10 * 3 * 0.008)
+    assert replace(found, testing_sec=0.0) == replace(short, testing_sec=0.0)
+
+
 def test_smaller_clips_at_first_save_time():
     early = replace(GPU, early_share=0.5, early_size=0.5)
     found, whole = (predict(MEASURED, amount, 4, used_sec=0.0) for amount in (early, GPU))

@@ -16,6 +16,7 @@ from autox_video.plan.resume import (
     settings_to_go_on,
     weights_of_run,
 )
+from autox_video.plan.source import USER
 from autox_video.read_settings import settings_from_mapping
 from autox_video.settings import Settings
 from tests.plan.test_choose import CPU, GPU, STATS, SWIN_B, plan_for
@@ -24,10 +25,12 @@ TWO = replace(CPU, processes=2, local_processes=2)
 
 
 def stored(plan):
-    values = plan.as_dict()
-    reasons = values.pop("reasons")
-    choices = {f: {"value": value, "reason": reasons[f]} for f, value in values.items()}
-    return json.loads(json.dumps(choices))
+    return json.loads(json.dumps({f: plan.choice(f)._asdict() for f in plan.reasons}))
+
+
+def stored_before_sources(plan):
+    """The same as it was written before choices had a source."""
+    return {f: {k: c[k] for k in ("value", "reason")} for f, c in stored(plan).items()}
 
 
 def gone_on_with(before, stats=STATS, hardware=CPU, pretrained=None, **keys):
@@ -112,11 +115,31 @@ def test_what_may_change_is_noted_with_what_it_means(keys, hardware, note):
     assert plan.lr == before.lr
 
 
-def test_longer_videos_of_the_same_span_change_testing_only():
+def test_another_span_is_another_run():
     before = plan_for(video_length=8)
     found = differences(stored(before), gone_on_with(before, video_length=20))
-    assert found.refused == ()
-    assert found.notes == ("Going on with test_clips: 1 -> 3 (only testing changes).",)
+    assert "frame_interval_sec: 0.5 -> 1.25" in found.refused
+
+
+def test_a_run_of_before_there_were_sources_goes_on():
+    before = plan_for(clip_len=8, flip=True)
+    old = stored_before_sources(before)
+    for keys, mine in (({"clip_len": 8, "flip": True}, {"clip_len", "flip"}), ({}, set())):
+        settings = settings_from_mapping({"data_root": "d", **keys}, "test")
+        asked = settings_to_go_on(settings, old, processes=1)
+        plan = continue_plan(choose(asked, STATS, CPU), old, settings)
+        assert differences(old, plan).refused == ()
+        assert {f for f, source in plan.sources.items() if source == USER} == mine
+
+
+def test_a_span_that_was_cut_in_a_run_of_before_stays_cut():
+    before = plan_for(replace(STATS, seconds_median=30.0))  # the rules' own 8 s
+    old = stored_before_sources(before)
+    settings = settings_from_mapping({"data_root": "d", "video_length": 20}, "test")
+    asked = settings_to_go_on(settings, old, processes=1)
+    plan = continue_plan(choose(asked, STATS, CPU), old, settings)
+    assert plan.frame_interval_sec == before.frame_interval_sec == 0.5
+    assert differences(old, plan).refused == ()
 
 
 def test_the_batch_of_all_processes_stays_and_is_cut_as_memory_asks():

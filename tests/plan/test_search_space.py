@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from autox_video.plan.choose_time import smaller_sizes
 from autox_video.plan.search_space import (
     Choice,
     Range,
@@ -13,6 +14,7 @@ from autox_video.plan.search_space import (
     space_of,
     start_of,
 )
+from autox_video.plan.source import RULE
 from tests.plan.test_choose import STATS, SWIN_B, plan_for
 
 PLAN = plan_for(clip_len="auto")
@@ -21,7 +23,7 @@ PLAN = plan_for(clip_len="auto")
 def test_the_start_is_the_plan_itself():
     space = space_of(PLAN)
     again = applied(PLAN, start_of(PLAN, space))
-    assert replace(again, reasons={}) == replace(PLAN, reasons={})
+    assert again.as_dict() | {"reasons": {}} == PLAN.as_dict() | {"reasons": {}}
     assert relative_cost(PLAN, start_of(PLAN, space)) == 1.0
 
 
@@ -41,6 +43,14 @@ def test_what_the_user_gives_is_not_searched(key):
     given = {"lr": 0.1, "flip": True, "clip_len": 8, "resolution": 112, "augment": "light"}[key]
     assert key in space_of(PLAN)
     assert key not in space_of(plan_for(**{key: given}))
+
+
+def test_what_a_budget_made_smaller_is_searched_and_so_is_what_it_left():
+    smaller = PLAN.with_choices(next(smaller_sizes(PLAN)))
+    assert smaller.resolution < PLAN.resolution
+    assert {"resolution", "clip_len"} <= set(space_of(smaller))
+    misleading = smaller.settle(RULE, "given in the config, one may think", lr=0.5)
+    assert "lr" in space_of(misleading)
 
 
 def test_smaller_clips_at_first_follow_the_resolution():
