@@ -28,9 +28,11 @@ class ClipFacts:
         frames: number of frames, counted.
         fps: average frames per second.
         seconds: length from the first frame's start to the last one's end.
-        width, height: pixels.
+        width, height: pixels, as players show it.
         codec: FFmpeg's name of the coding.
         error: why the clip cannot be read, a sentence without the path; None for a readable one.
+        start: when the first frame comes on the player's clock, in seconds.
+        odd: what is odd about it or was repaired, parts of a sentence; nothing of most clips.
     """
 
     frames: int
@@ -40,6 +42,8 @@ class ClipFacts:
     height: int
     codec: str
     error: str | None
+    start: float = 0.0
+    odd: str = ""
 
     def __post_init__(self) -> None:
         # A few names for a million clips.
@@ -103,6 +107,8 @@ def examine_clip(path: str | Path) -> Found:
                 height=video.height,
                 codec=video.codec,
                 error=None,
+                start=video.start_sec,
+                odd="; ".join(video.odd),
             )
         return Found(facts, _digest(path), seen)
     except VideoError as error:

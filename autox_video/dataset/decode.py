@@ -34,6 +34,8 @@ class Decoder(Protocol):
     fps: float
     num_frames: int
     size: tuple[int, int]
+    start_sec: float
+    odd: tuple[str, ...]
     codec: str
     is_seekable: bool
 
@@ -58,7 +60,11 @@ class Video:
         seconds: length, > 0; counted, or what the header of a large file says until `examine`.
         fps: average frames per second, > 0; counted, or the header's, likewise.
         num_frames: number of frames, >= 1; counted, or an estimate, likewise.
-        width, height: size of an upright frame in pixels.
+        width, height: size of a frame as players show it, in pixels.
+        start_sec: when the first frame comes on the player's clock, which begins with the file's
+            sound where that comes first, >= 0.
+        odd: what is odd about the file or was repaired, parts of a sentence; all of it once the
+            clip was examined.
         codec: FFmpeg's name of the coding, such as `h264`.
 
     Raises:
@@ -102,6 +108,14 @@ class Video:
     @property
     def height(self) -> int:
         return self._decoder.size[1]
+
+    @property
+    def start_sec(self) -> float:
+        return self._decoder.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        return self._decoder.odd
 
     @property
     def codec(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from autox_video.dataset.counting import Counted
 from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
+from autox_video.dataset.timeline import Timeline
 from autox_video.dataset.video_file import PICTURE_NAME
 from autox_video.errors import VideoError
 
@@ -34,6 +35,8 @@ class FrameFolder:
 
     name = "pictures"
     is_seekable = True
+    start_sec = 0.0
+    odd = ()
     fps = FRAME_FOLDER_FPS
 
     def __init__(self, path: Path) -> None:
@@ -58,8 +61,9 @@ class FrameFolder:
 
     def count(self) -> Counted:
         """Give the length; the last picture is a key frame as all are."""
-        last_sec = (self.num_frames - 1) / self.fps
-        return Counted(self.num_frames, self.seconds, last_sec, blank_end=False, index=None)
+        starts = np.arange(self.num_frames) / self.fps
+        timeline = Timeline(np.arange(self.num_frames), starts, self.seconds)
+        return Counted(timeline, None, float(starts[-1]), blank_end=False)
 
     def pictures(
         self, wanted: np.ndarray, short_side: int | None

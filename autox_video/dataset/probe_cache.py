@@ -22,7 +22,7 @@ SAVE_EVERY_CLIPS = 1000
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that writes to the same cache."""
 
-TABLE = "clips_2"
+TABLE = "clips_3"
 """Another layout or meaning of the facts gets another number."""
 
 # Each with its SQL type, in the order of `_row`.
@@ -36,6 +36,8 @@ _COLUMNS = {
     "width": "INTEGER",
     "height": "INTEGER",
     "codec": "TEXT",
+    "start": "REAL",
+    "odd": "TEXT",
     "digest": "BLOB",
     "fingerprint": "BLOB",
 }
@@ -127,8 +129,8 @@ class ProbeCache:
             f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE path IN ({marks})", list(keys)
         )
         known = {}
-        for key, size, mtime_ns, *values, digest, fingerprint in rows:
-            found = Found(ClipFacts(*values, error=None), digest, fingerprint)
+        for key, size, mtime_ns, *values, start, odd, digest, fingerprint in rows:
+            found = Found(ClipFacts(*values, None, start, odd), digest, fingerprint)
             if _is_sound(found):
                 known[keys[key]] = Seen(keys[key], size, mtime_ns, found, fresh=False)
         return known
@@ -145,8 +147,8 @@ class ProbeCache:
 
 
 def _row(seen: Seen) -> tuple:
-    facts = astuple(seen.found.facts)[:-1]
-    return (_key(seen.path), seen.size, seen.mtime_ns, *facts, *seen.found[1:])
+    *facts, _, start, odd = astuple(seen.found.facts)
+    return (_key(seen.path), seen.size, seen.mtime_ns, *facts, start, odd, *seen.found[1:])
 
 
 def _key(path: str) -> bytes:
@@ -161,6 +163,9 @@ def _is_sound(found: Found) -> bool:
     blobs = ((found.digest, DIGEST_BYTES), (found.fingerprint, FINGERPRINT_BYTES))
     return (
         isinstance(facts.codec, str)
+        and isinstance(facts.odd, str)
+        and isinstance(facts.start, float)
+        and 0 <= facts.start < math.inf
         and all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)
         and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
     )

@@ -11,8 +11,11 @@ import av
 FALLBACK_FPS = 25.0
 """Frame rate of a file that does not say any: what FFmpeg assumes for raw streams."""
 
-MIN_FPS, MAX_FPS = 0.01, 1000.0
-"""What is believed as a frame rate; a file that says something else is not believed."""
+MIN_FPS, MAX_FPS = 1 / 3600, 100_000.0
+"""What is believed as a frame rate where time stamps say so, as those of high-speed cameras do."""
+
+USUAL_FPS = (0.05, 1000.0)
+"""Frame rates that are not odd; of what headers only guess, no others are believed."""
 
 PICTURE_NAME = re.compile(
     r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
@@ -34,10 +37,12 @@ def is_frame_folder(path: str | Path) -> bool:
         return False
 
 
-def believed_fps(*rates: Fraction | None) -> float:
-    """Give the first rate that makes sense."""
-    for rate in rates:
-        if rate and MIN_FPS <= rate <= MAX_FPS:
+def believed_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
+    """Give the average rate of a header if it makes sense, else the first guess that does."""
+    if average and MIN_FPS <= average <= MAX_FPS:
+        return float(average)
+    for rate in guesses:
+        if rate and USUAL_FPS[0] <= rate <= USUAL_FPS[1]:
             return float(rate)
     return FALLBACK_FPS
 

@@ -205,7 +205,7 @@ def test_file_of_garbage_behind_a_good_header(tmp_path):
 
 def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mkv", FRAMES)
-    plain = media_file.MediaFile._video_stream
+    plain = media_file.MediaFile._open
 
     class Late:
         """A container that fails as PyAV does when it takes leave of streams it does not know."""
@@ -221,11 +221,10 @@ def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
             raise IndexError("list index out of range")
 
     def open_late(file):
-        stream = plain(file)
+        plain(file)
         file.container = Late(file.container)
-        return stream
 
-    monkeypatch.setattr(media_file.MediaFile, "_video_stream", open_late)
+    monkeypatch.setattr(media_file.MediaFile, "_open", open_late)
     with Video(path) as video:
         video.examine()
         assert read_numbers(video.frames_at(np.array([0.5, 2.39]))) == [12, 59]

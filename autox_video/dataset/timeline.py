@@ -1,0 +1,241 @@
+"""When each frame of a clip is on screen: one decision from its time stamps, faults repaired.
+
+A clip's length, the times it is sampled at and all decoders go by this. Stamps that make sense are
+followed to the letter, so that a variable frame rate, a slow webcam or a screen recording that
+stands still keep their true times. What was repaired, and what is odd, is said in words.
+
+Shape legend: P packets in order of decoding, N frames in order of display.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autox_video.dataset.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
+from autox_video.durations import duration
+
+JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
+"""Gaps that are longer than this, and so many times as long as most, are faults of the clock where
+together they take this share of the clip: real stillness is shorter, or a smaller part of it."""
+
+HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
+"""A clip is odd where frames that stay so many times as long as most do take this share of it."""
+
+REPEATED_SHARE = 0.1
+"""A clip is odd where a larger share of its frames has the same stamp as the frame before."""
+
+MOST_REORDERED = 16
+"""How many frames that are decoded before another may be shown after it, in any coding."""
+
+MISSING = np.iinfo(np.int64).min
+"""Stands for a stamp that a packet does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What the packets of a clip say of time, (P,) each, in ticks.
+
+    Attributes:
+        shown_at: int64, when the frame comes on screen, MISSING where unsaid.
+        decoded_at: int64, when it is decoded; all MISSING where the file does not store that.
+        durations: int64, how long the frame stays, 0 where unsaid.
+        is_key: bool, whether decoding can start there.
+        is_shown: bool, whether the frame comes on screen at all.
+        reorders: whether frames may be shown in another order than that of decoding.
+    """
+
+    shown_at: np.ndarray
+    decoded_at: np.ndarray
+    durations: np.ndarray
+    is_key: np.ndarray
+    is_shown: np.ndarray
+    reorders: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The frames of a clip in order of display, of which there is at least one.
+
+    Attributes:
+        displayed: (N,) int64, the number of each frame's packet.
+        starts: (N,) float64, seconds from the first frame on, never falling.
+        seconds: length, > 0.
+        odd: what was repaired or is odd about its times.
+        in_stamp_order: whether frames are shown in the order of their stamps.
+        follows_stamps: whether they are shown at the times of their stamps, too.
+    """
+
+    displayed: np.ndarray
+    starts: np.ndarray
+    seconds: float
+    odd: tuple[str, ...] = ()
+    in_stamp_order: bool = True
+    follows_stamps: bool = True
+
+    def on_screen(self, seconds: np.ndarray) -> np.ndarray:
+        """Give the place in `displayed` of the frame on screen at each time, (T,) each."""
+        return np.maximum(np.searchsorted(self.starts, seconds, side="right") - 1, 0)
+
+    def places(self, packets: int) -> np.ndarray:
+        """Give of each packet the place of its frame in `displayed`: (P,), -1 where not shown."""
+        places = np.full(packets, -1, dtype=np.int64)
+        places[self.displayed] = np.arange(len(self.displayed))
+        return places
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, in bytes."""
+        return self.displayed.nbytes + self.starts.nbytes
+
+
+def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
+    """Decide when each frame of a clip is on screen.
+
+    Args:
+        stamps: what the packets say; at least one is shown.
+        tick_sec: seconds of a tick.
+        nominal_fps: frames per second where stamps do not tell.
+    """
+    is_missing = stamps.shown_at == MISSING
+    if is_missing[stamps.is_shown].all():  # raw streams have no clock
+        return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps)
+    shown_at = _filled(stamps.shown_at, is_missing, 1 / nominal_fps / tick_sec)
+    displayed, last_of_clocks = _in_order(shown_at, stamps)
+    moments = (shown_at[displayed] - shown_at[displayed[0]]) * tick_sec
+    gaps = np.append(np.diff(moments), max(stamps.durations[displayed[-1]], 0) * tick_sec)
+    gaps[last_of_clocks] = np.nan
+    typical = _typical(gaps[:-1], gaps[-1] or 1 / nominal_fps)
+    if not MIN_FPS <= 1 / typical <= MAX_FPS:
+        said = "its time stamps give {:.3g} frames/s, which is not believed: {:.4g} are taken"
+        return _evenly(displayed, nominal_fps, said.format(1 / typical, nominal_fps))
+    mended, odd = _mended(gaps, typical, nominal_fps)
+    follows_stamps = np.array_equal(mended[:-1], gaps[:-1])
+    if not follows_stamps:
+        moments = np.concatenate([[0.0], np.cumsum(mended[:-1])])
+    seconds = float(moments[-1] + mended[-1])
+    is_one_clock = not len(last_of_clocks)
+    return Timeline(displayed, moments, seconds, tuple(odd), is_one_clock, follows_stamps)
+
+
+def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
+    moments = np.arange(len(displayed)) / fps
+    return Timeline(displayed, moments, len(displayed) / fps, odd, False, False)
+
+
+def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) -> np.ndarray:
+    """Give stamps to the packets that have none: between those of their neighbours."""
+    if not is_missing.any():
+        return shown_at
+    known, number = np.flatnonzero(~is_missing), np.arange(len(shown_at))
+    filled = np.interp(number, known, shown_at[known])
+    filled -= np.maximum(known[0] - number, 0) * frame_ticks
+    filled += np.maximum(number - known[-1], 0) * frame_ticks
+    return np.where(is_missing, np.rint(filled).astype(np.int64), shown_at)
+
+
+# ---- order ----
+
+
+def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
+    """Give the packets that are shown in order of display, (N,), and the last places of clocks."""
+    clock = _clocks(shown_at, stamps)
+    order = np.lexsort((shown_at, clock))
+    displayed = order[stamps.is_shown[order]]
+    return displayed, np.flatnonzero(np.diff(clock[displayed]))
+
+
+def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
+    """Give the number of each packet's clock: a clip has one, joined recordings have several.
+
+    A stamp may well go back, as frames are decoded early on which others lean. It does not at a key
+    frame, nor where the time of decoding goes back too, nor over more frames than codings allow.
+    """
+    starts = np.zeros(len(shown_at), dtype=np.int64)
+    is_back = shown_at < np.maximum.accumulate(shown_at)
+    if not is_back.any():
+        return starts
+    is_suspect = stamps.is_key | (np.diff(stamps.decoded_at, prepend=stamps.decoded_at[0]) < 0)
+    reach = MOST_REORDERED + 1 if stamps.reorders else 1
+    padded = np.concatenate([np.full(reach, MISSING), shown_at])
+    before = np.lib.stride_tricks.sliding_window_view(padded, reach)[:-1].min(axis=1)
+    if (is_back & (is_suspect | (shown_at < before))).any():
+        first, latest = 0, shown_at[0]
+        for number, stamp in enumerate(shown_at):
+            if stamp < latest and (
+                is_suspect[number] or (number - first >= reach and stamp < before[number])
+            ):
+                starts[number], first, latest = 1, number, stamp
+            latest = max(latest, stamp)
+    return np.cumsum(starts)
+
+
+# ---- gaps ----
+
+
+def _typical(gaps: np.ndarray, otherwise: float) -> float:
+    """Give how long most frames stay on screen, in seconds."""
+    known = gaps[gaps > 0]
+    return float(np.median(known)) if len(known) else otherwise
+
+
+def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
+    """Give how long each frame stays on screen, without faults of the clock, and what was odd.
+
+    Args:
+        gaps: (N,) seconds; NaN for the last frame of a clock that is followed by another; the last
+            is 0 where the file does not say.
+        typical: seconds that most of them take.
+        nominal_fps: frames per second by the header.
+    """
+    mended, odd = gaps.copy(), []
+    if mended[-1] <= 0:
+        is_likely = typical / HELD_FRAMES < 1 / nominal_fps < typical * HELD_FRAMES
+        mended[-1] = 1 / nominal_fps if is_likely else typical
+    if len(restarts := np.flatnonzero(np.isnan(mended))):
+        mended[restarts] = typical
+        place = _place(restarts)
+        odd.append(f"its clock starts anew {place}, as in joined recordings; it is made to go on")
+    if (repeated := np.count_nonzero(mended == 0)) > REPEATED_SHARE * len(mended):
+        odd.append(f"{repeated} of its {len(mended)} frames have the time stamp of another")
+    _spread(mended)
+    typical = float(np.median(mended[:-1] if len(mended) > 1 else mended))
+    if not USUAL_FPS[0] <= 1 / typical <= USUAL_FPS[1]:
+        odd.append(f"its time stamps give {1 / typical:.4g} frames/s")
+    if len(jumps := _jumps(mended, typical)):
+        odd.append(_say_jumps(mended, jumps))
+        mended[jumps] = typical
+    held = mended > HELD_FRAMES * typical
+    if mended[held].sum() > HELD_SHARE * mended.sum():
+        numbers, share = np.flatnonzero(held) + 1, f"{mended[held].sum():.3g} s of its"
+        who = f"{len(numbers)} of its {len(mended)} frames stay"
+        who = f"its frame {numbers[0]} stays" if len(numbers) == 1 else who
+        odd.append(f"{who} on screen for {share} {mended.sum():.3g} s")
+    return mended, odd
+
+
+def _spread(gaps: np.ndarray) -> None:
+    """Share the time of frames with equal stamps among them, all of which the last one has."""
+    if not (gaps == 0).any():
+        return
+    gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # none follows them
+    run = np.cumsum(np.append(True, gaps[:-1] != 0)) - 1
+    gaps[:] = (np.bincount(run, gaps) / np.bincount(run))[run]
+
+
+def _jumps(gaps: np.ndarray, typical: float) -> np.ndarray:
+    """Give the places of gaps that are no time that passed."""
+    found = np.flatnonzero(gaps > max(JUMP_SEC, JUMP_FRAMES * typical))
+    return found if gaps[found].sum() > JUMP_SHARE * gaps.sum() else found[:0]
+
+
+def _say_jumps(gaps: np.ndarray, jumps: np.ndarray) -> str:
+    first = jumps[0]
+    if first == len(gaps) - 1:
+        return f"its last frame lasts {duration(gaps[first])}, which is cut to that of the others"
+    return f"its clock jumps by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
+
+
+def _place(frames: np.ndarray) -> str:
+    more = f" and {len(frames) - 1} others" if len(frames) > 2 else ""
+    more = f" and frame {frames[1] + 1}" if len(frames) == 2 else more
+    return f"after frame {frames[0] + 1}{more}"
