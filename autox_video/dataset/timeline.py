@@ -154,7 +154,9 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
     is_back = shown_at < np.maximum.accumulate(shown_at)
     if not is_back.any():
         return starts
-    is_suspect = stamps.is_key | (np.diff(stamps.decoded_at, prepend=stamps.decoded_at[0]) < 0)
+    decoded_at, known = stamps.decoded_at, stamps.decoded_at != MISSING
+    is_suspect = stamps.is_key.copy()
+    is_suspect[1:] |= known[1:] & known[:-1] & (decoded_at[1:] < decoded_at[:-1])
     reach = MOST_REORDERED + 1 if stamps.reorders else 1
     padded = np.concatenate([np.full(reach, MISSING), shown_at])
     before = np.lib.stride_tricks.sliding_window_view(padded, reach)[:-1].min(axis=1)
