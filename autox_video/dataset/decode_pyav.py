@@ -81,7 +81,8 @@ class PyAVDecoder:
 
     @property
     def odd(self) -> tuple[str, ...]:
-        return self.file.odd + (self.file.counted.timeline.odd if self.file.counted else ())
+        times = self.file.counted.timeline.odd if self.file.counted else ()
+        return self.file.odd + self.file.start_odd + times
 
     @property
     def _may_seek(self) -> bool:

@@ -14,6 +14,7 @@ from autox_video.dataset.packet_index import PacketIndex
 from autox_video.dataset.timeline import JUMP_SEC
 from autox_video.dataset.video_file import believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
+from autox_video.durations import duration
 from autox_video.errors import VideoError
 
 THREADS_PER_VIDEO = 1
@@ -52,6 +53,7 @@ _ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
 _CLOCKS_AGREE_SEC = 1e-4  # those of streams and of files are rounded
+_LATEST_START_SEC = 3600.0  # pictures that come later after the sound have another clock than that
 
 _REMEMBERED = CountedFiles()  # workers open a clip each epoch
 _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream, of files that have several
@@ -215,6 +217,18 @@ class MediaFile:
 
         That clock begins with whatever comes first, pictures or sound.
         """
+        return self._start_said if self._start_said <= _LATEST_START_SEC else 0.0
+
+    @property
+    def start_odd(self) -> tuple[str, ...]:
+        """What is odd about the start: nothing, or a part of a sentence."""
+        if self._start_said <= _LATEST_START_SEC:
+            return ()
+        late = duration(self._start_said)
+        return (f"its pictures come {late} after its sound; its clock begins with the pictures",)
+
+    @property
+    def _start_said(self) -> float:
         first = self.counted.first_stamp if self.counted is not None else self.stream.start_time
         if first is None or self.container.start_time is None:
             return 0.0
