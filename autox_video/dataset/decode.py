@@ -11,8 +11,10 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from autox_video.dataset.animated_webp import AnimatedWebp
 from autox_video.dataset.counting import Counted
 from autox_video.dataset.decode_pyav import PyAVDecoder
+from autox_video.dataset.file_kinds import is_animated_webp
 from autox_video.dataset.frame_folder import FrameFolder
 from autox_video.dataset.frame_rgb import scaled_size
 from autox_video.dataset.video_file import is_frame_folder, why_not_a_file
@@ -56,7 +58,8 @@ class Video:
 
     Attributes:
         path: where the clip is.
-        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder.
+        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder of them
+            or an animated WebP.
         seconds: length, > 0; counted, or what the header of a large file says until `examine`.
         fps: average frames per second, > 0; counted, or the header's, likewise.
         num_frames: number of frames, >= 1; counted, or an estimate, likewise.
@@ -83,6 +86,9 @@ class Video:
         reason = why_not_a_file(self.path)
         if reason is not None:
             raise VideoError(f"{self.path}: {reason}.")
+        if is_animated_webp(self.path):
+            self._decoder = AnimatedWebp(self.path)
+            return
         self._decoder = _decoder_class(decoder)(self.path)
 
     @property

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_packets
+from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
 from autox_video.dataset.timeline import JUMP_SEC
@@ -143,10 +144,10 @@ class MediaFile:
         try:
             container = av.open(name, container_options=options, **_ANY_METADATA)
         except av.error.FFmpegError as error:
-            raise self.error(why_not_open(error)) from error
+            raise self.error(why_not_open(self.path, error)) from error
         if container.format.name in _TEXT_FORMATS:
             container.close()
-            raise self.error("this is text, not a video")
+            raise self.error(why_no_video(self.path) or "this is text, not a video")
         return container
 
     def _choose_stream(self, container: Any) -> Any:
@@ -156,7 +157,8 @@ class MediaFile:
             stream, doubt = choose_stream(container)
             if stream is None:
                 container.close()
-                raise self.error("there are no pictures in it (sound only?)")
+                reason = "there are no pictures in it (sound only?)"
+                raise self.error(why_no_video(self.path) or reason)
             self._stream_index = stream.index
             if key is None:
                 return container
@@ -170,7 +172,8 @@ class MediaFile:
     def _read_header(self) -> None:
         stream, container = self.stream, self.container
         if self.codec.width < 1 or self.codec.height < 1:
-            raise self.error("its header gives no picture size, it is damaged or cut off")
+            reason = "its header gives no picture size, it is damaged or cut off"
+            raise self.error(why_no_video(self.path) or reason)
         ratio = stream.sample_aspect_ratio
         self.width = max(1, round(self.codec.width * pixel_aspect(ratio)))
         self.height = self.codec.height
@@ -186,6 +189,8 @@ class MediaFile:
         )
         self.promised_sec = stream.duration * self.tick_sec if stream.duration else None
         self._estimate_length()
+        if self.num_frames == 1 and (what := why_no_video(self.path)):
+            raise self.error(what)  # FFmpeg reads pictures, too
 
     def _estimate_length(self) -> None:
         """Set `seconds` and `num_frames` by counting where that is quick, else from the header."""
@@ -258,6 +263,13 @@ class MediaFile:
         while (packet := self.packet(number)) is not None:
             yield packet
             number += 1
+
+    def _clear_packets(self) -> Iterator[av.Packet]:
+        """Give each packet as `packets` does; raises VideoError where they are encrypted."""
+        for packet in self.packets():
+            if packet.has_sidedata("encryption_info"):
+                raise self.error("it is encrypted (DRM), so that only its player can read it")
+            yield packet
 
     def read(self) -> Iterator[av.Packet]:
         """Give each packet of the pictures from where the file stands."""
@@ -364,7 +376,7 @@ class MediaFile:
             may_be_packed=self.codec.name == "mpeg4",
             has_index=self.is_seekable,
         )
-        counted = count_packets(self.packets(), how)
+        counted = count_packets(self._clear_packets(), how)
         if counted is None:
             raise self.error("it holds no frame, it is damaged or cut off")
         return counted

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import av
 
+from autox_video.dataset.file_kinds import UNFINISHED, why_no_video
+
 FALLBACK_FPS = 25.0
 """Frame rate of a file that does not say any: what FFmpeg assumes for raw streams."""
 
@@ -49,10 +51,12 @@ def believed_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
 
 def why_not_a_file(path: Path) -> str | None:
     """Say what is wrong with a path before any decoder sees it, None if nothing is."""
+    if path.suffix.lower() in UNFINISHED:
+        return f"its download was not finished, by its name ({path.suffix})"
     try:
         status = path.stat()
     except FileNotFoundError:
-        return "there is no such file"
+        return _where_it_leads(path)
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
     if stat.S_ISDIR(status.st_mode):
@@ -64,8 +68,18 @@ def why_not_a_file(path: Path) -> str | None:
     return None
 
 
-def why_not_open(error: av.error.FFmpegError) -> str:
+def _where_it_leads(path: Path) -> str:
+    """Say why there is no file at a path."""
+    if not path.is_symlink():
+        return "there is no such file"
+    target = str(path.readlink())
+    if ".git/annex/objects" in target:
+        return "git-annex has not fetched it: run `git annex get` (or `datalad get`)"
+    return f"it is a link to {target}, where there is nothing"
+
+
+def why_not_open(path: Path, error: av.error.FFmpegError) -> str:
     """Say why FFmpeg could not open a file."""
     if isinstance(error, av.error.InvalidDataError):
-        return "this is not a video, or its header is damaged or cut off"
+        return why_no_video(path) or "this is not a video, or its header is damaged or cut off"
     return f"it cannot be opened ({error.strerror or error})"
