@@ -347,7 +347,8 @@ class MediaFile:
             self.counted = _REMEMBERED.get(key)
             if self.counted is None:
                 self.counted = self._count()
-                _REMEMBERED.keep(key, self.counted)
+                if not self.is_torn:  # else the next try may read more
+                    _REMEMBERED.keep(key, self.counted)
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
             self.promised_sec = None
