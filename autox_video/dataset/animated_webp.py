@@ -100,6 +100,7 @@ def _timeline(durations: np.ndarray) -> Timeline:
         durations=durations,
         is_key=np.arange(len(durations)) == 0,
         is_shown=np.ones(len(durations), dtype=bool),
-        reorders=False,
+        stores_decoding=False,
+        most_reordered=0,
     )
     return lay_out(stamps, tick_sec=1e-3, nominal_fps=1000 / SHOWN_MS)

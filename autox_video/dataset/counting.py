@@ -89,7 +89,7 @@ class Reading:
         nominal_fps: frames per second where stamps do not tell.
         order_is_the_time: whether stamps tell the order of decoding only.
         stores_decoding: whether the times of decoding are stored, and not guessed.
-        reorders: whether frames may be shown in another order than that of decoding.
+        most_reordered: how many frames that are decoded before another may be shown after it.
         is_lossy: whether pictures are compressed: raw ones may well end in zeros.
         may_be_packed: whether two frames may share a packet, before a packet of a few bytes.
         has_index: whether an index is made.
@@ -99,7 +99,7 @@ class Reading:
     nominal_fps: float
     order_is_the_time: bool
     stores_decoding: bool
-    reorders: bool
+    most_reordered: int
     is_lossy: bool
     may_be_packed: bool
     has_index: bool
@@ -122,14 +122,12 @@ class _Columns:
 
     def stamps(self, how: Reading) -> Stamps:
         numbers = [np.array(one) for one in (self.shown_at, self.decoded_at, self.durations)]
-        if not how.stores_decoding:
-            numbers[1][:] = MISSING
         flags = (self.is_key, self.is_shown, self.is_corrupt)
         is_key, is_shown, is_corrupt = (np.array(one, dtype=bool) for one in flags)
         is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # where the file is cut off
         if is_key.any():
             is_shown[: is_key.argmax()] = False  # what they lean on is not in the file
-        return Stamps(*numbers, is_key, is_shown, how.reorders)
+        return Stamps(*numbers, is_key, is_shown, how.stores_decoding, how.most_reordered)
 
 
 def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:

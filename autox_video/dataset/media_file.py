@@ -12,7 +12,7 @@ from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_p
 from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
-from autox_video.dataset.timeline import JUMP_SEC
+from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
 from autox_video.dataset.video_file import believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
 from autox_video.durations import duration
@@ -264,6 +264,11 @@ class MediaFile:
             yield packet
             number += 1
 
+    def _most_reordered(self) -> int:
+        if self.codec.name in _IN_ORDER:
+            return 0
+        return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
+
     def _clear_packets(self) -> Iterator[av.Packet]:
         """Give each packet as `packets` does; raises VideoError where they are encrypted."""
         for packet in self.packets():
@@ -372,7 +377,7 @@ class MediaFile:
             nominal_fps=self.nominal_fps,
             order_is_the_time=self.order_is_the_time,
             stores_decoding=self.container.format.name in _STORE_DECODING,
-            reorders=self.codec.name not in _IN_ORDER,
+            most_reordered=self._most_reordered(),
             is_lossy=self.codec.codec.lossy,
             may_be_packed=self.codec.name == "mpeg4",
             has_index=self.is_seekable,

@@ -46,15 +46,11 @@ def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[f
     """
     start_sec, end_sec = segment
     if start_sec >= first_sec + seconds:
-        raise ValueError(
-            f"the segment begins at {start_sec:g} s, but the video ends at "
-            f"{first_sec + seconds:.2f} s"
-        )
+        end = round(first_sec + seconds, 2)
+        raise ValueError(f"the segment begins at {start_sec:g} s, but the video ends at {end:g} s")
     if end_sec <= first_sec:
-        raise ValueError(
-            f"the segment ends at {end_sec:g} s, but the first picture comes at {first_sec:.2f} s, "
-            "after the sound"
-        )
+        first = f"the first picture comes at {first_sec:.2f} s, after the sound"
+        raise ValueError(f"the segment ends at {end_sec:g} s, but {first}")
     begin = max(start_sec - first_sec, 0.0)
     return begin, min(end_sec - first_sec, seconds) - begin
 

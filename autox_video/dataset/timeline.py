@@ -24,8 +24,9 @@ HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
 REPEATED_SHARE = 0.1
 """A clip is odd where a larger share of its frames has the same stamp as the frame before."""
 
-MOST_REORDERED = 16
-"""How many frames that are decoded before another may be shown after it, in any coding."""
+MOST_REORDERED, FEW_REORDERED = 16, 4
+"""How many frames that are decoded before another may be shown after it: in any coding, and where
+other signs say that it should be none."""
 
 MISSING = np.iinfo(np.int64).min
 """Stands for a stamp that a packet does not have."""
@@ -37,11 +38,12 @@ class Stamps:
 
     Attributes:
         shown_at: int64, when the frame comes on screen, MISSING where unsaid.
-        decoded_at: int64, when it is decoded; all MISSING where the file does not store that.
+        decoded_at: int64, when it is decoded, MISSING where unsaid.
         durations: int64, how long the frame stays, 0 where unsaid.
         is_key: bool, whether decoding can start there.
         is_shown: bool, whether the frame comes on screen at all.
-        reorders: whether frames may be shown in another order than that of decoding.
+        stores_decoding: whether `decoded_at` is from the file, and not guessed.
+        most_reordered: how many frames that are decoded before another may be shown after it.
     """
 
     shown_at: np.ndarray
@@ -49,7 +51,8 @@ class Stamps:
     durations: np.ndarray
     is_key: np.ndarray
     is_shown: np.ndarray
-    reorders: bool
+    stores_decoding: bool
+    most_reordered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     """
     is_missing = stamps.shown_at == MISSING
     if is_missing[stamps.is_shown].all():  # raw streams have no clock
-        return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps)
+        said = [f"its header gives {nominal_fps:.4g} frames/s"] if _is_unusual(nominal_fps) else []
+        return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps, *said)
     shown_at = _filled(stamps.shown_at, is_missing, 1 / nominal_fps / tick_sec)
     displayed, last_of_clocks = _in_order(shown_at, stamps)
     moments = (shown_at[displayed] - shown_at[displayed[0]]) * tick_sec
@@ -115,6 +119,10 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     seconds = float(moments[-1] + mended[-1])
     is_one_clock = not len(last_of_clocks)
     return Timeline(displayed, moments, seconds, tuple(odd), is_one_clock, follows_stamps)
+
+
+def _is_unusual(fps: float) -> bool:
+    return not USUAL_FPS[0] <= fps <= USUAL_FPS[1]
 
 
 def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
@@ -155,11 +163,12 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
     if not is_back.any():
         return starts
     decoded_at, known = stamps.decoded_at, stamps.decoded_at != MISSING
-    is_suspect = stamps.is_key.copy()
-    is_suspect[1:] |= known[1:] & known[:-1] & (decoded_at[1:] < decoded_at[:-1])
-    reach = MOST_REORDERED + 1 if stamps.reorders else 1
-    padded = np.concatenate([np.full(reach, MISSING), shown_at])
-    before = np.lib.stride_tricks.sliding_window_view(padded, reach)[:-1].min(axis=1)
+    is_suspect = np.append(False, known[1:] & known[:-1] & (decoded_at[1:] < decoded_at[:-1]))
+    if not stamps.stores_decoding:
+        is_suspect &= shown_at < _least_before(shown_at, FEW_REORDERED + 1)
+    is_suspect |= stamps.is_key
+    reach = stamps.most_reordered + 1
+    before = _least_before(shown_at, reach)
     if (is_back & (is_suspect | (shown_at < before))).any():
         first, latest = 0, shown_at[0]
         for number, stamp in enumerate(shown_at):
@@ -169,6 +178,12 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
                 starts[number], first, latest = 1, number, stamp
             latest = max(latest, stamp)
     return np.cumsum(starts)
+
+
+def _least_before(stamps: np.ndarray, count: int) -> np.ndarray:
+    """Give the least of so many stamps before each, MISSING where there are not so many."""
+    padded = np.concatenate([np.full(count, MISSING), stamps])
+    return np.lib.stride_tricks.sliding_window_view(padded, count)[:-1].min(axis=1)
 
 
 # ---- gaps ----
@@ -196,12 +211,12 @@ def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.nd
     if len(restarts := np.flatnonzero(np.isnan(mended))):
         mended[restarts] = typical
         place = _place(restarts)
-        odd.append(f"its clock starts anew {place}, as in joined recordings; it is made to go on")
+        odd.append(f"its clock goes back {place}; what comes then is made to follow on")
     if (repeated := np.count_nonzero(mended == 0)) > REPEATED_SHARE * len(mended):
         odd.append(f"{repeated} of its {len(mended)} frames have the time stamp of another")
     _spread(mended)
     typical = float(np.median(mended[:-1] if len(mended) > 1 else mended))
-    if not USUAL_FPS[0] <= 1 / typical <= USUAL_FPS[1]:
+    if _is_unusual(1 / typical):
         odd.append(f"its time stamps give {1 / typical:.4g} frames/s")
     if len(jumps := _jumps(mended, typical)):
         odd.append(_say_jumps(mended, jumps))

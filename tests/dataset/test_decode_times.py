@@ -101,7 +101,7 @@ def test_joined_recordings(tmp_path, name):
     assert spread(path) == SPREAD
     facts = examine_clip(path).facts
     assert facts.seconds == pytest.approx(2.4, abs=0.02)
-    assert "its clock starts anew after frame 20 and frame 40" in facts.odd
+    assert "its clock goes back after frame 20 and frame 40" in facts.odd
 
 
 def write_joined_flv(path):

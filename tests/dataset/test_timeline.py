@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from autox_video.dataset.timeline import MISSING, Stamps, lay_out
+from autox_video.dataset.timeline import MISSING, MOST_REORDERED, Stamps, lay_out
 
 MS = 1e-3
 HOUR_MS = 3_600_000
@@ -15,7 +15,9 @@ UNEVEN = 0.25 + 1 / SAMPLES
 to be odd: what is true of a clip may stand still for a while."""
 
 
-def stamps(shown_at, *, decoded_at=None, last=40, keys=(0,), shown=None, reorders=False):
+def stamps(
+    shown_at, *, decoded_at=None, last=40, keys=(0,), shown=None, reorders=False, stores=True
+):
     """Make Stamps; None stands for a stamp that is missing."""
     count = len(shown_at)
     at = np.array([MISSING if stamp is None else stamp for stamp in shown_at], dtype=np.int64)
@@ -27,7 +29,8 @@ def stamps(shown_at, *, decoded_at=None, last=40, keys=(0,), shown=None, reorder
         durations,
         np.isin(np.arange(count), keys),
         np.ones(count, dtype=bool) if shown is None else np.array(shown),
-        reorders,
+        stores_decoding=stores,
+        most_reordered=MOST_REORDERED if reorders else 0,
     )
 
 
@@ -122,23 +125,28 @@ FAULTS = {
     ),
     "jump after the first": ([0, *(t + HOUR_MS for t in EVEN[1:])], {}, "after frame 1;"),
     "last frame for an hour": (EVEN, {"last": HOUR_MS}, "last frame lasts 1 h 00 min"),
-    "jump back": ([t - (700 if t >= 800 else 0) for t in EVEN], {}, "anew after frame 20,"),
-    "jump back by a frame": ([t - (80 if t >= 800 else 0) for t in EVEN], {}, "after frame 20,"),
-    "joined": ([t % 800 for t in EVEN], {}, "anew after frame 20 and frame 40"),
+    "jump back": ([t - (700 if t >= 800 else 0) for t in EVEN], {}, "goes back after frame 20;"),
+    "jump back by a frame": ([t - (80 if t >= 800 else 0) for t in EVEN], {}, "after frame 20;"),
+    "joined": ([t % 800 for t in EVEN], {}, "goes back after frame 20 and frame 40"),
     "joined at key frames": (
         [t % 400 for t in EVEN],
         {"keys": range(0, 60, 10), "reorders": True},
-        "anew after frame 10 and 4 others",
+        "goes back after frame 10 and 4 others",
     ),
     "joined, decoding tells": (
         [t % 400 for t in EVEN],
         {"decoded_at": [t % 400 for t in EVEN], "reorders": True},
-        "anew after frame 10 and 4 others",
+        "goes back after frame 10 and 4 others",
+    ),
+    "jump back, guesses of decoding tell": (
+        [t - (300 if t >= 800 else 0) for t in EVEN],
+        {"decoded_at": [t - (300 if t >= 800 else 0) for t in EVEN], "reorders": True, "stores": 0},
+        "goes back after frame 20;",
     ),
     "joined, decoding does not tell": (
         [t % 1200 for t in EVEN],
         {"reorders": True},
-        "anew after frame 30,",
+        "goes back after frame 30;",
     ),
     "one clock for all": ([7] * 60, {}, "59 of its 60 frames have the time stamp of another"),
     "whole seconds": ([t // 1000 * 1000 for t in EVEN], {}, "frames have the time"),
