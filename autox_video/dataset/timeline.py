@@ -101,7 +101,7 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     """
     is_missing = stamps.shown_at == MISSING
     if is_missing[stamps.is_shown].all():  # raw streams have no clock
-        said = [f"its header gives {nominal_fps:.4g} frames/s"] if _is_unusual(nominal_fps) else []
+        said = [f"its header gives {_rate(nominal_fps)}"] if _is_unusual(nominal_fps) else []
         return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps, *said)
     shown_at = _filled(stamps.shown_at, is_missing, 1 / nominal_fps / tick_sec)
     displayed, last_of_clocks = _in_order(shown_at, stamps)
@@ -110,8 +110,10 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     gaps[last_of_clocks] = np.nan
     typical = _typical(gaps[:-1], gaps[-1] or 1 / nominal_fps)
     if not MIN_FPS <= 1 / typical <= MAX_FPS:
-        said = "its time stamps give {:.3g} frames/s, which is not believed: {:.4g} are taken"
-        return _evenly(displayed, nominal_fps, said.format(1 / typical, nominal_fps))
+        instead = f"which is not believed: {_rate(nominal_fps)} are taken"
+        return _evenly(
+            displayed, nominal_fps, f"its time stamps give {_rate(1 / typical)}, {instead}"
+        )
     mended, odd = _mended(gaps, typical, nominal_fps)
     follows_stamps = np.array_equal(mended[:-1], gaps[:-1])
     if not follows_stamps:
@@ -119,6 +121,10 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     seconds = float(moments[-1] + mended[-1])
     is_one_clock = not len(last_of_clocks)
     return Timeline(displayed, moments, seconds, tuple(odd), is_one_clock, follows_stamps)
+
+
+def _rate(fps: float) -> str:
+    return f"{fps:.0f} frames/s" if fps >= 100 else f"{fps:.3g} frames/s"
 
 
 def _is_unusual(fps: float) -> bool:
@@ -217,7 +223,7 @@ def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.nd
     _spread(mended)
     typical = float(np.median(mended[:-1] if len(mended) > 1 else mended))
     if _is_unusual(1 / typical):
-        odd.append(f"its time stamps give {1 / typical:.4g} frames/s")
+        odd.append(f"its time stamps give {_rate(1 / typical)}")
     if len(jumps := _jumps(mended, typical)):
         odd.append(_say_jumps(mended, jumps))
         mended[jumps] = typical

@@ -13,7 +13,7 @@ from autox_video.dataset.file_kinds import UNFINISHED, why_no_video
 FALLBACK_FPS = 25.0
 """Frame rate of a file that does not say any: what FFmpeg assumes for raw streams."""
 
-MIN_FPS, MAX_FPS = 1 / 3600, 100_000.0
+MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
 """What is believed as a frame rate where time stamps say so, as those of high-speed cameras do."""
 
 USUAL_FPS = (0.05, 1000.0)
