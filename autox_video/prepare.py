@@ -226,6 +226,7 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
     """
     listing, splits = probed.listing, probed.splits
     _report_unreadable(probed, settings)
+    _report_odd(probed)
     train, val = splits["train"].readable(), splits["val"].readable()
     _refuse_empty(listing, train, val)
     readable = replace(listing, train=train, val=val)
@@ -281,6 +282,18 @@ def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:
     if settings.strict:
         raise ListingError(f"strict: {len(bad)} clips cannot be read; {full} names them all.")
     say(f"They are left out; {full} names them all.")
+
+
+def _report_odd(probed: ProbedListing) -> None:
+    odd = {
+        path: fact.odd
+        for split in probed.splits.values()
+        for path, fact in zip(split.clips.paths, split.facts, strict=True)
+        if fact.odd
+    }
+    if odd:
+        title = f"{len(odd)} clips are odd; they are used as it says here"
+        table(title, ("clip", "what"), list(odd.items())[:NAMED_AT_MOST])
 
 
 def _refuse_empty(listing: Listing, train: ClipList, val: ClipList) -> None:

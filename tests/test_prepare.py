@@ -16,7 +16,7 @@ from autox_video.read_settings import settings_from_mapping
 from autox_video.run_record import read_plan, write_plan, write_stored
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 from tests.servers import serve
-from tests.videos import write_text_video
+from tests.videos import numbered_frames, write_stamped, write_text_video
 
 
 @pytest.fixture
@@ -51,6 +51,15 @@ def test_many_unreadable_clips_are_counted_and_written_down(keys, tmp_path, caps
         prepare.prepare(settings_of(keys, strict=True), resuming=False)
     assert "4 clips cannot be read" in capsys.readouterr().out
     assert len(list(csv.DictReader(open(tmp_path / "work" / "unreadable.csv")))) == 4
+
+
+def test_clips_with_odd_times_are_named_before_training(keys, capsys):
+    path = Path(keys["data_root"], "train red 0.mp4")
+    write_stamped(path, numbered_frames(10), [*range(0, 200, 40), *range(9_000_000, 9_000_200, 40)])
+    prepare.prepare(settings_of(keys), resuming=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 clips are odd; they are used as it says here" in shown
+    assert "train red 0.mp4" in shown and "its clock jumps by 2 h 30 min after frame 5" in shown
 
 
 def test_a_class_without_a_readable_training_clip_is_an_error(keys):
@@ -244,7 +253,7 @@ def test_parts_of_videos_have_their_own_lengths(keys, tmp_path):
     assert prepared.listing.train.segments == ((0.1, 0.3),) * 6
     assert prepared.stats.seconds_p10 == pytest.approx(0.2)
     (bad,) = csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))
-    assert bad["reason"] == "it starts at 7 s, but the video ends at 0.5 s"
+    assert bad["reason"] == "the segment begins at 7 s, but the video ends at 0.5 s"
 
 
 def test_the_fingerprint_is_of_segments_and_all_classes(keys):

@@ -136,6 +136,47 @@ def write_video_with_sound(
     return Path(path)
 
 
+def write_stamped(
+    path: str | Path,
+    frames: np.ndarray,
+    times_ms: Sequence[int],
+    *,
+    last_ms: int = 40,
+    silence: tuple[float, float] | None = None,
+    codec: str = "libx264rgb",
+) -> Path:
+    """Write frames with time stamps of one's own, whatever an encoder would make of them.
+
+    Args:
+        path: where to; its suffix chooses the container.
+        frames: (T, H, W, 3) uint8; every fifth is a key frame.
+        times_ms: when each comes on screen.
+        last_ms: how long the last one stays.
+        silence: start and end in seconds of a sound track beside them.
+        codec: FFmpeg's name of the encoder.
+    """
+    options = {**LOSSLESS_OPTIONS.get(codec, {}), "g": "5", "bf": "0"}
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = LOSSLESS_PIXELS.get(codec, "yuv420p")
+        sound = container.add_stream("aac", rate=44100, layout="mono") if silence else None
+        packets = []
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        until_ms = [*times_ms[1:], times_ms[-1] + last_ms]
+        for packet, start, end in zip(packets, times_ms, until_ms, strict=True):
+            packet.time_base = Fraction(1, 1000)
+            packet.pts = packet.dts = start
+            packet.duration = max(end - start, 0)
+            container.mux(packet)
+        if sound is not None:
+            _add_silence(container, sound, silence[1], first=silence[0])
+    return Path(path)
+
+
 def write_text_video(path: str | Path) -> Path:
     """Write a text file under a video's name."""
     Path(path).write_text("This is not a video.\n" * 100, encoding="utf-8")
@@ -182,9 +223,14 @@ def real_clips() -> Path:
     return folder
 
 
-def _add_silence(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float):
+def _add_silence(
+    container: av.container.OutputContainer,
+    stream: av.AudioStream,
+    seconds: float,
+    first: float = 0.0,
+) -> None:
     samples = np.zeros((1, 1024), dtype=np.float32)
-    for start in range(0, int(seconds * 44100), 1024):
+    for start in range(int(first * 44100), int(seconds * 44100), 1024):
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         frame.sample_rate, frame.pts = 44100, start
         container.mux(stream.encode(frame))

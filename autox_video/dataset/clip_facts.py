@@ -1,7 +1,9 @@
 """What one opening of a clip finds out: its facts, its content's digest, what it looks like."""
 
+import errno
 import hashlib
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,24 @@ DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
 """Of a larger file the digest is of its size and as many bytes, in pieces spread evenly."""
 
+RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
+"""How long to wait before each further attempt at a clip that the disk does not give."""
+
+PASSING = frozenset(
+    (
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK),
+        *(
+            errno.ENOTCONN,
+            errno.ECONNRESET,
+            errno.ECONNABORTED,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+        ),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    )
+)
+"""Errors of reading that may pass: of a disk, a network, a machine that is short of something."""
+
 _PIECE_BYTES = 1 << 20
 
 
@@ -29,9 +49,11 @@ class ClipFacts:
         frames: number of frames, counted.
         fps: average frames per second.
         seconds: length from the first frame's start to the last one's end.
-        width, height: pixels.
+        width, height: pixels, as players show it.
         codec: FFmpeg's name of the coding.
         error: why the clip cannot be read, a sentence without the path; None for a readable one.
+        start: when the first frame comes on the player's clock, in seconds.
+        odd: what is odd about it or was repaired, parts of a sentence; nothing of most clips.
     """
 
     frames: int
@@ -41,6 +63,8 @@ class ClipFacts:
     height: int
     codec: str
     error: str | None
+    start: float = 0.0
+    odd: str = ""
 
     def __post_init__(self) -> None:
         # A few names for a million clips.
@@ -96,7 +120,23 @@ def unreadable(reason: str) -> Found:
 
 
 def examine_clip(path: str | Path) -> Found:
-    """Open one clip, count its frames, decode some; never raises for one that cannot be read."""
+    """Open one clip, count its frames, decode some; never raises for one that cannot be read.
+
+    What cannot be read is tried once more, and where the disk itself fails a few times more: a
+    fault that passes is no fault of the clip.
+    """
+    found = _examine_once(path)
+    for wait_sec in (0.0, *RETRY_AFTER_SEC):
+        if found.facts.error is None or not Path(path).exists():
+            return found
+        if wait_sec and not _fails_to_be_read(path):
+            return found
+        time.sleep(wait_sec)
+        found = _examine_once(path)
+    return found
+
+
+def _examine_once(path: str | Path) -> Found:
     try:
         # What another decoder would bring along takes seconds to import.
         with Video(path, "pyav") as video:
@@ -110,12 +150,23 @@ def examine_clip(path: str | Path) -> Found:
                 height=video.height,
                 codec=video.codec,
                 error=None,
+                start=video.start_sec,
+                odd="; ".join(video.odd),
             )
         return Found(facts, _digest(path), fingerprint(frames), scene(frames))
     except VideoError as error:
         return unreadable(str(error).removeprefix(f"{path}: "))
     except OSError as error:
         return unreadable(f"it cannot be read ({error.strerror or error}).")
+
+
+def _fails_to_be_read(path: str | Path) -> bool:
+    """Whether the bytes of a clip cannot be had just now, whatever they are."""
+    try:
+        _digest(path)
+    except OSError as error:
+        return error.errno in PASSING
+    return False
 
 
 def _digest(path: str | Path) -> bytes:

@@ -1,6 +1,5 @@
 """The true length of a video file, by reading all of its packets and decoding none."""
 
-import math
 import threading
 from array import array
 from collections.abc import Iterable
@@ -9,8 +8,9 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
+from autox_video.dataset.orientation import Orientation
 from autox_video.dataset.packet_index import PacketIndex
-from autox_video.dataset.video_file import MAX_FPS, MIN_FPS
+from autox_video.dataset.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
 """Memory of a process for what counting found out about files."""
@@ -23,24 +23,39 @@ class Counted:
     """What reading all packets of a file found out.
 
     Attributes:
-        num_frames, seconds: as in `Video`.
+        timeline: when each frame is on screen.
+        first_stamp: ticks of the first frame, as the file has it; None where it does not say.
         last_key_sec: time of the last key frame.
         blank_end: whether the last packet holds only zeros, as files do whose copying broke off.
-        index: all packets; None where their stamps do not tell which frame is when.
-        turns: quarters of a turn to the left that put the frames upright; None until one was seen.
+        places: (P,) of each packet, the place of its frame in the timeline, -1 where it is not
+            shown; None where packets do not tell.
+        index: all packets; None where they do not tell which of them a frame needs.
+        orientation: what puts the frames upright; None until one was seen.
     """
 
-    num_frames: int
-    seconds: float
+    timeline: Timeline
+    first_stamp: int | None
     last_key_sec: float
     blank_end: bool
-    index: PacketIndex | None
-    turns: int | None = None
+    places: np.ndarray | None = None
+    index: PacketIndex | None = None
+    orientation: Orientation | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames, >= 1."""
+        return len(self.timeline.displayed)
+
+    @property
+    def seconds(self) -> float:
+        """Length, > 0."""
+        return self.timeline.seconds
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes, about."""
-        return 1000 + (self.index.nbytes if self.index else 0)
+        held = (self.timeline, self.places, self.index)
+        return 1000 + sum(one.nbytes for one in held if one is not None)
 
 
 class CountedFiles:
@@ -65,61 +80,86 @@ class CountedFiles:
             self._bytes += counted.nbytes
 
 
-def count_packets(
-    packets: Iterable[av.Packet],
-    *,
-    tick_sec: float,
-    nominal_fps: float,
-    order_is_the_time: bool,
-    is_lossy: bool,
-    may_be_packed: bool,
-    has_index: bool,
-) -> Counted | None:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the packets of a file are to be read.
+
+    Attributes:
+        tick_sec: seconds of a tick of their stamps.
+        nominal_fps: frames per second where stamps do not tell.
+        order_is_the_time: whether stamps tell the order of decoding only.
+        stores_decoding: whether the times of decoding are stored, and not guessed.
+        most_reordered: how many frames that are decoded before another may be shown after it.
+        is_lossy: whether pictures are compressed: raw ones may well end in zeros.
+        may_be_packed: whether two frames may share a packet, before a packet of a few bytes.
+        has_index: whether an index is made.
+    """
+
+    tick_sec: float
+    nominal_fps: float
+    order_is_the_time: bool
+    stores_decoding: bool
+    most_reordered: int
+    is_lossy: bool
+    may_be_packed: bool
+    has_index: bool
+
+
+class _Columns:
+    """What is kept of packets: eight bytes a number, where a list would take forty."""
+
+    def __init__(self) -> None:
+        self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")
+        self.is_key, self.is_shown, self.is_corrupt = bytearray(), bytearray(), bytearray()
+
+    def add(self, packet: av.Packet, stamp: int | None) -> None:
+        self.shown_at.append(MISSING if stamp is None else stamp)
+        self.decoded_at.append(MISSING if packet.dts is None else packet.dts)
+        self.durations.append(packet.duration or 0)
+        self.is_key.append(packet.is_keyframe)
+        self.is_shown.append(not packet.is_discard)
+        self.is_corrupt.append(packet.is_corrupt)
+
+    def stamps(self, how: Reading) -> Stamps:
+        numbers = [np.array(one) for one in (self.shown_at, self.decoded_at, self.durations)]
+        flags = (self.is_key, self.is_shown, self.is_corrupt)
+        is_key, is_shown, is_corrupt = (np.array(one, dtype=bool) for one in flags)
+        is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # where the file is cut off
+        if is_key.any():
+            is_shown[: is_key.argmax()] = False  # what they lean on is not in the file
+        return Stamps(*numbers, is_key, is_shown, how.stores_decoding, how.most_reordered)
+
+
+def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     """Read packets to the end.
 
     Args:
         packets: of a file, from the first on.
-        tick_sec: seconds of a tick of their stamps.
-        nominal_fps: frames per second where stamps do not tell.
-        order_is_the_time: whether stamps tell the order of decoding only.
-        is_lossy: whether pictures are compressed: raw ones may well end in zeros.
-        may_be_packed: whether two frames may share a packet, before a packet of a few bytes.
-        has_index: whether an index is made.
+        how: they are to be read.
 
     Returns:
         What they tell; None where no frame would be shown.
     """
-    frame_ticks = 1 / nominal_fps / tick_sec
-    # Of clips of hours too: eight bytes a packet, where a list would take forty.
-    stamps, is_key, is_shown = array("q"), bytearray(), bytearray()
-    num_frames, end, last_key, last = 0, -math.inf, -math.inf, None
+    columns, last, tells = _Columns(), None, not how.order_is_the_time
     for packet in packets:
-        stamp = packet.dts if order_is_the_time else packet.pts
-        is_stray = stamp is None or (may_be_packed and packet.size <= _PACKED_MPEG4_BYTES)
-        has_index = has_index and not is_stray and not packet.is_corrupt
-        if packet.is_corrupt:
-            continue
-        stamps.append(round(num_frames * frame_ticks) if stamp is None else stamp)
-        is_key.append(packet.is_keyframe)
-        is_shown.append(not packet.is_discard)
-        if is_shown[-1]:
-            num_frames, last = num_frames + 1, packet
-            end = max(end, stamps[-1] + (packet.duration or frame_ticks))
-            last_key = max(last_key, stamps[-1]) if is_key[-1] else last_key
+        stamp = packet.dts if how.order_is_the_time else packet.pts
+        columns.add(packet, stamp)
+        is_stray = stamp is None or (how.may_be_packed and packet.size <= _PACKED_MPEG4_BYTES)
+        tells = tells and not is_stray
+        last = packet if not (packet.is_discard or packet.is_corrupt) else last
     if last is None:
         return None
-    index = PacketIndex(np.array(stamps), np.array(is_key, bool), np.array(is_shown, bool))
-    first = index.first_stamp
+    stamps = columns.stamps(how)
+    tells_all = tells and not any(columns.is_corrupt)
+    timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
+    index = PacketIndex(stamps.shown_at, stamps.is_key, stamps.is_shown)
+    places = timeline.places(len(stamps.shown_at))
+    first = int(stamps.shown_at[timeline.displayed[0]])
     return Counted(
-        num_frames=num_frames,
-        seconds=_believed_seconds(num_frames, (end - first) * tick_sec, nominal_fps),
-        last_key_sec=max(last_key - first, 0) * tick_sec,
-        blank_end=is_lossy and not any(bytes(last)),
-        index=index if has_index and index.is_exact else None,
+        timeline,
+        first_stamp=None if how.order_is_the_time or first == MISSING else first,
+        last_key_sec=float(timeline.starts[places[stamps.is_key & stamps.is_shown]].max(initial=0)),
+        blank_end=how.is_lossy and not any(bytes(last)),
+        places=places if tells else None,
+        index=index if tells_all and how.has_index and index.is_exact else None,
     )
-
-
-def _believed_seconds(num_frames: int, seconds: float, nominal_fps: float) -> float:
-    if seconds > 0 and MIN_FPS <= num_frames / seconds <= MAX_FPS:
-        return seconds
-    return num_frames / nominal_fps

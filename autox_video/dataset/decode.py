@@ -11,8 +11,10 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from autox_video.dataset.animated_webp import AnimatedWebp
 from autox_video.dataset.counting import Counted
 from autox_video.dataset.decode_pyav import PyAVDecoder
+from autox_video.dataset.file_kinds import is_animated_webp
 from autox_video.dataset.frame_folder import FrameFolder
 from autox_video.dataset.frame_rgb import scaled_size
 from autox_video.dataset.video_file import is_frame_folder, why_not_a_file
@@ -34,6 +36,8 @@ class Decoder(Protocol):
     fps: float
     num_frames: int
     size: tuple[int, int]
+    start_sec: float
+    odd: tuple[str, ...]
     codec: str
     is_seekable: bool
 
@@ -54,11 +58,16 @@ class Video:
 
     Attributes:
         path: where the clip is.
-        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder.
+        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder of them
+            or an animated WebP.
         seconds: length, > 0; counted, or what the header of a large file says until `examine`.
         fps: average frames per second, > 0; counted, or the header's, likewise.
         num_frames: number of frames, >= 1; counted, or an estimate, likewise.
-        width, height: size of an upright frame in pixels.
+        width, height: size of a frame as players show it, in pixels.
+        start_sec: when the first frame comes on the player's clock, which begins with the file's
+            sound where that comes first, >= 0.
+        odd: what is odd about the file or was repaired, parts of a sentence; all of it once the
+            clip was examined.
         codec: FFmpeg's name of the coding, such as `h264`.
 
     Raises:
@@ -77,6 +86,9 @@ class Video:
         reason = why_not_a_file(self.path)
         if reason is not None:
             raise VideoError(f"{self.path}: {reason}.")
+        if is_animated_webp(self.path):
+            self._decoder = AnimatedWebp(self.path)
+            return
         self._decoder = _decoder_class(decoder)(self.path)
 
     @property
@@ -102,6 +114,14 @@ class Video:
     @property
     def height(self) -> int:
         return self._decoder.size[1]
+
+    @property
+    def start_sec(self) -> float:
+        return self._decoder.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        return self._decoder.odd
 
     @property
     def codec(self) -> str:

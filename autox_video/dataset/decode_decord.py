@@ -8,6 +8,8 @@ import numpy as np
 from autox_video.dataset.decode_numbered import NumberedDecoder
 from autox_video.dataset.decode_pyav import tells_references
 from autox_video.dataset.media_file import THREADS_PER_VIDEO, MediaFile
+from autox_video.dataset.orientation import UPRIGHT
+from autox_video.dataset.video_stream import is_clip
 
 
 class DecordDecoder(NumberedDecoder):
@@ -47,8 +49,10 @@ class DecordDecoder(NumberedDecoder):
             return "an edit list cuts off a part"
         if file.codec.name == "hevc" and not tells_references(file.codec):
             return "its frames are in layers of time"
-        if self._facts.turns:
+        if self._facts.orientation != UPRIGHT:
             return "its frames are turned"
+        if sum(map(is_clip, file.container.streams.video)) > 1:
+            return "it has several streams of pictures"
         return None
 
     def _read(self, numbers: list[int]) -> np.ndarray:

@@ -42,10 +42,9 @@ class NumberedDecoder(ABC):
             reason = self._why_inexact(self._facts.file)
             if reason is not None:
                 raise self._refusal(reason)
-            self._index: PacketIndex = self._facts.file.index
             with self._refusing():
                 found = self._open(path)
-            if found != len(self._index.displayed):
+            if found != self.num_frames:
                 raise self._refusal(f"it finds {found} frames instead of {self.num_frames}")
         except VideoError:
             self.close()
@@ -61,8 +60,12 @@ class NumberedDecoder(ABC):
 
     def _why_inexact(self, file: MediaFile) -> str | None:
         """Say why frames of this file would be wrong, None if they would be right."""
-        if file.index is None:
+        if file.index is None or not file.index.names_frames:
             return "its packets do not tell which frame is shown when"
+        if not file.counted.timeline.in_stamp_order:
+            return "its clock does not go on"
+        if self._facts.orientation.is_mirrored:
+            return "its frames are mirrored"
         # PyAV tells from release 18 on.
         if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
             return "its pictures are interlaced"
@@ -83,8 +86,16 @@ class NumberedDecoder(ABC):
         return self._facts.num_frames
 
     @property
+    def start_sec(self) -> float:
+        return self._facts.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        return self._facts.odd
+
+    @property
     def size(self) -> tuple[int, int]:
-        """Width and height of an upright frame."""
+        """Width and height of a frame as it is shown."""
         return self._facts.size
 
     def close(self) -> None:
@@ -107,22 +118,21 @@ class NumberedDecoder(ABC):
         Raises:
             VideoError: a frame cannot be decoded.
         """
-        shown = self._index.on_screen(wanted, self._facts.file.tick_sec)
+        shown = self._facts.count().timeline.on_screen(wanted)
         numbers = np.unique(shown)
         with self._refusing():
             frames = self._read(numbers.tolist())
         for number, pixels in zip(numbers, frames, strict=True):
-            upright = self._upright(pixels)
-            yield np.flatnonzero(shown == number), self._scaled(upright, short_side)
+            self._check_size(pixels)
+            yield np.flatnonzero(shown == number), self._scaled(pixels, short_side)
 
-    def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn a frame as the file says; the decoders of today do it themselves."""
-        if (pixels.shape[1], pixels.shape[0]) != self.size:
-            raise self._refusal(
-                f"its frames are {pixels.shape[1]}x{pixels.shape[0]} instead of "
-                f"{self.size[0]}x{self.size[1]} pixels"
-            )
-        return pixels
+    def _check_size(self, pixels: np.ndarray) -> None:
+        """Raise VideoError unless a frame is turned as the file says; today's decoders do it."""
+        codec, found = self._facts.file.codec, (pixels.shape[1], pixels.shape[0])
+        expected = self._facts.orientation.size(codec.width, codec.height)
+        if found != expected:
+            sizes = f"{found[0]}x{found[1]} instead of {expected[0]}x{expected[1]}"
+            raise self._refusal(f"its frames are {sizes} pixels")
 
     def _scaled(self, pixels: np.ndarray, short_side: int | None) -> np.ndarray:
         return self._converter.scale(pixels, scaled_size(*self.size, short_side))

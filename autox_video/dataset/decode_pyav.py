@@ -9,9 +9,13 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from autox_video.dataset.frame_rgb import RgbConverter, quarter_turns, scaled_size
-from autox_video.dataset.media_file import Counted, MediaFile
+from autox_video.dataset.counting import Counted
+from autox_video.dataset.frame_clock import CountedClock, StampClock
+from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
+from autox_video.dataset.media_file import MediaFile
+from autox_video.dataset.orientation import Orientation, orientation_of
 from autox_video.dataset.packet_index import PacketIndex
+from autox_video.dataset.timeline import Timeline
 
 _HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
 _SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
@@ -55,9 +59,8 @@ class PyAVDecoder:
     def __init__(self, path: Path) -> None:
         self.file = MediaFile(path)
         self.codec = self.file.codec.name
-        self._origin: float | None = None  # ticks of the first frame, once it was decoded
-        self._may_seek = self.file.is_seekable and not self.file.is_small
-        self._turns: int | None = None
+        self._origin: float | None = None  # ticks of the first frame, of a large file
+        self._orientation: Orientation | None = None
         self._converter = RgbConverter()
 
     @property
@@ -73,25 +76,40 @@ class PyAVDecoder:
         return self.file.num_frames
 
     @property
+    def start_sec(self) -> float:
+        return self.file.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        times = self.file.counted.timeline.odd if self.file.counted else ()
+        return self.file.odd + self.file.start_odd + times
+
+    @property
+    def _may_seek(self) -> bool:
+        """Whether frames are reached by their stamps, as the file has them."""
+        counted = self.file.counted
+        is_true = counted is None or counted.timeline.follows_stamps
+        return self.file.is_seekable and not self.file.is_small and is_true
+
+    @property
     def is_seekable(self) -> bool:
         """Whether its last frames are reached without decoding all."""
         return self.file.is_seekable
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of an upright frame."""
-        width, height = self.file.width, self.file.height
-        return (height, width) if self.turns % 2 else (width, height)
+        """Width and height of a frame as it is shown."""
+        return self.orientation.size(self.file.width, self.file.height)
 
     @property
-    def turns(self) -> int:
-        """Quarters of a turn to the left that put the frames upright."""
-        if self._turns is None and self.file.counted is not None:
-            self._turns = self.file.counted.turns
-        if self._turns is None:
+    def orientation(self) -> Orientation:
+        """What puts the frames upright."""
+        if self._orientation is None and self.file.counted is not None:
+            self._orientation = self.file.counted.orientation
+        if self._orientation is None:
             for _, frame in self._frames(np.zeros(1)):
                 self._see(frame)
-        return self._turns
+        return self._orientation
 
     def close(self) -> None:
         """Free the file and the decoder; closing twice does no harm."""
@@ -119,16 +137,16 @@ class PyAVDecoder:
             self._see(frame)
             size = scaled_size(self.file.width, self.file.height, short_side)
             try:
-                yield places, self._converter.convert(frame, size, self._turns)
+                yield places, self._converter.convert(frame, size, self._orientation)
             except av.error.FFmpegError as error:
                 reason = f"pixels of the kind {frame.format.name} are not known"
                 raise self.file.error(reason) from error
 
     def _see(self, frame: av.VideoFrame) -> None:
-        if self._turns is None:
-            self._turns = quarter_turns(frame)
+        if self._orientation is None:
+            self._orientation = orientation_of(frame)
             if self.file.counted is not None:
-                self.file.counted.turns = self._turns
+                self.file.counted.orientation = self._orientation
 
     def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
         """Give (places, frame) for all times; a frame may be given anew for the same places."""
@@ -159,12 +177,15 @@ class PyAVDecoder:
         if self.file.is_small:
             if self.file.index is None:
                 raise _InexactError
-            self._origin = self.file.index.first_stamp
-            return self._indexed_frames(self.file.index, wanted, self.file.packet)
+            timeline = self.file.counted.timeline
+            return self._indexed_frames(self.file.index, timeline, wanted, self.file.packet)
         if not self._may_seek or self.codec not in _STARTS_AT_KEYS:
             raise _InexactError
         packets = self._window(wanted)
-        return self._indexed_frames(_index_of(packets), wanted, packets.__getitem__)
+        index = _index_of(packets)
+        starts = (index.stamps[index.displayed] - self._origin) * self.file.tick_sec
+        timeline = Timeline(index.displayed, starts, math.inf)
+        return self._indexed_frames(index, timeline, wanted, packets.__getitem__)
 
     def _window(self, wanted: np.ndarray) -> list[av.Packet]:
         """Read the packets of a large file that are needed for the frames at the `wanted` times."""
@@ -186,21 +207,21 @@ class PyAVDecoder:
             raise _InexactError
 
     def _find_origin(self) -> None:
+        if self._origin is None and self.file.counted is not None:
+            self._origin = self.file.counted.first_stamp
         if self._origin is None:
             next(self._shown_from_start())
 
     def _indexed_frames(
         self,
         index: PacketIndex,
+        timeline: Timeline,
         wanted: np.ndarray,
         packet: Callable[[int], av.Packet | None],
     ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
-        numbers = index.displayed[index.on_screen(wanted, self.file.tick_sec, self._origin)]
-        places = {
-            int(index.stamps[number]): np.flatnonzero(numbers == number)
-            for number in np.unique(numbers)
-        }
-        chosen = set(numbers.tolist())
+        numbers = timeline.displayed[timeline.on_screen(wanted)]
+        places = {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers)}
+        chosen = set(places)
         jumps = self.codec in _STARTS_AT_KEYS
         for start, end in index.runs(sorted(chosen), jumps=jumps):
             if jumps:
@@ -209,10 +230,10 @@ class PyAVDecoder:
                 self.file.renew()
             has_landed = not index.shows(start)
             for frame in self._run(range(start, end), chosen, packet):
-                if frame.pts == index.stamps[start]:
+                if frame.opaque == start:
                     has_landed = frame.key_frame
-                if has_landed and frame.pts in places:
-                    yield places.pop(frame.pts), frame
+                if has_landed and frame.opaque in places:
+                    yield places.pop(frame.opaque), frame
                 if not places:
                     return
         if places:
@@ -225,9 +246,9 @@ class PyAVDecoder:
         codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
-            if packet(number) is None:
+            if (one := packet(number)) is None:
                 raise _InexactError
-            yield from _sound(self.file.decode(packet(number)))
+            yield from _sound(self.file.decode(one, number))
         yield from _sound(self.file.decode(None))
 
     # ---- one after the other ----
@@ -264,22 +285,23 @@ class PyAVDecoder:
 
     def _shown_from(self, second: float) -> Iterator[_Shown]:
         """Give the frames in order of display, starting with one on screen by `second`."""
-        shown = None
-        if self._origin is None:
-            shown = self._shown_from_start()
-            shown = chain([next(shown)], shown)  # the first frame sets the origin
-        if self._may_seek and self._origin is not None and second >= _SEEK_FROM_SEC:
+        if self._may_seek and second >= _SEEK_FROM_SEC:
+            self._find_origin()
             for back_sec in _SEEK_BACK_SEC:
                 landed = self._shown_from_key_frame(second, back_sec)
                 if landed is not None:
                     return landed
-            shown = None
-        return self._shown_from_start() if shown is None else shown
+        return self._shown_from_start()
 
     def _shown_from_start(self) -> Iterator[_Shown]:
         self.file.codec.skip_frame = "DEFAULT"
         self.file.renew()
-        return self._shown(self.file.packets())
+        counted = self.file.counted
+        clock = self._stamp_clock() if counted is None else CountedClock(counted)
+        return self._shown(self.file.packets(), clock)
+
+    def _stamp_clock(self) -> StampClock:
+        return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
 
     def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
         """Seek to a key frame by `second` - `back_sec`; None where that does not lead there.
@@ -291,7 +313,7 @@ class PyAVDecoder:
             self.file.container.seek(int(target), stream=self.file.stream)
         except av.error.FFmpegError:
             return None
-        shown = self._shown(self.file.read())
+        shown = self._shown(self.file.read(), self._stamp_clock())
         for one in shown:
             if one.second > second or one.after_hole:
                 return None
@@ -299,17 +321,20 @@ class PyAVDecoder:
                 return chain([one], shown)
         return None
 
-    def _shown(self, packets: Iterator[av.Packet]) -> Iterator[_Shown]:
+    def _shown(
+        self, packets: Iterator[av.Packet], clock: CountedClock | StampClock
+    ) -> Iterator[_Shown]:
         """Decode packets up to the end, which comes last."""
-        stamp, hole, end_sec = None, False, 0.0
+        hole, end_sec = False, 0.0
         for frame in self._decoded(packets):
             if frame is None:
                 hole = True
                 continue
-            stamp = self._stamp(frame, stamp)
-            if self._origin is None:
-                self._origin = stamp
-            second = (stamp - self._origin) * self.file.tick_sec
+            second = clock.second(frame)
+            if second is None:
+                continue
+            if self._origin is None and isinstance(clock, StampClock):
+                self._origin = clock.origin
             end_sec = second + (frame.duration or 0) * self.file.tick_sec
             yield _Shown(second, frame, hole)
             hole = False
@@ -317,20 +342,10 @@ class PyAVDecoder:
         cut_off = promised_sec is not None and end_sec + _HOLE_SEC < promised_sec
         yield _Shown(math.inf, None, hole or cut_off)
 
-    def _stamp(self, frame: av.VideoFrame, last: float | None) -> float:
-        """Give the time of a frame in ticks; frames without a sound one follow on the `last`."""
-        stamp = frame.dts if self.file.order_is_the_time else frame.pts
-        if stamp is not None and (last is None or stamp >= last):
-            return stamp
-        if last is None:
-            self._may_seek = False
-            return 0.0
-        return last + 1 / self.file.nominal_fps / self.file.tick_sec
-
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
         """Give the decoded frames in order of display; None where something could not be."""
-        for packet in packets:
-            yield from self.file.decode(packet)
+        for number, packet in enumerate(packets):
+            yield from self.file.decode(packet, number)
         if self.file.is_torn:
             yield None
         yield from self.file.decode(None)

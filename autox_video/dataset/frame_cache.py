@@ -39,6 +39,7 @@ FREE_PER_CACHED = 20.0
 no more than this times what the cache takes: one that is small beside the rest harms no one."""
 
 _MAGIC = b"autoxvf1"
+_MEANING = 2  # another number where the same file and settings give other frames
 _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
 _ENDS_BYTES = 4096  # of the clip's file, at its start and its end, that go into its name
 _RECOUNT_SHARE = 0.02  # of the size, written by this process, after which the folder is read again
@@ -119,6 +120,7 @@ class FrameCache:
 
         What is at an address is taken never to change, and is not fetched for this.
         """
+        settings = f"{settings}|{_MEANING}"
         if is_remote(video):
             return hashlib.blake2b(f"{video}|{settings}".encode(), digest_size=20).hexdigest()
         try:

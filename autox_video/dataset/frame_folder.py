@@ -9,6 +9,8 @@ import numpy as np
 
 from autox_video.dataset.counting import Counted
 from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
+from autox_video.dataset.orientation import EXIF, UPRIGHT, Orientation
+from autox_video.dataset.timeline import Timeline
 from autox_video.dataset.video_file import PICTURE_NAME
 from autox_video.errors import VideoError
 
@@ -19,6 +21,8 @@ FRAME_FOLDER_FPS = 30.0
 _PREFIXES_OF_FRAMES = ("img", "image", "frame")
 
 _END_OF_PICTURE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+_LOOK_FOR_EXIF_BYTES = 65536
+_EXIF_ORIENTATION = 0x112
 _LOOK_FOR_END_BYTES = 4096  # some write a few words behind the end
 
 
@@ -26,7 +30,8 @@ class FrameFolder:
     """The pictures of a folder as an open clip; `Video` tells what its attributes are.
 
     The number at the end of a name gives the order; pictures follow each other at
-    `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first.
+    `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first,
+    each upright.
 
     Raises:
         VideoError: the folder cannot be read, or holds pictures of several kinds.
@@ -34,6 +39,8 @@ class FrameFolder:
 
     name = "pictures"
     is_seekable = True
+    start_sec = 0.0
+    odd = ()
     fps = FRAME_FOLDER_FPS
 
     def __init__(self, path: Path) -> None:
@@ -49,8 +56,8 @@ class FrameFolder:
     def size(self) -> tuple[int, int]:
         """Width and height of the first picture."""
         if self._size is None:
-            frame = self._frame(0)
-            self._size = frame.width, frame.height
+            frame, orientation = self._frame(0)
+            self._size = orientation.size(frame.width, frame.height)
         return self._size
 
     def close(self) -> None:
@@ -58,8 +65,9 @@ class FrameFolder:
 
     def count(self) -> Counted:
         """Give the length; the last picture is a key frame as all are."""
-        last_sec = (self.num_frames - 1) / self.fps
-        return Counted(self.num_frames, self.seconds, last_sec, blank_end=False, index=None)
+        starts = np.arange(self.num_frames) / self.fps
+        timeline = Timeline(np.arange(self.num_frames), starts, self.seconds)
+        return Counted(timeline, None, float(starts[-1]), blank_end=False)
 
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
@@ -76,7 +84,8 @@ class FrameFolder:
         shown = np.minimum((wanted * self.fps).astype(np.int64), self.num_frames - 1)
         size = scaled_size(*self.size, short_side)
         for number in np.unique(shown):
-            pixels = self._converter.convert(self._frame(int(number)), size)
+            frame, orientation = self._frame(int(number))
+            pixels = self._converter.convert(frame, orientation.size(*size), orientation)
             yield np.flatnonzero(shown == number), pixels
 
     def _frame_names(self) -> list[str]:
@@ -101,7 +110,8 @@ class FrameFolder:
             )
         return [name for _, name in sorted(*kinds.values())]
 
-    def _frame(self, number: int) -> av.VideoFrame:
+    def _frame(self, number: int) -> tuple[av.VideoFrame, Orientation]:
+        """Give a picture, and what puts it upright."""
         name = self._names[number]
         try:
             data = (self._path / name).read_bytes()
@@ -114,9 +124,22 @@ class FrameFolder:
             # From memory: a name with % in it would be taken for a pattern of names.
             with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
                 container.streams.video[0].codec_context.thread_count = 1
-                return next(container.decode(video=0))
+                return next(container.decode(video=0)), _exif_orientation(data)
         except (av.error.FFmpegError, StopIteration, IndexError) as error:
             raise self._error(name, "it is cut off or damaged") from error
 
     def _error(self, name: str, reason: str) -> VideoError:
         return VideoError(f"{self._path}: the picture {name} cannot be read ({reason}).")
+
+
+def _exif_orientation(data: bytes) -> Orientation:
+    """Give what puts a picture upright, by the Exif data that cameras write."""
+    if b"Exif" not in data[:_LOOK_FOR_EXIF_BYTES] and b"eXIf" not in data[:_LOOK_FOR_EXIF_BYTES]:
+        return UPRIGHT
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return EXIF.get(image.getexif().get(_EXIF_ORIENTATION), UPRIGHT)
+    except (OSError, SyntaxError, ValueError):
+        return UPRIGHT  # the picture itself could be decoded

@@ -7,6 +7,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from autox_video.dataset.orientation import UPRIGHT, Orientation
+
 WORTH_SCALING = 2.0
 """How many times larger than wanted frames are that training scales down in decoding."""
 
@@ -17,14 +19,6 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
         return width, height
     scale = short_side / min(width, height)
     return round(width * scale), round(height * scale)
-
-
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """Give how many quarters of a turn to the left put a frame upright, 0 to 3.
-
-    Cameras write down how they were held; angles in between are rounded.
-    """
-    return round(frame.rotation / 90) % 4
 
 
 class RgbConverter:
@@ -38,13 +32,18 @@ class RgbConverter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame, size: tuple[int, int], turns: int = 0) -> np.ndarray:
+    def convert(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int],
+        orientation: Orientation = UPRIGHT,
+    ) -> np.ndarray:
         """Give the pixels of a frame.
 
         Args:
             frame: a decoded frame of any pixel format.
             size: (width, height) before it is turned; smaller ones average over areas.
-            turns: quarters of a turn to the left.
+            orientation: what puts it upright.
 
         Returns:
             (H, W, 3) uint8.
@@ -61,8 +60,7 @@ class RgbConverter:
             interpolation=_interpolation(frame, size),
             threads=1,
         )
-        pixels = rgb.to_ndarray()
-        return np.rot90(pixels, turns) if turns else pixels
+        return orientation.upright(rgb.to_ndarray())
 
     def scale(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Scale (H, W, 3) uint8 pixels to (width, height) as `convert` would."""

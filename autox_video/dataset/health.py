@@ -226,6 +226,8 @@ def _odd(health: Health) -> Iterator[Clip]:
             sentence = f"{what} {values[place]:.4g}, the median is {middle:.4g}"
             reasons.setdefault(place, []).append(sentence)
     for place, (_, fact) in enumerate(readable):
+        if fact.odd:
+            reasons.setdefault(place, []).append(fact.odd)
         if fact.codec in rare:
             reasons.setdefault(place, []).append(f"codec {fact.codec}")
     for place in sorted(reasons):

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
-from autox_video.dataset.counting import Counted, CountedFiles, count_packets
+from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_packets
+from autox_video.dataset.file_kinds import why_no_video
+from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
+from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
 from autox_video.dataset.video_file import believed_fps, why_not_open
+from autox_video.dataset.video_stream import choose_stream
+from autox_video.durations import duration
 from autox_video.errors import VideoError
 
 THREADS_PER_VIDEO = 1
@@ -23,6 +29,22 @@ takes, and headers are wrong about files that are cut off, or whose sound is lon
 # their packets may hold half a frame.
 _SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
 
+# Times of decoding are stored in these; in others FFmpeg makes them up from those of display.
+_STORE_DECODING = frozenset({"mpegts", "flv"})
+
+# Codings whose frames are shown as they are decoded, whatever FFmpeg makes of others.
+_IN_ORDER = frozenset(
+    (
+        *("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg", "png", "gif", "apng"),
+        *("ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "dvvideo"),
+    )
+)
+
+# Headers of large files are checked at so many places of their index.
+_LOOK_AT_PLACES = 64
+# Long clips of fewer bytes a second are counted: it costs little, and their length may be a fault.
+_LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
+
 # Text that FFmpeg would follow to other files, or paint as a picture of letters.
 _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
@@ -31,7 +53,18 @@ _PYAV = int(av.__version__.split(".")[0])
 _ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
+_CLOCKS_AGREE_SEC = 1e-4  # those of streams and of files are rounded
+_LATEST_START_SEC = 3600.0  # pictures that come later after the sound have another clock than that
+
 _REMEMBERED = CountedFiles()  # workers open a clip each epoch
+_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream, of files that have several
+
+
+class PacketNumber(int):
+    """A packet's number in order of decoding, which the decoder hands on to its frame.
+
+    PyAV knows such objects by their identity, and ints would share theirs.
+    """
 
 
 class MediaFile:
@@ -40,7 +73,8 @@ class MediaFile:
     Attributes:
         path: where it is.
         codec: PyAV's decoder, one thread, immediate.
-        width, height: pixels of the coded frames, before they are turned.
+        width, height: pixels of the frames before they are turned, in the shape they are shown in.
+        odd: what is odd about its streams and pictures, parts of a sentence.
         seconds, fps, num_frames: counted, or of a large file what its header says until `count`.
         counted: what `count` found out, None before.
         nominal_fps: frames per second by the header.
@@ -59,6 +93,8 @@ class MediaFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counted: Counted | None = None
+        self.odd: tuple[str, ...] = ()
+        self._stream_index: int | None = None
         self._open()
         try:
             self._read_header()
@@ -85,43 +121,64 @@ class MediaFile:
             self._open()
 
     def _open(self) -> None:
+        container = self._open_container()
+        if self._stream_index is None:
+            container = self._choose_stream(container)
+        self.container: Any = container
+        self._kept: list[av.Packet] = []
+        self._unread: Iterator[av.Packet] | None = None
+        self._is_unread, self.is_torn, self.has_decoded = True, False, False
+        self.stream = container.streams[self._stream_index]
+        self.codec: Any = self.stream.codec_context
+        if self.codec is None:
+            container.close()
+            raise self.error("this FFmpeg has no decoder for its coding")
+        self.codec.thread_type = "SLICE"
+        self.codec.thread_count = THREADS_PER_VIDEO
+        self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames tell their packet's number
+
+    def _open_container(self) -> Any:
         # An absolute path is never taken for a URL; files that name other files get no network.
         name = str(self.path.absolute())
         options = {"protocol_whitelist": "file"}
         try:
             container = av.open(name, container_options=options, **_ANY_METADATA)
         except av.error.FFmpegError as error:
-            raise self.error(why_not_open(error)) from error
-        self.container: Any = container
-        self._kept: list[av.Packet] = []
-        self._unread: Iterator[av.Packet] | None = None
-        self._is_unread, self.is_torn, self.has_decoded = True, False, False
+            raise self.error(why_not_open(self.path, error)) from error
         if container.format.name in _TEXT_FORMATS:
             container.close()
-            raise self.error("this is text, not a video")
-        self.stream = self._video_stream()
-        self.codec: Any = self.stream.codec_context
-        self.codec.thread_type = "SLICE"
-        self.codec.thread_count = THREADS_PER_VIDEO
+            raise self.error(why_no_video(self.path) or "this is text, not a video")
+        return container
 
-    def _video_stream(self) -> Any:
-        """Give the first stream of moving pictures; an audio file's cover does not count."""
-        for stream in self.container.streams.video:
-            if not stream.disposition & av.stream.Disposition.attached_pic:
-                break
-        else:
-            self.container.close()
-            raise self.error("there are no pictures in it (sound only?)")
-        if stream.codec_context is None:
-            self.container.close()
-            raise self.error("this FFmpeg has no decoder for its coding")
-        return stream
+    def _choose_stream(self, container: Any) -> Any:
+        """Choose one of the streams of pictures; gives the container with nothing read of it."""
+        key = self._file_state() if len(container.streams.video) > 1 else None
+        if key not in _CHOSEN:
+            stream, doubt = choose_stream(container)
+            if stream is None:
+                container.close()
+                reason = "there are no pictures in it (sound only?)"
+                raise self.error(why_no_video(self.path) or reason)
+            self._stream_index = stream.index
+            if key is None:
+                return container
+            _CHOSEN[key] = stream.index, doubt
+            container.close()
+            container = self._open_container()
+        self._stream_index, doubt = _CHOSEN[key]
+        self.odd += (doubt,) if doubt else ()
+        return container
 
     def _read_header(self) -> None:
         stream, container = self.stream, self.container
-        self.width, self.height = self.codec.width, self.codec.height
-        if self.width < 1 or self.height < 1:
-            raise self.error("its header gives no picture size, it is damaged or cut off")
+        if self.codec.width < 1 or self.codec.height < 1:
+            reason = "its header gives no picture size, it is damaged or cut off"
+            raise self.error(why_no_video(self.path) or reason)
+        ratio = stream.sample_aspect_ratio
+        self.width = max(1, round(self.codec.width * pixel_aspect(ratio)))
+        self.height = self.codec.height
+        if is_absurd(ratio):
+            self.odd += (f"its pixels are {float(ratio):.3g} times as wide as high, by its header",)
         # AVI stores the order of decoding only, from which FFmpeg guesses wrongly with B-frames.
         self.order_is_the_time = container.format.name == "avi" and bool(self.codec.has_b_frames)
         self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
@@ -132,6 +189,8 @@ class MediaFile:
         )
         self.promised_sec = stream.duration * self.tick_sec if stream.duration else None
         self._estimate_length()
+        if self.num_frames == 1 and (what := why_no_video(self.path)):
+            raise self.error(what)  # FFmpeg reads pictures, too
 
     def _estimate_length(self) -> None:
         """Set `seconds` and `num_frames` by counting where that is quick, else from the header."""
@@ -140,11 +199,46 @@ class MediaFile:
             seconds = self.container.duration / av.time_base
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
-        if seconds is None or seconds <= 0 or self.is_small:
+        is_quick = self.is_small or not self.is_seekable  # else all is decoded from the start on
+        if seconds is None or seconds <= 0 or is_quick or self._may_have_jumped(seconds):
             self.count()
             return
         self.seconds = float(seconds)
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
+
+    def _may_have_jumped(self, seconds: float) -> bool:
+        """Whether the header of a large file hints at a fault of its clock."""
+        entries = self.stream.index_entries
+        if len(entries) < _LOOK_AT_PLACES:
+            return seconds > _LONG_SEC and self.container.size < seconds * _FEW_BYTES_PER_SEC
+        places = np.linspace(0, len(entries) - 1, _LOOK_AT_PLACES).astype(int).tolist()
+        moments = np.array([entries[place].timestamp for place in places]) * self.tick_sec
+        gaps = np.append(np.diff(moments), seconds - (moments[-1] - moments[0]))
+        return bool((gaps - np.median(gaps) > JUMP_SEC).any())
+
+    @property
+    def start_sec(self) -> float:
+        """Seconds of the player's clock at which the first picture comes.
+
+        That clock begins with whatever comes first, pictures or sound.
+        """
+        return self._start_said if self._start_said <= _LATEST_START_SEC else 0.0
+
+    @property
+    def start_odd(self) -> tuple[str, ...]:
+        """What is odd about the start: nothing, or a part of a sentence."""
+        if self._start_said <= _LATEST_START_SEC:
+            return ()
+        late = duration(self._start_said)
+        return (f"its pictures come {late} after its sound; its clock begins with the pictures",)
+
+    @property
+    def _start_said(self) -> float:
+        first = self.counted.first_stamp if self.counted is not None else self.stream.start_time
+        if first is None or self.container.start_time is None:
+            return 0.0
+        second = first * self.tick_sec - self.container.start_time / av.time_base
+        return second if second > _CLOCKS_AGREE_SEC else 0.0
 
     # ---- packets ----
 
@@ -169,6 +263,18 @@ class MediaFile:
         while (packet := self.packet(number)) is not None:
             yield packet
             number += 1
+
+    def _most_reordered(self) -> int:
+        if self.codec.name in _IN_ORDER:
+            return 0
+        return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
+
+    def _clear_packets(self) -> Iterator[av.Packet]:
+        """Give each packet as `packets` does; raises VideoError where they are encrypted."""
+        for packet in self.packets():
+            if packet.has_sidedata("encryption_info"):
+                raise self.error("it is encrypted (DRM), so that only its player can read it")
+            yield packet
 
     def read(self) -> Iterator[av.Packet]:
         """Give each packet of the pictures from where the file stands."""
@@ -210,12 +316,17 @@ class MediaFile:
             return []
         return packets
 
-    def decode(self, packet: av.Packet | None) -> list[av.VideoFrame | None]:
+    def decode(
+        self, packet: av.Packet | None, number: int | None = None
+    ) -> list[av.VideoFrame | None]:
         """Give the frames that come out with a packet, all that are left without one.
 
-        What cannot be decoded gives a None.
+        What cannot be decoded gives a None. The `opaque` of a frame is the number that its packet
+        was given with.
         """
         self.has_decoded = True
+        if number is not None:
+            packet.opaque = PacketNumber(number)
         try:
             return self.codec.decode(packet)
         except av.error.FFmpegError:
@@ -241,7 +352,8 @@ class MediaFile:
             self.counted = _REMEMBERED.get(key)
             if self.counted is None:
                 self.counted = self._count()
-                _REMEMBERED.keep(key, self.counted)
+                if not self.is_torn:  # else the next try may read more
+                    _REMEMBERED.keep(key, self.counted)
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
             self.promised_sec = None
@@ -260,15 +372,17 @@ class MediaFile:
         return str(self.path.absolute()), status.st_mtime_ns, status.st_size
 
     def _count(self) -> Counted:
-        counted = count_packets(
-            self.packets(),
+        how = Reading(
             tick_sec=self.tick_sec,
             nominal_fps=self.nominal_fps,
             order_is_the_time=self.order_is_the_time,
+            stores_decoding=self.container.format.name in _STORE_DECODING,
+            most_reordered=self._most_reordered(),
             is_lossy=self.codec.codec.lossy,
             may_be_packed=self.codec.name == "mpeg4",
             has_index=self.is_seekable,
         )
+        counted = count_packets(self._clear_packets(), how)
         if counted is None:
             raise self.error("it holds no frame, it is damaged or cut off")
         return counted

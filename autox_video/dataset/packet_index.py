@@ -34,14 +34,18 @@ class PacketIndex:
 
     @property
     def is_exact(self) -> bool:
-        """Whether a stamp names one frame, and all frames that are shown can be decoded."""
+        """Whether all frames that are shown can be decoded."""
         if len(self.stamps) == 0 or not self._is_key[0]:
             return False
         shown = self.stamps[self._is_shown]
         # Frames ahead of the first key frame lean on frames that are not in the file.
-        return (
-            len(shown) > 0 and shown.min() >= self.stamps[0] and len(np.unique(shown)) == len(shown)
-        )
+        return len(shown) > 0 and shown.min() >= self.stamps[0]
+
+    @property
+    def names_frames(self) -> bool:
+        """Whether no two frames that are shown have the same stamp."""
+        shown = self.stamps[self._is_shown]
+        return len(np.unique(shown)) == len(shown)
 
     def shows(self, number: int) -> bool:
         """Whether the frame of a packet is shown."""
@@ -63,28 +67,6 @@ class PacketIndex:
         """Numbers of the packets whose frames are shown, in order of display: (N,) int64."""
         numbers = np.flatnonzero(self._is_shown)
         return numbers[np.argsort(self.stamps[numbers], kind="stable")]
-
-    @property
-    def first_stamp(self) -> int:
-        """Ticks of the first frame that is shown."""
-        return int(self.stamps[self.displayed[0]])
-
-    def on_screen(
-        self, seconds: np.ndarray, tick_sec: float, origin: int | None = None
-    ) -> np.ndarray:
-        """Give the place in `displayed` of the frame on screen at each time.
-
-        Args:
-            seconds: (T,) from the origin on, >= 0.
-            tick_sec: seconds of a tick.
-            origin: ticks of second 0; by default those of the first frame.
-
-        Returns:
-            (T,) int64.
-        """
-        stamps = self.stamps[self.displayed]
-        starts = (stamps - (stamps[0] if origin is None else origin)) * tick_sec
-        return np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
 
     def runs(self, wanted: Sequence[int], *, jumps: bool) -> list[tuple[int, int]]:
         """Give the stretches of packets to decode for the frames of the `wanted` packets.

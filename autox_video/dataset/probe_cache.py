@@ -37,6 +37,8 @@ _COLUMNS = {
     "width": "INTEGER",
     "height": "INTEGER",
     "codec": "TEXT",
+    "start": "REAL",
+    "odd": "TEXT",
     "digest": "BLOB",
     "fingerprint": "BLOB",
     "scene": "BLOB",
@@ -129,8 +131,9 @@ class ProbeCache:
             f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE path IN ({marks})", list(keys)
         )
         known = {}
-        for key, size, mtime_ns, *values, digest, fingerprint, scene in rows:
-            found = Found(ClipFacts(*values, error=None), digest, fingerprint, scene)
+        for key, size, mtime_ns, *values, start, odd, digest, fingerprint, scene in rows:
+            facts = ClipFacts(*values, None, start, odd)
+            found = Found(facts, digest, fingerprint, scene)
             if _is_sound(found):
                 known[keys[key]] = Seen(keys[key], size, mtime_ns, found, fresh=False)
         return known
@@ -147,8 +150,8 @@ class ProbeCache:
 
 
 def _row(seen: Seen) -> tuple:
-    facts = astuple(seen.found.facts)[:-1]
-    return (_key(seen.path), seen.size, seen.mtime_ns, *facts, *seen.found[1:])
+    *facts, _, start, odd = astuple(seen.found.facts)
+    return (_key(seen.path), seen.size, seen.mtime_ns, *facts, start, odd, *seen.found[1:])
 
 
 def _key(path: str) -> bytes:
@@ -163,6 +166,9 @@ def _is_sound(found: Found) -> bool:
     sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
     return (
         isinstance(facts.codec, str)
+        and isinstance(facts.odd, str)
+        and isinstance(facts.start, float)
+        and 0 <= facts.start < math.inf
         and all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)
         and all(isinstance(b, bytes) and len(b) == n for b, n in zip(found[1:], sizes, strict=True))
     )

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from autox_video.dataset.clip_facts import ClipFacts, Contents
-from autox_video.dataset.entries import clip_keys
+from autox_video.dataset.entries import WHOLE_VIDEO, clip_keys
 from autox_video.dataset.list_files import ClipList, counted
 from autox_video.dataset.listing import Listing, divide_listing
 from autox_video.dataset.probe import probe_contents
 from autox_video.dataset.recordings import Recordings, find_recordings, kept_together
 from autox_video.dataset.remote import join
+from autox_video.dataset.segments import part_of_video
 from autox_video.dataset.splits import rarest_classes
 from autox_video.settings import AUTO
 
@@ -87,13 +88,14 @@ def probe_listing(
 
 def _part(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:
     """Give the facts of a part of a video."""
-    start_sec, end_sec = segment
-    if video.error is not None or (start_sec <= 0 and end_sec >= video.seconds):
+    if video.error is not None or segment == WHOLE_VIDEO:
         return video
-    if start_sec >= video.seconds:
-        error = f"it starts at {start_sec:g} s, but the video ends at {video.seconds:g} s"
-        return ClipFacts(0, 0.0, 0.0, 0, 0, "", error)
-    seconds = min(end_sec, video.seconds) - start_sec
+    try:
+        _, seconds = part_of_video(segment, video.start, video.seconds)
+    except ValueError as error:
+        return ClipFacts(0, 0.0, 0.0, 0, 0, "", str(error))
+    if seconds >= video.seconds:
+        return video
     return replace(video, seconds=seconds, frames=max(1, round(seconds * video.fps)))
 
 

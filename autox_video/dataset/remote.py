@@ -29,8 +29,12 @@ _PACKAGES = {
     "hf": "huggingface_hub",
 }
 _WEB = ("http", "https")
-RETRY_AFTER_SEC = (0.5, 1.0, 2.0)
-"""How long to wait before each further attempt at what a broken connection ended."""
+RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""How long to wait before each further attempt at what a broken connection ended: a minute in all,
+in which a network comes back."""
+
+GIVEN_UP, RETRIES_THEN = 3, 3
+"""After so many things in a row that could not be had in all attempts, each gets fewer."""
 
 _CONNECT_SEC, _SILENCE_SEC = 30, 60
 # What those packages raise beside OSError; a module that is not loaded has raised nothing.
@@ -176,17 +180,40 @@ def _options(scheme: str) -> dict[str, Any]:
     return {"client_kwargs": {"timeout": limit}}
 
 
+class _Patience:
+    """How often to try again, by what came of the things before."""
+
+    def __init__(self) -> None:
+        self._given_up = 0
+
+    def waits(self) -> tuple[float | None, ...]:
+        """Give the seconds to wait after each attempt, None after the last."""
+        retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
+        return (*RETRY_AFTER_SEC[:retries], None)
+
+    def note(self, *, is_answered: bool) -> None:
+        """Take notice of whether there was an answer, be it a refusal."""
+        self._given_up = 0 if is_answered else self._given_up + 1
+
+
+_patience = _Patience()
+
+
 def _persist(action: Callable[[], _Result]) -> _Result:
     """Do something on the network, again where the connection broke."""
-    for wait_sec in (*RETRY_AFTER_SEC, None):
+    for wait_sec in _patience.waits():
         try:
-            return action()
+            result = action()
         except _faults() as error:
-            if wait_sec is None or _is_final(_real(error)):
-                real = _real(error)
+            real = _real(error)
+            if wait_sec is None or _is_final(real):
+                _patience.note(is_answered=_is_final(real))
                 refused = _is_missing(real) or _is_denied(real)
                 raise RemoteFault(_reason(real), refused=refused) from real
             time.sleep(wait_sec)
+        else:
+            _patience.note(is_answered=True)
+            return result
     raise AssertionError("not reached")
 
 

@@ -25,6 +25,7 @@ from autox_video.dataset.sampling import (
     test_times,
     train_times,
 )
+from autox_video.dataset.segments import part_of_video
 from autox_video.errors import VideoError
 
 LARGEST_CACHED_BYTES = 256 << 20
@@ -154,16 +155,16 @@ class ReadClips(BaseTransform):
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Give where in the video the clip begins, and how long it is, in seconds."""
+    """Give where in the video the clip begins, from its first frame, and how long it is; seconds.
+
+    What is not given by a segment covers all frames.
+    """
     if segment is None:
         return 0.0, video.seconds
-    start, end = segment
-    if start >= video.seconds:
-        raise VideoError(
-            f"{video.path}: the segment begins at {start:g} s, but the video ends at "
-            f"{video.seconds:.2f} s."
-        )
-    return start, min(end, video.seconds) - start
+    try:
+        return part_of_video(segment, video.start_sec, video.seconds)
+    except ValueError as error:
+        raise VideoError(f"{video.path}: {error}.") from error
 
 
 def _each(video: Video, times_sec: np.ndarray, short_side: int | None) -> list[np.ndarray]:

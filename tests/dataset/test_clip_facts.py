@@ -1,5 +1,7 @@
 """What one opening finds out: true facts, a reason for what cannot be read, a digest."""
 
+import errno
+
 import av
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from PIL import Image
 
 from autox_video.dataset import clip_facts
 from autox_video.dataset.clip_facts import DIGEST_BYTES, ClipFacts, examine_clip
+from autox_video.dataset.decode import Video
 from autox_video.dataset.fingerprint import FINGERPRINT_BYTES
+from autox_video.errors import VideoError
 from tests.videos import (
     decode_all,
     numbered_frames,
@@ -56,8 +60,8 @@ def test_cut_off_clip_is_as_long_as_what_is_left(tmp_path):
     [
         (lambda path: path, "there is no such file."),
         (write_empty_video, "the file is empty (0 bytes)."),
-        (write_text_video, "this is not a video, or its header is damaged or cut off."),
-        (lambda path: truncate(write_video(path, FRAMES), 0.5), "cut off."),
+        (write_text_video, "this is text, not a video."),
+        (lambda path: truncate(write_video(path, FRAMES), 0.5), "damaged or cut off"),
         (lambda path: write_sound(path.with_suffix(".m4a")), "there are no pictures in it"),
         (lambda path: path.parent, "this is a folder, not a video."),
     ],
@@ -68,6 +72,46 @@ def test_unreadable_clip_says_why_without_its_path(tmp_path, make, reason):
     assert reason in facts.error
     assert str(tmp_path) not in facts.error
     assert facts == ClipFacts(0, 0.0, 0.0, 0, 0, "", facts.error)
+
+
+def test_a_fault_that_passes_is_none_of_the_clip(tmp_path, monkeypatch):
+    path, plain = write_video(tmp_path / "a.mp4", FRAMES), Video.examine
+    faults = [VideoError(f"{path}: it is damaged.")]
+
+    def examine(video):
+        if faults:
+            raise faults.pop()
+        plain(video)
+
+    monkeypatch.setattr(Video, "examine", examine)
+    assert examine_clip(path).facts.error is None
+
+
+@pytest.mark.parametrize(("attempts", "is_read"), [(3, True), (30, False)])
+def test_a_disk_that_fails_is_waited_for(tmp_path, monkeypatch, attempts, is_read):
+    path, plain, waits = write_video(tmp_path / "a.mp4", FRAMES), clip_facts._digest, []
+    faults = [OSError(errno.EIO, "Input/output error")] * attempts
+
+    def digest(path):
+        if faults:
+            raise faults.pop()
+        return plain(path)
+
+    monkeypatch.setattr(clip_facts, "_digest", digest)
+    monkeypatch.setattr(clip_facts.time, "sleep", waits.append)
+    facts = examine_clip(path).facts
+    if is_read:
+        assert (facts.error, facts.frames) == (None, 12)
+    else:
+        assert facts.error == "it cannot be read (Input/output error)."
+        assert waits == [0.0, *clip_facts.RETRY_AFTER_SEC]
+
+
+def test_what_a_clip_lacks_is_not_waited_for(tmp_path, monkeypatch):
+    path, waits = write_text_video(tmp_path / "a.mp4"), []
+    monkeypatch.setattr(clip_facts.time, "sleep", waits.append)
+    assert examine_clip(path).facts.error is not None
+    assert waits == [0.0]
 
 
 def test_unreadable_clip_has_neither_digest_nor_fingerprint(tmp_path):

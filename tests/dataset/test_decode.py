@@ -212,7 +212,7 @@ def decoded(monkeypatch):
     monkeypatch.setattr(
         media_file.MediaFile,
         "decode",
-        lambda file, packet: packets.append(packet) or plain(file, packet),
+        lambda file, packet, *number: packets.append(packet) or plain(file, packet, *number),
     )
     return packets
 

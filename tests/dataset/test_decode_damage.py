@@ -58,9 +58,9 @@ def header_only(path):
         (folder, "this is a folder"),
         (fifo, "a device or a pipe"),
         (write_empty_video, "the file is empty"),
-        (write_text_video, "this is not a video"),
-        (playlist, "this is text"),
-        (torn_mp4, "this is not a video, or its header is damaged or cut off"),
+        (write_text_video, "this is text, not a video"),
+        (playlist, "this is a playlist in text, not the videos that it names"),
+        (torn_mp4, "this is an MP4 without its index (moov), damaged or cut off"),
         (lambda path: write_sound(path.with_suffix(".m4a")), "no pictures in it"),
         (lambda path: write_sound(path.with_suffix(".wav")), "no pictures in it"),
         (lambda path: write_sound(path.with_suffix(".mp3")), "no pictures in it"),
@@ -205,7 +205,7 @@ def test_file_of_garbage_behind_a_good_header(tmp_path):
 
 def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mkv", FRAMES)
-    plain = media_file.MediaFile._video_stream
+    plain = media_file.MediaFile._open
 
     class Late:
         """A container that fails as PyAV does when it takes leave of streams it does not know."""
@@ -221,11 +221,10 @@ def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
             raise IndexError("list index out of range")
 
     def open_late(file):
-        stream = plain(file)
+        plain(file)
         file.container = Late(file.container)
-        return stream
 
-    monkeypatch.setattr(media_file.MediaFile, "_video_stream", open_late)
+    monkeypatch.setattr(media_file.MediaFile, "_open", open_late)
     with Video(path) as video:
         video.examine()
         assert read_numbers(video.frames_at(np.array([0.5, 2.39]))) == [12, 59]

@@ -123,7 +123,7 @@ def test_clips_with_an_edit_list(tmp_path, other):
 
 def test_what_is_no_clip_is_said_as_ever(tmp_path, other):
     path = write_text_video(tmp_path / "a.mp4")
-    with pytest.raises(VideoError, match="this is not a video, or its header is damaged"):
+    with pytest.raises(VideoError, match="this is text, not a video"):
         Video(path, other)
 
 

@@ -141,7 +141,7 @@ def test_few_packets_are_decoded_for_frames_that_lie_apart(tmp_path, frames, mon
     monkeypatch.setattr(
         media_file.MediaFile,
         "decode",
-        lambda file, packet: sent.append(packet) or plain(file, packet),
+        lambda file, packet, *number: sent.append(packet) or plain(file, packet, *number),
     )
     with Video(path) as video:
         video.frames_at(np.array([0.0, 20.5, 40.5]) / 25)  # the key frames

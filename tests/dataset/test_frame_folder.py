@@ -5,9 +5,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from autox_video.dataset.decode import Video
 from autox_video.dataset.frame_folder import FRAME_FOLDER_FPS
+from autox_video.dataset.orientation import EXIF
 from autox_video.dataset.video_file import is_frame_folder
 from autox_video.errors import VideoError
 from tests.videos import numbered_frames, read_numbers, truncate
@@ -130,3 +132,20 @@ def test_what_is_no_folder_of_frames(tmp_path):
         assert not is_frame_folder(path), path
     with pytest.raises(VideoError, match="this is a folder, not a video"):
         Video(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_pictures_lie_as_their_exif_data_says(tmp_path, number, suffix):
+    exif = Image.Exif()
+    exif[0x112] = number
+    (tmp_path / "clip").mkdir()
+    for place, pixels in enumerate(FRAMES[:3]):
+        options = {} if suffix == ".png" else {"quality": 95, "subsampling": 0}
+        path = tmp_path / "clip" / f"img_{place}{suffix}"
+        Image.fromarray(pixels).save(path, exif=exif, **options)
+    shown = np.stack([EXIF[number].upright(pixels) for pixels in FRAMES[:3]]).astype(int)
+    with Video(tmp_path / "clip") as video:
+        assert (video.width, video.height) == (shown.shape[2], shown.shape[1])
+        frames = video.frames_at(np.arange(3) / FRAME_FOLDER_FPS)
+    assert np.abs(frames - shown).mean() < (0.01 if suffix == ".png" else 4)

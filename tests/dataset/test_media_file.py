@@ -1,13 +1,16 @@
 """Packets of a file: read, counted, kept, sought."""
 
+import numpy as np
 import pytest
 
 from autox_video.dataset import counting, media_file
 from autox_video.dataset.counting import Counted, CountedFiles
 from autox_video.dataset.media_file import MediaFile
+from autox_video.dataset.timeline import Timeline
 from tests.videos import numbered_frames, write_video
 
 FRAMES = numbered_frames(60)
+COUNTED = Counted(Timeline(np.zeros(0, int), np.zeros(0), 1.0), 0, 0.0, blank_end=False)
 
 
 @pytest.fixture
@@ -53,6 +56,6 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(counting, "REMEMBER_BYTES", 10_000)
     files = CountedFiles()
     for number in range(100):
-        files.keep((str(number), 0, 0), Counted(1, 1.0, 0.0, blank_end=False, index=None))
+        files.keep((str(number), 0, 0), COUNTED)
     kept = [number for number in range(100) if files.get((str(number), 0, 0))]
     assert kept == [*range(9), 99]  # the next epoch begins with the first ones again

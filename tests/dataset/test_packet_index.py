@@ -1,6 +1,5 @@
 """Which packets are decoded for which times."""
 
-import numpy as np
 import pytest
 
 from autox_video.dataset.packet_index import PacketIndex
@@ -37,19 +36,10 @@ def test_without_jumps_all_is_decoded_from_the_start():
     assert index().runs([0, 4, 7], jumps=False) == [(0, 8)]
 
 
-def test_on_screen_is_the_last_that_began():
-    found = index([10, 30, 20], [True, False, False])
-    places = found.on_screen(np.array([0.0, 0.9, 1.0, 1.99, 2.0, 50.0]), 0.1)
-    assert places.tolist() == [0, 0, 1, 1, 2, 2]
-    assert found.displayed.tolist() == [0, 2, 1]
-    assert found.first_stamp == 10
-
-
 def test_frames_that_are_cut_off_are_not_shown():
     found = index([-2, -1, 0, 1], [True, False, False, False], [False, False, True, True])
     assert found.is_exact
     assert found.displayed.tolist() == [2, 3]
-    assert found.first_stamp == 0
     assert not found.shows(1) and found.shows(2)
     assert found.runs([2], jumps=True) == [(0, 3)]
 
@@ -59,10 +49,21 @@ def test_frames_that_are_cut_off_are_not_shown():
     [
         ([], [], []),
         ([0, 1], [False, True], [True, True]),  # nothing to start from
-        ([0, 1, 1], [True, False, False], [True, True, True]),  # one stamp for two frames
         ([2, 0, 1], [True, False, False], [True, True, True]),  # frames ahead of the first key
         ([0, 1], [True, False], [False, False]),
     ],
 )
-def test_stamps_that_do_not_tell_which_frame_is_when(stamps, keys, shown):
+def test_frames_that_may_lean_on_what_is_not_there(stamps, keys, shown):
     assert not index(stamps, keys, shown).is_exact
+
+
+@pytest.mark.parametrize(
+    ("stamps", "shown", "do"),
+    [
+        ([0, 2, 1], [True] * 3, True),
+        ([0, 1, 1], [True] * 3, False),
+        ([0, 1, 1], [True, True, False], True),
+    ],
+)
+def test_stamps_that_name_frames(stamps, shown, do):
+    assert index(stamps, [True, False, False], shown).names_frames == do

@@ -28,6 +28,15 @@ def examine(path):
     if name.startswith("hang"):
         # Inside of C, where Python gets no turn.
         ctypes.PyDLL(None).sleep(60)
+    if name.startswith("compute"):
+        while True:
+            pass
+    if name.startswith("once"):  # it goes wrong the first time
+        if not os.path.exists(path + ".tried"):
+            open(path + ".tried", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("stop"):  # as by a pause of the machine
+        os.kill(os.getpid(), signal.SIGSTOP)
     if name.startswith("exit"):
         os._exit(3)
     if name.startswith("print"):
@@ -45,6 +54,8 @@ probe_process.serve(examine)
 def process(monkeypatch):
     monkeypatch.setattr(probe_process, "_PROGRAM", ACTING)
     monkeypatch.setattr(probe_process, "HANG_SEC", 0.5)
+    monkeypatch.setattr(probe_process, "LOOK_EVERY_SEC", 0.05)
+    monkeypatch.setattr(probe_process, "IDLE_LOOKS", 8)
     process = ProbeProcess()
     yield process
     process.close()
@@ -78,7 +89,8 @@ def test_names_that_are_not_text_pass(process, clip, tmp_path):
     [
         ("crash", "the decoder crashes on it (SIGSEGV)."),
         ("exit", "the decoder crashes on it (exit code 3)."),
-        ("hang", "the decoder hangs on it (nothing came for 0.5 s or more)."),
+        ("hang", probe_process._SILENCE),
+        ("compute", "the decoder hangs on it (it computes for 0.5 s or more)."),
     ],
 )
 def test_what_takes_the_process_along_is_named_and_the_next_clip_read(process, clip, name, reason):
@@ -86,6 +98,76 @@ def test_what_takes_the_process_along_is_named_and_the_next_clip_read(process, c
     found = list(process.examine(paths))
     assert [one.facts.error for one in found] == [None, reason, None, reason]
     assert [one.facts.frames for one in process.examine(paths[:1])] == [3]
+
+
+def test_what_goes_wrong_once_is_tried_again(process, clip):
+    found = list(process.examine([clip("a"), clip("once"), clip("once more"), clip("b")]))
+    assert [one.facts.error for one in found] == [None] * 4
+
+
+def test_a_pause_makes_no_clip_unreadable(process, clip):
+    paths = [clip("a"), clip("stop"), clip("b")]
+    looks, plain = [], probe_process._progress
+
+    def look(pid):
+        looks.append(plain(pid))
+        if len(looks) == 30:  # many times as long as a hang may take
+            os.kill(pid, signal.SIGCONT)
+        return looks[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe_process, "_progress", look)
+        found = list(process.examine(paths))
+    assert [one.facts.error for one in found] == [None] * 3
+    assert len(looks) >= 30
+
+
+def test_a_pause_of_both_sides_counts_as_one_look(process, clip, monkeypatch):
+    class Paused:
+        """A connection whose waiting takes however long: what counts is how often."""
+
+        waits = 0
+
+        def poll(self, seconds):
+            self.waits += 1
+            return self.waits > 7
+
+        def recv(self):
+            return "answer", b""
+
+    process._answers, process._process = Paused(), type("Process", (), {"pid": 0})()
+    assert process._answer() == ("answer", b"")
+    process._process = None
+
+
+@pytest.mark.parametrize(("reads", "is_over"), [(True, False), (False, True)])
+def test_a_slow_disk_is_waited_for_while_it_gives_anything(process, monkeypatch, reads, is_over):
+    looks = iter(range(1000))
+    monkeypatch.setattr(probe_process, "_progress", lambda pid: next(looks) if reads else 0)
+    waits = []
+
+    class Slow:
+        def poll(self, seconds):
+            waits.append(seconds)
+            return len(waits) > 100
+
+        def recv(self):
+            return "answer", b""
+
+    class Process:
+        pid = 0
+
+        def kill(self):
+            waits.append("killed")
+
+    process._answers, process._process = Slow(), Process()
+    try:
+        process._answer()
+    except probe_process._HangsError:
+        assert is_over and waits[-1] == "killed" and len(waits) == 10
+    else:
+        assert not is_over
+    process._process = None
 
 
 def test_noise_on_stdout_comes_between_no_answers(process, clip):
@@ -104,7 +186,12 @@ def test_process_that_ended_while_it_waited_blames_no_clip(process, clip):
 
 def test_large_clip_may_take_longer(process, clip, monkeypatch):
     alarms = []
-    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: alarms.append(seconds))
+
+    def set_timer(which, seconds):
+        assert which == signal.ITIMER_PROF  # which counts computing, not the time of day
+        alarms.append(seconds)
+
+    monkeypatch.setattr(signal, "setitimer", set_timer)
     monkeypatch.setattr(probe_process, "READ_BYTES_PER_SEC", 10.0)
     path = clip("a")
     probe_process._examine_in_time(path, examine_clip)

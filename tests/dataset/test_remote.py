@@ -23,6 +23,7 @@ from tests.servers import serve
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setattr(remote, "RETRY_AFTER_SEC", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(remote, "_patience", remote._Patience())
     (tmp_path / "served" / "deep er").mkdir(parents=True)
     (tmp_path / "served" / "a.mp4").write_bytes(bytes(range(256)) * 4000)
     (tmp_path / "served" / "deep er" / "b c.mp4").write_bytes(b"b")
@@ -113,6 +114,32 @@ def test_a_download_that_always_breaks_off_is_a_fault(server, tmp_path):
     with pytest.raises(RemoteFault, match="it cannot be read from there"):
         download(f"{server.address}/a.mp4", tmp_path / "got")
     assert server.requests.count("/a.mp4") == 4
+
+
+def test_a_network_is_waited_for_a_minute(server, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    waits = []
+    monkeypatch.setattr(remote, "_patience", remote._Patience())
+    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    server.broken = len(remote.RETRY_AFTER_SEC)
+    download(f"{server.address}/a.mp4", tmp_path / "got")
+    assert sum(waits) >= 60
+
+
+def test_what_is_gone_for_good_is_not_waited_for_each_time(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "RETRY_AFTER_SEC", (0.0,) * 9)
+    monkeypatch.setattr(remote, "_patience", remote._Patience())
+    server.broken, counts = 1000, []
+    for _ in range(5):
+        before = len(server.requests)
+        with pytest.raises(RemoteFault):
+            download(f"{server.address}/a.mp4", tmp_path / "got")
+        counts.append(len(server.requests) - before)
+    assert counts == [10, 10, 10, 4, 4]
+    server.broken = 0
+    download(f"{server.address}/a.mp4", tmp_path / "got")
+    server.broken = 9
+    download(f"{server.address}/a.mp4", tmp_path / "got")  # as patient as before
 
 
 def test_what_is_too_short_is_no_file(memory, tmp_path, monkeypatch):

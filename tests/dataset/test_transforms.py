@@ -71,7 +71,7 @@ def test_a_segment_is_all_that_is_seen(video, test_mode):
 
 
 def test_a_segment_behind_the_end_is_named(video):
-    with pytest.raises(VideoError, match=r"begins at 2.5 s, but the video ends at 2.00 s"):
+    with pytest.raises(VideoError, match=r"begins at 2.5 s, but the video ends at 2 s"):
         ReadClips(4, 0.1, test_mode=True)({"filename": video, "segment": (2.5, 3.0)})
 
 

@@ -1,0 +1,108 @@
+"""Which of a file's streams of pictures is the clip: not its cover, thumbnail or preview."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+NO_CLIP = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
+"""What a stream may say of itself that makes it no clip where there is another."""
+
+FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
+"""Streams with a smaller part of the frames, of the time or of the pixels of the largest are no
+clips beside it: thumbnails, single pictures, previews."""
+
+_LOOK_AT_BYTES = 64 << 20  # of a file with several streams
+
+
+@dataclass
+class _Candidate:
+    stream: Any
+    frames: int = 0
+    first_sec: float | None = None
+    last_sec: float = 0.0
+
+    @property
+    def pixels(self) -> int:
+        codec = self.stream.codec_context
+        return codec.width * codec.height if codec is not None else 0
+
+    @property
+    def seconds(self) -> float:
+        return self.last_sec - (self.first_sec or 0.0)
+
+    @property
+    def is_default(self) -> bool:
+        return bool(self.stream.disposition & av.stream.Disposition.default)
+
+    def see(self, packet: av.Packet) -> None:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        self.frames += 1
+        if stamp is not None:
+            second = float(stamp * packet.time_base)
+            self.first_sec = second if self.first_sec is None else min(self.first_sec, second)
+            self.last_sec = max(self.last_sec, second)
+
+    def __str__(self) -> str:
+        codec = self.stream.codec_context
+        size = "unknown" if codec is None else f"{codec.name}, {codec.width}x{codec.height}"
+        return f"stream {self.stream.index} ({size})"
+
+
+def choose_stream(container: Any) -> tuple[Any, str | None]:
+    """Give the stream that players show, and what is to be said where another may be meant.
+
+    A stream of moving pictures goes before one of few of them, a large one before its preview; then
+    the one that the file calls its default, the larger one, the first. Where there are several, the
+    file is read, and has to be opened anew.
+
+    Returns:
+        None where there are no pictures but covers; the stream may be of a coding without decoder.
+    """
+    streams = [one for one in container.streams.video if not _is(one, "attached_pic")]
+    clips = list(filter(is_clip, streams))
+    if len(streams) < 2:
+        return (streams[0] if streams else None), None
+    if len(clips) == 1:
+        return clips[0], None
+    found = {one.index: _Candidate(one) for one in clips or streams}
+    _look(container, found)
+    moving = _largest(list(found.values()))
+    large = [one for one in moving if one.pixels >= SMALLER * max(each.pixels for each in moving)]
+    chosen = min(large, key=lambda one: (not one.is_default, -one.pixels, one.stream.index))
+    if len(moving) == 1:
+        return chosen.stream, None
+    others = ", ".join(str(one) for one in moving if one is not chosen)
+    return chosen.stream, f"it has several streams of pictures: {chosen} is used, not {others}"
+
+
+def is_clip(stream: Any) -> bool:
+    """Whether a stream of pictures does not say of itself that it is something else."""
+    return not any(_is(stream, name) for name in NO_CLIP)
+
+
+def _is(stream: Any, name: str) -> bool:
+    flag = getattr(av.stream.Disposition, name, None)
+    return flag is not None and bool(stream.disposition & flag)
+
+
+def _look(container: Any, found: dict[int, _Candidate]) -> None:
+    """Count the frames of streams, as far as the file is looked at."""
+    size = 0
+    try:
+        for packet in container.demux([one.stream for one in found.values()]):
+            size += packet.size
+            if packet.size:
+                found[packet.stream_index].see(packet)
+            if size > _LOOK_AT_BYTES:
+                return
+    except (av.error.FFmpegError, IndexError):  # torn, as will be said of what is chosen
+        return
+
+
+def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Leave out streams of few frames, or over a short time."""
+    frames = max(one.frames for one in candidates)
+    long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
+    seconds = max(one.seconds for one in long or candidates)
+    return [one for one in long or candidates if one.seconds >= SHORTER * seconds]
