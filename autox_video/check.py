@@ -117,7 +117,9 @@ def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]
         yield "odd clips", len(found["odd"]), list(odd)
 
 
-def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]]]:
+    if near := found["near_names"]:
+        yield "classes that are probably one", len(near), near[:EXAMPLES]
     imbalance = found["imbalance"]
     for name, classes in imbalance["classes_without_clips"].items():
         if classes:

@@ -88,11 +88,13 @@ def test_the_same_segment_for_training_and_validation_is_a_mistake(place):
 
 def test_wrong_times_are_named(place):
     place.videos("a.mp4")
-    place.write(train_dot_csv="path,label,start,end\na.mp4,x,3,3\na.mp4,x,-1,3\na.mp4,x,nan,\n")
+    place.write(train_dot_csv="path,label,start,end\na.mp4,x,3,3\na.mp4,x,-1,3\na.mp4,x,soon,\n")
     assert place.problems("train.csv") == [
         "train.csv:2: the segment ends at 3 s, which is not after its start at 3 s.",
-        "train.csv:3: the start `-1` is no number of seconds from 0 on.",
-        "train.csv:4: the start `nan` is no number of seconds from 0 on.",
+        "train.csv:3: the start `-1` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
+        "0:01:23.5.",
+        "train.csv:4: the start `soon` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, "
+        "as 0:01:23.5.",
     ]
 
 

@@ -176,10 +176,11 @@ def test_vertex_faults(place):
     place.write(data_dot_csv="\n".join(rows))
     assert place.problems("data.csv", data_format="vertex_csv") == [
         "data.csv:2: ML_USE `train` is none of training, validation, test, unassigned.",
-        "data.csv:3: the segment ends at 1 s, which is not after its start at 2 s.",
-        "data.csv:4: the start `now` is no number of seconds from 0 on.",
         "data.csv:5: this is not `[ML_USE,]URI,label,start,end`.",
         "data.csv:6: this is not `[ML_USE,]URI,label,start,end`.",
+        "data.csv:3: the segment ends at 1 s, which is not after its start at 2 s.",
+        "data.csv:4: the start `now` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
+        "0:01:23.5.",
     ]
     place.write(data_dot_jsonl='{"videoGcsUri": "gs://b/a.mp4"}\n{"videoGcsUri": ""}\n{"x"\n')
     (problem,) = place.problems("data.jsonl")

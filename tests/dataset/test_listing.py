@@ -131,9 +131,10 @@ def test_if_all_clips_are_missing_data_root_is_suspected(place):
     assert f"relative paths start from {Path.cwd()}" in problem
 
 
-def test_a_label_with_spaces_gets_a_hint(place):
-    (problem,) = place.problems(TRAIN + "c.mp4 jump 1\n", VAL)
-    assert "A label with spaces in it needs a TAB before it" in problem
+def test_a_label_may_have_spaces(place):
+    listing = place.read("a 1.mp4 stand up\nb.mp4 sit down\n", "c.mp4 stand up\n")
+    assert listing.classes == ("sit down", "stand up")
+    assert (listing.train.paths, listing.train.labels) == (("a 1.mp4", "b.mp4"), (1, 0))
 
 
 def test_a_data_root_that_is_no_folder(place):

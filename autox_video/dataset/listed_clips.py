@@ -1,0 +1,62 @@
+"""The clips that a list means: files found though they are spelt otherwise; comments told apart."""
+
+# A list may hold a million paths: as `Path` objects they cost ten times as much.
+
+from collections import Counter
+
+from autox_video.dataset.clip_tree import ClipTree
+from autox_video.dataset.csv_lists import Table
+from autox_video.dataset.entries import VIDEO_SUFFIXES, counted
+from autox_video.dataset.missing_clips import find_missing
+from autox_video.dataset.remote import is_remote
+from autox_video.errors import ListingError
+
+
+def find_listed(table: Table, tree: ClipTree) -> Table:
+    """Give the table with the paths of the files that are meant, and without its comments.
+
+    A path that is not there as written is that of the one file which it fits but for slashes,
+    letter case, composed letters, its suffix, or the folders in front. Notes say how many were
+    found so, and which lines that begin with # were taken for comments though they look like
+    clips.
+    """
+    if is_remote(tree.data_root):
+        return _without_comments(table, table.hashed)
+    missing = find_missing(table.paths, tree.data_root)
+    try:
+        found = {index: path for index in missing if (path := tree.resolve(table.paths[index]))}
+    except ListingError:  # a folder that cannot be read: then clips are there by their names only
+        found = {}
+    # Two clips of a list cannot be one file: then the folders in front told them apart.
+    clips = {(path, table.paths[index]) for index, path in found.items()}
+    times = Counter(path for path, _ in clips)
+    taken = set(table.paths)
+    found = {i: path for i, path in found.items() if times[path] == 1 and path not in taken}
+    if found:
+        index = next(iter(found))
+        clips_found = counted(len(found), "clip")
+        table.notes.append(
+            f"{table.source}: {clips_found} found by another spelling than listed, for example "
+            f"`{found[index]}` for `{table.paths[index]}` (line {table.lines[index]})."
+        )
+    table.paths = [found.get(index, path) for index, path in enumerate(table.paths)]
+    return _without_comments(table, table.hashed.intersection(missing) - found.keys())
+
+
+def _without_comments(table: Table, comments: set[int]) -> Table:
+    """Leave out lines that begin with # where there is no such file."""
+    if not comments:
+        return table
+    likely = sorted(index for index in comments if _names_video(table.paths[index]))
+    if likely:
+        first = likely[0]
+        table.notes.append(
+            f"{table.source}: {counted(len(likely), 'line')} that begin with # and name a video "
+            f"that is not there, taken for comments: line {table.lines[first]}, "
+            f"`{table.paths[first]}`, for one."
+        )
+    return table.select([i for i in range(len(table.paths)) if i not in comments])
+
+
+def _names_video(path: str) -> bool:
+    return path.lower().endswith(tuple(VIDEO_SUFFIXES))
