@@ -28,7 +28,11 @@ def check(settings: Settings) -> dict[str, Any]:
     """
     folder = Path(settings.work_dir, FOLDER)
     check_work_dir(folder)
-    health = Health(probe(read_data(settings), settings))
+    listing = read_data(settings)
+    probed = probe(listing, settings)
+    for note in probed.listing.notes[len(listing.notes) :]:
+        say(note)
+    health = Health(probed)
     found = report(health)
     good = good_clips(health)
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}

@@ -130,15 +130,15 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
     if len(labels) != 1 or test.lines is None:
         return test, []
     (label,) = labels
-    count = counted(len(test), "clip")
     if _PLACEHOLDER.fullmatch(label) and label not in classes:
-        note = f"{test.source}: all {count} have the label `{label}`, which is taken for no label."
+        count = counted(len(test), "clip")
+        note = f"{test.source}: the label of all ({count}) is `{label}`, which is taken for none."
         return test.change(labels=None), [note]
     if len(test) < _MANY_OF_ONE_CLASS:
         return test, []
     return test, [
-        f"{test.source}: all {count} have the label `{label}`. If that only fills the column, "
-        "leave the labels out: a score of it would mean nothing."
+        f"{test.source}: all {len(test)} clips have the label `{label}`. If that only fills the "
+        "column, leave the labels out: a score of it would mean nothing."
     ]
 
 

@@ -22,6 +22,8 @@ COMPARED_AT_MOST = 20_000
 """Of more clips none is looked for that has a similar name: each would be compared."""
 
 _NAMED_AT_MOST = 3
+# What Label Studio puts in front of the names of files that are uploaded: 0a1b2c3d-NAME.
+_UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
 
 
 class ClipTree:
@@ -64,8 +66,11 @@ class ClipTree:
         They fit but for slashes, case, composed letters, %20 and the suffix; and either way, one
         of the two paths may have more folders in front.
         """
-        wanted = file_key(path.removeprefix("file://")).split("/")
-        wanted = [part for part in wanted if part not in ("", ".")]
+        path = re.sub("^file://", "", path, flags=re.IGNORECASE)
+        return self._candidates(path) or self._candidates(_UPLOADED.sub("", path))
+
+    def _candidates(self, path: str) -> list[str]:
+        wanted = [part for part in file_key(path).split("/") if part not in ("", ".")]
         if not wanted or ".." in wanted:
             return []
         best: dict[tuple[bool, bool, bool], list[str]] = {}
@@ -83,7 +88,7 @@ class ClipTree:
         if len(stems) > COMPARED_AT_MOST:
             return None
         wanted = _stem_key(path.replace("\\", "/"))
-        near = difflib.get_close_matches(wanted, stems, n=5, cutoff=0.6)
+        near = difflib.get_close_matches(wanted, stems, n=5, cutoff=0.8)
         # Another number is another clip.
         numbers = re.findall("[0-9]+", wanted)
         near = [stem for stem in near if re.findall("[0-9]+", stem) == numbers]

@@ -22,7 +22,7 @@ LABEL_COLUMNS = (
     "tag", "tags", "choice", "choices", "action", "actions", "action_label", "action_name",
     "activity", "activities", "activity_label", "activity_name", "category_name", "target",
     "annotation", "gesture", "emotion", "sign", "gloss", "behavior", "behaviour", "event",
-    "ground_truth", "gt", "true_label", "verb", "y", "sentiment", "exercise", "sport",
+    "ground_truth", "gt", "true_label", "verb", "noun", "y", "sentiment", "exercise", "sport",
     "label_id", "class_id", "category_id", "action_id", "label_idx", "class_idx", "label_index",
     "class_index", "target_id", "class_number", "action_class", "verb_class",
 )
@@ -73,8 +73,10 @@ class Columns:
     label: int | None
     times: Times | None
     split: int | None
-    unread: tuple[str, ...] = ()
-    """Columns that seem to say which part of a video a clip is, or its label, and are not read."""
+    other_labels: tuple[str, ...] = ()
+    """Columns that may be of labels too, and are not read."""
+    other_times: tuple[str, ...] = ()
+    """Columns that seem to say which part of a video a clip is, and are not read."""
 
 
 def find_columns(header: str, *, only_paths_will_do: bool) -> Columns | None:
@@ -114,10 +116,13 @@ def columns_of(
         if i not in used and _says_a_part(name) and not (times and _time_of(name))
     ]
     label = labels[0] if labels else None
-    others = [names[i] for i in labels[1:] if plain[i] not in _pairs(plain[labels[0]])]
-    unread = tuple(odd + others)
+    others = (
+        ()
+        if label is None
+        else tuple(names[i] for i in labels[1:] if plain[i] not in _pairs(plain[labels[0]]))
+    )
     split = splits[0] if splits else None
-    return Columns(delimiter, tuple(names), tuple(paths), label, times, split, unread)
+    return Columns(delimiter, tuple(names), tuple(paths), label, times, split, others, tuple(odd))
 
 
 def _pairs(plain: str) -> tuple[str, ...]:

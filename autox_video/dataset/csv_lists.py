@@ -196,20 +196,15 @@ def _parts(
 
 
 def _say_unread(source: str, columns: Columns) -> Iterator[str]:
-    if columns.unread:
-        names = ", ".join(f"`{name}`" for name in columns.unread)
-        times = columns.times
-        read = (
-            []
-            if times is None
-            else [i for i in (times.start, times.end, times.length) if i is not None]
-        )
-        used = [i for i in (columns.label, *read) if i is not None]
-        read_names = ", ".join(f"`{columns.names[i]}`" for i in used)
+    if columns.other_labels:
+        names = ", ".join(f"`{name}`" for name in columns.other_labels)
+        label = columns.names[columns.label]
+        yield f"{source}: labels are those of column `{label}`; not read: {names}."
+    if columns.other_times:
+        names = ", ".join(f"`{name}`" for name in columns.other_times)
         yield (
-            f"{source}: not read: {names}. Labels and times are those of {read_names}."
-            if used
-            else f"{source}: not read: {names}."
+            f"{source}: not read: {names}. Which part of a video a clip is, columns called start "
+            "and end say in seconds, start_frame and end_frame in frames."
         )
 
 

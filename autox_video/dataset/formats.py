@@ -26,7 +26,8 @@ from autox_video.dataset.frame_counts import (
     refuse_columns_of_numbers,
 )
 from autox_video.dataset.frame_segments import to_seconds
-from autox_video.dataset.json_lists import looks_like_json, read_json_list
+from autox_video.dataset.json_lists import read_json_list
+from autox_video.dataset.json_rows import looks_like_json
 from autox_video.dataset.list_files import to_entries
 from autox_video.dataset.list_text import read_json, read_text
 from autox_video.dataset.listed_clips import find_listed
@@ -149,6 +150,7 @@ def _recognise_header(line: str) -> str | None:
 def _recognise_lines(lines: Sequence[str], place: str) -> str | None:
     if all(_is_vertex_row(line.split(",")) for line in lines):
         return "vertex_csv"
+    lines = [line.replace("\\", "/") for line in lines]
     if all(_UCF101_CLIP.fullmatch(line) for line in lines):
         return "ucf101"
     if all(formats_official.UCF101_LINE.fullmatch(line) for line in lines) and is_file(

@@ -11,7 +11,7 @@ from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.columns import columns_of, find_columns
 from autox_video.dataset.csv_lists import Table, csv_rows, read_csv
 from autox_video.dataset.folders import SPLIT_NAMES
-from autox_video.dataset.json_lists import flatten, parse_lines, table_of
+from autox_video.dataset.json_rows import flatten, parse_lines, table_of
 from autox_video.dataset.list_text import data_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote, join
 from autox_video.errors import ListingError

@@ -45,7 +45,7 @@ def read_ucf101(place: str) -> tuple[Table, Names | None]:
     numbers = _class_numbers(beside(place, _CLASS_NUMBERS))
     table = Table(place)
     for line, content in kept_lines(text):
-        found = UCF101_LINE.fullmatch(content)
+        found = UCF101_LINE.fullmatch(content.replace("\\", "/"))
         if found is None and content[0] == "#":
             continue
         if found is None:

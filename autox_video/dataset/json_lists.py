@@ -3,27 +3,31 @@
 KINDS is the table of those that are recognised: to read another one, add a row to it.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from autox_video.dataset.clip_tree import ClipTree, stem_of
-from autox_video.dataset.columns import columns_of, describe_columns
-from autox_video.dataset.csv_lists import Table, read_rows
+from autox_video.dataset.columns import columns_of
+from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import LABELS_JOINED_BY, Names, counted
 from autox_video.dataset.folders import SPLIT_NAMES
 from autox_video.dataset.formats_official import kinetics_clip
-from autox_video.dataset.list_text import data_lines, kept_lines, read_json
+from autox_video.dataset.json_rows import (
+    Record,
+    find_lines,
+    flatten,
+    is_records,
+    parse,
+    table_of,
+)
 from autox_video.errors import ListingError
-
-Record = Mapping[str, Any]
 
 INSTEAD = "write CSV with the columns path and label, or JSON objects with the keys path and label"
 
-_BEGINS_JSON = re.compile(r"\s*(\[\s*([\[{\"\]]|-?\d[\d.]*\s*[,\]]|$)|\{\s*(\"|\}|$))")
-_PARTS = ("segment", "interval", "timestamps", "timestamp", "time_segment", "span")
 _SHOWN_KEYS = 8
+_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,6 @@ class Kind:
     """Gives records with the keys path, label and the like; None where this kind is not read."""
     why: str = ""
     """Why it is not read, a part of a sentence."""
-
-
-def looks_like_json(text: str) -> bool:
-    """Whether a file is JSON, or is meant to be."""
-    return _BEGINS_JSON.match(text.lstrip("\ufeff")) is not None
 
 
 def read_json_list(
@@ -60,6 +59,10 @@ def read_json_list(
     """
     content, lines = parse(text, place)
     kind = next((kind for kind in KINDS if kind.matches(content)), None)
+    if content in ([], {}):
+        raise ListingError(f"{place}: the list is empty.")
+    if kind is None and _maps_clips(content, tree):
+        kind = Kind("an object of paths", _is_by_path, _read_by_path)
     if kind is None:
         raise ListingError(
             f"{place}: this JSON is of no kind that is read ({_describe(content)}); {INSTEAD}."
@@ -79,44 +82,12 @@ def read_json_list(
     numbered = zip(lines, records, strict=True)
     rows = [(line, row) for line, record in numbered for row in flatten(record)]
     table = table_of(rows, place, tree, kind.name)
+    if not lines or lines[-1] == 1:
+        find_lines(table, text)
     if kind.name in _MAY_LACK_LABELS:
         table = _drop_unlabelled(table)
     table.check(may_lack_labels=may_lack_labels)
     return table, names
-
-
-def parse(text: str, place: str) -> tuple[Any, list[int]]:
-    """Parse JSON, or lines of JSON as one array; gives the line of each record where it is known.
-
-    Raises:
-        ListingError: this is neither.
-    """
-    try:
-        return read_json(text.lstrip("\ufeff")), []
-    except ValueError as error:
-        lines = list(kept_lines(text))
-        line = getattr(error, "lineno", 1)
-        if len(lines) < 2 or not lines[0][1].endswith(("}", "]")):
-            raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
-    return parse_lines(text, place)
-
-
-def parse_lines(text: str, place: str) -> tuple[list[Record], list[int]]:
-    """Parse a JSON object in each line; gives them with their lines.
-
-    Raises:
-        ListingError: a line is none.
-    """
-    content, lines = [], []
-    for number, line in data_lines(text.lstrip("\ufeff")):
-        try:
-            content.append(read_json(line))
-        except ValueError as error:
-            raise ListingError(f"{place}:{number}: this is not valid JSON ({error}).") from error
-        if not isinstance(content[-1], dict):
-            raise ListingError(f"{place}:{number}: a line is a JSON object, {{...}}.")
-        lines.append(number)
-    return content, lines
 
 
 def _describe(content: Any) -> str:
@@ -132,67 +103,6 @@ def _describe(content: Any) -> str:
     keys = [str(key)[:30] for key in list(content)[:_SHOWN_KEYS]]
     more = ", ..." if len(content) > _SHOWN_KEYS else ""
     return f"{what} {', '.join(keys)}{more}"
-
-
-# ---- records to rows ----
-
-
-def table_of(
-    rows: Sequence[tuple[int, Record]], place: str, tree: ClipTree, kind: str = "JSON"
-) -> Table:
-    """Read flat records, each with its line, as rows of one table; nothing is checked yet.
-
-    Raises:
-        ListingError: no key is that of a path.
-    """
-    names = list(dict.fromkeys(str(key) for _, row in rows for key in row))
-    columns = columns_of(names, "", only_paths_will_do=True)
-    if columns is None:
-        keys = describe_columns(names).replace("the columns are", "its keys are")
-        raise ListingError(f"{place}: this JSON names no clips; {keys}.")
-    cells = ((line, [text_of(row.get(name)) for name in names]) for line, row in rows)
-    table = read_rows(cells, place, columns, lambda path: tree.resolve(path) is not None)
-    table.hashed.clear()  # JSON knows no comments
-    return table
-
-
-def text_of(value: Any) -> str:
-    """Give a value as a cell of a table."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, list):
-        return LABELS_JOINED_BY.join(part for part in map(text_of, value) if part)
-    if isinstance(value, dict):
-        inner = (value.get(key) for key in ("label", "name", "displayName", "value", "choices"))
-        return text_of(next((part for part in inner if part is not None), None))
-    return str(value).strip()
-
-
-def flatten(record: Record) -> Iterator[Record]:
-    """Give a row for each annotation in a record, with what the record says of all of them."""
-    inner = next(
-        (key for key, value in record.items() if _is_records(value) and key != "labels"), None
-    )
-    if inner is None and isinstance(record.get("annotations"), dict):
-        yield from flatten({**record, **record["annotations"], "annotations": None})
-        return
-    outer = {key: value for key, value in record.items() if key != inner and value is not None}
-    for part in record[inner] if inner is not None else ({},):
-        row = {**outer, **part}
-        for key in _PARTS:
-            times = row.get(key)
-            if isinstance(times, list) and len(times) == 2 and not isinstance(times[0], list):
-                del row[key]
-                row["start"], row["end"] = times
-        yield row
-
-
-def _is_records(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _drop_unlabelled(table: Table) -> Table:
@@ -214,13 +124,13 @@ def _has_keys(*keys: str) -> Callable[[Any], bool]:
 
 
 def _records_have(*keys: str) -> Callable[[Any], bool]:
-    return lambda content: _is_records(content) and content[0].keys() >= set(keys)
+    return lambda content: is_records(content) and content[0].keys() >= set(keys)
 
 
 def _is_label_studio(content: Any) -> bool:
     keys = {"annotations", "completions", "predictions"}
     return (
-        _is_records(content)
+        is_records(content)
         and isinstance(content[0].get("data"), dict)
         and bool(keys & content[0].keys())
     )
@@ -230,7 +140,7 @@ def _read_label_studio(content: Any, tree: ClipTree) -> tuple[list[Record], None
     records = []
     for task in content:
         videos = [value for value in task["data"].values() if _names_video(value)]
-        path = _uploaded(videos[0], tree) if videos else ""
+        path = videos[0].partition("?d=")[2] or videos[0] if videos else ""
         given = task.get("annotations") or task.get("completions") or []
         results = [r for a in given if not a.get("was_cancelled") for r in a.get("result") or ()]
         for result in results or ({},):
@@ -244,7 +154,7 @@ def _label_studio_row(path: str, result: Record) -> Record:
     label = value.get("choices") or value.get("timelinelabels") or value.get("labels") or []
     row = {"path": path, "label": LABELS_JOINED_BY.join(map(str, label))}
     ranges = value.get("ranges")
-    if _is_records(ranges):  # frames from 1
+    if is_records(ranges):  # frames from 1
         return {**row, "start_frame": ranges[0]["start"] - 1, "end_frame": ranges[0]["end"]}
     if "start" in value and "end" in value and result.get("type") != "videorectangle":
         return {**row, "start": value["start"], "end": value["end"]}
@@ -253,13 +163,6 @@ def _label_studio_row(path: str, result: Record) -> Record:
 
 def _names_video(value: Any) -> bool:
     return isinstance(value, str) and stem_of(value) != value.rpartition("/")[2]
-
-
-def _uploaded(path: str, tree: ClipTree) -> str:
-    """Give the clip that Label Studio knows as /data/upload/1/0a1b2c3d-NAME or ?d=NAME."""
-    path = path.partition("?d=")[2] or path
-    short = re.sub(r"^[0-9a-f]{8}-", "", path.rpartition("/")[2])
-    return path if tree.resolve(path) else tree.resolve(short) or path
 
 
 def _read_activitynet(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
@@ -329,7 +232,7 @@ def _read_coco(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
 
 def _is_video_coco(content: Any) -> bool:
     needed = _has_keys("annotations", "categories", "videos")
-    if not needed(content) or not _is_records(content["annotations"]):
+    if not needed(content) or not is_records(content["annotations"]):
         return False
     return content["annotations"][0].keys() >= {"video_id", "category_id"}
 
@@ -339,14 +242,14 @@ def _is_by_split(content: Any) -> bool:
         isinstance(content, dict)
         and len(content) > 0
         and all(str(key).lower() in SPLIT_NAMES for key in content)
-        and all(_is_records(value) or _is_by_path(value) for value in content.values())
+        and all(is_records(value) or _is_by_path(value) for value in content.values())
     )
 
 
 def _read_by_split(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
     records = []
     for split, part in content.items():
-        inner = part if _is_records(part) else _read_by_path(part, tree)[0]
+        inner = part if is_records(part) else _read_by_path(part, tree)[0]
         records += [{**record, "split": split} for record in inner]
     return records, None
 
@@ -359,6 +262,14 @@ def _is_by_path(content: Any) -> bool:
         names = list(dict.fromkeys(str(key) for row in content.values() for key in row))
         return columns_of(["path", *names], "", only_paths_will_do=False) is not None
     return kinds <= {str, int} and all(map(_names_video, content))
+
+
+def _maps_clips(content: Any, tree: ClipTree) -> bool:
+    """Whether this is an object of labels by names of clips without suffixes."""
+    if not isinstance(content, dict):
+        return False
+    is_flat = all(isinstance(value, str | int) for value in content.values())
+    return is_flat and any(map(tree.resolve, islice(content, _TRIED)))
 
 
 def _read_by_path(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
@@ -396,9 +307,9 @@ def _read_by_column(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
 
 def _inner_records(content: Any) -> list[Record] | None:
     """Give the records of an array, or of the only array of records in an object."""
-    if _is_records(content):
+    if is_records(content):
         return content
-    found = [v for v in content.values() if _is_records(v)] if isinstance(content, dict) else []
+    found = [v for v in content.values() if is_records(v)] if isinstance(content, dict) else []
     return found[0] if len(found) == 1 else None
 
 

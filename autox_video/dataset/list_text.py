@@ -38,6 +38,7 @@ _MARKUP_KINDS = (
     ("anvil", "an annotation of ANVIL (XML)"),
 )
 _YAML = re.compile(r"(---\s*$|%YAML|- ?[A-Za-z_]\w*:(\s|$)|[A-Za-z_]\w*:\s*$|- \S+\.\w+:\s*$)")
+_YAML_MAP = re.compile(r"[^\s:][^:]*\.\w{2,4}['\"]?: +\S.*")
 _UTF16_OR_32 = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -108,7 +109,9 @@ def refuse_markup(text: str, path: str | Path) -> None:
         what = next((name for sign, name in _MARKUP_KINDS if sign in head), "XML")
         raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
     lines = [line for _, line in islice(kept_lines(text), 20)]
-    if lines and _YAML.match(lines[0]) and all(":" in one or one[0] == "-" for one in lines):
+    is_map = bool(lines) and all(map(_YAML_MAP.fullmatch, lines))
+    starts = bool(lines) and _YAML.match(lines[0]) is not None
+    if is_map or (starts and all(":" in one or one[0] == "-" for one in lines)):
         raise ListingError(f"{path}: this looks like YAML, not a list in text; {_AS_CSV}.")
 
 

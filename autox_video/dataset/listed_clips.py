@@ -2,6 +2,7 @@
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
 
+import os
 from collections import Counter
 
 from autox_video.dataset.clip_tree import ClipTree
@@ -23,6 +24,7 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
     if is_remote(tree.data_root):
         return _without_comments(table, table.hashed)
     missing = find_missing(table.paths, tree.data_root)
+    missing += [i for i, path in enumerate(table.paths) if _is_file_address_of_nothing(path)]
     try:
         found = {index: path for index in missing if (path := tree.resolve(table.paths[index]))}
     except ListingError:  # a folder that cannot be read: then clips are there by their names only
@@ -51,11 +53,14 @@ def _without_comments(table: Table, comments: set[int]) -> Table:
     if likely:
         first = likely[0]
         table.notes.append(
-            f"{table.source}: {counted(len(likely), 'line')} that begin with # and name a video "
-            f"that is not there, taken for comments: line {table.lines[first]}, "
-            f"`{table.paths[first]}`, for one."
+            f"{table.source}: {counted(len(likely), 'line')} beginning with # taken for comments, "
+            f"as there is no such video: line {table.lines[first]}, `{table.paths[first]}`."
         )
     return table.select([i for i in range(len(table.paths)) if i not in comments])
+
+
+def _is_file_address_of_nothing(path: str) -> bool:
+    return path[:7].lower() == "file://" and not os.path.exists(path[7:])  # noqa: PTH110
 
 
 def _names_video(path: str) -> bool:

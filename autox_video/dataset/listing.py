@@ -30,7 +30,9 @@ from autox_video.dataset.repeats import (
     drop_repeats,
     has_several_labels,
     same_clip_twice,
+    say_overlapping_parts,
     say_overlaps,
+    say_several_labels,
 )
 from autox_video.dataset.splits import ToDivide, check_kept, divide, keep, read_kept
 from autox_video.errors import ListingError
@@ -89,6 +91,10 @@ def read_listing(settings: Settings) -> Listing:
     splits, notes = _once(lists, multi_label=multi_label)
     names = given_names or used_names(lists)
     notes = [*lists.notes, *notes]
+    if multi_label and settings.multi_label == AUTO:
+        notes += say_several_labels(splits)
+    elif not multi_label:
+        notes += say_overlapping_parts(splits["train"])
     if "test" in splits:
         classes = names[0] if names else set(splits["train"].labels or ())
         splits["test"], placeholders = drop_placeholders(splits["test"], classes)

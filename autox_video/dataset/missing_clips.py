@@ -35,10 +35,11 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
     if count and count == sum(map(len, lists.values())):
         name = next(iter(lists))
         looked_for = os.path.abspath(os.path.join(root, lists[name].paths[0]))
+        there = _what_there_is(lists[name].paths[0], tree)
+        wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
         return [
             f"{lists[name].place(0)}: clip {looked_for} is not there, and nor is any other of the "
-            f"{count} listed{_what_there_is(lists[name].paths[0], tree)}. data_root ({root}) is "
-            f"probably wrong; relative paths start from {Path.cwd()}."
+            f"{count} listed{there}.{'' if there else wrong}"
         ]
     found = ((lists[name], index) for name, indices in missing.items() for index in indices)
     return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, tree)}")

@@ -1,10 +1,11 @@
 """Classes whose names are so near to one another that they are probably meant to be one."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from autox_video.dataset.entries import at_most, counted
+from autox_video.dataset.entries import LABELS_JOINED_BY, at_most, counted
 from autox_video.dataset.spelling import as_drawn, as_seen, spelled_out
 
 RARE_SHARE = 0.25
@@ -12,6 +13,8 @@ RARE_SHARE = 0.25
 
 SHORTEST_TYPO = 4
 """Names of fewer letters differ by a letter all the time."""
+
+_JOINTS = re.compile(r"[,;/|+&]| and ")
 
 COMPARED_AT_MOST = 3_000
 """Of more classes no typing errors are looked for: each is compared with all others."""
@@ -30,6 +33,11 @@ def near_names(clips: Mapping[str, int]) -> list[str]:
     groups = list(_groups(list(clips)))
     told = {name for _, names in groups for name in names}
     sentences = [_sentence(what, names, clips) for what, names in groups]
+    sentences += [
+        f"Class `{name}` ({counted(clips[name], 'clip')}) seems to be {' and '.join(parts)}: write "
+        f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
+        for name, parts in _joined(clips)
+    ]
     typos = _typos({name: count for name, count in clips.items() if name not in told})
     sentences += [
         f"Classes `{rare}` ({counted(clips[rare], 'clip')}) and `{common}` "
@@ -43,6 +51,14 @@ def _sentence(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
     listed = [f"`{spelled_out(name)}` ({counted(clips[name], 'clip')})" for name in names]
     joined = f"{', '.join(listed[:-1])} and {listed[-1]}"
     return f"Classes {joined} differ only in {what}: write them alike if they are one class."
+
+
+def _joined(clips: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
+    """Give the classes whose names are made of those of others, and these."""
+    for name in clips:
+        parts = [part.strip() for part in _JOINTS.split(name)]
+        if len(parts) > 1 and all(part in clips for part in parts):
+            yield name, parts
 
 
 def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

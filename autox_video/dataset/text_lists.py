@@ -31,6 +31,8 @@ _LABEL_BEHIND_SUFFIX = re.compile(rf"(.*(?:{_SUFFIXES}))\s+(\S.*)", re.IGNORECAS
 _QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
 # mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
 _SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
+_NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
+_COLUMNS_NAMED_AT_MOST = 3
 # What else is told about clips in lines of text, by data sets that many use.
 _OTHERS = (
     (
@@ -203,6 +205,12 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
     bad = []
     for number, line in lines:
         path, label = _path_and_label(line)
+        if "\t" in path and line[0] != "#":
+            columns = line.count("\t") + 1
+            table.bad.append(
+                f"{source}:{number}: the line has {columns} columns; a list of more than path and "
+                "label needs a header that names them, as `path,label,start,end`."
+            )
         if label:
             if line[0] == "#":
                 table.hashed.add(len(table.paths))
@@ -212,7 +220,29 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
     if bad:
         sentence = "{}:{}: `{}` has no label; a line is `path label`."
         raise ListingError(*at_most(bad, lambda line: sentence.format(source, *line)))
+    if table.bad:
+        raise ListingError(*at_most(table.bad, shown=_COLUMNS_NAMED_AT_MOST))
+    _turn_around(table)
+    _say_odd_labels(table)
     return table
+
+
+def _turn_around(table: Table) -> None:
+    """Exchange the columns of a list of `label path` lines."""
+    is_turned = all(map(_IS_VIDEO.fullmatch, table.labels))
+    if is_turned and not any(map(_IS_VIDEO.fullmatch, table.paths)):
+        table.paths, table.labels = table.labels, table.paths
+        table.known = {label: label for label in table.labels}
+
+
+def _say_odd_labels(table: Table) -> None:
+    """Say how lines are read that have a number behind the label, or before it."""
+    odd = (i for i, label in enumerate(table.labels) if _NUMBER_AND_WORDS.fullmatch(label))
+    if (first := next(odd, None)) is not None:
+        table.notes.append(
+            f"{table.place(first)}: the class is `{table.labels[first]}`, all that follows the "
+            "video's name; if the number is no part of it, leave it out, or write CSV."
+        )
 
 
 def _read_unlabelled(lines: Iterable[tuple[int, str]], source: str, data_root: str | Path) -> Table:
