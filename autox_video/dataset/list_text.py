@@ -105,7 +105,8 @@ def _decode(data: bytes, path: str | Path) -> str:
 def refuse_markup(text: str, path: str | Path) -> None:
     """Raise ListingError if the text is XML, HTML or YAML, and say so."""
     head = text[:2000].lower()
-    if _MARKUP.match(text) and ">" in head:
+    is_closed = any(sign in head for sign in ("<?xml", "<!doctype", "</", "/>"))
+    if _MARKUP.match(text) and is_closed:
         what = next((name for sign, name in _MARKUP_KINDS if sign in head), "XML")
         raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
     lines = [line for _, line in islice(kept_lines(text), 20)]
