@@ -185,3 +185,16 @@ def test_vertex_faults(place):
     place.write(data_dot_jsonl='{"videoGcsUri": "gs://b/a.mp4"}\n{"videoGcsUri": ""}\n{"x"\n')
     (problem,) = place.problems("data.jsonl")
     assert problem.startswith("data.jsonl:3: this is not valid JSON (")
+
+
+@pytest.mark.parametrize("times", [("start_time", "end_time"), ("time_start", "time_end")])
+def test_both_kinds_of_metadata_know_the_same_columns(place, times):
+    place.videos("a.mp4", "b.mp4", "v.mp4")
+    rows = [{"file_name": f"{c}.mp4", "label": c, times[0]: 1, times[1]: "00:02.5"} for c in "ab"]
+    place.write(videos__metadata_dot_jsonl="\n".join(map(json.dumps, rows)))
+    place.write(v_dot_csv="path,label\nv.mp4,a\n")
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    place.write(videos__metadata_dot_csv="\n".join(lines))
+    for file in ("videos/metadata.jsonl", "videos/metadata.csv"):
+        listing = place.read(file, ann_file_val="v.csv")
+        assert listing.train.segments == ((1.0, 2.5), (1.0, 2.5))

@@ -164,3 +164,77 @@ def test_place_and_select(read):
     entries = read("a.mp4 0\n\nb.mp4 1\nc.mp4 2\n").select([2, 1])
     assert rows(entries) == [("c.mp4", "2", 4), ("b.mp4", "1", 3)]
     assert (entries.place(0), entries.keys) == ("list.txt:4", ["c.mp4", "b.mp4"])
+
+
+# ---- lists of other habits ----
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("a b.mp4,run\nc.mp4,walk\n", "list.csv"),
+        ("a b.mp4,run\nc.mp4,walk\n", "list.txt"),
+        ("run;a b.mp4\nwalk;c.mp4\n", "list.csv"),
+        ('"a b.mp4"\t"run"\n"c.mp4"\t"walk"\n', "list.tsv"),
+        ('"a b.mp4" "run"\n"c.mp4" "walk"\n', "list.txt"),
+        ("run a b.mp4\nwalk c.mp4\n", "list2.txt"),
+        ("run\ta b.mp4\nwalk\tc.mp4\n", "list.txt"),
+        ("sep=;\npath;label\na b.mp4;run\nc.mp4;walk\n", "list.csv"),
+        ('"sep=,"\n"path","label"\n"a b.mp4","run"\n"c.mp4","walk"\n', "list.csv"),
+        ("path|label\na b.mp4|run\nc.mp4|walk\n", "list.psv"),
+        ("path label\na b.mp4 run\nc.mp4 walk\n", "list.txt"),
+        (",video_name,tag\n0,a b.mp4,run\n1,c.mp4,walk\n", "list.csv"),
+        ("VideoName;Label\ra b.mp4;run\rc.mp4;walk\r", "list.csv"),
+        (b"\xff\xfe" + "path,label\na b.mp4,run\nc.mp4,walk\n".encode("utf-16-le"), "list.csv"),
+        ("video,choice\na b.mp4,\"'run'\"\nc.mp4,walk\n", "list.csv"),
+    ],
+)
+def test_lists_of_other_habits_are_read(read, tmp_path, content, name):
+    if name == "list2.txt":  # here a space is in the label's place
+        content = content.replace("a b.mp4", "a_b.mp4")
+    (tmp_path / "videos" / "a b.mp4").touch()
+    found = read(content, name)
+    assert [path.replace("_", " ") for path in found.paths] == ["a b.mp4", "c.mp4"]
+    assert found.labels == ["run", "walk"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        ("video,foo\na.mp4,0\n", "l.csv", ["l.csv:1: the clips have no labels", "`video`, `foo`"]),
+        ("foo,label\na.mp4,0\n", "l.csv", ["`foo`, `label`", "called path, video"]),
+        ("foo,bar\na.mp4,0\n", "l.csv", ["begins with a header", "`foo`, `bar`"]),
+        ("path\na.mp4\n", "l.csv", ["l.csv:1: the clips have no labels", "`path`"]),
+        ("a.mp4\t0\t3\n", "l.txt", ["l.txt:1: the line has 3 columns"]),
+        (
+            "Abuse028_x264.mp4  Abuse  165  240  -1  -1\n",
+            "l.txt",
+            ["as UCF-Crime has it, which is not read; write CSV with the columns path, label"],
+        ),
+        ("1j20qq1JyX4,0902,0.002,0.118,0.714,0.977,12,0\n", "l.csv", ["as AVA has it"]),
+        ("path,label\na.mp4,0\nb.mp4,NaN\n", "l.csv", ["l.csv:3: `b.mp4` has no label."]),
+        ("path,label\na.mp4,0\nb.mp4,<NA>\n", "l.csv", ["l.csv:3: `b.mp4` has no label."]),
+    ],
+)
+def test_what_cannot_be_read_is_said_once(problems, content, name, words):
+    (problem,) = problems(content, name)
+    for word in words:
+        assert word in problem
+
+
+def test_labels_of_several_words_and_of_several_classes(read):
+    found = read("a.mp4 stand up\nb c.mp4 sit down\n")
+    assert rows(found) == [("a.mp4", "stand up", 1), ("b c.mp4", "sit down", 2)]
+    found = read('path,labels\na.mp4,"[""x"", ""y""]"\nb.mp4,"[\'x\']"\n', "l.csv")
+    assert found.labels == ["x;y", "x"]
+    found = read('path,choice\na.mp4,"{""choices"": [""x"", ""y""]}"\nb.mp4,x\n', "l.csv")
+    assert found.labels == ["x;y", "x"]
+
+
+def test_charades_names_the_parts_of_each_video(read):
+    found = read(
+        "id,subject,actions,length\na,X,c1 1.0 2.5;c2 3.0 4.0,30\nb,X,c2 0.0 9.1,20\n", "l.csv"
+    )
+    assert found.paths == ["a", "a", "b"]
+    assert found.labels == ["c1", "c2", "c2"]
+    assert found.segments == [(1.0, 2.5), (3.0, 4.0), (0.0, 9.1)]
