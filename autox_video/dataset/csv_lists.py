@@ -42,6 +42,8 @@ class Table:
     """Clips whose line begins with #: comments, unless there are such files."""
     in_frames: bool = False
     """Whether the segments are numbers of frames, not seconds."""
+    all_there: bool = False
+    """Whether there is a file for each path."""
     known: dict[str, str] = field(default_factory=dict)
     """A label is kept once, not once for each clip."""
 
@@ -100,6 +102,7 @@ class Table:
             self.splits and [self.splits[i] for i in indices],
             notes=self.notes,
             in_frames=self.in_frames,
+            all_there=self.all_there,
         )
 
 
@@ -153,6 +156,11 @@ def read_rows(
             if not columns.delimiter:  # keys of objects, not columns
                 what = columns.names[path_column]
             table.bad.append(f"{source}:{line}: there is no {what}.")
+        if any(map(str.strip, row[len(columns.names) :])):
+            table.bad.append(
+                f"{source}:{line}: there are {len(row)} cells, but the header has "
+                f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
+            )
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))

@@ -135,7 +135,7 @@ def _recognise_json(text: str, line: str) -> str:
 
 def _is_ssv2(clip: dict) -> bool:
     """Whether a record is of Something-Something V2: an id, with a template or alone."""
-    return "id" in clip and ("template" in clip or clip.keys() <= {"id", "label", "placeholders"})
+    return "id" in clip and ("template" in clip or len(clip) == 1)
 
 
 def _recognise_header(line: str) -> str | None:

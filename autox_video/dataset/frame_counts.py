@@ -33,8 +33,10 @@ def has_frame_counts(
         several_numbers: whether numbers behind a path are all labels; None: by what they are.
     """
     lines = [line for _, line in data_lines(text)]
+    if not lines or _match(lines[0]) is None:
+        return False
     found = [_match(line) for line in lines]
-    if not lines or not all(found):
+    if not all(found):
         return False
     if not any(map(_VIDEO.fullmatch, lines)):
         if is_remote(data_root):

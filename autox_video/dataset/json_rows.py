@@ -15,7 +15,16 @@ from autox_video.errors import ListingError
 Record = Mapping[str, Any]
 
 _BEGINS_JSON = re.compile(r"\s*(\[\s*([\[{\"'\]]|-?\d[\d.]*\s*[,\]]|$)|\{\s*([\"']|\}|$))")
-_PARTS = ("segment", "interval", "timestamps", "timestamp", "time_segment", "span")
+# Pairs of numbers, and what they are called as two columns.
+_PARTS = {
+    **dict.fromkeys(
+        ("segment", "interval", "timestamps", "timestamp", "time_segment", "span"),
+        ("start", "end"),
+    ),
+    **dict.fromkeys(
+        ("frames", "frame_range", "frame_interval", "frame_segment"), ("start_frame", "end_frame")
+    ),
+}
 
 
 def looks_like_json(text: str) -> bool:
@@ -116,11 +125,11 @@ def flatten(record: Record) -> Iterator[Record]:
     outer = {key: value for key, value in record.items() if key != inner and value is not None}
     for part in record[inner] if inner is not None else ({},):
         row = {**outer, **part}
-        for key in _PARTS:
+        for key, names in _PARTS.items():
             times = row.get(key)
             if isinstance(times, list) and len(times) == 2 and not isinstance(times[0], list):
                 del row[key]
-                row["start"], row["end"] = times
+                row.update(zip(names, times, strict=True))
         yield row
 
 

@@ -96,7 +96,15 @@ def to_entries(table: Table, data_root: str | Path, *, need_labels: bool) -> Ent
     if need_labels and labels is None:
         raise ListingError(f"{table.source}: the clips have no labels; a line is `path,label`.")
     keys = clip_keys(table.paths, data_root)
-    return Entries(table.source, table.paths, keys, labels, table.lines, table.segments)
+    return Entries(
+        table.source,
+        table.paths,
+        keys,
+        labels,
+        table.lines,
+        table.segments,
+        checked=table.all_there,
+    )
 
 
 _LABEL, _LABELS = "label", "labels"

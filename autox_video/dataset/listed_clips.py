@@ -10,6 +10,7 @@ from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import VIDEO_SUFFIXES, counted
 from autox_video.dataset.missing_clips import find_missing
 from autox_video.dataset.remote import is_remote
+from autox_video.dataset.spelling import as_seen
 from autox_video.errors import ListingError
 
 
@@ -26,7 +27,8 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
     missing = find_missing(table.paths, tree.data_root)
     missing += [i for i, path in enumerate(table.paths) if _is_file_address_of_nothing(path)]
     try:
-        found = {index: path for index in missing if (path := tree.resolve(table.paths[index]))}
+        labels = {_folder_key(label) for label in table.known}
+        found = {index: path for index in missing if (path := _meant(table, index, tree, labels))}
     except ListingError:  # a folder that cannot be read: then clips are there by their names only
         found = {}
     # Two clips of a list cannot be one file: then the folders in front told them apart.
@@ -42,7 +44,30 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
             f"`{found[index]}` for `{table.paths[index]}` (line {table.lines[index]})."
         )
     table.paths = [found.get(index, path) for index, path in enumerate(table.paths)]
-    return _without_comments(table, table.hashed.intersection(missing) - found.keys())
+    gone = set(missing) - found.keys()
+    comments = table.hashed & gone
+    kept = _without_comments(table, comments)
+    kept.all_there = gone == comments and not any("://" in path for path in kept.paths)
+    return kept
+
+
+def _meant(table: Table, index: int, tree: ClipTree, labels: set[str]) -> str | None:
+    """Give the one file that a clip means: of several, that in the folder of its class.
+
+    What lies in the folder of another class is another clip.
+    """
+    label = _folder_key(table.labels[index])
+    candidates = tree.candidates(table.paths[index])
+    folders = [_folder_key(path.rpartition("/")[0].rpartition("/")[2]) for path in candidates]
+    pairs = list(zip(candidates, folders, strict=True))
+    own = [path for path, folder in pairs if label and folder == label]
+    rest = [path for path, folder in pairs if not folder or folder not in labels]
+    meant = own or rest
+    return meant[0] if len(meant) == 1 else None
+
+
+def _folder_key(name: str) -> str:
+    return as_seen(name).replace("_", " ").casefold()
 
 
 def _without_comments(table: Table, comments: set[int]) -> Table:

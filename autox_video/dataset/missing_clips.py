@@ -32,7 +32,7 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
     missing = {name: find_missing(split.paths, root) for name, split in lists.items()}
     tree = ClipTree(root)
     count = sum(map(len, missing.values()))
-    if count and count == sum(map(len, lists.values())):
+    if count and count == sum(map(len, splits.values())):
         name = next(iter(lists))
         looked_for = os.path.abspath(os.path.join(root, lists[name].paths[0]))
         there = _what_there_is(lists[name].paths[0], tree)

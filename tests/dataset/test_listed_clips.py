@@ -76,11 +76,21 @@ def test_two_clips_are_never_one_file(place):
     assert len(place.problems("t.csv")) == 2
 
 
+def test_of_two_that_fit_that_in_the_folder_of_the_class_is_meant(place):
+    place.videos("run/1.mp4", "Walk_fast/1.mp4", "v.mp4")
+    place.write(
+        t_dot_csv="path,label\n./1.mp4,run\n1.mp4,walk fast\n", v_dot_csv="path,label\nv.mp4,run\n"
+    )
+    listing = place.read("t.csv", ann_file_val="v.csv")
+    assert listing.train.paths == ("run/1.mp4", "Walk_fast/1.mp4")
+
+
 def test_a_clip_in_the_folder_of_another_class_is_not_meant(place):
     place.videos("walk/1.mp4", "other.mp4")
-    place.write(t_dot_csv="path,label\nrun/1.mp4,0\nother.mp4,1\n")
-    (problem,) = place.problems("t.csv")
-    assert problem.startswith(f"t.csv:2: clip {Path('videos/run/1.mp4').absolute()} is not there")
+    for path in ("run/1.mp4", "1.mp4"):
+        place.write(t_dot_csv=f"path,label\n{path},run\nother.mp4,walk\n")
+        (problem,) = place.problems("t.csv")
+        assert problem.startswith(f"t.csv:2: clip {Path('videos', path).absolute()} is not there")
 
 
 def test_nothing_outside_is_found(place):

@@ -205,6 +205,11 @@ def test_lists_of_other_habits_are_read(read, tmp_path, content, name):
         ("foo,label\na.mp4,0\n", "l.csv", ["`foo`, `label`", "called path, video"]),
         ("foo,bar\na.mp4,0\n", "l.csv", ["begins with a header", "`foo`, `bar`"]),
         ("path\na.mp4\n", "l.csv", ["l.csv:1: the clips have no labels", "`path`"]),
+        (
+            "path,label\na.mp4,red, dark\nb.mp4,1\n",
+            "l.csv",
+            ["l.csv:2: there are 3 cells, but the header has 2", "quotation marks"],
+        ),
         ("a.mp4\t0\t3\n", "l.txt", ["l.txt:1: the line has 3 columns"]),
         (
             "Abuse028_x264.mp4  Abuse  165  240  -1  -1\n",
