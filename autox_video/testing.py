@@ -198,12 +198,11 @@ def _clips(
             classes,
             settings=settings,
             multi_label=multi_label,
-            on_note=say,
         )
     split = Path(settings.work_dir, "split", "test.csv")
     if split.is_file():
         return _set_aside(split, settings)
-    named = read_test(settings, classes, multi_label=multi_label, on_note=say)
+    named = read_test(settings, classes, multi_label=multi_label)
     if named is None:
         raise ConfigError(
             "ann_file_test: names no list of clips to test; give one "

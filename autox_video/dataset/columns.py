@@ -30,10 +30,10 @@ SPLIT_COLUMNS = ("split", "ml_use", "subset", "set", "partition", "fold_name")
 # fmt: on
 
 _WORDS = {
-    "start": "start|started|starts|begin|beginning|begins|onset|from|first|t0",
+    "start": "start|init|started|starts|begin|beginning|begins|onset|from|first|t0",
     "end": "end|ends|ending|stop|stops|offset|to|last|finish|t1",
     "length": "duration|length|dur",
-    "frame": "frame|frames|frm|idx|index|number|num|no",
+    "frame": "frame|frames|frm|f|idx|index|number|num|no",
     "ms": "ms|msec|msecs|millis|millisecond|milliseconds",
     "second": "timestamp|timestamps|time|times|timecode|second|seconds|sec|secs|s|t",
     "filler": "clip|segment|seg|action|temporal|trim|trimmed|in",

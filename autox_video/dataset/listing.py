@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.console import say
 from autox_video.dataset.class_labels import (
     Labels,
     drop_placeholders,
@@ -199,7 +200,7 @@ def read_test_list(
     *,
     settings: Settings | None = None,
     multi_label: bool = False,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[str], None] = say,
 ) -> ClipList:
     """Read and check a list of clips to test; its labels are None where the list has none.
 
@@ -230,7 +231,7 @@ def read_test(
     classes: Sequence[str],
     *,
     multi_label: bool = False,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[str], None] = say,
 ) -> ClipList | None:
     """Give the clips to test that the training list or data_root itself names; None for none.
 

@@ -32,6 +32,10 @@ _QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
 # mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
 _SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
 _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
+_NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
+_TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
+# Two numbers and more, but for whole ones alone, which may be labels.
+_TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
 _COLUMNS_NAMED_AT_MOST = 3
 # What else is told about clips in lines of text, by data sets that many use.
 _OTHERS = (
@@ -223,6 +227,12 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
     if table.bad:
         raise ListingError(*at_most(table.bad, shown=_COLUMNS_NAMED_AT_MOST))
     _turn_around(table)
+    if table.labels and all(map(_TWO_NUMBERS.fullmatch, table.labels)):
+        raise ListingError(
+            f"{table.place(0)}: behind the path is `{table.labels[0]}`, of which only a part can "
+            "be the label; write CSV with a header, as path,label,start,end."
+        )
+    _drop_frame_counts(table)
     _say_odd_labels(table)
     return table
 
@@ -233,6 +243,22 @@ def _turn_around(table: Table) -> None:
     if is_turned and not any(map(_IS_VIDEO.fullmatch, table.paths)):
         table.paths, table.labels = table.labels, table.paths
         table.known = {label: label for label in table.labels}
+
+
+def _drop_frame_counts(table: Table) -> None:
+    """Read `path num_frames class name`: where names come with several numbers, they are counts."""
+    found = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
+    if not found or not all(found):
+        return
+    names = [match[2] for match in found]
+    if not 1 < len(set(names)) < len(set(table.labels)):
+        return
+    table.labels = names
+    table.known = {name: name for name in names}
+    table.notes.append(
+        f"{table.source}: its lines are read as `path num_frames label`; if the number is a part "
+        "of the class, write CSV with the header path,label."
+    )
 
 
 def _say_odd_labels(table: Table) -> None:

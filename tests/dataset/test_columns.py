@@ -66,6 +66,11 @@ def test_columns_of_frames(start, end):
     assert read(f"path,label,{start},{end}") == wanted
 
 
+def test_activitynets_columns_of_frames():
+    header = "video-id,f-init,n-frames,video-frames,label-idx"
+    assert read(header) == ("video-id", "label-idx", "f-init", None, "n-frames", "frame")
+
+
 def test_a_number_of_frames_goes_with_the_first_one():
     wanted = ("path", "label", "start_frame", None, "num_frames", "frame")
     assert read("path,label,start_frame,num_frames") == wanted

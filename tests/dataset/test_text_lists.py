@@ -205,6 +205,9 @@ def test_lists_of_other_habits_are_read(read, tmp_path, content, name):
         ("foo,label\na.mp4,0\n", "l.csv", ["`foo`, `label`", "called path, video"]),
         ("foo,bar\na.mp4,0\n", "l.csv", ["begins with a header", "`foo`, `bar`"]),
         ("path\na.mp4\n", "l.csv", ["l.csv:1: the clips have no labels", "`path`"]),
+        ("a.mp4 0.5 2.5 run\nb.mp4 1 3 walk\n", "l.txt", ["behind the path is `0.5 2.5 run`"]),
+        ("a.mp4 0:01 0:02 1\n", "l.txt", ["behind the path is `0:01 0:02 1`", "path,label,start"]),
+        ("a.mp4 0.5 2.5\nb.mp4 1.0 3.5\n", "l.txt", ["behind the path is `0.5 2.5`"]),
         (
             "path,label\na.mp4,red, dark\nb.mp4,1\n",
             "l.csv",
@@ -234,6 +237,14 @@ def test_labels_of_several_words_and_of_several_classes(read):
     assert found.labels == ["x;y", "x"]
     found = read('path,choice\na.mp4,"{""choices"": [""x"", ""y""]}"\nb.mp4,x\n', "l.csv")
     assert found.labels == ["x;y", "x"]
+
+
+def test_a_number_before_the_class_is_that_of_frames(read):
+    found = read("a.mp4 30 run\nb.mp4 31 run\nc.mp4 30 sit down\n")
+    assert rows(found) == [("a.mp4", "run", 1), ("b.mp4", "run", 2), ("c.mp4", "sit down", 3)]
+    # It may be a part of the class too.
+    assert read("a.mp4 2 points\nb.mp4 3 points\n").labels == ["2 points", "3 points"]
+    assert read("a.mp4 0 run\nb.mp4 1 walk\n").labels == ["0 run", "1 walk"]
 
 
 def test_charades_names_the_parts_of_each_video(read):
