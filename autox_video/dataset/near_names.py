@@ -16,9 +16,6 @@ SHORTEST_TYPO = 4
 
 _JOINTS = re.compile(r"[,;/|+&]| and ")
 
-COMPARED_AT_MOST = 3_000
-"""Of more classes no typing errors are looked for: each is compared with all others."""
-
 
 def near_names(clips: Mapping[str, int]) -> list[str]:
     """Name the classes that are probably one, a sentence for each group of them.
@@ -91,41 +88,47 @@ def _without_accents(name: str) -> str:
     return "".join(char for char in split if not unicodedata.combining(char))
 
 
-def _typos(clips: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def _typos(clips: Mapping[str, int]) -> list[tuple[str, str]]:
     """Give (rare, common) names that are one typing error apart."""
     plain = {name: as_seen(name).casefold() for name in clips}
-    names = [name for name, text in plain.items() if len(text) >= SHORTEST_TYPO]
-    if len(names) > COMPARED_AT_MOST:
-        return
-    names.sort(key=lambda name: len(plain[name]))
-    for one, other in combinations(names, 2):
-        if len(plain[other]) - len(plain[one]) > 1:
-            continue
+    # Names that are one error apart become equal where each loses a letter, or one of them does.
+    alike: dict[str, set[str]] = {}
+    for name, text in plain.items():
+        if len(text) >= SHORTEST_TYPO:
+            for shorter in {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}:
+                alike.setdefault(shorter, set()).add(name)
+    pairs = {pair for names in alike.values() for pair in combinations(sorted(names), 2)}
+    found = []
+    for one, other in sorted(pairs):
+        slip = _slip(*sorted((plain[one], plain[other]), key=len))
         rare, common = sorted((one, other), key=clips.__getitem__)
         is_rare = clips[rare] <= RARE_SHARE * clips[common]
-        slip = _slip(plain[one], plain[other])
         if slip == "certain" or (slip == "likely" and is_rare):
-            yield rare, common
+            found.append((rare, common))
+    return found
 
 
 def _slip(short: str, long: str) -> str | None:
     """Say how likely it is that two names are one, mistyped: certain, likely or None.
 
     Letters exchanged, a letter doubled and a plural are no names of two classes; another letter,
-    or one left out, may be. Digits are no slips (class1, class2), nor is the first letter (left,
-    cleft; walk, talk), which is rarely mistyped.
+    or one left out, may be. Digits are no slips (class1, class2), nor is the first letter of a
+    word (walk, talk; into, onto), which is rarely mistyped, nor another last one (typea, typeb).
     """
     pairs = enumerate(zip(short, long, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), len(short))
+    inside_word = start > 0 and long[start - 1].isalnum()
     if len(short) < len(long):
         more = long[start]
         if short[start:] != long[start + 1 :] or not more.isalpha():
             return None
         is_plural = start == len(short) and more == "s"
         certain = is_plural or more == long[start - 1]
-        return "certain" if certain else "likely" if start else None
+        return "certain" if certain else "likely" if inside_word else None
     a, b = short[start : start + 2], long[start : start + 2]
-    if len(a) == 2 and a == b[::-1] and short[start + 2 :] == long[start + 2 :]:
+    if len(a) < 2:
+        return None
+    if a == b[::-1] and short[start + 2 :] == long[start + 2 :]:
         return "certain" if a.isalpha() else None
-    is_other = short[start + 1 :] == long[start + 1 :] and f"{a[:1]}{b[:1]}".isalpha()
-    return "likely" if is_other and start else None
+    is_other = short[start + 1 :] == long[start + 1 :] and f"{a[0]}{b[0]}".isalpha()
+    return "likely" if is_other and inside_word and a[1].isalpha() else None
