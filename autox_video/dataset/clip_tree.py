@@ -116,11 +116,15 @@ class ClipTree:
 def _ends_alike(one: list[str], other: list[str]) -> bool:
     """Whether the shorter of two paths is the end of the other, but for the suffixes."""
     count = min(len(one), len(other))
-    return one[-count:-1] == other[-count:-1] and stem_of(one[-1]) == stem_of(other[-1])
+    return one[-count:-1] == other[-count:-1] and _stem_key(one[-1]) == _stem_key(other[-1])
 
 
 def _stem_key(path: str) -> str:
-    return stem_of(file_key(path))
+    stem = stem_of(file_key(path))
+    # Where suffixes are hidden, they come to be written twice: clip.mp4.mp4.
+    while (shorter := stem_of(stem)) != stem:
+        stem = shorter
+    return stem
 
 
 def stem_of(name: str) -> str:

@@ -42,6 +42,8 @@ class Table:
     """Clips whose line begins with #: comments, unless there are such files."""
     in_frames: bool = False
     """Whether the segments are numbers of frames, not seconds."""
+    about_labels: str = "a line is `path,label`"
+    """Where labels should have been, a part of a sentence."""
     all_there: bool = False
     """Whether there is a file for each path."""
     known: dict[str, str] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class Table:
             self.splits and [self.splits[i] for i in indices],
             notes=self.notes,
             in_frames=self.in_frames,
+            about_labels=self.about_labels,
             all_there=self.all_there,
         )
 
@@ -142,6 +145,7 @@ def read_rows(
 ) -> Table:
     """Read rows of cells, each with its line, by what their columns are; arguments as above."""
     table, times, path_column = Table(source), columns.times, columns.paths[0]
+    names = list(columns.names)
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
     for number, (line, row) in enumerate(rows):
@@ -149,8 +153,8 @@ def read_rows(
             there = (i for i in columns.paths if is_there(_cell(row, i)))
             path_column = next(there, path_column)
         path, is_remark = _cell(row, path_column), row[0].startswith("#")
-        if not path and is_remark:
-            continue
+        if (not path and is_remark) or list(map(str.strip, row)) == names:
+            continue  # a comment, or the header again where files were put together
         if not path:
             what = f"path in column {path_column + 1}"
             if not columns.delimiter:  # keys of objects, not columns

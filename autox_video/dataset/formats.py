@@ -169,9 +169,10 @@ def _is_vertex_row(cells: list[str]) -> bool:
     is_video = Path(uri).suffix.lower() in VIDEO_SUFFIXES if uri else False
     if not rest or len(rest) > 3 or not (is_video or is_remote(uri)):
         return False
-    return (has_use or is_remote(uri) or len(rest) == 3) and all(
-        _TIME.fullmatch(cell) for cell in rest[1:]
-    )
+    is_sure = has_use or is_remote(uri)
+    if not all(_TIME.fullmatch(cell) for cell in rest[1:]):
+        return False
+    return is_sure or (len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf"))
 
 
 def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Given:
@@ -201,7 +202,7 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
     notes = table.notes
     for name, part in _by_split(table, strict=reading.data_format not in _OF_ANY_SPLITS):
         if (name or split) != "test" and not any(part.labels):
-            raise ListingError(f"{place}: the clips have no labels; a line is `path,label`.")
+            raise ListingError(f"{place}: the clips have no labels; {table.about_labels}.")
         if reading.data_format in OFFICIAL:
             splits[name], missing = locate(part, tree, OFFICIAL[reading.data_format])
             notes += missing

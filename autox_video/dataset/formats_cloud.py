@@ -119,7 +119,7 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
 
     A clip that Vertex AI knows at gs:// is taken from data_root where it is there.
     """
-    table = Table(place)
+    table, has_uris = Table(place), False
     for line, row in csv_rows(read_text(place), place, 0, ","):
         if row[0].startswith("#"):
             continue
@@ -135,9 +135,14 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
         if not uri or any(more):
             table.bad.append(f"{place}:{line}: this is not `[ML_USE,]URI,label,start,end`.")
             continue
+        has_uris = has_uris or is_remote(uri) or use in ML_USES
         table.add(line, _local(uri, data_root), label)
         table.add_segment(line, start, end)
         table.add_split(ML_USES.get(use, ""))
+    if not has_uris and table.segments:
+        table.notes.append(
+            f"{place}: its lines, without a header, are read as path,label,start,end in seconds."
+        )
     table.check(may_lack_labels=True)
     return table
 

@@ -306,20 +306,23 @@ def _read_by_column(content: Any, tree: ClipTree) -> tuple[list[Record], None]:
 
 
 def _inner_records(content: Any) -> list[Record] | None:
-    """Give the records of an array, or of the only array of records in an object."""
+    """Give the records of an array, or of the only array in an object that is one of clips."""
     if is_records(content):
         return content
     found = [v for v in content.values() if is_records(v)] if isinstance(content, dict) else []
+    if len(found) > 1:
+        found = [records for records in found if _are_clips(records, only_paths_will_do=False)]
     return found[0] if len(found) == 1 else None
+
+
+def _are_clips(records: Sequence[Record], *, only_paths_will_do: bool) -> bool:
+    names = dict.fromkeys(str(key) for record in records for row in flatten(record) for key in row)
+    return columns_of(list(names), "", only_paths_will_do=only_paths_will_do) is not None
 
 
 def _is_plain(content: Any) -> bool:
     records = _inner_records(content)
-    if records is None:
-        return False
-    rows = [row for record in records for row in flatten(record)]
-    names = list(dict.fromkeys(str(key) for row in rows for key in row))
-    return columns_of(names, "", only_paths_will_do=True) is not None
+    return records is not None and _are_clips(records, only_paths_will_do=True)
 
 
 def _is_pairs(content: Any) -> bool:

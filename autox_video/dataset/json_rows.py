@@ -94,6 +94,7 @@ def table_of(
         raise ListingError(f"{place}: this JSON names no clips; {keys}.")
     cells = ((line, [text_of(row.get(name)) for name in names]) for line, row in rows)
     table = read_rows(cells, place, columns, lambda path: tree.resolve(path) is not None)
+    table.about_labels = describe_columns(names).replace("the columns are", "its keys are")
     table.hashed.clear()  # JSON knows no comments
     return table
 

@@ -184,6 +184,7 @@ def test_a_format_without_its_list_is_a_mistake(place):
         ("gs://b/a.mp4,x,0,inf\n", "vertex_csv"),
         ("a.mp4,x,0,inf\n", "vertex_csv"),
         ("test,a.mp4,x\n", "vertex_csv"),
+        ("a.mp4,x,3,1\n", "list"),
         ("a, b.mp4 0\n", "list"),
         ('{"videoGcsUri": "gs://x"}\n', "vertex_jsonl"),
         ('{"file_name": "x.mp4", "label": 1}\n', "metadata"),

@@ -58,6 +58,7 @@ COCO = {
     [
         RECORDS,
         {"clips": RECORDS, "version": 1},
+        {"clips": RECORDS, "people": [{"name": "x", "age": 3}]},
         CLIPS,
         {stem(path): label for path, label in CLIPS.items()},
         {path: {"label": label, "quality": 3} for path, label in CLIPS.items()},
@@ -163,6 +164,7 @@ def test_what_is_missing_is_named_with_its_line(place):
         ({"a": [{"x": 1}], "b": [{"y": 2}]}, "of no kind that is read (an object with the keys a"),
         ([1, 2], "of no kind that is read (an array of 2 values)"),
         ([], "the list is empty"),
+        ([{"video": "a_0.mp4", "x": 1}], "no labels; its keys are `video`, `x`; that of the clips"),
     ],
 )
 def test_others_are_refused_in_one_sentence(place, content, what):

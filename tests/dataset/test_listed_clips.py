@@ -41,6 +41,8 @@ def two_clips(place, listed, *files, val="v.mp4"):
         ("clip_1", "clip_1.mp4"),
         ("clip_1.avi", "clip_1.mp4"),
         ("clip_1.MP4", "clip_1.mp4"),
+        ("clip_1.mp4", "clip_1.mp4.mp4"),
+        ("clip_1.mp4.mp4", "clip_1.mp4"),
         ("Red/Clip.mp4", "red/clip.mp4"),
         ("my%20clip.mp4", "my clip.mp4"),
         ("T\u00fcr.mp4", unicodedata.normalize("NFD", "T\u00fcr.mp4")),

@@ -183,6 +183,7 @@ def test_place_and_select(read):
         ('"sep=,"\n"path","label"\n"a b.mp4","run"\n"c.mp4","walk"\n', "list.csv"),
         ("path|label\na b.mp4|run\nc.mp4|walk\n", "list.psv"),
         ("path label\na b.mp4 run\nc.mp4 walk\n", "list.txt"),
+        ("path,label\na b.mp4,run\npath,label\nc.mp4,walk\n", "list.csv"),
         (",video_name,tag\n0,a b.mp4,run\n1,c.mp4,walk\n", "list.csv"),
         ("VideoName;Label\ra b.mp4;run\rc.mp4;walk\r", "list.csv"),
         (b"\xff\xfe" + "path,label\na b.mp4,run\nc.mp4,walk\n".encode("utf-16-le"), "list.csv"),
