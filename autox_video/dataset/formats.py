@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autox_video.dataset import formats_cloud, formats_official
+from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.clip_tree import ClipTree, locate
 from autox_video.dataset.columns import columns_of, find_columns
 from autox_video.dataset.csv_lists import Table
@@ -79,6 +80,7 @@ class Reading:
     several_numbers: bool | None = None
     """Whether numbers behind a path are all labels; None: by what they are."""
     remote_cache: str = AUTO
+    allow_outside: bool = False
 
 
 def recognise(place: str, data_root: str, *, several_numbers: bool | None = None) -> str:
@@ -197,6 +199,11 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
     if not table.paths:
         raise ListingError(f"{place}: the list is empty but for comments.")
     if table.in_frames:
+        outside = say_outside(
+            table.paths, reading.data_root, table.place, allowed=reading.allow_outside
+        )
+        if outside:
+            raise ListingError(*outside)  # before anything is opened
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, Entries] = {}
     notes = table.notes

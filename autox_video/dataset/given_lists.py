@@ -114,6 +114,7 @@ def _reading(
         may_lack_labels=settings.multi_label is True,
         several_numbers=several_numbers,
         remote_cache=settings.remote_cache,
+        allow_outside=settings.allow_outside,
     )
 
 

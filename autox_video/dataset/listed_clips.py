@@ -1,10 +1,15 @@
 """The clips that a list means: files found though they are spelt otherwise; comments told apart."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
+# ruff: noqa: PTH118
 
 import os
+import re
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
+from autox_video.dataset.boundary import find_outside
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import VIDEO_SUFFIXES, counted
@@ -24,8 +29,7 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
     """
     if is_remote(tree.data_root):
         return _without_comments(table, table.hashed)
-    missing = find_missing(table.paths, tree.data_root)
-    missing += [i for i, path in enumerate(table.paths) if _is_file_address_of_nothing(path)]
+    missing = _missing(table.paths, tree.data_root)
     try:
         labels = {_folder_key(label) for label in table.known}
         found = {index: path for index in missing if (path := _meant(table, index, tree, labels))}
@@ -84,8 +88,18 @@ def _without_comments(table: Table, comments: set[int]) -> Table:
     return table.select([i for i in range(len(table.paths)) if i not in comments])
 
 
-def _is_file_address_of_nothing(path: str) -> bool:
-    return path[:7].lower() == "file://" and not os.path.exists(path[7:])  # noqa: PTH110
+def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
+    """Give the indices of the clips that are not there; of what is outside nothing is read."""
+    outside = find_outside(paths, data_root)
+    if not outside:
+        return find_missing(paths, data_root)
+    inside = sorted(set(range(len(paths))).difference(outside))
+    missing = [inside[i] for i in find_missing([paths[i] for i in inside], data_root)]
+    for index in outside:
+        path = re.sub("^file://", "", paths[index], flags=re.IGNORECASE)
+        if not is_remote(path) and not os.path.lexists(os.path.join(data_root, path)):
+            missing.append(index)
+    return sorted(missing)
 
 
 def _names_video(path: str) -> bool:

@@ -83,3 +83,25 @@ def test_wrong_frames_are_named(place):
         "t.csv:4: the start `1.5` is not the number of a frame from 0 on.",
         "... and 2 more like these.",
     ]
+
+
+def test_no_video_outside_is_opened(place, monkeypatch):
+    write_video("outside.mp4", numbered_frames(4), fps=4)
+    place.write(t_dot_csv=HEADER + "../outside.mp4,x,0,2\na.mp4,y,0,6\n")
+    place.write(v_dot_csv="path,label\nv.mp4,x\n")
+    opened = []
+    monkeypatch.setattr(
+        "autox_video.dataset.frame_segments.probe_contents",
+        lambda paths, *_, **__: opened.append(paths),
+    )
+    (problem,) = place.problems("t.csv", ann_file_val="v.csv")
+    assert "is outside data_root" in problem
+    assert opened == []
+
+
+def test_where_it_is_allowed_it_is(place):
+    write_video("outside.mp4", numbered_frames(4), fps=4)
+    place.write(t_dot_csv=HEADER + "../outside.mp4,x,0,2\na.mp4,y,0,6\n")
+    place.write(v_dot_csv="path,label\nv.mp4,x\n")
+    listing = place.read("t.csv", ann_file_val="v.csv", allow_outside=True)
+    assert rounded(listing.train.segments) == [(0, 0.5), (0, 0.5)]
