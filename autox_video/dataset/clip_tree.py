@@ -94,6 +94,11 @@ class ClipTree:
         near = [stem for stem in near if re.findall("[0-9]+", stem) == numbers]
         return self._of_stem(near[0])[0] if near else None
 
+    def example(self) -> str | None:
+        """Give the path of some clip; None where there is none."""
+        found = next(iter(self._stems().values()), None)
+        return found[0] if isinstance(found, list) else found
+
     def _of_stem(self, name: str) -> list[str]:
         found = self._stems().get(_stem_key(name), [])
         return [found] if isinstance(found, str) else found
@@ -173,10 +178,13 @@ def _say_missing(table: Table, missing: list[int], tree: ClipTree, dataset: str)
     if len(missing) > MISSING_AT_MOST * len(table.paths):
         first = missing[0]
         place = table.source if os.path.isdir(table.source) else table.place(first)
+        why = "data_root is probably wrong, or the clips are not unpacked."
+        if (example := tree.example()) is not None:
+            why = f"those that are there have other names, as {example}."
         raise ListingError(
             f"{place}: {table.paths[first]} is nowhere under data_root "
             f"({tree.data_root}), and {len(missing)} of the {len(table.paths)} {dataset} clips of "
-            "this list are missing; data_root is probably wrong, or the clips are not unpacked."
+            f"this list are missing; {why}"
         )
     return [
         f"Of {counted(len(table.paths), dataset + ' clip')} in {table.source}, {len(missing)} "

@@ -17,7 +17,7 @@ from autox_video.dataset.columns import (
     split_row,
 )
 from autox_video.dataset.csv_lists import Table, label_of, read_csv
-from autox_video.dataset.entries import LABELS_JOINED_BY, VIDEO_SUFFIXES, at_most
+from autox_video.dataset.entries import LABELS_JOINED_BY, VIDEO_SUFFIXES, at_most, counted
 from autox_video.dataset.list_text import data_lines, kept_lines, refuse_markup
 from autox_video.dataset.remote import is_remote
 from autox_video.errors import ListingError
@@ -32,6 +32,7 @@ _QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
 # mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
 _SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
 _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
+_COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
 _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
 _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
 # Two numbers and more, but for whole ones alone, which may be labels.
@@ -206,9 +207,12 @@ def _path_and_label(line: str) -> tuple[str, str]:
 
 def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
     table = Table(source)
-    bad = []
+    bad, commented = [], []
     for number, line in lines:
         path, label = _path_and_label(line)
+        if found := _COMMENT_BEHIND.fullmatch(label):
+            label = found[1]
+            commented.append(number)
         if "\t" in path and line[0] != "#":
             columns = line.count("\t") + 1
             table.bad.append(
@@ -226,6 +230,11 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
         raise ListingError(*at_most(bad, lambda line: sentence.format(source, *line)))
     if table.bad:
         raise ListingError(*at_most(table.bad, shown=_COLUMNS_NAMED_AT_MOST))
+    if commented:
+        table.notes.append(
+            f"{source}: what follows a # behind the label is taken for a comment in "
+            f"{counted(len(commented), 'line')}, as in line {commented[0]}."
+        )
     _turn_around(table)
     if table.labels and all(map(_TWO_NUMBERS.fullmatch, table.labels)):
         raise ListingError(

@@ -248,6 +248,12 @@ def test_a_number_before_the_class_is_that_of_frames(read):
     assert read("a.mp4 0 run\nb.mp4 1 walk\n").labels == ["0 run", "1 walk"]
 
 
+def test_a_comment_may_follow_the_label(read):
+    found = read("a.mp4 0  # red\nb.mp4 1 #\nc.mp4 1\n")
+    assert found.labels == ["0", "1", "1"]
+    assert read("a.mp4 take #3\n").labels == ["take #3"]
+
+
 def test_charades_names_the_parts_of_each_video(read):
     found = read(
         "id,subject,actions,length\na,X,c1 1.0 2.5;c2 3.0 4.0,30\nb,X,c2 0.0 9.1,20\n", "l.csv"
