@@ -284,7 +284,8 @@ def _by_split(table: Table, *, strict: bool) -> Iterator[tuple[str, Table]]:
     names = [known.get(split.lower()) for split in table.splits]
     if None in names:
         first = names.index(None)
-        if strict:
+        # Of a column that is about something else, no value is a split.
+        if strict or any(names):
             allowed = "train, val or test"
             raise ListingError(
                 f"{table.place(first)}: the split `{table.splits[first]}` is not {allowed}."

@@ -166,6 +166,21 @@ def test_clips_that_are_each_of_other_classes_are_divided_all_the_same(place):
     assert len(listing.train) + len(listing.val) == len(pairs)
 
 
+def test_a_column_of_splits_is_read_or_named(place):
+    place.videos("a.mp4", "b.mp4", "c.mp4")
+    rows = "path,label,subset\na.mp4,x,{}\nb.mp4,y,{}\nc.mp4,x,{}\n"
+    place.write(t_dot_csv=rows.format("Training", "training", "VAL"))
+    assert place.read("t.csv").val.paths == ("c.mp4",)
+    place.write(t_dot_csv=rows.format("train", "train", "tset"))
+    assert place.problems("t.csv") == ["t.csv:4: the split `tset` is not train, val or test."]
+    place.write(t_dot_csv=rows.format("A", "B", "A"), v_dot_csv="path,label\nc.mp4,x\n")
+    place.write(t_dot_csv="path,label,subset\na.mp4,x,A\nb.mp4,y,B\n")
+    (note,) = place.read("t.csv", ann_file_val="v.csv").notes
+    assert note == (
+        "t.csv: its column of splits is not read: `A` (line 2) is none of train, val and test."
+    )
+
+
 def test_a_format_without_its_list_is_a_mistake(place):
     assert place.problems(data_format="kinetics") == [
         "data_format: kinetics needs ann_file_train; give the training list."
