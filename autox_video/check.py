@@ -31,7 +31,11 @@ def check(settings: Settings) -> dict[str, Any]:
     """
     folder = Path(settings.work_dir, FOLDER)
     check_work_dir(folder)
-    health = Health(probe(read_data(settings), settings))
+    listing = read_data(settings)
+    probed = probe(listing, settings)
+    for note in probed.listing.notes[len(listing.notes) :]:
+        say(note)
+    health = Health(probed)
     found = report(health)
     good = good_clips(health)
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}
@@ -142,7 +146,9 @@ def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]
         yield "odd clips", len(found["odd"]), list(odd)
 
 
-def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+def _class_findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]]]:
+    if near := found["near_names"]:
+        yield "classes that are probably one", len(near), near[:EXAMPLES]
     imbalance = found["imbalance"]
     for name, classes in imbalance["classes_without_clips"].items():
         if classes:

@@ -11,6 +11,8 @@ import pytest
 from autox_video import AutoXVideo
 from autox_video.cli import main
 from autox_video.dataset.list_files import read_list
+from autox_video.prepare import prepare
+from autox_video.read_settings import settings_from_mapping
 from tests.datasets import TINY, colour_data, write_config
 from tests.videos import numbered_frames, real_clips, write_empty_video, write_video
 
@@ -140,3 +142,42 @@ def test_real_clips(tmp_path, monkeypatch):
     # Its validation and test lists name the same clips.
     assert {tuple(group["clips"]) for group in found["exact_duplicates"]} == {("val", "test")}
     assert found["left_out"] == {"train": 0, "val": 0, "test": 0}
+
+
+def test_what_check_says_of_names_and_times_training_says_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("videos").mkdir()
+    for i in range(8):
+        write_video(f"videos/{i}.mp4", numbered_frames(12)[i : i + 4], fps=4)
+    rows = [f"{i}.mp4,{('fight', 'fihgt')[i % 2]},0,{(1, 24)[i > 2]}" for i in range(6)]
+    Path("train.csv").write_text("\n".join(["path,label,start,end,apex_frame", *rows]))
+    rows = ["6.mp4,fight", "7.mp4,fihgt"]
+    Path("val.csv").write_text("\n".join(["path,label", *rows]))
+    lists = {"data_root": "videos", "ann_file_train": "train.csv", "ann_file_val": "val.csv"}
+    found = AutoXVideo().check(**lists, work_dir="work")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Nothing is wrong" not in shown
+    assert len(found["near_names"]) == 1 and "`fihgt`" in found["near_names"][0]
+    for words in ("mistyped", "not read: `apex_frame`", "3 of 6 segments of the train list end"):
+        assert words in shown
+        assert any(words in note for note in found["notes"])
+    prepare(settings_from_mapping({**TINY, **lists, "work_dir": "run"}, "test"), resuming=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    for note in found["notes"]:
+        assert " ".join(note.split())[:60] in shown
+
+
+def test_equal_files_of_other_classes_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for folder in "ab":
+        Path("videos", folder).mkdir(parents=True)
+    for i in range(6):
+        write_video(f"videos/{'ab'[i % 2]}/{i}.mp4", numbered_frames(12)[i : i + 4], fps=4)
+    shutil.copy("videos/a/0.mp4", "videos/b/equal.mp4")
+    found = AutoXVideo().check(data_root="videos", work_dir="work")
+    assert any(
+        "1 group of files that are equal have other labels, a/0.mp4 and b/equal.mp4" in note
+        for note in found["notes"]
+    )

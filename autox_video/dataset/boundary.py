@@ -18,7 +18,7 @@ from autox_video.dataset.entries import Entries, at_most
 from autox_video.dataset.remote import is_remote
 from autox_video.errors import ListingError
 
-OFFENDERS_AT_MOST = 20
+OFFENDERS_AT_MOST = 10
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?#]*)(.*)", re.DOTALL)
 _WEB = ("http", "https")

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -17,16 +17,26 @@ from autox_video.dataset.entries import (
     counted,
     parts_of,
 )
-from autox_video.dataset.list_files import read_text
+from autox_video.dataset.list_text import read_text
 from autox_video.dataset.remote import RemoteFault, beside, is_file, is_remote, join
+from autox_video.dataset.spelling import as_seen
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")
+# What stands for "no label" in lists of clips to test.
+_PLACEHOLDER = re.compile(
+    r"-[0-9]+(\.0*)?|\?+|-+|none|null|n/?a|unknown|unlabell?ed|dummy|placeholder|tbd|todo",
+    re.IGNORECASE,
+)
 
 _CLASS_NAMES = "classes.txt"
 
 CLASSES_AT_MOST = 1_000_000
+
+_MANY_OF_ONE_CLASS = 3
+"""From as many clips to test on, one class for all of them is odd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class Labels:
     """Class index of each label, as it is written in the lists; of several classes, all of them."""
     problems: list[str]
     """Where there are any, the rest means nothing."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the labels were read."""
 
 
 def read_class_names(settings: Settings) -> Names | None:
@@ -107,6 +119,29 @@ def is_multi_label(
     return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
 
 
+def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, list[str]]:
+    """Give the clips to test without labels that only fill the column, and a note on that.
+
+    Args:
+        test: the clips to test.
+        classes: the classes that there are, as text; a label that is one is kept.
+    """
+    labels = set(test.labels or ())
+    if len(labels) != 1 or test.lines is None:
+        return test, []
+    (label,) = labels
+    if _PLACEHOLDER.fullmatch(label) and label not in classes:
+        count = counted(len(test), "clip")
+        note = f"{test.source}: the label of all ({count}) is `{label}`, which is taken for none."
+        return test.change(labels=None), [note]
+    if len(test) < _MANY_OF_ONE_CLASS:
+        return test, []
+    return test, [
+        f"{test.source}: all {len(test)} clips have the label `{label}`. If that only fills the "
+        "column, leave the labels out: a score of it would mean nothing."
+    ]
+
+
 def number_labels(
     splits: Mapping[str, Entries],
     *,
@@ -117,9 +152,11 @@ def number_labels(
 ) -> Labels:
     """Find the classes of the lists, and the index of each label.
 
-    Labels are class indices if all of them are whole numbers, else class names. With `names`, those
-    are the classes; without, the names in natural order ("a2" before "a10"), or the numbers from 0
-    to the largest. Where there is a training list, each class must have a clip in it.
+    A label that is the name of a class is that class, and then all labels are names, whatever they
+    look like. Else labels are class indices if all of them are whole numbers, or else class names.
+    With `names`, those are the classes; without, the names in natural order ("a2" before "a10"), or
+    the numbers from 0 to the largest. Labels that differ only in what cannot be seen are one. Where
+    there is a training list, each class must have a clip in it.
 
     Args:
         splits: the lists; those without labels count for nothing.
@@ -128,9 +165,10 @@ def number_labels(
         are_names: take labels for names, even if they look like numbers.
         multi_label: labels are of several classes, joined by `;`.
     """
-    labelled = _Labelled(splits, multi_label=multi_label)
+    labelled = _Labelled(splits, names, multi_label=multi_label)
     texts = {text for parts in labelled.parts.values() for text in parts}
     numbers = {text for text in texts if _WHOLE_NUMBER.fullmatch(text)}
+    are_names = are_names or _are_class_names(texts, names)
     if not are_names and numbers and numbers != texts:
         return Labels((), False, {}, [_mixed(labelled, numbers)])
     if are_names or not numbers:
@@ -146,16 +184,33 @@ def number_labels(
             text: tuple(sorted(index[part] for part in parts))
             for text, parts in labelled.parts.items()
         }
-    return Labels(labels.classes, labels.named, index, problems)
+    elif not problems:
+        index = {**index, **{text: index[parts[0]] for text, parts in labelled.parts.items()}}
+    return Labels(labels.classes, labels.named, index, problems, tuple(labelled.notes))
+
+
+def _are_class_names(texts: set[str], names: Names | None) -> bool:
+    """Whether labels are names of given classes, and not their indices."""
+    if names is None or names[0] == tuple(map(str, range(len(names[0])))):
+        return False  # where each name is its index, it is all the same
+    return not texts.isdisjoint(names[0])
 
 
 class _Labelled:
     """The lists that have labels, and what classes each label is of."""
 
-    def __init__(self, splits: Mapping[str, Entries], *, multi_label: bool) -> None:
+    def __init__(
+        self, splits: Mapping[str, Entries], names: Names | None, *, multi_label: bool
+    ) -> None:
         self.splits = {name: split for name, split in splits.items() if split.labels is not None}
         texts = {text for split in self.splits.values() for text in set(split.labels)}
-        self.parts = {text: parts_of(text) if multi_label else (text,) for text in texts}
+        parts = {text: parts_of(text) if multi_label else (text,) for text in texts}
+        given = set(names[0]) if names else set()
+        spelled, self.notes = _one_spelling({one for many in parts.values() for one in many}, given)
+        self.parts = {
+            text: tuple(dict.fromkeys(spelled.get(part, part) for part in many))
+            for text, many in parts.items()
+        }
 
     def used(self, name: str) -> set[str]:
         """Classes, as text, of the clips of a split."""
@@ -175,6 +230,36 @@ class _Labelled:
                         yield split.place(index), part
 
 
+def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Give the spelling to use for labels that are spelled otherwise, and notes on that.
+
+    Those are labels that differ only in what cannot be seen, and whole numbers written as 1.0.
+    """
+    floats = {label for label in labels if _WHOLE_FLOAT.fullmatch(label)} - names
+    numbers = {label for label in labels if _WHOLE_NUMBER.fullmatch(label)}
+    if floats and floats | numbers == labels:
+        return {label: label.partition(".")[0] for label in floats}, []
+    spelled, notes = {}, []
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels | names):
+        alike.setdefault(as_seen(label), []).append(label)
+    for seen, group in alike.items():
+        others = [label for label in group if label not in names]
+        known = [label for label in group if label in names] or [
+            seen if seen in group else group[0]
+        ]
+        others = [label for label in others if label != known[0]]
+        if not others or len(known) > 1:
+            continue
+        spelled.update(dict.fromkeys(others, known[0]))
+        odd = ", ".join(f"`{ascii(label)[1:-1]}`" for label in others)
+        notes.append(
+            f"Labels that differ from `{known[0]}` only in characters that cannot be seen, or are "
+            f"coded otherwise, are taken for it: {odd}."
+        )
+    return spelled, at_most(notes)
+
+
 def _mixed(labelled: _Labelled, numbers: set[str]) -> str:
     places = labelled.first_places({text for parts in labelled.parts.values() for text in parts})
     first = next(places)
@@ -183,7 +268,7 @@ def _mixed(labelled: _Labelled, numbers: set[str]) -> str:
     odd_kind, first_kind = kinds if odd[1] in numbers else kinds[::-1]
     return (
         f"{odd[0]}: label `{odd[1]}` is {odd_kind}, but `{first[1]}` at {first[0]} is {first_kind};"
-        " use only class indices or only class names."
+        " use only class indices or only class names, or list all of them as names in class_names."
     )
 
 
@@ -217,10 +302,35 @@ def _by_number(
             {text for text, label in index.items() if not 0 <= label < count}
         )
     )
+    problems += _start_at_one(labelled, index, count, problems)
     if not names and not num_class:
         count = min(max(index.values()) + 1, CLASSES_AT_MOST)
     classes = names[0] if names else tuple(map(str, range(count)))
     return Labels(classes, names is not None, index, []), problems
+
+
+def _start_at_one(
+    labelled: _Labelled, index: Mapping[str, int], count: int, problems: Sequence[str]
+) -> list[str]:
+    """Say what to do where labels are from 1 to the number of classes."""
+    used = set(index.values())
+    of_train = (
+        {index[text] for text in labelled.used("train")} if "train" in labelled.splits else used
+    )
+    if min(used) != 1 or of_train != set(range(1, max(used) + 1)):
+        return []
+    if not problems and count not in (max(used), CLASSES_AT_MOST):
+        return []
+    source = next(iter(labelled.splits.values())).source
+    return [
+        f"{source}: the labels go from 1 to {max(used)}, but class indices start at 0: subtract 1 "
+        f"from each, or write class names instead{_AS_NAMES}."
+    ]
+
+
+_AS_NAMES = (
+    "; labels of digits are names where class_names, a file with one name in a line, lists them"
+)
 
 
 def _nearest(text: str, classes: Sequence[str]) -> str:
@@ -262,6 +372,8 @@ def _too_few_training_clips(
     )
     more = count - len(used) - SHOWN_AT_MOST
     hint = "" if num_class is None else f" Is num_class ({num_class}) right?"
+    if not labels.named and num_class is None:
+        hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
     return [
         f"{source}: {count - len(used)} of {count} classes have no clip for training: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.{hint}"

@@ -2,29 +2,23 @@
 
 import csv
 import io
+import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from autox_video.dataset.entries import Segment, at_most, whole_or
-from autox_video.dataset.segments import read_segment
+from autox_video.dataset.columns import Columns
+from autox_video.dataset.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
+from autox_video.dataset.list_text import read_json
+from autox_video.dataset.segments import read_segment, read_time
 from autox_video.errors import ListingError
 
-PATH_COLUMNS = (
-    "path",
-    "video",
-    "filename",
-    "file",
-    "clip",
-    "video_path",
-    "file_path",
-    "file_name",
-    "video_file_name",
-)
-LABEL_COLUMNS = ("label", "class", "class_name", "category", "labels", "classes")
-START_COLUMNS = ("start", "start_sec", "start_time", "time_start")
-END_COLUMNS = ("end", "end_sec", "end_time", "time_end")
-SPLIT_COLUMNS = ("split", "ml_use")
+NO_LABEL = ("", "nan", "<na>", "#n/a", "null")
+"""What stands for nothing in a column of labels, in lower case."""
+
+_TIMES_NAMED_AT_MOST = 3
+# Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+_TIMED_LABELS = re.compile(r"\S+ [0-9.]+ [0-9.]+(;\S+ [0-9.]+ [0-9.]+)*")
 
 
 @dataclass(slots=True)
@@ -41,6 +35,17 @@ class Table:
     """As written; None where the list has no column for them."""
     bad: list[str] = field(default_factory=list)
     """What is wrong, one sentence each."""
+    bad_times: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the user should know of how the list was read."""
+    hashed: set[int] = field(default_factory=set)
+    """Clips whose line begins with #: comments, unless there are such files."""
+    in_frames: bool = False
+    """Whether the segments are numbers of frames, not seconds."""
+    about_labels: str = "a line is `path,label`"
+    """Where labels should have been, a part of a sentence."""
+    all_there: bool = False
+    """Whether there is a file for each path."""
     known: dict[str, str] = field(default_factory=dict)
     """A label is kept once, not once for each clip."""
 
@@ -50,12 +55,12 @@ class Table:
         self.labels.append(self.known.setdefault(label, label))
         self.lines.append(line)
 
-    def add_segment(self, line: int, start: str, end: str) -> None:
-        """Say where the clip that was added last starts and ends, in seconds."""
+    def add_segment(self, line: int, start: str, end: str, unit: str = "s") -> None:
+        """Say where the clip that was added last starts and ends; `unit` as for `read_segment`."""
         try:
-            segment = read_segment(start, end)
+            segment = read_segment(start, end, unit)
         except ValueError as error:
-            self.bad.append(f"{self.source}:{line}: {error}.")
+            self.bad_times.append(f"{self.source}:{line}: {error}.")
             segment = (0.0, 0.0)
         if self.segments is None:
             self.segments = []
@@ -73,56 +78,45 @@ class Table:
 
     def check(self, *, may_lack_labels: bool) -> None:
         """Raise ListingError if there is no clip, or if something was wrong with one."""
-        if not self.paths and not self.bad:
+        if not self.paths and not (self.bad or self.bad_times):
             raise ListingError(f"{self.source}: the list is empty but for its header.")
         if not may_lack_labels and "" in self.known and any(self.labels):
-            rows = zip(self.lines, self.paths, self.labels, strict=True)
+            rows = enumerate(zip(self.lines, self.paths, self.labels, strict=True))
             sentence = "{}:{}: `{}` has no label."
-            self.bad += [sentence.format(self.source, n, p) for n, p, label in rows if not label]
-        if self.bad:
-            raise ListingError(*at_most(self.bad))
+            self.bad += [
+                sentence.format(self.source, line, path)
+                for index, (line, path, label) in rows
+                if not label and index not in self.hashed
+            ]
+        if self.bad or self.bad_times:
+            times = at_most(self.bad_times, shown=_TIMES_NAMED_AT_MOST)
+            raise ListingError(*at_most(self.bad), *times)
         self.segments = self.segments and whole_or(self.segments)
 
     def select(self, indices: Sequence[int]) -> "Table":
-        """Keep the clips at `indices`, in that order, without their splits."""
+        """Keep the clips at `indices`, in that order."""
         return Table(
             self.source,
             [self.paths[i] for i in indices],
             [self.labels[i] for i in indices],
             array("L", [self.lines[i] for i in indices]),
             self.segments and whole_or([self.segments[i] for i in indices]),
+            self.splits and [self.splits[i] for i in indices],
+            notes=self.notes,
+            in_frames=self.in_frames,
+            about_labels=self.about_labels,
+            all_there=self.all_there,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where in a row of a CSV list things are; None for what it has not."""
-
-    delimiter: str
-    path: int
-    label: int | None
-    start: int | None
-    end: int | None
-    split: int | None
-
-
-def find_columns(header: str, *, only_paths_will_do: bool) -> Columns | None:
-    """Read the header of a CSV list; None if this is none."""
-    for delimiter in ",;\t":
-        names = [name.strip().strip('"').lower() for name in header.split(delimiter)]
-        path, label = _first(names, PATH_COLUMNS), _first(names, LABEL_COLUMNS)
-        if path is not None and (label is not None or only_paths_will_do):
-            others = (_first(names, kind) for kind in (START_COLUMNS, END_COLUMNS, SPLIT_COLUMNS))
-            return Columns(delimiter, path, label, *others)
-    return None
-
-
-def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:
-    return next((names.index(name) for name in wanted if name in names), None)
-
-
 def read_csv(
-    text: str, source: str, *, header_line: int, columns: Columns, may_lack_labels: bool = False
+    text: str,
+    source: str,
+    *,
+    header_line: int,
+    columns: Columns,
+    is_there: Callable[[str], bool],
+    may_lack_labels: bool = False,
 ) -> Table:
     """Read the rows under a header.
 
@@ -131,23 +125,124 @@ def read_csv(
         source: the file's name, for errors.
         header_line: where the header is, from 1; 0 for none.
         columns: what the header says.
+        is_there: whether there is a clip of this path.
         may_lack_labels: whether a clip may be of no class though others are of some.
 
     Raises:
         ListingError: there is no row, or one lacks a path or a label, or its times make no sense.
     """
-    table = Table(source)
-    for number, row in csv_rows(text, source, header_line, columns.delimiter):
-        path = _cell(row, columns.path)
-        if not path:
-            table.bad.append(f"{source}:{number}: there is no path in column {columns.path + 1}.")
-        table.add(number, path, _cell(row, columns.label))
-        if columns.start is not None or columns.end is not None:
-            table.add_segment(number, _cell(row, columns.start), _cell(row, columns.end))
-        if columns.split is not None:
-            table.add_split(_cell(row, columns.split))
+    rows = csv_rows(text, source, header_line, columns.delimiter)
+    table = read_rows(rows, source, columns, is_there)
     table.check(may_lack_labels=may_lack_labels)
     return table
+
+
+def read_rows(
+    rows: Iterable[tuple[int, Sequence[str]]],
+    source: str,
+    columns: Columns,
+    is_there: Callable[[str], bool],
+) -> Table:
+    """Read rows of cells, each with its line, by what their columns are; arguments as above."""
+    table, times, path_column = Table(source), columns.times, columns.paths[0]
+    names = list(columns.names)
+    table.in_frames = times is not None and times.unit == "frame"
+    table.notes += _say_unread(source, columns)
+    for number, (line, row) in enumerate(rows):
+        if number == 0 and len(columns.paths) > 1:
+            there = (i for i in columns.paths if is_there(_cell(row, i)))
+            path_column = next(there, path_column)
+        path, is_remark = _cell(row, path_column), row[0].startswith("#")
+        if (not path and is_remark) or list(map(str.strip, row)) == names:
+            continue  # a comment, or the header again where files were put together
+        if not path:
+            what = f"path in column {path_column + 1}"
+            if not columns.delimiter:  # keys of objects, not columns
+                what = columns.names[path_column]
+            table.bad.append(f"{source}:{line}: there is no {what}.")
+        if any(map(str.strip, row[len(columns.names) :])):
+            table.bad.append(
+                f"{source}:{line}: there are {len(row)} cells, but the header has "
+                f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
+            )
+        for label, start, end in _parts(row, columns, table, line):
+            if is_remark:
+                table.hashed.add(len(table.paths))
+            table.add(line, path, label)
+            if times is not None or start or end:
+                unit = "s" if times is None else times.unit
+                _fill(table)
+                table.add_segment(line, start, end, unit)
+            elif table.segments is not None:
+                table.add_segment(line, "", "")
+            if columns.split is not None:
+                table.add_split(_cell(row, columns.split))
+    return table
+
+
+def _fill(table: Table) -> None:
+    # The clips before the first one with times are whole videos.
+    while len(table.segments or ()) < len(table.paths) - 1:
+        table.add_segment(0, "", "")
+
+
+def _parts(
+    row: Sequence[str], columns: Columns, table: Table, line: int
+) -> Iterator[tuple[str, str, str]]:
+    """Give label, start and end as text of each clip that a row names."""
+    label, times = _cell(row, columns.label), columns.times
+    if _TIMED_LABELS.fullmatch(label):
+        yield from (tuple(part.split()) for part in label.split(";"))
+        return
+    start = end = ""
+    if times is not None:
+        start, end = _cell(row, times.start), _cell(row, times.end)
+        if times.length is not None and (length := _cell(row, times.length)):
+            try:
+                seconds = read_time(start or "0", "start", times.unit)
+                seconds += read_time(length, columns.names[times.length], times.unit)
+                start, end = start or "0", repr(seconds * (1000.0 if times.unit == "ms" else 1.0))
+            except ValueError as error:
+                table.bad_times.append(f"{table.source}:{line}: {error}.")
+    yield label_of(label), start, end
+
+
+def _say_unread(source: str, columns: Columns) -> Iterator[str]:
+    if columns.other_labels:
+        names = ", ".join(f"`{name}`" for name in columns.other_labels)
+        label = columns.names[columns.label]
+        yield f"{source}: labels are those of column `{label}`; not read: {names}."
+    if columns.other_times:
+        names = ", ".join(f"`{name}`" for name in columns.other_times)
+        yield (
+            f"{source}: not read: {names}. Which part of a video a clip is, columns called start "
+            "and end say in seconds, start_frame and end_frame in frames."
+        )
+
+
+def label_of(text: str) -> str:
+    """Give a label as it is used: "" for what stands for nothing, the names of a JSON array."""
+    text = text.strip()
+    if text.lower() in NO_LABEL:
+        return ""
+    if text[:1] in "[{" and text[-1:] in "]}":
+        return LABELS_JOINED_BY.join(_labels_in(text))
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].strip()
+    return text
+
+
+def _labels_in(text: str) -> list[str]:
+    for spelling in (text, text.replace("'", '"')):
+        try:
+            found = read_json(spelling)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            found = found.get("choices")
+        if isinstance(found, list) and all(isinstance(part, str | int) for part in found):
+            return [str(part).strip() for part in found]
+    return [text]
 
 
 def _cell(row: Sequence[str], column: int | None) -> str:
@@ -157,7 +252,7 @@ def _cell(row: Sequence[str], column: int | None) -> str:
 def csv_rows(
     text: str, source: str, header_line: int, delimiter: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """Give each row under the header with the line that it starts in.
+    """Give each row under the header with the line that it starts in, comments too.
 
     Raises:
         ListingError: this is not CSV.
@@ -169,7 +264,7 @@ def csv_rows(
     start = header_line + 1
     try:
         for row in reader:
-            if any(row) and not row[0].startswith("#"):
+            if any(row):
                 yield start, row
             start = header_line + reader.line_num + 1
     except csv.Error as error:

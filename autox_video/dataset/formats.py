@@ -3,8 +3,6 @@
 `list` and `folders` are ours; the others are read as those who publish them write them.
 """
 
-# ruff: noqa: PTH112, PTH118
-
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,19 +10,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autox_video.dataset import formats_cloud, formats_official
+from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.clip_tree import ClipTree, locate
-from autox_video.dataset.csv_lists import Table, find_columns
+from autox_video.dataset.columns import columns_of, find_columns
+from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import (
-    LABELS_JOINED_BY,
     VIDEO_SUFFIXES,
     Entries,
     Names,
     counted,
 )
 from autox_video.dataset.folders import SPLIT_NAMES
-from autox_video.dataset.list_files import data_lines, read_json, read_table, read_text, to_entries
+from autox_video.dataset.frame_counts import (
+    has_frame_counts,
+    read_frame_counts,
+    refuse_columns_of_numbers,
+)
+from autox_video.dataset.frame_segments import to_seconds
+from autox_video.dataset.json_lists import read_json_list
+from autox_video.dataset.json_rows import looks_like_json
+from autox_video.dataset.list_files import to_entries
+from autox_video.dataset.list_text import read_json, read_text
+from autox_video.dataset.listed_clips import find_listed
 from autox_video.dataset.remote import beside, is_file, is_remote
+from autox_video.dataset.text_lists import read_table
 from autox_video.errors import ListingError
+from autox_video.settings import AUTO
 
 OFFICIAL = {
     "ucf101": "UCF101",
@@ -36,10 +47,11 @@ OFFICIAL = {
 """Formats whose lists go on naming clips that nobody has any more."""
 
 VERTEX = ("vertex_csv", "vertex_jsonl")
+# In these a column of splits may be about anything.
+_OF_ANY_SPLITS = ("list", "json")
 
 _UCF101_CLIP = re.compile(r"([^/\s]+)/v_\1_g\d\d_c\d\d\.avi(\s+\d+)?", re.IGNORECASE)
 _JESTER_CLIP = re.compile(r"[0-9]+;.*\S")
-_RAW_FRAMES = re.compile(r"(.*?\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
 _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 
 
@@ -65,10 +77,19 @@ class Reading:
     """Which of the three divisions of UCF101 and HMDB51."""
     may_lack_labels: bool = False
     """Whether a clip may be of no class though others are of some."""
+    several_numbers: bool | None = None
+    """Whether numbers behind a path are all labels; None: by what they are."""
+    remote_cache: str = AUTO
+    allow_outside: bool = False
 
 
-def recognise(place: str, data_root: str) -> str:
+def recognise(place: str, data_root: str, *, several_numbers: bool | None = None) -> str:
     """Tell a list's format by what is in it.
+
+    Args:
+        place: the list.
+        data_root: where its clips are.
+        several_numbers: whether numbers behind a path are all labels; None: by what they are.
 
     Raises:
         ListingError: it cannot be read, or is a folder of no known lists.
@@ -79,10 +100,11 @@ def recognise(place: str, data_root: str) -> str:
     lines = list(formats_official.head_of(text))
     if not lines:
         return "list"
-    if lines[0][0] in "[{":
-        found = _recognise_json(text, lines[0])
-    else:
-        found = _recognise_header(lines[0]) or _recognise_lines(lines, place, data_root)
+    if looks_like_json(text):
+        return _recognise_json(text, lines[0])
+    found = _recognise_header(lines[0]) or _recognise_lines(lines, place)
+    if found is None and has_frame_counts(text, place, data_root, several_numbers):
+        return "rawframes"
     return found or "list"
 
 
@@ -95,14 +117,27 @@ def _recognise_folder(place: str) -> str:
     raise ListingError(f"{place} is a folder; give the list file itself.")
 
 
-def _recognise_json(text: str, line: str) -> str | None:
-    if line[0] == "[":
-        return "ssv2" if '"id"' in text[:2000] else None
+def _recognise_json(text: str, line: str) -> str:
     try:
-        keys = {str(key).lower() for key in read_json(line)}
+        first = read_json(line if line[0] == "{" else text)
     except ValueError:
-        return None
-    return "vertex_jsonl" if "videogcsuri" in keys else "metadata"
+        return "json"
+    if isinstance(first, list):
+        is_ssv2 = all(isinstance(each, dict) and _is_ssv2(each) for each in first)
+        return "ssv2" if first and is_ssv2 else "json"
+    if not isinstance(first, dict):
+        return "json"
+    keys = {str(key).lower(): value for key, value in first.items()}
+    if "videogcsuri" in keys:
+        return "vertex_jsonl"
+    columns = columns_of(list(keys), only_paths_will_do=True)
+    values = list(keys.values())
+    return "metadata" if columns and isinstance(values[columns.paths[0]], str) else "json"
+
+
+def _is_ssv2(clip: dict) -> bool:
+    """Whether a record is of Something-Something V2: an id, with a template or alone."""
+    return "id" in clip and ("template" in clip or len(clip) == 1)
 
 
 def _recognise_header(line: str) -> str | None:
@@ -114,9 +149,10 @@ def _recognise_header(line: str) -> str | None:
     return "list" if find_columns(line, only_paths_will_do=False) else None
 
 
-def _recognise_lines(lines: Sequence[str], place: str, data_root: str) -> str | None:
+def _recognise_lines(lines: Sequence[str], place: str) -> str | None:
     if all(_is_vertex_row(line.split(",")) for line in lines):
         return "vertex_csv"
+    lines = [line.replace("\\", "/") for line in lines]
     if all(_UCF101_CLIP.fullmatch(line) for line in lines):
         return "ucf101"
     if all(formats_official.UCF101_LINE.fullmatch(line) for line in lines) and is_file(
@@ -125,11 +161,6 @@ def _recognise_lines(lines: Sequence[str], place: str, data_root: str) -> str | 
         return "ucf101"
     if all(_JESTER_CLIP.fullmatch(line) for line in lines):
         return "jester"
-    frames = [_RAW_FRAMES.fullmatch(line) for line in lines]
-    if all(frames) and not is_remote(data_root):
-        folders = (os.path.join(data_root, match[1]) for match in frames)
-        if any(os.path.isdir(folder) for folder in folders):
-            return "rawframes"
     return None
 
 
@@ -140,9 +171,10 @@ def _is_vertex_row(cells: list[str]) -> bool:
     is_video = Path(uri).suffix.lower() in VIDEO_SUFFIXES if uri else False
     if not rest or len(rest) > 3 or not (is_video or is_remote(uri)):
         return False
-    return (has_use or is_remote(uri) or len(rest) == 3) and all(
-        _TIME.fullmatch(cell) for cell in rest[1:]
-    )
+    is_sure = has_use or is_remote(uri)
+    if not all(_TIME.fullmatch(cell) for cell in rest[1:]):
+        return False
+    return is_sure or (len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf"))
 
 
 def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Given:
@@ -159,14 +191,25 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
     """
     if reading.data_format == "ucf101" and formats_official.is_folder(place):
         return _read_ucf101_folder(place, reading, tree)
-    table, names = _read_table(place, split, reading)
-    notes = []
+    table, names = _read_table(place, split, reading, tree)
     if reading.data_format in VERTEX:
-        table, notes = _drop_unlabelled(table, split)
+        table = _drop_unlabelled(table, split)
+    if reading.data_format not in OFFICIAL:
+        table = find_listed(table, tree)
+    if not table.paths:
+        raise ListingError(f"{place}: the list is empty but for comments.")
+    if table.in_frames:
+        outside = say_outside(
+            table.paths, reading.data_root, table.place, allowed=reading.allow_outside
+        )
+        if outside:
+            raise ListingError(*outside)  # before anything is opened
+        to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, Entries] = {}
-    for name, part in _by_split(table, strict=reading.data_format != "list"):
+    notes = table.notes
+    for name, part in _by_split(table, strict=reading.data_format not in _OF_ANY_SPLITS):
         if (name or split) != "test" and not any(part.labels):
-            raise ListingError(f"{place}: the clips have no labels; a line is `path,label`.")
+            raise ListingError(f"{place}: the clips have no labels; {table.about_labels}.")
         if reading.data_format in OFFICIAL:
             splits[name], missing = locate(part, tree, OFFICIAL[reading.data_format])
             notes += missing
@@ -183,7 +226,9 @@ def _read_ucf101_folder(folder: str, reading: Reading, tree: ClipTree) -> Given:
     return Given(splits, found["train"].names, notes)
 
 
-def _read_table(place: str, split: str, reading: Reading) -> tuple[Table, Names | None]:
+def _read_table(
+    place: str, split: str, reading: Reading, tree: ClipTree
+) -> tuple[Table, Names | None]:
     root, lacking = reading.data_root, reading.may_lack_labels
     match reading.data_format:
         case "ucf101":
@@ -191,7 +236,7 @@ def _read_table(place: str, split: str, reading: Reading) -> tuple[Table, Names 
         case "hmdb51":
             return formats_official.read_hmdb51(place, list_number=reading.list_number)
         case "kinetics":
-            return formats_official.read_kinetics(place), None
+            return formats_official.read_kinetics(place, tree), None
         case "ssv2":
             return formats_official.read_ssv2(place)
         case "jester":
@@ -203,38 +248,31 @@ def _read_table(place: str, split: str, reading: Reading) -> tuple[Table, Names 
         case "vertex_jsonl":
             return formats_cloud.read_vertex_jsonl(place, root), None
         case "rawframes":
-            return _read_raw_frames(place), None
+            return read_frame_counts(place), None
     need = split != "test"
     text = read_text(place)
-    return read_table(text, place, root, need_labels=need, may_lack_labels=lacking), None
+    if looks_like_json(text):
+        return read_json_list(text, place, tree, may_lack_labels=lacking)
+    table = read_table(text, place, root, need_labels=need, may_lack_labels=lacking)
+    if reading.several_numbers is not True:
+        refuse_columns_of_numbers(table)
+    return table, None
 
 
-def _read_raw_frames(place: str) -> Table:
-    """Read mmaction2's `FOLDER NUM_FRAMES LABEL` lines, with one label or several."""
-    table = Table(place)
-    for line, content in data_lines(read_text(place)):
-        found = _RAW_FRAMES.fullmatch(content)
-        if found is None:
-            table.bad.append(f"{place}:{line}: `{content}` is not `FOLDER NUM_FRAMES LABEL`.")
-            continue
-        table.add(line, found[1], LABELS_JOINED_BY.join(found[3].split()))
-    table.check(may_lack_labels=False)
-    return table
-
-
-def _drop_unlabelled(table: Table, split: str) -> tuple[Table, list[str]]:
+def _drop_unlabelled(table: Table, split: str) -> Table:
     """Leave out what Vertex AI lists without a label, but for a test list of no labels at all."""
     labelled = [index for index, label in enumerate(table.labels) if label]
     left_out = len(table.paths) - len(labelled)
     if not left_out or (split == "test" and not labelled):
-        return table, []
+        return table
     if not labelled:
         raise ListingError(f"{table.source}: the clips have no labels; give those that have some.")
-    kept = table.select(labelled)
-    kept.splits = [table.splits[index] for index in labelled]
-    first = next(index for index, label in enumerate(table.labels) if not label)
     clips = counted(left_out, "clip")
-    return kept, [f"{table.source} lists {clips} without a label, left out: {table.place(first)}."]
+    first = next(index for index, label in enumerate(table.labels) if not label)
+    table.notes.append(
+        f"{table.source} lists {clips} without a label, left out: {table.place(first)}."
+    )
+    return table.select(labelled)
 
 
 def _by_split(table: Table, *, strict: bool) -> Iterator[tuple[str, Table]]:
@@ -246,17 +284,24 @@ def _by_split(table: Table, *, strict: bool) -> Iterator[tuple[str, Table]]:
     names = [known.get(split.lower()) for split in table.splits]
     if None in names:
         first = names.index(None)
-        if strict:
+        # Of a column that is about something else, no value is a split.
+        if strict or any(names):
             allowed = "train, val or test"
             raise ListingError(
                 f"{table.place(first)}: the split `{table.splits[first]}` is not {allowed}."
             )
+        table.notes.append(
+            f"{table.source}: its column of splits is not read: `{table.splits[first]}` (line "
+            f"{table.lines[first]}) is none of train, val and test."
+        )
         names = [""] * len(names)
     if len(set(names)) > 1:
         # What is of no split beside others that are of one is for training.
         names = [name or "train" for name in names]
     for name in dict.fromkeys(names):
-        yield name, table.select([index for index, other in enumerate(names) if other == name])
+        part = table.select([index for index, other in enumerate(names) if other == name])
+        part.splits = None
+        yield name, part
 
 
 def read_metadata_folder(reading: Reading) -> dict[str, str]:

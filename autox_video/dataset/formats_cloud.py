@@ -7,18 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autox_video.dataset.csv_lists import (
-    LABEL_COLUMNS,
-    PATH_COLUMNS,
-    SPLIT_COLUMNS,
-    Table,
-    csv_rows,
-    find_columns,
-    read_csv,
-)
-from autox_video.dataset.entries import LABELS_JOINED_BY
+from autox_video.dataset.clip_tree import ClipTree
+from autox_video.dataset.columns import columns_of, find_columns
+from autox_video.dataset.csv_lists import Table, csv_rows, read_csv
 from autox_video.dataset.folders import SPLIT_NAMES
-from autox_video.dataset.list_files import data_lines, read_json, read_text
+from autox_video.dataset.json_rows import flatten, parse_lines, table_of
+from autox_video.dataset.list_text import data_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote, join
 from autox_video.errors import ListingError
 
@@ -61,10 +55,11 @@ def has_labels(place: str) -> bool:
     if not first.startswith("{"):
         return find_columns(first, only_paths_will_do=False) is not None
     try:
-        names = {str(name).lower() for name in read_json(first)}
+        names = [str(name) for name in read_json(first)]
     except ValueError:
         return True  # what is wrong with it is said when it is read
-    return bool(names & set(PATH_COLUMNS)) and bool(names & set(LABEL_COLUMNS))
+    columns = columns_of(names, only_paths_will_do=False)
+    return columns is not None and columns.label is not None
 
 
 def read_metadata(place: str, data_root: str, *, may_lack_labels: bool) -> Table:
@@ -78,17 +73,26 @@ def read_metadata(place: str, data_root: str, *, may_lack_labels: bool) -> Table
         may_lack_labels: whether a clip may be of no class though others are of some.
     """
     text = read_text(place)
+    inside = beside(place, "")
     if place.lower().endswith(".jsonl") or text.lstrip().startswith("{"):
-        table = _read_json_lines(place, text, may_lack_labels=may_lack_labels)
+        records, lines = parse_lines(text, place)
+        numbered = zip(lines, records, strict=True)
+        rows = [(line, row) for line, record in numbered for row in flatten(record)]
+        table = table_of(rows, place, ClipTree(inside))
+        table.check(may_lack_labels=may_lack_labels)
     else:
         header_line, header = next(data_lines(text), (0, ""))
         columns = find_columns(header, only_paths_will_do=True)
         if columns is None:
             raise ListingError(f"{place}:1: a metadata list has the columns file_name and label.")
         table = read_csv(
-            text, place, header_line=header_line, columns=columns, may_lack_labels=may_lack_labels
+            text,
+            place,
+            header_line=header_line,
+            columns=columns,
+            is_there=lambda path: not is_remote(inside) and os.path.exists(inside + path),  # noqa: PTH110
+            may_lack_labels=may_lack_labels,
         )
-    inside = beside(place, "")
     table.paths = [_from_root(path, inside, data_root) for path in table.paths]
     return table
 
@@ -106,50 +110,6 @@ def _from_root(path: str, inside: str, data_root: str) -> str:
     return os.path.abspath(here) if relative.startswith("..") else relative  # noqa: PTH100
 
 
-def _read_json_lines(place: str, text: str, *, may_lack_labels: bool) -> Table:
-    table = Table(place)
-    for line, row in _json_objects(place, text):
-        row = {str(key).lower(): value for key, value in row.items()}
-        path = next((row[name] for name in PATH_COLUMNS if row.get(name)), None)
-        if not isinstance(path, str):
-            table.bad.append(f"{place}:{line}: there is no file_name.")
-            continue
-        label = next((row[name] for name in LABEL_COLUMNS if row.get(name) is not None), "")
-        table.add(line, path.strip(), _label_text(label))
-        if "start" in row or "end" in row:
-            _fill_segments(table)
-            table.add_segment(line, _time(row.get("start")), _time(row.get("end")))
-        elif table.segments is not None:
-            table.add_segment(line, "", "")
-        split = next((row[name] for name in SPLIT_COLUMNS if row.get(name)), "")
-        table.add_split(str(split))
-    table.check(may_lack_labels=may_lack_labels)
-    return table
-
-
-def _fill_segments(table: Table) -> None:
-    # The clips before the first one with times are whole videos.
-    while len(table.segments or ()) < len(table.paths) - 1:
-        table.add_segment(0, "", "")
-
-
-def _json_objects(place: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, content in data_lines(text):
-        try:
-            row = read_json(content)
-        except ValueError as error:
-            raise ListingError(f"{place}:{line}: this is not valid JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise ListingError(f"{place}:{line}: a line is a JSON object, {{...}}.")
-        yield line, row
-
-
-def _label_text(label: Any) -> str:
-    if isinstance(label, list):
-        return LABELS_JOINED_BY.join(str(part).strip() for part in label)
-    return str(label).strip()
-
-
 def _time(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
@@ -159,8 +119,10 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
 
     A clip that Vertex AI knows at gs:// is taken from data_root where it is there.
     """
-    table = Table(place)
+    table, has_uris = Table(place), False
     for line, row in csv_rows(read_text(place), place, 0, ","):
+        if row[0].startswith("#"):
+            continue
         cells = [cell.strip() for cell in row]
         use = cells[0].lower()
         if use in ML_USES:
@@ -173,9 +135,14 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
         if not uri or any(more):
             table.bad.append(f"{place}:{line}: this is not `[ML_USE,]URI,label,start,end`.")
             continue
+        has_uris = has_uris or is_remote(uri) or use in ML_USES
         table.add(line, _local(uri, data_root), label)
         table.add_segment(line, start, end)
         table.add_split(ML_USES.get(use, ""))
+    if not has_uris and table.segments:
+        table.notes.append(
+            f"{place}: its lines, without a header, are read as path,label,start,end in seconds."
+        )
     table.check(may_lack_labels=True)
     return table
 
@@ -183,7 +150,8 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
 def read_vertex_jsonl(place: str, data_root: str) -> Table:
     """Read a JSON object in each line: videoGcsUri with its annotations, each on a time segment."""
     table = Table(place)
-    for line, row in _json_objects(place, read_text(place)):
+    rows, lines = parse_lines(read_text(place), place)
+    for line, row in zip(lines, rows, strict=True):
         uri = row.get("videoGcsUri")
         if not isinstance(uri, str) or not uri.strip():
             table.bad.append(f"{place}:{line}: there is no videoGcsUri.")

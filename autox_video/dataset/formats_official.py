@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.csv_lists import Table, csv_rows
-from autox_video.dataset.entries import Names
-from autox_video.dataset.list_files import data_lines, read_json, read_text
+from autox_video.dataset.entries import Names, counted
+from autox_video.dataset.list_text import data_lines, kept_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote
 from autox_video.errors import ListingError
 
@@ -43,8 +44,10 @@ def read_ucf101(place: str) -> tuple[Table, Names | None]:
     text = read_text(place)
     numbers = _class_numbers(beside(place, _CLASS_NUMBERS))
     table = Table(place)
-    for line, content in data_lines(text):
-        found = UCF101_LINE.fullmatch(content)
+    for line, content in kept_lines(text):
+        found = UCF101_LINE.fullmatch(content.replace("\\", "/"))
+        if found is None and content[0] == "#":
+            continue
         if found is None:
             table.bad.append(f"{place}:{line}: `{content}` is not `CLASS/CLIP.avi NUMBER`.")
             continue
@@ -83,8 +86,11 @@ def read_hmdb51(place: str, *, list_number: int) -> tuple[Table, Names]:
     table = Table(place)
     for file in files:
         source = os.path.join(place, file[0])
-        for line, content in data_lines(read_text(source)):
+        # Some of its clips have names that begin with #: what ends in a number is no comment.
+        for line, content in kept_lines(read_text(source)):
             clip = _HMDB51_LINE.fullmatch(content)
+            if clip is None and content[0] == "#":
+                continue
             if clip is None:
                 table.bad.append(f"{source}:{line}: `{content}` is not `CLIP.avi 0`, 1 or 2.")
             elif clip[2] != "0":
@@ -94,10 +100,11 @@ def read_hmdb51(place: str, *, list_number: int) -> tuple[Table, Names]:
     return table, (tuple(file[1] for file in files), place)
 
 
-def read_kinetics(place: str) -> Table:
+def read_kinetics(place: str, tree: ClipTree) -> Table:
     """Read a CSV of label, youtube_id, time_start, time_end, split; a test list has no labels.
 
-    The clips are files ID_000010_000020 with any suffix: they hold the seconds named, cut out.
+    The clips are files ID_000010_000020 or ID_10_20 with any suffix, which hold the seconds named,
+    cut out; or ID, which is taken for the whole video, of which the clip is those seconds.
     """
     text = read_text(place)
     rows = csv_rows(text, place, 0, ",")
@@ -109,25 +116,46 @@ def read_kinetics(place: str) -> Table:
     video, start, end = (header.index(name) for name in KINETICS_COLUMNS)
     label = header.index("label") if "label" in header else None
     split = header.index("split") if "split" in header else None
-    table = Table(place)
+    table, whole = Table(place, segments=[]), []
     for line, row in rows:
+        if row[0].startswith("#") and len(row) != len(header):
+            continue
         if len(row) != len(header):
             table.bad.append(f"{place}:{line}: there are {len(row)} columns, not {len(header)}.")
             continue
+        times = row[start].strip(), row[end].strip()
         try:
-            name = f"{row[video].strip()}_{_whole(row[start]):06d}_{_whole(row[end]):06d}"
+            name, is_whole = kinetics_clip(tree, row[video].strip(), *times)
         except (ValueError, OverflowError):
             table.bad.append(f"{place}:{line}: `{row[start]}`, `{row[end]}` are no seconds.")
             continue
         table.add(line, name, "" if label is None else row[label].strip())
+        table.add_segment(line, *(times if is_whole else ("", "")))
+        whole += [name] if is_whole else []
         if split is not None:
             table.add_split(row[split].strip())
+    if whole:
+        table.notes.append(
+            f"{place}: {counted(len(whole), 'clip')} read from time_start to time_end of a whole "
+            f"video, as {whole[0]}: no file {whole[0]}_START_END is there, cut out."
+        )
     table.check(may_lack_labels=False)
     return table
 
 
-def _whole(seconds: str) -> int:
-    return int(float(seconds))
+def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
+    """Give the name of a clip of Kinetics, and whether it is the whole video that is there.
+
+    Raises:
+        ValueError: start or end is no number of seconds.
+    """
+    first, last = (int(float(seconds)) for seconds in (start, end))
+    official = f"{video}_{first:06d}_{last:06d}"
+    for name in (official, f"{video}_{first}_{last}", f"{video}_{start}_{end}"):
+        if tree.find(name):
+            return name, False
+    is_whole = tree.find(video) is not None
+    return (video if is_whole else official), is_whole
 
 
 def read_ssv2(place: str) -> tuple[Table, Names | None]:

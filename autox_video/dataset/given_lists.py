@@ -1,12 +1,12 @@
 """The lists or folders that the settings name, read in whatever format they are in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autox_video.dataset.boundary import refuse_outside
 from autox_video.dataset.clip_tree import ClipTree
-from autox_video.dataset.entries import Entries, Names, counted
+from autox_video.dataset.entries import LABELS_JOINED_BY, Entries, Names, counted
 from autox_video.dataset.folders import SPLIT_NAMES, read_class_folders
 from autox_video.dataset.formats import (
     OFFICIAL,
@@ -24,7 +24,7 @@ from autox_video.settings import AUTO, Settings
 
 _SPLITS = {"train": "training", "val": "validation", "test": "testing"}
 # Lists for testing in these formats may look like any other.
-_PASSED_ON = ("jester", "rawframes", "ucf101")
+_PASSED_ON = ("jester", "ucf101")
 
 
 @dataclass(slots=True)
@@ -62,8 +62,10 @@ def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
         if file == AUTO:
             continue
         try:
-            wanted = _format_of(file, settings, root, before=before if split != "train" else AUTO)
-            given = read_given(file, split, _reading(settings, root, wanted), tree)
+            several = _several_numbers(settings, lists)
+            reading = _reading(settings, root, AUTO, several_numbers=several)
+            wanted = _format_of(file, reading, before=before if split != "train" else AUTO)
+            given = read_given(file, split, replace(reading, data_format=wanted), tree)
             _add(lists, given, split, file, files)
         except ListingError as error:
             problems += error.problems
@@ -84,27 +86,42 @@ def read_test_entries(file: str, settings: Settings, root: str | Path) -> Given:
     Raises:
         ListingError: with every problem that was found, one sentence each.
     """
-    wanted = _format_of(file, settings, root, before=settings.data_format)
-    given = read_given(file, "test", _reading(settings, root, wanted), ClipTree(root))
+    several = None if settings.multi_label == AUTO else settings.multi_label
+    reading = _reading(settings, root, AUTO, several_numbers=several)
+    wanted = _format_of(file, reading, before=settings.data_format)
+    given = read_given(file, "test", replace(reading, data_format=wanted), ClipTree(root))
     lists = GivenLists()
     _add(lists, given, "test", file, {})
     refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
     return Given(lists.splits, given.names, lists.notes)
 
 
-def _reading(settings: Settings, root: str | Path, data_format: str) -> Reading:
+def _several_numbers(settings: Settings, lists: GivenLists) -> bool | None:
+    """Whether two numbers behind a path are labels: as the config says, or the training list."""
+    if settings.multi_label != AUTO:
+        return settings.multi_label
+    labels = lists.splits["train"].labels if "train" in lists.splits else None
+    return True if any(LABELS_JOINED_BY in label for label in set(labels or ())) else None
+
+
+def _reading(
+    settings: Settings, root: str | Path, data_format: str, *, several_numbers: bool | None = None
+) -> Reading:
     return Reading(
         str(root),
-        data_format,
+        settings.data_format if data_format == AUTO else data_format,
         list_number=1 if settings.official_split == AUTO else settings.official_split,
         may_lack_labels=settings.multi_label is True,
+        several_numbers=several_numbers,
+        remote_cache=settings.remote_cache,
+        allow_outside=settings.allow_outside,
     )
 
 
-def _format_of(file: str, settings: Settings, root: str | Path, *, before: str) -> str:
-    if settings.data_format not in (AUTO, "folders"):
-        return settings.data_format
-    found = recognise(file, str(root))
+def _format_of(file: str, reading: Reading, *, before: str) -> str:
+    if reading.data_format not in (AUTO, "folders"):
+        return reading.data_format
+    found = recognise(file, reading.data_root, several_numbers=reading.several_numbers)
     return before if found == "list" and before in _PASSED_ON else found
 
 

@@ -11,6 +11,8 @@ from autox_video.dataset.entries import clip_keys
 from autox_video.dataset.fingerprint import near_duplicates
 from autox_video.dataset.groups import both, members, same
 from autox_video.dataset.list_files import ClipList
+from autox_video.dataset.listing import count_clips
+from autox_video.dataset.near_names import near_names
 from autox_video.dataset.probed_listing import ProbedListing, find_recordings_in
 from autox_video.dataset.sources import same_digest, sources
 
@@ -125,6 +127,7 @@ def report(health: Health) -> dict[str, Any]:
         "named": listing.named,
         "splits": {name: _figures(health, name) for name in health.names},
         "imbalance": _imbalance(health),
+        "near_names": _near_names(health),
         "unreadable": [
             {**health.clip(number), "reason": fact.error}
             for number, fact in health.facts()
@@ -174,9 +177,7 @@ def _per_class(clips: ClipList, classes: Sequence[str]) -> dict[str, int] | None
     """Count the clips of each class; None where there are no labels."""
     if clips.labels is None:
         return None
-    several = (label if isinstance(label, tuple) else (label,) for label in clips.labels)
-    count = Counter(one for labels in several for one in labels)
-    return {name: count[index] for index, name in enumerate(classes)}
+    return count_clips(clips, classes)
 
 
 def _range(values: Sequence[float]) -> dict[str, float] | None:
@@ -206,6 +207,14 @@ def _imbalance(health: Health) -> dict[str, Any]:
             if count is not None
         },
     }
+
+
+def _near_names(health: Health) -> list[str]:
+    """Name the classes that are probably one; by all clips that are listed for training."""
+    listing = health.listing
+    if not listing.named:
+        return []
+    return near_names(count_clips(health.splits["train"].clips, listing.classes))
 
 
 def _odd(health: Health) -> Iterator[Clip]:

@@ -1,18 +1,14 @@
 """One list file of clips: text lines or CSV in, columns out; and the lists that we write."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH118, PTH122
 
 import csv
-import json
-import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from autox_video.dataset.csv_lists import Table, find_columns, read_csv
+from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import (
     LABELS_JOINED_BY,
     SHOWN_AT_MOST,
@@ -24,7 +20,6 @@ from autox_video.dataset.entries import (
     clip_keys,
     counted,
 )
-from autox_video.dataset.remote import RemoteFault, is_remote, read_bytes
 from autox_video.dataset.segments import read_segment
 from autox_video.errors import ListingError
 from autox_video.fileio import atomic_write
@@ -37,20 +32,10 @@ __all__ = [
     "at_most",
     "clip_keys",
     "counted",
-    "data_lines",
-    "read_entries",
-    "read_json",
     "read_list",
-    "read_table",
-    "read_text",
     "to_entries",
     "write_list",
 ]
-
-# mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
-_SEVERAL_NUMBERS = re.compile(
-    rf"(.*(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))((?:\s+[0-9]+)+)", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,157 +90,21 @@ class ClipList:
         return ClipList(self.paths + other.paths, labels, segments)
 
 
-def read_entries(
-    path: str | Path, data_root: str | Path, *, need_labels: bool, may_lack_labels: bool = False
-) -> Entries:
-    """Read a list of clips, without looking whether they are there.
-
-    A line is `path label`: the label is what follows the last TAB, or else the last space. Blank
-    lines and lines that begin with # say nothing. A file whose first line names the columns (`path`
-    and `label`, among others), or whose name ends in .csv, is CSV; it may have `start` and `end`.
-
-    Args:
-        path: the list file, or its address.
-        data_root: folder that the listed paths are relative to.
-        need_labels: whether a list without labels is an error; else its `labels` are None. A line
-            that is the path of a video as a whole has none.
-        may_lack_labels: whether a clip in CSV may be of no class though others are of some.
-
-    Raises:
-        ListingError: the file is missing, not UTF-8 or empty, or a line has no path or no label
-            where it should have.
-    """
-    text = read_text(path)
-    table = read_table(
-        text, str(path), data_root, need_labels=need_labels, may_lack_labels=may_lack_labels
-    )
-    return to_entries(table, data_root, need_labels=need_labels)
-
-
-def read_table(
-    text: str,
-    source: str,
-    data_root: str | Path,
-    *,
-    need_labels: bool,
-    may_lack_labels: bool = False,
-) -> Table:
-    """Read the text of a list as `read_entries` does, its labels "" where it has none."""
-    first = next(data_lines(text), None)
-    if first is None:
-        raise ListingError(f"{source}: the list is empty; a line is `path label`.")
-    columns = find_columns(first[1], only_paths_will_do=source.lower().endswith(".csv"))
-    if columns is not None:
-        return read_csv(
-            text, source, header_line=first[0], columns=columns, may_lack_labels=may_lack_labels
-        )
-    if source.lower().endswith(".csv") and "," in first[1]:
-        message = f"{source}:{first[0]}: a CSV list begins with a header, `path,label`."
-        raise ListingError(message)
-    if not need_labels and _is_video_path(first[1], data_root):
-        return _read_unlabelled(text, source, data_root)
-    return _read_lines(text, source)
-
-
 def to_entries(table: Table, data_root: str | Path, *, need_labels: bool) -> Entries:
     """Give what was read as Entries; raises ListingError if labels are needed and there is none."""
     labels = table.labels if any(table.labels) else None
     if need_labels and labels is None:
         raise ListingError(f"{table.source}: the clips have no labels; a line is `path,label`.")
     keys = clip_keys(table.paths, data_root)
-    return Entries(table.source, table.paths, keys, labels, table.lines, table.segments)
-
-
-def read_text(path: str | Path, kind: str = "list file") -> str:
-    """Read a list file, here or at an address.
-
-    Args:
-        path: the file.
-        kind: what it should be, for sentences.
-
-    Raises:
-        ListingError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
-        if b"\0" in data:
-            line = data.count(b"\n", 0, data.index(b"\0")) + 1
-            raise ListingError(f"{path}:{line}: this is not text (it has a byte 0).")
-        return data.decode("utf-8-sig")
-    except RemoteFault as fault:
-        raise ListingError(f"{path}: {fault}.") from fault
-    except FileNotFoundError as error:
-        raise ListingError(f"{path}: there is no such {kind}.") from error
-    except IsADirectoryError as error:
-        raise ListingError(f"{path} is a folder; give the {kind} itself.") from error
-    except OSError as error:
-        raise ListingError(f"{path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ListingError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8.") from error
-
-
-def read_json(text: str) -> Any:
-    """Read JSON.
-
-    Raises:
-        ValueError: this is not JSON, or has half a character in it, as `"\\ud800"` is.
-    """
-    try:
-        value = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    return value
-
-
-def data_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give each line that says something, with its number."""
-    # Not str.splitlines: it would split inside a name that holds, say, U+2028.
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.strip()
-        if line and line[0] != "#":
-            yield number, line
-
-
-def _is_video_path(line: str, data_root: str | Path) -> bool:
-    last = line.replace("\t", " ").rsplit(" ", 1)[-1]
-    if os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
-        return True
-    return last == line or os.path.exists(os.path.join(data_root, line))  # noqa: PTH110
-
-
-def _read_lines(text: str, source: str) -> Table:
-    table = Table(source)
-    bad = []
-    for number, line in data_lines(text):
-        parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
-        if len(parts) != 2:
-            bad.append((number, line))
-            continue
-        path, label = parts[0].rstrip(), parts[1].lstrip()
-        if path[-1:].isdigit() and (found := _SEVERAL_NUMBERS.fullmatch(line)):
-            path, label = found[1], LABELS_JOINED_BY.join(found[2].split())
-        table.add(number, path, label)
-    if bad:
-        sentence = "{}:{}: `{}` has no label; a line is `path label`."
-        raise ListingError(*at_most(bad, lambda line: sentence.format(source, *line)))
-    return table
-
-
-def _read_unlabelled(text: str, source: str, data_root: str | Path) -> Table:
-    table = Table(source)
-    labelled = []
-    for number, line in data_lines(text):
-        table.add(number, line, "")
-        if not _is_video_path(line, data_root):
-            labelled.append((number, line))
-    if labelled:
-        sentence = "{}:{}: `{}` has a label, but line {} has none; give all clips labels, or none."
-        first = table.lines[0]
-        raise ListingError(*at_most(labelled, lambda line: sentence.format(source, *line, first)))
-    return table
+    return Entries(
+        table.source,
+        table.paths,
+        keys,
+        labels,
+        table.lines,
+        table.segments,
+        checked=table.all_there,
+    )
 
 
 _LABEL, _LABELS = "label", "labels"

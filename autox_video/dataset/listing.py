@@ -1,18 +1,20 @@
 """The user's clips, classes and splits, from list files or folders, with every check on them."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from autox_video.console import say
 from autox_video.dataset.class_labels import (
     Labels,
+    drop_placeholders,
     is_multi_label,
     number_labels,
     read_class_names,
 )
-from autox_video.dataset.entries import parts_of
 from autox_video.dataset.folders import find_videos
 from autox_video.dataset.given_lists import (
     GivenLists,
@@ -24,11 +26,14 @@ from autox_video.dataset.given_lists import (
 )
 from autox_video.dataset.list_files import ClipList, Entries, read_list, write_list
 from autox_video.dataset.missing_clips import say_missing
+from autox_video.dataset.near_names import near_names
 from autox_video.dataset.repeats import (
     drop_repeats,
     has_several_labels,
     same_clip_twice,
+    say_overlapping_parts,
     say_overlaps,
+    say_several_labels,
 )
 from autox_video.dataset.splits import ToDivide, check_kept, divide, keep, read_kept
 from autox_video.errors import ListingError
@@ -88,6 +93,14 @@ def read_listing(settings: Settings) -> Listing:
     splits, notes = _once(lists, multi_label=multi_label)
     names = given_names or used_names(lists)
     notes = [*lists.notes, *notes]
+    if multi_label and settings.multi_label == AUTO:
+        notes += say_several_labels(splits)
+    elif not multi_label:
+        notes += say_overlapping_parts(splits["train"])
+    if "test" in splits:
+        classes = names[0] if names else set(splits["train"].labels or ())
+        splits["test"], placeholders = drop_placeholders(splits["test"], classes)
+        notes += placeholders
     splits["train"], how = _to_divide(splits, settings)
     kept = None if how is None else read_kept(splits["train"], root, how)
     if kept is not None:
@@ -107,6 +120,8 @@ def read_listing(settings: Settings) -> Listing:
     clips = {name: _clip_list(split, labels) for name, split in splits.items()}
     if kept is not None:
         check_kept(kept, clips, how, len(labels.classes))
+    notes += labels.notes
+    notes += near_names(count_clips(clips["train"], labels.classes)) if labels.named else []
     notes += say_overlaps(splits)
     return Listing(
         root,
@@ -186,6 +201,7 @@ def read_test_list(
     *,
     settings: Settings | None = None,
     multi_label: bool = False,
+    on_note: Callable[[str], None] = say,
 ) -> ClipList:
     """Read and check a list of clips to test; its labels are None where the list has none.
 
@@ -197,18 +213,26 @@ def read_test_list(
         classes: the model's classes; a label is the name of one, or its index.
         settings: in what format the list is; None: whatever is recognised.
         multi_label: whether the model gives a clip any number of classes.
+        on_note: is told in sentences how the list was read, where that is not plain.
 
     Raises:
         ListingError: with every problem that was found, one sentence each.
     """
     root = check_root(str(data_root))
     how = settings or Settings(data_root=str(data_root))
-    entries = read_test_entries(str(path), how, root).splits["test"]
-    return _for_model(entries, root, classes, multi_label=multi_label)
+    how = how.model_copy(update={"multi_label": multi_label})
+    given = read_test_entries(str(path), how, root)
+    for note in given.notes:
+        on_note(note)
+    return _for_model(given.splits["test"], root, classes, multi_label=multi_label, on_note=on_note)
 
 
 def read_test(
-    settings: Settings, classes: Sequence[str], *, multi_label: bool = False
+    settings: Settings,
+    classes: Sequence[str],
+    *,
+    multi_label: bool = False,
+    on_note: Callable[[str], None] = say,
 ) -> ClipList | None:
     """Give the clips to test that the training list or data_root itself names; None for none.
 
@@ -219,29 +243,35 @@ def read_test(
     if not may_name_test_clips(settings, root):
         return None
     given = read_given_lists(settings, root).splits.get("test")
-    return None if given is None else _for_model(given, root, classes, multi_label=multi_label)
+    if given is None:
+        return None
+    return _for_model(given, root, classes, multi_label=multi_label, on_note=on_note)
 
 
 def _for_model(
-    given: Entries, root: str | Path, classes: Sequence[str], *, multi_label: bool
+    given: Entries,
+    root: str | Path,
+    classes: Sequence[str],
+    *,
+    multi_label: bool,
+    on_note: Callable[[str], None],
 ) -> ClipList:
     once = drop_repeats(given, multi_label=multi_label)
-    splits = {"test": once.entries}
-    texts = set(once.entries.labels or ())
-    known = texts <= set(classes)
-    if multi_label:
-        known = {part for text in texts for part in parts_of(text)} <= set(classes)
+    entries, notes = drop_placeholders(once.entries, classes)
+    splits = {"test": entries}
     labels = number_labels(
         splits,
         names=(tuple(classes), "the model"),
         num_class=None,
-        are_names=known,
+        are_names=False,
         multi_label=multi_label,
     )
     problems = [*once.problems, *labels.problems, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
-    return _clip_list(once.entries, labels)
+    for note in (*once.notes, *notes, *labels.notes):
+        on_note(note)
+    return _clip_list(entries, labels)
 
 
 def _to_divide(
@@ -274,6 +304,14 @@ def _earlier_divisions(work_dir: Path, settings: Settings) -> tuple[Path, ...]:
     if settings.load_from not in (AUTO, "none"):
         before.insert(0, Path(settings.load_from).parent / SPLIT)
     return tuple(before)
+
+
+def count_clips(clips: ClipList, classes: Sequence[str]) -> dict[str, int]:
+    """Count the clips of each class, by its name."""
+    labels = clips.labels or ()
+    several = (label if isinstance(label, tuple) else (label,) for label in labels)
+    count = Counter(index for indices in several for index in indices)
+    return {name: count[index] for index, name in enumerate(classes)}
 
 
 def _clip_list(entries: Entries, labels: Labels) -> ClipList:

@@ -4,19 +4,17 @@
 # ruff: noqa: PTH100, PTH112, PTH113, PTH118
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autox_video.dataset.entries import VIDEO_SUFFIXES, Entries, at_most
+from autox_video.dataset.clip_tree import ClipTree
+from autox_video.dataset.entries import Entries, at_most
 from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
 from autox_video.dataset.video_file import is_frame_folder
+from autox_video.errors import ListingError
 
 # From as many listed clips of a folder on, reading the folder beats asking for each clip.
 _WORTH_READING_FOLDER = 16
-_SPACED_LABEL = re.compile(
-    rf"({'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))})\s", re.IGNORECASE
-)
 
 
 def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
@@ -32,17 +30,19 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
         return unknown
     lists = {} if is_remote(root) else {n: s for n, s in splits.items() if not s.checked}
     missing = {name: find_missing(split.paths, root) for name, split in lists.items()}
+    tree = ClipTree(root)
     count = sum(map(len, missing.values()))
-    if count and count == sum(map(len, lists.values())):
+    if count and count == sum(map(len, splits.values())):
         name = next(iter(lists))
         looked_for = os.path.abspath(os.path.join(root, lists[name].paths[0]))
+        there = _what_there_is(lists[name].paths[0], tree)
+        wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
         return [
             f"{lists[name].place(0)}: clip {looked_for} is not there, and nor is any other of the "
-            f"{count} listed. data_root ({root}) is probably wrong; relative paths start from "
-            f"{Path.cwd()}."
+            f"{count} listed{there}.{'' if there else wrong}"
         ]
     found = ((lists[name], index) for name, indices in missing.items() for index in indices)
-    return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, root)}")
+    return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, tree)}")
 
 
 def _unknown_addresses(lists: Iterable[Entries]) -> list[str]:
@@ -93,14 +93,21 @@ def _file_names(folder: str) -> set[str]:
         return set()
 
 
-def _why_missing(entries: Entries, index: int, root: str | Path) -> str:
+def _why_missing(entries: Entries, index: int, tree: ClipTree) -> str:
     path = entries.paths[index]
-    full = os.path.abspath(os.path.join(root, path))
+    full = os.path.abspath(os.path.join(tree.data_root, path))
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."
-    if _SPACED_LABEL.search(path):
-        return (
-            f"clip {full} is not there. A label with spaces in it needs a TAB before it, or CSV "
-            "(`path,label`)."
-        )
-    return f"clip {full} is not there."
+    return f"clip {full} is not there{_what_there_is(path, tree)}."
+
+
+def _what_there_is(path: str, tree: ClipTree) -> str:
+    """Say what a path may mean that is not there, "" where nothing is like it."""
+    try:
+        candidates = tree.candidates(path)
+        near = candidates[:3] or ([nearest] if (nearest := tree.nearest(path)) else [])
+    except ListingError:  # a folder that cannot be read
+        return ""
+    if len(candidates) > 1:
+        return f"; it may be any of {len(candidates)} clips: {', '.join(near)}"
+    return f"; there is {near[0]}" if near else ""

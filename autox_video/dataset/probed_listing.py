@@ -1,21 +1,28 @@
 """A listing whose every clip was opened: what is known of each, and a division that goes by it."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from autox_video.dataset.clip_facts import ClipFacts, Contents
-from autox_video.dataset.entries import WHOLE_VIDEO, clip_keys
-from autox_video.dataset.list_files import ClipList, counted
+from autox_video.dataset.entries import WHOLE_VIDEO, clip_keys, counted
+from autox_video.dataset.groups import members
+from autox_video.dataset.list_files import ClipList
 from autox_video.dataset.listing import Listing, divide_listing
 from autox_video.dataset.probe import probe_contents
 from autox_video.dataset.recordings import Recordings, find_recordings, kept_together
 from autox_video.dataset.remote import join
 from autox_video.dataset.segments import part_of_video
+from autox_video.dataset.sources import same_digest
 from autox_video.dataset.splits import rarest_classes
 from autox_video.settings import AUTO
+
+LATE_FACTOR, LATE_SHARE = 2.0, 0.25
+"""By how many times a segment's end may be behind the video's, and in what share of a list more,
+before it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,61 @@ def probe_listing(
         on_done=on_done,
         on_note=on_note,
     )
-    splits, start = {}, 0
+    splits, start, notes = {}, 0, []
     for name, clips in lists.items():
         end = start + len(clips)
+        notes += _say_late_ends(name, clips, facts[start:end])
         parts = [_part(fact, clips.segment(n)) for n, fact in enumerate(facts[start:end])]
         splits[name] = ProbedSplit(clips, parts)
         start = end
+    notes += _say_contradictions(lists, contents)
+    listing = replace(listing, notes=(*listing.notes, *notes))
     return ProbedListing(listing, splits, contents)
+
+
+def _say_late_ends(name: str, clips: ClipList, videos: Sequence[ClipFacts]) -> list[str]:
+    """Say where most segments of a list end long after their videos: their times may be frames."""
+    if clips.segments is None:
+        return []
+    late = [
+        number
+        for number, (video, (_, end)) in enumerate(zip(videos, clips.segments, strict=True))
+        if math.isfinite(end) and video.error is None and end > LATE_FACTOR * video.seconds + 1.0
+    ]
+    if len(late) <= len(clips) * LATE_SHARE:
+        return []
+    first = late[0]
+    return [
+        f"{len(late)} of {len(clips)} segments of the {name} list end after their videos do: that "
+        f"of {clips.paths[first]} at {clips.segments[first][1]:g} s, the video at "
+        f"{videos[first].seconds:.4g} s. Times are seconds; columns of frames are called "
+        "start_frame and end_frame."
+    ]
+
+
+def _say_contradictions(lists: Mapping[str, ClipList], contents: Contents) -> list[str]:
+    """Say which files are equal, byte by byte, though their labels differ."""
+    clips = [(path, label) for each in lists.values() for path, label in _labels(each)]
+    pairs = []
+    for group in members(same_digest(contents.digests)):
+        first, *others = (clips[number] for number in group.tolist())
+        # A label of None is none, or of a part of a video.
+        odd = [
+            other for other in others if None not in (first[1], other[1]) and other[1] != first[1]
+        ]
+        pairs += [(first[0], odd[0][0])] if odd else []
+    if not pairs:
+        return []
+    groups = counted(len(pairs), "group")
+    return [
+        f"{groups} of files that are equal have other labels, {pairs[0][0]} and {pairs[0][1]} for "
+        "example: the model cannot learn both."
+    ]
+
+
+def _labels(clips: ClipList) -> Iterable[tuple[str, object]]:
+    labels = clips.labels if clips.segments is None else None
+    return zip(clips.paths, labels or [None] * len(clips), strict=True)
 
 
 def _part(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:

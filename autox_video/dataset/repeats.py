@@ -1,7 +1,8 @@
 """Clips that are listed more than once, in one list or in two."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from autox_video.dataset.entries import LABELS_JOINED_BY, Entries, at_most, counted, parts_of
 
@@ -68,6 +69,50 @@ def _contradictions(entries: Entries, repeats: list[tuple[int, int]]) -> Iterato
                 f"{entries.place(again)}: clip `{entries.paths[again]}` has the label "
                 f"{labels[again]}, but {labels[index]} at {entries.place(index)}; keep one."
             )
+
+
+def say_several_labels(splits: Mapping[str, Entries]) -> list[str]:
+    """Say that clips of several classes were found, and what follows from it."""
+    labelled = [split for split in splits.values() if split.labels is not None]
+    several = [(split, i) for split in labelled for i in _of_several_classes(split.labels)]
+    if not several:
+        return []
+    split, first = several[0]
+    total = counted(sum(map(len, labelled)), "clip")
+    return [
+        f"{len(several)} of {total} are of several classes, as `{split.labels[first]}` at "
+        f"{split.place(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
+        "Set multi_label: false if each label is one class."
+    ]
+
+
+def _of_several_classes(labels: Sequence[str]) -> list[int]:
+    several = {label for label in set(labels) if len(parts_of(label)) > 1}
+    return [index for index, label in enumerate(labels) if label in several] if several else []
+
+
+def say_overlapping_parts(entries: Entries) -> list[str]:
+    """Say which parts of videos overlap by half or more, though their labels differ."""
+    if entries.segments is None or entries.labels is None:
+        return []
+    order = sorted(range(len(entries)), key=lambda i: (entries.keys[i], entries.segments[i]))
+    pairs = [pair for pair in pairwise(order) if _overlap_oddly(entries, *pair)]
+    if not pairs:
+        return []
+    one, other = pairs[0]
+    return [
+        f"{counted(len(pairs), 'pair')} of parts of videos in {entries.source} overlap by half or "
+        f"more, with other labels: {entries.place(one)} ({entries.labels[one]}) and "
+        f"{entries.place(other)} ({entries.labels[other]}), for example."
+    ]
+
+
+def _overlap_oddly(entries: Entries, one: int, other: int) -> bool:
+    if entries.keys[one] != entries.keys[other] or entries.labels[one] == entries.labels[other]:
+        return False
+    (start, end), (other_start, other_end) = entries.segments[one], entries.segments[other]
+    shared = min(end, other_end) - max(start, other_start)
+    return shared > 0 and 2 * shared >= min(end - start, other_end - other_start)
 
 
 def same_clip_twice(splits: Mapping[str, Entries]) -> list[str]:

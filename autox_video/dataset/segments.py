@@ -1,4 +1,4 @@
-"""Time segments as lists write them: seconds as text → (start_sec, end_sec).
+"""Time segments as lists write them: seconds or times of day as text → (start_sec, end_sec).
 
 They are seconds of the clock that players show, which begins with the file's sound where that comes
 before the first picture.
@@ -9,28 +9,41 @@ import re
 
 from autox_video.dataset.entries import WHOLE_VIDEO, Segment
 
-_SECONDS = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*s?")
+EXAMPLE = "write seconds, as 83.5, or h:mm:ss, as 0:01:23.5"
+
+_NUMBER = re.compile(r"\+?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]{1,2})?")
+_OF_DAY = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,4}):([0-9]{1,2}(?:[.,][0-9]*)?)")
+_SUFFIX = re.compile(r"(.*?[0-9.,])\s*(ms|msec|s|sec|secs|seconds?)", re.IGNORECASE)
 _END = ("inf", "infinity", "+inf")
+_NOTHING = ("", "nan", "none", "null", "na", "n/a")
+_SECONDS_OF = {"s": 1.0, "ms": 1e-3, "frame": 1.0}
 
 
-def read_segment(start: str, end: str) -> Segment:
-    """Read the start and the end of a segment in seconds.
+def read_segment(start: str, end: str, unit: str = "s") -> Segment:
+    """Read the start and the end of a segment; in seconds, but for frames in their numbers.
 
-    Nothing for a start is 0, and for an end the end of the video, as is `inf`. A number may end in
-    `s`.
+    Nothing for a start is 0, and for an end the end of the video, as is `inf`. A time may end in
+    `s` or `ms`, be h:mm:ss or mm:ss, and have a decimal comma.
+
+    Args:
+        start: as written.
+        end: as written.
+        unit: what plain numbers count: s, ms or frame.
 
     Raises:
         ValueError: with a part of a sentence on what is wrong.
     """
+    start, end = (text.strip() for text in (start, end))
+    start, end = ("" if text.lower() in _NOTHING else text for text in (start, end))
     if not start and not end:
         return WHOLE_VIDEO
-    start_sec = _seconds(start, "start") if start else 0.0
-    end_sec = math.inf if not end or end.lower().rstrip("s") in _END else _seconds(end, "end")
-    if start_sec >= end_sec:
-        raise ValueError(
-            f"the segment ends at {end_sec:g} s, which is not after its start at {start_sec:g} s"
-        )
-    return start_sec, end_sec
+    first = read_time(start, "start", unit) if start else 0.0
+    is_open = not end or end.lower().rstrip("s") in _END
+    last = math.inf if is_open else read_time(end, "end", unit)
+    if first >= last:
+        behind, before = (f"frame {t:g}" if unit == "frame" else f"{t:g} s" for t in (last, first))
+        raise ValueError(f"the segment ends at {behind}, which is not after its start at {before}")
+    return first, last
 
 
 def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[float, float]:
@@ -55,7 +68,21 @@ def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[f
     return begin, min(end_sec - first_sec, seconds) - begin
 
 
-def _seconds(text: str, which: str) -> float:
-    if not _SECONDS.fullmatch(text):
-        raise ValueError(f"the {which} `{text}` is no number of seconds from 0 on")
-    return float(text.rstrip("s "))
+def read_time(text: str, which: str, unit: str = "s") -> float:
+    """Read one time, `which` is its name for sentences; raises ValueError as `read_segment`."""
+    if unit == "frame":
+        if not re.fullmatch(r"\+?[0-9]+(\.0*)?", text):
+            raise ValueError(f"the {which} `{text}` is not the number of a frame from 0 on")
+        return float(text)
+    number, suffix = text, unit
+    if found := _SUFFIX.fullmatch(text):
+        number, suffix = found[1], "ms" if found[2].lower().startswith("ms") else "s"
+    if _NUMBER.fullmatch(number):
+        return float(number.replace(",", ".")) * _SECONDS_OF[suffix]
+    found = _OF_DAY.fullmatch(number)
+    if found is None or float(found[3].replace(",", ".")) >= 60:
+        raise ValueError(f"the {which} `{text}` is no time from 0 on; {EXAMPLE}")
+    hours, minutes, seconds = found.groups()
+    if hours and int(minutes) >= 60:
+        raise ValueError(f"the {which} `{text}` has {minutes} minutes; {EXAMPLE}")
+    return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))

@@ -5,6 +5,7 @@ from array import array
 import pytest
 
 from autox_video.dataset.class_labels import (
+    drop_placeholders,
     is_multi_label,
     number_labels,
     read_class_names,
@@ -104,13 +105,15 @@ def test_a_list_without_labels_counts_for_nothing():
             lists(train="0 1", val="0 walk"),
             {},
             "val.txt:2: label `walk` is a class name, but `0` at train.txt:1 is a whole number; "
-            "use only class indices or only class names.",
+            "use only class indices or only class names, or list all of them as names in "
+            "class_names.",
         ),
         (
             lists(train="run 3"),
             {},
             "train.txt:2: label `3` is a whole number, but `run` at train.txt:1 is a class name; "
-            "use only class indices or only class names.",
+            "use only class indices or only class names, or list all of them as names in "
+            "class_names.",
         ),
         (
             lists(train="a b"),
@@ -146,7 +149,7 @@ def test_what_cannot_be_is_named_with_its_place(splits, options, problem):
 
 def test_at_most_ten_are_named():
     (problem,) = number(lists(train="0 20")).problems
-    assert problem.endswith("`1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10` and 9 more.")
+    assert "`1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10` and 9 more." in problem
     wrong = number(lists(train=" ".join(map(str, range(30)))), num_class=5).problems
     assert len(wrong) == 11
     assert wrong[-1] == "... and 15 more like these."
@@ -239,3 +242,93 @@ def test_faults_in_joined_labels():
     assert found.problems == [
         "train.txt: 1 of 3 classes have no clip for training: `c` (in val.txt:1)."
     ]
+
+
+# ---- what a label means ----
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "index"),
+    [
+        ("007 013 101", ("007", "013", "101"), {"007": 0, "013": 1, "101": 2}),
+        ("0 1 2", ("1", "2", "0"), {"0": 2, "1": 0, "2": 1}),
+        ("1 A b", ("1", "A", "b"), {"1": 0, "A": 1, "b": 2}),
+        ("1 2 3", ("1", "2", "3"), {"1": 0, "2": 1, "3": 2}),
+        ("0 1 02", ("0", "1", "2"), {"0": 0, "1": 1, "02": 2}),
+        ("0 1", ("run", "walk"), {"0": 0, "1": 1}),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_label_that_is_a_class_is_that_class_in_training_and_testing(labels, names, index, split):
+    found = number(lists(**{split: labels}), names=(names, "names.txt"))
+    assert found.problems == []
+    assert {label: found.index[label] for label in labels.split()} == index
+
+
+def test_a_label_that_is_none_beside_some_that_are():
+    found = number(lists(train="0 1 2"), names=(("1", "2", "3"), "names.txt"))
+    assert found.problems == ["train.txt:1: label `0` is not among the 3 classes of names.txt."]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        ("1 2 3", {}),
+        ("1 2 3", {"names": (("a", "b", "c"), "names.txt")}),
+        ("1 2 3", {"num_class": 3}),
+    ],
+)
+def test_labels_from_one_are_refused_with_what_to_do(labels, options):
+    problem = number(lists(train=labels), **options).problems
+    text = " ".join(problem)
+    assert "the labels go from 1 to 3, but class indices start at 0: subtract 1 from each" in text
+    assert "class_names" in text
+
+
+def test_numbers_with_gaps_say_how_to_make_them_names():
+    (problem,) = number(lists(train="007 013 101")).problems
+    assert problem.startswith("train.txt: 99 of 102 classes have no clip for training: `0`, `1`")
+    assert "labels of digits are names where class_names" in problem
+
+
+def test_whole_numbers_written_with_a_point_are_indices():
+    found = number(lists(train="0.0 1.0 2"))
+    assert (found.classes, found.problems) == (("0", "1", "2"), [])
+    assert found.index["1.0"] == 1
+    assert number(lists(train="1.0 2.5")).classes == ("1.0", "2.5")
+    names = (("1.0", "2.0"), "names.txt")
+    assert number(lists(train="1.0 2.0"), names=names).index == {"1.0": 0, "2.0": 1}
+
+
+@pytest.mark.parametrize("other", ["red\u200b", "\ufeffred", "red\u2060"])
+def test_labels_that_differ_in_nothing_that_is_seen_are_one(other):
+    found = number(lists(train=f"red {other} blue", val="red"))
+    assert found.classes == ("blue", "red")
+    assert found.index[other] == found.index["red"] == 1
+    (note,) = found.notes
+    assert "differ from `red` only in characters that cannot be seen" in note
+    assert ascii(other)[1:-1] in note
+    given = number(lists(train=f"{other} blue"), names=(("red", "blue"), "names.txt"))
+    assert given.index[other] == 0
+
+
+def test_labels_in_another_case_are_two_classes():
+    assert number(lists(train="red Red")).classes == ("Red", "red")
+
+
+@pytest.mark.parametrize("label", ["-1", "?", "-", "unknown", "None", "-1.0"])
+def test_labels_that_only_fill_the_column_of_a_test_list_are_none(label):
+    test = lists(test=f"{label} {label}")["test"]
+    entries, (note,) = drop_placeholders(test, ("run", "walk"))
+    assert entries.labels is None
+    assert f"`{label}`" in note
+    assert drop_placeholders(test, (label, "walk")) == (test, [])
+
+
+def test_a_test_list_of_one_class_is_said():
+    test = lists(test="0 0 0")["test"]
+    entries, (note,) = drop_placeholders(test, ("0", "1"))
+    assert (entries, "all 3 clips have the label `0`" in note) == (test, True)
+    for labels in ("0 1 0", "0 0"):
+        test = lists(test=labels)["test"]
+        assert drop_placeholders(test, ("0", "1")) == (test, [])

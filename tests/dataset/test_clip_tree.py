@@ -76,3 +76,37 @@ def test_a_half_may_be_missing_and_no_more(tree):
     assert len(locate(table(("a", "x"), ("c", "y")), found, "UCF101")[0]) == 1
     with pytest.raises(ListingError, match=r"list\.csv:2: c is nowhere under data_root"):
         locate(table(("a", "x"), ("c", "y"), ("d", "y")), found, "UCF101")
+
+
+def test_where_other_clips_are_one_is_named(tree):
+    with pytest.raises(ListingError, match=r"those that are there have other names, as deep/x.mp4"):
+        locate(table(("c", "y"), ("d", "y")), tree("deep/x.mp4"), "Kinetics")
+
+
+def test_where_no_clip_is_data_root_is_suspected(tree):
+    with pytest.raises(ListingError, match="or the clips are not unpacked"):
+        locate(table(("c", "y"), ("d", "y")), tree("deep/x.txt"), "Kinetics")
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("A\\B.avi", ["a/b.mp4"]),
+        ("x/a/b.mp4", ["a/b.mp4"]),
+        ("b", ["a/b.mp4", "c/b.mp4"]),
+        ("d/b.mp4", []),
+        ("../b.mp4", []),
+        ("", []),
+    ],
+)
+def test_what_a_path_may_mean(tree, path, wanted):
+    found = tree("a/b.mp4", "c/b.mp4")
+    assert found.candidates(path) == wanted
+    assert found.resolve(path) == (wanted[0] if len(wanted) == 1 else None)
+
+
+def test_a_name_that_is_like_another(tree):
+    found = tree("a/jumping_10.mp4", "a/jumping_11.mp4")
+    assert found.nearest("a/jmping_11.mp4") == "a/jumping_11.mp4"
+    assert found.nearest("a/jumping_12.mp4") is None
+    assert found.nearest("walking_11.mp4") is None

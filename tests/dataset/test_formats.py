@@ -88,11 +88,13 @@ def test_the_same_segment_for_training_and_validation_is_a_mistake(place):
 
 def test_wrong_times_are_named(place):
     place.videos("a.mp4")
-    place.write(train_dot_csv="path,label,start,end\na.mp4,x,3,3\na.mp4,x,-1,3\na.mp4,x,nan,\n")
+    place.write(train_dot_csv="path,label,start,end\na.mp4,x,3,3\na.mp4,x,-1,3\na.mp4,x,soon,\n")
     assert place.problems("train.csv") == [
         "train.csv:2: the segment ends at 3 s, which is not after its start at 3 s.",
-        "train.csv:3: the start `-1` is no number of seconds from 0 on.",
-        "train.csv:4: the start `nan` is no number of seconds from 0 on.",
+        "train.csv:3: the start `-1` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
+        "0:01:23.5.",
+        "train.csv:4: the start `soon` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, "
+        "as 0:01:23.5.",
     ]
 
 
@@ -164,6 +166,21 @@ def test_clips_that_are_each_of_other_classes_are_divided_all_the_same(place):
     assert len(listing.train) + len(listing.val) == len(pairs)
 
 
+def test_a_column_of_splits_is_read_or_named(place):
+    place.videos("a.mp4", "b.mp4", "c.mp4")
+    rows = "path,label,subset\na.mp4,x,{}\nb.mp4,y,{}\nc.mp4,x,{}\n"
+    place.write(t_dot_csv=rows.format("Training", "training", "VAL"))
+    assert place.read("t.csv").val.paths == ("c.mp4",)
+    place.write(t_dot_csv=rows.format("train", "train", "tset"))
+    assert place.problems("t.csv") == ["t.csv:4: the split `tset` is not train, val or test."]
+    place.write(t_dot_csv=rows.format("A", "B", "A"), v_dot_csv="path,label\nc.mp4,x\n")
+    place.write(t_dot_csv="path,label,subset\na.mp4,x,A\nb.mp4,y,B\n")
+    (note,) = place.read("t.csv", ann_file_val="v.csv").notes
+    assert note == (
+        "t.csv: its column of splits is not read: `A` (line 2) is none of train, val and test."
+    )
+
+
 def test_a_format_without_its_list_is_a_mistake(place):
     assert place.problems(data_format="kinetics") == [
         "data_format: kinetics needs ann_file_train; give the training list."
@@ -182,6 +199,7 @@ def test_a_format_without_its_list_is_a_mistake(place):
         ("gs://b/a.mp4,x,0,inf\n", "vertex_csv"),
         ("a.mp4,x,0,inf\n", "vertex_csv"),
         ("test,a.mp4,x\n", "vertex_csv"),
+        ("a.mp4,x,3,1\n", "list"),
         ("a, b.mp4 0\n", "list"),
         ('{"videoGcsUri": "gs://x"}\n', "vertex_jsonl"),
         ('{"file_name": "x.mp4", "label": 1}\n', "metadata"),

@@ -176,11 +176,25 @@ def test_vertex_faults(place):
     place.write(data_dot_csv="\n".join(rows))
     assert place.problems("data.csv", data_format="vertex_csv") == [
         "data.csv:2: ML_USE `train` is none of training, validation, test, unassigned.",
-        "data.csv:3: the segment ends at 1 s, which is not after its start at 2 s.",
-        "data.csv:4: the start `now` is no number of seconds from 0 on.",
         "data.csv:5: this is not `[ML_USE,]URI,label,start,end`.",
         "data.csv:6: this is not `[ML_USE,]URI,label,start,end`.",
+        "data.csv:3: the segment ends at 1 s, which is not after its start at 2 s.",
+        "data.csv:4: the start `now` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
+        "0:01:23.5.",
     ]
     place.write(data_dot_jsonl='{"videoGcsUri": "gs://b/a.mp4"}\n{"videoGcsUri": ""}\n{"x"\n')
     (problem,) = place.problems("data.jsonl")
     assert problem.startswith("data.jsonl:3: this is not valid JSON (")
+
+
+@pytest.mark.parametrize("times", [("start_time", "end_time"), ("time_start", "time_end")])
+def test_both_kinds_of_metadata_know_the_same_columns(place, times):
+    place.videos("a.mp4", "b.mp4", "v.mp4")
+    rows = [{"file_name": f"{c}.mp4", "label": c, times[0]: 1, times[1]: "00:02.5"} for c in "ab"]
+    place.write(videos__metadata_dot_jsonl="\n".join(map(json.dumps, rows)))
+    place.write(v_dot_csv="path,label\nv.mp4,a\n")
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    place.write(videos__metadata_dot_csv="\n".join(lines))
+    for file in ("videos/metadata.jsonl", "videos/metadata.csv"):
+        listing = place.read(file, ann_file_val="v.csv")
+        assert listing.train.segments == ((1.0, 2.5), (1.0, 2.5))

@@ -1,6 +1,7 @@
 """Lists as those who publish data sets write them."""
 
 import json
+import math
 import os
 
 import pytest
@@ -291,3 +292,49 @@ def test_jester_with_folders_of_frames(place):
     assert listing.train.labels == (1, 0)
     assert (listing.val.paths, listing.val.labels) == (("9223.webm",), (1,))
     assert (listing.test.paths, listing.test.labels) == (("77",), None)
+
+
+# ---- names that are not quite those of the lists ----
+
+
+def test_kinetics_clips_by_shorter_names_and_whole_videos(place):
+    rows = "".join(f"{'ab'[i]},id{i},{10 * i},{10 * i + 10},train\n" for i in range(2))
+    place.write(train_dot_csv=KINETICS + rows, v_dot_csv="path,label\nx/id0_0_10.mp4,a\n")
+    place.videos("x/id0_0_10.mp4", "x/id1.mkv", "v.mp4")
+    place.write(v_dot_csv="path,label\nv.mp4,a\n")
+    listing = place.read("train.csv", ann_file_val="v.csv")
+    assert listing.train.paths == ("x/id0_0_10.mp4", "x/id1.mkv")
+    assert listing.train.segments == ((0.0, math.inf), (10.0, 20.0))
+    assert "train.csv: 1 clip read from time_start to time_end of a whole video" in listing.notes[0]
+
+
+def test_hmdb51_clips_whose_names_begin_with_a_hash(place):
+    for name in ("wave", "chew"):
+        place.write(
+            **{f"hmdb__{name}_test_split1_dot_txt": "#1 a.avi 1 \n# note\nb.avi 1 \n#c.avi 2 \n"}
+        )
+        place.videos(*(f"{name}/{clip}" for clip in ("#1 a.avi", "b.avi", "#c.avi")))
+    listing = place.read("hmdb")
+    assert sorted((*listing.train.paths, *listing.val.paths)) == [
+        "chew/#1 a.avi", "chew/b.avi", "wave/#1 a.avi", "wave/b.avi",
+    ]  # fmt: skip
+    assert listing.test.paths == ("chew/#c.avi", "wave/#c.avi")
+
+
+def test_ucf101_clips_in_another_case_or_with_backslashes(place):
+    place.write(**{name: text.replace("/", "\\") for name, text in UCF.items()})
+    place.videos(*(path.replace("v_Archery", "v_ArcHery") for path in UCF_CLIPS))
+    listing = place.read("ucf/trainlist01.txt", ann_file_val="ucf/testlist01.txt")
+    assert named(listing, "train") == {
+        "Archery/v_ArcHery_g08_c01.avi": "Archery",
+        "Biking/v_Biking_g08_c01.avi": "Biking",
+    }
+    assert listing.val.labels == (0, 1)
+
+
+def test_json_with_ids_of_other_kinds_is_not_something_something(place):
+    place.videos("1.mp4", "2.mp4", "v.mp4")
+    rows = [{"id": 1, "label": "a", "video": "1.mp4"}, {"id": 2, "label": "b", "video": "2.mp4"}]
+    place.write(t_dot_json=json.dumps(rows), v_dot_csv="path,label\nv.mp4,a\n")
+    assert recognise("t.json", "videos") == "json"
+    assert place.read("t.json", ann_file_val="v.csv").train.paths == ("1.mp4", "2.mp4")

@@ -131,9 +131,10 @@ def test_if_all_clips_are_missing_data_root_is_suspected(place):
     assert f"relative paths start from {Path.cwd()}" in problem
 
 
-def test_a_label_with_spaces_gets_a_hint(place):
-    (problem,) = place.problems(TRAIN + "c.mp4 jump 1\n", VAL)
-    assert "A label with spaces in it needs a TAB before it" in problem
+def test_a_label_may_have_spaces(place):
+    listing = place.read("a 1.mp4 stand up\nb.mp4 sit down\n", "c.mp4 stand up\n")
+    assert listing.classes == ("sit down", "stand up")
+    assert (listing.train.paths, listing.train.labels) == (("a 1.mp4", "b.mp4"), (1, 0))
 
 
 def test_a_data_root_that_is_no_folder(place):
@@ -301,3 +302,35 @@ def test_a_config_of_the_seed_system_on_real_clips(tmp_path):
     assert listing.classes == tuple(map(str, range(25)))
     with pytest.raises(ListingError, match=r"train_list\.txt:\d+: label 24 is out of range"):
         read_listing(settings_from_mapping({**given, "num_class": 24}, "test"))
+
+
+def test_near_names_and_other_readings_are_in_the_notes(place):
+    place.videos("d.mp4")
+    listing = place.read("a 1.mp4 fight\nb.mp4 fihgt\n", "c.mp4 fight\n")
+    assert any("`fihgt`" in note and "mistyped" in note for note in listing.notes)
+    # Of classes without names there is nothing to be said.
+    assert place.read(TRAIN, VAL).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "labels", "words"),
+    [
+        ("path,label\nb.mp4,-1\na 1.mp4,-1\n", None, "which is taken for none"),
+        ("path,label\nb,jump\na 1.avi,walk\n", (1, 0), "found by another spelling"),
+        ("path,label,foo_frame\nb.mp4,1\na 1.mp4,0\n", (1, 0), "not read: `foo_frame`"),
+    ],
+)
+def test_how_a_test_list_was_read_is_told(place, content, labels, words):
+    Path("test.csv").write_text(content)
+    notes = []
+    found = read_test_list("test.csv", "videos", ("walk", "jump"), on_note=notes.append)
+    assert found.labels == labels
+    assert any(words in note for note in notes)
+
+
+def test_two_numbers_behind_a_test_clip_are_read_as_for_the_model(place):
+    Path("test.txt").write_text("b.mp4 2 1\na 1.mp4 1 2\n")
+    classes = ("x", "y", "z")
+    assert read_test_list("test.txt", "videos", classes).labels == (1, 2)
+    found = read_test_list("test.txt", "videos", classes, multi_label=True)
+    assert found.labels == ((1, 2), (1, 2))

@@ -9,7 +9,9 @@ from autox_video.dataset.repeats import (
     drop_repeats,
     has_several_labels,
     same_clip_twice,
+    say_overlapping_parts,
     say_overlaps,
+    say_several_labels,
 )
 
 
@@ -73,3 +75,30 @@ def test_parts_of_one_video_in_two_splits_are_said():
     splits = {"train": entries("a:x:0-1 b:x:0-1"), "val": entries("a:x:1-2 c:x:1-2")}
     (sentence,) = say_overlaps(splits)
     assert sentence.startswith("1 video with a part in the val list and another in the train list")
+
+
+def test_several_labels_are_said():
+    splits = {"train": entries("a:x;y b:y"), "val": entries("c:x")}
+    (note,) = say_several_labels(splits)
+    assert note.startswith("1 of 3 clips are of several classes, as `x;y` at l.csv:1: training is ")
+    assert "multi_label: false" in note
+    assert say_several_labels({"train": entries("a:x b:y")}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("a:x:0-4 a:y:1-5", 1),
+        ("a:x:0-4 a:y:3-7", 0),
+        ("a:x:0-4 a:x:1-5", 0),
+        ("a:x:0-4 b:y:1-5", 0),
+        ("a:x:0-10 a:y:2-3", 1),
+        ("a:x:0-4 a:y:4-8", 0),
+        ("a:x b:y", 0),
+    ],
+)
+def test_parts_that_overlap_with_other_labels_are_said(text, pairs):
+    notes = say_overlapping_parts(entries(text))
+    assert len(notes) == pairs
+    for note in notes:
+        assert "l.csv:1 (x) and l.csv:2 (y)" in note
