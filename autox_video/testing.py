@@ -14,10 +14,10 @@ from autox_video.calibration import calibrated, read_calibration
 from autox_video.console import progress, say, table
 from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.decode import check_decoder
+from autox_video.dataset.folder_walk import read_contents
 from autox_video.dataset.given_lists import check_root
 from autox_video.dataset.listing import (
     ClipList,
-    find_videos,
     read_list,
     read_test,
     read_test_list,
@@ -230,10 +230,14 @@ def _set_aside(split: Path, settings: Settings) -> ClipList:
 
 
 def _whole_folder(folder: str | Path) -> ClipList:
-    videos = find_videos(folder)
-    if not videos:
-        raise ListingError(f"data_root: there is no video file in {folder}.")
-    return ClipList(videos, None)
+    contents = read_contents(folder)
+    notes = contents.notes(folder)
+    if not contents.videos:
+        none = f"data_root: there is no video file in {folder}."
+        raise ListingError(" ".join([none, *notes]))
+    for note in notes:
+        say(note)
+    return ClipList(tuple(contents.videos), None)
 
 
 def _batch_size(config: Any, device: str) -> int:

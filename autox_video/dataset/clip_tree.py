@@ -1,15 +1,16 @@
 """Where the clips of an official list are under data_root, whatever folders they were put in."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH112, PTH119, PTH120, PTH122
+# ruff: noqa: PTH112, PTH119, PTH120
 
 import os
 from array import array
 from pathlib import Path
 
 from autox_video.dataset.csv_lists import Table
-from autox_video.dataset.entries import VIDEO_SUFFIXES, Entries, clip_keys, counted
-from autox_video.dataset.folders import find_videos
+from autox_video.dataset.entries import Entries, clip_keys, counted
+from autox_video.dataset.folder_walk import find_videos
+from autox_video.dataset.suffixes import VIDEO_SUFFIXES, split_suffix
 from autox_video.errors import ListingError
 
 MISSING_AT_MOST = 0.5
@@ -59,8 +60,8 @@ class ClipTree:
 def stem_of(name: str) -> str:
     """Give a clip's name without its folders and the suffix of a video."""
     base = name.rpartition("/")[2]
-    stem, suffix = os.path.splitext(base)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else base
+    stem, suffix = split_suffix(base)
+    return stem if suffix in VIDEO_SUFFIXES else base
 
 
 def locate(table: Table, tree: ClipTree, dataset: str) -> tuple[Entries, list[str]]:
