@@ -43,7 +43,7 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     """
     given, problems = read_overrides(overrides, _TEXT_KEYS)
     try:
-        values, origins, file_problems = read_config(Path(path), _TEXT_KEYS)
+        values, origins, file_problems = read_config(Path(path))
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
     origins.update(dict.fromkeys(given, "command line"))

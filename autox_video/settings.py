@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -27,7 +28,6 @@ from autox_video.setting_types import (
     PathText,
     Seconds,
     SizedFolder,
-    Switch,
     Text,
     Whole,
     check_json_suffix,
@@ -166,7 +166,7 @@ class Settings(BaseModel):
     device: Annotated[Text, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = _key(
         AUTO, "Where to compute.", "auto, cpu, cuda or cuda:N"
     )
-    class_balance: Switch | Auto = _key(
+    class_balance: Flag | Auto = _key(
         AUTO,
         "Whether the loss makes up for classes being common or rare; auto: where the commonest "
         "has four times the clips of the rarest.",
@@ -204,12 +204,12 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )
-    compile: Switch | Auto = _key(
+    compile: Flag | Auto = _key(
         AUTO,
         "Whether PyTorch compiles the model: faster steps after a minute or two of compiling.",
         "on, off or auto",
     )
-    gradient_checkpointing: Switch | Auto = _key(
+    gradient_checkpointing: Flag | Auto = _key(
         AUTO,
         "Whether blocks are computed again in the backward pass instead of kept in memory.",
         "on, off or auto",
@@ -224,7 +224,7 @@ class Settings(BaseModel):
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
     )
-    progressive: Switch | Auto = _key(
+    progressive: Flag | Auto = _key(
         AUTO,
         "Whether clips are smaller in the first half of training, which saves time; auto: where "
         "not all useful epochs fit into time_budget.",
@@ -302,9 +302,12 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _read_auto(cls, value: Any) -> Any:
-        is_auto = isinstance(value, str) and value.strip().lower() == AUTO
-        return AUTO if is_auto else value
+    def _read_auto(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        # Elsewhere it may be the name of a folder.
+        may_be_auto = cls.model_fields[info.field_name].default == AUTO
+        return AUTO if may_be_auto and value.strip().lower() == AUTO else str(value)
 
     @model_validator(mode="after")
     def _refuse_impossible_combinations(self) -> "Settings":
