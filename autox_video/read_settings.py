@@ -11,23 +11,51 @@ from autox_video.config_file import read_config, read_overrides, show_value
 from autox_video.errors import ConfigError
 from autox_video.settings import Settings
 
-# What other tools call our keys; spelling alone would not find these.
-_OTHER_NAMES = {
+OTHER_NAMES = {
+    "accelerator": "device",
+    "arch": "backbone",
+    "batch": "videos_per_gpu",
     "batch_size": "videos_per_gpu",
+    "bs": "videos_per_gpu",
     "checkpoint": "load_from",
     "classes": "class_names",
+    "data": "data_root",
+    "data_dir": "data_root",
+    "data_path": "data_root",
+    "dataset": "data_root",
+    "devices": "gpus",
+    "e": "epoch",
+    "epochs": "epoch",
     "gpu": "device",
     "image_size": "resolution",
+    "img_size": "resolution",
+    "imgsz": "resolution",
+    "input_size": "resolution",
     "learning_rate": "lr",
+    "max_epochs": "epoch",
     "model": "backbone",
+    "net": "backbone",
+    "nproc_per_node": "gpus",
+    "num_classes": "num_class",
+    "num_epochs": "epoch",
     "num_frames": "clip_len",
+    "num_gpus": "gpus",
     "num_workers": "workers",
+    "out": "test_results_path",
+    "out_dir": "work_dir",
     "output": "test_results_path",
+    "output_dir": "work_dir",
     "pretrained": "load_from",
+    "project": "work_dir",
+    "save_dir": "work_dir",
     "train_list": "ann_file_train",
+    "val_interval": "evaluation",
     "val_list": "ann_file_val",
     "test_list": "ann_file_test",
+    "weights": "load_from",
+    "workdir": "work_dir",
 }
+"""What other tools call our keys; spelling alone would not find these."""
 
 _TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
 
@@ -74,7 +102,7 @@ def _build(
 def _unknown(key: Any) -> str:
     name = str(key).strip().lower()
     near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
-    nearest = _OTHER_NAMES.get(name) or (near[0] if near else None)
+    nearest = OTHER_NAMES.get(name) or (near[0] if near else None)
     if nearest:
         return f"key `{key}` is not known; did you mean `{nearest}`?"
     return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."
