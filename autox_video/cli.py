@@ -164,7 +164,9 @@ def _train(options: argparse.Namespace) -> int:
         model.plan(fresh=options.fresh)
         return 0
     try:
-        model.fit(fresh=options.fresh)
+        # torchrun repeats the command where a process has failed: then the run goes on.
+        is_repeated = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        model.fit(fresh=options.fresh and not is_repeated)
     except Stopped as stop:
         how = "Stopped, and saved." if stop.saved else "Stopped; the last steps are not saved."
         _say_stopped(f"{how} Run the same command again to go on from here.")

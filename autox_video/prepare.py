@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-import autox_video
 from autox_video import processes
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
@@ -29,6 +28,7 @@ from autox_video.dataset.sources import belong_together
 from autox_video.durations import duration
 from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.fileio import write_text
+from autox_video.installation import source_tree
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
@@ -328,10 +328,10 @@ def _say_from_scratch(folders: Sequence[Path], wanted: str | None) -> None:
 
 
 def weight_folders() -> list[Path]:
-    """Where pretrained weights are looked for: here, and in the source tree."""
-    source_tree = Path(autox_video.__file__).parent.parent / "checkpoints"
-    here = Path.cwd() / "checkpoints"
-    return [here] if here == source_tree or not source_tree.is_dir() else [here, source_tree]
+    """Where pretrained weights are looked for: here, and in the source tree, if this is one."""
+    here, tree = Path.cwd() / "checkpoints", source_tree()
+    there = here if tree is None else tree / "checkpoints"
+    return [here] if there == here or not there.is_dir() else [here, there]
 
 
 def show_plan(plan: Plan, prediction: Prediction | None = None) -> None:

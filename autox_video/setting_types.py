@@ -61,8 +61,8 @@ def _check_text(value: str) -> str:
 
 
 def check_json_suffix(value: str) -> str:
-    """Give the name of a .json file; raises ValueError for another."""
-    if Path(value).suffix.lower() != ".json":
+    """Give the name of a .json file, or auto; raises ValueError for another."""
+    if value != "auto" and Path(value).suffix.lower() != ".json":
         raise ValueError("not a .json file")
     return value
 

@@ -123,7 +123,9 @@ class Settings(BaseModel):
         "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"
     )
     test_results_path: Annotated[PathText, AfterValidator(check_json_suffix)] = _key(
-        "results.json", "File for the test results.", "a file name that ends in .json"
+        AUTO,
+        "File for the test results; auto: WORK_DIR/results.json.",
+        "a file name that ends in .json, or auto",
     )
     backbone: Backbone = _key(
         AUTO,
@@ -294,6 +296,13 @@ class Settings(BaseModel):
         "Make the demo data set (data_root and ../annotations) when it is not there.",
         "true or false",
     )
+
+    @property
+    def results_file(self) -> Path:
+        """Where the test results go."""
+        if self.test_results_path == AUTO:
+            return Path(self.work_dir, "results.json")
+        return Path(self.test_results_path)
 
     @property
     def only_probes(self) -> bool:

@@ -217,7 +217,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     show_plan(plan, None if prepared.stored else prediction)
     check_disk(work_dir, plan.disk_gib)
     if planned.test_clips:
-        check_results_path(Path(settings.test_results_path))
+        check_results_path(settings.results_file)
     figures = prediction and prediction.as_dict()
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
     config = build_config(plan, planned.data, str(work_dir))
@@ -272,7 +272,7 @@ def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> Non
 
 def _may_test(settings: Settings, clock: BudgetClock, testing_sec: float) -> bool:
     if is_tested(settings):
-        say(f"The best weights were tested before: {settings.test_results_path}.")
+        say(f"The best weights were tested before: {settings.results_file}.")
         return False
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec > clock.left_sec + over_sec:

@@ -29,6 +29,7 @@ STEPS = CLIPS["train"] * len(MOTIONS) // BATCH_SIZE
 """Of an epoch: so few that each has its line in metrics.jsonl."""
 KEYS = {
     "work_dir": "work",
+    "test_results_path": "results.json",
     "videos_per_gpu": BATCH_SIZE,
     "resolution": 32,
     "clip_len": 2,
