@@ -136,8 +136,8 @@ class AutoXVideo:
     def check(self, **others: Any) -> dict[str, Any]:
         """Open every listed clip, train nothing, and say what is wrong with the data.
 
-        Arguments are keys of config.yaml, for this call alone. Writes WORK_DIR/check/check.json, and
-        beside it the lists without the bad clips; gives the content of the former.
+        Arguments are keys of config.yaml, for this call alone. Writes WORK_DIR/check/check.json,
+        and beside it the lists without the bad clips; gives the content of the former.
 
         Raises:
             AutoXVideoError: something that the user can mend.

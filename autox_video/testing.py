@@ -91,22 +91,34 @@ class _Job:
 
 def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
     """Find the weights and the clips."""
-    weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
-    if settings.test_results_path == AUTO:
-        check_work_dir(Path(settings.work_dir))
-    check_results_path(settings.results_file)
+    work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
+    if not is_in_work_dir:
+        check_results_path(settings.results_file)
+    weights = Path(checkpoint) if checkpoint else _best_weights(work_dir)
+    if is_in_work_dir:
+        check_work_dir(work_dir)
     from autox_video.predict import read_config
 
     config = read_config(weights)
     model = Model(
         tuple(config.classes),
-        config.train_dataloader.dataset.data_root,
+        _data_root_of(config, work_dir),
         multi_label=bool(config.model.cls_head.get("multi_label", False)),
     )
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
     decoder = config.test_pipeline[0].decoder
     decoder = decoder if settings.decoder == AUTO else settings.decoder
     return _Job(weights, clips, detect(settings.device).device, decoder)
+
+
+def _data_root_of(config: Any, work_dir: Path) -> str:
+    """The folder of the clips that weights were trained on; "" where nothing says it."""
+    from autox_video.predict import CONFIG, read_stored_config
+
+    if "train_dataloader" not in config and (work_dir / CONFIG).is_file():
+        config = read_stored_config(work_dir / CONFIG)  # the weights of a probe say less
+    loader = config.get("train_dataloader")
+    return loader.dataset.data_root if loader else ""
 
 
 def _finish(
