@@ -62,7 +62,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in rows:
         sheet.add_row(*(escape(_cell(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 120
-    Console(width=width, highlight=False, safe_box=True).print(sheet)
+    console = Console(width=width, highlight=False, safe_box=True)
+    # Not written by rich, which ends the process where nobody reads.
+    with console.capture() as text:
+        console.print(sheet)
+    print(text.get(), end="", flush=True)
 
 
 def _cell(cell: object) -> str:
