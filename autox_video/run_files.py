@@ -35,12 +35,19 @@ _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+
 # What databases write beside theirs, and results that later ones took the place of.
 _BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+\.json")
 _MOVING = ".moving"
+FOR_PLAN = ".plan-"
+"""The start of the name of a folder that is there only while a plan is made."""
 GIB = 2**30
 
 
 def second_name(name: str) -> str:
     """What a file is called beside its own name while it takes the place of `name`."""
     return f".{name}.link.part"
+
+
+def is_for_plan(work_dir: Path) -> bool:
+    """Whether a folder is gone when the command ends, so that nothing is to be looked for there."""
+    return work_dir.name.startswith(FOR_PLAN)
 
 
 def has_checkpoint(work_dir: Path) -> bool:

@@ -18,7 +18,7 @@ from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, show_plan
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
+from autox_video.run_files import FOR_PLAN, LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
 from autox_video.scores import score_interval
@@ -103,7 +103,7 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
         place = work_dir
         if fresh or not there:
             # What a run writes before its first step would count for the next one.
-            place = Path(held.enter_context(TemporaryDirectory(prefix=".plan-", dir=work_dir)))
+            place = Path(held.enter_context(TemporaryDirectory(prefix=FOR_PLAN, dir=work_dir)))
         elsewhere = settings.model_copy(update={"work_dir": str(place)})
         budget_sec = None if settings.time_budget == AUTO else settings.time_budget
         clock = command_clock(work_dir if place == work_dir else place, budget_sec)

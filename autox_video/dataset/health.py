@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ class Health:
 
     Attributes:
         split_of: (N,) number of each clip's split in `names`.
-        exact, near, source: (N,) labels, as in `groups`, of clips of equal content, that look the
-            same (equal ones too), and of one source.
+        exact: (N,) labels, as in `groups`, of clips of equal content.
     """
 
     def __init__(self, probed: ProbedListing) -> None:
@@ -50,13 +50,20 @@ class Health:
         self._paths = [path for split in self.splits.values() for path in split.clips.paths]
         segments = [s.clips.segment(n) for s in self.splits.values() for n in range(len(s))]
         # Two parts of a video are no duplicates, so what is equal must have equal times too.
-        part = same(segments) if len(set(segments)) > 1 else None
-        self.exact = _within(part, same_digest(probed.contents.digests))
-        looks = near_duplicates(probed.contents.fingerprints)
-        self.near = both(self.exact, _within(part, looks))
+        self._part = same(segments) if len(set(segments)) > 1 else None
+        self.exact = _within(self._part, same_digest(probed.contents.digests))
+        self._fingerprints = probed.contents.fingerprints
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """(N,) labels of clips that look the same, equal ones too."""
+        return both(self.exact, _within(self._part, near_duplicates(self._fingerprints)))
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(N,) labels of clips of one source."""
         keys = clip_keys(self._paths, self.listing.data_root)
-        named = same(sources(self._paths, len(self.listing.classes)))
-        self.source = both(same(keys), named)
+        return both(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     def clip(self, number: int) -> Clip:
         """Describe a clip."""
