@@ -70,6 +70,8 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         ConfigError: with every problem of the file and of the overrides, one sentence each.
     """
     given, problems = read_overrides(overrides, _TEXT_KEYS)
+    if "://" in str(path):
+        raise ConfigError(f"{path}: a config is read from this machine alone.", *problems)
     try:
         values, origins, file_problems = read_config(Path(path))
     except ConfigError as error:

@@ -67,6 +67,12 @@ def check_json_suffix(value: str) -> str:
     return value
 
 
+def _check_local(value: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+        raise ValueError("an address")
+    return value
+
+
 def _check_sized_folder(value: str) -> str:
     read_sized_folder(value)
     return value
@@ -79,7 +85,8 @@ Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allo
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
-SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
+LocalPath = Annotated[PathText, AfterValidator(_check_local)]
+SizedFolder = Annotated[LocalPath, AfterValidator(_check_sized_folder)]
 DataFormat = Literal[
     "auto",
     "list",

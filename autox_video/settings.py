@@ -24,6 +24,7 @@ from autox_video.setting_types import (
     Backbone,
     DataFormat,
     Flag,
+    LocalPath,
     Number,
     PathText,
     Seconds,
@@ -119,10 +120,12 @@ class Settings(BaseModel):
         "rules choose, without limit and without a test.",
         "a duration such as 45m, 1h30m, 90s or 2h, a number of seconds, or auto",
     )
-    work_dir: PathText = _key(
-        "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"
+    work_dir: LocalPath = _key(
+        "work_dirs/default",
+        "Folder for weights, logs, the plan and splits.",
+        "a folder on this machine",
     )
-    test_results_path: Annotated[PathText, AfterValidator(check_json_suffix)] = _key(
+    test_results_path: Annotated[LocalPath, AfterValidator(check_json_suffix)] = _key(
         AUTO,
         "File for the test results; auto: WORK_DIR/results.json.",
         "a file name that ends in .json, or auto",
@@ -133,10 +136,10 @@ class Settings(BaseModel):
         "size.",
         "auto, descriptors, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
     )
-    load_from: PathText = _key(
+    load_from: LocalPath = _key(
         AUTO,
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
-        "a file, auto or none",
+        "a file on this machine, auto or none",
     )
     mode: Literal["auto", "train", "probe"] = _key(
         AUTO,

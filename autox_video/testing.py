@@ -14,6 +14,7 @@ from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.entries import counted
 from autox_video.dataset.listing import ClipList
+from autox_video.dataset.remote import is_remote
 from autox_video.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
 from autox_video.fileio import sha256
 from autox_video.kept_results import is_of_clips, keep_other_results, read_results
@@ -94,7 +95,7 @@ def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) 
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
-    weights = Path(checkpoint) if checkpoint else _best_weights(work_dir)
+    weights = _given_weights(checkpoint) if checkpoint else _best_weights(work_dir)
     if is_in_work_dir:
         check_work_dir(work_dir)
     from autox_video.predict import read_config
@@ -203,6 +204,15 @@ def check_results_path(path: Path) -> None:
         )
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise ResourceError(f"test_results_path: {path} cannot be written; give another path.")
+
+
+def _given_weights(checkpoint: str) -> Path:
+    if is_remote(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: weights are read from this machine alone; fetch the file, with the "
+            "config.py beside it."
+        )
+    return Path(checkpoint)
 
 
 def _best_weights(work_dir: Path) -> Path:

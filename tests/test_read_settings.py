@@ -174,6 +174,10 @@ def test_what_is_taken(load, line, value):
         "work_dir: '  '",
         'work_dir: "a\\0b"',
         "work_dir: true",
+        "work_dir: s3://bucket/work",
+        "load_from: https://host/swin.pth",
+        "test_results_path: gs://bucket/r.json",
+        "remote_cache: s3://bucket/cache",
         "ann_file_train: [a, b]",
     ],
 )
@@ -301,6 +305,11 @@ def test_a_missing_file_and_a_folder_get_their_own_sentences(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_settings(tmp_path, ["oops"])
     assert len(caught.value.problems) == 2
+
+
+def test_an_address_of_a_config_is_shown_as_it_is():
+    with pytest.raises(ConfigError, match="^https://host/c.yaml: a config is read from this"):
+        load_settings("https://host/c.yaml")
 
 
 def test_bom_and_crlf_are_taken(load):
