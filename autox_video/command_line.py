@@ -49,6 +49,8 @@ def read_words(words: Sequence[str]) -> tuple[str, list[str]]:
         elif _is_override(word):
             if word.endswith("=") and left and "=" not in left[0]:
                 problems.append(_say_spaces(word[:-1], left.pop(0), f"{word} "))
+            elif word.partition("=")[0].lower() in _CONFIG_OPTIONS:
+                problems.append(_say_option(word, word.partition("=")[2]))
             else:
                 overrides.append(word)
         elif _key_of(word) and left and _is_value(left[0]):

@@ -1,5 +1,6 @@
 """Results that are there already: of the same test, or of another one that is not to be lost."""
 
+import filecmp
 import json
 import shutil
 from pathlib import Path
@@ -36,6 +37,8 @@ def keep_other_results(path: Path, content: dict) -> None:
         return
     number = 1
     while (kept := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        if kept.is_file() and filecmp.cmp(path, kept, shallow=False):
+            return
         number += 1
     try:
         shutil.copy2(path, kept)

@@ -160,10 +160,10 @@ def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None
 
 def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
     if all(p.scores is None for p in predictions):
-        reasons = [f"{p.video}: {p.error}" for p in predictions[:EXAMPLES]]
+        reasons = "; ".join(str(p.error).rstrip(".") for p in predictions[:EXAMPLES])
         raise ListingError(
             f"None of the {counted(len(predictions), 'clip')} to test can be read, so nothing is "
-            f"written ({'; '.join(reasons)})."
+            f"written: {reasons}."
         )
 
 

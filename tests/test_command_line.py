@@ -46,6 +46,7 @@ def problems(words):
         ("--cfg-options epoch=2", "key=value: epoch=2"),
         ("--config my.yaml", "without an option: my.yaml"),
         ("-c my.yaml", "without an option: my.yaml"),
+        ("config=my.yaml", "without an option: my.yaml"),
         ("--resume", "is resumed by the same command"),
         ("--resume-from w/latest.pth", "is resumed by the same command"),
         ("--amp", "precision=bfloat16"),

@@ -45,6 +45,8 @@ def test_anything_else_is_kept_under_another_name(other, tmp_path, capsys):
     assert (tmp_path / "r-2.json").read_text() == other
     assert (tmp_path / "r-1.json").read_text() == "kept before"
     assert f"they are now in {tmp_path / 'r-2.json'}" in capsys.readouterr().out
+    keep_other_results(path, content(A, B))
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_whether_results_are_of_these_clips():

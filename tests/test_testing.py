@@ -25,7 +25,7 @@ def test_scores_that_are_no_numbers_are_the_weights_fault():
 def test_where_no_clip_can_be_read_there_are_no_results():
     bad = [Prediction(f"{n}.mp4", 0, None, "cut off") for n in range(4)]
     _refuse_all_unreadable([*bad, Prediction("a.mp4", 0, (0.5, 0.5))])
-    with pytest.raises(ListingError, match=r"None of the 4 clips .* nothing is written \(0"):
+    with pytest.raises(ListingError, match=r"None of the 4 clips .* nothing is written: cut off;"):
         _refuse_all_unreadable(bad)
 
 

@@ -14,6 +14,7 @@ from autox_video.dataset.remote import RemoteFault, find_files, is_remote
 from autox_video.dataset.suffixes import (
     ANIMATION_SUFFIXES,
     is_hidden,
+    is_list,
     is_sidecar,
     is_video,
     split_suffix,
@@ -46,6 +47,8 @@ class Contents:
     odd_files: list[str] = field(default_factory=list)
     """Pipes, sockets and devices."""
     hidden_videos: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
+    """Files right in the folder that may be lists of clips."""
     others: Counter[str] = field(default_factory=Counter)
     """Files of other kinds by suffix, without text about clips and thumbnails."""
 
@@ -220,6 +223,8 @@ class _Folder:
         found.hidden_videos += self._spell(self._hidden)
         # A picture, sound or features by the name of a clip are that clip's.
         stems = {split_suffix(name)[0] for name in self._videos}
+        if not self._inside:
+            found.lists += sorted(filter(is_list, self._others))
         for name in self._others:
             stem, suffix = split_suffix(name)
             if stem not in stems and not is_sidecar(name):

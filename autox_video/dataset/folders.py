@@ -2,22 +2,30 @@
 
 # A folder may hold a million paths: as `Path` objects they cost ten times as much.
 
+from collections.abc import Collection
 from pathlib import Path
 
 from autox_video.dataset.entries import Entries, clip_keys, counted
 from autox_video.dataset.folder_walk import Contents, find_videos, read_contents, some
 from autox_video.dataset.remote import is_remote
-from autox_video.dataset.split_folders import SPLIT_NAMES, Arrangement, arrange
+from autox_video.dataset.split_folders import SPLIT_NAMES, Arrangement, arrange, split_of
+from autox_video.dataset.suffixes import split_suffix
 from autox_video.errors import ListingError
 
 __all__ = ["SPLIT_NAMES", "find_videos", "read_class_folders"]
 
 
-def read_class_folders(data_root: str | Path) -> tuple[dict[str, Entries], list[str]]:
+def read_class_folders(
+    data_root: str | Path, *, named: Collection[str] = ()
+) -> tuple[dict[str, Entries], list[str]]:
     """Read DATA_ROOT/CLASS/..., with splits above the classes or in them, as lists.
 
     Gives the splits that the folders make (`train` alone holds all clips where they make none),
     and sentences about what was left out. A flat test folder gives clips without labels.
+
+    Args:
+        data_root: a folder, or an address.
+        named: the lists that the config names all the same.
 
     Raises:
         ListingError: there is no video, none in a class folder, or the folders are ambiguous.
@@ -31,7 +39,12 @@ def read_class_folders(data_root: str | Path) -> tuple[dict[str, Entries], list[
     splits = {
         name: _entries(data_root, paths, labels) for name, (paths, labels) in found.splits.items()
     }
-    notes = [*found.notes, *_notes(data_root, contents, found), *contents.notes(data_root)]
+    notes = [
+        *found.notes,
+        *_notes(data_root, contents, found),
+        *_unused_lists(data_root, contents, named),
+        *contents.notes(data_root),
+    ]
     return splits, notes
 
 
@@ -79,6 +92,17 @@ def _notes(data_root: str | Path, contents: Contents, found: Arrangement) -> lis
         notes.append(f"Folders of {data_root} without a video are not classes: {some(empty)}")
     notes += _lacking_classes(data_root, found)
     return notes
+
+
+def _unused_lists(data_root: str | Path, contents: Contents, named: Collection[str]) -> list[str]:
+    names = {Path(file).name for file in named}
+    lists = [n for n in contents.lists if split_of(split_suffix(n)[0]) and n not in names]
+    if not lists:
+        return []
+    return [
+        f"Lists in {data_root} that are not used, as ann_file_train, ann_file_val and "
+        f"ann_file_test do not name them: {some(lists)}"
+    ]
 
 
 def _without_video(contents: Contents, classes_at: int) -> list[str]:

@@ -124,7 +124,7 @@ def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> 
         if by_name or (found and all(map(has_labels, found.values()))):
             _read_metadata(settings, root, lists)
             return "metadata"
-    lists.splits, notes = read_class_folders(root)
+    lists.splits, notes = read_class_folders(root, named=(settings.ann_file_test,))
     lists.notes += notes
     lists.are_names = True
     return "folders"

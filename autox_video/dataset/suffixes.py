@@ -10,8 +10,8 @@ VIDEO_SUFFIXES = frozenset(
         ".flv", ".gif", ".gxf", ".insv", ".ismv", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v",
         ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v",
         ".mpe", ".mpeg", ".mpeg4", ".mpg", ".mpg4", ".mpv", ".mqv", ".mts", ".mxf", ".nut", ".ogm",
-        ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm", ".wmv",
-        ".wtv", ".y4m",
+        ".ogv", ".qt", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm",
+        ".wmv", ".wtv", ".y4m",
         # Nothing but coded pictures, as recorders and encoders leave them.
         ".264", ".265", ".266", ".avc", ".dav", ".h261", ".h263", ".h264", ".h265", ".h266",
         ".hevc", ".obu", ".vc1", ".vvc",
@@ -49,7 +49,12 @@ _NOT_DATA = frozenset(
         "system volume information",
     )
 )
-_TEXT_NAMES = frozenset(("authors", "changelog", "checksums", "copying", "license", "readme"))
+_TEXT_NAMES = frozenset(
+    (
+        *("authors", "changelog", "checksums", "copying", "licence", "license", "makefile"),
+        *("manifest", "md5sums", "notice", "readme", "sha1sums", "sha256sums", "version"),
+    )
+)
 
 
 def split_suffix(name: str) -> tuple[str, str]:
@@ -74,6 +79,9 @@ def is_hidden(name: str) -> bool:
 def is_sidecar(name: str) -> bool:
     """Whether a file is text about clips, or nothing that could be one."""
     stem, suffix = split_suffix(name)
-    if suffix:
-        return suffix in SIDECAR_SUFFIXES
-    return stem.lower() in _TEXT_NAMES or stem.isupper()  # as LICENSE, MD5SUMS
+    return suffix in SIDECAR_SUFFIXES if suffix else stem.lower() in _TEXT_NAMES
+
+
+def is_list(name: str) -> bool:
+    """Whether a file may be a list of clips, by its suffix."""
+    return split_suffix(name)[1] in (".csv", ".json", ".jsonl", ".tsv", ".txt")

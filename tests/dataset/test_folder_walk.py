@@ -156,3 +156,10 @@ def test_animations_are_clips_and_pictures_are_not(tree, tmp_path):
     assert found.frame_folders == {"still"}
     assert dict(found.others) == {".avif": 1}
     assert not moves(str(tmp_path / "nowhere.webp"))
+
+
+def test_files_without_a_suffix_are_counted(tree):
+    root = tree("a/x.mp4", "a/CLIP0001", "a/CLIP0002", "a/y.mp4.part", "LICENSE")
+    assert read_contents(root).notes(root) == [
+        f"Files in {root} that are not read as clips: no suffix (2), .part (1)."
+    ]

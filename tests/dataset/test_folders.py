@@ -119,3 +119,12 @@ def test_folders_of_pictures_are_not_taken_for_classes(tree):
 def test_clips_of_frames_have_the_class_of_the_folder_above(tree):
     root = tree("a/1/1.jpg", "a/1/2.jpg", "b/x.mp4")
     assert labels(read_class_folders(root)[0]) == {"train": {"a/1": "a", "b/x.mp4": "b"}}
+
+
+def test_lists_beside_the_classes_that_nobody_names_are_said(tree):
+    root = tree("a/1.mp4", "b/1.mp4", "trainlist01.txt", "test.csv", "notes.txt", "a/train.txt")
+    assert read_class_folders(root)[1] == [
+        f"Lists in {root} that are not used, as ann_file_train, ann_file_val and ann_file_test "
+        "do not name them: test.csv, trainlist01.txt."
+    ]
+    assert "test.csv" not in read_class_folders(root, named=["x/test.csv"])[1][0]
