@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autox_video.errors import ConfigError
-from autox_video.read_settings import OTHER_NAMES
-from autox_video.settings import Settings
 
 DEFAULT_CONFIG = "config.yaml"
 FRESH, PLAN = "--fresh", "--plan"
@@ -82,6 +80,10 @@ def _is_value(word: str) -> bool:
 
 def _key_of(name: str) -> str | None:
     """Give the key that a name means, in its own or in other tools' words."""
+    # Not above: a command has to say what is missing where these cannot be imported.
+    from autox_video.read_settings import OTHER_NAMES
+    from autox_video.settings import Settings
+
     name = name.strip().lstrip("-").replace("-", "_").lower()
     return name if name in Settings.model_fields else OTHER_NAMES.get(name)
 
