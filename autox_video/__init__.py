@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from autox_video.mm_import import mend_when_imported
+
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
 
 __all__ = ["AutoXVideo"]
 __version__ = "0.1.0"
+
+mend_when_imported()
 
 
 def __getattr__(name: str) -> Any:

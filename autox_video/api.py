@@ -51,13 +51,15 @@ class AutoXVideo:
         """Train, or go on with the run in `work_dir`; `fresh` moves that aside, and trains anew.
 
         Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
-        over the config and are remembered; None, or the seed system's -1, leaves one as it was.
+        over the config, and a run that began remembers them; None, or the seed system's -1, leaves
+        one as it was.
         Gives the best validation metrics, None where none were measured.
 
         Raises:
             AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
+        from autox_video.engine.interrupt import Stopped
         from autox_video.training import fit
 
         arguments = {
@@ -71,20 +73,28 @@ class AutoXVideo:
             "evaluation": evaluation,
             "work_dir": work_dir,
         }
-        return fit(self._settle("fit", {**arguments, **others}), fresh=fresh)
+        given = self._with({**arguments, **others})
+        try:
+            best = fit(settings_from_mapping(given, "fit"), fresh=fresh)
+        except Stopped:
+            self._given = given
+            raise
+        self._given = given
+        return best
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
         """Make every choice for a run, show and write them with the predicted time; train nothing.
 
-        Arguments are keys of config.yaml, as in `fit`; `fresh` plans a new run though the work dir
-        holds one. Gives the choices as plain values, with their `reasons`.
+        Arguments are keys of config.yaml, for this call alone; `fresh` plans a new run though the
+        work dir holds one. Gives the choices as plain values, with their `reasons`.
 
         Raises:
             AutoXVideoError: something that the user can mend.
         """
         from autox_video.training import show
 
-        return show(self._settle("plan", others), fresh=fresh).as_dict()
+        settings = settings_from_mapping(self._with(others), "plan")
+        return show(settings, fresh=fresh).as_dict()
 
     def transform(
         self,
@@ -95,6 +105,8 @@ class AutoXVideo:
         **others: Any,
     ) -> list[dict[str, Any]]:
         """Predict the clips of a list, or every video in a folder; write results.json.
+
+        What is given counts for this call alone.
 
         Args:
             data_root: folder of the clips; default: the config's.
@@ -117,25 +129,23 @@ class AutoXVideo:
             "ann_file_test": AUTO if whole_folder else ann_file_test,
             "test_results_path": output_path,
         }
-        settings = self._settle("transform", {**given, **others})
+        settings = settings_from_mapping(self._with({**given, **others}), "transform")
         content = transform(settings, checkpoints, whole_folder=whole_folder)
         return content["predictions"]
 
     def check(self, **others: Any) -> dict[str, Any]:
         """Open every listed clip, train nothing, and say what is wrong with the data.
 
-        Arguments are keys of config.yaml, as in `fit`. Writes WORK_DIR/check/check.json, and beside
-        it the lists without the bad clips; gives the content of the former.
+        Arguments are keys of config.yaml, for this call alone. Writes WORK_DIR/check/check.json,
+        and beside it the lists without the bad clips; gives the content of the former.
 
         Raises:
             AutoXVideoError: something that the user can mend.
         """
         from autox_video.check import check
 
-        return check(self._settle("check", others))
+        return check(settings_from_mapping(self._with(others), "check"))
 
-    def _settle(self, source: str, arguments: Mapping[str, Any]) -> Settings:
+    def _with(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
-        settings = settings_from_mapping({**self._given, **new}, source)
-        self._given.update(new)
-        return settings
+        return {**self._given, **new}

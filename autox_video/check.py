@@ -6,8 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from autox_video.clip_review import verdict
 from autox_video.console import say, table
 from autox_video.coverage import notes_on_long_clips
+from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.health import Health, good_clips, report
 from autox_video.dataset.listing import write_list
 from autox_video.fileio import write_json
@@ -31,12 +33,17 @@ def check(settings: Settings) -> dict[str, Any]:
     """
     folder = Path(settings.work_dir, FOLDER)
     check_work_dir(folder)
+    check_decoder(settings.decoder)
     listing = read_data(settings)
     probed = probe(listing, settings)
     for note in probed.listing.notes[len(listing.notes) :]:
         say(note)
     health = Health(probed)
     found = report(health)
+    found["refused"], notes = verdict(probed, strict=settings.strict)
+    found["notes"] += notes
+    for note in notes:
+        say(note)
     good = good_clips(health)
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}
     for name, numbers in good.items():
@@ -74,7 +81,8 @@ def show(found: dict[str, Any]) -> None:
     if rows:
         table("Findings", ("what", "count", "for example"), rows)
     else:
-        say("Nothing is wrong with the clips.")
+        what = "Nothing else is wrong" if found["notes"] else "Nothing is wrong"
+        say(f"{what} with the clips.")
 
 
 def _split_row(name: str, figures: dict[str, Any]) -> Sequence[object]:
@@ -116,6 +124,12 @@ def _show_classes(found: dict[str, Any]) -> None:
 
 def _findings(found: dict[str, Any]) -> Iterator[tuple[str, int, str | list[str]]]:
     """Give what is wrong or odd, worst first: what, how often, and examples."""
+    if found["refused"]:
+        yield (
+            "reasons for which training refuses these clips",
+            len(found["refused"]),
+            (found["refused"][:EXAMPLES]),
+        )
     unreadable = found["unreadable"]
     if unreadable:
         reasons = (f"{clip['video']}: {clip['reason']}" for clip in unreadable[:EXAMPLES])

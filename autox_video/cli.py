@@ -1,7 +1,8 @@
 """The commands: parse, build, run, close.
 
 Exit codes: 0 done; 2 a mistake that the user can mend; 130, 143 and 129 stopped by Ctrl-C, by
-SIGTERM or SIGUSR1, and by the end of the terminal; 1, with a traceback, a defect of this project.
+SIGTERM or SIGUSR1, and by the end of the terminal; 141 nobody reads what is printed any more, as
+behind `| head`; 1, with a traceback, a defect of this project.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from autox_video import processes
 from autox_video.budget import command_begins
+from autox_video.command_line import DEFAULT_CONFIG, FRESH, PLAN, read_words
 from autox_video.console import complain, show_every_letter
 from autox_video.errors import AutoXVideoError
 from autox_video.installation import explain_import_error
@@ -23,14 +25,33 @@ from autox_video.installation import explain_import_error
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
 
-DEFAULT_CONFIG = "config.yaml"
-FRESH, PLAN = "--fresh", "--plan"
+UNREAD = 128 + signal.SIGPIPE
+_WITH_WORDS = ("train", "test", "check", "leaderboard")
 
 _stopped_by: int | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            sys.stdout.flush()  # here, and not while Python tidies up
+    except BrokenPipeError:
+        _write_to_nobody()
+        return _part(UNREAD)
+
+
+def _write_to_nobody() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     global _stopped_by
     _stopped_by = None
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -48,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_every_letter()
     try:
         parser = _parser(with_keys=bool({"-h", "--help"} & set(words)))
+        _refuse_strange_options(words)
         # argparse takes the words after an option for strangers: the option goes last.
         options = parser.parse_args(sorted(words, key=lambda word: word in (FRESH, PLAN)))
         options.words_given = words
@@ -58,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not processes.joined():
             raise
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         code = _code_of(error)
         if code is None:
@@ -65,6 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         atexit.register(_nothing_left_to_stop)  # what is registered last is called first
     return _part(code)
+
+
+def _refuse_strange_options(words: Sequence[str]) -> None:
+    """Raise ConfigError for options that are none, with how the same is written here."""
+    command, *others = words or [""]
+    known = (FRESH, PLAN) if command == "train" else ()
+    others = [word for word in others if word not in known]
+    is_strange = any(word.startswith("-") for word in others)
+    if command in _WITH_WORDS and is_strange and not {"-h", "--help"} & set(others):
+        read_words(others)
 
 
 def _code_of(error: Exception) -> int | None:
@@ -153,7 +187,9 @@ def _train(options: argparse.Namespace) -> int:
         model.plan(fresh=options.fresh)
         return 0
     try:
-        model.fit(fresh=options.fresh)
+        # torchrun repeats the command where a process has failed: then the run goes on.
+        is_repeated = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        model.fit(fresh=options.fresh and not is_repeated)
     except Stopped as stop:
         how = "Stopped, and saved." if stop.saved else "Stopped; the last steps are not saved."
         _say_stopped(f"{how} Run the same command again to go on from here.")
@@ -174,7 +210,7 @@ def _read_config(options: argparse.Namespace) -> "tuple[AutoXVideo, int]":
     from autox_video.api import AutoXVideo
     from autox_video.launch import wanted
 
-    model = AutoXVideo().read_cfg(*_config_and_overrides(options.words))
+    model = AutoXVideo().read_cfg(*read_words(options.words))
     return model, wanted(model.settings())
 
 
@@ -187,7 +223,7 @@ def _launch(count: int, options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from autox_video.api import AutoXVideo
 
-    AutoXVideo().read_cfg(*_config_and_overrides(options.words)).check()
+    AutoXVideo().read_cfg(*read_words(options.words)).check()
     return 0
 
 
@@ -223,19 +259,13 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from autox_video.leaderboard import read_rows, show_leaderboard
     from autox_video.read_settings import load_settings
 
-    work_dir = Path(load_settings(*_config_and_overrides(options.words)).work_dir)
+    work_dir = Path(load_settings(*read_words(options.words)).work_dir)
     rows = read_rows(work_dir)
     if rows:
         show_leaderboard(rows, f"Leaderboard of {work_dir}")
     else:
         say(f"There is no leaderboard in {work_dir.absolute()} yet; autotrain.py writes it.")
     return 0
-
-
-def _config_and_overrides(words: Sequence[str]) -> tuple[str, list[str]]:
-    if words and "=" not in words[0]:
-        return words[0], list(words[1:])
-    return DEFAULT_CONFIG, list(words)
 
 
 def _parser(*, with_keys: bool) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """A config file and command-line overrides as plain values, by YAML's safe loader only."""
 
-import datetime
+import re
 import reprlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from autox_video.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1 << 20
 
-# Tagged scalars (`!!int x`, `!!timestamp x`, `!!bool x`) and impossible dates make PyYAML raise
-# whatever its conversion happened to raise.
+# Tagged values (`!!omap x`, `!!binary x`) make PyYAML raise whatever its conversion happened to
+# raise.
 _YAML_FAULTS = (
     yaml.YAMLError,
     ArithmeticError,
@@ -23,6 +23,33 @@ _YAML_FAULTS = (
     TypeError,
     ValueError,
 )
+
+# `epoch:10` and `epoch = 10`, as other formats have it.
+_OTHER_FORMAT = re.compile(r"^[ \t]*(\w+)(?::|[ \t]*=[ \t]*)(?=\S)([^\n]*)", re.MULTILINE)
+
+
+class Written(str):
+    """A value as it was written, that YAML would take for a number, a date, a time or a switch."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers, dates, times and switches stay as they were written.
+
+    What they are is for the setting to decide: YAML 1.1 makes 90 of 1:30, 8 of 010, false of no.
+    """
+
+
+def _as_written(loader: _Loader, node: yaml.Node) -> str:
+    return Written(loader.construct_scalar(node))
+
+
+for _kind in ("bool", "int", "float", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
@@ -56,16 +83,14 @@ def read_overrides(
             values[key] = None if text in ("null", "~") else text
         else:
             try:
-                values[key] = yaml.safe_load(text)
+                values[key] = _Loader(text).get_single_data()
             except _YAML_FAULTS as error:
                 problem = f"command line: `{override}` is not valid YAML ({_reason(error)})."
                 problems.append(problem)
     return values, problems
 
 
-def read_config(
-    path: Path, text_keys: Collection[str]
-) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
+def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
     """Give the values, FILE:LINE of each key, and a sentence for each key that is given twice.
 
     Raises:
@@ -73,30 +98,34 @@ def read_config(
     """
     text = _read_text(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        node = _Loader(text).get_single_node()
+        values = _Loader(text).get_single_data()
     except _YAML_FAULTS as error:
         where = f"{path}{_error_place(error, text)}"
-        raise ConfigError(f"{where}: this is not valid YAML: {_reason(error)}.") from error
+        hint = _hint(text)
+        raise ConfigError(f"{where}: this is not valid YAML: {_reason(error)}.{hint}") from error
     if values is None:
         raise ConfigError(f"{path} is empty; at least a line `data_root: FOLDER` is needed.")
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no `key: value` lines, but {show_value(values)}.")
+        shown = show_value(values)
+        raise ConfigError(f"{path} holds no `key: value` lines, but {shown}.{_hint(text)}")
     origins: dict[str, str] = {}
     problems = []
-    for key_node, value_node in node.value:
+    for key_node, _ in node.value:
         key, where = key_node.value, f"{path}:{key_node.start_mark.line + 1}"
         if key in origins:
             problems.append(f"{where}: key `{key}` is at {origins[key]} already; keep one.")
         origins.setdefault(key, where)
-        if key in text_keys and _is_typed(values.get(key)):
-            values[key] = value_node.value
     return values, origins, problems
 
 
-def _is_typed(value: Any) -> bool:
-    # A folder may be called 2024 or 2024-01-01, which YAML takes for a number or a date.
-    return isinstance(value, int | float | datetime.date) and not isinstance(value, bool)
+def _hint(text: str) -> str:
+    """Show the first line that is written as in another format as YAML has it."""
+    found = _OTHER_FORMAT.search(text)
+    if found is None:
+        return " Indent with spaces, not with tabs." if "\n\t" in text else ""
+    line = text.count("\n", 0, found.start(1)) + 1
+    return f" Write line {line} as `{found[1]}: {found[2].strip()}`."
 
 
 def _read_text(path: Path) -> str:

@@ -87,12 +87,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         sheet.add_column(name, overflow="fold")
     for row in rows:
         sheet.add_row(*(escape(_cell(cell)) for cell in row))
-    if sys.stdout.isatty():
-        Console(highlight=False, safe_box=True).print(sheet)
-        return
-    text = io.StringIO()  # rich ends the process where nobody reads
-    Console(file=text, width=120, highlight=False, safe_box=True).print(sheet)
-    _print(text.getvalue().removesuffix("\n"), sys.stdout)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, safe_box=True)
+    with console.capture() as text:  # rich ends the process where nobody reads
+        console.print(sheet)
+    _print(text.get().removesuffix("\n"), sys.stdout)
 
 
 def _cell(cell: object) -> str:

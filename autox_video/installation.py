@@ -7,6 +7,7 @@ are missing or broken.
 import re
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from types import MappingProxyType
 
 REQUIRED: Mapping[str, str] = MappingProxyType(
@@ -212,3 +213,12 @@ def _release(version: str) -> tuple[int, ...]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def source_tree() -> Path | None:
+    """Give the folder of the source tree that this runs from; None where it is installed apart.
+
+    Beside an installed package lie the folders of anybody.
+    """
+    package = Path(__file__).parent
+    return None if (package / "configs").is_dir() else package.parent

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-import autox_video
 from autox_video import processes
+from autox_video.clip_review import readable_listing, say_equal
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
@@ -29,8 +29,9 @@ from autox_video.dataset.probed_listing import (
 from autox_video.dataset.recordings import kept_together
 from autox_video.dataset.splits import rarest_classes
 from autox_video.durations import duration
-from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.fileio import write_text
+from autox_video.installation import source_tree
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
@@ -50,6 +51,7 @@ from autox_video.run_data import (
     notes_on_reading,
     record,
 )
+from autox_video.run_files import is_for_plan
 from autox_video.run_record import WAYS_ON, read_plan
 from autox_video.settings import AUTO, DESCRIPTORS, Settings
 
@@ -98,7 +100,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     stored = read_plan(work_dir) if resuming else None
     listing = read_data(settings)
     probed = divide_probed(probe(listing, settings))
-    for note in probed.listing.notes[len(listing.notes) :]:
+    for note in [*probed.listing.notes[len(listing.notes) :], *say_equal(probed)]:
         say(note)
     for note in shared_recordings(probed):
         say(note)
@@ -221,15 +223,12 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
     """Name the clips that cannot be read; give the listing of those that can, and its figures.
 
     Raises:
-        ListingError: no clip can be read, a class loses its last training clip, or `strict` is
-            set and a clip cannot be read.
+        ListingError: as `clip_review.readable_listing`.
     """
     listing, splits = probed.listing, probed.splits
     _report_unreadable(probed, settings)
     _report_odd(probed)
-    train, val = splits["train"].readable(), splits["val"].readable()
-    _refuse_empty(listing, train, val)
-    readable = replace(listing, train=train, val=val)
+    readable = readable_listing(probed, strict=settings.strict)
     stats = summarize(
         class_names=listing.classes,
         named=listing.named,
@@ -275,13 +274,15 @@ def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:
         return
     rows = list(bad.items())
     table(f"{len(bad)} clips cannot be read", ("clip", "reason"), rows[:NAMED_AT_MOST])
+    work_dir = Path(settings.work_dir)
+    if is_for_plan(work_dir):
+        say("They are left out.")
+        return
     text = io.StringIO()
     csv.writer(text).writerows([("path", "reason"), *rows])
-    full = Path(settings.work_dir, UNREADABLE)
-    write_text(full, text.getvalue())
-    if settings.strict:
-        raise ListingError(f"strict: {len(bad)} clips cannot be read; {full} names them all.")
-    say(f"They are left out; {full} names them all.")
+    write_text(work_dir / UNREADABLE, text.getvalue())
+    what = "strict is set" if settings.strict else "They are left out"
+    say(f"{what}; {work_dir / UNREADABLE} names them all.")
 
 
 def _report_odd(probed: ProbedListing) -> None:
@@ -294,16 +295,6 @@ def _report_odd(probed: ProbedListing) -> None:
     if odd:
         title = f"{len(odd)} clips are odd; they are used as it says here"
         table(title, ("clip", "what"), list(odd.items())[:NAMED_AT_MOST])
-
-
-def _refuse_empty(listing: Listing, train: ClipList, val: ClipList) -> None:
-    for name, split in (("training", train), ("validation", val)):
-        if not len(split):
-            raise ListingError(f"No {name} clip can be read; see the reasons above.")
-    missing = sorted(set(range(len(listing.classes))) - train.classes())
-    if missing:
-        names = ", ".join(listing.classes[label] for label in missing[:10])
-        raise ListingError(f"No training clip can be read of {len(missing)} classes: {names}.")
 
 
 def find_weights(settings: Settings) -> Pretrained | None:
@@ -344,10 +335,10 @@ def _say_from_scratch(folders: Sequence[Path], wanted: str | None) -> None:
 
 
 def weight_folders() -> list[Path]:
-    """Where pretrained weights are looked for: here, and in the source tree."""
-    source_tree = Path(autox_video.__file__).parent.parent / "checkpoints"
-    here = Path.cwd() / "checkpoints"
-    return [here] if here == source_tree or not source_tree.is_dir() else [here, source_tree]
+    """Where pretrained weights are looked for: here, and in the source tree, if this is one."""
+    here, tree = Path.cwd() / "checkpoints", source_tree()
+    there = here if tree is None else tree / "checkpoints"
+    return [here] if there == here or not there.is_dir() else [here, there]
 
 
 def show_plan(plan: Plan, prediction: Prediction | None = None) -> None:

@@ -60,7 +60,7 @@ from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import is_of_use
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
-from autox_video.run_files import PROBE
+from autox_video.run_files import FEATURES, PROBE
 from autox_video.scores import score_interval, score_text
 from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
 from autox_video.stored_config import config_text
@@ -142,7 +142,7 @@ def _job(
     folder = None if settings.cache == OFF else default_folder()
     # Learnt attention takes long, and training follows.
     pools = crossval.POOLS if probing else (LINEAR, ORDERED)
-    store = FeatureStore(folder or work_dir / "features")
+    store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)
     return Job(prepared, settings, data, work_dir, store, groups, pools)
 

@@ -11,8 +11,9 @@ from autox_video.config_file import read_config, read_overrides, show_value
 from autox_video.errors import ConfigError
 from autox_video.settings import Settings
 
-# What other tools call our keys; spelling alone would not find these.
-_OTHER_NAMES = {
+OTHER_NAMES = {
+    "accelerator": "device",
+    "arch": "backbone",
     "batch": "videos_per_gpu",
     "batch_size": "videos_per_gpu",
     "batches": "videos_per_gpu",
@@ -20,25 +21,48 @@ _OTHER_NAMES = {
     "checkpoint": "load_from",
     "classes": "class_names",
     "clip_length": "clip_len",
+    "data": "data_root",
+    "data_dir": "data_root",
+    "data_path": "data_root",
+    "dataset": "data_root",
+    "devices": "gpus",
+    "e": "epoch",
+    "epochs": "epoch",
     "frames": "clip_len",
     "gpu": "device",
     "image_size": "resolution",
     "img_size": "resolution",
+    "imgsz": "resolution",
     "input_size": "resolution",
-    "size": "resolution",
     "learning_rate": "lr",
+    "max_epochs": "epoch",
     "model": "backbone",
+    "net": "backbone",
+    "nproc_per_node": "gpus",
+    "num_classes": "num_class",
+    "num_epochs": "epoch",
     "num_frames": "clip_len",
+    "num_gpus": "gpus",
     "num_workers": "workers",
+    "out": "test_results_path",
+    "out_dir": "work_dir",
     "output": "test_results_path",
+    "output_dir": "work_dir",
     "pretrained": "load_from",
+    "project": "work_dir",
+    "save_dir": "work_dir",
+    "size": "resolution",
     "test": "ann_file_test",
     "test_list": "ann_file_test",
     "train": "ann_file_train",
     "train_list": "ann_file_train",
     "val": "ann_file_val",
+    "val_interval": "evaluation",
     "val_list": "ann_file_val",
+    "weights": "load_from",
+    "workdir": "work_dir",
 }
+"""What other tools call our keys; spelling alone would not find these."""
 
 _TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
 
@@ -53,8 +77,10 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         ConfigError: with every problem of the file and of the overrides, one sentence each.
     """
     given, problems = read_overrides(overrides, _TEXT_KEYS)
+    if "://" in str(path):
+        raise ConfigError(f"{path}: a config is read from this machine alone.", *problems)
     try:
-        values, origins, file_problems = read_config(Path(path), _TEXT_KEYS)
+        values, origins, file_problems = read_config(Path(path))
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
     origins.update(dict.fromkeys(given, "command line"))
@@ -87,7 +113,7 @@ def _unknown(key: Any) -> str:
     # Spelling that is less alike leads astray: `cache` for `batch`.
     near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
     longer = [known for known in Settings.model_fields if len(name) > 2 and known.startswith(name)]
-    nearest = _OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)
+    nearest = OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)
     if nearest:
         return f"key `{key}` is not known; did you mean `{nearest}`?"
     return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."

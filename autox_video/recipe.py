@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import autox_video.mm_compat
-
 from mmengine.config import Config
 
-import autox_video
 from autox_video.config_check import PARTS, check_config
 from autox_video.errors import ConfigError
 from autox_video.fileio import write_text
+from autox_video.installation import source_tree
 from autox_video.plan.choose import Plan
 from autox_video.processes import own_device
 from autox_video.stored_config import config_text
@@ -111,12 +109,10 @@ def base_config(backbone: str) -> Path:
     Raises:
         ConfigError: there is none of that name.
     """
-    package = Path(autox_video.__file__).parent
-    places = [package.parent / "configs", package / "configs"]
-    for place in places:
-        if (place / f"{backbone}.py").is_file():
-            return place / f"{backbone}.py"
-    raise ConfigError(f"backbone: there is no config {backbone}.py in {places[0]}.")
+    folder = (source_tree() or Path(__file__).parent) / "configs"
+    if not (folder / f"{backbone}.py").is_file():
+        raise ConfigError(f"backbone: there is no config {backbone}.py in {folder}.")
+    return folder / f"{backbone}.py"
 
 
 def write_config(config: Config, path: Path) -> None:

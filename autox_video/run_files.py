@@ -20,6 +20,7 @@ SPLIT = "split"
 LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
 TRIALS, SEARCH = "trials", "search.db"
 SOUP, FOLDS, REFIT = "soup", "folds", "refit"
+FEATURES, RESULTS = "features", "results.json"
 BUDGET = "budget.json"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
@@ -28,16 +29,25 @@ RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE),
     *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
     *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS, SOUP),
-    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT),
+    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
+# What databases write beside theirs, and results that later ones took the place of.
+_BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+\.json")
 _MOVING = ".moving"
+FOR_PLAN = ".plan-"
+"""The start of the name of a folder that is there only while a plan is made."""
 GIB = 2**30
 
 
 def second_name(name: str) -> str:
     """What a file is called beside its own name while it takes the place of `name`."""
     return f".{name}.link.part"
+
+
+def is_for_plan(work_dir: Path) -> bool:
+    """Whether a folder is gone when the command ends, so that nothing is to be looked for there."""
+    return work_dir.name.startswith(FOR_PLAN)
 
 
 def has_checkpoint(work_dir: Path) -> bool:
@@ -104,7 +114,7 @@ def _names_written() -> set[str]:
 def _present(work_dir: Path) -> list[str]:
     names = [name for name in RUN_FILES if os.path.lexists(work_dir / name)]
     others = sorted(path.name for path in work_dir.iterdir())
-    return names + [name for name in others if _DAMAGED.fullmatch(name)]
+    return names + [n for n in others if _DAMAGED.fullmatch(n) or _BESIDE.fullmatch(n)]
 
 
 def _holds_weights(work_dir: Path) -> bool:

@@ -13,11 +13,14 @@ from autox_video.sized_folder import read_sized_folder
 
 OFF = "off"
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+_NUMBER = re.compile(rf"[+-]?({_DIGITS}\.?({_DIGITS})?|\.{_DIGITS})([eE][+-]?[0-9]+)?")
+_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""The words of YAML 1.1."""
 
 
 def _read_number(value: Any) -> Any:
-    # YAML 1.1 takes `1e-3` for text, and people quote numbers: text that is a number is one.
+    # The config gives numbers as they are written, and people quote them.
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
         return float(value) if re.search(r"[.eE]", value) else int(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
@@ -31,12 +34,13 @@ def _read_whole_number(value: Any) -> Any:
 
 
 def _read_path(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"  # a switch by mistake: ./true is the folder
     return os.fspath(value) if isinstance(value, Path) else value
 
 
 def _read_switch(value: Any) -> Any:
-    # Plain `on` is true in YAML; quoted, or from the Python API, it is text.
-    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+    return _SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
 def _read_seconds(value: Any) -> Any:
@@ -45,8 +49,9 @@ def _read_seconds(value: Any) -> Any:
 
 
 def read_off(value: Any) -> Any:
-    """Give `off` as text, which plain YAML takes for false."""
-    return OFF if value is False else value  # plain `off` is false in YAML
+    """Give `off`, however it is written (`no`, `false`, False), as text; of `on` make True."""
+    switch = _read_switch(value)
+    return OFF if switch is False else switch
 
 
 def _check_text(value: str) -> str:
@@ -56,9 +61,15 @@ def _check_text(value: str) -> str:
 
 
 def check_json_suffix(value: str) -> str:
-    """Give the name of a .json file; raises ValueError for another."""
-    if Path(value).suffix.lower() != ".json":
+    """Give the name of a .json file, or auto; raises ValueError for another."""
+    if value != "auto" and Path(value).suffix.lower() != ".json":
         raise ValueError("not a .json file")
+    return value
+
+
+def _check_local(value: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+        raise ValueError("an address")
     return value
 
 
@@ -73,9 +84,9 @@ PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.e
 Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
 Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
-Switch = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
-SizedFolder = Annotated[PathText, AfterValidator(_check_sized_folder)]
+Flag = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
+LocalPath = Annotated[PathText, AfterValidator(_check_local)]
+SizedFolder = Annotated[LocalPath, AfterValidator(_check_sized_folder)]
 DataFormat = Literal[
     "auto",
     "list",

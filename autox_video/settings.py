@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,11 +24,11 @@ from autox_video.setting_types import (
     Backbone,
     DataFormat,
     Flag,
+    LocalPath,
     Number,
     PathText,
     Seconds,
     SizedFolder,
-    Switch,
     Text,
     Whole,
     check_json_suffix,
@@ -119,11 +120,15 @@ class Settings(BaseModel):
         "rules choose, without limit and without a test.",
         "a duration such as 45m, 1h30m, 90s or 2h, a number of seconds, or auto",
     )
-    work_dir: PathText = _key(
-        "work_dirs/default", "Folder for weights, logs, the plan and splits.", "a folder"
+    work_dir: LocalPath = _key(
+        "work_dirs/default",
+        "Folder for weights, logs, the plan and splits.",
+        "a folder on this machine",
     )
-    test_results_path: Annotated[PathText, AfterValidator(check_json_suffix)] = _key(
-        "results.json", "File for the test results.", "a file name that ends in .json"
+    test_results_path: Annotated[LocalPath, AfterValidator(check_json_suffix)] = _key(
+        AUTO,
+        "File for the test results; auto: WORK_DIR/results.json.",
+        "a file name that ends in .json, or auto",
     )
     backbone: Backbone = _key(
         AUTO,
@@ -131,10 +136,10 @@ class Settings(BaseModel):
         "size.",
         "auto, descriptors, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
     )
-    load_from: PathText = _key(
+    load_from: LocalPath = _key(
         AUTO,
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
-        "a file, auto or none",
+        "a file on this machine, auto or none",
     )
     mode: Literal["auto", "train", "probe"] = _key(
         AUTO,
@@ -166,7 +171,7 @@ class Settings(BaseModel):
     device: Annotated[Text, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = _key(
         AUTO, "Where to compute.", "auto, cpu, cuda or cuda:N"
     )
-    class_balance: Switch | Auto = _key(
+    class_balance: Flag | Auto = _key(
         AUTO,
         "Whether the loss makes up for classes being common or rare; auto: where the commonest "
         "has four times the clips of the rarest.",
@@ -204,12 +209,12 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
     )
-    compile: Switch | Auto = _key(
+    compile: Flag | Auto = _key(
         AUTO,
         "Whether PyTorch compiles the model: faster steps after a minute or two of compiling.",
         "on, off or auto",
     )
-    gradient_checkpointing: Switch | Auto = _key(
+    gradient_checkpointing: Flag | Auto = _key(
         AUTO,
         "Whether blocks are computed again in the backward pass instead of kept in memory.",
         "on, off or auto",
@@ -224,7 +229,7 @@ class Settings(BaseModel):
         "Pixels along a side of the square that the model sees.",
         "a multiple of 4 from 32 to 1024 or auto",
     )
-    progressive: Switch | Auto = _key(
+    progressive: Flag | Auto = _key(
         AUTO,
         "Whether clips are smaller in the first half of training, which saves time; auto: where "
         "not all useful epochs fit into time_budget.",
@@ -296,15 +301,25 @@ class Settings(BaseModel):
     )
 
     @property
+    def results_file(self) -> Path:
+        """Where the test results go."""
+        if self.test_results_path == AUTO:
+            return Path(self.work_dir, "results.json")
+        return Path(self.test_results_path)
+
+    @property
     def only_probes(self) -> bool:
         """Whether nothing but a head is to be fitted."""
         return self.mode == "probe" or self.backbone == DESCRIPTORS
 
     @field_validator("*", mode="before")
     @classmethod
-    def _read_auto(cls, value: Any) -> Any:
-        is_auto = isinstance(value, str) and value.strip().lower() == AUTO
-        return AUTO if is_auto else value
+    def _read_auto(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        # Elsewhere it may be the name of a folder.
+        may_be_auto = cls.model_fields[info.field_name].default == AUTO
+        return AUTO if may_be_auto and value.strip().lower() == AUTO else str(value)
 
     @model_validator(mode="after")
     def _refuse_impossible_combinations(self) -> "Settings":

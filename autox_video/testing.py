@@ -1,6 +1,5 @@
 """The second job: trained weights and clips → results.json and a table."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,21 +11,17 @@ from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.calibration import calibrated, read_calibration
 from autox_video.console import progress, say, table
-from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.decode import check_decoder
-from autox_video.dataset.given_lists import check_root
-from autox_video.dataset.listing import (
-    ClipList,
-    find_videos,
-    read_list,
-    read_test,
-    read_test_list,
-)
+from autox_video.dataset.entries import counted
+from autox_video.dataset.listing import ClipList
+from autox_video.dataset.remote import is_remote
 from autox_video.dataset.sampling import MOST_TEST_CLIPS
-from autox_video.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
 from autox_video.fileio import sha256
+from autox_video.kept_results import is_of_clips, keep_other_results, read_results
 from autox_video.launch import use_own_share
 from autox_video.plan.hardware import detect, usable_cores
+from autox_video.prepare import check_work_dir
 from autox_video.results import (
     Prediction,
     Provenance,
@@ -38,6 +33,7 @@ from autox_video.results import (
 )
 from autox_video.scores import score_text
 from autox_video.settings import AUTO, Settings
+from autox_video.tested_clips import Model, clips_to_test
 
 WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
 SHOWN = {
@@ -50,6 +46,7 @@ SHOWN = {
 }
 WORST_CLASSES = 5
 NAMED_AT_MOST = 20
+EXAMPLES = 3
 VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 
@@ -92,19 +89,39 @@ class _Job:
     weights: Path
     clips: ClipList
     device: str
+    decoder: str
 
 
 def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
     """Find the weights and the clips."""
-    check_results_path(Path(settings.test_results_path))
-    weights = Path(checkpoint) if checkpoint else _best_weights(Path(settings.work_dir))
+    work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
+    if not is_in_work_dir:
+        check_results_path(settings.results_file)
+    weights = _given_weights(checkpoint) if checkpoint else _best_weights(work_dir)
+    if is_in_work_dir:
+        check_work_dir(work_dir)
     from autox_video.predict import read_config
 
     config = read_config(weights)
-    multi_label = bool(config.model.cls_head.get("multi_label", False))
-    classes = tuple(config.classes)
-    clips = _clips(settings, classes, whole_folder=whole_folder, multi_label=multi_label)
-    return _Job(weights, clips, detect(settings.device).device)
+    model = Model(
+        tuple(config.classes),
+        _data_root_of(config, work_dir),
+        multi_label=bool(config.model.cls_head.get("multi_label", False)),
+    )
+    clips = clips_to_test(settings, model, whole_folder=whole_folder)
+    decoder = config.test_pipeline[0].decoder
+    decoder = decoder if settings.decoder == AUTO else settings.decoder
+    return _Job(weights, clips, detect(settings.device).device, decoder)
+
+
+def _data_root_of(config: Any, work_dir: Path) -> str:
+    """The folder of the clips that weights were trained on; "" where nothing says it."""
+    from autox_video.predict import CONFIG, read_stored_config
+
+    if "train_dataloader" not in config and (work_dir / CONFIG).is_file():
+        config = read_stored_config(work_dir / CONFIG)  # the weights of a probe say less
+    loader = config.get("train_dataloader")
+    return loader.dataset.data_root if loader else ""
 
 
 def _finish(
@@ -112,6 +129,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Write results.json and show the figures."""
     _refuse_no_numbers(predictions, job.weights)
+    _refuse_all_unreadable(predictions)
     provenance = Provenance(
         config=str(job.weights.parent / "config.py"),
         checkpoint=str(job.weights),
@@ -125,10 +143,11 @@ def _finish(
     record = None if found is None else found.record(predictions)
     predictions = predictions if found is None else calibrated(predictions, found)
     content = results(predictions, provenance, record)
-    write_results(settings.test_results_path, content)
+    keep_other_results(settings.results_file, content)
+    write_results(settings.results_file, content)
     _show(content, predictions, provenance.classes)
     _say_what_was_seen(predictions)
-    say(f"Wrote {len(predictions)} predictions to {settings.test_results_path}.")
+    say(f"Wrote {len(predictions)} predictions to {settings.results_file}.")
     return content
 
 
@@ -160,6 +179,15 @@ def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None
         )
 
 
+def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
+    if all(p.scores is None for p in predictions):
+        reasons = "; ".join(str(p.error).rstrip(".") for p in predictions[:EXAMPLES])
+        raise ListingError(
+            f"None of the {counted(len(predictions), 'clip')} to test can be read, so nothing is "
+            f"written: {reasons}."
+        )
+
+
 def _settle_reading(config: Any, settings: Settings) -> None:
     """Decode as in training unless the settings ask otherwise, and say where that differs."""
     read = config.test_pipeline[0]
@@ -175,12 +203,16 @@ def _settle_reading(config: Any, settings: Settings) -> None:
 
 
 def is_tested(settings: Settings) -> bool:
-    """Whether the results file is of the best weights in the work dir."""
+    """Whether the results file is of the best weights in the work dir, and of the clips to test."""
+    found = read_results(settings.results_file)
     try:
-        found = json.loads(Path(settings.test_results_path).read_bytes())
-        weights = _best_weights(Path(settings.work_dir))
-        return found["checkpoint_sha256"] == sha256(weights)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, CheckpointError):
+        job = _prepare(settings, None, whole_folder=False)
+        return (
+            found["checkpoint_sha256"] == sha256(job.weights)
+            and found["decoder"] == job.decoder
+            and is_of_clips(found, job.clips)
+        )
+    except (OSError, LookupError, TypeError, AutoXVideoError):
         return False
 
 
@@ -195,6 +227,15 @@ def check_results_path(path: Path) -> None:
         raise ResourceError(f"test_results_path: {path} cannot be written; give another path.")
 
 
+def _given_weights(checkpoint: str) -> Path:
+    if is_remote(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: weights are read from this machine alone; fetch the file, with the "
+            "config.py beside it."
+        )
+    return Path(checkpoint)
+
+
 def _best_weights(work_dir: Path) -> Path:
     for name in WEIGHTS:
         if (work_dir / name).is_file():
@@ -205,56 +246,6 @@ def _best_weights(work_dir: Path) -> Path:
         f"work_dir: there are no trained weights in {work_dir.absolute()}; run autotrain.py with "
         "this config first."
     )
-
-
-def _clips(
-    settings: Settings, classes: Sequence[str], *, whole_folder: bool, multi_label: bool
-) -> ClipList:
-    if whole_folder:
-        return _whole_folder(check_root(settings.data_root))
-    if settings.ann_file_test != AUTO:
-        return read_test_list(
-            settings.ann_file_test,
-            settings.data_root,
-            classes,
-            settings=settings,
-            multi_label=multi_label,
-        )
-    split = Path(settings.work_dir, "split", "test.csv")
-    if split.is_file():
-        return _set_aside(split, settings)
-    named = read_test(settings, classes, multi_label=multi_label)
-    if named is None:
-        raise ConfigError(
-            "ann_file_test: names no list of clips to test; give one "
-            "(autotest.py ann_file_test=LIST, lines `path` or `path label`)."
-        )
-    return named
-
-
-def _set_aside(split: Path, settings: Settings) -> ClipList:
-    clips = read_list(split)
-
-    def place(index: int) -> str:
-        # Behind the header; a name may go over several lines.
-        return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
-
-    root, allowed = settings.data_root, settings.allow_outside
-    if outside := say_outside(clips.paths, root, place, allowed=allowed):
-        raise ListingError(*outside)
-    if not len(clips):
-        raise ListingError(
-            f"{split}: no clip was set aside for testing, as the classes have too few; give "
-            "ann_file_test."
-        )
-    return clips
-
-
-def _whole_folder(folder: str | Path) -> ClipList:
-    videos = find_videos(folder)
-    if not videos:
-        raise ListingError(f"data_root: there is no video file in {folder}.")
-    return ClipList(videos, None)
 
 
 def _batch_size(config: Any, device: str) -> int:

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from autox_video.command_line import FRESH
 from autox_video.console import complain
 from autox_video.launch import STARTS_AT_MOST, as_exit_code
 from autox_video.processes import OUT_OF_MEMORY, STOPPED
@@ -26,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for _ in range(STARTS_AT_MOST - 1):
         if code != OUT_OF_MEMORY or not options.standalone:
             break
-        words = options.training_script_args
-        options.training_script_args = [word for word in words if word != "--fresh"]
+        # The run that has begun goes on: to move it aside again would lose what it learnt.
+        script_words = options.training_script_args
+        options.training_script_args = [word for word in script_words if word != FRESH]
         code = _run(options)
     return code
 

@@ -22,7 +22,7 @@ from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, groups_of, show_plan
 from autox_video.results import MAIN_SCORES, main_score
-from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
+from autox_video.run_files import FOR_PLAN, LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
 from autox_video.scores import score_interval, score_text
@@ -110,7 +110,7 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
         place = work_dir
         if fresh or not there:
             # What a run writes before its first step would count for the next one.
-            place = Path(held.enter_context(TemporaryDirectory(prefix=".plan-", dir=work_dir)))
+            place = Path(held.enter_context(TemporaryDirectory(prefix=FOR_PLAN, dir=work_dir)))
         elsewhere = settings.model_copy(update={"work_dir": str(place)})
         budget_sec = None if settings.time_budget == AUTO else settings.time_budget
         clock = command_clock(work_dir if place == work_dir else place, budget_sec)
@@ -228,7 +228,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     _say_what_is_seen(planned)
     check_disk(work_dir, plan.disk_gib)
     if planned.test_clips:
-        check_results_path(Path(settings.test_results_path))
+        check_results_path(settings.results_file)
     figures = prediction and prediction.as_dict()
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
     config = build_config(plan, planned.data, str(work_dir))
@@ -301,7 +301,7 @@ def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> Non
 
 def _may_test(settings: Settings, clock: BudgetClock, testing_sec: float) -> bool:
     if is_tested(settings):
-        say(f"The best weights were tested before: {settings.test_results_path}.")
+        say(f"The best weights were tested before: {settings.results_file}.")
         return False
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec > clock.left_sec + over_sec:

@@ -45,7 +45,7 @@ def run(clips: Path, budget_sec: int) -> bool:
         work = Path(folder, "work")
         plan = json.loads((work / "plan.json").read_text())
         events = list(map(json.loads, (work / "metrics.jsonl").read_text().splitlines()))
-        results = Path(folder, "results.json")
+        results = work / "results.json"
         tested = json.loads(results.read_text())["metrics"]["top1"] if results.exists() else None
     met = took_sec <= budget_sec + max(BAR_SHARE * budget_sec, BAR_SEC)
     epochs = f"{max(e['epoch'] for e in events)}/{plan['choices']['epochs']['value']}"

@@ -68,7 +68,7 @@ def run_demo(folder: Path, seed: int, words: list[str]) -> Figures:
     """Train and test with one seed in `folder`, which holds the clips in data/demo."""
     training_sec = command_seconds("autotrain.py", folder, [f"seed={seed}", *words])
     testing_sec = command_seconds("autotest.py", folder, [])
-    measured = json.loads((folder / "results.json").read_text())["metrics"]
+    measured = json.loads((folder / "work_dirs" / "demo" / "results.json").read_text())["metrics"]
     lines = (folder / "work_dirs" / "demo" / "metrics.jsonl").read_text().splitlines()
     waits = [event["data_wait"] for event in map(json.loads, lines) if event["event"] == "train"]
     return Figures(training_sec / 60, testing_sec, measured["top1"], measured["clips"], mean(waits))

@@ -53,7 +53,9 @@ def run(folder: Path, seed: int, precision: str, words: list[str]) -> dict[str, 
     keys = [f"seed={seed}", f"precision={precision}", "load_from=none", *words]
     seconds = command_seconds("autotrain.py", folder, keys)
     command_seconds("autotest.py", folder, [])
-    top1 = json.loads((folder / "results.json").read_text())["metrics"]["top1"]
+    top1 = json.loads((folder / "work_dirs" / "demo" / "results.json").read_text())["metrics"][
+        "top1"
+    ]
     same, clips = same_predictions(folder)
     print(
         f"  {seed:4d}  {precision:9}  {seconds / 60:12.2f}  {top1:.4f}  {same:8.2%} of {clips}",

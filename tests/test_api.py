@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autox_video import AutoXVideo
+from autox_video.engine.interrupt import Stopped
 from autox_video.errors import CheckpointError, ConfigError, ListingError
 from tests.datasets import TINY, colour_clip, colour_data, write_config
 from tests.videos import write_text_video
@@ -107,6 +108,12 @@ def test_mistakes_are_sentences(fitted, tmp_path):
         AutoXVideo().transform(
             data_root=data["data_root"], checkpoints=str(folder / "work" / "no.pth")
         )
+    with pytest.raises(CheckpointError, match=r"work is a folder; name .*/work/best\.pth\."):
+        AutoXVideo().transform(data_root=data["data_root"], checkpoints=str(folder / "work"))
+    with pytest.raises(CheckpointError, match="^https://host/best.pth: weights are read"):
+        AutoXVideo().transform(data_root=data["data_root"], checkpoints="https://host/best.pth")
+    with pytest.raises(CheckpointError, match="work is a folder; name the weight file"):
+        AutoXVideo().fit(**data, **{**REST, "load_from": str(folder / "work")})
     with pytest.raises(ListingError, match="no video"):
         AutoXVideo().transform(data_root=str(tmp_path), checkpoints=best)
     with pytest.raises(ListingError, match="does not exist"):
@@ -116,3 +123,42 @@ def test_mistakes_are_sentences(fitted, tmp_path):
     )
     with pytest.raises(ConfigError, match="ann_file_test"):
         settings.transform(checkpoints=best)
+
+
+def test_what_is_given_to_one_call_is_not_left_for_the_next(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("autox_video.training.fit", lambda settings, fresh: seen.append(settings))
+    monkeypatch.setattr("autox_video.testing.transform", refuse)
+    monkeypatch.setattr("autox_video.check.check", refuse)
+    monkeypatch.setattr("autox_video.training.show", refuse)
+    model = AutoXVideo().read_cfg(str(write_config(tmp_path / "c.yaml", data_root="mine", epoch=3)))
+    for call in (model.transform, model.check, model.plan):
+        with pytest.raises(ListingError):
+            call(data_root="other", seed=5)
+    with pytest.raises(ConfigError):
+        model.fit(epoch="many", data_root="other")
+    assert model.settings().data_root == "mine"
+    model.fit(epoch=4)
+    assert (seen[0].data_root, seen[0].epoch, seen[0].seed) == ("mine", 4, "auto")
+    assert model.settings().epoch == 4
+
+
+def test_a_run_that_fails_leaves_nothing_and_one_that_is_stopped_can_be_tested(monkeypatch):
+    model = AutoXVideo()
+    monkeypatch.setattr("autox_video.training.fit", refuse)
+    with pytest.raises(ListingError):
+        model.fit(data_root="d", epoch=4)
+    with pytest.raises(ConfigError, match="data_root"):
+        model.settings()
+
+    def stop(*_, **__):
+        raise Stopped(15)
+
+    monkeypatch.setattr("autox_video.training.fit", stop)
+    with pytest.raises(Stopped):
+        model.fit(data_root="d", epoch=4)
+    assert model.settings().epoch == 4
+
+
+def refuse(*_, **__):
+    raise ListingError("no")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from autox_video import installation
 from autox_video.installation import (
     REQUIRED,
     check_installation,
@@ -172,3 +173,12 @@ def test_import_errors_become_one_sentence(module, error, parts):
     sentence = explain_import_error(module, error)
     assert all(part in sentence for part in parts), sentence
     assert "\n" not in sentence and sentence.endswith(".")
+
+
+def test_beside_an_installed_package_nothing_is_ours(tmp_path, monkeypatch):
+    assert installation.source_tree() == Path(__file__).parents[1]
+    package = tmp_path / "site-packages" / "autox_video"
+    (package / "configs").mkdir(parents=True)
+    (package.parent / "configs").mkdir()
+    monkeypatch.setattr(installation, "__file__", str(package / "installation.py"))
+    assert installation.source_tree() is None

@@ -60,6 +60,28 @@ def test_mmaction_works_after_it_without_a_word_and_mmcv_keeps_its_version():
     assert silenced == []
 
 
+def test_mmaction_is_mended_for_whoever_imports_it():
+    result = python(
+        "import sys, autox_video\n"
+        "from importlib.util import find_spec\n"
+        "assert find_spec('mmaction').submodule_search_locations\n"
+        "assert not {'torch', 'mmcv', 'mmengine'} & sys.modules.keys()\n"
+        "from mmaction.registry import MODELS\n"
+        "import mmaction.models, mmaction\n"
+        "assert mmaction is sys.modules['mmaction']\n"
+        "assert type(mmaction.__spec__.loader).__module__ != 'autox_video.mm_import'\n"
+        "print(MODELS.get('SwinTransformer3D').__name__)\n"
+    )
+    assert (result.returncode, result.stdout) == (0, "SwinTransformer3D\n"), result.stderr
+
+
+def test_where_it_cannot_be_mended_importing_it_says_why(tmp_path):
+    statement = "raise ModuleNotFoundError('No module named mmengine', name='mmengine')"
+    tried = "try:\n    import mmaction\nexcept ImportError as error:\n    print(error)"
+    result = python(f"import autox_video\n{tried}", fake(tmp_path, "mmengine", statement))
+    assert "pip install onedl-mmengine" in result.stdout, result.stderr
+
+
 def test_a_second_import_fails_with_the_same_sentence(tmp_path):
     statement = "raise ModuleNotFoundError('No module named mmengine', name='mmengine')"
     result = python(REPORT * 2, fake(tmp_path, "mmengine", statement))

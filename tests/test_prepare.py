@@ -200,7 +200,7 @@ def weights_file(path, backbone="swin_nano"):
 
 def test_a_known_file_in_checkpoints_is_used_by_itself(keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prepare.autox_video, "__file__", str(tmp_path / "x" / "y" / "z.py"))
+    monkeypatch.setattr(prepare, "source_tree", lambda: None)
     assert prepare.find_weights(settings_of(keys, load_from="auto")) is None
     assert "starts from scratch" in capsys.readouterr().out
     name = "swin_base_patch244_window877_kinetics600_22k.pth"
@@ -307,3 +307,14 @@ def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):
     assert len(homes) > 1
     again = prepare.prepare(settings_of({**keys, **work, "seed": 99}), resuming=False).listing
     assert (again.train, again.val, again.test) == splits
+
+
+def test_weights_are_looked_for_here_and_in_the_source_tree_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tree = tmp_path / "tree"
+    (tree / "checkpoints").mkdir(parents=True)
+    for found, folders in ((tree, 2), (None, 1), (tmp_path, 1), (tmp_path / "nowhere", 1)):
+        monkeypatch.setattr(prepare, "source_tree", lambda found=found: found)
+        assert (
+            prepare.weight_folders() == [tmp_path / "checkpoints", tree / "checkpoints"][:folders]
+        )

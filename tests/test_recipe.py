@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
+from autox_video import recipe
 from autox_video.config_check import check_config
 from autox_video.errors import ConfigError
 from autox_video.plan.backbones import BACKBONES
@@ -132,6 +133,12 @@ def test_unknown_keys_and_types_are_refused_with_their_place():
 def test_a_missing_base_config_is_named():
     with pytest.raises(ConfigError, match="swin_giant.py"):
         base_config("swin_giant")
+
+
+def test_installed_configs_are_those_of_the_package(monkeypatch):
+    monkeypatch.setattr(recipe, "source_tree", lambda: None)
+    with pytest.raises(ConfigError, match="autox_video/configs"):
+        base_config("swin_nano")
 
 
 def test_the_written_config_reads_back_the_same(tmp_path):

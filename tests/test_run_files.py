@@ -19,7 +19,7 @@ from autox_video.run_files import (
     still_needed_bytes,
 )
 
-THERE_ALREADY = "results.json"
+THERE_ALREADY = "notes.txt"
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def test_damaged_checkpoints_go_too(run):
     place = set_aside(run)
     assert (place / "previous.pth.damaged").read_text() == "torn"
     assert (run / "mine.damaged").exists()
+
+
+def test_results_and_features_of_a_run_go_with_it(run):
+    (run / "results-1.json").write_text("of other weights")
+    (run / "search.db-journal").write_text("half a write")
+    (run / "results-mine.json").write_text("the user's")
+    place = set_aside(run)
+    gone = {"results.json", "results-1.json", "features", "search.db", "search.db-journal", "folds"}
+    assert gone <= set(os.listdir(place))
+    assert sorted(os.listdir(run)) == [EARLIER, THERE_ALREADY, "results-mine.json"]
 
 
 def is_whole(folder):

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from autox_video import torchrun
+from autox_video import AutoXVideo, torchrun
+from autox_video.cli import main
+from autox_video.processes import OUT_OF_MEMORY
 from tests.datasets import REPOSITORY, TINY, colour_data, write_config
 
 VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "RDZV_ENDPOINT", "RESTARTS", "OMP_NUM_THREADS")
@@ -127,3 +129,30 @@ def test_two_machines_train_together(tmp_path):
     assert [e["clips"] for e in events if e["event"] == "val"] == [6]
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
     assert plan["processes"] == {"value": 2, "reason": "1 on this machine"}
+
+
+def test_a_restart_goes_on_with_the_run_that_began(monkeypatch):
+    begun = []
+
+    def run(options):
+        begun.append(options.training_script_args)
+        return OUT_OF_MEMORY if len(begun) < 3 else 0
+
+    monkeypatch.setattr(torchrun, "_run", run)
+    words = ["--standalone", "--nproc-per-node", "2", "autotrain.py", "--fresh", "my.yaml", "lr=1"]
+    assert torchrun.main(words) == 0
+    assert begun == [["--fresh", "my.yaml", "lr=1"], ["my.yaml", "lr=1"], ["my.yaml", "lr=1"]]
+
+
+@pytest.mark.parametrize(("restarts", "fresh"), [(None, True), ("0", True), ("2", False)])
+def test_a_process_that_torchrun_starts_again_moves_no_run_aside(
+    restarts, fresh, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+    if restarts is not None:
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+    monkeypatch.setattr(AutoXVideo, "fit", lambda self, *, fresh: asked.append(fresh))
+    write_config(tmp_path / "c.yaml", data_root="videos", device="cpu")
+    assert main(["train", "--fresh", str(tmp_path / "c.yaml")]) == 0
+    assert asked == [fresh]

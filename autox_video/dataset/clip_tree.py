@@ -1,7 +1,7 @@
 """Where the clips of an official list are under data_root, whatever folders they were put in."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH112, PTH119, PTH120, PTH122
+# ruff: noqa: PTH112, PTH119, PTH120
 
 import difflib
 import os
@@ -10,9 +10,10 @@ from array import array
 from pathlib import Path
 
 from autox_video.dataset.csv_lists import Table
-from autox_video.dataset.entries import VIDEO_SUFFIXES, Entries, clip_keys, counted, whole_or
-from autox_video.dataset.folders import find_videos
+from autox_video.dataset.entries import Entries, clip_keys, counted, whole_or
+from autox_video.dataset.folder_walk import find_videos
 from autox_video.dataset.spelling import file_key
+from autox_video.dataset.suffixes import VIDEO_SUFFIXES, split_suffix
 from autox_video.errors import ListingError
 
 MISSING_AT_MOST = 0.5
@@ -135,8 +136,8 @@ def _stem_key(path: str) -> str:
 def stem_of(name: str) -> str:
     """Give a clip's name without its folders and the suffix of a video."""
     base = name.rpartition("/")[2]
-    stem, suffix = os.path.splitext(base)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else base
+    stem, suffix = split_suffix(base)
+    return stem if suffix in VIDEO_SUFFIXES else base
 
 
 def locate(table: Table, tree: ClipTree, dataset: str) -> tuple[Entries, list[str]]:

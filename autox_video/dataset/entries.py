@@ -13,17 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from autox_video.dataset.remote import is_remote
+from autox_video.dataset.suffixes import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 
 SHOWN_AT_MOST = 10
-# fmt: off
-VIDEO_SUFFIXES = frozenset(
-    (
-        ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov",
-        ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm", ".ts", ".vob", ".webm", ".wmv",
-        ".y4m",
-    )
-)
-# fmt: on
 LABELS_JOINED_BY = ";"
 
 Segment = tuple[float, float]

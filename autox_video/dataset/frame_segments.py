@@ -18,9 +18,9 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     """Turn the segments of a table from frames into seconds, in place.
 
     Frame N starts at N / frame rate after the first picture, where the rate is the video's average;
-    a segment ends where its last frame starts, as that one is not part of it. What the videos are like is remembered,
-    so that they are not opened again when they are probed. Those that cannot be read are named
-    then, whatever their segments are.
+    a segment ends where its last frame starts, as that one is not part of it. What the videos are
+    like is remembered, so that they are not opened again when they are probed. Those that cannot
+    be read are named then, whatever their segments are.
 
     Args:
         table: its `segments` in frames, its paths found.

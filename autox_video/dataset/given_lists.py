@@ -7,7 +7,7 @@ from pathlib import Path
 from autox_video.dataset.boundary import refuse_outside
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.entries import LABELS_JOINED_BY, Entries, Names, counted
-from autox_video.dataset.folders import SPLIT_NAMES, read_class_folders
+from autox_video.dataset.folders import read_class_folders
 from autox_video.dataset.formats import (
     OFFICIAL,
     VERTEX,
@@ -19,6 +19,7 @@ from autox_video.dataset.formats import (
 )
 from autox_video.dataset.formats_cloud import find_metadata, has_labels
 from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
+from autox_video.dataset.split_folders import has_test_folder
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
 
@@ -140,7 +141,7 @@ def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> 
         if by_name or (found and all(map(has_labels, found.values()))):
             _read_metadata(settings, root, lists)
             return "metadata"
-    lists.splits, notes = read_class_folders(root)
+    lists.splits, notes = read_class_folders(root, named=(settings.ann_file_test,))
     lists.notes += notes
     lists.are_names = True
     return "folders"
@@ -184,8 +185,7 @@ def may_name_test_clips(settings: Settings, root: str | Path) -> bool:
     """Whether there may be clips to test without a test list, before anything is read."""
     if settings.ann_file_train != AUTO or is_remote(root):
         return True
-    folders = (path.name.lower() for path in Path(root).iterdir() if path.is_dir())
-    return "test" in {SPLIT_NAMES.get(name) for name in folders} or bool(find_metadata(str(root)))
+    return has_test_folder(root) or bool(find_metadata(str(root)))
 
 
 def used_names(lists: GivenLists) -> Names | None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from autox_video.dataset.list_files import ClipList
 from autox_video.dataset.listing import count_clips
 from autox_video.dataset.near_names import near_names
 from autox_video.dataset.probed_listing import ProbedListing, find_recordings_in
+from autox_video.dataset.recordings import Recordings
 from autox_video.dataset.sources import same_digest, sources
 
 SCHEMA = 1
@@ -39,9 +41,7 @@ class Health:
 
     Attributes:
         split_of: (N,) number of each clip's split in `names`.
-        exact, near, source: (N,) labels, as in `groups`, of clips of equal content, that look the
-            same (equal ones too), and of one source.
-        recordings: what the clips seem to be cut from.
+        exact: (N,) labels, as in `groups`, of clips of equal content.
     """
 
     def __init__(self, probed: ProbedListing) -> None:
@@ -53,14 +53,26 @@ class Health:
         self._paths = [path for split in self.splits.values() for path in split.clips.paths]
         segments = [s.clips.segment(n) for s in self.splits.values() for n in range(len(s))]
         # Two parts of a video are no duplicates, so what is equal must have equal times too.
-        part = same(segments) if len(set(segments)) > 1 else None
-        self.exact = _within(part, same_digest(probed.contents.digests))
-        looks = near_duplicates(probed.contents.fingerprints)
-        self.near = both(self.exact, _within(part, looks))
+        self._part = same(segments) if len(set(segments)) > 1 else None
+        self.exact = _within(self._part, same_digest(probed.contents.digests))
+        self._fingerprints = probed.contents.fingerprints
+        self._probed = probed
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """(N,) labels of clips that look the same, equal ones too."""
+        return both(self.exact, _within(self._part, near_duplicates(self._fingerprints)))
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """(N,) labels of clips of one source."""
         keys = clip_keys(self._paths, self.listing.data_root)
-        named = same(sources(self._paths, len(self.listing.classes)))
-        self.source = both(same(keys), named)
-        self.recordings = find_recordings_in(probed, self.names)
+        return both(same(keys), same(sources(self._paths, len(self.listing.classes))))
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """What the clips seem to be cut from."""
+        return find_recordings_in(self._probed, self.names)
 
     def clip(self, number: int) -> Clip:
         """Describe a clip."""

@@ -15,7 +15,7 @@ from autox_video.dataset.class_labels import (
     number_labels,
     read_class_names,
 )
-from autox_video.dataset.folders import find_videos
+from autox_video.dataset.folder_walk import find_videos
 from autox_video.dataset.given_lists import (
     GivenLists,
     check_root,

@@ -99,7 +99,7 @@ def divide(
     chosen["train"] = sorted([*chosen["train"], *left_out])
     splits = {name: clips.select(indices) for name, indices in chosen.items()}
     parts = ", ".join(f"{len(split)} for {name}" for name, split in splits.items())
-    note = f"The clips of {how.source} were divided: {parts}; {how.folder} keeps the lists."
+    note = f"The clips of {how.source} are divided: {parts}; a run keeps that in WORK_DIR/split."
     return splits, (note, *notes)
 
 

@@ -136,6 +136,10 @@ def _load(path: Path, **options: bool) -> Any:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; train first with autotrain.py."
         ) from error
+    except IsADirectoryError as error:
+        raise CheckpointError(
+            f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
+        ) from error
     except _DAMAGE as error:
         raise CheckpointError(_damaged(path, _first_line(error))) from error
 

@@ -86,6 +86,9 @@ class Progress(Hook):
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
         self.best, self.best_merit = best and best[main_score(best)], merit(best)
+        if loop.epoch >= loop.max_epochs:
+            self._tell(f"All {loop.max_epochs} epochs of this run are done already.")
+            return
         steps = loop.iter - loop.epoch * len(loop.dataloader)
         within = f", {steps} steps into the next" if steps else ""
         self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")

@@ -285,6 +285,8 @@ def _identify_conv(state: Mapping[str, Tensor]) -> str:
 
 
 def _read_file(path: Path) -> Any:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the weight file in it as load_from.")
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such weight file; check load_from.")
     try:

@@ -1,12 +1,10 @@
-"""Videos found in folders, and folders read as classes."""
+"""Folders read as classes and splits, and what is said of the rest."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.folders import find_videos, read_class_folders
-from autox_video.dataset.video_file import is_frame_folder
+from autox_video.dataset.folders import read_class_folders
 from autox_video.errors import ListingError
 
 
@@ -31,29 +29,6 @@ def labels(splits):
     }
 
 
-def test_find_videos_by_suffix_sorted_without_hidden_ones(tree):
-    root = tree(
-        "b/x.MP4", "a/z.avi", "a/y.webm", "top.mkv", "a/notes.txt", ".git/x.mp4", "a/._x.mp4"
-    )
-    os.mkdir(root / "folder.mp4")
-    assert find_videos(root) == ("a/y.webm", "a/z.avi", "b/x.MP4", "top.mkv")
-    assert find_videos(root / "folder.mp4") == ()
-
-
-def test_find_videos_follows_links_but_not_in_circles(tree, tmp_path):
-    root = tree("d/a/x.mp4", "elsewhere/y.mp4") / "d"
-    (root / "b").symlink_to(tmp_path / "elsewhere")
-    (root / "a" / "up").symlink_to(root)
-    (root / "broken.mp4").symlink_to("nowhere.mp4")
-    (root / "z.mp4").symlink_to(root / "a" / "x.mp4")
-    assert find_videos(root) == ("a/x.mp4", "b/y.mp4", "z.mp4")
-
-
-def test_find_videos_in_a_missing_folder_is_one_sentence(tmp_path):
-    with pytest.raises(ListingError, match="no: cannot be read"):
-        find_videos(tmp_path / "no")
-
-
 def test_a_folder_is_a_class(tree):
     root = tree("run/1.mp4", "run/deep/2.mp4", "jump up/1.mp4")
     splits, notes = read_class_folders(root)
@@ -68,7 +43,7 @@ def test_what_is_left_out_is_said(tree):
     root = tree("a/1.mp4", "b/1.mp4", "stray.mp4", "empty/readme.txt", ".hidden/1.mp4")
     _, notes = read_class_folders(root)
     assert notes == [
-        f"1 video of {root} not in a class folder, so not used: stray.mp4",
+        f"1 video of {root} not in a class folder, so not used: stray.mp4.",
         f"Folders of {root} without a video are not classes: empty.",
     ]
 
@@ -91,20 +66,6 @@ def test_a_flat_test_folder_has_no_labels(tree):
     assert labels(splits)["test"] == {"test/1.mp4": None}
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        ("train/1.mp4", "test/1.mp4"),  # the vehicle, and the exam
-        ("train/a/1.mp4", "train/2.mp4", "val/1.mp4"),
-        ("train/a/1.mp4", "bus/a/1.mp4"),
-        ("val/a/1.mp4", "test/b/1.mp4"),
-    ],
-)
-def test_classes_called_like_splits_stay_classes(tree, files):
-    splits, _ = read_class_folders(tree(*files))
-    assert labels(splits) == {"train": {file: file.split("/")[0] for file in sorted(files)}}
-
-
 def test_no_video_and_no_class_folder_get_their_own_sentences(tree):
     with pytest.raises(ListingError, match="data_root: there is no video in "):
         read_class_folders(tree("a/notes.txt"))
@@ -118,21 +79,52 @@ def test_the_current_folder_will_do(tree, monkeypatch):
     assert splits["train"].paths == ["a/1.mp4", "b/1.mp4"]
 
 
-def test_folders_of_frames_are_clips(tree):
-    root = tree(
-        "a/1/img_00001.jpg",
-        "a/1/img_00002.jpg",
-        "a/2/0001.PNG",
-        "a/2/0002.PNG",
-        "b/x.mp4",
-        "b/still1.jpg",
-        "b/still2.jpg",
-        "c/cover.jpg",
-        "c/back.jpg",
-        "d/one1.jpg",
+def test_a_split_folder_without_a_video_and_classes_without_a_clip_are_named(tree):
+    root = tree("train/a/1.mp4", "train/b/1.mp4", "train/c/x.txt", "val/a/x.txt", "test/a/1.mp4")
+    splits, notes = read_class_folders(root)
+    assert list(splits) == ["train", "test"]
+    assert notes == [
+        f"There is no video in the folder val of {root}.",
+        f"Folders of {root} without a video are not classes: train/c, val/a.",
+        f"1 class of {root} without a test clip: b.",
+    ]
+
+
+def test_what_lies_beside_the_splits_is_counted(tree):
+    root = tree("train/a/1.mp4", "train/b/1.mp4", "test/a/2.mp4", "old/a/1.mp4", "intro.mp4")
+    splits, notes = read_class_folders(root)
+    assert labels(splits)["train"] == {"train/a/1.mp4": "a", "train/b/1.mp4": "b"}
+    assert notes[0] == (
+        f"2 videos of {root} not in a class folder of a split, so not used: intro.mp4, old/a/1.mp4."
     )
-    assert find_videos(root) == ("a/1", "a/2", "b/x.mp4")
-    assert all(is_frame_folder(root / name) for name in ("a/1", "a/2", "b", "d"))
-    assert not any(is_frame_folder(root / name) for name in ("a", "c", "nowhere", "b/x.mp4"))
-    splits, _ = read_class_folders(root)
-    assert labels(splits) == {"train": {"a/1": "a", "a/2": "a", "b/x.mp4": "b"}}
+
+
+def test_what_is_no_clip_is_counted_by_suffix(tree):
+    root = tree("a/1.mp4", "b/1.mp4", "a/1.jpg", "a/notes.txt", "a/2.zip", "a/3.zip", "b/sound.wav")
+    assert read_class_folders(root)[1] == [
+        f"Files in {root} that are not read as clips: .zip (2), .wav (1)."
+    ]
+    with pytest.raises(ListingError, match=r"there is no video .*\.zip \(2\)"):
+        (root / "a" / "1.mp4").unlink()
+        (root / "b" / "1.mp4").unlink()
+        read_class_folders(root)
+
+
+def test_folders_of_pictures_are_not_taken_for_classes(tree):
+    root = tree(*(f"{name}/{number}.jpg" for name in "ab" for number in range(3)))
+    with pytest.raises(ListingError, match=r"are the frames of one clip \(a, b\)"):
+        read_class_folders(root)
+
+
+def test_clips_of_frames_have_the_class_of_the_folder_above(tree):
+    root = tree("a/1/1.jpg", "a/1/2.jpg", "b/x.mp4")
+    assert labels(read_class_folders(root)[0]) == {"train": {"a/1": "a", "b/x.mp4": "b"}}
+
+
+def test_lists_beside_the_classes_that_nobody_names_are_said(tree):
+    root = tree("a/1.mp4", "b/1.mp4", "trainlist01.txt", "test.csv", "notes.txt", "a/train.txt")
+    assert read_class_folders(root)[1] == [
+        f"Lists in {root} that are not used, as ann_file_train, ann_file_val and ann_file_test "
+        "do not name them: test.csv, trainlist01.txt."
+    ]
+    assert "test.csv" not in read_class_folders(root, named=["x/test.csv"])[1][0]

@@ -98,8 +98,8 @@ def test_divide_writes_nothing_and_keep_does(tmp_path):
     lists, notes = divided(entries({"a": 5, "b": 5}), folder)
     assert not folder.exists()
     assert notes == (
-        f"The clips of list.txt were divided: 6 for train, 2 for val, 2 for test; {folder} keeps "
-        "the lists.",
+        "The clips of list.txt are divided: 6 for train, 2 for val, 2 for test; a run keeps that "
+        "in WORK_DIR/split.",
     )
     keep(lists, folder)
     assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]

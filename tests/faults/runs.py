@@ -29,6 +29,7 @@ STEPS = CLIPS["train"] * len(MOTIONS) // BATCH_SIZE
 """Of an epoch: so few that each has its line in metrics.jsonl."""
 KEYS = {
     "work_dir": "work",
+    "test_results_path": "results.json",
     "videos_per_gpu": BATCH_SIZE,
     "resolution": 32,
     "clip_len": 2,
@@ -179,6 +180,8 @@ class Life:
     def went_on_at(self) -> int | None:
         """The step after which it went on; None if it did not come so far, 0 from the start."""
         said = re.search(r"Going on after epoch (\d+) of \d+(?:, (\d+) steps?)?", self.said())
+        if done := re.search(r"All (\d+) epochs of this run are done already", self.said()):
+            return int(done[1]) * STEPS
         if said:
             return int(said[1]) * STEPS + int(said[2] or 0)
         return 0 if self.training() else None

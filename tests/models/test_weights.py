@@ -372,8 +372,9 @@ def test_other_content_is_named(tmp_path, content, sentence):
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(CheckpointError, match="there is no such weight file"):
+    folder = (tmp_path, "is a folder; name")
+    for path, what in ((tmp_path / "none.pth", "there is no such"), folder):
+        with pytest.raises(CheckpointError, match=f"{what}.* weight file"):
             weights.read_weights(path)
 
 
