@@ -174,6 +174,16 @@ def test_recording_that_was_cut_between_two_key_frames_starts_at_the_second(tmp_
     assert "its first 15 frames lean on what was cut off before them" in facts.odd
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize(("jump_ms", "last_ms"), [(DAY_MS, 40), (0, 3_600_000)])
+def test_large_file_whose_header_is_wrong_is_counted(tmp_path, monkeypatch, name, jump_ms, last_ms):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    frames = numbered_frames(250, 16, 32)
+    times = [time + (jump_ms if time >= 4000 else 0) for time in range(0, 10_000, 40)]
+    path = write_stamped(tmp_path / name, frames, times, last_ms=last_ms)
+    assert spread(path) == [15, 46, 78, 109, 140, 171, 203, 234]
+
+
 def test_large_sound_file_is_not_counted_for_its_times(tmp_path, monkeypatch):
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     monkeypatch.setattr(media_file.MediaFile, "_count", None)
