@@ -39,6 +39,7 @@ PASSING = frozenset(
 """Errors of reading that may pass: of a disk, a network, a machine that is short of something."""
 
 _PIECE_BYTES = 1 << 20
+_NO_TIME = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,11 @@ class ClipFacts:
     odd: str = ""
 
     def __post_init__(self) -> None:
-        # A few names for a million clips.
+        # A few names for a million clips, and one number for nearly all.
         if isinstance(self.codec, str):
             object.__setattr__(self, "codec", sys.intern(self.codec))
+        if self.start == 0.0:
+            object.__setattr__(self, "start", _NO_TIME)
 
 
 class Found(NamedTuple):

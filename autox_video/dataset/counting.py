@@ -3,7 +3,7 @@
 import threading
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -14,6 +14,9 @@ from autox_video.dataset.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
 """Memory of a process for what counting found out about files."""
+
+LEFT_OUT_SHARE = 0.1
+"""A clip is odd where more of its frames than this come before its first key frame."""
 
 _PACKED_MPEG4_BYTES = 19  # what follows a packet of two MPEG-4 frames has no more
 
@@ -27,8 +30,7 @@ class Counted:
         first_stamp: ticks of the first frame, as the file has it; None where it does not say.
         last_key_sec: time of the last key frame.
         blank_end: whether the last packet holds only zeros, as files do whose copying broke off.
-        places: (P,) of each packet, the place of its frame in the timeline, -1 where it is not
-            shown; None where packets do not tell.
+        num_packets: number of packets; None where they do not tell which frame is theirs.
         index: all packets; None where they do not tell which of them a frame needs.
         orientation: what puts the frames upright; None until one was seen.
     """
@@ -37,7 +39,7 @@ class Counted:
     first_stamp: int | None
     last_key_sec: float
     blank_end: bool
-    places: np.ndarray | None = None
+    num_packets: int | None = None
     index: PacketIndex | None = None
     orientation: Orientation | None = None
 
@@ -54,8 +56,7 @@ class Counted:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, about."""
-        held = (self.timeline, self.places, self.index)
-        return 1000 + sum(one.nbytes for one in held if one is not None)
+        return 1000 + self.timeline.nbytes + (self.index.nbytes if self.index else 0)
 
 
 class CountedFiles:
@@ -152,6 +153,10 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     stamps = columns.stamps(how)
     tells_all = tells and not any(columns.is_corrupt)
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
+    left_out = int(stamps.is_key.argmax())
+    if left_out > LEFT_OUT_SHARE * len(timeline.displayed):
+        said = f"its first {left_out} frames lean on what was cut off before them and are left out"
+        timeline = replace(timeline, odd=(*timeline.odd, said))
     index = PacketIndex(stamps.shown_at, stamps.is_key, stamps.is_shown)
     places = timeline.places(len(stamps.shown_at))
     first = int(stamps.shown_at[timeline.displayed[0]])
@@ -160,6 +165,6 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
         first_stamp=None if how.order_is_the_time or first == MISSING else first,
         last_key_sec=float(timeline.starts[places[stamps.is_key & stamps.is_shown]].max(initial=0)),
         blank_end=how.is_lossy and not any(bytes(last)),
-        places=places if tells else None,
+        num_packets=len(places) if tells else None,
         index=index if tells_all and how.has_index and index.is_exact else None,
     )

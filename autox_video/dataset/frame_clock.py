@@ -9,7 +9,9 @@ class CountedClock:
     """Tells the time of frames of a clip that is counted, decoded from its start on."""
 
     def __init__(self, counted: Counted) -> None:
-        self._places, self._starts = counted.places, counted.timeline.starts
+        self._starts, self._places = counted.timeline.starts, None
+        if counted.num_packets is not None:
+            self._places = counted.timeline.places(counted.num_packets)
         self._next, self._latest = 0, 0.0
 
     def second(self, frame: av.VideoFrame) -> float | None:

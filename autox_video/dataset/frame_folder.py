@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from autox_video.dataset.counting import Counted
+from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.frame_rgb import RgbConverter, scaled_size
 from autox_video.dataset.orientation import EXIF, UPRIGHT, Orientation
 from autox_video.dataset.timeline import Timeline
@@ -119,14 +120,18 @@ class FrameFolder:
             raise self._error(name, error.strerror or str(error)) from error
         end = _END_OF_PICTURE.get(Path(name).suffix.lower())
         if end is not None and end not in data[-_LOOK_FOR_END_BYTES:]:
-            raise self._error(name, "it is cut off or damaged")
+            raise self._error(name, self._why_damaged(name))
         try:
             # From memory: a name with % in it would be taken for a pattern of names.
             with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
                 container.streams.video[0].codec_context.thread_count = 1
                 return next(container.decode(video=0)), _exif_orientation(data)
         except (av.error.FFmpegError, StopIteration, IndexError) as error:
-            raise self._error(name, "it is cut off or damaged") from error
+            raise self._error(name, self._why_damaged(name)) from error
+
+    def _why_damaged(self, name: str) -> str:
+        what = why_no_video(self._path / name)
+        return "it is cut off or damaged" if what is None or "picture" in what else what
 
     def _error(self, name: str, reason: str) -> VideoError:
         return VideoError(f"{self._path}: the picture {name} cannot be read ({reason}).")

@@ -272,7 +272,7 @@ class MediaFile:
     def _clear_packets(self) -> Iterator[av.Packet]:
         """Give each packet as `packets` does; raises VideoError where they are encrypted."""
         for packet in self.packets():
-            if packet.has_sidedata("encryption_info"):
+            if packet.is_keyframe and packet.has_sidedata("encryption_info"):
                 raise self.error("it is encrypted (DRM), so that only its player can read it")
             yield packet
 

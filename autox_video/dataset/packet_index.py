@@ -29,8 +29,8 @@ class PacketIndex:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes, at least."""
-        return 34 * len(self.stamps)
+        """Memory that it takes, in bytes."""
+        return self.stamps.nbytes + self._is_key.nbytes + self._is_shown.nbytes + self.keys.nbytes
 
     @property
     def is_exact(self) -> bool:

@@ -27,6 +27,9 @@ READ_BYTES_PER_SEC = 8e6
 LOOK_EVERY_SEC, IDLE_LOOKS = 1.0, 60
 """A process that does nothing at so many looks is taken to hang; one that is stopped is not."""
 
+UNKNOWN_LOOKS = 600
+"""Likewise where the system does not tell what a process does."""
+
 _READY = "ready"
 _PROGRAM = "from autox_video.dataset.probe_process import serve; serve()"
 
@@ -77,7 +80,7 @@ class ProbeProcess:
             doing = _progress(self._process.pid)
             idle = idle + 1 if doing == before else 0
             before = doing
-            if idle >= IDLE_LOOKS:
+            if idle >= (IDLE_LOOKS if doing is not None else UNKNOWN_LOOKS):
                 self._process.kill()
                 raise _HangsError
         answer = self._answers.recv()
@@ -133,13 +136,18 @@ def _why_it_ended(code: int) -> str:
 
 
 def _progress(pid: int) -> object:
-    """Give something that changes while a process computes or reads, or is stopped by somebody."""
+    """Give something that changes while a process computes or reads, or is stopped by somebody.
+
+    None where the system does not tell.
+    """
     try:
         state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        read = Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
     except OSError:
-        return None  # no Linux, or it has ended
-    return object() if state in ("T", "t") else (numbers[10:12], read)
+        return None
+    read = ""
+    with suppress(OSError):  # not everybody may look at it
+        read = Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
+    return object() if state in ("T", "t") else (*numbers[10:12], read)
 
 
 def _start() -> tuple[subprocess.Popen, Connection]:

@@ -119,8 +119,14 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     if not follows_stamps:
         moments = np.concatenate([[0.0], np.cumsum(mended[:-1])])
     seconds = float(moments[-1] + mended[-1])
-    is_one_clock = not len(last_of_clocks)
-    return Timeline(displayed, moments, seconds, tuple(odd), is_one_clock, follows_stamps)
+    return Timeline(
+        displayed,
+        moments,
+        seconds,
+        tuple(odd),
+        in_stamp_order=not len(last_of_clocks),
+        follows_stamps=follows_stamps,
+    )
 
 
 def _rate(fps: float) -> str:
@@ -133,7 +139,8 @@ def _is_unusual(fps: float) -> bool:
 
 def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
     moments = np.arange(len(displayed)) / fps
-    return Timeline(displayed, moments, len(displayed) / fps, odd, False, False)
+    seconds = len(displayed) / fps
+    return Timeline(displayed, moments, seconds, odd, in_stamp_order=False, follows_stamps=False)
 
 
 def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Clips with times out of the ordinary: what is sampled goes by the length that is told."""
 
+import av
 import numpy as np
 import pytest
 
@@ -158,6 +159,29 @@ def test_raw_stream_without_stamps(tmp_path):
     assert spread(path) == SPREAD
     facts = examine_clip(path).facts
     assert (facts.seconds, facts.odd) == (pytest.approx(2.4), "")
+
+
+def test_recording_that_was_cut_between_two_key_frames_starts_at_the_second(tmp_path):
+    options = {"crf": "5", "g": "20", "bf": "0"}
+    path = write_video(tmp_path / "a.ts", FRAMES, codec="libx264", options=options)
+    with av.open(str(path)) as container:
+        starts = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    path.write_bytes(data[: starts[0]] + data[starts[5] :])
+    assert spread(path) == [22, 27, 32, 37, 42, 47, 52, 57]
+    facts = examine_clip(path).facts
+    assert (facts.frames, facts.seconds) == (40, pytest.approx(1.6))
+    assert "its first 15 frames lean on what was cut off before them" in facts.odd
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize(("jump_ms", "last_ms"), [(DAY_MS, 40), (0, 3_600_000)])
+def test_large_file_whose_header_is_wrong_is_counted(tmp_path, monkeypatch, name, jump_ms, last_ms):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    frames = numbered_frames(250, 16, 32)
+    times = [time + (jump_ms if time >= 4000 else 0) for time in range(0, 10_000, 40)]
+    path = write_stamped(tmp_path / name, frames, times, last_ms=last_ms)
+    assert spread(path) == [15, 46, 78, 109, 140, 171, 203, 234]
 
 
 def test_large_sound_file_is_not_counted_for_its_times(tmp_path, monkeypatch):

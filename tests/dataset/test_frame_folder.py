@@ -149,3 +149,10 @@ def test_pictures_lie_as_their_exif_data_says(tmp_path, number, suffix):
         assert (video.width, video.height) == (shown.shape[2], shown.shape[1])
         frames = video.frames_at(np.arange(3) / FRAME_FOLDER_FPS)
     assert np.abs(frames - shown).mean() < (0.01 if suffix == ".png" else 4)
+
+
+def test_pointers_in_place_of_pictures_are_named(tmp_path):
+    folder = write_folder(tmp_path / "clip", "img_{:05d}.jpg")
+    (folder / "img_00003.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    with Video(folder) as video, pytest.raises(VideoError, match="img_00003.jpg.*Git LFS"):
+        video.frames_at(np.arange(12) / FRAME_FOLDER_FPS)

@@ -170,6 +170,14 @@ def test_a_slow_disk_is_waited_for_while_it_gives_anything(process, monkeypatch,
     process._process = None
 
 
+def test_progress_is_told_by_what_a_process_does():
+    mine = probe_process._progress(os.getpid())
+    sum(range(3_000_000))
+    Path(__file__).read_bytes()
+    assert probe_process._progress(os.getpid()) != mine
+    assert probe_process._progress(2**30) is None
+
+
 def test_noise_on_stdout_comes_between_no_answers(process, clip):
     found = list(process.examine([clip("print"), clip("a")]))
     assert [one.facts.frames for one in found] == [3, 3]
