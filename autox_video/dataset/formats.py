@@ -103,7 +103,7 @@ def recognise(place: str, data_root: str, *, several_numbers: bool | None = None
     if looks_like_json(text):
         return _recognise_json(text, lines[0])
     found = _recognise_header(lines[0]) or _recognise_lines(lines, place)
-    if found is None and has_frame_counts(text, place, data_root, several_numbers):
+    if found is None and has_frame_counts(text, data_root, several_numbers):
         return "rawframes"
     return found or "list"
 
