@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autox_video.console import say
 from autox_video.dataset import formats_cloud, formats_official
 from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.clip_tree import ClipTree, locate
@@ -204,6 +205,7 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
         )
         if outside:
             raise ListingError(*outside)  # before anything is opened
+        say(f"Opening {counted(len(set(table.paths)), 'video')} of {place} for the frame rates.")
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, Entries] = {}
     notes = table.notes

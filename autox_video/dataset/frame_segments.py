@@ -4,7 +4,6 @@ import math
 import os
 from pathlib import Path
 
-from autox_video.console import progress
 from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import Segment
 from autox_video.dataset.probe import default_cache_path, probe_contents
@@ -35,10 +34,7 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     workers = min(OPENED_AT_ONCE, len(os.sched_getaffinity(0)))
     places = [join(data_root, path) for path in videos]
     cache = default_cache_path()
-    with progress("Opening videos for their frame rates", len(places)) as show:
-        facts, _ = probe_contents(
-            places, cache, workers=workers, remote_cache=remote_cache, on_done=show
-        )
+    facts, _ = probe_contents(places, cache, workers=workers, remote_cache=remote_cache)
     rates = {p: fact.fps or FALLBACK_FPS for p, fact in zip(videos, facts, strict=True)}
     pairs = zip(table.paths, table.segments, strict=True)
     table.segments = [_seconds(segment, rates[path]) for path, segment in pairs]
