@@ -18,7 +18,7 @@ NO_LABEL = ("", "nan", "<na>", "#n/a", "null")
 
 _TIMES_NAMED_AT_MOST = 3
 # Charades: `c092 11.90 21.20;c147 0.00 12.60`.
-_TIMED_LABELS = re.compile(r"\S+ [0-9.]+ [0-9.]+(;\S+ [0-9.]+ [0-9.]+)*")
+_TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autox_video.console import say
 from autox_video.dataset import formats_cloud, formats_official
 from autox_video.dataset.boundary import say_outside
 from autox_video.dataset.clip_tree import ClipTree, locate
@@ -103,7 +104,7 @@ def recognise(place: str, data_root: str, *, several_numbers: bool | None = None
     if looks_like_json(text):
         return _recognise_json(text, lines[0])
     found = _recognise_header(lines[0]) or _recognise_lines(lines, place)
-    if found is None and has_frame_counts(text, place, data_root, several_numbers):
+    if found is None and has_frame_counts(text, data_root, several_numbers):
         return "rawframes"
     return found or "list"
 
@@ -204,6 +205,7 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
         )
         if outside:
             raise ListingError(*outside)  # before anything is opened
+        say(f"Opening {counted(len(set(table.paths)), 'video')} of {place} for the frame rates.")
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, Entries] = {}
     notes = table.notes

@@ -121,7 +121,7 @@ def read_vertex_csv(place: str, data_root: str) -> Table:
     """
     table, has_uris = Table(place), False
     for line, row in csv_rows(read_text(place), place, 0, ","):
-        if row[0].startswith("#"):
+        if row[0].startswith("#") and len(row) < 2:
             continue
         cells = [cell.strip() for cell in row]
         use = cells[0].lower()

@@ -213,7 +213,9 @@ def _ssv2_classes(place: str) -> Names | None:
 def read_jester(place: str) -> tuple[Table, Names | None]:
     """Read `id;label` lines, or an id alone in each; the classes are of the *labels.csv beside."""
     table = Table(place)
-    for line, content in data_lines(read_text(place)):
+    for line, content in kept_lines(read_text(place)):
+        if content[0] == "#" and ";" not in content:
+            continue
         name, _, label = (part.strip() for part in content.partition(";"))
         if not name:
             table.bad.append(f"{place}:{line}: there is no id before the semicolon.")
@@ -222,7 +224,7 @@ def read_jester(place: str) -> tuple[Table, Names | None]:
     file = _labels_file(place, ".csv")
     if file is None:
         return table, None
-    return table, (tuple(dict.fromkeys(name for _, name in data_lines(read_text(file)))), file)
+    return table, (tuple(dict.fromkeys(name for _, name in kept_lines(read_text(file)))), file)
 
 
 def _labels_file(place: str, suffix: str) -> str | None:

@@ -1,6 +1,8 @@
 """Lists of `PATH NUM_FRAMES LABEL`, told from those of `PATH LABEL LABEL` for several classes."""
 
-import re
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.csv_lists import Table
@@ -10,16 +12,20 @@ from autox_video.dataset.remote import is_remote
 from autox_video.dataset.text_lists import exists
 from autox_video.errors import ListingError
 
-_SUFFIXES = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
-_VIDEO = re.compile(rf"(.*(?:{_SUFFIXES}))\s+([0-9]+)((?:\s+[0-9]+)+)", re.IGNORECASE)
-_FOLDER = re.compile(r"(.*?\S)\s+([0-9]+)((?:\s+[0-9]+)+)")
 _TRIED = 20
 _LINES_AT_LEAST = 3
+_NUMBERS_AT_MOST = 1000
 
 
-def has_frame_counts(
-    text: str, place: str, data_root: str, several_numbers: bool | None = None
-) -> bool:
+class _Line(NamedTuple):
+    """A path and the numbers behind it."""
+
+    path: str
+    frames: str
+    labels: list[str]
+
+
+def has_frame_counts(text: str, data_root: str, several_numbers: bool | None = None) -> bool:
     """Whether a list is one of mmaction2, TSN and others: PATH NUM_FRAMES LABEL in each line.
 
     Behind a folder of frames the first number is that of its frames. Behind a video it is, where
@@ -28,34 +34,50 @@ def has_frame_counts(
 
     Args:
         text: the list.
-        place: its name.
         data_root: where its clips are.
         several_numbers: whether numbers behind a path are all labels; None: by what they are.
     """
-    lines = [line for _, line in data_lines(text)]
-    if not lines or _match(lines[0]) is None:
+    lines = (line for _, line in data_lines(text))
+    found = list(takewhile(lambda each: each is not None, map(_split, lines)))
+    if not found or len(found) < sum(1 for _ in data_lines(text)):
         return False
-    found = [_match(line) for line in lines]
-    if not all(found):
-        return False
-    if not any(map(_VIDEO.fullmatch, lines)):
-        if is_remote(data_root):
-            return False
-        tried = found[:_TRIED]
-        if any(exists(data_root, f"{match[1]} {match[2]}") for match in tried):
-            return False
-        tree = ClipTree(data_root)
-        if not any(exists(data_root, match[1]) or tree.resolve(match[1]) for match in tried):
-            return False
-        if any(exists(data_root, match[1]) for match in tried):
-            return True
+    if not any(_is_video(each.path) for each in found):
+        kind = None if is_remote(data_root) else _kind_of_bare(found[:_TRIED], data_root)
+        if kind != "video":
+            return kind == "folder"
     if several_numbers:
         return False
-    return all(int(match[2]) > 0 and len(match[3].split()) == 1 for match in found)
+    return all(int(each.frames) > 0 and len(each.labels) == 1 for each in found)
 
 
-def _match(line: str) -> re.Match | None:
-    return _VIDEO.fullmatch(line) or _FOLDER.fullmatch(line)
+def _kind_of_bare(lines: Sequence[_Line], data_root: str) -> str | None:
+    """Say what paths without a suffix are: folder, video, or None where no number is of frames."""
+    tree = ClipTree(data_root)
+    longer = [f"{line.path} {line.frames}" for line in lines]
+    if any(exists(data_root, path) or tree.resolve(path) for path in longer):
+        return None  # the first number is a part of the name
+    if any(exists(data_root, line.path) for line in lines):
+        return "folder"
+    return "video" if any(tree.resolve(line.path) for line in lines) else None
+
+
+def _is_video(path: str) -> bool:
+    return path.lower().endswith(tuple(VIDEO_SUFFIXES))
+
+
+def _split(line: str) -> _Line | None:
+    """Split a line into its path and two or more numbers; None where it has not as many."""
+    numbers: list[str] = []
+    rest = line
+    while len(numbers) < _NUMBERS_AT_MOST:
+        head, *last = rest.rsplit(None, 1)
+        if not last or not (last[0].isascii() and last[0].isdigit()):
+            break
+        numbers.insert(0, last[0])
+        rest = head
+    if len(numbers) < 2:
+        return None
+    return _Line(rest.rstrip(), numbers[0], numbers[1:])
 
 
 def read_frame_counts(place: str) -> Table:
@@ -66,16 +88,16 @@ def read_frame_counts(place: str) -> Table:
     """
     table = Table(place)
     for line, content in kept_lines(read_text(place)):
-        found = _match(content)
+        found = _split(content)
         if found is None:
             if content[0] != "#":
                 table.bad.append(f"{place}:{line}: `{content}` is not `PATH NUM_FRAMES LABEL`.")
             continue
         if content[0] == "#":
             table.hashed.add(len(table.paths))
-        table.add(line, found[1], LABELS_JOINED_BY.join(found[3].split()))
+        table.add(line, found.path, LABELS_JOINED_BY.join(found.labels))
     table.check(may_lack_labels=False)
-    if any(_VIDEO.match(f"{path} 1 1") for path in table.paths):
+    if any(map(_is_video, table.paths)):
         table.notes.append(
             f"{place}: its lines are read as `path num_frames label`; if both numbers are "
             "classes of the clip, set multi_label: true."

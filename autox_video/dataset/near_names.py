@@ -102,7 +102,8 @@ def _typos(clips: Mapping[str, int]) -> list[tuple[str, str]]:
     for one, other in sorted(pairs):
         slip = _slip(*sorted((plain[one], plain[other]), key=len))
         rare, common = sorted((one, other), key=clips.__getitem__)
-        is_rare = clips[rare] <= RARE_SHARE * clips[common]
+        is_long = max(len(plain[one]), len(plain[other])) > SHORTEST_TYPO
+        is_rare = is_long and clips[rare] <= RARE_SHARE * clips[common]
         if slip == "certain" or (slip == "likely" and is_rare):
             found.append((rare, common))
     return found

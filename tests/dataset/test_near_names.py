@@ -38,6 +38,7 @@ def test_near_names_are_named_in_one_sentence(clips, words):
         {"jumping": 8, "jamming": 8},
         {"drink": 8, "brink": 1},
         {"cat": 90, "car": 2},
+        {"lake": 90, "like": 2},
         {"sitting": 8, "sifting": 8},
         {"ApplyEyeMakeup": 90, "ApplyLipstick": 5},
         {"a": 3, "b": 3, "a10": 3, "a1": 1},

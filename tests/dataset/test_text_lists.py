@@ -258,6 +258,7 @@ def test_charades_names_the_parts_of_each_video(read):
     found = read(
         "id,subject,actions,length\na,X,c1 1.0 2.5;c2 3.0 4.0,30\nb,X,c2 0.0 9.1,20\n", "l.csv"
     )
+    assert read("id,actions\na,c1 1.0 2.0;;c2 3.0 4.0\nb,x\n", "l.csv").labels[1] == "x"
     assert found.paths == ["a", "a", "b"]
     assert found.labels == ["c1", "c2", "c2"]
     assert found.segments == [(1.0, 2.5), (3.0, 4.0), (0.0, 9.1)]
