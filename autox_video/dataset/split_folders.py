@@ -333,11 +333,10 @@ def _classes(
     if labelled:
         found.splits["train"] = (labelled, labels)
     if named := sorted(top for top in tops if top in splits):
-        others = some(top for top in tops if top not in splits)
+        one = len(named) == 1
         found.notes.append(
-            f"In {root} {_named(named)} {'is a class' if len(named) == 1 else 'are classes'}, no "
-            f"{'split' if len(named) == 1 else 'splits'}, as there are other classes beside: "
-            f"{others}"
+            f"In {root} {_named(named)} {'counts as a class' if one else 'count as classes'}, not "
+            f"as {'a split' if one else 'splits'}."
         )
     inner = {top: _inner(clips) for top, clips in tops.items()}
     if len(tops) > 1 and _look_alike(tops, list(tops)):

@@ -75,10 +75,7 @@ def test_a_stray_beside_splits_makes_them_no_classes(stray, splits):
 def test_a_train_is_a_vehicle_among_others():
     counts, found = arranged(*clips("train", "car", "bus", "test"))
     assert counts == {"train": {"bus": 1, "car": 1, "test": 1, "train": 1}}
-    assert found.notes == [
-        "In ROOT the folders test and train are classes, no splits, as there are other classes "
-        "beside: bus, car."
-    ]
+    assert found.notes == ["In ROOT the folders test and train count as classes, not as splits."]
     counts, _ = arranged(*clips("train/day", "train/night", "bus/day", "bus/night"))
     assert counts == {"train": {"bus": 2, "train": 2}}
 
