@@ -234,7 +234,9 @@ def _splits_above(
     root: str,
 ) -> Arrangement:
     found = Arrangement(classes_at=1)
-    odd = [f"{top} for {split}" for top, split in sorted(splits.items()) if top not in SPLITS]
+    odd = [
+        f"{top} for {split}" for top, split in sorted(splits.items()) if top.lower() not in SPLITS
+    ]
     if odd:
         found.notes.append(f"Folders of {root} are taken for splits: {', '.join(odd)}.")
     for split in SPLITS:
