@@ -1,7 +1,7 @@
 """Which listed clips are not there, and what to say about them."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118
+# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118
 
 import os
 import re
@@ -98,6 +98,8 @@ def _why_missing(entries: Entries, index: int, root: str | Path) -> str:
     full = os.path.abspath(os.path.join(root, path))
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."
+    if os.path.islink(full):
+        return f"clip {full} is a link that leads nowhere ({os.readlink(full)})."
     if _SPACED_LABEL.search(path):
         return (
             f"clip {full} is not there. A label with spaces in it needs a TAB before it, or CSV "
