@@ -105,6 +105,11 @@ def test_folders_in_classes_that_are_not_followed_are_named():
     assert "called like splits, which are not followed: red/test/0.mp4." in found.notes[0]
 
 
+def test_splits_below_splits_are_named():
+    _, found = arranged(*clips("train/red", "train/blue/test"))
+    assert "not followed: train/blue/test/0.mp4." in found.notes[0]
+
+
 def test_equal_folders_in_all_classes_are_said():
     counts, found = arranged(*clips("Lernen/red", "Lernen/blue", "Proben/red", "Proben/blue"))
     assert counts == {"train": {"Lernen": 2, "Proben": 2}}
