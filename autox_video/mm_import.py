@@ -6,7 +6,6 @@ Nothing is loaded before somebody asks for it.
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,8 @@ _NAME = "mmaction"
 _MENDING = "autox_video.mm_compat"
 
 
-class _Mended(Loader):
+# Without the base classes of importlib.abc, which take as long to import as all the rest.
+class _Mended:
     """Loads mmaction by way of `mm_compat`, which imports it whole."""
 
     def __init__(self, real: Any) -> None:
@@ -34,7 +34,7 @@ class _Mended(Loader):
         module.__spec__.loader = self._real
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:

@@ -275,13 +275,13 @@ def _report_unreadable(probed: ProbedListing, settings: Settings) -> None:
     rows = list(bad.items())
     table(f"{len(bad)} clips cannot be read", ("clip", "reason"), rows[:NAMED_AT_MOST])
     work_dir = Path(settings.work_dir)
+    what = "strict is set" if settings.strict else "They are left out"
     if is_for_plan(work_dir):
-        say("They are left out.")
+        say(f"{what}.")
         return
     text = io.StringIO()
     csv.writer(text).writerows([("path", "reason"), *rows])
     write_text(work_dir / UNREADABLE, text.getvalue())
-    what = "strict is set" if settings.strict else "They are left out"
     say(f"{what}; {work_dir / UNREADABLE} names them all.")
 
 

@@ -79,7 +79,7 @@ def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
         return True
     if is_remote(root):
         return False
-    lists = (split / f"{name}.csv" for name in ("train", "val", "test"))
+    lists = (split / f"{name}.csv" for name in ("test", "val", "train"))
     paths = [path for file in lists if file.is_file() for path in read_list(file).paths]
     return not find_missing(paths, check_root(root))
 

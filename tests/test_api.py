@@ -1,6 +1,7 @@
 """The Python API, with the seed system's arguments."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,20 @@ def test_transform_with_a_list_gives_one_record_per_clip(fitted, tmp_path):
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["predictions"] == records
     assert content["checkpoint"].endswith("latest.pth")
+
+
+def test_results_lie_in_the_work_dir_and_those_of_another_test_are_kept(fitted, tmp_path):
+    folder, data, _ = fitted
+    shutil.copytree(folder / "work", tmp_path / "work")
+    model = AutoXVideo()
+    given = {"data_root": data["data_root"], "work_dir": str(tmp_path / "work"), "workers": 0}
+    for split in ("val", "val", "test", "val"):
+        model.transform(ann_file_test=data[f"ann_file_{split}"], **given)
+    results = sorted(path.name for path in (tmp_path / "work").glob("results*"))
+    assert results == ["results-1.json", "results-2.json", "results.json"]
+    tested = [json.loads((tmp_path / "work" / name).read_text()) for name in results]
+    first = [content["predictions"][0]["video"].partition(" ")[0] for content in tested]
+    assert first == ["val", "test", "val"]
 
 
 def test_transform_without_a_list_predicts_every_video_and_leaves_the_folder_alone(

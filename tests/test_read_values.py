@@ -52,3 +52,19 @@ def test_a_time_budget_is_a_duration_or_seconds(load, text, seconds):
 def test_a_time_budget_that_is_none_is_refused_with_a_sentence(load, text):
     with pytest.raises(ConfigError, match=r"`time_budget`.*not allowed; give a duration such as"):
         load(f"data_root: d\ntime_budget: {text}\n")
+
+
+@pytest.mark.parametrize("word", ["time_budget=1:30", "epoch=1:30", "flip=y", "lr=1,5"])
+def test_a_word_of_the_command_is_no_trap_either(word, tmp_path):
+    (tmp_path / "c.yaml").write_text("data_root: d\n")
+    value = word.partition("=")[2]
+    with pytest.raises(ConfigError, match=f"{value}'? is not allowed"):
+        load_settings(tmp_path / "c.yaml", [word])
+
+
+def test_words_are_read_as_the_file_is(tmp_path):
+    (tmp_path / "c.yaml").write_text("data_root: d\n")
+    words = ["epoch=010", "flip=No", "seed=1_000", "work_dir=no", "cache=Off"]
+    read = load_settings(tmp_path / "c.yaml", words)
+    found = (read.epoch, read.flip, read.seed, read.work_dir, read.cache)
+    assert found == (10, False, 1000, "no", OFF)

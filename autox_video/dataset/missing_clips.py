@@ -1,7 +1,7 @@
 """Which listed clips are not there, and what to say about them."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118
+# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,6 +98,8 @@ def _why_missing(entries: Entries, index: int, tree: ClipTree) -> str:
     full = os.path.abspath(os.path.join(tree.data_root, path))
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."
+    if os.path.islink(full):
+        return f"clip {full} is a link that leads nowhere ({os.readlink(full)})."
     return f"clip {full} is not there{_what_there_is(path, tree)}."
 
 

@@ -234,7 +234,9 @@ def _splits_above(
     root: str,
 ) -> Arrangement:
     found = Arrangement(classes_at=1)
-    odd = [f"{top} for {split}" for top, split in sorted(splits.items()) if top not in SPLITS]
+    odd = [
+        f"{top} for {split}" for top, split in sorted(splits.items()) if top.lower() not in SPLITS
+    ]
     if odd:
         found.notes.append(f"Folders of {root} are taken for splits: {', '.join(odd)}.")
     for split in SPLITS:
@@ -244,6 +246,8 @@ def _splits_above(
         if names and not clips:
             found.notes.append(f"There is no video in {_named(names)} of {root}.")
     found.unused += [v for v in videos if not _depth(v) or v.partition("/")[0] not in splits]
+    for clips, _ in found.splits.values():
+        found.notes += _say_deeper(clips, root, below=2)
     _refuse_one_folder(found.splits["train"], root)
     return found
 
@@ -333,11 +337,10 @@ def _classes(
     if labelled:
         found.splits["train"] = (labelled, labels)
     if named := sorted(top for top in tops if top in splits):
-        others = some(top for top in tops if top not in splits)
+        one = len(named) == 1
         found.notes.append(
-            f"In {root} {_named(named)} {'is a class' if len(named) == 1 else 'are classes'}, no "
-            f"{'split' if len(named) == 1 else 'splits'}, as there are other classes beside: "
-            f"{others}"
+            f"In {root} {_named(named)} {'counts as a class' if one else 'count as classes'}, not "
+            f"as {'a split' if one else 'splits'}."
         )
     inner = {top: _inner(clips) for top, clips in tops.items()}
     if len(tops) > 1 and _look_alike(tops, list(tops)):
@@ -345,10 +348,16 @@ def _classes(
             f"The classes are the folders right in {root} ({some(tops)[:-1]}); the folders in "
             f"each of them ({some(sorted(set.intersection(*inner.values())))[:-1]}) do not count."
         )
-    deep = [v for v in labelled if any(split_of(part) for part in v.split("/")[1:-1])]
-    if deep:
-        found.notes.append(
-            f"{counted(len(deep), 'clip')} of {root} in folders within the classes that are "
-            f"called like splits, which are not followed: {some(deep)}"
-        )
+    found.notes += _say_deeper(labelled, root, below=1)
     return found
+
+
+def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:
+    """Name folders that are called like splits but are no such level; `below` so many are read."""
+    deep = [v for v in clips if any(split_of(part) for part in v.split("/")[below:-1])]
+    if not deep:
+        return []
+    return [
+        f"{counted(len(deep), 'clip')} of {root} in folders within the classes that are called "
+        f"like splits, which are not followed: {some(deep)}"
+    ]

@@ -117,7 +117,7 @@ def test_missing_clips_are_found_in_small_and_large_folders(place, count):
     line = len(names) + 2
     assert found == [
         f"train.txt:4: clip {missing[0]} is not there.",
-        f"train.txt:{line + 2}: clip {missing[1]} is not there.",
+        f"train.txt:{line + 2}: clip {missing[1]} is a link that leads nowhere (nowhere).",
         f"train.txt:{line + 3}: {missing[2]} is a folder, not a clip.",
     ]
 

@@ -75,10 +75,7 @@ def test_a_stray_beside_splits_makes_them_no_classes(stray, splits):
 def test_a_train_is_a_vehicle_among_others():
     counts, found = arranged(*clips("train", "car", "bus", "test"))
     assert counts == {"train": {"bus": 1, "car": 1, "test": 1, "train": 1}}
-    assert found.notes == [
-        "In ROOT the folders test and train are classes, no splits, as there are other classes "
-        "beside: bus, car."
-    ]
+    assert found.notes == ["In ROOT the folders test and train count as classes, not as splits."]
     counts, _ = arranged(*clips("train/day", "train/night", "bus/day", "bus/night"))
     assert counts == {"train": {"bus": 2, "train": 2}}
 
@@ -106,6 +103,11 @@ def test_folders_in_classes_that_are_not_followed_are_named():
     counts, found = arranged(*clips("red/test", "blue", "green"))
     assert counts == {"train": {"blue": 1, "green": 1, "red": 1}}
     assert "called like splits, which are not followed: red/test/0.mp4." in found.notes[0]
+
+
+def test_splits_below_splits_are_named():
+    _, found = arranged(*clips("train/red", "train/blue/test"))
+    assert "not followed: train/blue/test/0.mp4." in found.notes[0]
 
 
 def test_equal_folders_in_all_classes_are_said():
