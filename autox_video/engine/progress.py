@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 from autox_video import processes
 from autox_video.console import SILENCE_SEC, complain, is_quiet, printable, say
 from autox_video.durations import duration
+from autox_video.engine.board import Board
 from autox_video.errors import ResourceError
 from autox_video.fileio import append_json_line, write_text
 from autox_video.results import MAIN_SCORES, main_score, merit
@@ -62,6 +63,7 @@ class Progress(Hook):
         self.board: Board | None = None
         self.waiting: list[dict[str, Any]] = []
         self.log: logging.Logger | None = None
+        self.resumed = False
 
     def before_run(self, runner) -> None:
         """Write to the run's log from here on."""
@@ -75,23 +77,26 @@ class Progress(Hook):
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
 
+    def before_train_epoch(self, runner) -> None:
+        """Say where the run goes on: here it is known that there is something left of it."""
+        if self.resumed:
+            loop, self.resumed = runner.train_loop, False
+            steps = loop.iter - loop.epoch * len(loop.dataloader)
+            within = f", {steps} steps into the next" if steps else ""
+            self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
+
     def before_start(self, runner) -> None:
         """Drop the lines of a run that was killed before its first checkpoint."""
         Path(runner.work_dir, METRICS).unlink(missing_ok=True)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Say where the run goes on, and drop the lines of what will be done again."""
+        """Drop the lines of what will be done again."""
         loop = runner.train_loop
         self._take_back(runner)
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
         self.best, self.best_merit = best and best[main_score(best)], merit(best)
-        if loop.epoch >= loop.max_epochs:
-            self._tell(f"All {loop.max_epochs} epochs of this run are done already.")
-            return
-        steps = loop.iter - loop.epoch * len(loop.dataloader)
-        within = f", {steps} steps into the next" if steps else ""
-        self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
+        self.resumed = True
 
     def after_roll_back(self, runner, sentence: str) -> None:
         """Say why the run goes back, and drop the lines of what will be done again."""
@@ -102,6 +107,8 @@ class Progress(Hook):
     def after_train(self, runner) -> None:
         """Write down how long the training took, if there was any, and the saving in it."""
         loop = runner.train_loop
+        if self.resumed:
+            self._tell(f"The training was over before, after {loop.epoch} epochs.")
         if loop.iter == self.start_iter:
             return
         event = {
@@ -310,33 +317,6 @@ class Window:
             "clips_per_sec": (self.clips - self.clips_before) / elapsed_sec,
             "data_wait": self.waited_sec / elapsed_sec,
         }
-
-
-class Board:
-    """The live display on a terminal: one bar over the whole run, and a line of figures."""
-
-    def __init__(self, max_iters: int) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
-        self.bar = Progress(*columns, refresh_per_second=4)
-        self.task = self.bar.add_task("starting", total=max_iters)
-        self.bar.start()
-
-    def advance(self, iteration: int, line: str | None = None) -> None:
-        """Move the bar to `iteration` steps done, and change the line of figures."""
-        changes: dict[str, Any] = {} if line is None else {"description": line}
-        self.bar.update(self.task, completed=iteration, **changes)
-
-    def tell(self, sentence: str) -> None:
-        """Print a sentence above the bar."""
-        from rich.markup import escape
-
-        self.bar.console.print(escape(printable(sentence)), highlight=False)
-
-    def close(self) -> None:
-        """Leave the bar as it is and free the terminal."""
-        self.bar.stop()
 
 
 def describe(event: dict[str, Any], epochs: int, steps: int, left_sec: float) -> str:

@@ -1,5 +1,6 @@
 """What is saved, and what is refused on loading."""
 
+import errno
 import os
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from autox_video.engine.checkpoint import (
     load_state,
     read_checkpoint,
+    read_meta,
     refuse_other_model,
     write_checkpoint,
 )
@@ -85,6 +87,21 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         read_checkpoint(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_meta])
+def test_what_is_no_file_or_may_not_be_read_is_not_damaged(tmp_path, monkeypatch, read):
+    (tmp_path / "best.pth").mkdir()
+    with pytest.raises(CheckpointError, match=r"best\.pth: a folder, not the file of a checkpoint"):
+        read(tmp_path / "best.pth")
+    (tmp_path / "mine.pth").write_bytes(b"x")
+
+    def refuse(*args, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(CheckpointError, match=r"mine\.pth: cannot be read \(Permission denied\)"):
+        read(tmp_path / "mine.pth")
 
 
 class _Runs:

@@ -59,12 +59,14 @@ def test_a_kill_between_an_epoch_and_its_evaluation_loses_no_evaluation(clips, t
     assert same(weights(tmp_path / "best.pth"), state["state_dict"])
 
 
-def test_a_finished_run_stays_as_it_is(clips, tmp_path):
+def test_a_finished_run_stays_as_it_is(clips, tmp_path, capsys):
     config = tiny_config(clips, tmp_path, epoch=2)
     first = train(config)
     before = weights(tmp_path / "latest.pth")
+    capsys.readouterr()
     assert train(config) == first
     assert same(before, weights(tmp_path / "latest.pth"))
+    assert capsys.readouterr().out == "The training was over before, after 2 epochs.\n"
 
 
 def test_clips_that_fail_during_training_are_named_once_and_left_out(clips, tmp_path, capsys):

@@ -144,20 +144,3 @@ def test_a_long_epoch_and_a_long_evaluation_are_not_silent(
     assert "epoch 1: evaluating, batch 1 of 1." in shown
     assert {*heard} == {QUIET_SEC if quiet else SILENCE_SEC}
     assert [e["step"] for e in events(tmp_path, "train")] == [3]
-
-
-@pytest.mark.parametrize(
-    ("epoch", "iter_", "told"),
-    [
-        (2, 8, "Going on after epoch 2 of 6."),
-        (2, 9, "Going on after epoch 2 of 6, 1 steps into the next."),
-        (6, 24, "All 6 epochs of this run are done already."),
-    ],
-)
-def test_where_a_run_goes_on_and_that_one_is_over(tmp_path, capsys, epoch, iter_, told):
-    loop = SimpleNamespace(
-        epoch=epoch, iter=iter_, max_epochs=6, max_iters=24, dataloader=range(4), evaluated_epoch=0
-    )
-    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path))
-    Progress().after_resume(runner, None)
-    assert capsys.readouterr().out == f"{told}\n"
