@@ -210,7 +210,8 @@ def choose(
     _choose_balance(choices, stats)
     _choose_reading(choices, stats, scratch=scratch)
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
-    decide("compile", "compile", lambda: _compile(macs, hardware))
+    if decide("compile", "compile", lambda: _compile(macs, hardware)) and not hardware.compiler:
+        made["compile"] = True, f"{GIVEN}; does nothing, as there is no C compiler", USER
     made["device"] = hardware.device, hardware.device_name
     _choose_processes(choices, hardware)
     made["disk_gib"] = disk_gib(facts)
@@ -366,9 +367,8 @@ def _window_size(pretrained: Pretrained | None) -> Chosen:
 
 
 def _num_classes(settings: Settings, stats: DatasetStats) -> Chosen:
-    if settings.num_class == AUTO:
-        return stats.num_classes, "from the lists"
-    return stats.num_classes, GIVEN, USER
+    why = ("from the lists", RULE) if settings.num_class == AUTO else (GIVEN, USER)
+    return stats.num_classes, *why
 
 
 def _precision(hardware: Hardware, backbone: str) -> Chosen:
