@@ -118,6 +118,26 @@ def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, c
     assert none.plan.epochs == first.plan.epochs
 
 
+def test_what_fits_in_memory_is_remembered_for_this_gpu_and_this_model(keys, monkeypatch):
+    found, asked = planned(keys), []
+    monkeypatch.setattr(
+        "autox_video.engine.measure.parts_that_fit", lambda *_: asked.append(1) or 2
+    )
+    settings = settings_from_mapping(keys, "test")
+
+    def parts(*, gpu_memory_gib=8.0, **changes):
+        hardware = replace(found.prepared.hardware, gpu_memory_gib=gpu_memory_gib)
+        prepared = replace(found.prepared, hardware=hardware)
+        clock = BudgetClock(None, before_sec=0.0)
+        planner = planning._Planner(settings, prepared, found.data, Path("work"), clock, 1.0)
+        plan = planner._with_parts(replace(found.plan, **changes))
+        assert plan.choice("accumulation")[::2] == (2, "measurement")
+        return len(asked)
+
+    assert (parts(), parts()) == (1, 1)
+    assert (parts(gpu_memory_gib=80.0), parts(num_classes=700)) == (2, 3)
+
+
 def test_a_run_that_was_begun_before_choices_had_a_source_goes_on(keys):
     first = planned(keys, time_budget="30s", epoch=150)
     prepared = first.prepared
