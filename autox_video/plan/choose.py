@@ -24,6 +24,7 @@ from autox_video.plan.batch import (
     disk_gib,
     gradient_checkpointing,
     room_for_clips,
+    whole_readings,
 )
 from autox_video.plan.hardware import Hardware
 from autox_video.plan.source import GIVEN, RULE, USER, Choice, Chosen, Source
@@ -281,13 +282,13 @@ def _choose_batch(
     scratch: bool,
 ) -> int:
     """Choose the clips of a step by what learns well, and cut them up by what fits."""
-    processes = hardware.processes
-    asked = choices.settings.videos_per_gpu
-    if asked == AUTO:
-        choices.made["batch_size"] = batch_size(stats, processes, scratch=scratch)
-    else:
-        of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
-        choices.made["batch_size"] = asked * processes, of_each, USER
+    processes, asked = hardware.processes, choices.settings.videos_per_gpu
+    of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
+    one_each = 1, "a clip is read again for each sample"
+    repeats = choices.decide("repeats", "repeats", lambda: one_each)
+    auto = batch_size(stats, processes, scratch=scratch)
+    chosen = auto if asked == AUTO else (asked * processes, of_each, USER)
+    choices.made["batch_size"] = whole_readings(chosen, repeats)
     batch = choices.made["batch_size"][0]
     choices.made["accumulation"] = accumulation(batch, processes, clips_that_fit)
     return batch
@@ -334,7 +335,6 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["smallest_crop"] = smallest_crop(scratch)
     decide("flip", "flip", lambda: flip(stats))
     made["augment"] = augment(choices.settings, stats, scratch, made["backbone"][0])
-    decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
     choices.take("max_bad", "more is taken for a fault of the disk")
 
