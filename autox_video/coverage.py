@@ -22,7 +22,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 
 
 def notes_on_long_clips(
-    splits: Mapping[str, ProbedSplit], span_sec: float, *, num_clips: int
+    splits: Mapping[str, ProbedSplit], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
     """Give a sentence for validation and one for testing, where they see a part of clips only.
 
@@ -30,11 +30,14 @@ def notes_on_long_clips(
         splits: the clips by the names of their splits, with what is known of them.
         span_sec: of one clip that the model sees.
         num_clips: such clips of a short clip, in testing.
+        probes: whether all that is learnt from is features of one such clip of each.
     """
     notes = []
-    if longest := _partly_seen(splits.get("val"), span_sec, most=1):
+    learnt = _partly_seen(splits.get("train"), span_sec, most=1) if probes else []
+    if longest := learnt or _partly_seen(splits.get("val"), span_sec, most=1):
+        what = "The probe learns from" if learnt else "Validation looks at"
         notes.append(
-            f"Validation looks at the middle {span_sec:.3g} s of each clip, which is "
+            f"{what} the middle {span_sec:.3g} s of each clip, which is "
             f"{_less_than_all(longest, span_sec)} `video_length` sets the span."
         )
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)

@@ -161,7 +161,9 @@ class CrossValidation:
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
         """Run a fold, unless that was done before; gives whether it has a score."""
         done = processes.by_main(lambda: self._is_done(fold))
-        if not done:
+        if done:
+            processes.by_main(lambda: self._mend_row(fold))
+        else:
             try:
                 done = self._train(fold, epochs, left)
             except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
@@ -172,8 +174,27 @@ class CrossValidation:
 
     def _state(self, fold: Fold) -> dict[str, Any]:
         """What is known of a fold's run: nothing where it was not begun, or with other clips."""
-        state = read_state(fold.folder(self.work_dir))
+        state = read_state(fold.folder(self.work_dir)) or self._state_of_before(fold)
         return state if state.get("clips_of") == _digest(fold.data) else {}
+
+    def _state_of_before(self, fold: Fold) -> dict[str, Any]:
+        """The same of a run of before folds kept their own: of one that is done, by its row."""
+        rows = (row for row in try_to_read(self.work_dir) if row.id == fold.id)
+        row = next((row for row in rows if row.state == "done" and row.score is not None), None)
+        if row is None:
+            return {}
+        return {"clips_of": _digest(fold.data), **row.config, "score": row.score}
+
+    def _mend_row(self, fold: Fold) -> None:
+        """Put the row of a fold that is done, where it was stopped before it said so."""
+        before = next((row for row in try_to_read(self.work_dir) if row.id == fold.id), None)
+        if before is not None and before.state == "done":
+            return
+        state = self._state(fold)
+        about = {key: value for key, value in state.items() if key not in ("clips_of", "score")}
+        cost_sec = 0.0 if before is None else before.cost_sec
+        row = self._row(fold.id, about, cost_sec=cost_sec, **_figures(state["score"], about))
+        try_to_put(self.work_dir, row)
 
     def _is_done(self, fold: Fold) -> bool:
         return "score" in self._state(fold)

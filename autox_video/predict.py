@@ -147,7 +147,7 @@ def predict(
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
     looks = {p: [scores[p]] for p in scores}
     if rest:
-        say(f"{sum(n > 1 for n in rounds.values())} long clips: more parts of them are looked at.")
+        say(f"Long clips, of which more parts are looked at: {len({p for p, _ in rest})}.")
         positions, numbers = map(list, zip(*rest, strict=True))
         more, _, _ = job.scored(clips.select(positions), numbers, None)
         for place, each in more.items():

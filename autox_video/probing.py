@@ -46,9 +46,9 @@ from autox_video.leaderboard import (
     VALIDATION,
     Row,
     interval_text,
-    read_rows,
     show_leaderboard,
     trial,
+    try_to_read,
 )
 from autox_video.models.known_weights import find_all
 from autox_video.plan.backbones import Pretrained
@@ -120,7 +120,7 @@ def probe_candidates(
         return prepared
     plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
     _keep(job, best, plan, seconds=end - time.monotonic())
-    show_leaderboard(read_rows(work_dir))
+    show_leaderboard(try_to_read(work_dir))
     return replace(prepared, plan=plan, probe_view_sec=best.extractor.view_sec())
 
 
@@ -233,7 +233,7 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
     plan, scored = best.plan, best.scored
     why = f"probe {_figures(job, scored)}"
     if count > 1:
-        others = [r for r in read_rows(job.work_dir) if r.scored_on == CROSS_VALIDATION]
+        others = [r for r in try_to_read(job.work_dir) if r.scored_on == CROSS_VALIDATION]
         mine = {row_id(plan, pool) for pool in crossval.POOLS}
         clips = job.data.num_train
         rest = [f"{r.id} {score_text(r.score, clips)}" for r in others if r.id not in mine]

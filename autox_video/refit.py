@@ -25,7 +25,7 @@ from autox_video.engine.checkpoint import own_config, read_checkpoint, read_meta
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.finishing import FINETUNE_ID
-from autox_video.leaderboard import Row, trial, try_to_read
+from autox_video.leaderboard import Row, trial, try_to_put, try_to_read
 from autox_video.plan.choose import Plan
 from autox_video.plan.search_space import applied, relative_cost
 from autox_video.recipe import TrainingData
@@ -81,7 +81,7 @@ class Refit:
         """
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
-        kept = any(read_state(folder).get("done") for folder in folders)
+        kept = any(self._state(each, _row_id(each.name)).get("done") for each in folders)
         return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
@@ -97,9 +97,9 @@ class Refit:
         origin = processes.by_main(self._origin)
         if origin is None:
             return
-        name = KIND if origin == FINETUNE_ID else f"{KIND}-{origin}"
+        name = _row_id(origin)
         folder = self.work_dir / REFIT / origin
-        state = processes.by_main(lambda: read_state(folder))
+        state = processes.by_main(lambda: self._state(folder, name))
         if not state.get("done"):
             plan, cost = self._plan_of(origin, best)
             epochs = processes.by_main(lambda: self._epochs(plan, cost, state, left))
@@ -112,6 +112,16 @@ class Refit:
                 say(f"The last training on all clips failed: {error} The weights before it stay.")
         if processes.here().is_main:
             remove_weights(folder)
+
+    def _state(self, folder: Path, name: str) -> dict[str, Any]:
+        """How far it is; of a run of before it kept this itself, by its row where that is done."""
+        state = read_state(folder)
+        row = next((row for row in try_to_read(self.work_dir) if row.id == name), None)
+        if state.get("done") and row is not None and row.state != "done":
+            try_to_put(self.work_dir, replace(row, state="done"))  # stopped before it said so
+        if not state and row is not None and row.state == "done":
+            return {**row.config, "done": True}
+        return state
 
     def _origin(self) -> str | None:
         """The row of the leaderboard whose plan the best weights are of; None: of a probe."""
@@ -210,6 +220,11 @@ class Refit:
             "The best weights are those of the last training now; their score is that of the same "
             f"plan without the {self.num_val} validation clips."
         )
+
+
+def _row_id(origin: str) -> str:
+    """Its row in the leaderboard."""
+    return KIND if origin == FINETUNE_ID else f"{KIND}-{origin}"
 
 
 def _note(folder: Path, state: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ TRIALS, SEARCH = "trials", "search.db"
 SOUP, FOLDS, REFIT = "soup", "folds", "refit"
 FEATURES, RESULTS = "features", "results.json"
 BUDGET = "budget.json"
+STATE = "state.json"
+"""Of a run beside, in its folder: what its rest, or what follows from it, needs to know."""
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 # In the order in which they are moved: what a run goes on from first, so that no instant leaves
 # half a run that looks like a whole one.
@@ -108,7 +110,7 @@ def set_aside(work_dir: Path) -> Path | None:
 
 
 def _names_written() -> set[str]:
-    return {*RUN_FILES, "test.csv"}
+    return {*RUN_FILES, STATE, "test.csv"}
 
 
 def _present(work_dir: Path) -> list[str]:

@@ -42,7 +42,8 @@ def write_plan(
     Raises:
         ResourceError: a file cannot be written.
     """
-    choices = {f: {**plan.choice(f)._asdict(), **plan.evidence.get(f, {})} for f in plan.reasons}
+    fields = [field for field in plan.as_dict() if field in plan.reasons]
+    choices = {f: {**plan.choice(f)._asdict(), **plan.evidence.get(f, {})} for f in fields}
     stored = {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data}
     write_stored(folder, {**stored, "prediction": prediction, "choices": choices})
 

@@ -101,7 +101,9 @@ class Settings(BaseModel):
         "a text file or auto",
     )
     video_length: Annotated[Number, Field(gt=0, le=86400)] | Auto = _key(
-        AUTO, "Seconds of a clip that the model sees.", "seconds > 0 (at most 86400) or auto"
+        AUTO,
+        "Seconds of a clip that the model sees at once; auto: the median length, 8 at most.",
+        "seconds > 0 (at most 86400) or auto",
     )
     num_class: Annotated[Whole, Field(ge=2, le=1_000_000)] | Auto = _key(
         AUTO, "Number of classes; auto: from the lists.", "a whole number from 2 to 1000000 or auto"

@@ -277,7 +277,7 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     worst = [
         (f"worst: {classes[label]}", score_text(share, clips))
         for label, share in by_class
-        if share < 1.0
+        if score_text(share, clips) != score_text(1.0, clips)
     ]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
 

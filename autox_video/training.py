@@ -239,10 +239,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     compares = plan.mode != "probe" and settings.search == AUTO
     searches = compares and plan.time_budget_sec is not None and prediction is not None
     folds = _folds(settings, planned, work_dir) if searches else []
-    if searches and not folds and plan.evaluation and settings.storage != AUTO:
-        from autox_video.study import check_storage
-
-        check_storage(settings.storage, plan, planned.data)
+    _check_storage(settings, planned, searches=searches and not folds and plan.evaluation > 0)
     num_val = len(prepared.listing.val)
     refits = (searches or plan.mode == "probe") and is_of_use(settings, plan, num_val)
     if searches and plan.evaluation:
@@ -258,11 +255,24 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     )
 
 
+def _check_storage(settings: Settings, planned: Planned, *, searches: bool) -> None:
+    """Find out before training whether the search can use its storage; say where there is none."""
+    if settings.storage == AUTO:
+        return
+    if not searches:
+        say("storage: not used, as this run does not search (see time_budget and search).")
+        return
+    from autox_video.study import check_storage
+
+    check_storage(settings.storage, planned.plan, planned.data)
+
+
 def _say_what_is_seen(planned: Planned) -> None:
     """Say of which long clips a part is looked at only."""
     plan, splits = planned.plan, planned.prepared.probed.splits
     span_sec = plan.clip_len * plan.frame_interval_sec
-    for note in notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips):
+    probes = plan.mode == "probe"
+    for note in notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes):
         say(note)
 
 

@@ -25,10 +25,8 @@ from autox_video.plan.prediction import Prediction
 from autox_video.recipe import TrainingData, build_config, write_config
 from autox_video.results import merit
 from autox_video.run_data import list_file
-from autox_video.run_files import CHECKPOINTS, SOUP
+from autox_video.run_files import CHECKPOINTS, SOUP, STATE
 
-STATE = "state.json"
-"""Of a run beside: what its rest, or what follows from it, needs to know."""
 SHORTEST_SHARE = 0.5
 """Of the epochs of the run itself, below which one beside it says nothing."""
 

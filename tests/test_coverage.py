@@ -61,6 +61,14 @@ def test_nothing_is_said_of_ordinary_clips():
     assert notes_on_long_clips({"val": split_of(2.0)}, 2.0, num_clips=1) == []
 
 
+def test_where_nothing_but_a_head_is_learnt_training_sees_the_middle_too():
+    splits = {"train": split_of(2.0, 40.0), "val": split_of(2.0, 10.0)}
+    (told,) = notes_on_long_clips(splits, 2.0, num_clips=1, probes=True)
+    assert "The probe learns from the middle 2 s" in told and "5.0% of 1.mp4 (40 s)" in told
+    (told,) = notes_on_long_clips({"val": splits["val"]}, 2.0, num_clips=1, probes=True)
+    assert "Validation" in told
+
+
 def test_validation_and_testing_say_what_they_leave_out():
     splits = {"val": split_of(2.0, 10.0), "test": split_of(2.0, 50.0, 400.0)}
     validation, testing = notes_on_long_clips(splits, 2.0, num_clips=1)

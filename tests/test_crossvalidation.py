@@ -167,6 +167,12 @@ def test_a_leaderboard_that_cannot_be_written_costs_no_fold(keys, tmp_path, monk
     assert runs.score() == pytest.approx(sum(scores) / 3)
     runs_in(tmp_path, plan, num_train, folds).run(left())  # what is done is done
     assert len(trained) == 3 and rows_of(tmp_path)["folds"].score == pytest.approx(runs.score())
+    rows = rows_of(tmp_path)  # which are put where they were missing
+    assert [rows[fold.id].score for fold in folds] == pytest.approx(scores)
+    for state in states(tmp_path):
+        state.unlink()  # as in a run of before folds kept their own
+    runs_in(tmp_path, plan, num_train, folds).run(left())
+    assert len(trained) == 3 and rows_of(tmp_path) == rows
 
 
 def states(folder):

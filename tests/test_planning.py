@@ -1,5 +1,6 @@
 """The plan of a run, settled by measuring, on real clips and a real model."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from autox_video.plan.prediction import LOADING_SHARE
 from autox_video.plan.search_space import space_of
 from autox_video.planning import GUESSED, plan_run
 from autox_video.read_settings import settings_from_mapping
-from autox_video.run_record import write_plan
+from autox_video.run_record import read_plan, write_plan, write_stored
 from tests.datasets import TINY, colour_clip, colour_data
 
 
@@ -115,6 +116,42 @@ def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, c
     assert more.plan.epochs == 150
     none = planned(keys, resuming=True)
     assert none.plan.epochs == first.plan.epochs
+
+
+def test_what_fits_in_memory_is_remembered_for_this_gpu_and_this_model(keys, monkeypatch):
+    found, asked = planned(keys), []
+    monkeypatch.setattr(
+        "autox_video.engine.measure.parts_that_fit", lambda *_: asked.append(1) or 2
+    )
+    settings = settings_from_mapping(keys, "test")
+
+    def parts(*, gpu_memory_gib=8.0, **changes):
+        hardware = replace(found.prepared.hardware, gpu_memory_gib=gpu_memory_gib)
+        prepared = replace(found.prepared, hardware=hardware)
+        clock = BudgetClock(None, before_sec=0.0)
+        planner = planning._Planner(settings, prepared, found.data, Path("work"), clock, 1.0)
+        plan = planner._with_parts(replace(found.plan, **changes))
+        assert plan.choice("accumulation")[::2] == (2, "measurement")
+        return len(asked)
+
+    assert (parts(), parts()) == (1, 1)
+    assert (parts(gpu_memory_gib=80.0), parts(num_classes=700)) == (2, 3)
+
+
+def test_a_run_that_was_begun_before_choices_had_a_source_goes_on(keys):
+    first = planned(keys, time_budget="30s", epoch=150)
+    prepared = first.prepared
+    figures = first.prediction.as_dict()
+    write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
+    stored = read_plan(Path("work"))
+    for choice in stored["choices"].values():
+        del choice["source"]
+    del stored["digest"]
+    write_stored(Path("work"), stored)
+    again = planned(keys, resuming=True, before_sec=5.0, time_budget="30s", epoch=150).plan
+    plain = [json.dumps(plan.as_dict()) for plan in (again, first.plan)]
+    assert plain[0] == plain[1]
+    assert again.is_given("resolution") and again.is_given("clip_len") and not again.is_given("lr")
 
 
 @pytest.mark.parametrize("budget", ["auto", "1s"])

@@ -145,6 +145,13 @@ def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     last.run(left(), best)  # done, though no row says so
     assert (tmp_path / "best.pth").read_bytes() == contents
     assert last.reserved(left()) == 0.0
+    monkeypatch.undo()
+    put_row(tmp_path, Row("refit-trial-0003", "refit", plan.backbone, 4, 32, state="running"))
+    last.run(left(), best)
+    assert rows_of(tmp_path)["refit-trial-0003"].state == "done"
+    (tmp_path / "refit/trial-0003/state.json").unlink()  # as in a run of before it kept its own
+    last.run(left(), best)
+    assert (tmp_path / "best.pth").read_bytes() == contents
 
 
 def unwritable(work_dir, row):

@@ -13,10 +13,13 @@ from autox_video.engine.train import train
 from autox_video.errors import ResourceError
 from autox_video.leaderboard import read_rows
 from autox_video.plan.prediction import Prediction
+from autox_video.read_settings import settings_from_mapping
 from autox_video.recipe import TrainingData, build_config
 from autox_video.results import merit
 from autox_video.search import Search
+from autox_video.training import fit
 from autox_video.trial_run import TimeLeft
+from tests.datasets import TINY, colour_data
 from tests.engine.conftest import clips  # noqa: F401
 from tests.engine.tiny import stop_after
 from tests.plan.test_choose import plan_for
@@ -133,6 +136,18 @@ def test_a_storage_that_cannot_be_used_is_a_sentence(trained, tmp_path):
         searched(trained, tmp_path / "w", 1, storage="sqlite:////nowhere/x.db")
     with pytest.raises(ResourceError, match="storage: nonsense cannot be used"):
         searched(trained, tmp_path / "w", 1, storage="nonsense")
+
+
+def test_a_storage_is_tried_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("autox_video.crossvalidation.FEW_CLIPS", 0)
+    keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
+    keys |= {"work_dir": str(tmp_path / "w"), "storage": "sqlite:////nowhere/x.db"}
+    keys["test_results_path"] = str(tmp_path / "r.json")
+    with pytest.raises(ResourceError, match="storage: sqlite:////nowhere/x"):
+        fit(settings_from_mapping({**keys, "time_budget": 60}, "test"))
+    assert not (tmp_path / "w/latest.pth").exists()
+    fit(settings_from_mapping({**keys, "epoch": 1}, "test"))
+    assert "storage: not used" in capsys.readouterr().out
 
 
 def test_no_trial_is_begun_that_would_not_end_in_time(trained, tmp_path):

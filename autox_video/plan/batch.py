@@ -42,6 +42,15 @@ def batch_size(stats: DatasetStats, processes: int, *, scratch: bool) -> Chosen:
     return math.ceil(batch / processes) * processes, why
 
 
+def whole_readings(batch: Chosen, repeats: int) -> Chosen:
+    """Clips in a step where one reading of a clip gives `repeats` of them: no reading is cut."""
+    size, why, *source = batch
+    whole = -(-size // repeats) * repeats
+    if whole == size:
+        return batch
+    return whole, f"{why}; more than {size}, as each clip gives {repeats} samples", *source
+
+
 def accumulation(batch: int, processes: int, clips_that_fit: float) -> Chosen:
     """Parts into which a process must cut its clips of a step to fit in memory."""
     of_each = math.ceil(batch / processes)

@@ -24,6 +24,7 @@ from autox_video.plan.batch import (
     disk_gib,
     gradient_checkpointing,
     room_for_clips,
+    whole_readings,
 )
 from autox_video.plan.hardware import Hardware
 from autox_video.plan.source import GIVEN, RULE, USER, Choice, Chosen, Source
@@ -210,7 +211,8 @@ def choose(
     _choose_balance(choices, stats)
     _choose_reading(choices, stats, scratch=scratch)
     macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
-    decide("compile", "compile", lambda: _compile(macs, hardware))
+    if decide("compile", "compile", lambda: _compile(macs, hardware)) and not hardware.compiler:
+        made["compile"] = True, f"{GIVEN}; does nothing, as there is no C compiler", USER
     made["device"] = hardware.device, hardware.device_name
     _choose_processes(choices, hardware)
     made["disk_gib"] = disk_gib(facts)
@@ -280,13 +282,13 @@ def _choose_batch(
     scratch: bool,
 ) -> int:
     """Choose the clips of a step by what learns well, and cut them up by what fits."""
-    processes = hardware.processes
-    asked = choices.settings.videos_per_gpu
-    if asked == AUTO:
-        choices.made["batch_size"] = batch_size(stats, processes, scratch=scratch)
-    else:
-        of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
-        choices.made["batch_size"] = asked * processes, of_each, USER
+    processes, asked = hardware.processes, choices.settings.videos_per_gpu
+    of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
+    one_each = 1, "a clip is read again for each sample"
+    repeats = choices.decide("repeats", "repeats", lambda: one_each)
+    auto = batch_size(stats, processes, scratch=scratch)
+    chosen = auto if asked == AUTO else (asked * processes, of_each, USER)
+    choices.made["batch_size"] = whole_readings(chosen, repeats)
     batch = choices.made["batch_size"][0]
     choices.made["accumulation"] = accumulation(batch, processes, clips_that_fit)
     return batch
@@ -333,7 +335,6 @@ def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) ->
     made["smallest_crop"] = smallest_crop(scratch)
     decide("flip", "flip", lambda: flip(stats))
     made["augment"] = augment(choices.settings, stats, scratch, made["backbone"][0])
-    decide("repeats", "repeats", lambda: (1, "a clip is read again for each sample"))
     made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
     choices.take("max_bad", "more is taken for a fault of the disk")
 
@@ -366,9 +367,8 @@ def _window_size(pretrained: Pretrained | None) -> Chosen:
 
 
 def _num_classes(settings: Settings, stats: DatasetStats) -> Chosen:
-    if settings.num_class == AUTO:
-        return stats.num_classes, "from the lists"
-    return stats.num_classes, GIVEN, USER
+    why = ("from the lists", RULE) if settings.num_class == AUTO else (GIVEN, USER)
+    return stats.num_classes, *why
 
 
 def _precision(hardware: Hardware, backbone: str) -> Chosen:

@@ -12,8 +12,8 @@ LARGEST_SPAN_SEC = 8.0
 """That the rules choose; a longer `video_length` is taken as it is."""
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
-MOST_TEST_CLIPS = 4
-"""Of a video as long as most, in testing; longer ones get more (`dataset.sampling.rounds_of`)."""
+LARGEST_ROUND = 4
+"""Test clips of a video as long as most; longer ones have several rounds (`dataset.sampling`)."""
 NANO_SHARE_OF_SIDE = 0.6
 
 
@@ -57,7 +57,7 @@ def resolution(backbone: str, stats: DatasetStats) -> Chosen:
 
 def test_clips(length_sec: float, span_sec: float) -> Choice:
     """Clips taken over time from a video as long as most, in testing."""
-    clips = max(1, min(MOST_TEST_CLIPS, math.ceil(length_sec / span_sec - 1e-6)))
+    clips = max(1, min(LARGEST_ROUND, math.ceil(length_sec / span_sec - 1e-6)))
     why = f"to cover {length_sec:.3g} s; more of a longer video; with three crops each, "
     return Choice(clips, f"{why}probabilities averaged", RULE)
 

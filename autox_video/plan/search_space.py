@@ -10,7 +10,7 @@ from autox_video.plan.augmentation import (
     early_side,
 )
 from autox_video.plan.choose import ROOM_FOR_CROPS, Plan
-from autox_video.plan.clip_shape import MOST_TEST_CLIPS
+from autox_video.plan.clip_shape import LARGEST_ROUND
 from autox_video.plan.source import SEARCH, USER
 
 LONGEST_CLIP = 64
@@ -131,7 +131,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
     return replace(
         plan.settle(SEARCH, "tried by the search", **chosen),
         frame_interval_sec=span_sec / clip_len,
-        test_clips=min(MOST_TEST_CLIPS, round(plan.test_clips / span_share)),
+        test_clips=min(LARGEST_ROUND, round(plan.test_clips / span_share)),
     )
 
 

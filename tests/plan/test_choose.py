@@ -10,6 +10,7 @@ from autox_video.plan.augmentation import tells_direction
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import choose
 from autox_video.plan.hardware import Hardware
+from autox_video.plan.source import GIVEN
 from autox_video.read_settings import settings_from_mapping
 
 CPU = Hardware("cpu", "some CPU", 2, 24.0, None, False)
@@ -293,3 +294,22 @@ def test_balance_of_clips_with_several_classes_is_refused():
     with pytest.raises(ConfigError, match="class_balance: on needs clips of one class"):
         plan_for(replace(STATS, multi_label=True), class_balance="on")
     assert plan_for(replace(STATS, multi_label=True), class_balance="off").class_balance is False
+
+
+@pytest.mark.parametrize(
+    ("keys", "batch"),
+    [
+        ({"videos_per_gpu": 16, "repeats": 5}, 20),
+        ({"videos_per_gpu": 16, "repeats": 4}, 16),
+        ({"videos_per_gpu": 2, "repeats": 64}, 64),
+    ],
+)
+def test_a_step_has_whole_readings_and_the_plan_says_so(keys, batch):
+    plan = plan_for(**keys)
+    assert plan.batch_size == batch and plan.is_given("batch_size")
+    assert ("more than" in plan.reasons["batch_size"]) == (batch != keys["videos_per_gpu"])
+
+
+def test_compiling_that_does_nothing_is_said():
+    assert "no C compiler" in plan_for(hardware=GPU, compile=True).reasons["compile"]
+    assert plan_for(hardware=COMPILING_GPU, compile=True).reasons["compile"] == GIVEN
