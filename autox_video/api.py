@@ -47,17 +47,20 @@ class AutoXVideo:
         *,
         fresh: bool = False,
         **others: Any,
-    ) -> dict[str, float] | None:
+    ) -> dict[str, Any] | None:
         """Train, or go on with the run in `work_dir`; `fresh` moves that aside, and trains anew.
 
         Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
         over the config and are remembered; None, or the seed system's -1, leaves one as it was.
-        Gives the best validation metrics, None where none were measured.
+        Gives the best validation metrics, None where none were measured; their `headline` is the
+        score to go by, its 95% interval, its clips, and what it was measured on: cross-validation
+        where fewer than 30 clips validate and there is one.
 
         Raises:
             AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
+        from autox_video.headline import headline
         from autox_video.training import fit
 
         arguments = {
@@ -71,7 +74,8 @@ class AutoXVideo:
             "evaluation": evaluation,
             "work_dir": work_dir,
         }
-        return fit(self._settle("fit", {**arguments, **others}), fresh=fresh)
+        best = fit(self._settle("fit", {**arguments, **others}), fresh=fresh)
+        return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
         """Make every choice for a run, show and write them with the predicted time; train nothing.

@@ -24,13 +24,13 @@ from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
-from autox_video.leaderboard import CROSS_VALIDATION, Row, read_rows, trial, try_to_put
+from autox_video.leaderboard import Row, find_row, read_rows, trial, try_to_put
 from autox_video.plan.choose import Plan
 from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import FOLDS
-from autox_video.scores import wilson_interval
+from autox_video.scores import CROSS_VALIDATION, FEW_VALIDATION_CLIPS, wilson_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     SHORTEST_SHARE,
@@ -41,8 +41,6 @@ from autox_video.trial_run import (
     write_beside,
 )
 
-FEW_CLIPS = 30
-"""Validation clips, with fewer of which folds take the place of the search."""
 MOST_FOLDS, MOST_REPEATS = 3, 3
 KIND, SUMMARY_ID = "fold", "folds"
 
@@ -64,7 +62,7 @@ class Fold:
 def are_few(settings: Settings, plan: Plan, val_clips: int) -> bool:
     """Whether too few clips were set aside by us to compare models with."""
     mine = settings.ann_file_val == AUTO and plan.evaluation > 0
-    return mine and plan.time_budget_sec is not None and val_clips < FEW_CLIPS
+    return mine and plan.time_budget_sec is not None and val_clips < FEW_VALIDATION_CLIPS
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
@@ -140,7 +138,12 @@ class CrossValidation:
 
     def score(self) -> float | None:
         """What the plan scores in all whole divisions; None where there is none."""
-        return next((row.score for row in read_rows(self.work_dir) if row.id == SUMMARY_ID), None)
+        whole = self.summary()
+        return None if whole is None else whole.score
+
+    def summary(self) -> Row | None:
+        """The row of all whole divisions; None where there is none."""
+        return find_row(self.work_dir, SUMMARY_ID)
 
     def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
         """Epochs of each fold of a division, those of a division that was begun; None: no time."""

@@ -23,11 +23,10 @@ from autox_video.console import complain, say, table
 from autox_video.errors import ResourceError
 from autox_video.fileio import write_text
 from autox_video.run_files import LEADERBOARD
+from autox_video.scores import FEW_VALIDATION_CLIPS, VALIDATION
 
 KINDS = ("probe", "finetune", "search", "fold", "refit")
 STATES = ("running", "done", "partial", "stopped", "failed", "pruned")
-CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
-"""What a score can be measured on: training clips in turn, or the validation clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
     shown = [
         (
             *(row.id, row.backbone, row.frames, f"{row.size} px"),
-            *(_figure(row.score), interval_text(row.low, row.high), row.scored_on),
+            *(_figure(row.score), interval_text(row.low, row.high), _scored_on(row)),
             *(f"{row.cost_sec:.1f} s", row.state),
         )
         for row in best_first(rows)
@@ -125,6 +124,15 @@ def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
 def interval_text(low: float | None, high: float | None) -> str:
     """The interval of a score for the user, "" where there is none."""
     return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+
+
+def _scored_on(row: Row) -> str | list[str]:
+    """What a score was measured on; of few validation clips, how many, and their score behind."""
+    clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
+    if behind is not None:
+        return [row.scored_on, f"(validation {behind:.4f}, {clips} clips)"]
+    few = row.scored_on == VALIDATION and clips is not None and clips < FEW_VALIDATION_CLIPS
+    return f"{row.scored_on}, {clips} clips" if few else row.scored_on
 
 
 def _figure(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import autox_video.mm_compat  # noqa: F401
 
+import numpy as np
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -16,6 +17,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video import processes
+from autox_video.calibration import with_temperature
 from autox_video.config_check import check_config
 from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
@@ -136,25 +138,26 @@ def predict(
         ResourceError: there is not enough memory for one view of one clip.
     """
     batches = _batches(config, clips, data_root, loading)
-    score = Scorer(model)
-    scores: dict[int, tuple[float, ...]] = {}
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    score = Scorer(model, multi_label=multi_label)
+    said: dict[int, tuple[float, ...]] = {}
     try:
         for batch in batches:
-            scores.update(score(batch))
+            said.update(score(batch))
             if on_done:
                 on_done(batch["taken"])
     finally:
         batches.close()
-    multi_label = bool(config.model.cls_head.get("multi_label", False))
-    scores, broken = map(_joined, zip(*processes.gather((scores, batches.broken)), strict=True))
+    said, broken = map(_joined, zip(*processes.gather((said, batches.broken)), strict=True))
     return [
         Prediction(
             clips.paths[position],
             None if clips.labels is None else clips.labels[position],
-            scores.get(position),
+            _probabilities(said.get(position), multi_label=multi_label),
             broken.get(position),
             multi_label,
             None if clips.segments is None else clips.segments[position],
+            None if multi_label else said.get(position),
         )
         for position in range(len(clips))
     ]
@@ -180,19 +183,37 @@ def _batches(
     )
 
 
+def _probabilities(
+    said: tuple[float, ...] | None, *, multi_label: bool
+) -> tuple[float, ...] | None:
+    """What a Scorer gives as probabilities."""
+    if said is None or multi_label:
+        return said
+    return tuple(with_temperature(np.array(said), 1.0).tolist())
+
+
 def _joined(parts: Iterable[dict]) -> dict:
     return {position: value for part in parts for position, value in part.items()}
 
 
 class Scorer:
-    """Probabilities of batches; one that does not fit in memory is halved, as are all after it."""
+    """What a model says of batches; one too large for memory is halved, as are all after it.
 
-    def __init__(self, model: nn.Module) -> None:
+    Log-probabilities, the logarithm of the mean over the views; where a clip may be of several
+    classes, probabilities.
+
+    Args:
+        model: as `load_model` gives it.
+        multi_label: whether a clip may be of several classes.
+    """
+
+    def __init__(self, model: nn.Module, *, multi_label: bool = False) -> None:
         self.model = model
+        self.multi_label = multi_label
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, tuple[float, ...]]:
-        """Probabilities of each class by position of the clip."""
+        """What it says of each class, by position of the clip."""
         if not len(batch["inputs"]):
             return {}
         scores = self._score(batch["inputs"], batch["labels"])
@@ -200,7 +221,7 @@ class Scorer:
         return dict(zip(batch["positions"], values, strict=True))
 
     def _score(self, inputs: Tensor, labels: Tensor | None) -> Tensor:
-        """Probabilities (B, K) of clips (B, V, T, H, W, 3)."""
+        """(B, K) for clips (B, V, T, H, W, 3)."""
         clips, views = inputs.shape[:2]
         if clips * views <= self.views_that_fit:
             scores = self._try(inputs, labels)
@@ -216,14 +237,18 @@ class Scorer:
         first, second = (
             self._score(part, labels) for part in inputs.split([half, views - half], 1)
         )
-        return (first * half + second * (views - half)) / views
+        if self.multi_label:
+            return (first * half + second * (views - half)) / views
+        share = half / views
+        return torch.logaddexp(first + math.log(share), second + math.log1p(-share))
 
     def _try(self, inputs: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Probabilities; None where there is not enough memory."""
+        """What the model says; None where there is not enough memory."""
         try:
             with torch.inference_mode():
                 samples = self.model.test_step({"inputs": inputs, "labels": labels})
-                return torch.stack([sample.pred_score.float() for sample in samples])
+                name = "pred_score" if self.multi_label else "pred_logit"
+                return torch.stack([getattr(sample, name).float() for sample in samples])
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

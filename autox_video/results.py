@@ -42,6 +42,9 @@ class Prediction:
     """Whether the probabilities are of each class apart, and do not sum to 1."""
     segment: tuple[float, float] | None = None
     """Where the clip is in its video, in seconds; None: all of it."""
+    logits: tuple[float, ...] | None = None
+    """Of one class a clip, the log-probabilities as the model gives them, however small; None: the
+    logarithms of `scores` stand in for them."""
 
     def record(self, classes: Sequence[str]) -> dict:
         """The clip's entry in results.json.

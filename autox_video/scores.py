@@ -16,6 +16,12 @@ MOST_WORK = 2e8
 """Draws times clips times classes, so that an interval takes seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
+FEW_VALIDATION_CLIPS = 30
+"""Validation clips, with fewer of which their score is mostly chance."""
+CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
+"""What a score can be measured on: clips in turn, each by a model that has not learnt from it, or
+the validation clips."""
+
 Interval = tuple[float, float]
 """Lower and upper end."""
 

@@ -11,17 +11,16 @@ from autox_video import processes
 from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock, command_clock, counting, running_clock
 from autox_video.console import say
+from autox_video.headline import said
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.peak import BEYOND_PEAK
 from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, show_plan
-from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
-from autox_video.scores import score_interval
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -144,7 +143,7 @@ def _use_what_is_left(
 ) -> dict[str, float]:
     """Spend the time that is left on better and surer weights; gives the metrics of the best."""
     from autox_video.crossvalidation import CrossValidation
-    from autox_video.finishing import keep_better, use_all_clips
+    from autox_video.finishing import keep_better, keep_in_folds, use_all_clips
     from autox_video.refit import Refit
     from autox_video.search import Search
     from autox_video.trial_run import of_epochs
@@ -163,6 +162,7 @@ def _use_what_is_left(
     if job.folds:
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
         folds.run(before)
+        best = processes.by_main(lambda: keep_in_folds(work_dir, best, folds.summary()))
         best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
@@ -285,17 +285,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
     if best is None:
         say(f"Training is done; there was no evaluation. The weights are {work_dir / LATEST}.")
         return
-    key = main_score(best)
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {best[key]:.4f}{_interval(best)} "
-        f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
+        f"Training is done: best {said(best)} {when}. The weights are {work_dir / 'best.pth'}; "
+        "autotest.py tests them."
     )
-
-
-def _interval(best: dict[str, float]) -> str:
-    """The 95% interval of a top-1, in brackets."""
-    low, high = score_interval(best)
-    if low is None:
-        return ""
-    return f" (95% interval {low:.4f} to {high:.4f}, {int(best['clips'])} clips)"

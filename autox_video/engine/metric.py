@@ -11,7 +11,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
 from autox_video import processes
-from autox_video.calibration import calibration_figures
+from autox_video.calibration import calibration_figures, with_temperature
 from autox_video.results import metrics, multi_label_metrics
 
 
@@ -34,12 +34,12 @@ class ClipMetric(BaseMetric):
         self.balanced = balanced
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep position, probabilities and label of each clip of a batch."""
+        """Keep position, logits (of several classes, probabilities) and label of each clip."""
         for position, sample in zip(data_batch["positions"], data_samples, strict=True):
-            scores = sample["pred_score"].float().cpu().numpy()
+            said = sample["pred_score" if self.multi_label else "pred_logit"].float().cpu().numpy()
             label = sample["gt_label"]
             label = label.cpu().numpy().reshape(-1) if self.multi_label else int(label)
-            self.results.append((position, scores, label))
+            self.results.append((position, said, label))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The figures over the clips of all processes, in the order of the list."""
@@ -55,10 +55,11 @@ class ClipMetric(BaseMetric):
         if not results:
             return {"clips": 0}
         _, *columns = zip(*results, strict=True)
-        scores, labels = map(np.stack, columns)
+        said, labels = map(np.stack, columns)
         clips = {"clips": len(labels)}
         if self.multi_label:
-            return {**multi_label_metrics(scores, labels), **clips}
+            return {**multi_label_metrics(said, labels), **clips}
         # So the best weights keep the temperature that was found for them.
-        figures = calibration_figures(scores.astype(np.float64), labels, balanced=self.balanced)
+        figures = calibration_figures(said, labels, balanced=self.balanced)
+        scores = with_temperature(said, 1.0)
         return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}
