@@ -179,6 +179,11 @@ class Fitted:
     ece_after: float
     """In cross-validation: of clips by a temperature from others. Never above `ece_before`."""
 
+    def figures(self) -> dict[str, float]:
+        """The same as an evaluation keeps it."""
+        names = ("temperature", "ece", "ece_calibrated")
+        return dict(zip(names, (self.temperature, self.ece_before, self.ece_after), strict=True))
+
 
 def choose_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
@@ -254,19 +259,26 @@ def calibration_figures(
     weights = balancing_weights(labels) if balanced else np.ones(len(labels))
     likeliest = likeliest_temperature(logits, labels, weights)
     loss = _loss_by_log(logits, labels, weights)(math.log(likeliest)) / weights.sum()
-    clips = {}
+    figures = {"calibrated_loss": float(loss)}
     if in_folds is not None and len(in_folds[1]) and np.isfinite(in_folds[0]).all():
-        logits, labels = _pooled(logits, labels, *in_folds)
-        weights = balancing_weights(labels) if balanced else np.ones(len(labels))
-        clips = {"calibration_clips": len(labels)}
+        pooled = _pooled(logits, labels, *in_folds)
+        return figures | figures_in_folds(*pooled, balanced=balanced)
+    return figures | choose_temperature(logits, labels, weights).figures()
+
+
+def figures_in_folds(
+    logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
+) -> dict[str, float]:
+    """Give the temperature of a cross-validation for an evaluation to keep, and its errors.
+
+    Args:
+        logits: (R, N, K), finite, N >= 1, by models that have not learnt from the clips.
+        labels: (N,) true classes.
+        balanced: whether all classes count alike.
+    """
+    weights = balancing_weights(labels) if balanced else None
     fitted = choose_temperature(logits, labels, weights)
-    return {
-        "temperature": fitted.temperature,
-        "calibrated_loss": float(loss),
-        "ece": fitted.ece_before,
-        "ece_calibrated": fitted.ece_after,
-        **clips,
-    }
+    return {**fitted.figures(), "calibration_clips": len(labels)}
 
 
 def _pooled(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import autox_video.mm_compat  # noqa: F401
 import numpy as np
 
 from autox_video import processes
+from autox_video.calibration import figures_in_folds
 from autox_video.console import say
 from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list
+from autox_video.engine.kept_logits import read_logits
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.leaderboard import Row, find_row, read_rows, trial, try_to_put
@@ -145,6 +148,35 @@ class CrossValidation:
         """The row of all whole divisions; None where there is none."""
         return find_row(self.work_dir, SUMMARY_ID)
 
+    def temperature(self) -> dict[str, float]:
+        """Figures of the temperature that clips call for that were not learnt from; {} without."""
+        said: dict[tuple, list[np.ndarray]] = {}
+        classes: dict[tuple, int] = {}
+        whole = self._whole()
+        for fold in chain.from_iterable(whole):
+            found = read_logits(self.work_dir / FOLDS / f"{fold.repeat}-{fold.number}")
+            if found is None:
+                return {}
+            clips = read_list(fold.data.val_list)
+            learnt = set(read_list(fold.data.train_list).labels)
+            for position, logits, label in zip(*found.values(), strict=True):
+                if label in learnt:
+                    key = clips.paths[position], clips.segment(position)
+                    said.setdefault(key, []).append(logits)
+                    classes[key] = label
+        kept = [key for key, each in said.items() if len(each) == len(whole)]
+        if not kept:
+            return {}
+        logits = np.stack([said[key] for key in kept], axis=1)
+        labels = np.array([classes[key] for key in kept])
+        return figures_in_folds(logits, labels, balanced=self.plan.class_balance)
+
+    def _whole(self) -> list[list[Fold]]:
+        """The divisions in which each fold has a score."""
+        rows = self._rows()
+        done = {identity for identity, row in rows.items() if row.state == "done"}
+        return [folds for folds in self.repeats if all(fold.id in done for fold in folds)]
+
     def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
         """Epochs of each fold of a division, those of a division that was begun; None: no time."""
         rows = self._rows()
@@ -192,6 +224,7 @@ class CrossValidation:
         plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
         cost = self._cost(fold)
         config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
+        config.custom_hooks.append({"type": "KeepLogits"})
         write_beside(config)
         return config
 
@@ -205,11 +238,7 @@ class CrossValidation:
     def _sum_up(self) -> None:
         """Put the score over all whole divisions into the leaderboard, and say it."""
         rows = self._rows()
-        whole = [
-            [rows[fold.id] for fold in folds]
-            for folds in self.repeats
-            if all(fold.id in rows and rows[fold.id].state == "done" for fold in folds)
-        ]
+        whole = [[rows[fold.id] for fold in folds] for folds in self._whole()]
         every = [row for folds in whole for row in folds]
         clips = sum(_count(row.config) for row in every)
         share = sum(row.score * _count(row.config) for row in every) / clips

@@ -86,15 +86,18 @@ def _take_probe(work_dir: Path) -> Figures:
     return state["meta"]["metrics"]
 
 
-def keep_in_folds(work_dir: Path, best: Figures, whole: Row | None) -> Figures:
-    """Note what the plan scores in cross-validation with the weights of the run's own training.
+def keep_in_folds(
+    work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
+) -> Figures:
+    """Note what a cross-validation of the plan says of the weights of the run's own training.
 
     Args:
         work_dir: of the run.
         best: figures of the best weights.
         whole: the leaderboard's row of the cross-validation; None: there was none.
+        temperature: figures of the one that its clips call for; {}: that of validation stays.
 
-    Gives the figures with that score.
+    Gives the figures with the score and the temperature.
 
     Raises:
         ResourceError: the weights cannot be written.
@@ -102,7 +105,8 @@ def keep_in_folds(work_dir: Path, best: Figures, whole: Row | None) -> Figures:
     if whole is None or not _is_own(work_dir, best):
         return best
     clips = whole.config["clips"]
-    figures = {**best, **cross_validated(whole.score, whole.low, whole.high, clips)}
+    in_folds = cross_validated(whole.score, whole.low, whole.high, clips)
+    figures = {**best, **in_folds, **temperature}
     if figures != best:
         state = read_checkpoint(work_dir / BEST)
         write_best(work_dir, {**state, "meta": {**state["meta"], "metrics": figures}})

@@ -162,7 +162,8 @@ def _use_what_is_left(
     if job.folds:
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
         folds.run(before)
-        best = processes.by_main(lambda: keep_in_folds(work_dir, best, folds.summary()))
+        in_folds = processes.by_main(lambda: (folds.summary(), folds.temperature()))
+        best = processes.by_main(lambda: keep_in_folds(work_dir, best, *in_folds))
         best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))

@@ -77,16 +77,20 @@ def test_what_the_plan_scores_in_folds_is_kept_with_its_weights(done, tmp_path):
     whole = leaderboard.Row(
         "folds", "fold", "conv_nano", 2, 32, {"clips": 9}, 0.25, 0.1, 0.5, "cross-validation"
     )
-    assert keep_in_folds(run, best, None) == best
-    found = keep_in_folds(run, best, whole)
+    assert keep_in_folds(run, best, None, {}) == best
+    temperature = {"temperature": 1.5, "ece": 0.3, "ece_calibrated": 0.2, "calibration_clips": 9}
+    found = keep_in_folds(run, best, whole, temperature)
     assert headline(found).score == 0.25 != best[main_score(best)]
-    assert {**found, IN_FOLDS: None} == {**best, IN_FOLDS: None}
+    assert {**found, IN_FOLDS: None} == {**best, **temperature, IN_FOLDS: None}
     assert read_checkpoint(run / "best.pth")["meta"]["metrics"] == found
     row = leaderboard.find_row(run, "finetune")
     assert (row.score, row.scored_on) == (0.25, "cross-validation")
     assert row.config["validation_score"] == pytest.approx(best[main_score(best)])
     before = (run / "best.pth").read_bytes()
-    assert keep_in_folds(run, found, whole) == found and (run / "best.pth").read_bytes() == before
+    assert (
+        keep_in_folds(run, found, whole, temperature) == found
+        and (run / "best.pth").read_bytes() == before
+    )
 
 
 @pytest.mark.parametrize(("in_folds", "epoch"), [(0.99, 0), (1.0, 5), (None, 5)])

@@ -32,6 +32,9 @@ class ClipMetric(BaseMetric):
         super().__init__(**options)
         self.multi_label = multi_label
         self.balanced = balanced
+        self.measured: dict[str, np.ndarray] | None = None
+        """Of the last evaluation, where a clip has one class: `positions` (N,) of the clips in
+        their list, their `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep position, logits (of several classes, probabilities) and label of each clip."""
@@ -54,11 +57,11 @@ class ClipMetric(BaseMetric):
         """
         if not results:
             return {"clips": 0}
-        _, *columns = zip(*results, strict=True)
-        said, labels = map(np.stack, columns)
+        positions, said, labels = map(np.stack, zip(*results, strict=True))
         clips = {"clips": len(labels)}
         if self.multi_label:
             return {**multi_label_metrics(said, labels), **clips}
+        self.measured = {"positions": positions, "logits": said, "labels": labels}
         # So the best weights keep the temperature that was found for them.
         figures = calibration_figures(said, labels, balanced=self.balanced)
         scores = with_temperature(said, 1.0)
