@@ -232,12 +232,59 @@ def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(errors))
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What models say of clips that they have not learnt from."""
+
+    logits: np.ndarray
+    """(R, N, K), finite."""
+    labels: np.ndarray
+    """(N,) true classes."""
+    learnt: np.ndarray
+    """(N,) whether the models have learnt from other clips of the class."""
+
+    def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
+        """These clips behind others, with logits (M, K) and true classes (M,)."""
+        repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
+        known = np.isin(labels, self.labels[self.learnt])
+        return OutOfFold(
+            np.concatenate([repeated, self.logits], axis=1),
+            np.append(labels, self.labels),
+            np.append(known, self.learnt),
+        )
+
+    def figures(self, *, balanced: bool = False) -> dict[str, float]:
+        """Temperature and errors for an evaluation to keep, and the number of clips; {}: of none.
+
+        A class of which no other clip was learnt from is told wrong, and the model that learns from
+        all clips may tell it: such clips are left out. But those that stay are told right too
+        often, so that to make surer, all clips have to agree.
+
+        Args:
+            balanced: whether all classes count alike.
+        """
+        if not self.learnt.any():
+            return {}
+        fitted, clips = self._fitted(self.learnt, balanced=balanced), int(self.learnt.sum())
+        if fitted.temperature < 1 and clips < len(self.labels):
+            every, clips = np.ones(len(self.labels), dtype=bool), len(self.labels)
+            fitted = self._fitted(every, balanced=balanced)
+            if fitted.temperature > 1:
+                fitted = Fitted(1.0, fitted.ece_before, fitted.ece_before)
+        return {**fitted.figures(), "calibration_clips": clips}
+
+    def _fitted(self, clips: np.ndarray, *, balanced: bool) -> Fitted:
+        labels = self.labels[clips]
+        weights = balancing_weights(labels) if balanced else None
+        return choose_temperature(self.logits[:, clips], labels, weights)
+
+
 def calibration_figures(
     logits: np.ndarray,
     labels: np.ndarray,
     *,
     balanced: bool = False,
-    in_folds: tuple[np.ndarray, np.ndarray] | None = None,
+    in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
     """Give what an evaluation keeps: temperature, errors without and with it, calibrated loss.
 
@@ -249,10 +296,8 @@ def calibration_figures(
         logits: (N, K) of the validation clips.
         labels: (N,) their true classes.
         balanced: whether all classes count alike for temperature and loss.
-        in_folds: logits (R, M, K) of other clips by models that have learnt from their classes,
-            but not from them, and their classes (M,): the temperature is of these clips, too, and
-            of those validation clips whose class is among theirs. `calibration_clips` then says
-            how many there are in all.
+        in_folds: of other clips: the temperature is of these, too, and `calibration_clips` says how
+            many there are in all.
     """
     if not np.isfinite(logits).all():
         return {}
@@ -260,34 +305,11 @@ def calibration_figures(
     likeliest = likeliest_temperature(logits, labels, weights)
     loss = _loss_by_log(logits, labels, weights)(math.log(likeliest)) / weights.sum()
     figures = {"calibrated_loss": float(loss)}
-    if in_folds is not None and len(in_folds[1]) and np.isfinite(in_folds[0]).all():
-        pooled = _pooled(logits, labels, *in_folds)
-        return figures | figures_in_folds(*pooled, balanced=balanced)
-    return figures | choose_temperature(logits, labels, weights).figures()
-
-
-def figures_in_folds(
-    logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
-) -> dict[str, float]:
-    """Give the temperature of a cross-validation for an evaluation to keep, and its errors.
-
-    Args:
-        logits: (R, N, K), finite, N >= 1, by models that have not learnt from the clips.
-        labels: (N,) true classes.
-        balanced: whether all classes count alike.
-    """
-    weights = balancing_weights(labels) if balanced else None
-    fitted = choose_temperature(logits, labels, weights)
-    return {**fitted.figures(), "calibration_clips": len(labels)}
-
-
-def _pooled(
-    logits: np.ndarray, labels: np.ndarray, others: np.ndarray, their_labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(R, N + M, K) and (N + M,): a class that was not learnt from says nothing of temperature."""
-    known = np.isin(labels, their_labels)
-    repeated = np.broadcast_to(logits[known], (len(others), int(known.sum()), logits.shape[1]))
-    return np.concatenate([repeated, others], axis=1), np.append(labels[known], their_labels)
+    if in_folds is not None and np.isfinite(in_folds.logits).all():
+        figures |= in_folds.with_those_of(logits, labels).figures(balanced=balanced)
+    if "temperature" not in figures:
+        figures |= choose_temperature(logits, labels, weights).figures()
+    return figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import autox_video.mm_compat  # noqa: F401
 import numpy as np
 
 from autox_video import processes
-from autox_video.calibration import figures_in_folds
+from autox_video.calibration import OutOfFold
 from autox_video.console import say
 from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list
@@ -151,7 +151,7 @@ class CrossValidation:
     def temperature(self) -> dict[str, float]:
         """Figures of the temperature that clips call for that were not learnt from; {} without."""
         said: dict[tuple, list[np.ndarray]] = {}
-        classes: dict[tuple, int] = {}
+        known: dict[tuple, tuple[int, bool]] = {}
         whole = self._whole()
         for fold in chain.from_iterable(whole):
             found = read_logits(self.work_dir / FOLDS / f"{fold.repeat}-{fold.number}")
@@ -160,16 +160,15 @@ class CrossValidation:
             clips = read_list(fold.data.val_list)
             learnt = set(read_list(fold.data.train_list).labels)
             for position, logits, label in zip(*found.values(), strict=True):
-                if label in learnt:
-                    key = clips.paths[position], clips.segment(position)
-                    said.setdefault(key, []).append(logits)
-                    classes[key] = label
+                key = clips.paths[position], clips.segment(position)
+                said.setdefault(key, []).append(logits)
+                known[key] = label, label in learnt and known.get(key, (0, True))[1]
         kept = [key for key, each in said.items() if len(each) == len(whole)]
         if not kept:
             return {}
         logits = np.stack([said[key] for key in kept], axis=1)
-        labels = np.array([classes[key] for key in kept])
-        return figures_in_folds(logits, labels, balanced=self.plan.class_balance)
+        labels, learnt = (np.array(each) for each in zip(*map(known.get, kept), strict=True))
+        return OutOfFold(logits, labels, learnt).figures(balanced=self.plan.class_balance)
 
     def _whole(self) -> list[list[Fold]]:
         """The divisions in which each fold has a score."""

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
 
-import numpy as np
 import torch
 from mmengine.config import Config
 
@@ -274,7 +273,7 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
         unseen = samples_of(job, plan, clips, found)
         scored = best.candidate.scored
         figures = {
-            **crossval.measure(unseen, head, _in_folds(best)),
+            **crossval.measure(unseen, head, scored.in_folds),
             **cross_validated(scored.score, scored.low, scored.high, len(best.samples)),
         }
         about = {**about_samples(plan, best.samples), **settings.as_dict()}
@@ -283,14 +282,6 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
         if refits:
             of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), settings).state()
         _write(job, best, run, head.state(), of_all, {**figures, "epoch": 0})
-
-
-def _in_folds(best: Tried) -> tuple[np.ndarray, np.ndarray] | None:
-    """Logits (R, m, K) and classes (m,) of training clips in cross-validation."""
-    if best.samples.multi_label:
-        return None
-    scored, classes = best.candidate.scored, best.samples.targets.argmax(1).cpu().numpy()
-    return scored.logits[:, scored.learnt], classes[scored.learnt]
 
 
 def _write(

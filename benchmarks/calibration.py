@@ -90,13 +90,11 @@ def probe(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         (crossval.cross_validate(learnt, pool, folds) for pool in (LINEAR, ORDERED)),
         key=lambda each: each.score,
     )
-    head, classes = crossval.fit_on_all(learnt, scored.setting), learnt.targets.argmax(1).numpy()
-    in_folds = scored.logits[:, scored.learnt], classes[scored.learnt]
-    found = crossval.measure(validation, head, in_folds)
-    said = np.repeat(logits_of(head, validation)[None], len(scored.logits), axis=0)
-    labels = np.append(validation.targets.argmax(1).numpy(), in_folds[1])
-    logits = np.concatenate([said, in_folds[0]], axis=1)
-    return found["temperature"], logits, labels, logits_of(head, clips.held_out)
+    head = crossval.fit_on_all(learnt, scored.setting)
+    found = crossval.measure(validation, head, scored.in_folds)
+    said, labels = logits_of(head, validation), validation.targets.argmax(1).numpy()
+    of_all = scored.in_folds.with_those_of(said, labels)
+    return found["temperature"], of_all.logits, of_all.labels, logits_of(head, clips.held_out)
 
 
 def trained(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:

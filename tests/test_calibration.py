@@ -5,6 +5,7 @@ import pytest
 
 from autox_video.calibration import (
     Calibration,
+    OutOfFold,
     calibrated,
     calibration_figures,
     choose_temperature,
@@ -169,7 +170,7 @@ def test_few_clips_never_make_it_clearly_worse(seed):
 def test_predictions_out_of_folds_count_where_validation_is_small():
     logits, labels = drawn(4.0, clips=66, classes=3)
     alone = calibration_figures(logits[:6], labels[:6])
-    folds = np.stack([logits[6:]] * 3), labels[6:]
+    folds = OutOfFold(np.stack([logits[6:]] * 3), labels[6:], np.ones(60, dtype=bool))
     pooled = calibration_figures(logits[:6], labels[:6], in_folds=folds)
     assert alone["temperature"] == 1.0 < pooled["temperature"] < 4
     assert pooled["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
@@ -183,9 +184,21 @@ def test_a_class_that_was_not_learnt_from_says_nothing():
     logits, labels = drawn(4.0, clips=60, classes=3)
     logits = np.pad(logits, ((0, 0), (0, 1)))
     unknown = np.full((6, 4), -40.0) + 80 * np.eye(4)[[0] * 6]
-    found = calibration_figures(unknown, np.full(6, 3), in_folds=(logits[None], labels))
+    learnt = OutOfFold(logits[None], labels, np.ones(60, dtype=bool))
+    found = calibration_figures(unknown, np.full(6, 3), in_folds=learnt)
     assert found["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
     assert found["calibration_clips"] == 60
+
+
+def test_a_class_that_was_not_learnt_from_keeps_the_others_from_being_surer():
+    """Of clips of one class alone that is always told, but hesitantly."""
+    logits, labels = np.zeros((10, 8)), np.array([0] * 5 + [1, 2, 3, 4, 5])
+    logits[:, 0] = 1.0
+    learnt = labels == 0
+    assert fit_temperature(logits[learnt], labels[learnt]) < 1
+    found = OutOfFold(logits[None], labels, learnt).figures()
+    assert (found["temperature"], found["calibration_clips"]) == (1.0, 10)
+    assert OutOfFold(logits[None], labels, learnt & False).figures() == {}
 
 
 def test_infinite_probabilities_are_no_hindrance():

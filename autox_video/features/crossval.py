@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autox_video.calibration import calibration_figures
+from autox_video.calibration import OutOfFold, calibration_figures
 from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
 from autox_video.features.samples import Samples, class_weights
@@ -77,10 +77,9 @@ class Scored:
     right: np.ndarray
     """(n,) of each clip, the share of the divisions in which it was told right; of several classes
     a clip, the share of them as well."""
-    logits: np.ndarray
-    """(R, n, K) float32: of each clip, in each division, by a head that has not learnt from it."""
-    learnt: np.ndarray
-    """(n,) whether these heads have learnt from other clips of its class."""
+    in_folds: OutOfFold | None
+    """What heads that have not learnt from a clip say of it, in each division; None where a clip
+    may be of several classes."""
 
 
 @contextmanager
@@ -181,15 +180,15 @@ def fit_on_all(samples: Samples, setting: Setting) -> linear.LinearHead | attent
 def measure(
     samples: Samples,
     head: linear.LinearHead | attentive.AttentiveHead,
-    in_folds: tuple[np.ndarray, np.ndarray] | None = None,
+    in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
     """The validation figures of a head, by the first view of each clip, as training has them.
 
     Args:
         samples: the validation clips.
         head: which has not learnt from them.
-        in_folds: logits (R, m, K) and classes (m,) of the clips that it has learnt from, by heads
-            that have not: where few clips validate, the temperature is of these, too.
+        in_folds: of the clips that it has learnt from, by heads that have not: where few clips
+            validate, the temperature is of these, too.
     """
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
     logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
@@ -301,19 +300,21 @@ def _choose(
         low, high = _bootstrap(_probabilities(unseen, samples).mean(0), samples)
     else:
         low, high = wilson_interval(score * clips, clips)
-    right, learnt = _right(unseen, samples), _learnt(samples, folds)
-    low, high = min(low, score), max(high, score)
-    return Scored(settings[best], score, low, high, right, unseen, learnt)
+    right, in_folds = _right(unseen, samples), None
+    if not samples.multi_label:
+        classes = samples.targets.argmax(1).cpu().numpy()
+        in_folds = OutOfFold(unseen, classes, _learnt(classes, folds))
+    return Scored(settings[best], score, min(low, score), max(high, score), right, in_folds)
 
 
-def _learnt(samples: Samples, folds: np.ndarray) -> np.ndarray:
-    """(n,) of each clip, whether there is one of its class in another fold of each division."""
-    pairs = (
-        samples.targets.cpu().numpy().T @ (fold[:, None] == np.arange(folds.max() + 1))
-        for fold in folds
-    )
-    spread = np.all([(counts > 0).sum(1) > 1 for counts in pairs], axis=0)
-    return spread[samples.targets.argmax(1).cpu().numpy()]
+def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(n,) of each clip, whether one of its class is in another fold, in each division."""
+    spread = np.ones(classes.max() + 1, dtype=bool)
+    for fold in folds:
+        counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
+        np.add.at(counts, (classes, fold), 1)
+        spread &= (counts > 0).sum(axis=1) > 1
+    return spread[classes]
 
 
 def _right(found: np.ndarray, samples: Samples) -> np.ndarray:
