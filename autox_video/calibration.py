@@ -31,6 +31,8 @@ LOG_RANGE = (math.log(0.05), math.log(1000.0))
 PRECISION = 1e-4
 DOUBT = LEVEL_DEVIATIONS**2 / 2
 """Nats of log-likelihood within which a temperature is not contradicted: 95% of one parameter."""
+SURE_DEVIATIONS = 2.575829
+"""Of the normal distribution, for 99%: how far from what the clips show an accuracy may be."""
 FOLDS, REPEATS = 5, 3
 FEW_TO_FIT = 1000
 """Clips, with more of which one parameter is not overfitted: they are not divided to see it."""
@@ -85,7 +87,7 @@ def fit_temperature(
     The end, on the side of 1, of its 95% interval by likelihood; 1 where that is inside. The width
     falls with the root of the number of clips: many get the likeliest temperature. A few clips that
     are surely wrong call for much, so it goes no further than where the mean confidence would be as
-    far from an accuracy within its 95% interval as it is without a temperature.
+    far from an accuracy within its 99% interval as it is without a temperature.
 
     Args:
         logits, labels, weights: as in `likeliest_temperature`.
@@ -113,7 +115,8 @@ def _furthest(
     def confidence(log_temperature: float) -> float:
         return mean(with_temperature(logits, math.exp(log_temperature)).max(axis=-1))
 
-    low, high = wilson_interval(mean(logits.argmax(axis=-1) == labels) * clips, clips)
+    right = mean(logits.argmax(axis=-1) == labels) * clips
+    low, high = wilson_interval(right, clips, z=SURE_DEVIATIONS)
     limit = 2 * (high if towards > 0 else low) - confidence(0.0)
 
     def is_too_far(log_temperature: float) -> bool:

@@ -26,14 +26,15 @@ Interval = tuple[float, float]
 """Lower and upper end."""
 
 
-def wilson_interval(right: float, clips: float) -> Interval:
+def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) -> Interval:
     """Give the 95% interval of a share of clips (Wilson's score interval, JASA 22, 1927).
 
     Args:
         right: how many; a mean of several runs may lie between whole numbers.
         clips: of how many, 1 or more; where they weigh differently, how many alike are as sure.
+        z: standard deviations of the normal distribution, for another level than 95%.
     """
-    share, z = right / clips, LEVEL_DEVIATIONS
+    share = right / clips
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
     spread = math.sqrt(share * (1 - share) / clips + z * z / (4 * clips * clips))
     half = z * spread / (1 + z * z / clips)

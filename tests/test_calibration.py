@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autox_video.calibration import (
+    SURE_DEVIATIONS,
     Calibration,
     OutOfFold,
     calibrated,
@@ -140,7 +141,9 @@ def test_one_clip_that_is_surely_wrong_does_not_make_all_unsure():
         for t in (1.0, fit_temperature(logits, labels))
     )
     assert after < before
-    assert after == pytest.approx(2 * wilson_interval(7, 8)[1] - before, abs=1e-3)
+    assert after == pytest.approx(
+        2 * wilson_interval(7, 8, z=SURE_DEVIATIONS)[1] - before, abs=1e-3
+    )
 
 
 def test_the_constant_of_a_clip_does_not_count():
