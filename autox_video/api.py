@@ -47,19 +47,22 @@ class AutoXVideo:
         *,
         fresh: bool = False,
         **others: Any,
-    ) -> dict[str, float] | None:
+    ) -> dict[str, Any] | None:
         """Train, or go on with the run in `work_dir`; `fresh` moves that aside, and trains anew.
 
         Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
         over the config, and a run that began remembers them; None, or the seed system's -1, leaves
         one as it was.
-        Gives the best validation metrics, None where none were measured.
+        Gives the best validation metrics, None where none were measured; their `headline` is the
+        score to go by, its 95% interval, its clips, and what it was measured on: cross-validation
+        where fewer than 30 clips validate and there is one.
 
         Raises:
             AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
         from autox_video.engine.interrupt import Stopped
+        from autox_video.headline import headline
         from autox_video.training import fit
 
         arguments = {
@@ -80,7 +83,7 @@ class AutoXVideo:
             self._given = given
             raise
         self._given = given
-        return best
+        return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
         """Make every choice for a run, show and write them with the predicted time; train nothing.

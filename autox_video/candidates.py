@@ -19,12 +19,12 @@ from autox_video.features.crossval import LINEAR, Scored
 from autox_video.features.extract import Extractor, Features, Reading, targets_of
 from autox_video.features.samples import Samples, TooSlowError
 from autox_video.features.store import FeatureStore
-from autox_video.leaderboard import CROSS_VALIDATION, Row, Trial, trial
+from autox_video.leaderboard import Row, Trial, trial
 from autox_video.plan.choose import Plan
 from autox_video.plan.source import PROBE
 from autox_video.prepare import Prepared
 from autox_video.recipe import TrainingData, build_config
-from autox_video.scores import score_text
+from autox_video.scores import CROSS_VALIDATION, score_text
 from autox_video.settings import DESCRIPTORS, Settings
 
 FEWEST_CLIPS = 10

@@ -37,6 +37,7 @@ PARTS = (
     "autox_video.engine.progress",
     "autox_video.engine.runner",
     "autox_video.engine.soup",
+    "autox_video.engine.kept_logits",
 )
 """The modules whose classes a config of ours names."""
 

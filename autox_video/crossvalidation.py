@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,25 @@ import autox_video.mm_compat  # noqa: F401
 import numpy as np
 
 from autox_video import processes
+from autox_video.calibration import OutOfFold
 from autox_video.console import say
 from autox_video.dataset.folds import repeated_folds
 from autox_video.dataset.list_files import ClipList, read_list
+from autox_video.engine.kept_logits import read_logits
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
-from autox_video.leaderboard import CROSS_VALIDATION, Row, trial, try_to_put, try_to_read
+from autox_video.leaderboard import Row, trial, try_to_put, try_to_read
 from autox_video.plan.choose import Plan
 from autox_video.prepare import Prepared, groups_of
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, main_score_of
 from autox_video.run_files import FOLDS
-from autox_video.scores import score_text, wilson_interval
+from autox_video.scores import (
+    CROSS_VALIDATION,
+    FEW_VALIDATION_CLIPS,
+    score_text,
+    wilson_interval,
+)
 from autox_video.settings import AUTO, Settings
 from autox_video.trial_run import (
     SHORTEST_SHARE,
@@ -44,8 +52,6 @@ from autox_video.trial_run import (
     write_beside,
 )
 
-FEW_CLIPS = 30
-"""Validation clips, with fewer of which folds take the place of the search."""
 MOST_FOLDS, MOST_REPEATS = 3, 3
 KIND, SUMMARY_ID = "fold", "folds"
 
@@ -71,7 +77,7 @@ class Fold:
 def are_few(settings: Settings, plan: Plan, val_clips: int) -> bool:
     """Whether too few clips were set aside by us to compare models with."""
     mine = settings.ann_file_val == AUTO and plan.evaluation > 0
-    return mine and plan.time_budget_sec is not None and val_clips < FEW_CLIPS
+    return mine and plan.time_budget_sec is not None and val_clips < FEW_VALIDATION_CLIPS
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
@@ -148,6 +154,41 @@ class CrossValidation:
         """What the plan scores in all whole divisions; None where there is none."""
         whole = self._whole()
         return _score_of(whole) if whole else None
+
+    def summary(self) -> Row | None:
+        """The row of all whole divisions; None where there is none."""
+        whole = self._whole()
+        if not whole:
+            return None
+        every = [state for states in whole for state in states]
+        clips = sum(map(_count, every))
+        once = sum(state["clips"] for state in every) // len(whole)
+        about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
+        if self.plan.class_balance:
+            about["effective_clips"] = round(clips / len(whole), 1)
+        return self._row(SUMMARY_ID, about, **_figures(_score_of(whole), about))
+
+    def temperature(self) -> dict[str, float]:
+        """Figures of the temperature that clips call for that were not learnt from; {} without."""
+        said: dict[tuple, list[np.ndarray]] = {}
+        known: dict[tuple, tuple[int, bool]] = {}
+        whole = [folds for folds in self.repeats if all(map(self._is_done, folds))]
+        for fold in chain.from_iterable(whole):
+            found = read_logits(fold.folder(self.work_dir))
+            if found is None:
+                return {}
+            clips = read_list(fold.data.val_list)
+            learnt = set(read_list(fold.data.train_list).labels)
+            for position, logits, label in zip(*found.values(), strict=True):
+                key = clips.paths[position], clips.segment(position)
+                said.setdefault(key, []).append(logits)
+                known[key] = label, label in learnt and known.get(key, (0, True))[1]
+        kept = [key for key, each in said.items() if len(each) == len(whole)]
+        if not kept:
+            return {}
+        logits = np.stack([said[key] for key in kept], axis=1)
+        labels, learnt = (np.array(each) for each in zip(*map(known.get, kept), strict=True))
+        return OutOfFold(logits, labels, learnt).figures(balanced=self.plan.class_balance)
 
     def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
         """Epochs of each fold of a division, those of a division that was begun; None: no time."""
@@ -230,6 +271,7 @@ class CrossValidation:
         plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
         cost, folder = self._cost(fold), fold.folder(self.work_dir)
         config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
+        config.custom_hooks.append({"type": "KeepLogits"})
         write_beside(config)
         return config
 
@@ -244,24 +286,19 @@ class CrossValidation:
 
     def _sum_up(self) -> None:
         """Put the score over all whole divisions into the leaderboard, and say it."""
-        whole = self._whole()
-        every = [state for states in whole for state in states]
-        share, clips = _score_of(whole), sum(map(_count, every))
-        once = sum(state["clips"] for state in every) // len(whole)
-        about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
-        if self.plan.class_balance:
-            about["effective_clips"] = round(clips / len(whole), 1)
-        figures = _figures(share, about)
-        key = main_score_of(multi_label=False, balanced=self.plan.class_balance)
+        summary = self.summary()
         rows = [row for row in try_to_read(self.work_dir) if row.kind == KIND]
         spent_sec = sum(row.cost_sec for row in rows if row.id != SUMMARY_ID)
-        try_to_put(self.work_dir, self._row(SUMMARY_ID, about, cost_sec=spent_sec, **figures))
+        try_to_put(self.work_dir, replace(summary, cost_sec=spent_sec))
+        about = summary.config
+        key = main_score_of(multi_label=False, balanced=self.plan.class_balance)
         score, low, high = (
-            score_text(one, once) for one in (share, figures["low"], figures["high"])
+            score_text(one, about["clips"]) for one in (summary.score, summary.low, summary.high)
         )
         say(
             f"Cross-validation of the plan: {MAIN_SCORES[key]} {score} (95% interval {low} to "
-            f"{high}, {once} clips in {len(whole[0])} folds; divisions: {len(whole)})."
+            f"{high}, {about['clips']} clips in {about['folds']} folds; divisions: "
+            f"{about['repeats']})."
         )
 
     def _row(self, identity: str, about: dict, **fields) -> Row:

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,17 @@ from autox_video.engine.keeper import is_better
 from autox_video.engine.selection import ScoreOfChoice
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError
-from autox_video.leaderboard import VALIDATION, Row, trial
+from autox_video.headline import IN_FOLDS, cross_validated, row_fields
+from autox_video.leaderboard import Row, find_row, trial, try_to_put
 from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import BEST, PROBE
-from autox_video.scores import score_interval, score_text
+from autox_video.scores import score_text
 
 FINETUNE_ID = "finetune"
 """The row of the run's own training."""
 
-IN_FOLDS, HEAD_OF_ALL = "cross_validation", "head_of_all"
-"""Of probe.pth: in its `meta`, what the probe scores in cross-validation; beside its weights, the
-head that was fitted on the validation clips too."""
+HEAD_OF_ALL = "head_of_all"
+"""Of probe.pth, beside its weights: the head that was fitted on the validation clips too."""
 
 Figures = dict[str, float]
 
@@ -53,7 +54,7 @@ def train_and_score(
             row = held.enter_context(trial(work_dir, _row(config)))
         best = train(config, () if groups is None else (ScoreOfChoice(groups),))
         if row is not None and best is not None and _is_own(work_dir, best):
-            row.note(**_scored(best))
+            row.note(**row_fields(best, row.row.config))
     return best
 
 
@@ -97,6 +98,36 @@ def _take_probe(work_dir: Path) -> Figures:
     return state["meta"]["metrics"]
 
 
+def keep_in_folds(
+    work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
+) -> Figures:
+    """Note what a cross-validation of the plan says of the weights of the run's own training.
+
+    Args:
+        work_dir: of the run.
+        best: figures of the best weights.
+        whole: the leaderboard's row of the cross-validation; None: there was none.
+        temperature: figures of the one that its clips call for; {}: that of validation stays.
+
+    Gives the figures with the score and the temperature.
+
+    Raises:
+        ResourceError: the weights cannot be written.
+    """
+    if whole is None or not _is_own(work_dir, best):
+        return best
+    clips = whole.config["clips"]
+    in_folds = cross_validated(whole.score, whole.low, whole.high, clips)
+    figures = {**best, **in_folds, **temperature}
+    if figures != best:
+        state = read_checkpoint(work_dir / BEST)
+        write_best(work_dir, {**state, "meta": {**state["meta"], "metrics": figures}})
+    row = find_row(work_dir, FINETUNE_ID)
+    if row is not None:
+        try_to_put(work_dir, replace(row, **row_fields(figures, row.config)))
+    return figures
+
+
 def keep_better(
     work_dir: Path, best: Figures | None, config: Config, in_folds: float | None = None
 ) -> Figures | None:
@@ -118,7 +149,7 @@ def keep_better(
     except CheckpointError as error:
         complain(f"{error} It is not compared with what training gave.")
         return best
-    key, mine = main_score(best), meta.get(IN_FOLDS)
+    key, mine = main_score(best), meta["metrics"].get(IN_FOLDS)
     if meta.get("identity") != identity_of(config) or key not in meta["metrics"]:
         return best
     if in_folds is None or mine is None:
@@ -127,8 +158,8 @@ def keep_better(
         wins = is_better(meta["metrics"], best)
     else:
         # Each clip counts several times.
-        figures, on = [f"{each:.3f}" for each in (mine, in_folds)], "in cross-validation"
-        wins = mine > in_folds
+        figures = [f"{each:.3f}" for each in (mine["score"], in_folds)]
+        on, wins = "in cross-validation", mine["score"] > in_folds
     if not wins:
         return best
     say(
@@ -182,9 +213,3 @@ def _row(config: Config) -> Row:
         "weights": keeper.get("pretrained") and Path(keeper["pretrained"]).name,
     }
     return Row(FINETUNE_ID, "finetune", config.experiment_name, frames, size, about)
-
-
-def _scored(best: Figures) -> dict[str, Any]:
-    """The fields of a row that say how good a model is on the validation clips."""
-    low, high = score_interval(best)
-    return {"score": best[main_score(best)], "low": low, "high": high, "scored_on": VALIDATION}

@@ -23,12 +23,10 @@ from autox_video.console import complain, say, table
 from autox_video.errors import ResourceError
 from autox_video.fileio import write_text
 from autox_video.run_files import LEADERBOARD
-from autox_video.scores import score_text
+from autox_video.scores import FEW_VALIDATION_CLIPS, VALIDATION, score_text
 
 KINDS = ("probe", "finetune", "search", "fold", "refit")
 STATES = ("running", "done", "partial", "stopped", "failed", "pruned")
-CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
-"""What a score can be measured on: training clips in turn, or the validation clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
         (
             *(row.id, row.backbone, row.frames, f"{row.size} px"),
             "" if row.score is None else score_text(row.score, clips),
-            *(interval_text(row.low, row.high, clips), row.scored_on),
+            *(interval_text(row.low, row.high, clips), _scored_on(row)),
             *(f"{row.cost_sec:.1f} s", row.state),
         )
         for row in best_first(rows)
@@ -131,6 +129,15 @@ def interval_text(low: float | None, high: float | None, clips: float) -> str:
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"
+
+
+def _scored_on(row: Row) -> str | list[str]:
+    """What a score was measured on; of few validation clips, how many, and their score behind."""
+    clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
+    if behind is not None:
+        return [row.scored_on, f"(validation {score_text(behind, clips)}, {clips} clips)"]
+    few = row.scored_on == VALIDATION and clips is not None and clips < FEW_VALIDATION_CLIPS
+    return f"{row.scored_on}, {clips} clips" if few else row.scored_on
 
 
 def _read(path: Path) -> str:

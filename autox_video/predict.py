@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video import processes
+from autox_video.calibration import with_temperature
 from autox_video.config_check import check_config
 from autox_video.console import say
 from autox_video.dataset.clips import ClipBatches, ClipDataset
@@ -138,40 +139,46 @@ def predict(
     Raises:
         ResourceError: there is not enough memory for one view of one clip.
     """
-    score, read = Scorer(model), config.test_pipeline[0]
+    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    score, read = Scorer(model, multi_label=multi_label), config.test_pipeline[0]
     job = _Job(config, data_root, loading, score)
-    scores, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
+    said, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
-    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in scores}
+    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in said}
     # Of a long video there is more to look at; how long it is was found out in reading it.
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
-    looks = {p: [scores[p]] for p in scores}
+    looks = {p: [said[p]] for p in said}
     if rest:
         say(f"Long clips, of which more parts are looked at: {len({p for p, _ in rest})}.")
         positions, numbers = map(list, zip(*rest, strict=True))
         more, _, _ = job.scored(clips.select(positions), numbers, None)
         for place, each in more.items():
             looks[positions[place]].append(each)
-    multi_label = bool(config.model.cls_head.get("multi_label", False))
+    whole = {p: _mean(looks[p], multi_label=multi_label) for p in looks}
     return [
         Prediction(
             clips.paths[p],
             None if clips.labels is None else clips.labels[p],
-            _mean(looks[p]) if p in looks else None,
+            _probabilities(whole.get(p), multi_label=multi_label),
             broken.get(p),
             multi_label,
             None if clips.segments is None else clips.segments[p],
             seen_share(seconds[p], span_sec, clips=len(looks[p]) * num_clips)
             if p in looks
             else 0.0,
+            None if multi_label else whole.get(p),
         )
         for p in range(len(clips))
     ]
 
 
-def _mean(looks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """The mean of probabilities that were given in several rounds."""
-    return looks[0] if len(looks) == 1 else tuple(np.mean(looks, axis=0).tolist())
+def _mean(looks: Sequence[tuple[float, ...]], *, multi_label: bool) -> tuple[float, ...]:
+    """What a Scorer gives, of several rounds: the mean of their probabilities, or its logarithm."""
+    if len(looks) == 1:
+        return looks[0]
+    if multi_label:
+        return tuple(np.mean(looks, axis=0).tolist())
+    return tuple((np.logaddexp.reduce(looks, axis=0) - math.log(len(looks))).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +226,37 @@ class _Job:
         )
 
 
+def _probabilities(
+    said: tuple[float, ...] | None, *, multi_label: bool
+) -> tuple[float, ...] | None:
+    """What a Scorer gives as probabilities."""
+    if said is None or multi_label:
+        return said
+    return tuple(with_temperature(np.array(said), 1.0).tolist())
+
+
 def _joined(parts: Iterable[dict]) -> dict:
     return {position: value for part in parts for position, value in part.items()}
 
 
 class Scorer:
-    """Probabilities of batches; one that does not fit in memory is halved, as are all after it."""
+    """What a model says of batches; one too large for memory is halved, as are all after it.
 
-    def __init__(self, model: nn.Module) -> None:
+    Log-probabilities, the logarithm of the mean over the views; where a clip may be of several
+    classes, probabilities.
+
+    Args:
+        model: as `load_model` gives it.
+        multi_label: whether a clip may be of several classes.
+    """
+
+    def __init__(self, model: nn.Module, *, multi_label: bool = False) -> None:
         self.model = model
+        self.multi_label = multi_label
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, tuple[float, ...]]:
-        """Probabilities of each class by position of the clip."""
+        """What it says of each class, by position of the clip."""
         if not len(batch["inputs"]):
             return {}
         scores = self._score(batch["inputs"], batch["labels"])
@@ -239,7 +264,7 @@ class Scorer:
         return dict(zip(batch["positions"], values, strict=True))
 
     def _score(self, inputs: Tensor, labels: Tensor | None) -> Tensor:
-        """Probabilities (B, K) of clips (B, V, T, H, W, 3)."""
+        """(B, K) for clips (B, V, T, H, W, 3)."""
         clips, views = inputs.shape[:2]
         if clips * views <= self.views_that_fit:
             scores = self._try(inputs, labels)
@@ -255,14 +280,18 @@ class Scorer:
         first, second = (
             self._score(part, labels) for part in inputs.split([half, views - half], 1)
         )
-        return (first * half + second * (views - half)) / views
+        if self.multi_label:
+            return (first * half + second * (views - half)) / views
+        share = half / views
+        return torch.logaddexp(first + math.log(share), second + math.log1p(-share))
 
     def _try(self, inputs: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Probabilities; None where there is not enough memory."""
+        """What the model says; None where there is not enough memory."""
         try:
             with torch.inference_mode():
                 samples = self.model.test_step({"inputs": inputs, "labels": labels})
-                return torch.stack([sample.pred_score.float() for sample in samples])
+                name = "pred_score" if self.multi_label else "pred_logit"
+                return torch.stack([getattr(sample, name).float() for sample in samples])
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -40,10 +40,9 @@ from autox_video.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.features import crossval
 from autox_video.features.crossval import LINEAR, ORDERED, Scored
 from autox_video.features.store import FeatureStore, default_folder
-from autox_video.finishing import HEAD_OF_ALL, IN_FOLDS, identity_of
+from autox_video.finishing import HEAD_OF_ALL, identity_of
+from autox_video.headline import cross_validated, row_fields
 from autox_video.leaderboard import (
-    CROSS_VALIDATION,
-    VALIDATION,
     Row,
     interval_text,
     show_leaderboard,
@@ -59,9 +58,9 @@ from autox_video.predict import build_model
 from autox_video.prepare import Prepared, groups_of, look_around, weight_folders
 from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import is_of_use
-from autox_video.results import MAIN_SCORES, main_score, main_score_of
+from autox_video.results import MAIN_SCORES, main_score_of
 from autox_video.run_files import FEATURES, PROBE
-from autox_video.scores import score_interval, score_text
+from autox_video.scores import CROSS_VALIDATION, score_text
 from autox_video.settings import AUTO, DESCRIPTORS, OFF, Settings
 from autox_video.stored_config import config_text
 
@@ -279,11 +278,13 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
             note.note(state="partial" if found.positions else "failed")
             return
         unseen = samples_of(job, plan, clips, found)
-        figures = crossval.measure(unseen, head)
-        low, high = score_interval(figures)
+        scored = best.candidate.scored
+        figures = {
+            **crossval.measure(unseen, head, scored.in_folds),
+            **cross_validated(scored.score, scored.low, scored.high, len(best.samples)),
+        }
         about = {**about_samples(plan, best.samples), **settings.as_dict()}
-        score = figures[main_score(figures)]
-        note.note(config=about, score=score, low=low, high=high, scored_on=VALIDATION)
+        note.note(**row_fields(figures, about))
         of_all = None
         if refits:
             of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), settings).state()
@@ -307,7 +308,6 @@ def _write(
     load_state(model, state, job.work_dir / PROBE)
     meta = {
         "metrics": figures,
-        IN_FOLDS: best.candidate.scored.score,
         "identity": identity_of(build_config(run, job.data, str(job.work_dir))),
         "decoder": run.decoder,
     }

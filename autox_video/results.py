@@ -45,6 +45,9 @@ class Prediction:
     """Where the clip is in its video, in seconds; None: all of it."""
     seen: float = 1.0
     """Share of the clip's time that was looked at."""
+    logits: tuple[float, ...] | None = None
+    """Of one class a clip, the log-probabilities as the model gives them, however small; None: the
+    logarithms of `scores` stand in for them."""
 
     def record(self, classes: Sequence[str]) -> dict:
         """The clip's entry in results.json.

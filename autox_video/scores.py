@@ -16,18 +16,25 @@ MOST_WORK = 2e8
 """Draws times clips times classes, so that an interval takes seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
+FEW_VALIDATION_CLIPS = 30
+"""Validation clips, with fewer of which their score is mostly chance."""
+CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
+"""What a score can be measured on: clips in turn, each by a model that has not learnt from it, or
+the validation clips."""
+
 Interval = tuple[float, float]
 """Lower and upper end."""
 
 
-def wilson_interval(right: float, clips: float) -> Interval:
+def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) -> Interval:
     """Give the 95% interval of a share of clips (Wilson's score interval, JASA 22, 1927).
 
     Args:
         right: how many; a mean of several runs may lie between whole numbers.
         clips: of how many, 1 or more; where they weigh differently, how many alike are as sure.
+        z: standard deviations of the normal distribution, for another level than 95%.
     """
-    share, z = right / clips, LEVEL_DEVIATIONS
+    share = right / clips
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
     spread = math.sqrt(share * (1 - share) / clips + z * z / (4 * clips * clips))
     half = z * spread / (1 + z * z / clips)

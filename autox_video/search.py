@@ -27,7 +27,8 @@ from autox_video.engine.checkpoint import read_checkpoint, write_best
 from autox_video.engine.keeper import is_better
 from autox_video.engine.train import train
 from autox_video.errors import CheckpointError, ListingError, NumbersError, ResourceError
-from autox_video.leaderboard import VALIDATION, Row, try_to_put
+from autox_video.headline import row_fields
+from autox_video.leaderboard import Row, try_to_put
 from autox_video.plan.choose import Plan
 from autox_video.plan.search_space import (
     applied,
@@ -39,7 +40,7 @@ from autox_video.plan.search_space import (
 from autox_video.recipe import TrainingData
 from autox_video.results import MAIN_SCORES, main_score, merit
 from autox_video.run_files import BEST, SEARCH, TRIALS
-from autox_video.scores import score_interval, score_text
+from autox_video.scores import score_text
 from autox_video.study import (
     distributions,
     open_study,
@@ -294,20 +295,16 @@ class Search:
 
     def _row(self, outcome: Outcome) -> Row:
         trial, figures = outcome.trial, outcome.metrics
-        low, high = score_interval(figures) if figures else (None, None)
+        about = {**trial.params, "epochs": trial.epochs}  # by which the last training goes
         return Row(
             trial.row_id,
             "search",
             self.plan.backbone,
             trial.params.get("clip_len", self.plan.clip_len),
             trial.params.get("resolution", self.plan.resolution),
-            {**trial.params, "epochs": trial.epochs},
-            figures and figures[main_score(figures)],
-            low,
-            high,
-            VALIDATION if figures else "",
-            outcome.seconds,
-            outcome.state,
+            cost_sec=outcome.seconds,
+            state=outcome.state,
+            **{**(row_fields(figures, {}) if figures else {}), "config": about},
         )
 
     def _as_sentence(self) -> AbstractContextManager[None]:

@@ -15,9 +15,6 @@ from autox_video.results import LARGEST_LOSS, loss_share
 
 PARTS, REPEATS = 5, 20
 
-SCORE_OF_CHOICE = "score_of_choice"
-"""Of the best evaluation's figures, once training is over: as `score_of_choice` gives it."""
-
 
 def score_of_choice(
     right: np.ndarray, losses: np.ndarray, weights: np.ndarray, groups: np.ndarray

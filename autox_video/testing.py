@@ -304,9 +304,12 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str
     errors = calibration and calibration["test"]
     if not errors:
         return []
-    by = f"temperature {calibration['temperature']:.3f} from validation"
-    shown = f"{errors['ece_after']:.4f} ({errors['ece_before']:.4f} without {by})"
-    return [("calibration error", shown)]
+    temperature, source = calibration["temperature"], calibration["validation"]
+    by = f"the {source['clips']} clips of {source['on']}"
+    how = f"{errors['ece_before']:.4f} without temperature {temperature:.3f} from {by}"
+    if temperature == 1.0:
+        how = f"without a temperature: {by} call for none"
+    return [("calibration error", f"{errors['ece_after']:.4f} ({how})")]
 
 
 def _by_class(predictions: Sequence[Prediction]) -> dict[int, float]:

@@ -1,6 +1,5 @@
 """The main job: settings → a trained model in the work dir."""
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,18 +14,17 @@ from autox_video.allocator import keep_freed_memory
 from autox_video.budget import BudgetClock, command_clock, counting, running_clock
 from autox_video.console import say
 from autox_video.coverage import notes_on_long_clips
+from autox_video.headline import IN_FOLDS, said
 from autox_video.launch import use_own_share
 from autox_video.plan.choose import Plan
 from autox_video.plan.peak import BEYOND_PEAK
 from autox_video.plan.prediction import Prediction
 from autox_video.planning import Planned, plan_run
 from autox_video.prepare import check_work_dir, groups_of, show_plan
-from autox_video.results import MAIN_SCORES, main_score
 from autox_video.run_files import FOR_PLAN, LATEST, check_disk, has_checkpoint, make_ready
 from autox_video.run_lock import own
 from autox_video.run_record import PLAN, is_probe_run, write_plan
-from autox_video.scores import score_interval, score_text
-from autox_video.selection_bias import SCORE_OF_CHOICE
+from autox_video.scores import FEW_VALIDATION_CLIPS
 from autox_video.settings import AUTO, Settings
 from autox_video.testing import check_results_path, is_tested, transform
 
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """A budget may be passed by that share of it or those seconds, whichever is more."""
-MOST_TO_SCORE_CHOICE = 500
-"""Validation clips, up to which the luck in choosing the best weights is worth telling."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
@@ -78,7 +74,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
             if best is not None and job.searches:
                 best = _use_what_is_left(settings, job, work_dir, best, config)
             else:
-                best = processes.by_main(lambda: keep_better(work_dir, best, config))
+                in_folds = (best or {}).get(IN_FOLDS, {}).get("score")
+                best = processes.by_main(lambda: keep_better(work_dir, best, config, in_folds))
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
             _test_in_time(settings, work_dir, job.testing_sec)
@@ -154,7 +151,7 @@ def _use_what_is_left(
 ) -> dict[str, float]:
     """Spend the time that is left on better and surer weights; gives the metrics of the best."""
     from autox_video.crossvalidation import CrossValidation
-    from autox_video.finishing import keep_better, use_all_clips
+    from autox_video.finishing import keep_better, keep_in_folds, use_all_clips
     from autox_video.refit import Refit
     from autox_video.search import Search
     from autox_video.trial_run import of_epochs
@@ -173,6 +170,8 @@ def _use_what_is_left(
     if job.folds:
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
         folds.run(before)
+        in_folds = processes.by_main(lambda: (folds.summary(), folds.temperature()))
+        best = processes.by_main(lambda: keep_in_folds(work_dir, best, *in_folds))
         best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
@@ -247,7 +246,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     testing_sec = prediction.testing_sec if planned.test_clips else None
     text = config_text(config)
     groups = None
-    if plan.evaluation and num_val <= MOST_TO_SCORE_CHOICE and not prepared.listing.multi_label:
+    if plan.evaluation and num_val < FEW_VALIDATION_CLIPS and not prepared.listing.multi_label:
         groups = groups_of(prepared, prepared.listing.val)
     return _Job(
         *(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits),
@@ -324,28 +323,8 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
     if best is None:
         say(f"Training is done; there was no evaluation. The weights are {work_dir / LATEST}.")
         return
-    key = main_score(best)
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best validation {MAIN_SCORES[key]} {_shown(best[key], best)}"
-        f"{_interval(best)} "
-        f"{when}. The weights are {work_dir / 'best.pth'}; autotest.py tests them."
+        f"Training is done: best {said(best)} {when}. The weights are {work_dir / 'best.pth'}; "
+        "autotest.py tests them."
     )
-    if SCORE_OF_CHOICE in best:
-        say(
-            f"Expect {MAIN_SCORES[key]} {best[SCORE_OF_CHOICE]:.2f} on other clips: what the best "
-            "evaluation scores on validation clips that did not choose it, by cross-validation."
-        )
-
-
-def _interval(best: dict[str, float]) -> str:
-    """The 95% interval of a top-1, in brackets."""
-    low, high = score_interval(best)
-    if low is None:
-        return ""
-    ends = f"{_shown(low, best)} to {_shown(high, best)}"
-    return f" (95% interval {ends}, {int(best['clips'])} clips)"
-
-
-def _shown(score: float, best: dict[str, float]) -> str:
-    return score_text(score, best.get("clips", math.inf))

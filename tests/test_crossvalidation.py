@@ -6,9 +6,11 @@ from pathlib import Path
 
 import autox_video.mm_compat  # noqa: F401
 
+import numpy as np
 import pytest
 
 from autox_video import crossvalidation, leaderboard
+from autox_video.calibration import choose_temperature
 from autox_video.crossvalidation import CrossValidation, are_few, make_folds
 from autox_video.dataset.list_files import read_list
 from autox_video.engine import interrupt
@@ -82,7 +84,9 @@ def test_each_clip_is_held_out_once_in_each_division(keys, tmp_path):
 
 def test_the_score_is_that_of_all_clips(keys, tmp_path):
     plan, num_train, folds = made(keys, tmp_path)
-    runs_in(tmp_path, plan, num_train, folds).run(left())
+    runs = runs_in(tmp_path, plan, num_train, folds)
+    assert runs.temperature() == {}
+    runs.run(left())
     rows = rows_of(tmp_path)
     each = [rows[fold.id] for fold in folds]
     assert [row.config["clips"] for row in each] == [3] * 6
@@ -92,6 +96,24 @@ def test_the_score_is_that_of_all_clips(keys, tmp_path):
     assert (whole.low, whole.high) == pytest.approx(wilson_interval(whole.score * 9, 9))
     assert whole.config == {"clips": 9, "folds": 3, "repeats": 2}
     assert not list(Path(tmp_path, "folds").rglob("*.pth"))
+    assert runs.temperature() == temperature_by_hand(folds)
+    Path(tmp_path, "folds", "2-3", "logits.json").write_text("torn")
+    assert runs.temperature() == {}
+
+
+def temperature_by_hand(folds):
+    """Each of nine clips, twice predicted by a model that has not learnt from it."""
+    said = {}
+    for fold in folds:
+        clips = read_list(fold.data.val_list)
+        found = json.loads(Path(fold.data.val_list).with_name("logits.json").read_text())
+        assert [clips.labels[n] for n in found["positions"]] == found["labels"]
+        for position, logits in zip(found["positions"], found["logits"], strict=True):
+            said.setdefault((clips.paths[position], clips.labels[position]), []).append(logits)
+    labels = np.array([label for _, label in said])
+    fitted = choose_temperature(np.stack([*said.values()], axis=1), labels)
+    assert len(labels) == 9
+    return {**fitted.figures(), "calibration_clips": 9}
 
 
 def test_classes_count_alike_where_they_are_made_to(keys, tmp_path, capsys):

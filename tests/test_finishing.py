@@ -10,7 +10,8 @@ import torch
 from autox_video import leaderboard
 from autox_video.dataset.list_files import read_list
 from autox_video.engine.checkpoint import read_checkpoint, write_checkpoint
-from autox_video.finishing import HEAD_OF_ALL, IN_FOLDS, keep_better, use_all_clips
+from autox_video.finishing import HEAD_OF_ALL, keep_better, keep_in_folds, use_all_clips
+from autox_video.headline import IN_FOLDS, headline
 from autox_video.planning import training_data
 from autox_video.prepare import prepare
 from autox_video.recipe import build_config
@@ -60,17 +61,44 @@ def copy_of(done, folder, **metrics):
 
 def test_with_few_clips_cross_validation_decides(done):
     rows = {row.id: row for row in leaderboard.read_rows(done)}
-    of_probe = read_checkpoint(done / "probe.pth")["meta"][IN_FOLDS]
+    of_probe = read_checkpoint(done / "probe.pth")["meta"]["metrics"][IN_FOLDS]["score"]
     assert of_probe > rows["folds"].score
     scores = [rows[f"{pool}-descriptors-random-2x32"].score for pool in ("linear", "ordered")]
     assert of_probe == pytest.approx(max(scores), abs=1e-5)
+
+
+def test_what_the_plan_scores_in_folds_is_kept_with_its_weights(done, tmp_path):
+    run = tmp_path / "run"
+    best = copy_of(done, run, epoch=5)
+    best = {key: value for key, value in best.items() if key != IN_FOLDS}
+    state = read_checkpoint(run / "best.pth")
+    del state["meta"]["config"]
+    write_checkpoint(run / "best.pth", {**state, "meta": {**state["meta"], "metrics": best}})
+    leaderboard.put_row(run, leaderboard.Row("finetune", "finetune", "conv_nano", 2, 32))
+    whole = leaderboard.Row(
+        "folds", "fold", "conv_nano", 2, 32, {"clips": 9}, 0.25, 0.1, 0.5, "cross-validation"
+    )
+    assert keep_in_folds(run, best, None, {}) == best
+    temperature = {"temperature": 1.5, "ece": 0.3, "ece_calibrated": 0.2, "calibration_clips": 9}
+    found = keep_in_folds(run, best, whole, temperature)
+    assert headline(found).score == 0.25 != best[main_score(best)]
+    assert {**found, IN_FOLDS: None} == {**best, **temperature, IN_FOLDS: None}
+    assert read_checkpoint(run / "best.pth")["meta"]["metrics"] == found
+    row = leaderboard.find_row(run, "finetune")
+    assert (row.score, row.scored_on) == (0.25, "cross-validation")
+    assert row.config["validation_score"] == pytest.approx(best[main_score(best)])
+    before = (run / "best.pth").read_bytes()
+    assert (
+        keep_in_folds(run, found, whole, temperature) == found
+        and (run / "best.pth").read_bytes() == before
+    )
 
 
 @pytest.mark.parametrize(("in_folds", "epoch"), [(0.99, 0), (1.0, 5), (None, 5)])
 def test_the_better_one_is_kept(done, keys, tmp_path, in_folds, epoch):
     best = copy_of(done, tmp_path / "run", epoch=5, top1=1.0, loss=0.0)
     state = read_checkpoint(tmp_path / "run" / "probe.pth")
-    state["meta"][IN_FOLDS] = 1.0
+    state["meta"]["metrics"][IN_FOLDS]["score"] = 1.0
     write_checkpoint(tmp_path / "run" / "probe.pth", state)
     config = config_of(keys, tmp_path / "run", tmp_path / "other")
     found = keep_better(tmp_path / "run", best, config, in_folds)

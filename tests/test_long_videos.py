@@ -35,8 +35,11 @@ def seen(monkeypatch):
     def test_step(model, data):
         inputs = data["inputs"].float()  # B, V, T, H, W, 3
         views.extend([inputs.shape[1]] * inputs.shape[0])
-        share = torch.stack([each.mean(dim=(0, 1, 2, 3)) for each in inputs])
-        return [ActionDataSample().set_pred_score(each / each.sum()) for each in share]
+        samples = [ActionDataSample() for _ in inputs]
+        for sample, each in zip(samples, inputs, strict=True):
+            share = each.mean(dim=(0, 1, 2, 3))
+            sample.pred_logit = (share / share.sum()).log()
+        return samples
 
     monkeypatch.setattr(Recognizer3D, "test_step", test_step)
     return views

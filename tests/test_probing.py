@@ -55,8 +55,12 @@ def rows(keys):
     return {row.id: row for row in leaderboard.read_rows(Path(keys["work_dir"]))}
 
 
-def test_a_probe_is_a_model_as_any_other(keys):
+def test_a_probe_is_a_model_as_any_other(keys, capsys):
     best = fit(settings_of(keys))
+    of_probe, out = rows(keys)["probe"], capsys.readouterr().out
+    assert of_probe.scored_on == "cross-validation" and best["cross_validation"]["clips"] == 18
+    assert f"Training is done: best cross-validated top-1 {of_probe.score:.2f} (95%" in out
+    assert f"validation {best['top1']:.2f}, only 6 clips" in out
     work = Path(keys["work_dir"])
     meta = read_checkpoint(work / "best.pth")["meta"]
     assert meta["metrics"] == best and best["epoch"] == 0
@@ -220,7 +224,7 @@ def test_descriptors_that_validate_better_than_training_are_kept(keys, monkeypat
 def test_training_that_validates_as_well_is_kept(keys, monkeypatch):
     monkeypatch.setattr(probing.crossval, "measure", spoilt(probing.crossval.measure))
     best = fit(settings_of(keys, **FROM, epoch=2))
-    assert rows(keys)["probe"].score == 0.0 and best["epoch"] > 0
+    assert rows(keys)["probe"].config["validation_score"] == 0.0 and best["epoch"] > 0
 
 
 def spoilt(measure):

@@ -235,7 +235,7 @@ def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
 def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypatch, capsys):
     for room in ("trial_run", "refit"):
         monkeypatch.setattr(f"autox_video.{room}.peak_of", lambda folder: 1)
-    monkeypatch.setattr("autox_video.crossvalidation.FEW_CLIPS", 0)
+    monkeypatch.setattr("autox_video.crossvalidation.FEW_VALIDATION_CLIPS", 0)
     monkeypatch.setattr(Search, "_is_perfect", lambda self: len(self.study.trials) > 1)
     asked = []
     reserved = Refit.reserved

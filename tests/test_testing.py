@@ -40,9 +40,18 @@ def test_figures_are_shown_with_intervals_and_calibration(capsys):
     assert "0.80 (95%: 0.38 to 0.96)" in out  # five clips bear no more digits
     assert "top-5" not in out and "top5" in content["metrics"]
     assert "worst: jump" in out and "worst: run" not in out  # of which all are right
-    assert "0.0500 (0.1000 without temperature 2.000 from validation)" in out
+    assert "0.0500 (0.1000 without temperature 2.000 from the 10 clips of validation)" in out
     assert content["metrics"]["intervals"]["top1"] == pytest.approx([0.3755, 0.9638], abs=1e-4)
     assert content["predictions"][0]["score"] == pytest.approx(0.75)
+
+
+def test_clips_that_call_for_no_temperature_are_said(capsys):
+    raw = [Prediction(f"{n}.mp4", 0, (0.9, 0.1)) for n in range(5)]
+    calibration = Calibration(1.0, 20, 0.3, 0.3, "cross-validation")
+    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"))
+    _show(results(raw, provenance, calibration.record(raw)), raw, provenance.classes)
+    shown = "0.1000 (without a temperature: the 20 clips of cross-validation call for none)"
+    assert shown in capsys.readouterr().out
 
 
 def test_the_table_of_several_classes_shows_the_worst(capsys):

@@ -11,7 +11,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
 from autox_video import processes
-from autox_video.calibration import calibration_figures, outcomes
+from autox_video.calibration import calibration_figures, with_temperature
 from autox_video.results import metrics, multi_label_metrics
 
 
@@ -32,17 +32,17 @@ class ClipMetric(BaseMetric):
         super().__init__(**options)
         self.multi_label = multi_label
         self.balanced = balanced
-        self.outcomes: tuple[np.ndarray, ...] | None = None
-        """Of the last evaluation, (N,) each: positions in the list, whether the class was found,
-        calibrated losses, and how many clips each counts as. None for several classes a clip."""
+        self.measured: dict[str, np.ndarray] | None = None
+        """Of the last evaluation, where a clip has one class: `positions` (N,) of the clips in
+        their list, their `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep position, probabilities and label of each clip of a batch."""
+        """Keep position, logits (of several classes, probabilities) and label of each clip."""
         for position, sample in zip(data_batch["positions"], data_samples, strict=True):
-            scores = sample["pred_score"].float().cpu().numpy()
+            said = sample["pred_score" if self.multi_label else "pred_logit"].float().cpu().numpy()
             label = sample["gt_label"]
             label = label.cpu().numpy().reshape(-1) if self.multi_label else int(label)
-            self.results.append((position, scores, label))
+            self.results.append((position, said, label))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The figures over the clips of all processes, in the order of the list."""
@@ -57,22 +57,12 @@ class ClipMetric(BaseMetric):
         """
         if not results:
             return {"clips": 0}
-        positions, *columns = zip(*results, strict=True)
-        scores, labels = map(np.stack, columns)
-        self.outcomes = None
+        positions, said, labels = map(np.stack, zip(*results, strict=True))
         clips = {"clips": len(labels)}
         if self.multi_label:
-            return {**multi_label_metrics(scores, labels), **clips}
+            return {**multi_label_metrics(said, labels), **clips}
+        self.measured = {"positions": positions, "logits": said, "labels": labels}
         # So the best weights keep the temperature that was found for them.
-        figures = calibration_figures(scores.astype(np.float64), labels, balanced=self.balanced)
-        if figures:
-            self.outcomes = (
-                np.array(positions),
-                *outcomes(
-                    scores.astype(np.float64),
-                    labels,
-                    figures["temperature"],
-                    balanced=self.balanced,
-                ),
-            )
+        figures = calibration_figures(said, labels, balanced=self.balanced)
+        scores = with_temperature(said, 1.0)
         return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}

@@ -8,12 +8,17 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
+from autox_video.calibration import outcomes
 from autox_video.engine.keeper import CheckpointKeeper
-from autox_video.selection_bias import SCORE_OF_CHOICE, score_of_choice
+from autox_video.headline import cross_validated
+from autox_video.scores import wilson_interval
+from autox_video.selection_bias import score_of_choice
 
 
 class ScoreOfChoice(Hook):
     """Keep what every evaluation says of each clip; at the end, score the choice of the best one.
+
+    The score is then the one in cross-validation of the best weights' figures.
 
     Args:
         groups: (N,) labels of validation clips that belong together, as in `groups`.
@@ -29,12 +34,14 @@ class ScoreOfChoice(Hook):
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the outcome of each clip; one that cannot be read counts for nothing."""
-        outcomes = runner.val_loop.evaluator.metrics[0].outcomes
-        if outcomes is None:
+        metric = runner.val_loop.evaluator.metrics[0]
+        measured = metric.measured
+        if measured is None or not np.isfinite(measured["logits"]).all():
             return
+        found = outcomes(measured["logits"], measured["labels"], balanced=metric.balanced)
         right, losses, weights = (np.zeros(len(self.groups), dtype=np.float32) for _ in range(3))
-        for column, values in zip((right, losses, weights), outcomes[1:], strict=True):
-            column[outcomes[0]] = values
+        for column, values in zip((right, losses, weights), found, strict=True):
+            column[measured["positions"]] = values
         self._right.append(right)
         self._losses.append(losses)
         self._weights = weights if self._weights is None else np.minimum(self._weights, weights)
@@ -51,7 +58,9 @@ class ScoreOfChoice(Hook):
             self.groups[counts],
         )
         if score is not None:
-            keeper.best = {**keeper.best, SCORE_OF_CHOICE: score}
+            clips = int(counts.sum())
+            ends = wilson_interval(score * clips, clips)
+            keeper.best = {**keeper.best, **cross_validated(score, *ends, clips)}
 
     def state_dict(self) -> dict[str, Any]:
         """What was kept; nothing before the first evaluation."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autox_video.calibration import calibration_figures
+from autox_video.calibration import OutOfFold, calibration_figures
 from autox_video.dataset.folds import repeated_folds
 from autox_video.features import attentive, linear
 from autox_video.features.samples import Samples, class_weights
@@ -25,7 +25,7 @@ from autox_video.results import (
     metrics,
     multi_label_metrics,
 )
-from autox_video.scores import wilson_interval
+from autox_video.scores import FEW_VALIDATION_CLIPS, wilson_interval
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
@@ -77,6 +77,9 @@ class Scored:
     right: np.ndarray
     """(n,) of each clip, the share of the divisions in which it was told right; of several classes
     a clip, the share of them as well."""
+    in_folds: OutOfFold | None
+    """What heads that have not learnt from a clip say of it, in each division; None where a clip
+    may be of several classes."""
 
 
 @contextmanager
@@ -132,8 +135,8 @@ def cross_validate(
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(settings), len(folds), *samples.targets.shape), dtype=np.float32)
 
-    def visit(setting: int, probabilities: Tensor) -> None:
-        values = probabilities.float().cpu().numpy()
+    def visit(setting: int, logits: Tensor) -> None:
+        values = logits.float().cpu().numpy()
         for (r, f), value in zip(parts, values, strict=True):
             unseen = folds[r] == f
             found[setting, r, unseen] = value[unseen]
@@ -175,17 +178,26 @@ def fit_on_all(samples: Samples, setting: Setting) -> linear.LinearHead | attent
 
 
 def measure(
-    samples: Samples, head: linear.LinearHead | attentive.AttentiveHead
+    samples: Samples,
+    head: linear.LinearHead | attentive.AttentiveHead,
+    in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
-    """The validation figures of a head, by the first view of each clip, as training has them."""
+    """The validation figures of a head, by the first view of each clip, as training has them.
+
+    Args:
+        samples: the validation clips.
+        head: which has not learnt from them.
+        in_folds: of the clips that it has learnt from, by heads that have not: where few clips
+            validate, the temperature is of these, too.
+    """
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
-    logits = torch.cat([head.logits(part.float()) for part in parts])
-    scores = samples.probabilities(logits).cpu().numpy()
-    figures = {**_figures(scores, samples), "clips": len(samples)}
+    logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
+    figures = {**_figures(logits, samples), "clips": len(samples)}
     if samples.multi_label:
         return figures
-    labels = samples.targets.argmax(1).cpu().numpy()
-    found = calibration_figures(scores.astype(np.float64), labels, balanced=samples.balanced)
+    labels, balanced = samples.targets.argmax(1).cpu().numpy(), samples.balanced
+    others = in_folds if len(samples) < FEW_VALIDATION_CLIPS else None
+    found = calibration_figures(logits, labels, balanced=balanced, in_folds=others)
     return {**figures, **found}
 
 
@@ -204,7 +216,7 @@ def _linear_heads(
         numbers = [n for n, setting in enumerate(settings) if setting.balanced == balanced]
 
         def show(which: int, weight: Tensor, bias: Tensor, numbers: list[int] = numbers) -> None:
-            visit(numbers[which], samples.probabilities(features @ weight + bias[:, None]))
+            visit(numbers[which], features @ weight + bias[:, None])
 
         weights = _weights(samples, balanced=balanced) * kept
         decays = [settings[n].weight_decay for n in numbers]
@@ -227,9 +239,9 @@ def _attentive_heads(
     )
     heads = attentive.fit_heads(samples, weights, rates, decays, seconds=seconds)
     parts = [heads.standardised(part) for part in samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)]
-    said = torch.cat([samples.probabilities(heads.logits(part)) for part in parts], 1)
-    for number, probabilities in enumerate(said.split(len(kept))):
-        visit(number, probabilities)
+    said = torch.cat([heads.logits(part) for part in parts], 1)
+    for number, logits in enumerate(said.split(len(kept))):
+        visit(number, logits)
 
 
 def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
@@ -243,10 +255,18 @@ def _weights(samples: Samples, *, balanced: bool) -> Tensor:
     return class_weights(samples.targets) if balanced else samples.targets.new_ones(len(samples))
 
 
-def _figures(scores: np.ndarray, samples: Samples, rows: np.ndarray | None = None) -> dict:
+def _probabilities(logits: np.ndarray, samples: Samples) -> np.ndarray:
+    return samples.probabilities(torch.from_numpy(logits)).numpy()
+
+
+def _figures(logits: np.ndarray, samples: Samples, rows: np.ndarray | None = None) -> dict:
     targets = samples.targets.cpu().numpy()
     if rows is not None:
-        scores, targets = scores[rows], targets[rows]
+        logits, targets = logits[rows], targets[rows]
+    return _figures_of(_probabilities(logits, samples), targets, samples)
+
+
+def _figures_of(scores: np.ndarray, targets: np.ndarray, samples: Samples) -> dict:
     if samples.multi_label:
         return multi_label_metrics(scores, targets)
     return metrics(scores, targets.argmax(1), balanced=samples.balanced)
@@ -277,18 +297,32 @@ def _choose(
     best = _best([_mean_rank(each, samples) for each in found], clips)
     score = _mean_rank(unseen, samples)[0]
     if samples.multi_label:
-        low, high = _bootstrap(unseen.mean(0), samples)
+        low, high = _bootstrap(_probabilities(unseen, samples).mean(0), samples)
     else:
         low, high = wilson_interval(score * clips, clips)
-    right = _right(unseen, samples)
-    return Scored(settings[best], score, min(low, score), max(high, score), right)
+    right, in_folds = _right(unseen, samples), None
+    if not samples.multi_label:
+        classes = samples.targets.argmax(1).cpu().numpy()
+        in_folds = OutOfFold(unseen, classes, _learnt(classes, folds))
+    return Scored(settings[best], score, min(low, score), max(high, score), right, in_folds)
+
+
+def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(n,) of each clip, whether one of its class is in another fold, in each division."""
+    spread = np.ones(classes.max() + 1, dtype=bool)
+    for fold in folds:
+        counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
+        np.add.at(counts, (classes, fold), 1)
+        spread &= (counts > 0).sum(axis=1) > 1
+    return spread[classes]
 
 
 def _right(found: np.ndarray, samples: Samples) -> np.ndarray:
-    """(R, n, K) probabilities → (n,) how much of each clip is told right, over the divisions."""
+    """(R, n, K) logits → (n,) how much of each clip is told right, over the divisions."""
     targets = samples.targets.cpu().numpy()
     if samples.multi_label:
-        return ((found >= POSITIVE_FROM) == (targets > 0)).mean((0, 2))
+        said = _probabilities(found, samples) >= POSITIVE_FROM
+        return (said == (targets > 0)).mean((0, 2))
     return (found.argmax(-1) == targets.argmax(-1)).mean(0)
 
 
@@ -316,6 +350,7 @@ def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
 def _bootstrap(scores: np.ndarray, samples: Samples) -> tuple[float, float]:
     draw = np.random.default_rng(0)
     picks = (draw.integers(len(scores), size=len(scores)) for _ in range(DRAWS))
-    drawn = [_rank(_figures(scores, samples, rows))[0] for rows in picks]
+    targets = samples.targets.cpu().numpy()
+    drawn = [_rank(_figures_of(scores[rows], targets[rows], samples))[0] for rows in picks]
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(low), float(high)

@@ -1,5 +1,6 @@
 """The classification head."""
 
+import math
 from collections.abc import Sequence
 
 import autox_video.mm_compat  # noqa: F401
@@ -57,6 +58,24 @@ class ClipHead(I3DHead):
         classes = labels if labels.ndim == 1 else labels.argmax(1)
         top1 = (cls_scores.detach().argmax(1) == classes).float().mean()
         return {"loss_cls": loss, "top1_acc": top1}
+
+    def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
+        """Predictions of clips, averaged over their views.
+
+        Where a clip has one class they have `pred_logit` beside `pred_score`: the logarithm of the
+        mean probability, which stays exact where the probability itself is rounded to 0 or 1.
+
+        Args:
+            cls_scores: logits, (clips * views, classes).
+            data_samples: one for each clip.
+        """
+        samples = super().predict_by_feat(cls_scores, data_samples)
+        if not self.multi_label:
+            views = len(cls_scores) // len(samples)
+            logs = cls_scores.float().log_softmax(1).unflatten(0, (-1, views))
+            for sample, log in zip(samples, logs.logsumexp(1) - math.log(views), strict=True):
+                sample.pred_logit = log
+        return samples
 
     def average_clip(self, cls_scores: Tensor, num_segs: int = 1) -> Tensor:
         """Probabilities (clips, classes), averaged over the `num_segs` views of each clip."""

@@ -6,7 +6,8 @@ import pytest
 from autox_video.engine.interrupt import Stopped
 from autox_video.engine.selection import ScoreOfChoice
 from autox_video.engine.train import train
-from autox_video.selection_bias import SCORE_OF_CHOICE, score_of_choice
+from autox_video.headline import IN_FOLDS
+from autox_video.selection_bias import score_of_choice
 from tests.engine.tiny import stop_after, tiny_config
 
 
@@ -27,7 +28,8 @@ def test_the_choice_is_scored_by_what_every_evaluation_said_of_each_clip(clips, 
         best["calibrated_loss"], rel=1e-4
     )
     expected = score_of_choice(kept["right"], kept["losses"], kept["weights"], np.arange(3))
-    assert best[SCORE_OF_CHOICE] == pytest.approx(expected)
+    assert best[IN_FOLDS]["score"] == pytest.approx(expected)
+    assert best[IN_FOLDS]["clips"] == 3
 
 
 def test_a_resumed_run_scores_its_choice_the_same(clips, tmp_path, monkeypatch):

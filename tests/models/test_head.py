@@ -1,3 +1,5 @@
+import math
+
 import autox_video.mm_compat  # noqa: F401
 
 import pytest
@@ -67,6 +69,18 @@ def test_one_class_at_once_is_a_softmax():
     scores = torch.randn(4, 3)
     expected = scores.softmax(1).view(2, 2, 3).mean(1)
     assert torch.allclose(head.average_clip(scores, num_segs=2), expected)
+
+
+def test_logits_hold_what_probabilities_round_away():
+    """Over two views of a clip: the logarithm of the mean probability, however small that is."""
+    head = ClipHead(num_classes=2, in_channels=8, average_clips="prob")
+    scores = torch.tensor([[300.0, 0.0], [200.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    clips = head.predict_by_feat(scores, samples([0, 0]))
+    assert clips[0].pred_score.tolist() == [1.0, 0.0]
+    assert clips[0].pred_logit[1].item() == pytest.approx(-200 - math.log(2), rel=1e-6)
+    torch.testing.assert_close(clips[1].pred_logit.exp(), clips[1].pred_score)
+    several = ClipHead(num_classes=2, in_channels=8, average_clips="prob", multi_label=True)
+    assert "pred_logit" not in several.predict_by_feat(scores, samples([0, 0]))[0]
 
 
 def test_balanced_logits_do_not_favour_common_classes():
