@@ -52,8 +52,12 @@ def train_and_score(
         row = None
         if processes.here().is_main:
             row = held.enter_context(trial(work_dir, _row(config)))
-        best = train(config, () if groups is None else (ScoreOfChoice(groups),))
-        if row is not None and best is not None and _is_own(work_dir, best):
+        choice = None if groups is None else ScoreOfChoice(groups)
+        best = train(config, () if choice is None else (choice,))
+        is_own = best is not None and processes.by_main(lambda: _is_own(work_dir, best))
+        if is_own and choice is not None:
+            best = {**best, **choice.figures()}
+        if is_own and row is not None:
             row.note(**row_fields(best, row.row.config))
     return best
 

@@ -6,7 +6,6 @@ import autox_video.mm_compat  # noqa: F401
 
 import numpy as np
 import pytest
-import torch
 from mmaction.models import Recognizer3D
 from mmaction.structures import ActionDataSample
 

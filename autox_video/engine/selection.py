@@ -9,16 +9,13 @@ import torch
 from mmengine.hooks import Hook
 
 from autox_video.calibration import outcomes
-from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.headline import cross_validated
 from autox_video.scores import wilson_interval
 from autox_video.selection_bias import score_of_choice
 
 
 class ScoreOfChoice(Hook):
-    """Keep what every evaluation says of each clip; at the end, score the choice of the best one.
-
-    The score is then the one in cross-validation of the best weights' figures.
+    """Keep what every evaluation says of each clip, to score the choice of the best one.
 
     Args:
         groups: (N,) labels of validation clips that belong together, as in `groups`.
@@ -46,21 +43,20 @@ class ScoreOfChoice(Hook):
         self._losses.append(losses)
         self._weights = weights if self._weights is None else np.minimum(self._weights, weights)
 
-    def after_train(self, runner) -> None:
-        """Put the score of the choice among the figures of the best weights."""
-        keeper = next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
-        if keeper.best is None or not self._right or not self._weights.any():
-            return
+    def figures(self) -> dict[str, Any]:
+        """The score of the choice, as `headline.cross_validated` gives it; {}: there is none."""
+        if self._weights is None or not self._weights.any():
+            return {}
         counts = self._weights > 0
         score = score_of_choice(
             *(np.stack(each)[:, counts].astype(np.float64) for each in (self._right, self._losses)),
             self._weights[counts].astype(np.float64),
             self.groups[counts],
         )
-        if score is not None:
-            clips = int(counts.sum())
-            ends = wilson_interval(score * clips, clips)
-            keeper.best = {**keeper.best, **cross_validated(score, *ends, clips)}
+        if score is None:
+            return {}
+        clips = int(counts.sum())
+        return cross_validated(score, *wilson_interval(score * clips, clips), clips)
 
     def state_dict(self) -> dict[str, Any]:
         """What was kept; nothing before the first evaluation."""

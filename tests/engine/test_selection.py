@@ -28,15 +28,15 @@ def test_the_choice_is_scored_by_what_every_evaluation_said_of_each_clip(clips, 
         best["calibrated_loss"], rel=1e-4
     )
     expected = score_of_choice(kept["right"], kept["losses"], kept["weights"], np.arange(3))
-    assert best[IN_FOLDS]["score"] == pytest.approx(expected)
-    assert best[IN_FOLDS]["clips"] == 3
+    found = hook.figures()[IN_FOLDS]
+    assert (found["score"], found["clips"]) == (pytest.approx(expected), 3)
 
 
 def test_a_resumed_run_scores_its_choice_the_same(clips, tmp_path, monkeypatch):
-    whole, _ = trained(clips, tmp_path / "whole")
+    whole, of_whole = trained(clips, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop_after(patch, 8)
         trained(clips, tmp_path / "stopped")
     resumed, hook = trained(clips, tmp_path / "stopped")
     assert len(hook.state_dict()["right"]) == 4
-    assert resumed == whole
+    assert (resumed, hook.figures()) == (whole, of_whole.figures())
