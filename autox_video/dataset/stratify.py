@@ -14,6 +14,8 @@ SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
     ("train", "val"): {"val": 0.20},
     ("train", "val", "test"): {"val": 0.15, "test": 0.15},
 }
+_MORE_THAN_WANTED = 0.2
+"""By what part of its share a held-out split may pass it, so that a group stays whole."""
 
 
 def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
@@ -70,8 +72,13 @@ def stratify(
         shares.put(name, {labels[index]: 1})
     inside = [Counter(labels[index] for index in group.tolist()) for group in together]
     shares.expect(inside, {label: len(indices) for label, indices in singles.items()})
-    for number in _largest_first(together, keys, seed):
-        splits[shares.place(inside[number])] += together[number].tolist()
+    order = _random_order(together, keys, seed)
+    drawn = {number: name for number in order if (name := shares.draw(inside[number]))}
+    # What is left evens out, the largest while there is room for it.
+    left = sorted((n for n in order if n not in drawn), key=lambda n: -len(together[n]))
+    drawn |= {number: shares.place(inside[number]) for number in left}
+    for number, name in drawn.items():
+        splits[name] += together[number].tolist()
     for label, indices in singles.items():
         indices.sort(key=keys.__getitem__)
         # A folder's name is bytes, which need not be text.
@@ -96,12 +103,12 @@ def _settled(
     }
 
 
-def _largest_first(together: Sequence[np.ndarray], keys: Sequence[Any], seed: int) -> list[int]:
-    """Give the numbers of the groups: the largest first, those of a size in a random order."""
+def _random_order(together: Sequence[np.ndarray], keys: Sequence[Any], seed: int) -> list[int]:
+    """Give the numbers of the groups in a random order, whatever that of the clips is."""
     first = [min(keys[index] for index in group.tolist()) for group in together]
     order = sorted(range(len(together)), key=first.__getitem__)
     random.Random(f"{seed}/groups").shuffle(order)
-    return sorted(order, key=lambda number: -len(together[number]))
+    return order
 
 
 class _Shares:
@@ -115,12 +122,41 @@ class _Shares:
         }
         self._has = {label: dict.fromkeys(names, 0) for label in clips}
         self._to_come: Counter[str] = Counter()
+        self._grouped: Counter[str] = Counter()
 
     def expect(self, groups: Sequence[Mapping[str, int]], singles: Mapping[str, int]) -> None:
         """Say what will come: groups as clips by class, and single clips by class."""
         self._to_come = Counter(singles)
         for group in groups:
             self._to_come.update(group.keys())
+            self._grouped.update(group)
+
+    def draw(self, group: Mapping[str, int]) -> str | None:
+        """Give the first held-out split that has room for a group, as it comes; None for none.
+
+        So large groups are held out as often as small ones: a validation of small recordings alone
+        would not be like what comes later. Single clips get their part of a split afterwards.
+        """
+        for name in self._names[1:]:
+            has_room = all(
+                self._has[label][name] + count
+                <= self._of_groups(label, name) + _MORE_THAN_WANTED * self._wanted[label][name]
+                for label, count in group.items()
+            )
+            if has_room and any(
+                self._has[each][name] < self._of_groups(each, name) for each in group
+            ):
+                return self._take(name, group)
+        return None
+
+    def _of_groups(self, label: str, name: str) -> float:
+        """How many clips of a class a split should get by whole groups."""
+        return self._wanted[label][name] * self._grouped[label] / self._clips[label]
+
+    def _take(self, name: str, group: Mapping[str, int]) -> str:
+        self.put(name, group)
+        self._to_come.subtract(group.keys())
+        return name
 
     def place(self, group: Mapping[str, int]) -> str:
         """Choose the split for a group of clips, given as their number by class."""
@@ -132,10 +168,7 @@ class _Shares:
                 needed = set(without[: self._to_come[label]])
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]
-        chosen = min(candidates, key=lambda name: self._excess(name, group))
-        self.put(chosen, group)
-        self._to_come.subtract(group.keys())
-        return chosen
+        return self._take(min(candidates, key=lambda name: self._excess(name, group)), group)
 
     def put(self, name: str, group: Mapping[str, int]) -> None:
         """Count clips, given as their number by class, for a split."""

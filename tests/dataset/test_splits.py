@@ -386,3 +386,15 @@ def test_a_renamed_class_folder_is_named(tmp_path):
         "--fresh",
     ):
         assert part in problem
+
+
+def test_large_recordings_are_held_out_as_often_as_small_ones():
+    sizes = [10, 8, 7, 5, 5, 4, 4, 3, 2, 2]  # of one class; 10 of 50 are to be held out
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    held_out = Counter()
+    for seed in range(300):
+        found = stratify(range(50), ["run"] * 50, names=TWO, seed=seed, groups=groups)
+        assert 10 <= len(found["val"]) <= 12
+        held_out.update(set(groups[found["val"]].tolist()))
+    shares = [held_out[number] / 300 for number in range(len(sizes))]
+    assert min(shares) > 0.05 and max(shares) < 0.5
