@@ -1,8 +1,8 @@
 """The commands: parse, build, run, close.
 
 Exit codes: 0 done; 2 a mistake that the user can mend; 130, 143 and 129 stopped by Ctrl-C, by
-SIGTERM or SIGUSR1, and by the end of the terminal; 141 nobody reads what is printed any more, as
-behind `| head`; 1, with a traceback, a defect of this project.
+SIGTERM or SIGUSR1, and by the end of the terminal; 141 nobody reads what is printed any more, and
+there is nothing else to do; 1, with a traceback, a defect of this project.
 """
 
 import argparse

@@ -41,7 +41,7 @@ def test_fit_trains_and_gives_the_best_evaluation(fitted):
     assert 0 <= best["top1"] <= 1
     assert best["epoch"] in (1, 2)
     assert best["headline"]["score"] == best["top1"]
-    assert (best["headline"]["scored_on"], best["headline"]["clips"]) == ("validation", 3)
+    assert (best["headline"]["scored_on"], best["headline"]["clips"]) == ("cross-validation", 3)
     events = [json.loads(line) for line in open(folder / "work" / "metrics.jsonl")]
     assert [e["epoch"] for e in events if e["event"] == "val"] == [1, 2]
 

@@ -139,7 +139,7 @@ def test_a_storage_that_cannot_be_used_is_a_sentence(trained, tmp_path):
 
 
 def test_a_storage_is_tried_before_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("autox_video.crossvalidation.FEW_CLIPS", 0)
+    monkeypatch.setattr("autox_video.crossvalidation.FEW_VALIDATION_CLIPS", 0)
     keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
     keys |= {"work_dir": str(tmp_path / "w"), "storage": "sqlite:////nowhere/x.db"}
     keys["test_results_path"] = str(tmp_path / "r.json")

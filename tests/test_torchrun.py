@@ -128,7 +128,7 @@ def test_two_machines_train_together(tmp_path):
     assert [e["iter"] for e in events if e["event"] == "train"] == [1, 2]
     assert [e["clips"] for e in events if e["event"] == "val"] == [6]
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
-    assert plan["processes"] == {"value": 2, "reason": "1 on this machine"}
+    assert plan["processes"] == {"value": 2, "reason": "1 on this machine", "source": "rule"}
 
 
 def test_a_restart_goes_on_with_the_run_that_began(monkeypatch):

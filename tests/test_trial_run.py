@@ -44,7 +44,7 @@ def configs_of(data, folder):
     return {
         "run": build_config(ON_GPU, data, str(folder)),
         "trial": search._config(Begun(1, {}, 2), LEFT),
-        "fold": folds._config(Fold(1, 1, data), folder / "fold", 2, LEFT),
+        "fold": folds._config(Fold(1, 1, data), 2, LEFT),
         "refit": last._config(ON_GPU, folder / "finetune", LEFT, cost=1.0, epochs=2),
     }
 

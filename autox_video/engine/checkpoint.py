@@ -136,13 +136,11 @@ def _load(path: Path, **options: bool) -> Any:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; train first with autotrain.py."
         ) from error
-    except IsADirectoryError as error:
-        raise CheckpointError(
-            f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
-        ) from error
-    except _DAMAGE as error:
+    except (*_DAMAGE, IsADirectoryError) as error:
         if path.is_dir():
-            raise CheckpointError(f"{path}: a folder, not the file of a checkpoint.") from error
+            raise CheckpointError(
+                f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
+            ) from error
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
         raise CheckpointError(_damaged(path, _first_line(error))) from error
