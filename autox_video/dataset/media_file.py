@@ -12,6 +12,7 @@ from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_p
 from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
+from autox_video.dataset.promised_length import say_cut_off
 from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
 from autox_video.dataset.video_file import believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
@@ -132,7 +133,8 @@ class MediaFile:
         self.codec: Any = self.stream.codec_context
         if self.codec is None:
             container.close()
-            raise self.error("this FFmpeg has no decoder for its coding")
+            reason = "this FFmpeg has no decoder for its coding"
+            raise self.error(why_no_video(self.path) or reason)
         self.codec.thread_type = "SLICE"
         self.codec.thread_count = THREADS_PER_VIDEO
         self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames tell their packet's number
@@ -357,6 +359,7 @@ class MediaFile:
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
             self.promised_sec = None
+            self.odd += say_cut_off(self.container, self.stream, self.counted)
         return self.counted
 
     @property
@@ -384,5 +387,6 @@ class MediaFile:
         )
         counted = count_packets(self._clear_packets(), how)
         if counted is None:
-            raise self.error("it holds no frame, it is damaged or cut off")
+            reason = "no frame of it is shown: it is damaged or cut off, or its edit list hides all"
+            raise self.error(why_no_video(self.path) or reason)
         return counted

@@ -190,3 +190,17 @@ def test_large_sound_file_is_not_counted_for_its_times(tmp_path, monkeypatch):
     frames = numbered_frames(250, 16, 32)
     path = write_stamped(tmp_path / "a.mp4", frames, list(range(0, 10_000, 40)))
     assert spread(path) == [15, 46, 78, 109, 140, 171, 203, 234]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_an_edit_list_that_hides_all_is_told(tmp_path, monkeypatch, large):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0 if large else 1 << 24)
+    path = write_video(tmp_path / "a.mp4", FRAMES, codec="libx264")
+    content = bytearray(path.read_bytes())
+    segment = content.find(b"elst") + 12
+    content[segment : segment + 4] = bytes(4)  # no length
+    path.write_bytes(content)
+    said = "its edit list hides all"
+    assert said in examine_clip(path).facts.error
+    with pytest.raises(VideoError), Video(path) as video:
+        video.frames_at(np.array([0.0, 1.0]))
