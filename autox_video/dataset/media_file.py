@@ -12,7 +12,7 @@ from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_p
 from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
-from autox_video.dataset.promised_length import say_cut_off
+from autox_video.dataset.promised_length import is_cut_off, say_cut_off
 from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
 from autox_video.dataset.video_file import believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
@@ -202,14 +202,16 @@ class MediaFile:
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
         is_quick = self.is_small or not self.is_seekable  # else all is decoded from the start on
-        if seconds is None or seconds <= 0 or is_quick or self._may_have_jumped(seconds):
+        if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
             self.count()
             return
         self.seconds = float(seconds)
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
-    def _may_have_jumped(self, seconds: float) -> bool:
-        """Whether the header of a large file hints at a fault of its clock."""
+    def _may_be_wrong(self, seconds: float) -> bool:
+        """Whether the header of a large file hints at a fault of its clock, or its end is gone."""
+        if is_cut_off(self.path, self.container, self.stream):
+            return True
         entries = self.stream.index_entries
         if len(entries) < _LOOK_AT_PLACES:
             return seconds > _LONG_SEC and self.container.size < seconds * _FEW_BYTES_PER_SEC

@@ -1,5 +1,6 @@
 """Whether a file holds as much as its header promises: half a download looks like a short clip."""
 
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,6 +13,8 @@ CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
 # Others tell no length, or that of what is there; these tell that of each stream by itself.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
 _TELL_OF_STREAMS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
+
+_SEGMENT, _HEAD_BYTES = b"\x18\x53\x80\x67", 4096
 
 
 def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...]:
@@ -34,6 +37,43 @@ def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...
         f"its header promises {promised_sec:.3g} s, but its pictures end at {end_sec:.3g} s: it "
         "seems to be cut off, copy or download it again",
     )
+
+
+def is_cut_off(path: Path, container: Any, stream: Any) -> bool:
+    """Whether a file ends before its header says, as far as that is known without reading it.
+
+    Args:
+        path: the file, MP4 or Matroska.
+        container: the same, open.
+        stream: its pictures.
+    """
+    if container.format.name == "matroska,webm":
+        return _segment_end(path) > container.size
+    if not (entries := stream.index_entries):
+        return False
+    return entries[-1].pos + entries[-1].size > container.size
+
+
+def _segment_end(path: Path) -> int:
+    """Give where the segment of a Matroska file ends, 0 where that is not said."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    place = 4  # behind the mark that all of them begin with
+    size, place = _number(head, place)
+    place += size
+    if head[place : place + 4] != _SEGMENT:
+        return 0
+    start = place + 4
+    size, place = _number(head, start)
+    is_live = size == (1 << 7 * (place - start)) - 1
+    return 0 if is_live else place + size
+
+
+def _number(data: bytes, place: int) -> tuple[int, int]:
+    """Read a number of EBML (RFC 8794, section 4), and give where it ends."""
+    count = 9 - data[place].bit_length() if place < len(data) else 9
+    value = int.from_bytes(data[place : place + count], "big")
+    return value & (1 << 7 * count) - 1, place + count
 
 
 def _promised_sec(container: Any, stream: Any) -> float | None:

@@ -1,12 +1,17 @@
 """Clips whose end is missing are told of; whole ones, whatever their headers say, are not."""
 
+import av
 import numpy as np
 import pytest
 
+from autox_video.dataset import media_file
 from autox_video.dataset.clip_facts import examine_clip
+from autox_video.dataset.decode import Video
+from autox_video.dataset.promised_length import is_cut_off
 from tests.videos import (
     numbered_frames,
     overwrite,
+    read_numbers,
     truncate,
     write_stamped,
     write_video,
@@ -46,6 +51,34 @@ def test_a_clip_that_is_cut_off_is_told_of(tmp_path, name):
     facts = examine_clip(truncate(path, 0.8)).facts
     assert 1 < facts.frames < 95
     assert f"but its pictures end at {facts.seconds:.3g} s: it seems to be cut off" in facts.odd
+
+
+@pytest.mark.parametrize("name", ["begun.mp4", "a.mkv", "a.webm"])
+def test_a_large_clip_that_is_cut_off_is_counted(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    path = write(tmp_path / name, HALVES[name])
+    with Video(path) as video:
+        assert (video.seconds, video.odd) == (pytest.approx(4), ())
+    with Video(truncate(path, 0.6)) as video:
+        assert video.seconds == pytest.approx(video.num_frames / 25)
+        assert "it seems to be cut off" in " ".join(video.odd)
+        times = (np.arange(4) + 0.5) / 4 * video.seconds
+        shown = read_numbers(video.frames_at(times))
+    assert shown == (times * 25 + 1e-3).astype(int).tolist()
+
+
+def test_live_streams_have_no_end_to_miss(tmp_path):
+    path = write_video(
+        tmp_path / "a.webm", FRAMES, codec="libvpx", options={}, container_options={"live": "1"}
+    )
+    with av.open(str(path)) as container:
+        assert not is_cut_off(path, container, container.streams.video[0])
+    assert examine_clip(path).facts.odd == ""
+
+
+def test_a_single_frame_is_told_of(tmp_path):
+    path = write_video(tmp_path / "a.mp4", FRAMES[:1])
+    assert examine_clip(path).facts.odd == "it has one frame only"
 
 
 def test_an_end_of_zeros_is_told_of(tmp_path):
