@@ -14,7 +14,7 @@ from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
 from autox_video.dataset.promised_length import is_cut_off, say_cut_off
 from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
-from autox_video.dataset.video_file import believed_fps, why_not_open
+from autox_video.dataset.video_file import USUAL_FPS, believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
 from autox_video.durations import duration
 from autox_video.errors import VideoError
@@ -210,7 +210,9 @@ class MediaFile:
 
     def _may_be_wrong(self, seconds: float) -> bool:
         """Whether the header of a large file hints at a fault of its clock, or its end is gone."""
-        if is_cut_off(self.path, self.container, self.stream):
+        average = self.stream.average_rate
+        is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
+        if is_odd or is_cut_off(self.path, self.container, self.stream):
             return True
         entries = self.stream.index_entries
         if len(entries) < _LOOK_AT_PLACES:
