@@ -55,6 +55,7 @@ class ClipFacts:
         error: why the clip cannot be read, a sentence without the path; None for a readable one.
         start: when the first frame comes on the player's clock, in seconds.
         odd: what is odd about it or was repaired, parts of a sentence; nothing of most clips.
+        is_even: whether frame N starts at N / fps, exactly.
     """
 
     frames: int
@@ -66,6 +67,7 @@ class ClipFacts:
     error: str | None
     start: float = 0.0
     odd: str = ""
+    is_even: bool = True
 
     def __post_init__(self) -> None:
         # A few names for a million clips, and one number for nearly all.
@@ -155,6 +157,7 @@ def _examine_once(path: str | Path) -> Found:
                 error=None,
                 start=video.start_sec,
                 odd="; ".join(video.odd),
+                is_even=video.timeline().is_even,
             )
         return Found(facts, _digest(path), fingerprint(frames), scene(frames))
     except VideoError as error:

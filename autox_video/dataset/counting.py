@@ -153,6 +153,8 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     stamps = columns.stamps(how)
     tells_all = tells and not any(columns.is_corrupt)
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
+    if len(timeline.displayed) == 1:
+        timeline = replace(timeline, odd=(*timeline.odd, "it has one frame only"))
     left_out = int(stamps.is_key.argmax())
     if left_out > LEFT_OUT_SHARE * len(timeline.displayed):
         said = f"its first {left_out} frames lean on what was cut off before them and are left out"

@@ -17,6 +17,7 @@ from autox_video.dataset.decode_pyav import PyAVDecoder
 from autox_video.dataset.file_kinds import is_animated_webp
 from autox_video.dataset.frame_folder import FrameFolder
 from autox_video.dataset.frame_rgb import scaled_size
+from autox_video.dataset.timeline import TIME_TOLERANCE_SEC, Timeline
 from autox_video.dataset.video_file import is_frame_folder, why_not_a_file
 from autox_video.errors import InstallError, VideoError
 from autox_video.installation import IMPORT_FAILURES, explain_import_error
@@ -24,8 +25,6 @@ from autox_video.installation import IMPORT_FAILURES, explain_import_error
 DecoderName = Literal["auto", "pyav", "torchcodec", "decord"]
 """What decodes. `auto` is PyAV: it decodes no frame on which no wanted one leans, and is exact for
 every file."""
-
-_TIME_TOLERANCE_SEC = 1e-6  # i / fps in floating point may fall just short of frame i's own time
 
 
 class Decoder(Protocol):
@@ -163,13 +162,21 @@ class Video:
             width, height = scaled_size(self.width, self.height, short_side)
             return np.empty((0, height, width, 3), dtype=np.uint8)
         order = np.argsort(times, kind="stable")
-        wanted = np.maximum(times[order], 0.0) + _TIME_TOLERANCE_SEC
+        wanted = np.maximum(times[order], 0.0) + TIME_TOLERANCE_SEC
         frames = None
         for places, pixels in self._decoder.pictures(wanted, short_side):
             if frames is None:
                 frames = np.empty((len(times), *pixels.shape), dtype=np.uint8)
             frames[order[places]] = pixels
         return frames
+
+    def timeline(self) -> Timeline:
+        """Find out when each frame is on screen; reads the whole file.
+
+        Raises:
+            VideoError: the file holds no frame.
+        """
+        return self._decoder.count().timeline
 
     def examine(self) -> None:
         """Find the true length and decode two frames, so that a torn file is found out.

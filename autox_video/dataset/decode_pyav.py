@@ -211,6 +211,8 @@ class PyAVDecoder:
             self._origin = self.file.counted.first_stamp
         if self._origin is None:
             next(self._shown_from_start())
+        if self._origin is None:
+            raise self.file.error("no frame of it can be decoded")
 
     def _indexed_frames(
         self,

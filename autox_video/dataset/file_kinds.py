@@ -16,7 +16,6 @@ UNFINISHED = frozenset(
 
 # What files begin with, and what they are: `this is ...`.
 _BEGINNINGS = (
-    (b"version https://git-lfs", "a pointer of Git LFS, not the video: run `git lfs pull`"),
     (b"/annex/objects/", "a pointer of git-annex, not the video: run `git annex get`"),
     (b"\x00\x05\x16\x07", "what macOS keeps about a file (AppleDouble), not the video itself"),
     (b"bplist00", "a property list of macOS, as iCloud leaves in place of a file: download it"),
@@ -58,6 +57,10 @@ _BRANDS_OF_PICTURES = {
 _BOXES = (b"ftyp", b"styp", b"moof", b"mdat", b"moov", b"wide", b"free", b"skip", b"sidx")
 # Of text, `_` standing for any space; the first that is found.
 _TEXTS = (
+    (
+        r"^version https://(git-lfs|hawser)\.",
+        "a pointer of Git LFS, not the video: run `git lfs pull`",
+    ),
     (r"<(!doctype html|html|head|body)\b", "a web page, as servers send in place of a file"),
     (r"<\?xml.*<(error|code)>", "the answer of a server that refuses the file"),
     (r"#EXTM3U|\[playlist\]|ffconcat version", "a playlist in text, not the videos that it names"),
@@ -135,9 +138,10 @@ def _what_text(head: bytes) -> str | None:
         is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
         text = head.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4 or not head:  # the last letter may be cut
+        is_whole = error.start < len(head) - 4 or not head  # else the last letter may be cut
+        if is_whole and head.lstrip()[:1] != b"<":
             return None
-        text = head[: error.start].decode(errors="ignore")
+        text = head.decode("cp1252", "ignore") if is_whole else head[: error.start].decode()
     text = text.strip()
     if not text or not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
         return None

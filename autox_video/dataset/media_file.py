@@ -12,8 +12,9 @@ from autox_video.dataset.counting import Counted, CountedFiles, Reading, count_p
 from autox_video.dataset.file_kinds import why_no_video
 from autox_video.dataset.orientation import is_absurd, pixel_aspect
 from autox_video.dataset.packet_index import PacketIndex
+from autox_video.dataset.promised_length import is_cut_off, say_cut_off
 from autox_video.dataset.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
-from autox_video.dataset.video_file import believed_fps, why_not_open
+from autox_video.dataset.video_file import USUAL_FPS, believed_fps, why_not_open
 from autox_video.dataset.video_stream import choose_stream
 from autox_video.durations import duration
 from autox_video.errors import VideoError
@@ -132,7 +133,8 @@ class MediaFile:
         self.codec: Any = self.stream.codec_context
         if self.codec is None:
             container.close()
-            raise self.error("this FFmpeg has no decoder for its coding")
+            reason = "this FFmpeg has no decoder for its coding"
+            raise self.error(why_no_video(self.path) or reason)
         self.codec.thread_type = "SLICE"
         self.codec.thread_count = THREADS_PER_VIDEO
         self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames tell their packet's number
@@ -200,14 +202,18 @@ class MediaFile:
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
         is_quick = self.is_small or not self.is_seekable  # else all is decoded from the start on
-        if seconds is None or seconds <= 0 or is_quick or self._may_have_jumped(seconds):
+        if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
             self.count()
             return
         self.seconds = float(seconds)
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
-    def _may_have_jumped(self, seconds: float) -> bool:
-        """Whether the header of a large file hints at a fault of its clock."""
+    def _may_be_wrong(self, seconds: float) -> bool:
+        """Whether the header of a large file hints at a fault of its clock, or its end is gone."""
+        average = self.stream.average_rate
+        is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
+        if is_odd or is_cut_off(self.path, self.container, self.stream):
+            return True
         entries = self.stream.index_entries
         if len(entries) < _LOOK_AT_PLACES:
             return seconds > _LONG_SEC and self.container.size < seconds * _FEW_BYTES_PER_SEC
@@ -357,6 +363,7 @@ class MediaFile:
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
             self.promised_sec = None
+            self.odd += say_cut_off(self.container, self.stream, self.counted)
         return self.counted
 
     @property
@@ -384,5 +391,6 @@ class MediaFile:
         )
         counted = count_packets(self._clear_packets(), how)
         if counted is None:
-            raise self.error("it holds no frame, it is damaged or cut off")
+            reason = "no frame of it is shown: it is damaged or cut off, or its edit list hides all"
+            raise self.error(why_no_video(self.path) or reason)
         return counted

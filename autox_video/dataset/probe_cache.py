@@ -23,7 +23,7 @@ SAVE_EVERY_CLIPS = 1000
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that writes to the same cache."""
 
-TABLE = "clips_4"
+TABLE = "clips_5"
 """Another layout or meaning of the facts gets another number."""
 
 # Each with its SQL type, in the order of `_row`.
@@ -39,6 +39,7 @@ _COLUMNS = {
     "codec": "TEXT",
     "start": "REAL",
     "odd": "TEXT",
+    "is_even": "INTEGER",
     "digest": "BLOB",
     "fingerprint": "BLOB",
     "scene": "BLOB",
@@ -131,8 +132,8 @@ class ProbeCache:
             f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE path IN ({marks})", list(keys)
         )
         known = {}
-        for key, size, mtime_ns, *values, start, odd, digest, fingerprint, scene in rows:
-            facts = ClipFacts(*values, None, start, odd)
+        for key, size, mtime_ns, *values, start, odd, is_even, digest, fingerprint, scene in rows:
+            facts = ClipFacts(*values, None, start, odd, bool(is_even))
             found = Found(facts, digest, fingerprint, scene)
             if _is_sound(found):
                 known[keys[key]] = Seen(keys[key], size, mtime_ns, found, fresh=False)
@@ -150,8 +151,9 @@ class ProbeCache:
 
 
 def _row(seen: Seen) -> tuple:
-    *facts, _, start, odd = astuple(seen.found.facts)
-    return (_key(seen.path), seen.size, seen.mtime_ns, *facts, start, odd, *seen.found[1:])
+    *facts, _, start, odd, is_even = astuple(seen.found.facts)
+    known = (*facts, start, odd, is_even)
+    return (_key(seen.path), seen.size, seen.mtime_ns, *known, *seen.found[1:])
 
 
 def _key(path: str) -> bytes:

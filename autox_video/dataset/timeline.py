@@ -28,6 +28,9 @@ MOST_REORDERED, FEW_REORDERED = 16, 4
 """How many frames that are decoded before another may be shown after it: in any coding, and where
 other signs say that it should be none."""
 
+TIME_TOLERANCE_SEC = 1e-6
+"""N / fps in floating point may fall short of frame N's own time by this much."""
+
 MISSING = np.iinfo(np.int64).min
 """Stands for a stamp that a packet does not have."""
 
@@ -84,6 +87,19 @@ class Timeline:
         places = np.full(packets, -1, dtype=np.int64)
         places[self.displayed] = np.arange(len(self.displayed))
         return places
+
+    def starts_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Give when frames start by their numbers, (T,); behind the end at the mean frame rate."""
+        count = len(self.starts)
+        starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
+        return np.where(numbers < count, starts, numbers * (self.seconds / count))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether frame N starts at N / mean frame rate."""
+        numbers = np.arange(len(self.starts))
+        evenly = numbers * (self.seconds / len(self.starts))
+        return bool(np.abs(self.starts - evenly).max() < TIME_TOLERANCE_SEC)
 
     @property
     def nbytes(self) -> int:

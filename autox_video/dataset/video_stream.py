@@ -12,10 +12,13 @@ FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
 """Streams with a smaller part of the frames, of the time or of the pixels of the largest are no
 clips beside it: thumbnails, single pictures, previews."""
 
+SLIDES = 5
+"""A large stream of so many frames is told of, however few they are beside those of another."""
+
 _LOOK_AT_BYTES = 64 << 20  # of a file with several streams
 
 
-@dataclass
+@dataclass(eq=False)
 class _Candidate:
     stream: Any
     frames: int = 0
@@ -70,10 +73,17 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
     moving = _largest(list(found.values()))
     large = [one for one in moving if one.pixels >= SMALLER * max(each.pixels for each in moving)]
     chosen = min(large, key=lambda one: (not one.is_default, -one.pixels, one.stream.index))
-    if len(moving) == 1:
+    told = [*moving, *(one for one in found.values() if _may_be_meant(one, chosen))]
+    others = ", ".join(str(one) for one in dict.fromkeys(told) if one is not chosen)
+    if not others:
         return chosen.stream, None
-    others = ", ".join(str(one) for one in moving if one is not chosen)
     return chosen.stream, f"it has several streams of pictures: {chosen} is used, not {others}"
+
+
+def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
+    """Whether a stream of few frames may be the clip: slides, or one with a quick preview."""
+    is_long = other.frames >= SLIDES and other.seconds >= SHORTER * chosen.seconds
+    return is_long and other.pixels >= SMALLER * chosen.pixels
 
 
 def is_clip(stream: Any) -> bool:

@@ -133,6 +133,7 @@ def test_cut_off_mp4_with_its_index_in_front_is_as_long_as_what_is_left(tmp_path
 def test_large_cut_off_file_never_freezes_silently(tmp_path, monkeypatch):
     path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.5)
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    monkeypatch.setattr(media_file, "is_cut_off", lambda *_: False)  # of other containers
     with Video(path) as video:
         assert video.seconds == 4.0  # what its header promises
         assert read_numbers(video.frames_at(np.array([0.4]))) == [10]
@@ -150,6 +151,7 @@ def test_large_file_cut_off_between_two_frames_never_freezes_silently(tmp_path, 
         starts = [packet.pos for packet in container.demux(video=0) if packet.size]
     os.truncate(path, starts[50])
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    monkeypatch.setattr(media_file, "is_cut_off", lambda *_: False)  # of other containers
     with Video(path) as video:
         assert read_numbers(video.frames_at(np.array([0.4, 1.98]))) == [10, 49]
         with pytest.raises(VideoError, match=r"nothing can be decoded from 2.0 s to 3.9 s"):

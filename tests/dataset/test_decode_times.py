@@ -184,9 +184,33 @@ def test_large_file_whose_header_is_wrong_is_counted(tmp_path, monkeypatch, name
     assert spread(path) == [15, 46, 78, 109, 140, 171, 203, 234]
 
 
+@pytest.mark.parametrize(("name", "step_ms"), [("a.mp4", 0), ("a.mp4", DAY_MS), ("a.mkv", DAY_MS)])
+def test_large_file_whose_rate_is_absurd_is_counted(tmp_path, monkeypatch, name, step_ms):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
+    path = write_stamped(tmp_path / name, FRAMES, [step_ms * number for number in range(60)])
+    with Video(path) as video:
+        assert video.seconds == pytest.approx(2.4, abs=0.05)
+        assert video.odd
+    assert spread(path) == SPREAD
+
+
 def test_large_sound_file_is_not_counted_for_its_times(tmp_path, monkeypatch):
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     monkeypatch.setattr(media_file.MediaFile, "_count", None)
     frames = numbered_frames(250, 16, 32)
     path = write_stamped(tmp_path / "a.mp4", frames, list(range(0, 10_000, 40)))
     assert spread(path) == [15, 46, 78, 109, 140, 171, 203, 234]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_an_edit_list_that_hides_all_is_told(tmp_path, monkeypatch, large):
+    monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0 if large else 1 << 24)
+    path = write_video(tmp_path / "a.mp4", FRAMES, codec="libx264")
+    content = bytearray(path.read_bytes())
+    segment = content.find(b"elst") + 12
+    content[segment : segment + 4] = bytes(4)  # no length
+    path.write_bytes(content)
+    said = "its edit list hides all"
+    assert said in examine_clip(path).facts.error
+    with pytest.raises(VideoError), Video(path) as video:
+        video.frames_at(np.array([0.0, 1.0]))

@@ -40,14 +40,21 @@ def boxes(*kinds):
     return b"".join((8 + 100).to_bytes(4, "big") + kind + b"isom" + bytes(96) for kind in kinds)
 
 
+GERMAN = "<!DOCTYPE html><html><title>Übersicht</title>"
+
 CONTENTS = {
     LFS: "this is a pointer of Git LFS, not the video: run `git lfs pull`.",
+    "\ufeff" + LFS.replace("\n", "\r\n"): "this is a pointer of Git LFS",
+    LFS.replace("git-lfs", "hawser"): "this is a pointer of Git LFS",
     "/annex/objects/SHA256E-s10--ab.mp4\n": "git-annex, not the video: run `git annex get`.",
     ANNEX: "this is a pointer of git-annex: run `git annex get`.",
     "outs:\n- md5: 0123\n  size: 4\n  path: a.mp4\n": "a pointer of DVC, not the video: run",
     "\n<!DOCTYPE html>\n<html><body>404": "a web page, as servers send in place of a file",
     "<html lang='en'><head>": "this is a web page",
     "\ufeff<HTML>": "this is a web page",
+    GERMAN.encode("cp1252") + bytes(range(65, 91)) * 9: "this is a web page",
+    "<svg xmlns='http://www.w3.org/2000/svg'/>": "this is XML text, not a video.",
+    bytes(257) + b"ustar" + bytes(250): "this is a TAR archive: unpack it.",
     '<?xml version="1.0"?><Error><Code>AccessDenied</Code>': "answer of a server that refuses",
     '{"message": "Not Found"}': "this is JSON text, not a video.",
     "[InternetShortcut]\nURL=https://example.org\n": "a link of Windows as text, not the video",

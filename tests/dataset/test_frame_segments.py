@@ -7,9 +7,11 @@ import os
 import numpy as np
 import pytest
 
+from autox_video.dataset import frame_segments
+from autox_video.dataset.decode import Video
 from autox_video.dataset.listing import read_test_list
 from tests.places import Place
-from tests.videos import numbered_frames, write_video
+from tests.videos import numbered_frames, read_numbers, write_video
 
 
 @pytest.fixture
@@ -38,6 +40,72 @@ def test_frames_are_divided_by_each_videos_rate(place):
     assert rounded(listing.val.segments) == rounded(listing.test.segments) == [(0.25, 0.75)]
     alone = read_test_list("v.csv", "videos", ("x", "y"))
     assert alone.segments == listing.test.segments
+
+
+PHONE_MS = np.cumsum([0, *[40] * 11, *[200] * 6, *[20] * 6])
+"""24 frames of a clip that was filmed in the dark for a while: 25, then 5, then 50 a second."""
+
+
+@pytest.mark.parametrize("name", ["p.mp4", "p.mkv"])
+@pytest.mark.parametrize("frames", [(0, 24), (10, 14), (12, 13), (17, 24), (23, 24)])
+def test_frames_of_a_variable_rate_are_those_frames(place, name, frames):
+    write_video(f"videos/{name}", numbered_frames(24), times_ms=PHONE_MS.tolist())
+    start, end = frames
+    place.write(t_dot_csv=f"{HEADER}{name},x,{start},{end}\na.mp4,y,0,6\n")
+    place.write(v_dot_csv="path,label\nv.mp4,x\n")
+    (first, last), other = place.read("t.csv", ann_file_val="v.csv").train.segments
+    assert first == pytest.approx(PHONE_MS[start] / 1000)
+    with Video(f"videos/{name}") as video:
+        ends = np.append(PHONE_MS / 1000, video.seconds)
+        shown = video.frames_at(np.arange(first, last - 0.001, 0.01))
+    assert last == pytest.approx(ends[end])
+    assert read_numbers(shown) == sorted(read_numbers(shown))
+    assert set(read_numbers(shown)) == set(range(start, end))
+    assert other == pytest.approx((0, 0.5))
+
+
+def test_frames_behind_the_end_of_a_variable_rate(place):
+    write_video("videos/p.mp4", numbered_frames(24), times_ms=PHONE_MS.tolist())
+    rows = "p.mp4,x,12,\np.mp4,x,20,48\np.mp4,x,48,50\np.mp4,y,,\na.mp4,y,0,6\n"
+    place.write(t_dot_csv=HEADER + rows, v_dot_csv="path,label\nv.mp4,x\n")
+    segments = place.read("t.csv", ann_file_val="v.csv").train.segments
+    with Video("videos/p.mp4") as video:
+        seconds = video.timeline().seconds
+    assert segments[0] == (pytest.approx(0.64), math.inf)
+    assert segments[1] == pytest.approx((PHONE_MS[20] / 1000, 2 * seconds))
+    assert segments[2] == pytest.approx((2 * seconds, 50 / 24 * seconds))
+    assert segments[3] == (0.0, math.inf)
+
+
+def test_only_videos_of_a_variable_rate_are_opened_anew(place, monkeypatch):
+    write_video("videos/p.mp4", numbered_frames(24), times_ms=PHONE_MS.tolist())
+    place.write(t_dot_csv=HEADER + "a.mp4,x,0,12\nb.mp4,y,6,12\np.mp4,x,3,9\np.mp4,y,0,3\n")
+    place.write(v_dot_csv="path,label\nv.mp4,x\n")
+    opened = []
+    looked_up = frame_segments._looked_up
+    monkeypatch.setattr(
+        frame_segments,
+        "_looked_up",
+        lambda places, *rest, **more: opened.append(places) or looked_up(places, *rest, **more),
+    )
+    place.read("t.csv", ann_file_val="v.csv")
+    assert opened == [["videos/p.mp4"] * 2]
+
+
+def test_a_video_that_goes_away_meanwhile_is_named(place, monkeypatch):
+    write_video("videos/p.mp4", numbered_frames(24), times_ms=PHONE_MS.tolist())
+    place.write(t_dot_csv=HEADER + "p.mp4,x,3,9\na.mp4,y,0,3\n")
+    place.write(v_dot_csv="path,label\nv.mp4,x\n")
+    probe = frame_segments.probe_contents
+
+    def lose(*places, **more):
+        found = probe(*places, **more)
+        os.remove("videos/p.mp4")
+        return found
+
+    monkeypatch.setattr(frame_segments, "probe_contents", lose)
+    (problem,) = place.problems("t.csv", ann_file_val="v.csv")
+    assert "p.mp4: there is no such file" in problem
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,27 @@ def test_on_screen_is_the_last_that_began():
     assert places.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("shown_at", "last", "is_even"),
+    [
+        (EVEN, 40, True),
+        ([36_000_000, 36_000_040], 40, True),
+        ([5], 40, True),
+        (EVEN, 80, False),  # every frame is behind its place at the mean rate
+        ([0, 33, 67, 100], 33, False),  # 30 frames/s in milliseconds
+        ([0, 40, 90, 120], 40, False),
+    ],
+)
+def test_frames_of_an_even_clip_start_at_their_number_over_the_rate(shown_at, last, is_even):
+    assert laid_out(shown_at, last=last).is_even is is_even
+
+
+def test_starts_of_frames_by_number():
+    timeline = laid_out([0, 40, 90, 120], last=80)
+    starts = timeline.starts_of(np.array([0, 2, 3, 4, 6, np.inf]))
+    assert starts == pytest.approx([0, 0.09, 0.12, 0.2, 0.3, np.inf])
+
+
 # ---- faults of the clock ----
 
 FAULTS = {

@@ -99,6 +99,13 @@ def test_where_another_may_be_meant_it_is_told(tmp_path, streams, shown):
     assert "(mpeg4, 96x48) is used, not stream" in odd
 
 
+def test_slides_beside_a_camera_are_told_of(tmp_path):
+    slides, camera = numbered_frames(8, 96, 192), np.concatenate([FRAMES, FRAMES])
+    path = write_streams(tmp_path / "a.mkv", (slides, 0.5, NONE), (camera, 0.04, DEFAULT))
+    odd = examine_clip(path).facts.odd
+    assert "stream 1 (mpeg4, 96x48) is used, not stream 0 (mjpeg, 192x96)" in odd
+
+
 def test_decoders_that_choose_by_themselves_refuse(tmp_path):
     if reason := why_not_usable("decord"):
         pytest.skip(reason)
