@@ -23,7 +23,7 @@ SAVE_EVERY_CLIPS = 1000
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that writes to the same cache."""
 
-TABLE = "clips_5"
+TABLE = "clips_6"
 """Another layout or meaning of the facts gets another number."""
 
 # Each with its SQL type, in the order of `_row`.
