@@ -336,7 +336,7 @@ def test_the_cache_of_probed_clips(place, hostile, run):
     assert "begun anew" in run("check", ends_well=True)
     with sqlite3.connect(cache) as database:
         for column in ("codec", "digest", "fingerprint", "frames"):
-            database.execute(f"UPDATE clips_4 SET {column} = ?", (hostile["raw"],))
+            database.execute(f"UPDATE clips_6 SET {column} = ?", (hostile["raw"],))
     database.close()
     run("check", ends_well=True)
 
