@@ -11,13 +11,18 @@ from autox_video.dataset.columns import Columns
 from autox_video.dataset.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
 from autox_video.dataset.list_text import read_json
 from autox_video.dataset.segments import read_segment, read_time
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 
-NO_LABEL = ("", "nan", "<na>", "#n/a", "null")
+NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
 """What stands for nothing in a column of labels, in lower case."""
 
 _TIMES_NAMED_AT_MOST = 3
 # Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+_ONE_HOT = re.compile(r"[01](;[01])+")
+# Columns that say who is for training by yes and no, or by the number of a fold.
+_IS_SPLIT = re.compile(r"(is|for|in|use)?[ _-]*(train|training|test|testing|val|valid|validation)")
+_FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
 _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
 
 
@@ -88,10 +93,22 @@ class Table:
                 for index, (line, path, label) in rows
                 if not label and index not in self.hashed
             ]
+        self.bad += self._one_hot()
         if self.bad or self.bad_times:
             times = at_most(self.bad_times, shown=_TIMES_NAMED_AT_MOST)
             raise ListingError(*at_most(self.bad), *times)
         self.segments = self.segments and whole_or(self.segments)
+
+    def _one_hot(self) -> list[str]:
+        labels = set(self.labels) - {""}
+        if not labels or not all(map(_ONE_HOT.fullmatch, labels)) or len(set(map(len, labels))) > 1:
+            return []
+        index = next(index for index, label in enumerate(self.labels) if label)
+        shown = self.labels[index].replace(LABELS_JOINED_BY, ", ")
+        return [
+            f"{self.place(index)}: the labels look one-hot, as [{shown}]; write the names of the "
+            f"classes, or their indices, joined by `{LABELS_JOINED_BY}` where a clip has several."
+        ]
 
     def select(self, indices: Sequence[int]) -> "Table":
         """Keep the clips at `indices`, in that order."""
@@ -148,6 +165,7 @@ def read_rows(
     names = list(columns.names)
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
+    like_splits: dict[int, set[str]] = {i: set() for i in columns.unread}
     for number, (line, row) in enumerate(rows):
         if number == 0 and len(columns.paths) > 1:
             there = (i for i in columns.paths if is_there(_cell(row, i)))
@@ -165,6 +183,7 @@ def read_rows(
                 f"{source}:{line}: there are {len(row)} cells, but the header has "
                 f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
             )
+        _keep_splits(like_splits, row)
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))
@@ -177,7 +196,39 @@ def read_rows(
                 table.add_segment(line, "", "")
             if columns.split is not None:
                 table.add_split(_cell(row, columns.split))
+    if columns.split is None:
+        table.notes += _say_unread_splits(source, columns, like_splits)
     return table
+
+
+def _keep_splits(like_splits: dict[int, set[str]], row: Sequence[str]) -> None:
+    """Leave out the columns of which a cell is no split."""
+    for column, values in list(like_splits.items()):
+        value = _cell(row, column)
+        if value not in values:
+            if split_of(value):
+                values.add(value)
+            else:
+                del like_splits[column]
+
+
+def _say_unread_splits(
+    source: str, columns: Columns, like_splits: dict[int, set[str]]
+) -> Iterator[str]:
+    for column in columns.unread:
+        name = columns.names[column]
+        plain = name.strip().lower()
+        values = sorted(like_splits.get(column, ()))
+        if len(set(map(split_of, values))) > 1:
+            yield (
+                f"{source}: its column `{name}` is not read, though it holds "
+                f"{', '.join(values)}: call it `split` if the clips are to be split by it."
+            )
+        elif plain in _FOLDS or _IS_SPLIT.fullmatch(plain):
+            yield (
+                f"{source}: its column `{name}` is not read: which clips are for training, "
+                "a column `split` of train, val and test says."
+            )
 
 
 def _fill(table: Table) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from autox_video.dataset.split_folders import arrange, split_of
+from autox_video.dataset.split_folders import arrange
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 
 TRAIN = (
