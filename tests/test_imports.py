@@ -75,6 +75,7 @@ ROWS = [
     "dataset.split_folders",
     "dataset.folders",
     "dataset.near_names",
+    "dataset.class_names",
     "dataset.class_labels",
     "dataset.folds",
     "dataset.stratify",
