@@ -294,8 +294,9 @@ def _classes(count: int) -> str:
 
 
 def _nearest(text: str, classes: Sequence[str]) -> str:
-    near = difflib.get_close_matches(text, classes, n=1)
-    return f" (did you mean `{near[0]}`?)" if near else ""
+    plain = {name.casefold(): name for name in classes}
+    near = difflib.get_close_matches(text.casefold(), plain, n=1)
+    return f" (did you mean `{plain[near[0]]}`?)" if near else ""
 
 
 def _natural_order(name: str) -> tuple[list[str | int], str]:
@@ -345,6 +346,10 @@ def _too_few_training_clips(
     hint = "" if num_class is None else f" Is num_class ({num_class}) right?"
     if not labels.named and num_class is None:
         hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
+    known = {labels.classes[i].casefold(): labels.classes[i] for i in used}
+    if meant := [name for i in places if (name := known.get(labels.classes[i].casefold()))]:
+        shown_there = ", ".join(f"`{name}`" for name in sorted(meant))
+        hint = f" Those for training differ only in case (capital letters): {shown_there}."
     return [
         f"{source}: {count - len(used)} of {count} classes have no clip for training: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.{hint}"

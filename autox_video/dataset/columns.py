@@ -123,13 +123,19 @@ def columns_of(
         if i not in used and _says_a_part(name) and not (times and _time_of(name))
     ]
     label = labels[0] if labels else None
-    others = (
-        ()
-        if label is None
-        else tuple(names[i] for i in labels[1:] if plain[i] not in _pairs(plain[labels[0]]))
-    )
+    others = tuple(names[i] for i in _other_labels(plain, labels))
     split = splits[0] if splits else None
     return Columns(delimiter, tuple(names), tuple(paths), label, times, split, others, tuple(odd))
+
+
+def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
+    """Give the columns that may be of other labels than the first of these."""
+    if not labels:
+        return []
+    first, *others = labels
+    again = (i for i, name in enumerate(plain) if name.rstrip("0123456789") == plain[first])
+    different = [i for i in others if plain[i] not in _pairs(plain[first])]
+    return [*different, *(i for i in again if i not in labels)]  # label2, or `label` twice
 
 
 def _pairs(plain: str) -> tuple[str, ...]:

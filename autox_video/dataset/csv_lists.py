@@ -176,7 +176,7 @@ def read_rows(
         if not path:
             what = f"path in column {path_column + 1}"
             if not columns.delimiter:  # keys of objects, not columns
-                what = columns.names[path_column]
+                what = f"text under the key `{columns.names[path_column]}`"
             table.bad.append(f"{source}:{line}: there is no {what}.")
         if any(map(str.strip, row[len(columns.names) :])):
             table.bad.append(

@@ -1,5 +1,6 @@
 """Which folders hold training, validation and test clips, and which are the classes."""
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -218,8 +219,9 @@ def _refuse_wrapper(videos: Sequence[str], tops: Mapping[str, Sequence[str]], ro
     """Refuse a folder whose only folder with clips holds the classes."""
     if len(tops) != 1:
         return
-    (top,) = tops
-    if len(_inner(videos)) > 1:
+    folders = {video.rpartition("/")[0] for video in videos if _depth(video)}
+    top = posixpath.commonpath(folders)
+    if len(folders - {top}) > 1:
         raise ListingError(
             f"data_root: all clips in class folders are in one folder, {root}/{top}; is "
             f"data_root={root}/{top} meant?"
@@ -284,9 +286,11 @@ def _classes(
         )
     inner = {top: _inner(clips) for top, clips in tops.items()}
     if len(tops) > 1 and _look_alike(tops, list(tops)):
+        below = some(sorted(set.intersection(*inner.values())))[:-1]
         found.notes.append(
             f"The classes are the folders right in {root} ({some(tops)[:-1]}); the folders in "
-            f"each of them ({some(sorted(set.intersection(*inner.values())))[:-1]}) do not count."
+            f"each of them ({below}) do not count. If {below} are the classes, call the splits "
+            "train, val and test."
         )
     found.notes += _say_deeper(labelled, root, below=1)
     return found

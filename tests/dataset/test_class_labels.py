@@ -292,3 +292,11 @@ def test_a_test_list_of_one_class_is_said():
 def test_labels_that_only_fill_the_column_of_a_test_list_are_named(filler):
     problems = number(lists(train="red blue", test=f"{filler} {filler} {filler}")).problems
     assert any("only fills the column" in problem for problem in problems)
+
+
+def test_classes_in_another_case_are_named_where_no_clip_is_for_training():
+    (problem,) = number(lists(train="red blue", val="Red Blue")).problems
+    assert "`Red` (in val.txt:1)" in problem
+    assert problem.endswith("differ only in case (capital letters): `blue`, `red`.")
+    (problem,) = number(lists(train="RED"), names=("red", "blue")).problems
+    assert "did you mean `red`?" in problem

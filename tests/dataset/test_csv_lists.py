@@ -92,3 +92,28 @@ def test_one_hot_labels_are_refused(place, form):
 def test_several_classes_are_not_one_hot(place):
     place.write(t_dot_csv="path,label\na_0.mp4,1;0\nb_0.mp4,1\na_1.mp4,0\n")
     assert read(place).train.labels == ((0, 1), (1,), (0,))
+
+
+@pytest.mark.parametrize("header", ["path,label,label2", "path,label,label"])
+def test_a_second_column_of_labels_is_named(place, header):
+    place.write(t_dot_csv=f"{header}\na_0.mp4,a,x\nb_0.mp4,b,x\n")
+    (note,) = read(place).notes
+    assert "labels are those of column `label`; not read: `label" in note
+
+
+@pytest.mark.parametrize("mark", ["sep=\t", "sep=;", '"sep=,"'])
+def test_the_line_in_which_excel_names_its_delimiter(place, mark):
+    between = mark.strip('"')[-1]
+    rows = (between.join(row) for row in (("path", "label"), ("a_0.mp4", "a"), ("b_0.mp4", "b")))
+    place.write(t_dot_csv="\n".join([mark, *rows]) + "\n")
+    assert read(place).classes == ("a", "b")
+    place.write(t_dot_csv=f"{mark}\npath{between}label\na_0.mp4{between}a\nb.mp4{between}b\n")
+    assert place.problems("t.csv")[0].startswith("t.csv:4: clip ")
+
+
+@pytest.mark.parametrize("between", ",;|")
+def test_an_unknown_header_is_named_once(place, between):
+    rows = (("Datei", "Klasse"), ("a_0.mp4", "a"), ("b_0.mp4", "b"))
+    place.write(t_dot_csv="\n".join(map(between.join, rows)) + "\n")
+    (problem,) = place.problems("t.csv")
+    assert "the columns are `Datei`, `Klasse`; that of the clips is called path" in problem

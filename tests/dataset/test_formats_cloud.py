@@ -80,7 +80,7 @@ def test_metadata_faults(place):
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n[1]\n')
     assert place.problems("a.jsonl") == ["a.jsonl:3: a line is a JSON object, {...}."]
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n')
-    assert place.problems("a.jsonl") == ["a.jsonl:2: there is no file_name."]
+    assert place.problems("a.jsonl") == ["a.jsonl:2: there is no text under the key `file_name`."]
     assert place.problems(data_format="metadata") == [
         "data_root: there is no metadata.csv and no metadata.jsonl in videos; put it beside the "
         "clips, or give ann_file_train."
