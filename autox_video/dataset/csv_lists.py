@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from autox_video.dataset.columns import Columns
+from autox_video.dataset.columns import Columns, describe_columns
 from autox_video.dataset.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
 from autox_video.dataset.list_text import read_json
 from autox_video.dataset.segments import read_segment, read_time
@@ -19,6 +19,8 @@ NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?
 
 _TIMES_NAMED_AT_MOST = 3
 # Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+_NAMED_AT_MOST = 5
+_BIT = re.compile(r"[01](\.0*)?")
 _ONE_HOT = re.compile(r"[01](;[01])+")
 # Columns that say who is for training by yes and no, or by the number of a fold.
 _IS_SPLIT = re.compile(r"(is|for|in|use)?[ _-]*(train|training|test|testing|val|valid|validation)")
@@ -166,6 +168,7 @@ def read_rows(
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
     like_splits: dict[int, set[str]] = {i: set() for i in columns.unread}
+    one_hot = {i: set() for i in like_splits} if columns.label is None else {}
     for number, (line, row) in enumerate(rows):
         if number == 0 and len(columns.paths) > 1:
             there = (i for i in columns.paths if is_there(_cell(row, i)))
@@ -183,7 +186,8 @@ def read_rows(
                 f"{source}:{line}: there are {len(row)} cells, but the header has "
                 f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
             )
-        _keep_splits(like_splits, row)
+        _keep(like_splits, row, split_of)
+        _keep(one_hot, row, _BIT.fullmatch)
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))
@@ -196,20 +200,33 @@ def read_rows(
                 table.add_segment(line, "", "")
             if columns.split is not None:
                 table.add_split(_cell(row, columns.split))
+    table.about_labels = _about_labels(columns, one_hot)
     if columns.split is None:
         table.notes += _say_unread_splits(source, columns, like_splits)
     return table
 
 
-def _keep_splits(like_splits: dict[int, set[str]], row: Sequence[str]) -> None:
-    """Leave out the columns of which a cell is no split."""
-    for column, values in list(like_splits.items()):
+def _keep(seen: dict[int, set[str]], row: Sequence[str], is_one: Callable[[str], object]) -> None:
+    """Note the cells of a row in the columns that were seen to hold one kind of values alone."""
+    for column, values in list(seen.items()):
         value = _cell(row, column)
         if value not in values:
-            if split_of(value):
+            if is_one(value):
                 values.add(value)
             else:
-                del like_splits[column]
+                del seen[column]
+
+
+def _about_labels(columns: Columns, one_hot: Iterable[int]) -> str:
+    names = [f"`{columns.names[column]}`" for column in one_hot]
+    said = describe_columns(columns.names)
+    if len(names) < 2:
+        return said
+    more = ", ..." if len(names) > _NAMED_AT_MOST else ""
+    return (
+        f"{said}. {', '.join(names[:_NAMED_AT_MOST])}{more} look one-hot: write the names of a "
+        f"clip's classes into one column, joined by `{LABELS_JOINED_BY}`"
+    )
 
 
 def _say_unread_splits(

@@ -87,12 +87,7 @@ def read_table(
     is_csv = source.lower().endswith(".csv")
     header_line, columns = _find_header(text, number, first, only_paths_will_do=is_csv)
     if columns is not None:
-        if columns.label is None and need_labels:
-            raise ListingError(
-                f"{source}:{header_line}: the clips have no labels; "
-                f"{describe_columns(columns.names)}."
-            )
-        return read_csv(
+        table = read_csv(
             text,
             source,
             header_line=header_line,
@@ -100,6 +95,11 @@ def read_table(
             is_there=lambda path: exists(data_root, path),
             may_lack_labels=may_lack_labels,
         )
+        if columns.label is None and need_labels:
+            raise ListingError(
+                f"{source}:{header_line}: the clips have no labels; {table.about_labels}."
+            )
+        return table
     _refuse_others(first, f"{source}:{number}", is_csv=is_csv)
     skipped = number if _is_spaced_header(first) else 0
     lines = [line for line in kept_lines(text) if line[0] != skipped]

@@ -298,5 +298,5 @@ def test_classes_in_another_case_are_named_where_no_clip_is_for_training():
     (problem,) = number(lists(train="red blue", val="Red Blue")).problems
     assert "`Red` (in val.txt:1)" in problem
     assert problem.endswith("differ only in case (capital letters): `blue`, `red`.")
-    (problem,) = number(lists(train="RED"), names=("red", "blue")).problems
+    (problem,) = number(lists(train="RED"), names=(("red", "blue"), "names.txt")).problems
     assert "did you mean `red`?" in problem

@@ -117,3 +117,11 @@ def test_an_unknown_header_is_named_once(place, between):
     place.write(t_dot_csv="\n".join(map(between.join, rows)) + "\n")
     (problem,) = place.problems("t.csv")
     assert "the columns are `Datei`, `Klasse`; that of the clips is called path" in problem
+
+
+@pytest.mark.parametrize("path", ["path", "file_name"])
+def test_one_hot_columns_are_named(place, path):
+    place.write(t_dot_csv=f"{path},run,walk,fps\na_0.mp4,1,0,25\nb_0.mp4,0,1,25\n")
+    (problem,) = place.problems("t.csv")
+    assert "the clips have no labels" in problem
+    assert "`run`, `walk` look one-hot" in problem

@@ -40,7 +40,9 @@ def test_metadata_without_labels_is_passed_over_for_class_folders(place):
         assert place.read().classes == ("run", "walk")
     place.write(videos__metadata_dot_csv="file_name,caption\nwalk/1.mp4,hello\n")
     assert place.problems(data_format="metadata") == [
-        "videos/metadata.csv: the clips have no labels; a line is `path,label`."
+        "videos/metadata.csv: the clips have no labels; the columns are `file_name`, `caption`; "
+        "that of the clips is called path, video, filename or file_name, that of the labels "
+        "label, class or category."
     ]
     os.remove("videos/metadata.csv")
     place.write(videos__metadata_dot_jsonl='{"file_name": "walk/1.mp4", "text": "x"}')
