@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autox_video.dataset.columns import Columns, describe_columns
@@ -23,6 +23,7 @@ _NAMED_AT_MOST = 5
 _BIT = re.compile(r"[01](\.0*)?")
 _ONE_HOT = re.compile(r"[01](;[01])+")
 # Columns that say who is for training by yes and no, or by the number of a fold.
+_YES_NO = re.compile(r"[01](\.0*)?|true|false|yes|no|[tfyn]", re.IGNORECASE)
 _IS_SPLIT = re.compile(r"(is|for|in|use)?[ _-]*(train|training|test|testing|val|valid|validation)")
 _FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
 _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
@@ -168,6 +169,7 @@ def read_rows(
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
     like_splits: dict[int, set[str]] = {i: set() for i in columns.unread}
+    switches = {i: set() for i in like_splits}
     one_hot = {i: set() for i in like_splits} if columns.label is None else {}
     for number, (line, row) in enumerate(rows):
         if number == 0 and len(columns.paths) > 1:
@@ -188,6 +190,7 @@ def read_rows(
             )
         _keep(like_splits, row, split_of)
         _keep(one_hot, row, _BIT.fullmatch)
+        _keep(switches, row, _YES_NO.fullmatch)
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))
@@ -202,7 +205,7 @@ def read_rows(
                 table.add_split(_cell(row, columns.split))
     table.about_labels = _about_labels(columns, one_hot)
     if columns.split is None:
-        table.notes += _say_unread_splits(source, columns, like_splits)
+        table.notes += _say_unread_splits(source, columns, like_splits, switches)
     return table
 
 
@@ -230,7 +233,10 @@ def _about_labels(columns: Columns, one_hot: Iterable[int]) -> str:
 
 
 def _say_unread_splits(
-    source: str, columns: Columns, like_splits: dict[int, set[str]]
+    source: str,
+    columns: Columns,
+    like_splits: Mapping[int, set[str]],
+    switches: Mapping[int, set[str]],
 ) -> Iterator[str]:
     for column in columns.unread:
         name = columns.names[column]
@@ -241,7 +247,7 @@ def _say_unread_splits(
                 f"{source}: its column `{name}` is not read, though it holds "
                 f"{', '.join(values)}: call it `split` if the clips are to be split by it."
             )
-        elif plain in _FOLDS or _IS_SPLIT.fullmatch(plain):
+        elif plain in _FOLDS or (len(switches.get(column, ())) > 1 and _IS_SPLIT.fullmatch(plain)):
             yield (
                 f"{source}: its column `{name}` is not read: which clips are for training, "
                 "a column `split` of train, val and test says."

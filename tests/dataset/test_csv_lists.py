@@ -51,6 +51,7 @@ def test_splits_are_known_in_lists_by_all_the_words_that_folders_have(place, val
         ("phase", ("train", "train", "test", "test")),
         ("dataset", ("Training", "Training", "Training", "Validation")),
         ("is_train", "1100"),
+        ("is_valid", ("False", "False", "True", "True")),
         ("fold", "0123"),
     ],
 )
@@ -68,6 +69,8 @@ def test_columns_that_seem_to_be_of_splits_are_named_where_they_are_not_read(pla
         ("kind", ("train",) * 4),
         ("kind", ("train", "train", "bus", "bus")),
         ("camera", "1212"),
+        ("is_valid", "1111"),
+        ("test", ("jump", "run", "jump", "run")),
     ],
 )
 def test_other_columns_are_no_matter(place, column, values):
