@@ -94,6 +94,17 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
     ]
 
 
+def say_indices(test: Entries, classes: Sequence[str]) -> list[str]:
+    """Say which classes the labels of clips to test are, where these are indices of names."""
+    texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
+    if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
+        return []
+    numbers = sorted(n for n in map(int, texts) if 0 <= n < len(classes))
+    named = ", ".join(f"{number} is `{classes[number]}`" for number in numbers[:SHOWN_AT_MOST])
+    more = ", ..." if len(numbers) > SHOWN_AT_MOST else ""
+    return [f"{test.source}: the labels are read as the model's class indices: {named}{more}."]
+
+
 def number_labels(
     splits: Mapping[str, Entries],
     *,
@@ -122,7 +133,7 @@ def number_labels(
     numbers = {text for text in texts if _WHOLE_NUMBER.fullmatch(text)}
     are_names = are_names or _are_class_names(texts, names)
     if not are_names and numbers and numbers != texts:
-        return Labels((), False, {}, [_mixed(labelled, numbers), *_say_filled(labelled)])
+        return Labels((), False, {}, [_mixed(labelled, numbers), *_say_filled(labelled, names)])
     if are_names or not numbers:
         labels, problems = _by_name(labelled, texts, names)
     else:
@@ -131,7 +142,7 @@ def number_labels(
     if not problems and "train" in labelled.splits:
         problems += _too_few_training_clips(labelled, labels, num_class)
     if problems:
-        problems += _say_filled(labelled)
+        problems += _say_filled(labelled, names)
     index = labels.index
     if multi_label and not problems:
         index = {
@@ -304,12 +315,13 @@ def _natural_order(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def _say_filled(labelled: _Labelled) -> list[str]:
-    """Say what to do where all clips to test have one label that no clip for training has."""
-    if not {"train", "test"} <= labelled.splits.keys():
+def _say_filled(labelled: _Labelled, names: Names | None) -> list[str]:
+    """Say what to do where all clips to test have one label that is of no known class."""
+    if "test" not in labelled.splits:
         return []
     test, used = labelled.splits["test"], labelled.used("test")
-    if len(used) > 1 or len(test) < 2 or not used.isdisjoint(labelled.used("train")):
+    known = labelled.used("train") if "train" in labelled.splits else set(names[0] if names else ())
+    if len(used) > 1 or len(test) < 2 or not used.isdisjoint(known):
         return []
     return [
         f"{test.source}: the label of all {len(test)} clips is `{used.pop()}`; if that only fills "

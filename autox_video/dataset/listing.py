@@ -13,6 +13,7 @@ from autox_video.dataset.class_labels import (
     drop_placeholders,
     is_multi_label,
     number_labels,
+    say_indices,
 )
 from autox_video.dataset.class_names import read_class_names, without_numbers
 from autox_video.dataset.folder_walk import find_videos
@@ -269,6 +270,7 @@ def _for_model(
     problems = [*once.problems, *labels.problems, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
+    notes += say_indices(entries, classes)
     for note in (*once.notes, *notes, *labels.notes):
         on_note(note)
     return _clip_list(entries, labels)

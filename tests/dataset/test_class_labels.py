@@ -8,6 +8,7 @@ from autox_video.dataset.class_labels import (
     drop_placeholders,
     is_multi_label,
     number_labels,
+    say_indices,
 )
 from autox_video.dataset.list_files import Entries
 
@@ -292,6 +293,9 @@ def test_a_test_list_of_one_class_is_said():
 def test_labels_that_only_fill_the_column_of_a_test_list_are_named(filler):
     problems = number(lists(train="red blue", test=f"{filler} {filler} {filler}")).problems
     assert any("only fills the column" in problem for problem in problems)
+    if not filler.isdigit():
+        problems = number(lists(test=f"{filler} {filler}"), names=(("red", "blue"), "m")).problems
+        assert any("only fills the column" in problem for problem in problems)
 
 
 def test_classes_in_another_case_are_named_where_no_clip_is_for_training():
@@ -300,3 +304,18 @@ def test_classes_in_another_case_are_named_where_no_clip_is_for_training():
     assert problem.endswith("differ only in case (capital letters): `blue`, `red`.")
     (problem,) = number(lists(train="RED"), names=(("red", "blue"), "names.txt")).problems
     assert "did you mean `red`?" in problem
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "named"),
+    [
+        ("1 0 1", ("blue", "red"), ["0 is `blue`, 1 is `red`."]),
+        ("red blue", ("blue", "red"), []),
+        ("1 0", ("0", "1"), []),
+        ("7 101", ("7", "101"), []),
+    ],
+)
+def test_indices_of_named_classes_are_told(labels, classes, named):
+    notes = say_indices(lists(test=labels)["test"], classes)
+    assert len(notes) == len(named)
+    assert all(note.endswith(end) for note, end in zip(notes, named, strict=True))
