@@ -17,21 +17,12 @@ from autox_video.dataset.entries import (
     counted,
     parts_of,
 )
-from autox_video.dataset.list_text import read_text
-from autox_video.dataset.remote import RemoteFault, beside, is_file, is_remote, join
+from autox_video.dataset.near_names import PLACEHOLDER
 from autox_video.dataset.spelling import as_seen
-from autox_video.errors import ListingError
-from autox_video.settings import AUTO, Settings
+from autox_video.settings import AUTO
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")
-# What stands for "no label" in lists of clips to test.
-_PLACEHOLDER = re.compile(
-    r"-[0-9]+(\.0*)?|\?+|-+|none|null|n/?a|unknown|unlabell?ed|dummy|placeholder|tbd|todo",
-    re.IGNORECASE,
-)
-
-_CLASS_NAMES = "classes.txt"
 
 CLASSES_AT_MOST = 1_000_000
 
@@ -51,45 +42,6 @@ class Labels:
     """Where there are any, the rest means nothing."""
     notes: tuple[str, ...] = ()
     """What the user should know of how the labels were read."""
-
-
-def read_class_names(settings: Settings) -> Names | None:
-    """Read the class names that the settings name, or classes.txt where there is one.
-
-    Raises:
-        ListingError: the file is missing, not UTF-8 or empty, or names a class twice.
-    """
-    path = _class_names_file(settings)
-    if path is None:
-        return None
-    try:
-        text = read_text(path, "file")
-    except ListingError as error:
-        raise ListingError(*(f"class_names: {problem}" for problem in error.problems)) from error
-    first: dict[str, int] = {}
-    problems = []
-    for number, line in enumerate(text.split("\n"), 1):
-        name = line.strip()
-        if name and first.setdefault(name, number) != number:
-            problems.append(f"{path}:{number}: class `{name}` is in line {first[name]} already.")
-    if not first:
-        problems.append(f"class_names: {path} is empty; it holds one class name per line.")
-    if problems:
-        raise ListingError(*at_most(problems))
-    return tuple(first), path
-
-
-def _class_names_file(settings: Settings) -> str | None:
-    if settings.class_names != AUTO:
-        return settings.class_names
-    places = [join(settings.data_root, _CLASS_NAMES)]
-    if settings.ann_file_train != AUTO:
-        places.insert(0, beside(settings.ann_file_train, _CLASS_NAMES))
-    try:
-        return next((place for place in places if is_file(place)), None)
-    except RemoteFault as fault:
-        where = next(place for place in places if is_remote(place))
-        raise ListingError(f"{where.rpartition('/')[0]}: {fault}.") from fault
 
 
 def is_multi_label(
@@ -130,7 +82,7 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
     if len(labels) != 1 or test.lines is None:
         return test, []
     (label,) = labels
-    if _PLACEHOLDER.fullmatch(label) and label not in classes:
+    if PLACEHOLDER.fullmatch(label) and label not in classes:
         count = counted(len(test), "clip")
         note = f"{test.source}: the label of all ({count}) is `{label}`, which is taken for none."
         return test.change(labels=None), [note]
@@ -140,6 +92,17 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
         f"{test.source}: all {len(test)} clips have the label `{label}`. If that only fills the "
         "column, leave the labels out: a score of it would mean nothing."
     ]
+
+
+def say_indices(test: Entries, classes: Sequence[str]) -> list[str]:
+    """Say which classes the labels of clips to test are, where these are indices of names."""
+    texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
+    if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
+        return []
+    numbers = sorted(n for n in map(int, texts) if 0 <= n < len(classes))
+    named = ", ".join(f"{number} is `{classes[number]}`" for number in numbers[:SHOWN_AT_MOST])
+    more = ", ..." if len(numbers) > SHOWN_AT_MOST else ""
+    return [f"{test.source}: the labels are read as the model's class indices: {named}{more}."]
 
 
 def number_labels(
@@ -170,7 +133,7 @@ def number_labels(
     numbers = {text for text in texts if _WHOLE_NUMBER.fullmatch(text)}
     are_names = are_names or _are_class_names(texts, names)
     if not are_names and numbers and numbers != texts:
-        return Labels((), False, {}, [_mixed(labelled, numbers)])
+        return Labels((), False, {}, [_mixed(labelled, numbers), *_say_filled(labelled, names)])
     if are_names or not numbers:
         labels, problems = _by_name(labelled, texts, names)
     else:
@@ -178,6 +141,8 @@ def number_labels(
     problems += _wrong_num_class(len(labels.classes), names, num_class)
     if not problems and "train" in labelled.splits:
         problems += _too_few_training_clips(labelled, labels, num_class)
+    if problems:
+        problems += _say_filled(labelled, names)
     index = labels.index
     if multi_label and not problems:
         index = {
@@ -291,13 +256,15 @@ def _by_number(
 ) -> tuple[Labels, list[str]]:
     index = {text: int(text) for text in texts}
     if names:
-        count, reason = len(names[0]), f"{names[1]} has {len(names[0])} classes, so "
+        count, reason = len(names[0]), f"{names[1]} has {_classes(len(names[0]))}, so "
     elif num_class:
         count, reason = num_class, f"num_class is {num_class}, so "
     else:
         count, reason = CLASSES_AT_MOST, ""
     problems = at_most(
         f"{place}: label {text} is out of range: {reason}labels go from 0 to {count - 1}."
+        if reason
+        else f"{place}: label {text} is no class index (0, 1, 2, ...)."
         for place, text in labelled.first_places(
             {text for text, label in index.items() if not 0 <= label < count}
         )
@@ -333,9 +300,14 @@ _AS_NAMES = (
 )
 
 
+def _classes(count: int) -> str:
+    return counted(count, "class", "classes")
+
+
 def _nearest(text: str, classes: Sequence[str]) -> str:
-    near = difflib.get_close_matches(text, classes, n=1)
-    return f" (did you mean `{near[0]}`?)" if near else ""
+    plain = {name.casefold(): name for name in classes}
+    near = difflib.get_close_matches(text.casefold(), plain, n=1)
+    return f" (did you mean `{plain[near[0]]}`?)" if near else ""
 
 
 def _natural_order(name: str) -> tuple[list[str | int], str]:
@@ -343,12 +315,24 @@ def _natural_order(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
+def _say_filled(labelled: _Labelled, names: Names | None) -> list[str]:
+    """Say what to do where all clips to test have one label that is of no known class."""
+    if "test" not in labelled.splits:
+        return []
+    test, used = labelled.splits["test"], labelled.used("test")
+    known = labelled.used("train") if "train" in labelled.splits else set(names[0] if names else ())
+    if len(used) > 1 or len(test) < 2 or not used.isdisjoint(known):
+        return []
+    return [
+        f"{test.source}: the label of all {len(test)} clips is `{used.pop()}`; if that only fills "
+        "the column, leave the labels out."
+    ]
+
+
 def _wrong_num_class(count: int, names: Names | None, num_class: int | None) -> list[str]:
     if num_class is None or count == num_class:
         return []
-    found = (
-        f"{f'{names[1]} has' if names else 'the lists have'} {counted(count, 'class', 'classes')}"
-    )
+    found = f"{f'{names[1]} has' if names else 'the lists have'} {_classes(count)}"
     return [f"num_class is {num_class}, but {found}; set num_class: auto."]
 
 
@@ -374,6 +358,10 @@ def _too_few_training_clips(
     hint = "" if num_class is None else f" Is num_class ({num_class}) right?"
     if not labels.named and num_class is None:
         hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
+    known = {labels.classes[i].casefold(): labels.classes[i] for i in used}
+    if meant := [name for i in places if (name := known.get(labels.classes[i].casefold()))]:
+        shown_there = ", ".join(f"`{name}`" for name in sorted(meant))
+        hint = f" Those for training differ only in case (capital letters): {shown_there}."
     return [
         f"{source}: {count - len(used)} of {count} classes have no clip for training: "
         f"{shown}{f' and {more} more' if more > 0 else ''}.{hint}"

@@ -35,7 +35,8 @@ _WORDS = {
     "length": "duration|length|dur",
     "frame": "frame|frames|frm|f|idx|index|number|num|no",
     "ms": "ms|msec|msecs|millis|millisecond|milliseconds",
-    "second": "timestamp|timestamps|time|times|timecode|second|seconds|sec|secs|s|t",
+    "clock": "h|hh|mm|ss|s",
+    "second": "timestamp|timestamps|time|times|timecode|second|seconds|sec|secs|t",
     "filler": "clip|segment|seg|action|temporal|trim|trimmed|in",
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
@@ -78,6 +79,12 @@ class Columns:
     other_times: tuple[str, ...] = ()
     """Columns that seem to say which part of a video a clip is, and are not read."""
 
+    @property
+    def unread(self) -> tuple[int, ...]:
+        """The columns that say nothing of what is read."""
+        used = {*self.paths, self.label, self.split, *_used_by(self.times)}
+        return tuple(i for i, name in enumerate(self.names) if name and i not in used)
+
 
 def find_columns(header: str, *, only_paths_will_do: bool) -> Columns | None:
     """Read the header of a CSV list; None if this is none."""
@@ -116,13 +123,19 @@ def columns_of(
         if i not in used and _says_a_part(name) and not (times and _time_of(name))
     ]
     label = labels[0] if labels else None
-    others = (
-        ()
-        if label is None
-        else tuple(names[i] for i in labels[1:] if plain[i] not in _pairs(plain[labels[0]]))
-    )
+    others = tuple(names[i] for i in _other_labels(plain, labels))
     split = splits[0] if splits else None
     return Columns(delimiter, tuple(names), tuple(paths), label, times, split, others, tuple(odd))
+
+
+def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
+    """Give the columns that may be of other labels than the first of these."""
+    if not labels:
+        return []
+    first, *others = labels
+    again = (i for i, name in enumerate(plain) if name.rstrip("0123456789") == plain[first])
+    different = [i for i in others if plain[i] not in _pairs(plain[first])]
+    return [*different, *(i for i in again if i not in labels)]  # label2, or `label` twice
 
 
 def _pairs(plain: str) -> tuple[str, ...]:
@@ -160,9 +173,13 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 def _find_times(names: Sequence[str]) -> Times | None:
     found: dict[tuple[str, str], int] = {}
-    for index, name in enumerate(names):
-        for said in _time_of(name):
+    # MS-ASL has start, end in frames beside start_time, end_time: what names its unit comes first.
+    for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
+        for said in _time_of(names[index]):
             found.setdefault(said, index)
+    plain = [_plain(name) for name in names]
+    if "onset" in plain and "offset" in plain:
+        found.setdefault(("end", "s"), plain.index("offset"))
     for unit in ("s", "ms", "frame"):
         start, end = found.get(("start", unit)), found.get(("end", unit))
         length = found.get(("length", unit))
@@ -185,8 +202,15 @@ def _time_of(name: str) -> list[tuple[str, str]]:
     vague = words in (("first",), ("last",), ("offset",))
     if len(said) != 1 or vague:
         return []
-    unit = "frame" if "frame" in kinds else "ms" if "ms" in kinds else "s"
+    # ELAN's `Begin Time - ss.msec` counts seconds, as does its `- hh:mm:ss.ms`.
+    is_ms = "ms" in kinds and "clock" not in kinds
+    unit = "frame" if "frame" in kinds else "ms" if is_ms else "s"
     return [(said[0], unit)]
+
+
+def _names_unit(name: str) -> bool:
+    kinds = {_KIND_OF[word] for word in _words_of(_plain(name)[:_LONGEST]) or ()}
+    return not kinds.isdisjoint(("second", "clock", "ms", "frame"))
 
 
 def _words_of(plain: str) -> tuple[str, ...] | None:

@@ -4,20 +4,28 @@ import csv
 import io
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autox_video.dataset.columns import Columns
+from autox_video.dataset.columns import Columns, describe_columns
 from autox_video.dataset.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
 from autox_video.dataset.list_text import read_json
 from autox_video.dataset.segments import read_segment, read_time
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 
-NO_LABEL = ("", "nan", "<na>", "#n/a", "null")
+NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
 """What stands for nothing in a column of labels, in lower case."""
 
 _TIMES_NAMED_AT_MOST = 3
 # Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+_NAMED_AT_MOST = 5
+_BIT = re.compile(r"[01](\.0*)?")
+_ONE_HOT = re.compile(r"[01](;[01])+")
+# Columns that say who is for training by yes and no, or by the number of a fold.
+_YES_NO = re.compile(r"[01](\.0*)?|true|false|yes|no|[tfyn]", re.IGNORECASE)
+_IS_SPLIT = re.compile(r"(is|for|in|use)?[ _-]*(train|training|test|testing|val|valid|validation)")
+_FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
 _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
 
 
@@ -88,10 +96,22 @@ class Table:
                 for index, (line, path, label) in rows
                 if not label and index not in self.hashed
             ]
+        self.bad += self._one_hot()
         if self.bad or self.bad_times:
             times = at_most(self.bad_times, shown=_TIMES_NAMED_AT_MOST)
             raise ListingError(*at_most(self.bad), *times)
         self.segments = self.segments and whole_or(self.segments)
+
+    def _one_hot(self) -> list[str]:
+        labels = set(self.labels) - {""}
+        if not labels or not all(map(_ONE_HOT.fullmatch, labels)) or len(set(map(len, labels))) > 1:
+            return []
+        index = next(index for index, label in enumerate(self.labels) if label)
+        shown = self.labels[index].replace(LABELS_JOINED_BY, ", ")
+        return [
+            f"{self.place(index)}: the labels look one-hot, as [{shown}]; write the names of the "
+            f"classes, or their indices, joined by `{LABELS_JOINED_BY}` where a clip has several."
+        ]
 
     def select(self, indices: Sequence[int]) -> "Table":
         """Keep the clips at `indices`, in that order."""
@@ -148,6 +168,9 @@ def read_rows(
     names = list(columns.names)
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
+    like_splits: dict[int, set[str]] = {i: set() for i in columns.unread}
+    switches = {i: set() for i in like_splits}
+    one_hot = {i: set() for i in like_splits} if columns.label is None else {}
     for number, (line, row) in enumerate(rows):
         if number == 0 and len(columns.paths) > 1:
             there = (i for i in columns.paths if is_there(_cell(row, i)))
@@ -158,13 +181,16 @@ def read_rows(
         if not path:
             what = f"path in column {path_column + 1}"
             if not columns.delimiter:  # keys of objects, not columns
-                what = columns.names[path_column]
+                what = f"text under the key `{columns.names[path_column]}`"
             table.bad.append(f"{source}:{line}: there is no {what}.")
         if any(map(str.strip, row[len(columns.names) :])):
             table.bad.append(
                 f"{source}:{line}: there are {len(row)} cells, but the header has "
                 f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
             )
+        _keep(like_splits, row, split_of)
+        _keep(one_hot, row, _BIT.fullmatch)
+        _keep(switches, row, _YES_NO.fullmatch)
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))
@@ -177,7 +203,55 @@ def read_rows(
                 table.add_segment(line, "", "")
             if columns.split is not None:
                 table.add_split(_cell(row, columns.split))
+    table.about_labels = _about_labels(columns, one_hot)
+    if columns.split is None:
+        table.notes += _say_unread_splits(source, columns, like_splits, switches)
     return table
+
+
+def _keep(seen: dict[int, set[str]], row: Sequence[str], is_one: Callable[[str], object]) -> None:
+    """Note the cells of a row in the columns that were seen to hold one kind of values alone."""
+    for column, values in list(seen.items()):
+        value = _cell(row, column)
+        if value not in values:
+            if is_one(value):
+                values.add(value)
+            else:
+                del seen[column]
+
+
+def _about_labels(columns: Columns, one_hot: Iterable[int]) -> str:
+    names = [f"`{columns.names[column]}`" for column in one_hot]
+    said = describe_columns(columns.names)
+    if len(names) < 2:
+        return said
+    more = ", ..." if len(names) > _NAMED_AT_MOST else ""
+    return (
+        f"{said}. {', '.join(names[:_NAMED_AT_MOST])}{more} look one-hot: write the names of a "
+        f"clip's classes into one column, joined by `{LABELS_JOINED_BY}`"
+    )
+
+
+def _say_unread_splits(
+    source: str,
+    columns: Columns,
+    like_splits: Mapping[int, set[str]],
+    switches: Mapping[int, set[str]],
+) -> Iterator[str]:
+    for column in columns.unread:
+        name = columns.names[column]
+        plain = name.strip().lower()
+        values = sorted(like_splits.get(column, ()))
+        if len(set(map(split_of, values))) > 1:
+            yield (
+                f"{source}: its column `{name}` is not read, though it holds "
+                f"{', '.join(values)}: call it `split` if the clips are to be split by it."
+            )
+        elif plain in _FOLDS or (len(switches.get(column, ())) > 1 and _IS_SPLIT.fullmatch(plain)):
+            yield (
+                f"{source}: its column `{name}` is not read: which clips are for training, "
+                "a column `split` of train, val and test says."
+            )
 
 
 def _fill(table: Table) -> None:

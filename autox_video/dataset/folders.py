@@ -8,11 +8,12 @@ from pathlib import Path
 from autox_video.dataset.entries import Entries, clip_keys, counted
 from autox_video.dataset.folder_walk import Contents, find_videos, read_contents, some
 from autox_video.dataset.remote import is_remote
-from autox_video.dataset.split_folders import SPLIT_NAMES, Arrangement, arrange, split_of
+from autox_video.dataset.split_folders import Arrangement, arrange
+from autox_video.dataset.split_words import split_of
 from autox_video.dataset.suffixes import split_suffix
 from autox_video.errors import ListingError
 
-__all__ = ["SPLIT_NAMES", "find_videos", "read_class_folders"]
+__all__ = ["find_videos", "read_class_folders"]
 
 
 def read_class_folders(

@@ -21,7 +21,6 @@ from autox_video.dataset.entries import (
     Names,
     counted,
 )
-from autox_video.dataset.folders import SPLIT_NAMES
 from autox_video.dataset.frame_counts import (
     has_frame_counts,
     read_frame_counts,
@@ -34,6 +33,7 @@ from autox_video.dataset.list_files import to_entries
 from autox_video.dataset.list_text import read_json, read_text
 from autox_video.dataset.listed_clips import find_listed
 from autox_video.dataset.remote import beside, is_file, is_remote
+from autox_video.dataset.split_words import split_of
 from autox_video.dataset.text_lists import read_table
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO
@@ -282,8 +282,8 @@ def _by_split(table: Table, *, strict: bool) -> Iterator[tuple[str, Table]]:
     if table.splits is None:
         yield "", table
         return
-    known = {"": "", **SPLIT_NAMES}
-    names = [known.get(split.lower()) for split in table.splits]
+    known = {split: split_of(split) if split else "" for split in set(table.splits)}
+    names = [known[split] for split in table.splits]
     if None in names:
         first = names.index(None)
         # Of a column that is about something else, no value is a split.

@@ -10,10 +10,10 @@ from typing import Any
 from autox_video.dataset.clip_tree import ClipTree
 from autox_video.dataset.columns import columns_of, find_columns
 from autox_video.dataset.csv_lists import Table, csv_rows, read_csv
-from autox_video.dataset.folders import SPLIT_NAMES
 from autox_video.dataset.json_rows import flatten, parse_lines, table_of
 from autox_video.dataset.list_text import data_lines, read_json, read_text
 from autox_video.dataset.remote import beside, is_file, is_remote, join
+from autox_video.dataset.split_words import SPLIT_NAMES, split_of
 from autox_video.errors import ListingError
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")
@@ -41,7 +41,7 @@ def find_metadata(data_root: str) -> dict[str, str]:
         folders = sorted(p.name for p in Path(data_root).iterdir() if p.is_dir())
     found: dict[str, str] = {}
     for folder in folders:
-        split = SPLIT_NAMES.get(folder.lower())
+        split = split_of(folder)
         files = (join(data_root, f"{folder}/{name}") for name in METADATA_FILES)
         file = next((file for file in files if is_file(file)), None) if split else None
         if file and found.setdefault(split, file) != file:

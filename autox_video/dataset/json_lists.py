@@ -12,7 +12,6 @@ from autox_video.dataset.clip_tree import ClipTree, stem_of
 from autox_video.dataset.columns import columns_of
 from autox_video.dataset.csv_lists import Table
 from autox_video.dataset.entries import LABELS_JOINED_BY, Names, counted
-from autox_video.dataset.folders import SPLIT_NAMES
 from autox_video.dataset.formats_official import kinetics_clip
 from autox_video.dataset.json_rows import (
     Record,
@@ -22,6 +21,7 @@ from autox_video.dataset.json_rows import (
     parse,
     table_of,
 )
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 
 INSTEAD = "write CSV with the columns path and label, or JSON objects with the keys path and label"
@@ -237,11 +237,15 @@ def _is_video_coco(content: Any) -> bool:
     return content["annotations"][0].keys() >= {"video_id", "category_id"}
 
 
+def _is_split_of_paths(content: Any) -> bool:
+    return _is_by_class(content) and all(map(split_of, content))
+
+
 def _is_by_split(content: Any) -> bool:
     return (
         isinstance(content, dict)
         and len(content) > 0
-        and all(str(key).lower() in SPLIT_NAMES for key in content)
+        and all(map(split_of, content))
         and all(is_records(value) or _is_by_path(value) for value in content.values())
     )
 
@@ -347,6 +351,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("in the form of Datumaro", _has_keys("categories", "items"), None),
     Kind("an annotation of Supervisely", _has_keys("framesCount"), None),
     Kind("an object of splits", _is_by_split, _read_by_split),
+    Kind("an object of splits", _is_split_of_paths, None, "its clips have no labels"),
     Kind("an object of paths", _is_by_path, _read_by_path),
     Kind("an object of classes", _is_by_class, _read_by_class),
     Kind("an object of columns", _is_by_column, _read_by_column),

@@ -13,8 +13,9 @@ from autox_video.dataset.class_labels import (
     drop_placeholders,
     is_multi_label,
     number_labels,
-    read_class_names,
+    say_indices,
 )
+from autox_video.dataset.class_names import read_class_names, without_numbers
 from autox_video.dataset.folder_walk import find_videos
 from autox_video.dataset.given_lists import (
     GivenLists,
@@ -87,12 +88,12 @@ def read_listing(settings: Settings) -> Listing:
         InstallError: a package for the addresses of clips or lists is missing.
     """
     root = check_root(settings.data_root)
-    given_names = read_class_names(settings)
     lists = read_given_lists(settings, root)
+    given_names, notes_on_names = without_numbers(read_class_names(settings), lists.splits)
     multi_label = _is_multi_label(lists, given_names, settings)
     splits, notes = _once(lists, multi_label=multi_label)
     names = given_names or used_names(lists)
-    notes = [*lists.notes, *notes]
+    notes = [*lists.notes, *notes_on_names, *notes]
     if multi_label and settings.multi_label == AUTO:
         notes += say_several_labels(splits)
     elif not multi_label:
@@ -269,6 +270,7 @@ def _for_model(
     problems = [*once.problems, *labels.problems, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
+    notes += say_indices(entries, classes)
     for note in (*once.notes, *notes, *labels.notes):
         on_note(note)
     return _clip_list(entries, labels)

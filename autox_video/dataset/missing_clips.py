@@ -1,7 +1,7 @@
 """Which listed clips are not there, and what to say about them."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118
+# ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +36,8 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
         name = next(iter(lists))
         looked_for = os.path.abspath(os.path.join(root, lists[name].paths[0]))
         there = _what_there_is(lists[name].paths[0], tree)
+        if not there and (example := _example(tree)):
+            there = f"; what is there has other names, as {example}"
         wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
         return [
             f"{lists[name].place(0)}: clip {looked_for} is not there, and nor is any other of the "
@@ -43,6 +45,13 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
         ]
     found = ((lists[name], index) for name, indices in missing.items() for index in indices)
     return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, tree)}")
+
+
+def _example(tree: ClipTree) -> str | None:
+    try:
+        return tree.example()
+    except ListingError:  # a folder that cannot be read
+        return None
 
 
 def _unknown_addresses(lists: Iterable[Entries]) -> list[str]:
@@ -106,7 +115,8 @@ def _why_missing(entries: Entries, index: int, tree: ClipTree) -> str:
 def _what_there_is(path: str, tree: ClipTree) -> str:
     """Say what a path may mean that is not there, "" where nothing is like it."""
     try:
-        candidates = tree.candidates(path)
+        # A list may name the features or the pictures of a clip: x.npy is not there, x.mp4 is.
+        candidates = tree.candidates(path) or tree.candidates(os.path.splitext(path)[0])
         near = candidates[:3] or ([nearest] if (nearest := tree.nearest(path)) else [])
     except ListingError:  # a folder that cannot be read
         return ""

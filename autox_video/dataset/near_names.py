@@ -1,8 +1,9 @@
-"""Classes whose names are so near to one another that they are probably meant to be one."""
+"""Classes that are probably one, by their names, or none at all."""
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from autox_video.dataset.entries import LABELS_JOINED_BY, at_most, counted
@@ -14,15 +15,25 @@ RARE_SHARE = 0.25
 SHORTEST_TYPO = 4
 """Names of fewer letters differ by a letter all the time."""
 
+# What stands for "no label" in lists, above all of clips to test.
+PLACEHOLDER = re.compile(
+    r"-[0-9]+(\.0*)?|\?+|-+|none|null|n/?a|unknown|unlabell?ed|dummy|placeholder|tbd|todo",
+    re.IGNORECASE,
+)
+_MAY_BE_A_CLASS = re.compile("none|unknown|na", re.IGNORECASE)
+_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]*[1-9]")
+_JOINED = re.compile(r"\s*[,;|&+]\s*")
+# Between two digits they tell numbers apart: 1.25 and 12.5.
+_BETWEEN = re.compile(r"(?<![0-9 ._-])[ ._-]+|[ ._-]+(?![0-9 ._-])")
 _JOINTS = re.compile(r"[,;/|+&]| and ")
 
 
 def near_names(clips: Mapping[str, int]) -> list[str]:
-    """Name the classes that are probably one, a sentence for each group of them.
+    """Name the classes that are probably one, or none, a sentence for each group of them.
 
-    Those are names that differ only in case, spaces, hyphens and underscores, or in characters
-    that cannot be told apart by eye; and names of which one is a letter away from another that
-    has at least four times as many clips.
+    Those are names that differ only in case, spaces, hyphens, underscores and dots, or in
+    characters that cannot be told apart by eye; and names of which one is a letter away from
+    another that has at least four times as many clips.
 
     Args:
         clips: number of clips of each class, by name.
@@ -30,6 +41,7 @@ def near_names(clips: Mapping[str, int]) -> list[str]:
     groups = list(_groups(list(clips)))
     told = {name for _, names in groups for name in names}
     sentences = [_sentence(what, names, clips) for what, names in groups]
+    sentences += _no_classes(clips)
     sentences += [
         f"Class `{name}` ({counted(clips[name], 'clip')}) seems to be {' and '.join(parts)}: write "
         f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
@@ -50,6 +62,39 @@ def _sentence(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
     return f"Classes {joined} differ only in {what}: write them alike if they are one class."
 
 
+def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
+    """Name the classes that look like something else: no label, a number, several labels."""
+    most = max(clips.values(), default=0)
+    for name, count in clips.items():
+        is_rare = count <= RARE_SHARE * most
+        if PLACEHOLDER.fullmatch(name) and (is_rare or not _MAY_BE_A_CLASS.fullmatch(name)):
+            yield (
+                f"Class `{name}` ({counted(count, 'clip')}) is called as if these clips had no "
+                "label: take them out of the list if they have none."
+            )
+    if len(clips) > 1 and all(map(_DECIMAL.fullmatch, clips)):
+        yield (
+            f"The labels are decimal numbers, as `{next(iter(clips))}`: each different one is a "
+            "class of its own, and nothing is known of their order."
+        )
+    if whole := _of_parts(clips):
+        yield (
+            f"Labels such as `{whole}` look like several, but each is one class: write "
+            f"`{LABELS_JOINED_BY.join(_JOINED.split(whole))}` if the clip is of several classes."
+        )
+
+
+def _of_parts(names: Iterable[str]) -> str | None:
+    """Give a name that has several parts, where most names are made of the same few parts."""
+    names = list(names)
+    parts = {name: _JOINED.split(name) for name in names}
+    joined = [name for name in names if len(parts[name]) > 1 and all(parts[name])]
+    counts = Counter(part for name in joined for part in set(parts[name]))
+    again = [part for part, count in counts.items() if count > 1]
+    is_likely = 2 * len(joined) > len(names) and len(again) > 1 and 2 * len(again) >= len(counts)
+    return joined[0] if is_likely else None
+
+
 def _joined(clips: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
     """Give the classes whose names are made of those of others, and these."""
     for name in clips:
@@ -64,7 +109,7 @@ def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         ("characters that cannot be seen", as_seen),
         ("case (capital letters)", lambda name: as_seen(name).casefold()),
         ("letters that look alike", lambda name: as_drawn(name).casefold()),
-        ("spaces, hyphens or underscores", _letters),
+        ("spaces, hyphens, underscores or dots", _letters),
         ("accents", _without_accents),
     )
     left = list(names)
@@ -79,8 +124,7 @@ def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _letters(name: str) -> str:
-    plain = as_seen(name).casefold()
-    return "".join(char for char in plain if char not in " -_.")
+    return _BETWEEN.sub("", as_seen(name).casefold())
 
 
 def _without_accents(name: str) -> str:

@@ -1,6 +1,6 @@
 """Which folders hold training, validation and test clips, and which are the classes."""
 
-import re
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -8,48 +8,10 @@ from pathlib import Path
 
 from autox_video.dataset.entries import counted
 from autox_video.dataset.folder_walk import some
+from autox_video.dataset.split_words import parse_split, split_of
 from autox_video.errors import ListingError
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "validate": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""What people call the three splits in lists."""
-
 SPLITS = ("train", "val", "test")
-_WORDS = {
-    **SPLIT_NAMES,
-    "trn": "train",
-    "validating": "val",
-    "devel": "val",
-    "development": "val",
-    "eval": "val",
-    "evaluation": "val",
-    "tst": "test",
-    "tests": "test",
-    "holdout": "test",
-    "heldout": "test",
-}
-# What people write around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
-_AROUND = (
-    "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"
-    "subset|folder|dir|list|frames|rawframes|images?|imgs?|raw|all|full|final|my|new|v|x|hold|held|out"
-)
-_SPLIT_WORD = re.compile(
-    rf"(?:{_AROUND})*?({'|'.join(sorted(_WORDS, key=len, reverse=True))})(?:{_AROUND})*"
-)
-_AROUND_WORD = re.compile(rf"(?:{_AROUND})*")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_BETWEEN = re.compile(r"[\W\d_]+")
-_HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
-
 Clips = tuple[list[str], list[str] | None]
 """Paths, and the class of each; None where they have none."""
 
@@ -65,27 +27,6 @@ class Arrangement:
     notes: list[str] = field(default_factory=list)
     classes_at: int = 0
     """The part of a path that is the class, from 0."""
-
-
-def split_of(name: str) -> str | None:
-    """Give the split that a folder of this name holds: train, val or test; None for another name.
-
-    Known are the usual words in any spelling (Training_set, 01_train, valData, hold-out).
-    """
-    split, rest = _parse(name)
-    return None if rest else split
-
-
-def _parse(name: str) -> tuple[str | None, str]:
-    """Give the split that a name speaks of, if it is one, and what else is in the name."""
-    splits, rest = [], []
-    name = _HELD_OUT.sub("holdout", name)
-    for word in _BETWEEN.split(_CAMEL.sub(" ", name).lower()):
-        if found := _SPLIT_WORD.fullmatch(word):
-            splits.append(_WORDS[found[1]])
-        elif not _AROUND_WORD.fullmatch(word):
-            rest.append(word)
-    return (splits[0] if len(splits) == 1 else None), " ".join(rest)
 
 
 def split_names(names: Iterable[str]) -> dict[str, str]:
@@ -111,7 +52,7 @@ def split_names(names: Iterable[str]) -> dict[str, str]:
 
 def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Give the names that say nothing but a split, and groups of those with an equal rest."""
-    parsed = {name: _parse(name) for name in names}
+    parsed = {name: parse_split(name) for name in names}
     alone = {name: split for name, (split, rest) in parsed.items() if split and not rest}
     groups: dict[str, dict[str, str]] = {}
     for name, (split, rest) in parsed.items():
@@ -124,7 +65,7 @@ def has_test_folder(root: str | Path) -> bool:
     """Whether a folder on this machine, or a folder in it, holds one that is called like a test."""
     folders = [path for path in Path(root).iterdir() if path.is_dir()]
     inner = (path for folder in folders for path in _folders_in(folder))
-    return any(_parse(path.name)[0] == "test" for path in chain(folders, inner))
+    return any(parse_split(path.name)[0] == "test" for path in chain(folders, inner))
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -278,8 +219,9 @@ def _refuse_wrapper(videos: Sequence[str], tops: Mapping[str, Sequence[str]], ro
     """Refuse a folder whose only folder with clips holds the classes."""
     if len(tops) != 1:
         return
-    (top,) = tops
-    if len(_inner(videos)) > 1:
+    folders = {video.rpartition("/")[0] for video in videos if _depth(video)}
+    top = posixpath.commonpath(folders)
+    if len(folders - {top}) > 1:
         raise ListingError(
             f"data_root: all clips in class folders are in one folder, {root}/{top}; is "
             f"data_root={root}/{top} meant?"
@@ -344,9 +286,11 @@ def _classes(
         )
     inner = {top: _inner(clips) for top, clips in tops.items()}
     if len(tops) > 1 and _look_alike(tops, list(tops)):
+        below = some(sorted(set.intersection(*inner.values())))[:-1]
         found.notes.append(
             f"The classes are the folders right in {root} ({some(tops)[:-1]}); the folders in "
-            f"each of them ({some(sorted(set.intersection(*inner.values())))[:-1]}) do not count."
+            f"each of them ({below}) do not count. If {below} are the classes, call the splits "
+            "train, val and test."
         )
     found.notes += _say_deeper(labelled, root, below=1)
     return found

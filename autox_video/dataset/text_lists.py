@@ -23,6 +23,8 @@ from autox_video.dataset.remote import is_remote
 from autox_video.errors import ListingError
 
 DELIMITERS = ",;\t|"
+# Excel's own first line says `sep=;`: the header is the next one.
+_SEP = re.compile(r'\A"?sep=.?"?[ \r]*(?=\n)', re.IGNORECASE)
 
 _SUFFIXES = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
 _IS_VIDEO = re.compile(rf".*(?:{_SUFFIXES})", re.IGNORECASE | re.DOTALL)
@@ -78,18 +80,14 @@ def read_table(
         ListingError: the list is empty, or a line has no path or no label where it should have.
     """
     refuse_markup(text, source)
+    text = _SEP.sub("", text)
     number, first = first_line(text, data_root)
     if not first:
         raise ListingError(f"{source}: the list is empty; a line is `path label`.")
     is_csv = source.lower().endswith(".csv")
     header_line, columns = _find_header(text, number, first, only_paths_will_do=is_csv)
     if columns is not None:
-        if columns.label is None and need_labels:
-            raise ListingError(
-                f"{source}:{header_line}: the clips have no labels; "
-                f"{describe_columns(columns.names)}."
-            )
-        return read_csv(
+        table = read_csv(
             text,
             source,
             header_line=header_line,
@@ -97,6 +95,11 @@ def read_table(
             is_there=lambda path: exists(data_root, path),
             may_lack_labels=may_lack_labels,
         )
+        if columns.label is None and need_labels:
+            raise ListingError(
+                f"{source}:{header_line}: the clips have no labels; {table.about_labels}."
+            )
+        return table
     _refuse_others(first, f"{source}:{number}", is_csv=is_csv)
     skipped = number if _is_spaced_header(first) else 0
     lines = [line for line in kept_lines(text) if line[0] != skipped]
@@ -131,12 +134,6 @@ def _find_header(
     text: str, number: int, line: str, *, only_paths_will_do: bool
 ) -> tuple[int, Columns | None]:
     """Give the line of the header and what it says; (0, columns) for CSV without a header."""
-    if found := re.fullmatch(r"sep=(.)", line.strip('"'), re.IGNORECASE):
-        # Excel's own first line, `sep=;`: the header is the next one.
-        rest = ((n, line) for n, line in kept_lines(text) if n > number)
-        number, line = next(rest, (number, ""))
-        names = split_row(line, found[1])
-        return number, columns_of(names, found[1], only_paths_will_do=True)
     columns = find_columns(line.lstrip("# "), only_paths_will_do=only_paths_will_do)
     return (0, _without_header(text)) if columns is None else (number, columns)
 
@@ -175,11 +172,19 @@ def _refuse_others(line: str, place: str, *, is_csv: bool) -> None:
             continue
         if looks_like_header(names):
             raise ListingError(f"{place}: {describe_columns(names)}.")
-    if is_csv and "," in line:
+    delimiter = _delimiter_in(line)
+    if is_csv and delimiter:
         raise ListingError(
             f"{place}: a CSV list begins with a header, `path,label`; in this line "
-            f"{describe_columns(split_row(line, ','))}."
+            f"{describe_columns(split_row(line, delimiter))}."
         )
+
+
+def _delimiter_in(line: str) -> str | None:
+    """Give what is between the cells of a line that should be CSV."""
+    if "," in line or _HAS_VIDEO.search(line):  # `a.mp4 0;1` is a clip of two classes
+        return "," if "," in line else None
+    return next((delimiter for delimiter in ";|" if delimiter in line), None)
 
 
 def _is_video_path(line: str, data_root: str | Path) -> bool:

@@ -8,11 +8,9 @@ from autox_video.dataset.class_labels import (
     drop_placeholders,
     is_multi_label,
     number_labels,
-    read_class_names,
+    say_indices,
 )
 from autox_video.dataset.list_files import Entries
-from autox_video.errors import ListingError
-from autox_video.read_settings import settings_from_mapping
 
 
 def lists(**labels):
@@ -82,12 +80,12 @@ def test_a_list_without_labels_counts_for_nothing():
         (
             lists(train="0 1 -1"),
             {},
-            "train.txt:3: label -1 is out of range: labels go from 0 to 999999.",
+            "train.txt:3: label -1 is no class index (0, 1, 2, ...).",
         ),
         (
             lists(train="0 1 99999999999"),
             {},
-            "train.txt:3: label 99999999999 is out of range: labels go from 0 to 999999.",
+            "train.txt:3: label 99999999999 is no class index (0, 1, 2, ...).",
         ),
         (
             lists(train="0 1 2"),
@@ -153,49 +151,6 @@ def test_at_most_ten_are_named():
     wrong = number(lists(train=" ".join(map(str, range(30)))), num_class=5).problems
     assert len(wrong) == 11
     assert wrong[-1] == "... and 15 more like these."
-
-
-@pytest.fixture
-def names(tmp_path, monkeypatch):
-    """Give a function that writes a file of class names and reads it by these settings."""
-    monkeypatch.chdir(tmp_path)
-    for folder in ("videos", "lists"):
-        (tmp_path / folder).mkdir()
-
-    def names(content=None, place="classes.txt", **given):
-        if content is not None:
-            (tmp_path / place).write_bytes(content)
-        return read_class_names(settings_from_mapping({"data_root": "videos", **given}, "test"))
-
-    return names
-
-
-def test_class_names_are_read_in_their_order(names):
-    content = b"\xef\xbb\xbfrun fast\r\n#1\r\njump\r\n\r\n"
-    assert names(content, class_names="classes.txt") == (("run fast", "#1", "jump"), "classes.txt")
-
-
-def test_class_names_are_found_beside_the_training_list_then_in_data_root(names):
-    assert names() is None
-    assert names(b"a\nb", "videos/classes.txt") == (("a", "b"), "videos/classes.txt")
-    train = {"ann_file_train": "lists/train.txt"}
-    assert names(**train) == (("a", "b"), "videos/classes.txt")
-    assert names(b"c\nd", "lists/classes.txt", **train) == (("c", "d"), "lists/classes.txt")
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", "class_names: classes.txt is empty; it holds one class name per line."),
-        (b"a\n\nb\na\n", "classes.txt:4: class `a` is in line 1 already."),
-        (b"\xff\n", "class_names: classes.txt:1: this is not UTF-8 text; save it as UTF-8."),
-        (None, "class_names: classes.txt: there is no such file."),
-    ],
-)
-def test_a_file_that_holds_no_class_names(names, content, problem):
-    with pytest.raises(ListingError) as caught:
-        names(content, class_names="classes.txt")
-    assert str(caught.value) == problem
 
 
 # ---- several classes a clip ----
@@ -332,3 +287,35 @@ def test_a_test_list_of_one_class_is_said():
     for labels in ("0 1 0", "0 0"):
         test = lists(test=labels)["test"]
         assert drop_placeholders(test, ("0", "1")) == (test, [])
+
+
+@pytest.mark.parametrize("filler", ["0", "x", "test"])
+def test_labels_that_only_fill_the_column_of_a_test_list_are_named(filler):
+    problems = number(lists(train="red blue", test=f"{filler} {filler} {filler}")).problems
+    assert any("only fills the column" in problem for problem in problems)
+    if not filler.isdigit():
+        problems = number(lists(test=f"{filler} {filler}"), names=(("red", "blue"), "m")).problems
+        assert any("only fills the column" in problem for problem in problems)
+
+
+def test_classes_in_another_case_are_named_where_no_clip_is_for_training():
+    (problem,) = number(lists(train="red blue", val="Red Blue")).problems
+    assert "`Red` (in val.txt:1)" in problem
+    assert problem.endswith("differ only in case (capital letters): `blue`, `red`.")
+    (problem,) = number(lists(train="RED"), names=(("red", "blue"), "names.txt")).problems
+    assert "did you mean `red`?" in problem
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "named"),
+    [
+        ("1 0 1", ("blue", "red"), ["0 is `blue`, 1 is `red`."]),
+        ("red blue", ("blue", "red"), []),
+        ("1 0", ("0", "1"), []),
+        ("7 101", ("7", "101"), []),
+    ],
+)
+def test_indices_of_named_classes_are_told(labels, classes, named):
+    notes = say_indices(lists(test=labels)["test"], classes)
+    assert len(notes) == len(named)
+    assert all(note.endswith(end) for note, end in zip(notes, named, strict=True))

@@ -37,6 +37,19 @@ def read(header, *, only_paths_will_do=False):
             "video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,verb",
             ("video_id", "verb", "start_timestamp", "stop_timestamp", None, "s"),
         ),
+        ("path,label,onset,offset", ("path", "label", "onset", "offset", None, "s")),
+        (
+            "path,label,Begin Time - ss.msec,End Time - ss.msec",
+            ("path", "label", "Begin Time - ss.msec", "End Time - ss.msec", None, "s"),
+        ),
+        (
+            "path,label,Begin Time - msec,End Time - msec",
+            ("path", "label", "Begin Time - msec", "End Time - msec", None, "ms"),
+        ),
+        (
+            "path,label,start,end,start_time,end_time",
+            ("path", "label", "start_time", "end_time", None, "s"),
+        ),
         ("path,label,first_name,last_name", ("path", "label", None, None, None, None)),
         ("path,label,num_frames,fps,duration", ("path", "label", None, None, None, None)),
         ("path,text", None),

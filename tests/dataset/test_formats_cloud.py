@@ -40,7 +40,9 @@ def test_metadata_without_labels_is_passed_over_for_class_folders(place):
         assert place.read().classes == ("run", "walk")
     place.write(videos__metadata_dot_csv="file_name,caption\nwalk/1.mp4,hello\n")
     assert place.problems(data_format="metadata") == [
-        "videos/metadata.csv: the clips have no labels; a line is `path,label`."
+        "videos/metadata.csv: the clips have no labels; the columns are `file_name`, `caption`; "
+        "that of the clips is called path, video, filename or file_name, that of the labels "
+        "label, class or category."
     ]
     os.remove("videos/metadata.csv")
     place.write(videos__metadata_dot_jsonl='{"file_name": "walk/1.mp4", "text": "x"}')
@@ -80,7 +82,7 @@ def test_metadata_faults(place):
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n[1]\n')
     assert place.problems("a.jsonl") == ["a.jsonl:3: a line is a JSON object, {...}."]
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n')
-    assert place.problems("a.jsonl") == ["a.jsonl:2: there is no file_name."]
+    assert place.problems("a.jsonl") == ["a.jsonl:2: there is no text under the key `file_name`."]
     assert place.problems(data_format="metadata") == [
         "data_root: there is no metadata.csv and no metadata.jsonl in videos; put it beside the "
         "clips, or give ann_file_train."

@@ -187,3 +187,17 @@ def test_names_that_begin_like_json_are_names(place):
     place.write(t_dot_txt="[a] 1.mp4 run\n{b} 1.mp4 walk\n")
     listing = place.read("t.txt", ann_file_val="v.csv")
     assert listing.train.paths == ("[a] 1.mp4", "{b} 1.mp4")
+
+
+def test_clips_of_splits_without_labels_are_not_taken_for_classes(place):
+    content = {"train": ["a_0.mp4", "a_1.mp4"], "val": ["a_2.mp4"]}
+    place.write(l_dot_json=json.dumps(content))
+    (problem,) = place.problems("l.json")
+    assert "no labels" in problem
+
+
+def test_one_hot_labels_in_json_are_refused(place):
+    content = [{"path": "a_0.mp4", "label": [1, 0, 0]}, {"path": "a_1.mp4", "label": [0, 1, 0]}]
+    place.write(l_dot_json=json.dumps(content))
+    (problem,) = place.problems("l.json")
+    assert "one-hot" in problem

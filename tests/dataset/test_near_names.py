@@ -12,8 +12,8 @@ from autox_video.dataset.near_names import near_names
         ({"red": 4, "red\u200b": 4}, ["`red\\u200b`", "cannot be seen"]),
         ({"Caf\u00e9": 4, "Cafe\u0301": 4}, ["cannot be seen"]),
         ({"wave": 4, "w\u0430ve": 4}, ["look alike"]),
-        ({"stand up": 4, "stand_up": 4}, ["spaces, hyphens or underscores"]),
-        ({"stand up": 4, "StandUp": 4}, ["spaces, hyphens or underscores"]),
+        ({"stand up": 4, "stand_up": 4}, ["spaces, hyphens, underscores or dots"]),
+        ({"stand up": 4, "StandUp": 4}, ["spaces, hyphens, underscores or dots"]),
         ({"Schl\u00e4ge": 4, "Schlage": 4}, ["accents"]),
         ({"fight": 8, "fihgt": 8}, ["`fihgt`", "`fight`", "mistyped"]),
         ({"running": 8, "runing": 8}, ["`runing`", "mistyped"]),
@@ -58,3 +58,35 @@ def test_only_ten_groups_are_named():
     found = near_names(clips)
     assert len(found) == 11
     assert found[-1] == "... and 2 more like these."
+
+
+@pytest.mark.parametrize(
+    ("clips", "named"),
+    [
+        ({"?": 1, "red": 8, "blue": 8}, "`?` (1 clip)"),
+        ({"unknown": 1, "red": 8, "blue": 8}, "`unknown` (1 clip)"),
+        ({"dummy": 8, "red": 8, "blue": 8}, "`dummy` (8 clips)"),
+        ({"red|hot": 2, "red|cold": 2, "blue|hot": 2, "blue|cold": 2}, "`red;hot`"),
+        ({"red, hot": 2, "red, cold": 2, "blue, hot": 2, "blue, cold": 2}, "`red;hot`"),
+        ({"0.37": 1, "1.25": 1, "12.5": 1}, "decimal numbers"),
+    ],
+)
+def test_classes_that_look_like_something_else_are_named(clips, named):
+    (sentence,) = near_names(clips)
+    assert named in sentence
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        {"none": 8, "left": 8, "right": 8},
+        {"unknown": 40, "yes": 20, "no": 20},
+        {"sport/red": 4, "sport/blue": 4, "sport/green": 4},
+        {"rock, paper": 2, "salt & pepper": 2, "bow": 3},
+        {"putting it down, so it stays": 3, "putting it down, so it falls": 3, "taking it": 4},
+        {"1.0": 3, "2.5": 3},
+        {"v1.2": 3, "v12": 3, "1-2": 3, "12": 3},
+    ],
+)
+def test_ordinary_classes_are_not_named(clips):
+    assert near_names(clips) == []

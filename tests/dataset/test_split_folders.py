@@ -2,7 +2,8 @@
 
 import pytest
 
-from autox_video.dataset.split_folders import arrange, split_of
+from autox_video.dataset.split_folders import arrange
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 
 TRAIN = (
@@ -115,7 +116,8 @@ def test_equal_folders_in_all_classes_are_said():
     assert counts == {"train": {"Lernen": 2, "Proben": 2}}
     assert found.notes == [
         "The classes are the folders right in ROOT (Lernen, Proben); the folders in each of them "
-        "(blue, red) do not count."
+        "(blue, red) do not count. If blue, red are the classes, call the splits train, val and "
+        "test."
     ]
 
 
@@ -145,3 +147,10 @@ def test_what_cannot_be_what_it_looks_like_is_refused(videos, sentence):
 def test_without_training_clips_their_folder_is_missed():
     with pytest.raises(ListingError, match="there is no video for training"):
         arranged(*clips("val/a", "val/b"), empty=["train/a"])
+
+
+@pytest.mark.parametrize("inside", ["videos", "UCF/UCF-101", "a/b/c"])
+def test_folders_around_the_classes_are_named_however_many(inside):
+    with pytest.raises(ListingError) as caught:
+        arranged(*clips(f"{inside}/red", f"{inside}/blue"))
+    assert f"is data_root=ROOT/{inside} meant?" in str(caught.value)

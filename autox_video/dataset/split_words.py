@@ -1,0 +1,63 @@
+"""What people call the splits: training, validation and test, in any spelling."""
+
+import re
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "validate": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call the three splits in lists."""
+
+_WORDS = {
+    **SPLIT_NAMES,
+    "trn": "train",
+    "validating": "val",
+    "devel": "val",
+    "development": "val",
+    "eval": "val",
+    "evaluation": "val",
+    "tst": "test",
+    "tests": "test",
+    "holdout": "test",
+    "heldout": "test",
+}
+# What people write around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
+_AROUND = (
+    "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"
+    "subset|folder|dir|list|frames|rawframes|images?|imgs?|raw|all|full|final|my|new|v|x|hold|held|out"
+)
+_SPLIT_WORD = re.compile(
+    rf"(?:{_AROUND})*?({'|'.join(sorted(_WORDS, key=len, reverse=True))})(?:{_AROUND})*"
+)
+_AROUND_WORD = re.compile(rf"(?:{_AROUND})*")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_BETWEEN = re.compile(r"[\W\d_]+")
+_HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
+
+
+def split_of(name: str) -> str | None:
+    """Give the split that a folder or a value is called like: train, val, test; None for others.
+
+    Known are the usual words in any spelling (Training_set, 01_train, valData, hold-out).
+    """
+    split, rest = parse_split(name)
+    return None if rest else split
+
+
+def parse_split(name: str) -> tuple[str | None, str]:
+    """Give the split that a name speaks of, if it is one, and what else is in the name."""
+    splits, rest = [], []
+    name = _HELD_OUT.sub("holdout", name)
+    for word in _BETWEEN.split(_CAMEL.sub(" ", name).lower()):
+        if found := _SPLIT_WORD.fullmatch(word):
+            splits.append(_WORDS[found[1]])
+        elif not _AROUND_WORD.fullmatch(word):
+            rest.append(word)
+    return (splits[0] if len(splits) == 1 else None), " ".join(rest)
