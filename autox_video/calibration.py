@@ -320,12 +320,8 @@ def outcomes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give (N,) each: whether the class was found, the loss, and how many clips a clip counts as.
 
-    The weighted mean of the losses is the calibrated loss of `calibration_figures`.
-
-    Args:
-        logits: (N, K), finite.
-        labels: (N,) true classes.
-        balanced: whether all classes count alike.
+    The weighted mean of the losses is the calibrated loss of `calibration_figures`, which has the
+    same arguments.
     """
     weights = balancing_weights(labels) if balanced else np.ones(len(labels))
     scaled = logits.astype(np.float64) / likeliest_temperature(logits, labels, weights)
