@@ -22,6 +22,7 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
         "decord": "0.6",
         "av": "17",
         "numpy": "1.26",
+        "pillow": "9.1",
         "timm": "1.0",
         "einops": "0.8",
         "safetensors": "0.5",

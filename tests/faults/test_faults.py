@@ -9,9 +9,9 @@ from tests.faults.harm import KINDS
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (kills, "--kills 5 --epochs 6"),
+        (kills, "--kills 3 --epochs 6"),
         (signals, "--count 2 --epochs 13"),
-        (disk_full, "--every 23 --mounts 0"),
+        (disk_full, "--every 31 --mounts 0"),
         (damage, "--only in_its_middle --every 3"),
         (phases, "--kinds folds --kills 1 --budget 120"),
     ],
