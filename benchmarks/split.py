@@ -3,7 +3,7 @@
 FOLDER has a sub-folder of numbered clips for each class, in which neighbours are often cut from one
 recording. A model is trained on the first two thirds of each class by the default config, which
 sets clips aside for validation by itself, and tested on the rest, as `autotrain.py` and
-`autotest.py` do it. The promise is the score in the leaderboard of what was trained.
+`autotest.py` do it. The promise is the score in the leaderboard of the weights that are kept.
 
 With `--peer`, the same is done with a validation list that was drawn at random, of each class
 alike, as tools do it that do not look at the clips. `mode=probe` fits but a head, in seconds.
@@ -25,6 +25,10 @@ from statistics import mean
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from autox_video.engine.checkpoint import read_meta  # noqa: E402 (of this source tree)
+
 BAR = 0.10
 TRAIN_SHARE, VAL_SHARE = 2 / 3, 0.2
 
@@ -64,10 +68,7 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
 def run(
     folder: Path, work: Path, lists: dict[str, Sequence[Row]], words: Sequence[str]
 ) -> dict[str, float]:
-    """Train and test; gives the scores of the leaderboard, by row and what they are on, and `test`.
-
-    Where `mode=probe` is among the words, the test is of the probe.
-    """
+    """Train and test; gives the score in the leaderboard of the weights that are kept, and `test`."""
     work.mkdir(parents=True, exist_ok=True)
     keys = [f"data_root: {folder}", f"work_dir: {work / 'run'}"]
     keys.append(f"test_results_path: {work / 'results.json'}")
@@ -82,7 +83,8 @@ def run(
     with (work / "run" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["id"]: row for row in csv.DictReader(file) if row["score"]}
     results = json.loads((work / "results.json").read_text(encoding="utf-8"))
-    kept = "finetune" if "finetune" in rows else "probe"
+    best = read_meta(work / "run" / "best.pth")["metrics"]
+    kept = "finetune" if best["epoch"] else "probe"  # which has seen no epoch
     return {"promise": float(rows[kept]["score"]), "test": results["metrics"]["top1"]}
 
 
