@@ -68,7 +68,7 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
 def run(
     folder: Path, work: Path, lists: dict[str, Sequence[Row]], words: Sequence[str]
 ) -> dict[str, float]:
-    """Train and test; gives the score in the leaderboard of the weights that are kept, and `test`."""
+    """Train and test; gives the leaderboard's score of the weights that are kept, and `test`."""
     work.mkdir(parents=True, exist_ok=True)
     keys = [f"data_root: {folder}", f"work_dir: {work / 'run'}"]
     keys.append(f"test_results_path: {work / 'results.json'}")
