@@ -54,7 +54,10 @@ def say_equal(probed: ProbedListing) -> list[str]:
     groups = health.groups(health.exact)
     kinds = (
         ([group for group in groups if not group["agree"]], "with different labels"),
-        ([g for g in groups if g["agree"] and _leaks(g)], "in training and beside, a leak"),
+        (
+            [g for g in groups if g["agree"] and _leaks(g)],
+            "in training and in another split, a leak",
+        ),
     )
     return [
         f"{counted(len(found), 'group')} of equal clips {what}: {_example(found)} "

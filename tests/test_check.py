@@ -177,7 +177,7 @@ def test_equal_files_of_other_classes_are_said(tmp_path, monkeypatch, capsys):
         write_video(f"videos/{'ab'[i % 2]}/{i}.mp4", numbered_frames(12)[i : i + 4], fps=4)
     shutil.copy("videos/a/0.mp4", "videos/b/equal.mp4")
     found = AutoXVideo().check(data_root="videos", work_dir="work")
-    assert any(
-        "1 group of files that are equal have other labels, a/0.mp4 and b/equal.mp4" in note
-        for note in found["notes"]
-    )
+    (group,) = found["exact_duplicates"]
+    assert group["clips"] == {"train": ["a/0.mp4", "b/equal.mp4"]} and not group["agree"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "equal clips with other labels" in shown and "Nothing" not in shown

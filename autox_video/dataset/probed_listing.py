@@ -1,7 +1,7 @@
 """A listing whose every clip was opened: what is known of each, and a division that goes by it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +9,12 @@ import numpy as np
 
 from autox_video.dataset.clip_facts import ClipFacts, Contents
 from autox_video.dataset.entries import WHOLE_VIDEO, clip_keys, counted
-from autox_video.dataset.groups import members
 from autox_video.dataset.list_files import ClipList
 from autox_video.dataset.listing import Listing, divide_listing
 from autox_video.dataset.probe import probe_contents
 from autox_video.dataset.recordings import Recordings, find_recordings, kept_together
 from autox_video.dataset.remote import join
 from autox_video.dataset.segments import part_of_video
-from autox_video.dataset.sources import same_digest
 from autox_video.dataset.splits import rarest_classes
 from autox_video.settings import AUTO
 
@@ -91,7 +89,6 @@ def probe_listing(
         parts = [_part(fact, clips.segment(n)) for n, fact in enumerate(facts[start:end])]
         splits[name] = ProbedSplit(clips, parts)
         start = end
-    notes += _say_contradictions(lists, contents)
     listing = replace(listing, notes=(*listing.notes, *notes))
     return ProbedListing(listing, splits, contents)
 
@@ -114,31 +111,6 @@ def _say_late_ends(name: str, clips: ClipList, videos: Sequence[ClipFacts]) -> l
         f"{videos[first].seconds:.4g} s. Times are seconds; columns of frames are called "
         "start_frame and end_frame."
     ]
-
-
-def _say_contradictions(lists: Mapping[str, ClipList], contents: Contents) -> list[str]:
-    """Say which files are equal, byte by byte, though their labels differ."""
-    clips = [(path, label) for each in lists.values() for path, label in _labels(each)]
-    pairs = []
-    for group in members(same_digest(contents.digests)):
-        first, *others = (clips[number] for number in group.tolist())
-        # A label of None is none, or of a part of a video.
-        odd = [
-            other for other in others if None not in (first[1], other[1]) and other[1] != first[1]
-        ]
-        pairs += [(first[0], odd[0][0])] if odd else []
-    if not pairs:
-        return []
-    groups = counted(len(pairs), "group")
-    return [
-        f"{groups} of files that are equal have other labels, {pairs[0][0]} and {pairs[0][1]} for "
-        "example: the model cannot learn both."
-    ]
-
-
-def _labels(clips: ClipList) -> Iterable[tuple[str, object]]:
-    labels = clips.labels if clips.segments is None else None
-    return zip(clips.paths, labels or [None] * len(clips), strict=True)
 
 
 def _part(video: ClipFacts, segment: tuple[float, float]) -> ClipFacts:
