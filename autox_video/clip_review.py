@@ -87,7 +87,9 @@ def verdict(probed: ProbedListing, *, strict: bool) -> tuple[list[str], list[str
         with tempfile.TemporaryDirectory() as folder:
             if how is not None:
                 listing = replace(listing, to_divide=replace(how, folder=Path(folder)))
-            divided = divide_probed(replace(probed, listing=listing))
+            divided = divide_probed(
+                replace(probed, listing=listing, known_recordings=probed.recordings)
+            )
         # The first says how they are divided, which is not done yet.
         notes += divided.listing.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)

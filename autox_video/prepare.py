@@ -21,7 +21,6 @@ from autox_video.dataset.probe import DatasetStats, default_cache_path, summariz
 from autox_video.dataset.probed_listing import (
     ProbedListing,
     divide_probed,
-    find_recordings_in,
     probe_listing,
     shared_recordings,
     splits_of,
@@ -244,7 +243,7 @@ def groups_of(prepared: Prepared, clips: ClipList) -> np.ndarray:
     """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
     probed, root = prepared.probed, prepared.listing.data_root
     listed = probed.splits["train"].clips.with_those_of(probed.splits["val"].clips)
-    recordings = find_recordings_in(probed, ("train", "val"))
+    recordings = probed.recordings.select(slice(len(listed)))  # these come first
     labels = kept_together(recordings, listed.paths, rarest_classes(listed))
     known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
     return np.array([known.get(one, -1 - i) for i, one in enumerate(clips.identities(root))])

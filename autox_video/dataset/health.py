@@ -14,8 +14,7 @@ from autox_video.dataset.groups import both, members, same
 from autox_video.dataset.list_files import ClipList
 from autox_video.dataset.listing import count_clips
 from autox_video.dataset.near_names import near_names
-from autox_video.dataset.probed_listing import ProbedListing, find_recordings_in
-from autox_video.dataset.recordings import Recordings
+from autox_video.dataset.probed_listing import ProbedListing
 from autox_video.dataset.sources import same_digest, sources
 
 SCHEMA = 1
@@ -70,9 +69,9 @@ class Health:
         return both(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     @cached_property
-    def recordings(self) -> Recordings:
-        """What the clips seem to be cut from."""
-        return find_recordings_in(self._probed, self.names)
+    def recordings(self) -> np.ndarray:
+        """(N,) labels of clips that seem to be cut from one recording."""
+        return self._probed.recordings.labels
 
     def clip(self, number: int) -> Clip:
         """Describe a clip."""
@@ -153,7 +152,7 @@ def report(health: Health) -> dict[str, Any]:
         ],
         "recordings_over_splits": [
             group
-            for group in health.groups(health.recordings.labels, both(health.source, health.near))
+            for group in health.groups(health.recordings, both(health.source, health.near))
             if group["leak"]
         ],
         "notes": list(listing.notes),
@@ -182,7 +181,7 @@ def _figures(health: Health, name: str) -> dict[str, Any]:
 def _recordings(health: Health, name: str) -> int:
     """Count the recordings that the clips of a split seem to be cut from."""
     of_split = health.split_of == health.names.index(name)
-    return len(np.unique(health.recordings.labels[of_split]))
+    return len(np.unique(health.recordings[of_split]))
 
 
 def _per_class(clips: ClipList, classes: Sequence[str]) -> dict[str, int] | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ class ProbedSplit:
         return ProbedSplit(self.clips.select(numbers), [self.facts[n] for n in numbers])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProbedListing:
     """A listing, and its splits by name, as far as there are any: train, val, test."""
 
@@ -55,6 +56,13 @@ class ProbedListing:
     splits: dict[str, ProbedSplit]
     contents: Contents
     """Of the videos of all splits' clips, as wholes, one split after the other."""
+    known_recordings: Recordings | None = None
+    """What `recordings` gives, where it was found out before."""
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """Which clips of all splits, one after the other, seem to be cut from one recording."""
+        return self.known_recordings or _find_recordings_in(self)
 
 
 def splits_of(listing: Listing) -> dict[str, ClipList]:
@@ -137,7 +145,7 @@ def divide_probed(probed: ProbedListing) -> ProbedListing:
     if listing.to_divide is None:
         return probed
     train, root = probed.splits["train"], listing.data_root
-    recordings = find_recordings_in(probed, ("train",))
+    recordings = probed.recordings.select(slice(len(train)))  # training comes first
     groups = kept_together(recordings, train.clips.paths, rarest_classes(train.clips))
     divided = divide_listing(listing, groups, train.unreadable())
     divided = replace(divided, notes=(*divided.notes, *_on_division(train, recordings)))
@@ -148,17 +156,12 @@ def divide_probed(probed: ProbedListing) -> ProbedListing:
         splits[name] = train.select(chosen)
         rows += chosen
     rows += range(len(train), len(probed.contents.digests))  # of a test list
-    return ProbedListing(divided, splits, probed.contents.select(rows))
+    contents, recordings = probed.contents.select(rows), probed.recordings.select(rows)
+    return ProbedListing(divided, splits, contents, recordings)
 
 
-def find_recordings_in(probed: ProbedListing, names: Sequence[str]) -> Recordings:
-    """Find out which clips of the first splits, one after the other, are cut from one recording.
-
-    Args:
-        probed: what is known of the clips.
-        names: of the splits, the first ones of `probed.splits`.
-    """
-    splits = [probed.splits[name] for name in names]
+def _find_recordings_in(probed: ProbedListing) -> Recordings:
+    splits = probed.splits.values()
     paths = [path for split in splits for path in split.clips.paths]
     sizes = [(fact.width, fact.height) for split in splits for fact in split.facts]
     classes = [
@@ -172,7 +175,7 @@ def find_recordings_in(probed: ProbedListing, names: Sequence[str]) -> Recording
         clip_keys(paths, probed.listing.data_root),
         paths,
         classes,
-        contents=probed.contents.select(slice(len(paths))),
+        contents=probed.contents,
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         num_classes=len(probed.listing.classes),
     )
@@ -197,7 +200,7 @@ def _on_division(train: ProbedSplit, recordings: Recordings) -> list[str]:
 def shared_recordings(probed: ProbedListing) -> list[str]:
     """Say which clips for validation and test seem to be cut from recordings of training clips."""
     names = tuple(probed.splits)
-    labels = find_recordings_in(probed, names).labels
+    labels = probed.recordings.labels
     ends = np.cumsum([len(probed.splits[name]) for name in names])
     of_split = dict(zip(names, np.split(labels, ends[:-1]), strict=True))
     notes = []
