@@ -1,8 +1,8 @@
 """The commands: parse, build, run, close.
 
 Exit codes: 0 done; 2 a mistake that the user can mend; 130, 143 and 129 stopped by Ctrl-C, by
-SIGTERM or SIGUSR1, and by the end of the terminal; 141 nobody reads what is printed any more, and
-there is nothing else to do; 1, with a traceback, a defect of this project.
+SIGTERM or SIGUSR1, and by the end of the terminal; 1, with a traceback, a defect of this project.
+Where nobody reads any more, as behind `| head`, a command goes on and says nothing more.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from autox_video.installation import explain_import_error
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
 
-UNREAD = 128 + signal.SIGPIPE
 _WITH_WORDS = ("train", "test", "check", "leaderboard")
 
 _stopped_by: int | None = None
@@ -33,25 +32,6 @@ _stopped_by: int | None = None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
-    try:
-        try:
-            return _main(arguments)
-        finally:
-            sys.stdout.flush()  # here, and not while Python tidies up
-    except BrokenPipeError:
-        _write_to_nobody()
-        return _part(UNREAD)
-
-
-def _write_to_nobody() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _main(arguments: Sequence[str] | None) -> int:
     global _stopped_by
     _stopped_by = None
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,8 +60,6 @@ def _main(arguments: Sequence[str] | None) -> int:
         if not processes.joined():
             raise
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-    except BrokenPipeError:
-        raise
     except Exception as error:
         code = _code_of(error)
         if code is None:

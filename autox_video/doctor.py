@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from autox_video.console import say
 from autox_video.errors import InstallError
 from autox_video.installation import (
     IMPORT_FAILURES,
@@ -46,16 +47,16 @@ def run_doctor() -> int:
     }
     problems += [p for p in check_imports() if p not in problems]
     for title, rows in sections.items():
-        print(title)
+        say(title)
         width = max(len(name) for name, _ in rows)
         for name, found in rows:
-            print(f"  {name:<{width}}  {found}")
+            say(f"  {name:<{width}}  {found}")
     if not problems:
-        print("Everything that is needed works.")
+        say("Everything that is needed works.")
         return 0
-    print(f"{len(problems)} to mend:")
+    say(f"{len(problems)} to mend:")
     for problem in dict.fromkeys(problems):
-        print(f"  - {problem}")
+        say(f"  - {problem}")
     return 2
 
 
