@@ -8,16 +8,9 @@ from autox_video.errors import ListingError
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tree):
     """Give a function that makes empty files and gives the tree over them."""
-
-    def tree(*files):
-        for file in files:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-        return ClipTree(tmp_path)
-
-    return tree
+    return lambda *files: ClipTree(tree(*files))
 
 
 def table(*clips):

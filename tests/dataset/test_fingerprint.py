@@ -15,14 +15,19 @@ from autox_video.dataset.fingerprint import (
     sampled_frames,
 )
 from autox_video.dataset.groups import alone, members
+from autox_video.dataset.scene import same_scene, scene
 from tests.videos import decode_all, real_clips, write_video
 
 LOSSY = {"codec": "libx264", "options": {"crf": "30"}}
 
 
-def look(path):
+def sampled(path):
     with Video(path) as video:
-        return np.frombuffer(fingerprint(sampled_frames(video)), dtype=np.uint8)
+        return sampled_frames(video)
+
+
+def look(path):
+    return np.frombuffer(fingerprint(sampled(path)), dtype=np.uint8)
 
 
 def drift(seed, count=40, height=96, width=128):
@@ -199,7 +204,13 @@ def test_work_does_not_grow_with_the_square_even_if_all_clips_are_alike(monkeypa
 
 def test_real_clips_are_all_different_and_their_copies_are_found(tmp_path):
     paths = sorted((real_clips() / "videos").iterdir())
-    looks = [look(path) for path in paths]
+    frames_of = [sampled(path) for path in paths]
+    looks = [np.frombuffer(fingerprint(frames), dtype=np.uint8) for frames in frames_of]
+    scenes = np.stack([np.frombuffer(scene(frames), dtype=np.uint8) for frames in frames_of])
+    sizes = np.array([frames.shape[2:0:-1] for frames in frames_of])
+    # Each is of another web video, though two of them may have been taken at one place.
+    found = same_scene(scenes, sizes, np.zeros((0, 2), dtype=np.int64))
+    assert len(np.unique(found)) >= len(paths) - 2
     for path in paths[::20]:
         frames = decode_all(path)
         frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]

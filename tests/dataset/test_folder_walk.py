@@ -12,19 +12,6 @@ from autox_video.dataset.video_file import is_frame_folder
 from autox_video.errors import ListingError
 
 
-@pytest.fixture
-def tree(tmp_path):
-    """Give a function that makes empty files and gives their folder."""
-
-    def tree(*files):
-        for file in files:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-        return tmp_path
-
-    return tree
-
-
 def test_find_videos_by_suffix_sorted_without_hidden_ones(tree):
     root = tree(
         "b/x.MP4", "a/z.avi", "a/y.webm", "top.mkv", "a/notes.txt", ".git/x.mp4", "a/._x.mp4"
