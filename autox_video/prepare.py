@@ -16,6 +16,7 @@ from autox_video.clip_review import readable_listing, say_equal
 from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.demo import demo_clips, demo_is_complete, make_demo
+from autox_video.dataset.entries import counted
 from autox_video.dataset.listing import ClipList, Listing, read_listing, write_list
 from autox_video.dataset.probe import DatasetStats, default_cache_path, summarize
 from autox_video.dataset.probed_listing import (
@@ -292,7 +293,7 @@ def _report_odd(probed: ProbedListing) -> None:
         if fact.odd
     }
     if odd:
-        title = f"{len(odd)} clips are odd; they are used as it says here"
+        title = f"{counted(len(odd), 'odd clip')}, used as it says here"
         table(title, ("clip", "what"), list(odd.items())[:NAMED_AT_MOST])
 
 

@@ -58,7 +58,7 @@ def test_clips_with_odd_times_are_named_before_training(keys, capsys):
     write_stamped(path, numbered_frames(10), [*range(0, 200, 40), *range(9_000_000, 9_000_200, 40)])
     prepare.prepare(settings_of(keys), resuming=False)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "1 clips are odd; they are used as it says here" in shown
+    assert "1 odd clip, used as it says here" in shown
     assert "train red 0.mp4" in shown and "its clock jumps by 2 h 30 min after frame 5" in shown
 
 
