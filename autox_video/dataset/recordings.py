@@ -72,10 +72,9 @@ def find_recordings(
         num_classes: how many classes there are.
     """
     of_video, names = same(keys), sources(paths, num_classes)
-    certain = both(of_video, same(names))
-    certain = both(certain, same_digest(contents.digests))
-    certain = both(certain, near_duplicates(contents.fingerprints))
-    labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths)))
+    copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
+    certain = both(both(of_video, same(names)), copies)
+    labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
     standing, clips_of = 0, Counter(classes)
     for numbers in members(labels):
         if len(np.unique(certain[numbers])) > 1 and _is_too_common(

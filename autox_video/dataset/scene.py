@@ -36,6 +36,8 @@ _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
 
 _COMPARED_UP_TO = 20_000
 """Clips of which all pairs are compared."""
+_LOTS_KEPT = 4
+"""Lots of CHUNK clips whose vectors are kept while those of the others pass by."""
 _FLAT = 0.5  # gradients (square roots of 256ths) of backgrounds that show next to nothing
 
 
@@ -54,24 +56,30 @@ def scene(frames: np.ndarray) -> bytes:
     )
 
 
-def same_scene(scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+def same_scene(
+    scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray, copies: np.ndarray
+) -> np.ndarray:
     """Find the clips that show the same scene; those alike to a common one belong together.
 
-    Of more than 20,000 clips, a pair that is only just alike is missed now and then.
+    Takes about 30 MB, whatever the number of clips. Of more than 20,000, copies counted once, a
+    pair that is only just alike is missed now and then.
 
     Args:
         scenes: (N, B) uint8; flat ones, such as those of nothing but zeros, are like no other.
         sizes: (N, 2) width and height in pixels; clips of other sizes are of other scenes.
         neighbours: (P, 2) numbers of clips that follow each other in a sequence.
+        copies: (N,) as in `groups`: clips that look the same, of which only the first one is
+            compared with others that are no neighbours.
 
     Returns:
         (N,) int64, as in `groups`.
     """
     labels = alone(len(scenes))
     shown = _shows_something(scenes)
+    compared = np.flatnonzero(shown & (copies == labels))
     more = _MORE_FOR_TEN_TIMES * math.log10(max(len(scenes) / _MEASURED_CLIPS, 1))
     for pairs, (least_background, least_sum) in (
-        *((each, (ALIKE[0], ALIKE[1] + more)) for each in _candidates(scenes, shown.nonzero()[0])),
+        *((each, (ALIKE[0], ALIKE[1] + more)) for each in _candidates(scenes, compared)),
         (neighbours[shown[neighbours].all(axis=1)], NEIGHBOURS_ALIKE),
     ):
         pairs = pairs[(sizes[pairs[:, 0]] == sizes[pairs[:, 1]]).all(axis=1)]
@@ -83,16 +91,18 @@ def same_scene(scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray) ->
     return labels
 
 
-def _candidates(scenes: np.ndarray, shown: np.ndarray) -> Iterator[np.ndarray]:
-    """Give the pairs (P, 2) of clips to be compared, in several lots."""
-    if len(shown) > _COMPARED_UP_TO:
-        yield from near_pairs(lambda clips: _vectors(scenes[clips]), shown)
+def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray]:
+    """Give the pairs (P, 2) among the clips `compared` that may be alike, in several lots."""
+    if len(compared) > _COMPARED_UP_TO:
+        yield from near_pairs(lambda clips: _vectors(scenes[clips]), compared)
         return
-    vectors = _vectors(scenes[shown])
-    for start in range(0, len(shown), CHUNK):
-        one, other = np.nonzero(vectors[start : start + CHUNK] @ vectors[start:].T >= ALIKE[1])
-        ahead = one < other
-        yield shown[start + np.stack([one[ahead], other[ahead]], axis=1)]
+    lots = [compared[start : start + CHUNK] for start in range(0, len(compared), CHUNK)]
+    for number in range(0, len(lots), _LOTS_KEPT):
+        kept = np.concatenate([_vectors(scenes[lot]) for lot in lots[number : number + _LOTS_KEPT]])
+        for behind, lot in enumerate(lots[number:]):
+            one, other = np.nonzero(kept @ _vectors(scenes[lot]).T >= ALIKE[1])
+            pairs = np.stack([one, other + behind * CHUNK], axis=1)
+            yield compared[number * CHUNK + pairs[pairs[:, 0] < pairs[:, 1]]]
 
 
 def _likeness(scenes: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

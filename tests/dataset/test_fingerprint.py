@@ -209,7 +209,7 @@ def test_real_clips_are_all_different_and_their_copies_are_found(tmp_path):
     scenes = np.stack([np.frombuffer(scene(frames), dtype=np.uint8) for frames in frames_of])
     sizes = np.array([frames.shape[2:0:-1] for frames in frames_of])
     # Each is of another web video, though two of them may have been taken at one place.
-    found = same_scene(scenes, sizes, np.zeros((0, 2), dtype=np.int64))
+    found = same_scene(scenes, sizes, np.zeros((0, 2), dtype=np.int64), alone(len(scenes)))
     assert len(np.unique(found)) >= len(paths) - 2
     for path in paths[::20]:
         frames = decode_all(path)
