@@ -27,7 +27,9 @@ READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
 CLIPS_READ = 12  # by each process
 FEW_CLIPS = 2  # of a first step, which may be slow
 STEPS = 4
-STEADY_SEC = 2.0  # of short steps more are timed, until they have taken that long
+# Of short steps more are timed: until they have taken so long, or that share of what all of the
+# training will.
+STEADY_SEC, STEADY_SHARE = 2.0, 0.05
 VIEWS = 12
 MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
 
@@ -50,7 +52,8 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
         if read_sec is None:
             return None
         test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
-        speeds = _speeds(config, processes, started + STEP_SHARE * limit_sec)
+        steps = _training_steps(config, len(dataset) * dataset.samples_per_clip)
+        speeds = _speeds(config, processes, steps, started + STEP_SHARE * limit_sec)
         if speeds is None:
             return None
         return Measured(
@@ -165,11 +168,17 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
     )
 
 
-def _speeds(config: Config, processes: int, deadline: float) -> tuple[float, float] | None:
+def _training_steps(config: Config, samples: int) -> int:
+    return config.train_cfg.max_epochs * math.ceil(samples / config.train_dataloader.batch_size)
+
+
+def _speeds(
+    config: Config, processes: int, steps: int, deadline: float
+) -> tuple[float, float] | None:
     """Seconds of a step per clip and of a view; None where there is too little memory."""
     try:
         trial = _Trial(config, processes)
-        return trial.step_sec(deadline), trial.view_sec()
+        return trial.step_sec(steps, deadline), trial.view_sec()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -187,16 +196,22 @@ class _Trial:
         share = math.ceil(config.train_dataloader.batch_size / processes)
         self.clips = math.ceil(share / config.train_cfg.accumulation)
 
-    def step_sec(self, deadline: float) -> float:
-        """Seconds of a training step per clip, with as many clips as in training if time allows."""
+    def step_sec(self, steps: int, deadline: float) -> float:
+        """Seconds of a training step per clip, with as many clips as in training if time allows.
+
+        Args:
+            steps: of the whole training.
+            deadline: the monotonic clock's time at which to stop.
+        """
         few = min(FEW_CLIPS, self.clips)
         self._step(few)  # much slower than all others
         few_sec = self._step(few)
         affordable = int((deadline - time.monotonic()) / 2 / few_sec * few)
         clips = min(self.clips, max(2 * few, affordable))
         seconds = [self._step(clips)]
+        steady_sec = min(STEADY_SEC, STEADY_SHARE * steps * seconds[0])
         while time.monotonic() < deadline and (
-            len(seconds) <= STEPS or sum(seconds[1:]) < STEADY_SEC
+            len(seconds) <= STEPS or sum(seconds[1:]) < steady_sec
         ):
             seconds.append(self._step(clips))
         each_sec = statistics.mean(seconds[1:] or seconds)

@@ -19,6 +19,20 @@ def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_short_trainings_are_measured_for_a_short_time(clips, tmp_path, monkeypatch):
+    config = tiny_config(clips, tmp_path)
+    done = []
+    one_step = measuring._one_step
+    monkeypatch.setattr(measuring, "_one_step", lambda *args: done.append(0) or one_step(*args))
+    config.train_cfg.max_epochs = 1
+    assert measure(config) is not None
+    assert len(done) <= 2 + 1 + measuring.STEPS  # small ones, a first large one, and those timed
+    done.clear()
+    config.train_cfg.max_epochs = 100_000
+    assert measure(config) is not None
+    assert len(done) > 2 + 1 + measuring.STEPS
+
+
 def test_slow_reading_is_seen(clips, tmp_path, monkeypatch):
     seconds = iter(np.arange(0, 100, 0.5))
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(seconds))
