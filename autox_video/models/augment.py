@@ -1,6 +1,7 @@
 """Augmentation of whole batches on the model's device, by torchvision's transforms.
 
-What is drawn for a clip holds for all of its frames, and depends on the clip's seed alone.
+What is drawn for a clip holds for all of its frames, and depends on the clip's seed alone. It is
+drawn on the CPU, and goes to a GPU without waiting for it.
 
 Shape legend: B clips, T frames, H height and W width in pixels, K classes.
 """
@@ -71,7 +72,7 @@ class ClipAugmentation:
         """Flip and change the pictures of clips (B, T, 3, H, W) uint8, one seed for each clip."""
         flipped = [_chance(seed + FLIP, self.flip) for seed in seeds]
         if any(flipped):
-            mask = torch.tensor(flipped, device=clips.device)
+            mask = torch.tensor(flipped).to(clips.device, non_blocking=True)
             clips = torch.where(mask.view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
         if not self.pictures:
             return clips
@@ -95,7 +96,9 @@ class ClipAugmentation:
                 clip.copy_(_recoloured(clip, self.recolour, seed + COLOURS))
             if _chance(seed + ERASE, self.erasing):
                 with _seeded(seed + ERASED_PART):
-                    clip.copy_(self.erase(clip))
+                    part = self.erase.make_params([clip])
+                top, left = part["i"], part["j"]
+                clip[..., top : top + part["h"], left : left + part["w"]] = 0.0
         if not self.mixes or len(clips) < 2:
             return clips, labels
         with _seeded(seeds[0] + MIX):
@@ -111,8 +114,10 @@ def _recoloured(clip: Tensor, strength: float, seed: int) -> Tensor:
     order = torch.randperm(3, generator=generator)
     gain, shift = strength * (2 * torch.rand(2, 3, generator=generator) - 1)
     sign = 1.0 if torch.rand((), generator=generator) < 0.5 else -1.0
-    gain, shift = (values.view(3, 1, 1, 1).to(clip) for values in (sign * (1 + gain), shift))
-    return clip[order.to(clip.device)] * gain + shift
+    order, gain, shift = (
+        values.to(clip.device, non_blocking=True) for values in (order, sign * (1 + gain), shift)
+    )
+    return clip[order] * gain.view(3, 1, 1, 1) + shift.view(3, 1, 1, 1)
 
 
 def _chance(seed: int, probability: float) -> bool:

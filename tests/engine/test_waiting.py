@@ -1,0 +1,62 @@
+"""No step waits for its device: tried on torch's device without data, which cannot answer."""
+
+import contextlib
+
+import autox_video.mm_compat  # noqa: F401 (before mmaction2)
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tests.engine.tiny import tiny_config
+
+EVERYTHING = {"flip": 0.5, "recolour": 0.3, "erasing": 1.0, "mixup": 0.2, "cutmix": 1.0}
+
+
+class Copies(TorchDispatchMode):
+    """Collects the copies from one device to another that wait until they are done."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.all = [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        name = str(function)
+        tensors = [each for each in tree_leaves((args, kwargs, result)) if torch.is_tensor(each)]
+        if "copy" in name and len({each.device for each in tensors}) > 1:
+            self.all += 1
+            if not (kwargs or {}).get("non_blocking", args[2:3] == (True,)):
+                self.waiting.append(name)
+        return result
+
+
+@pytest.fixture
+def without_autocast(monkeypatch):
+    """The device without data has no autocast; models only turn it off."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **keys: contextlib.nullcontext())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("backbone", ["conv_nano", "swin_nano", "swin_tiny"])
+def test_a_training_step_waits_for_nothing(clips, tmp_path, without_autocast, backbone, precision):
+    config = tiny_config(clips, tmp_path, backbone=backbone, precision=precision, drop_path=0.2)
+    config.model.data_preprocessor.update(augment=EVERYTHING, num_classes=3)
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = MODELS.build(config.model).to("meta")
+    _, *view = config.train_dataloader.dataset.item_shape
+    model.train()
+    for copies in (contextlib.nullcontext(), Copies()):  # in the first step windows are laid out
+        batch = {
+            "inputs": torch.zeros(8, 1, *view, dtype=torch.uint8),
+            "labels": torch.zeros(8, dtype=torch.int64),
+            "seeds": list(range(8)),
+        }
+        with copies:
+            losses = model(**model.data_preprocessor(batch, training=True), mode="loss")
+            model.parse_losses(losses)[0].backward()
+    assert copies.all >= 2
+    assert not copies.waiting
