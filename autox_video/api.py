@@ -63,6 +63,7 @@ class AutoXVideo:
         """
         from autox_video.engine.interrupt import Stopped
         from autox_video.headline import headline
+        from autox_video.launch import say_if_alone
         from autox_video.training import fit
 
         arguments = {
@@ -77,8 +78,10 @@ class AutoXVideo:
             "work_dir": work_dir,
         }
         given = self._with({**arguments, **others})
+        settings = settings_from_mapping(given, "fit")
+        say_if_alone(settings, "autotrain.py")
         try:
-            best = fit(settings_from_mapping(given, "fit"), fresh=fresh)
+            best = fit(settings, fresh=fresh)
         except Stopped:
             self._given = given
             raise
@@ -124,6 +127,7 @@ class AutoXVideo:
         Raises:
             AutoXVideoError: something that the user can mend.
         """
+        from autox_video.launch import say_if_alone
         from autox_video.testing import transform
 
         whole_folder = ann_file_test is None and data_root is not None
@@ -133,6 +137,7 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         settings = settings_from_mapping(self._with({**given, **others}), "transform")
+        say_if_alone(settings, "autotest.py")
         content = transform(settings, checkpoints, whole_folder=whole_folder)
         return content["predictions"]
 

@@ -24,6 +24,7 @@ from autox_video.installation import explain_import_error
 
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
+    from autox_video.settings import Settings
 
 _WITH_WORDS = ("train", "test", "check", "leaderboard")
 
@@ -160,7 +161,7 @@ def _train(options: argparse.Namespace) -> int:
 
     model, count = _read_config(options)
     if count > 1:
-        return _launch(count, options)
+        return _launch(count, options, model.settings())
     if options.plan:
         model.plan(fresh=options.fresh)
         return 0
@@ -178,7 +179,7 @@ def _train(options: argparse.Namespace) -> int:
 def _test(options: argparse.Namespace) -> int:
     model, count = _read_config(options)
     if count > 1:
-        return _launch(count, options)
+        return _launch(count, options, model.settings())
     model.transform()
     return 0
 
@@ -192,10 +193,11 @@ def _read_config(options: argparse.Namespace) -> "tuple[AutoXVideo, int]":
     return model, wanted(model.settings())
 
 
-def _launch(count: int, options: argparse.Namespace) -> int:
+def _launch(count: int, options: argparse.Namespace, settings: "Settings") -> int:
     from autox_video.launch import launch
 
-    return launch(count, options.words_given)
+    gpus = settings.gpus if isinstance(settings.gpus, tuple) else ()
+    return launch(count, options.words_given, gpus)
 
 
 def _check(options: argparse.Namespace) -> int:

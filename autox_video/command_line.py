@@ -21,7 +21,7 @@ _SENTENCES = {
     "fp16": "the precision is a key: precision=float16",
     "launcher": "the processes start by themselves, as many as gpus=N says",
     "local_rank": "the processes start by themselves, as many as gpus=N says",
-    "gpu_ids": "one GPU is chosen by device=cuda:N, several by gpus=N",
+    "gpu_ids": "one GPU is chosen by device=cuda:N, several by gpus=N or gpus=0,2",
     "no_validate": "the evaluation is a key: evaluation=0",
 }
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -40,6 +40,7 @@ SAVING_SEC = 600.0
 AT_ONCE_SEC = 5.0
 SAME_SIGNAL_SEC = 0.2
 """Within this time a signal is the same one: some send it to a process and to its group."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_EVERY_SEC = 0.05
 
 # Ctrl-C while Python still loads must not end in a traceback.
@@ -61,6 +62,9 @@ def wanted(settings: Settings) -> int:
         ResourceError: there are not so many GPUs.
     """
     asked, device = settings.gpus, settings.device
+    if isinstance(asked, tuple):
+        _check_numbers(asked)
+        return 1 if started_by_others() or settings.only_probes else len(asked)
     if started_by_others() or settings.only_probes:
         return 1
     if device.startswith("cuda:"):
@@ -78,6 +82,34 @@ def wanted(settings: Settings) -> int:
     return there if asked == AUTO else asked
 
 
+def say_if_alone(settings: Settings, command: str) -> None:
+    """Say, where several processes are to do a job, that the one that is here does it alone."""
+    if (count := wanted(settings)) > 1:
+        complain(
+            f"Called from Python, one process does it all, where {count} could: run "
+            f"`python {command}` with this config for all of them."
+        )
+
+
+def _check_numbers(gpus: Sequence[int]) -> None:
+    """Refuse numbers of GPUs that are not there, or that other launchers would not follow."""
+    if started_by_others():
+        if LAUNCHER not in os.environ:
+            numbers = ",".join(map(str, gpus))
+            raise ConfigError(
+                "gpus: numbers of GPUs are for the plain command; where torchrun or srun starts "
+                f"the processes, set CUDA_VISIBLE_DEVICES={numbers} for it, and gpus: auto."
+            )
+        return
+    there = count_gpus()
+    if absent := [number for number in gpus if number >= there]:
+        seen = f"0 to {there - 1}" if there else "none"
+        raise ResourceError(
+            f"gpus: there is no GPU {absent[0]} here; PyTorch can use {seen}. See `autox-video "
+            "doctor`."
+        )
+
+
 def count_gpus() -> int:
     """GPUs that PyTorch can use here; it is asked only where the system shows several."""
     nvidia = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]
@@ -89,7 +121,7 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def launch(count: int, words: Sequence[str]) -> int:
+def launch(count: int, words: Sequence[str], gpus: Sequence[int] = ()) -> int:
     """Run a command in `count` processes to its end; gives its exit code.
 
     Signals are passed on to each process once. When one fails, the others are ended. When one runs
@@ -98,9 +130,11 @@ def launch(count: int, words: Sequence[str]) -> int:
     Args:
         count: processes.
         words: the command and its arguments, as `cli.main` takes them.
+        gpus: numbers of the GPUs that they are to see; none: all.
     """
+    seen = {VISIBLE: visible(gpus)} if gpus else {}
     for _ in range(STARTS_AT_MOST):
-        code = Group(count, command_of(words)).run()
+        code = Group(count, command_of(words), seen).run()
         if code != OUT_OF_MEMORY:
             return code
         words = [word for word in words if word != "--fresh"]  # the run goes on
@@ -109,6 +143,12 @@ def launch(count: int, words: Sequence[str]) -> int:
         "videos_per_gpu, or give fewer gpus."
     )
     return 2
+
+
+def visible(gpus: Sequence[int]) -> str:
+    """Give the value of VISIBLE for the GPUs of these numbers, of those that can be seen now."""
+    names = [name for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return ",".join(names[number] if names else str(number) for number in gpus)
 
 
 def command_of(words: Sequence[str]) -> list[str]:
@@ -142,10 +182,14 @@ class Group:
     Args:
         count: how many.
         command: what each runs; its environment says which it is.
+        environment: what is in it beside that.
     """
 
-    def __init__(self, count: int, command: Sequence[str]) -> None:
+    def __init__(
+        self, count: int, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.count = count
+        self.environment = dict(environment or {})
         self.command = list(command)
         self.processes: list[subprocess.Popen] = []
         self.signals: list[tuple[int, float]] = []
@@ -176,7 +220,11 @@ class Group:
                 self.processes.append(
                     subprocess.Popen(
                         self.command,
-                        env={**os.environ, **self._environment(rank, meeting, reason)},
+                        env={
+                            **os.environ,
+                            **self.environment,
+                            **self._environment(rank, meeting, reason),
+                        },
                         pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
                         stdin=subprocess.DEVNULL,
                         stdout=None if rank == 0 else subprocess.DEVNULL,

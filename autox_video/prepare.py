@@ -165,7 +165,7 @@ def _weights_to_go_on(settings: Settings, choices: dict[str, Any]) -> Pretrained
 def look_around(settings: Settings) -> Hardware:
     """What there is to train with: this machine, and the processes that share the work."""
     me = processes.here()
-    machine = detect(settings.device)
+    machine = detect(processes.device_to_find(settings.device, settings.gpus))
     return replace(machine, processes=me.size, local_processes=me.local_size)
 
 

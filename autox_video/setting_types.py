@@ -33,6 +33,19 @@ def _read_whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _read_numbers(value: Any) -> Any:
+    # As on the command line: gpus=0,2
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}(\s*,\s*[0-9]{1,4})+", value.strip()):
+        value = value.split(",")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_different(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a number twice")
+    return values
+
+
 def _read_path(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"  # a switch by mistake: ./true is the folder
@@ -83,6 +96,12 @@ Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
 PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
 Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
+GpuNumbers = Annotated[
+    tuple[Annotated[Whole, Field(ge=0, le=1023)], ...],
+    BeforeValidator(_read_numbers),
+    Field(min_length=1),
+    AfterValidator(_check_different),
+]
 Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
 LocalPath = Annotated[PathText, AfterValidator(_check_local)]

@@ -24,6 +24,7 @@ from autox_video.setting_types import (
     Backbone,
     DataFormat,
     Flag,
+    GpuNumbers,
     LocalPath,
     Number,
     PathText,
@@ -269,10 +270,11 @@ class Settings(BaseModel):
         "does.",
         "true or false",
     )
-    gpus: Annotated[Whole, Field(ge=1, le=1024)] | Auto = _key(
+    gpus: Annotated[Whole, Field(ge=1, le=1024)] | GpuNumbers | Auto = _key(
         AUTO,
-        "Processes that train together on this machine; auto: one for each GPU, one on a CPU.",
-        "a whole number from 1 to 1024 or auto",
+        "Processes that train together on this machine, or the numbers of their GPUs; auto: one "
+        "for each GPU, one on a CPU.",
+        "a whole number from 1 to 1024, GPU numbers as in [0, 2], or auto",
     )
     strategy: Literal["ddp", "fsdp"] = _key(
         "ddp",
@@ -350,6 +352,9 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
     if settings.backbone == DESCRIPTORS and settings.mode == "train":
         keys = ("mode", "backbone")
         yield keys, "needs a backbone that learns; `descriptors` has nothing to train but a head."
+    if isinstance(settings.gpus, tuple) and settings.device not in (AUTO, "cuda"):
+        keys = ("gpus", "device")
+        yield keys, f"names GPUs, and `device: {settings.device}` another; leave that at auto."
     if settings.data_format == "folders" and train != AUTO:
         keys = ("data_format", "ann_file_train")
         yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."

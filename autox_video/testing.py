@@ -111,7 +111,8 @@ def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) 
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
     decoder = config.test_pipeline[0].decoder
     decoder = decoder if settings.decoder == AUTO else settings.decoder
-    return _Job(weights, clips, detect(settings.device).device, decoder)
+    device = detect(processes.device_to_find(settings.device, settings.gpus)).device
+    return _Job(weights, clips, device, decoder)
 
 
 def _data_root_of(config: Any, work_dir: Path) -> str:

@@ -46,6 +46,16 @@ def test_fit_trains_and_gives_the_best_evaluation(fitted):
     assert [e["epoch"] for e in events if e["event"] == "val"] == [1, 2]
 
 
+def test_one_process_says_where_there_could_be_more(fitted, tmp_path, capsys):
+    folder, data, _ = fitted
+    keys = {"output_path": str(tmp_path / "out.json"), "workers": 0, "device": "cpu", "gpus": 2}
+    weights = str(folder / "work" / "best.pth")
+    AutoXVideo().transform(data["data_root"], data["ann_file_test"], weights, **keys)
+    assert "one process does it all, where 2 could" in capsys.readouterr().err
+    AutoXVideo().transform(data["data_root"], data["ann_file_test"], weights, **{**keys, "gpus": 1})
+    assert "could" not in capsys.readouterr().err
+
+
 def test_transform_with_a_list_gives_one_record_per_clip(fitted, tmp_path):
     folder, data, _ = fitted
     records = AutoXVideo().transform(

@@ -71,6 +71,9 @@ def folder(tmp_path, monkeypatch):
         ({"device": "cuda"}, 4, 4),
         ({"device": "cuda:1"}, 4, 1),
         ({"device": "cuda:1", "gpus": 1}, 4, 1),
+        ({"gpus": [0, 2]}, 4, 2),
+        ({"gpus": [3]}, 4, 1),
+        ({"gpus": [0, 2], "mode": "probe"}, 4, 1),
         ({"device": "cuda", "gpus": 2}, 0, 1),  # which then says that there is none
     ],
 )
@@ -85,6 +88,43 @@ def test_gpus_that_are_not_there_and_a_contradiction(monkeypatch):
         wanted(settings_from_mapping({"data_root": "x", "gpus": 3}, "test"))
     with pytest.raises(ConfigError, match="device: cuda:1 names one"):
         wanted(settings_from_mapping({"data_root": "x", "gpus": 2, "device": "cuda:1"}, "test"))
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [(2, "0 to 1"), (0, "none")])
+def test_numbers_of_gpus_that_are_not_there(monkeypatch, gpus, seen):
+    monkeypatch.setattr(launch, "count_gpus", lambda: gpus)
+    with pytest.raises(ResourceError, match=f"no GPU 2 here; PyTorch can use {seen}"):
+        wanted(settings_from_mapping({"data_root": "x", "gpus": [2, 3]}, "test"))
+
+
+def test_numbers_of_gpus_are_not_for_other_launchers(monkeypatch):
+    settings = settings_from_mapping({"data_root": "x", "gpus": [0, 2]}, "test")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="set CUDA_VISIBLE_DEVICES=0,2 for it"):
+        wanted(settings)
+    monkeypatch.setenv(launch.LAUNCHER, "1")
+    assert wanted(settings) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "gpus", "seen"),
+    [
+        (None, (0, 2), "0,2"),
+        ("", (1,), "1"),
+        ("4,5,6", (0, 2), "4,6"),
+        ("GPU-a,GPU-b", (1, 0), None),
+    ],
+)
+def test_the_processes_see_the_gpus_of_these_numbers_alone(monkeypatch, folder, before, gpus, seen):
+    monkeypatch.delenv(launch.VISIBLE, raising=False)
+    if before is not None:
+        monkeypatch.setenv(launch.VISIBLE, before)
+    body = START + "open(f'seen{rank}', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
+    monkeypatch.setattr(launch, "command_of", lambda words: [sys.executable, "-c", body])
+    assert launch.launch(2, ["train"], gpus) == 0
+    expected = seen or "GPU-b,GPU-a"
+    assert [(folder / f"seen{rank}").read_text() for rank in range(2)] == [expected] * 2
 
 
 def test_none_are_started_by_one_that_was_started(monkeypatch):

@@ -56,6 +56,21 @@ def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("me", "device", "gpus", "found"),
+    [
+        (Processes(), "auto", (2, 0), "cuda:2"),
+        (Processes(), "cuda", (1,), "cuda:1"),
+        (Processes(1, 2, 1, 2), "auto", (0, 2), "auto"),  # it sees these two alone
+        (Processes(), "cuda:1", 1, "cuda:1"),
+        (Processes(), "auto", "auto", "auto"),
+    ],
+)
+def test_which_device_a_process_looks_for(me, device, gpus, found, monkeypatch):
+    monkeypatch.setattr(processes, "here", lambda: me)
+    assert processes.device_to_find(device, gpus) == found
+
+
+@pytest.mark.parametrize(
     ("me", "gpus", "given", "own"),
     [
         (Processes(), 2, "cuda:1", "cuda:1"),
