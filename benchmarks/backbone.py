@@ -46,6 +46,7 @@ class Case:
     """`inference` or `training`."""
     batch: int
     device: str
+    side: int = SIDE
 
     @property
     def name(self) -> str:
@@ -54,10 +55,10 @@ class Case:
         return f"{self.contender} {self.precision}{extras}{', compiled' * self.compiled}"
 
 
-def macs_per_clip(size: str, frames: int) -> float:
+def macs_per_clip(size: str, frames: int, side: int = SIDE) -> float:
     """Multiply-accumulates of one clip's matrix products in the forward pass."""
     dim, depths = DIMS[size]
-    steps, side = frames // 2, SIDE // 4
+    steps, side = frames // 2, side // 4
     total = steps * side**2 * dim * 96
     for depth in depths:
         tokens, window = steps * side**2, min(steps, 8) * 49
@@ -104,7 +105,7 @@ def measure(case: Case, budget_sec: float) -> dict:
     torch.manual_seed(0)
     before = resident_bytes()
     model = build(case).to(case.device)
-    clips = torch.randn(case.batch, 3, case.frames, SIDE, SIDE, device=case.device)
+    clips = torch.randn(case.batch, 3, case.frames, case.side, case.side, device=case.device)
     step = (
         training_step(case, model, clips)
         if case.mode == "training"

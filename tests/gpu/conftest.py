@@ -1,0 +1,46 @@
+"""What holds on a GPU alone. Skipped without one; AUTOX_VIDEO_GPU_TESTS=cpu tries them on the CPU.
+
+There they prove that the tests run, and nothing of a GPU; those that ask for `cuda` are left out.
+"""
+
+import os
+from pathlib import Path
+
+import autox_video.mm_compat  # noqa: F401 (before mmaction2)
+
+import pytest
+import torch
+
+from autox_video.plan.hardware import Hardware, detect
+from tests.engine.conftest import clips  # noqa: F401 (a fixture)
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.gpu)
+
+
+@pytest.fixture(scope="session")
+def hardware() -> Hardware:
+    """The GPU to test on, as planning sees it."""
+    asked = os.environ.get("AUTOX_VIDEO_GPU_TESTS") or "cuda"
+    if asked != "cpu" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    return detect(asked)
+
+
+@pytest.fixture(scope="session")
+def device(hardware) -> str:
+    """Its name."""
+    return hardware.device
+
+
+@pytest.fixture
+def cuda(device) -> str:
+    """The same, for what a CPU cannot stand in for."""
+    if device == "cpu":
+        pytest.skip("needs a GPU: on a CPU it proves nothing")
+    return device
