@@ -1,4 +1,4 @@
-"""Whole jobs through the real commands on data that is not `path label`."""
+"""Whole jobs on data that is not `path label`."""
 
 import json
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from autox_video import AutoXVideo
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data, command, write_config
 from tests.servers import serve
 from tests.videos import write_video
@@ -13,21 +14,23 @@ from tests.videos import write_video
 SIZE = (36, 48)
 
 
-def run(folder, **keys):
-    """Train and test; gives the content of results.json and what training said."""
-    write_config(
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(folder, capsys, **keys):
+    """Train and test; gives the content of results.json and what was said."""
+    config = write_config(
         folder / "config.yaml",
         **{**TINY, "workers": 1, **keys},
         work_dir=str(folder / "work"),
         test_results_path=str(folder / "results.json"),
     )
-    said = ""
-    for script in ("autotrain.py", "autotest.py"):
-        done = command(script, cwd=folder)
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        said += done.stdout
-    return json.loads((folder / "results.json").read_text()), said
+    model = AutoXVideo().read_cfg(str(config))
+    model.fit()
+    model.transform()
+    return json.loads((folder / "results.json").read_text()), capsys.readouterr().out
 
 
 def halves(path, left, right, seed):
@@ -39,7 +42,7 @@ def halves(path, left, right, seed):
     write_video(path, np.clip(frames, 0, 255).astype(np.uint8), fps=12)
 
 
-def test_clips_of_several_classes(tmp_path):
+def test_clips_of_several_classes(tmp_path, capsys):
     (tmp_path / "videos").mkdir()
     names = list(COLOURS)
     for split, count in (("train", 12), ("val", 3), ("test", 4)):
@@ -50,7 +53,9 @@ def test_clips_of_several_classes(tmp_path):
             lines.append(f"{split} {i}.mp4,{';'.join(dict.fromkeys((left, right)))}")
         (tmp_path / f"{split}.csv").write_text("\n".join(lines) + "\n")
     lists = {f"ann_file_{s}": str(tmp_path / f"{s}.csv") for s in ("train", "val", "test")}
-    results, said = run(tmp_path, data_root=str(tmp_path / "videos"), **lists, augment="strong")
+    results, said = run(
+        tmp_path, capsys, data_root=str(tmp_path / "videos"), **lists, augment="strong"
+    )
     assert "validation mAP" in said
     assert set(results["metrics"]) >= {"mAP", "f1", "average_precision", "clips"}
     assert results["metrics"]["clips"] == 4
@@ -60,7 +65,7 @@ def test_clips_of_several_classes(tmp_path):
     assert sum(record["scores"]) != pytest.approx(1.0, abs=1e-3)
 
 
-def test_parts_of_a_video_are_clips_of_their_own(tmp_path):
+def test_parts_of_a_video_are_clips_of_their_own(tmp_path, capsys):
     """One video of three colours, each a second long: only the segment tells the class."""
     rng = np.random.default_rng(0)
     colours = np.repeat(np.array(list(COLOURS.values())), 12, axis=0)
@@ -72,12 +77,14 @@ def test_parts_of_a_video_are_clips_of_their_own(tmp_path):
         lines = ["path,label,start,end", *(row.format(video) for row in rows)]
         (tmp_path / f"{split}.csv").write_text("\n".join(lines) + "\n")
     lists = {f"ann_file_{s}": str(tmp_path / f"{s}.csv") for s in ("train", "val", "test")}
-    results, _ = run(tmp_path, data_root=str(tmp_path), **lists, epoch=30, lr=0.003, evaluation=10)
+    results, _ = run(
+        tmp_path, capsys, data_root=str(tmp_path), **lists, epoch=30, lr=0.003, evaluation=10
+    )
     assert results["metrics"]["top1"] == 1.0
     assert [(r["start"], r["end"]) for r in results["predictions"]] == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_clips_on_a_web_server(tmp_path):
+def test_clips_on_a_web_server(tmp_path, capsys):
     (tmp_path / "site").mkdir()
     for split, count in (("train", 2), ("val", 1), ("test", 1)):
         lines = []
@@ -92,6 +99,7 @@ def test_clips_on_a_web_server(tmp_path):
         lists = {f"ann_file_{s}": f"{address}/{s}.txt" for s in ("train", "val", "test")}
         results, _ = run(
             tmp_path,
+            capsys,
             data_root=address,
             **lists,
             remote_cache=str(tmp_path / "fetched"),
@@ -100,9 +108,9 @@ def test_clips_on_a_web_server(tmp_path):
     assert len(list((tmp_path / "fetched").rglob("*.mp4"))) == 12
 
 
-def test_another_decoder_than_in_training_is_said(tmp_path):
+def test_another_decoder_than_in_training_is_said(tmp_path, capsys):
     data = colour_data(tmp_path / "data", train=2, val=1, test=1)
-    results, said = run(tmp_path, **data)
+    results, said = run(tmp_path, capsys, **data)
     assert results["decoder"] == "pyav" and "trained with" not in said
     meta = torch.load(tmp_path / "work" / "best.pth", weights_only=True)["meta"]
     assert meta["decoder"] == "pyav"

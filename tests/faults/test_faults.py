@@ -11,7 +11,7 @@ from tests.faults.harm import KINDS
     [
         (kills, "--kills 3 --epochs 6"),
         (signals, "--count 2 --epochs 13"),
-        (disk_full, "--every 31 --mounts 0"),
+        (disk_full, "--every 61 --mounts 0"),
         (damage, "--only in_its_middle --every 3"),
         (phases, "--kinds folds --kills 1 --budget 120"),
     ],
