@@ -8,11 +8,11 @@ N tokens, M queries.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import autox_video.mm_compat  # noqa: F401
 
 import torch
-import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
@@ -32,8 +32,23 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
     """
     features = features.float()
     mean = features.mean(dim=(2, 3, 4))[:, None]
-    cells = F.adaptive_avg_pool3d(features, tuple(grid)).flatten(2).transpose(1, 2)
-    return torch.cat([mean, cells], dim=1)
+    cells = features
+    for dim, count in enumerate(grid, start=2):
+        shares = _shares(cells.shape[dim], count, cells.device)
+        cells = (cells.movedim(dim, -1) @ shares).movedim(-1, dim)
+    return torch.cat([mean, cells.flatten(2).transpose(1, 2)], dim=1)
+
+
+@lru_cache(maxsize=64)
+def _shares(length: int, cells: int, device: torch.device) -> Tensor:
+    """The share of each of `length` places in the mean of each cell, (length, cells).
+
+    The cells are those of torch's adaptive pooling, whose gradient on a GPU is not the same twice.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        cell, place = torch.arange(cells), torch.arange(length)[:, None]
+        first, end = cell * length // cells, -(-(cell + 1) * length // cells)
+        return (((place >= first) & (place < end)) / (end - first)).to(device)
 
 
 def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 import autox_video.mm_compat  # noqa: F401
 
+import pytest
 import torch
+import torch.nn.functional as F
 
 from autox_video.features.attentive import AttentiveHead
 from autox_video.models.attentive_head import AttentiveClipHead, pool, pooled_tokens
@@ -14,6 +16,14 @@ def test_tokens_are_means_of_the_map():
     assert tokens.shape == (2, 1 + 16, 5)
     torch.testing.assert_close(tokens[:, 0], features.mean((2, 3, 4)))
     torch.testing.assert_close(tokens[:, 1 + 5], features[:, :, 1, :3, 3:].mean((2, 3)))
+
+
+@pytest.mark.parametrize(("size", "grid"), [((5, 7, 6), (2, 3, 4)), ((1, 2, 3), (2, 2, 2))])
+def test_cells_that_do_not_divide_the_map_are_torchs(size, grid):
+    features = torch.randn(2, 3, *size)
+    cells = pooled_tokens(features, grid)[:, 1:]
+    expected = F.adaptive_avg_pool3d(features, grid).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(cells, expected)
 
 
 def test_without_a_query_all_cells_count_alike():
