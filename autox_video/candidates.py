@@ -23,6 +23,7 @@ from autox_video.leaderboard import Row, Trial, trial
 from autox_video.plan.choose import Plan
 from autox_video.plan.source import PROBE
 from autox_video.prepare import Prepared
+from autox_video.processes import own_device
 from autox_video.recipe import TrainingData, build_config
 from autox_video.scores import CROSS_VALIDATION, score_text
 from autox_video.settings import DESCRIPTORS, Settings
@@ -191,10 +192,10 @@ def samples_of(job: Job, plan: Plan, clips: ClipList, found: Features) -> Sample
             f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
         )
     targets = targets_of(clips, found.positions, len(job.data.classes))
-    tokens = torch.from_numpy(np.ascontiguousarray(found.tokens))
+    tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), own_device(plan.device)
     return Samples(
-        tokens.to(plan.device),
-        torch.from_numpy(targets).to(plan.device),
+        tokens.to(device),
+        torch.from_numpy(targets).to(device),
         job.data.multi_label,
         job.prepared.plan.class_balance,
     )

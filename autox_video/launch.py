@@ -164,6 +164,8 @@ def use_own_share(me: Processes, device: str) -> str:
     import torch
 
     if me.size == 1:
+        if device != "cpu":
+            torch.cuda.set_device(device)
         return device
     share = max(1, usable_cores() // me.local_size)
     threads = os.environ.get("OMP_NUM_THREADS")

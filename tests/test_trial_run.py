@@ -55,6 +55,14 @@ def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
     assert use_own_share(processes.here(), "cuda:0") == f"cuda:{rank}"
 
 
+def test_a_process_alone_keeps_to_the_gpu_it_was_given(monkeypatch):
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    assert use_own_share(Processes(), "cuda:1") == "cuda:1"
+    assert use_own_share(Processes(), "cpu") == "cpu"
+    assert current == ["cuda:1"]
+
+
 @pytest.mark.parametrize(
     ("me", "device", "gpus", "found"),
     [

@@ -115,15 +115,15 @@ def _fits(model: torch.nn.Module, batch: dict) -> bool:
     else:
         fits = not _is_nearly_full(model)
     model.zero_grad()
-    _free_memory(next(model.parameters()).device.type)
+    _free_memory(next(model.parameters()).device)
     return fits
 
 
-def _free_memory(device: str) -> None:
+def _free_memory(device: torch.device) -> None:
     gc.collect()
-    if device.startswith("cuda"):
+    if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _is_nearly_full(model: torch.nn.Module) -> bool:
@@ -182,7 +182,7 @@ def _speeds(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    _free_memory(config.device)
+    _free_memory(torch.device(config.device))
     return None
 
 
@@ -268,8 +268,9 @@ def _one_step(model: torch.nn.Module, batch: dict, optimizer: OptimWrapper | Non
 
 
 def _wait_for_gpu(model: torch.nn.Module) -> None:
-    if next(model.parameters()).is_cuda:
-        torch.cuda.synchronize()
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _labels(head: dict, clips: int) -> torch.Tensor:
