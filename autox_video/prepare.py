@@ -35,7 +35,12 @@ from autox_video.installation import source_tree
 from autox_video.models.known_weights import find_pretrained, find_unknown
 from autox_video.plan.backbones import Pretrained
 from autox_video.plan.choose import Plan, choose
-from autox_video.plan.hardware import Hardware, detect, usable_cores
+from autox_video.plan.hardware import (
+    Hardware,
+    detect,
+    make_cublas_deterministic,
+    usable_cores,
+)
 from autox_video.plan.prediction import Prediction
 from autox_video.plan.resume import (
     continue_plan,
@@ -165,6 +170,8 @@ def _weights_to_go_on(settings: Settings, choices: dict[str, Any]) -> Pretrained
 def look_around(settings: Settings) -> Hardware:
     """What there is to train with: this machine, and the processes that share the work."""
     me = processes.here()
+    if settings.deterministic:
+        make_cublas_deterministic()  # planning tries the model
     machine = detect(processes.device_to_find(settings.device, settings.gpus))
     return replace(machine, processes=me.size, local_processes=me.local_size)
 

@@ -85,8 +85,10 @@ def measure_row(row: Sequence[Case], model: Any, before: int) -> dict[str, Any]:
     for case in row:
         try:
             rate, memory = measure_case(case, model, before)
-        except torch.OutOfMemoryError:
-            break
+        except RuntimeError as error:
+            if best["rate"] or isinstance(error, torch.OutOfMemoryError):
+                break
+            raise
         finally:
             model.zero_grad()
             free_memory(case.device)

@@ -1,6 +1,7 @@
 """Everything before training."""
 
 import csv
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -318,3 +319,12 @@ def test_weights_are_looked_for_here_and_in_the_source_tree_alone(tmp_path, monk
         assert (
             prepare.weight_folders() == [tmp_path / "checkpoints", tree / "checkpoints"][:folders]
         )
+
+
+@pytest.mark.parametrize(("asked", "told"), [(True, ":4096:8"), (False, None)])
+def test_before_planning_uses_a_gpu_it_is_told_to_give_the_same_bits(monkeypatch, asked, told):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    keys = {"data_root": "x", "device": "cpu", "deterministic": asked}
+    prepare.look_around(settings_from_mapping(keys, "test"))
+    found = os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+    assert found == told

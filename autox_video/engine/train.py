@@ -1,6 +1,5 @@
 """Run a training config to its end."""
 
-import os
 from collections.abc import Sequence
 
 import autox_video.mm_compat  # noqa: F401
@@ -12,6 +11,7 @@ from autox_video import processes
 from autox_video.engine.interrupt import Stopped, graceful_stop, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
 from autox_video.engine.runner import ClipRunner
+from autox_video.plan.hardware import make_cublas_deterministic
 
 GIVE_UP_SEC = 20.0
 """After a signal, where several processes train: a step may wait for one that is gone."""
@@ -31,7 +31,7 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         CheckpointError: what is in the work dir does not fit the config.
     """
     if config.randomness.get("deterministic"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        make_cublas_deterministic()
     alone = processes.here().size == 1
     with graceful_stop(None if alone else GIVE_UP_SEC), ClipRunner.closed_behind():
         runner = ClipRunner.from_cfg(config)

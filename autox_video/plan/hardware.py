@@ -88,6 +88,11 @@ def _choose_device(asked: str, gpus: int) -> str:
     return f"cuda:{index}"
 
 
+def make_cublas_deterministic() -> None:
+    """Have cuBLAS give the same bits in every run; heard only before its first use on a GPU."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def usable_cores() -> int:
     """Cores that this process may use: its affinity mask, and the limits of its control groups."""
     cores = len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ from tests.faults.harm import KINDS
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (kills, "--kills 3 --epochs 6"),
+        (kills, "--kills 2 --epochs 6"),
         (signals, "--count 2 --epochs 13"),
         (disk_full, "--every 61 --mounts 0"),
         (damage, "--only in_its_middle --every 3"),

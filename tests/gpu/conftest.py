@@ -11,10 +11,12 @@ import autox_video.mm_compat  # noqa: F401 (before mmaction2)
 import pytest
 import torch
 
-from autox_video.plan.hardware import Hardware, detect
+from autox_video.plan.hardware import Hardware, detect, make_cublas_deterministic
 from tests.engine.conftest import clips  # noqa: F401 (a fixture)
 
 HERE = Path(__file__).parent
+
+make_cublas_deterministic()  # for those tests that need it, whichever runs first
 
 
 def pytest_collection_modifyitems(items):
