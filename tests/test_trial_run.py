@@ -1,11 +1,13 @@
 """Runs beside that of a work dir, in one of several processes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from autox_video import processes
+from autox_video import candidates, processes
 from autox_video.crossvalidation import CrossValidation, Fold
 from autox_video.launch import use_own_share
 from autox_video.processes import Processes
@@ -53,6 +55,21 @@ def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
     devices = {what: config.device for what, config in configs_of(data, tmp_path).items()}
     assert devices == dict.fromkeys(devices, f"cuda:{rank}")
     assert use_own_share(processes.here(), "cuda:0") == f"cuda:{rank}"
+
+
+class Seen(Exception):
+    """What a probe computes its features on."""
+
+
+def test_each_process_has_its_own_gpu_in_a_probe(rank, data, tmp_path, monkeypatch):
+    def extractor(config, pretrained, store):
+        raise Seen(config.device)
+
+    monkeypatch.setattr(candidates, "Extractor", extractor)
+    prepared = SimpleNamespace(listing=SimpleNamespace(train=()))
+    job = candidates.Job(prepared, None, data, tmp_path, None, np.zeros(0), ("linear",))
+    with pytest.raises(Seen, match=f"cuda:{rank}"):
+        candidates.try_plan(job, ON_GPU, 60.0)
 
 
 def test_a_process_alone_keeps_to_the_gpu_it_was_given(monkeypatch):
