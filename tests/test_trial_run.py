@@ -57,18 +57,18 @@ def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
     assert use_own_share(processes.here(), "cuda:0") == f"cuda:{rank}"
 
 
-class Seen(Exception):
+class SeenError(Exception):
     """What a probe computes its features on."""
 
 
 def test_each_process_has_its_own_gpu_in_a_probe(rank, data, tmp_path, monkeypatch):
     def extractor(config, pretrained, store):
-        raise Seen(config.device)
+        raise SeenError(config.device)
 
     monkeypatch.setattr(candidates, "Extractor", extractor)
     prepared = SimpleNamespace(listing=SimpleNamespace(train=()))
     job = candidates.Job(prepared, None, data, tmp_path, None, np.zeros(0), ("linear",))
-    with pytest.raises(Seen, match=f"cuda:{rank}"):
+    with pytest.raises(SeenError, match=f"cuda:{rank}"):
         candidates.try_plan(job, ON_GPU, 60.0)
 
 
