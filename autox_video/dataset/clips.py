@@ -220,9 +220,9 @@ class ClipBatches:
         """Give this process's batches of an epoch, in order.
 
         Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many places
-        of the epoch's order are `taken` after it, and its `weight`: of this process's mean over
-        its part, for the mean over the processes to be that over the whole batch. In a random
-        order, other clips stand in for those that cannot be read.
+        of the epoch's order are `taken` after it, its `weight`: of this process's mean over its
+        part, for the mean over the processes to be that over the whole batch; and whether it
+        `is_full`. In a random order, other clips stand in for those that cannot be read.
 
         Args:
             epoch: counted from 0.
@@ -234,14 +234,15 @@ class ClipBatches:
         shares = self._deal(whole)
         places = [part for _, part, _ in shares]
         # What is read ends early where too much cannot be.
-        for (all_of_it, _, weight), loaded in zip(
+        for (all_of_it, places_of, weight), loaded in zip(
             shares, self.loader.read(order, places, fill=self.shuffle), strict=False
         ):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()
+            is_full = len(all_of_it) == self.clips_in_batch
             extras = {"taken": all_of_it.stop, "weight": weight, "unreadable": loaded.unreadable}
-            yield {**batch, **extras}
+            yield {**batch, **extras, "is_full": is_full and len(loaded.indices) == len(places_of)}
 
     def close(self) -> None:
         """End the workers."""

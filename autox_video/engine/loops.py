@@ -18,6 +18,7 @@ from mmengine.runner import EpochBasedTrainLoop, ValLoop
 from autox_video import processes
 from autox_video.dataset.clips import ClipBatches, build_batches
 from autox_video.dataset.loader import Unreadable
+from autox_video.engine.compiled import compiled_for
 from autox_video.engine.deadline import TimeBudget
 from autox_video.engine.interrupt import Stopped, stop_requested
 from autox_video.engine.keeper import CheckpointKeeper
@@ -149,10 +150,11 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch."""
-        weight = data_batch.pop("weight")
+        weight, is_full = data_batch.pop("weight"), data_batch.pop("is_full")
         runner = self.runner
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
-        outputs = self.step(self._iter, data_batch, weight)
+        with compiled_for(runner.model, is_full=is_full):
+            outputs = self.step(self._iter, data_batch, weight)
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 
@@ -290,7 +292,8 @@ class ClipValLoop(ValLoop):
             self._take_part()
             return
         model = self.runner.model if is_sharded(self.runner.model) else unwrapped(self.runner.model)
-        outputs = model.val_step(data_batch)
+        with compiled_for(model, is_full=data_batch["is_full"]):
+            outputs = model.val_step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
 
     def _take_part(self) -> None:
