@@ -28,8 +28,11 @@ _DIGITS = re.compile(r"\d+")
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
-BLOCKS, LONGEST_BLOCK = 5, 25
-"""A numbered sequence is kept in so many blocks, more where one had over LONGEST_BLOCK clips."""
+BLOCKS, MORE_BLOCKS = 5, 20
+"""A numbered sequence is kept in so many blocks at least; in more, up to MORE_BLOCKS, where they
+have SHORT_BLOCK clips all the same; and in still more where one had over LONGEST_BLOCK of a class.
+The more there are, the nearer a split comes to the share that it should have."""
+SHORT_BLOCK, LONGEST_BLOCK = 10, 25
 
 
 class Recordings(NamedTuple):
@@ -142,11 +145,20 @@ def _neighbours(paths: Sequence[str]) -> np.ndarray:
 
 
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
-    """Give the places of each block of a sequence, of which every class is divided evenly."""
-    clips_of, passed = Counter(classes), Counter()
-    blocks = max(BLOCKS, -(-max(clips_of.values(), default=0) // LONGEST_BLOCK))
-    places: list[list[int]] = [[] for _ in range(blocks)]
+    """Give the places of each block of a sequence, of which every class is divided evenly.
+
+    Classes that are too rare to be in every block have blocks of their own.
+    """
+    clips_of = Counter(classes)
+    most = max(clips_of.values(), default=0)
+    several = min(MORE_BLOCKS, len(classes) // SHORT_BLOCK, most)
+    count = max(BLOCKS, several, -(-most // LONGEST_BLOCK))
+    rare = {name for name, clips in clips_of.items() if clips < min(count, most / 2)}
+    blocks: dict[tuple[Hashable, int], list[int]] = {}
+    passed: Counter[Hashable] = Counter()
     for place, name in enumerate(classes):
-        places[passed[name] * blocks // clips_of[name]].append(place)
+        of, parts = (name, min(BLOCKS, clips_of[name])) if name in rare else (None, count)
+        number = passed[name] * parts // clips_of[name]
+        blocks.setdefault((of, number), []).append(place)
         passed[name] += 1
-    return [np.array(each) for each in places if each]
+    return [np.array(each) for each in blocks.values()]
