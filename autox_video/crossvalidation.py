@@ -214,9 +214,14 @@ class CrossValidation:
         return done
 
     def _state(self, fold: Fold) -> dict[str, Any]:
-        """What is known of a fold's run: nothing where it was not begun, or with other clips."""
+        """What is known of a fold's run: nothing where it was not begun, or with other clips.
+
+        Nor where it is of a shorter plan, before there was more time: its score is not this one's.
+        """
         state = read_state(fold.folder(self.work_dir)) or self._state_of_before(fold)
-        return state if state.get("clips_of") == _digest(fold.data) else {}
+        is_mine = state.get("clips_of") == _digest(fold.data)
+        is_long = state.get("epochs", 0) >= math.floor(SHORTEST_SHARE * self.plan.epochs)
+        return state if is_mine and is_long else {}
 
     def _state_of_before(self, fold: Fold) -> dict[str, Any]:
         """The same of a run of before folds kept their own: of one that is done, by its row."""

@@ -33,7 +33,7 @@ def keep_other_results(path: Path, content: dict) -> None:
     Raises:
         ResourceError: the file that is there cannot be kept.
     """
-    if not path.is_file() or _test_of(read_results(path)) == _test_of(content):
+    if not path.is_file() or _is_same_test(read_results(path), content):
         return
     number = 1
     while (kept := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
@@ -57,6 +57,13 @@ def read_results(path: Path) -> dict | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _is_same_test(before: dict | None, now: dict) -> bool:
+    """Whether both are of the same weights and clips; results of before named no folder of them."""
+    if _test_of(before) != _test_of(now):
+        return False
+    return before.get("data_root", now["data_root"]) == now["data_root"]
 
 
 def _test_of(content: dict | None) -> object:

@@ -27,6 +27,7 @@ from autox_video.dataset.probed_listing import (
     splits_of,
 )
 from autox_video.dataset.recordings import kept_together
+from autox_video.dataset.remote import full_root
 from autox_video.dataset.splits import rarest_classes
 from autox_video.durations import duration
 from autox_video.errors import CheckpointError, ConfigError, ResourceError
@@ -117,6 +118,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     write_list(list_file(work_dir, "train"), readable.train)
     write_list(list_file(work_dir, "val"), readable.val)
     data = record(work_dir, readable.classes, left_out(probed))
+    data["data_root"] = full_root(settings.data_root)
     fingerprint = listing_fingerprint(probed.listing)
     return Prepared(plan, readable, stats, fingerprint, data, probed, hardware, weights)
 
@@ -129,6 +131,12 @@ def _go_on(probed: ProbedListing, settings: Settings, stored: dict[str, Any]) ->
         _refuse(work_dir, "data", compare(probed.listing, data, lists))
     for note in notes_on_reading(probed, data, lists):
         say(note)
+    root, before = full_root(settings.data_root), data.get("data_root")
+    if before not in (None, root):
+        say(
+            f"data_root: the run began with the clips of {before}, and goes on with those of "
+            f"{root}. Where they are not the same clips, moved, use --fresh or another work_dir."
+        )
     _, stats = check_clips(probed, settings)
     hardware = look_around(settings)
     asked = settings_to_go_on(settings, choices, processes=hardware.processes)

@@ -99,7 +99,7 @@ class Refit:
             return
         name = _row_id(origin)
         folder = self.work_dir / REFIT / origin
-        state = processes.by_main(lambda: self._state(folder, name))
+        state = processes.by_main(lambda: self._state_for(best, folder, name))
         if not state.get("done"):
             plan, cost = self._plan_of(origin, best)
             epochs = processes.by_main(lambda: self._epochs(plan, cost, state, left))
@@ -122,6 +122,14 @@ class Refit:
         if not state and row is not None and row.state == "done":
             return {**row.config, "done": True}
         return state
+
+    def _state_for(self, best: Mapping[str, float], folder: Path, name: str) -> dict[str, Any]:
+        """How far it is with these best weights: what was done with others begins anew."""
+        state, chosen = self._state(folder, name), _chosen(best)
+        if state.get("of", chosen) == chosen:
+            return state
+        remove_weights(folder)
+        return {}
 
     def _origin(self) -> str | None:
         """The row of the leaderboard whose plan the best weights are of; None: of a probe."""
@@ -184,10 +192,10 @@ class Refit:
                 row = Row(name, KIND, plan.backbone, plan.clip_len, plan.resolution, about)
                 held.enter_context(trial(self.work_dir, row))
                 say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
-            _note(folder, {"epochs": epochs})
+            _note(folder, {"epochs": epochs, "of": _chosen(best)})
             metrics = train(self._config(plan, folder, left, cost=cost, epochs=epochs))
             processes.by_main(lambda: self._keep(folder, metrics, best))
-            _note(folder, {"epochs": epochs, "done": True})
+            _note(folder, {"epochs": epochs, "of": _chosen(best), "done": True})
 
     def _config(
         self, plan: Plan, folder: Path, left: TimeLeft, *, cost: float, epochs: int
@@ -220,6 +228,11 @@ class Refit:
             "The best weights are those of the last training now; their score is that of the same "
             f"plan without the {self.num_val} validation clips."
         )
+
+
+def _chosen(best: Mapping[str, float]) -> list[float | None]:
+    """What tells the best weights, before a last training, from others: epoch and score."""
+    return [best.get("epoch"), round(best[main_score(best)], 9)]
 
 
 def _row_id(origin: str) -> str:

@@ -272,6 +272,8 @@ class Provenance:
     decoder: str
     """What decoded the clips."""
     classes: tuple[str, ...]
+    data_root: str
+    """The folder that the clips' paths start from, or its address."""
 
 
 def results(
@@ -290,6 +292,7 @@ def results(
         "checkpoint": provenance.checkpoint,
         "checkpoint_sha256": provenance.checkpoint_sha256,
         "decoder": provenance.decoder,
+        "data_root": provenance.data_root,
         "classes": list(provenance.classes),
         "metrics": _measure(predictions, provenance.classes),
         "calibration": calibration,

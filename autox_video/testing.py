@@ -14,7 +14,7 @@ from autox_video.console import progress, say, table
 from autox_video.dataset.decode import check_decoder
 from autox_video.dataset.entries import counted
 from autox_video.dataset.listing import ClipList
-from autox_video.dataset.remote import is_remote
+from autox_video.dataset.remote import full_root, is_remote
 from autox_video.dataset.sampling import MOST_TEST_CLIPS
 from autox_video.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
 from autox_video.fileio import sha256
@@ -137,6 +137,7 @@ def _finish(
         checkpoint_sha256=sha256(job.weights),
         decoder=config.test_pipeline[0].decoder,
         classes=tuple(config.classes),
+        data_root=full_root(settings.data_root),
     )
     from autox_video.engine.checkpoint import read_meta
 
@@ -205,12 +206,13 @@ def _settle_reading(config: Any, settings: Settings) -> None:
 
 def is_tested(settings: Settings) -> bool:
     """Whether the results file is of the best weights in the work dir, and of the clips to test."""
-    found = read_results(settings.results_file)
+    found, root = read_results(settings.results_file), full_root(settings.data_root)
     try:
         job = _prepare(settings, None, whole_folder=False)
         return (
             found["checkpoint_sha256"] == sha256(job.weights)
             and found["decoder"] == job.decoder
+            and found.get("data_root", root) == root
             and is_of_clips(found, job.clips)
         )
     except (OSError, LookupError, TypeError, AutoXVideoError):

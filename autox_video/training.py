@@ -176,7 +176,13 @@ def _use_what_is_left(
     else:
         best = processes.by_main(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
+        first = best
         best = Search(plan, job.data, work_dir, best=best, storage=storage).run(before)
+        if best is not first and job.num_val < FEW_VALIDATION_CLIPS:
+            say(
+                f"Only {job.num_val} clips chose among all that was trained: the score of the best "
+                "promises more than it would have on other clips."
+            )
     if refit is not None and not best["epoch"]:
         processes.by_main(lambda: use_all_clips(work_dir))
     elif refit is not None:

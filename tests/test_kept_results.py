@@ -9,8 +9,8 @@ from autox_video.kept_results import is_of_clips, keep_other_results
 from autox_video.results import Prediction, Provenance, results
 
 
-def content(*predictions, sha="s", decoder="pyav"):
-    return results(predictions, Provenance("c", "w", sha, decoder, ("a", "b")))
+def content(*predictions, sha="s", decoder="pyav", root="/d"):
+    return results(predictions, Provenance("c", "w", sha, decoder, ("a", "b"), root))
 
 
 A, B = Prediction("a.mp4", 0, (0.9, 0.1)), Prediction("b.mp4", 1, (0.9, 0.1))
@@ -25,6 +25,15 @@ def test_results_of_the_same_test_are_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_results_of_before_name_no_folder_of_their_clips(tmp_path):
+    path = tmp_path / "r.json"
+    before = content(A, B)
+    del before["data_root"]
+    path.write_text(json.dumps(before))
+    keep_other_results(path, content(A, B))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -32,6 +41,7 @@ def test_results_of_the_same_test_are_replaced(tmp_path):
         json.dumps(content(A)),
         json.dumps(content(A, B, decoder="decord")),
         json.dumps(content(PART, B)),
+        json.dumps(content(A, B, root="/night")),
         '{"name": "mine"}',
         "[1]",
         "no JSON",

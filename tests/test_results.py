@@ -23,7 +23,7 @@ from autox_video.results import (
     write_results,
 )
 
-PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, "pyav", ("run", "jump", "sit"))
+PROVENANCE = Provenance("w/config.py", "w/best.pth", "ab" * 32, "pyav", ("run", "jump", "sit"), "d")
 
 
 def test_metrics_equal_figures_worked_out_by_hand():

@@ -33,7 +33,7 @@ def test_figures_are_shown_with_intervals_and_calibration(capsys):
     raw = [Prediction(f"{n}.mp4", int(n > 3), (0.9, 0.1)) for n in range(5)]
     calibration = Calibration(2.0, 10, 0.3, 0.1)
     predictions = calibrated(raw, calibration)
-    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"))
+    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"), "d")
     content = results(predictions, provenance, calibration.record(raw))
     _show(content, predictions, provenance.classes)
     out = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_figures_are_shown_with_intervals_and_calibration(capsys):
 def test_clips_that_call_for_no_temperature_are_said(capsys):
     raw = [Prediction(f"{n}.mp4", 0, (0.9, 0.1)) for n in range(5)]
     calibration = Calibration(1.0, 20, 0.3, 0.3, "cross-validation")
-    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"))
+    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"), "d")
     _show(results(raw, provenance, calibration.record(raw)), raw, provenance.classes)
     shown = "0.1000 (without a temperature: the 20 clips of cross-validation call for none)"
     assert shown in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_the_table_of_several_classes_shows_the_worst(capsys):
         Prediction("a.mp4", (0,), (0.9, 0.8), None, True),
         Prediction("b.mp4", (1,), (0.1, 0.4), None, True),
     ]
-    content = results(predictions, Provenance("c", "w", "s", "pyav", classes))
+    content = results(predictions, Provenance("c", "w", "s", "pyav", classes, "d"))
     _show(content, predictions, classes)
     out = capsys.readouterr().out
     assert "mAP" in out

@@ -74,6 +74,8 @@ class AnimatedWebp:
                     image.seek(int(number))
                     pixels = np.asarray(image.convert("RGBA"))[..., :3]
                     yield np.flatnonzero(shown == number), self._converter.scale(pixels, size)
+        except Image.DecompressionBombError as error:
+            raise self._error(f"its pictures are too large ({error})") from error
         except (OSError, EOFError, SyntaxError, ValueError) as error:
             raise self._error(f"it is damaged or cut off ({error})") from error
 

@@ -11,20 +11,20 @@ PATH_COLUMNS = (
     "path", "video_path", "clip_path", "file_path", "relative_path", "rel_path", "full_path",
     "video", "filename", "file", "clip", "video_file_path", "video_file_name", "video_filename",
     "video_file", "clip_filename", "clip_file", "video_name", "clip_name", "vid_name",
-    "video_url", "video_uri", "url", "uri", "source_path", "video_id", "clip_id", "vid", "media",
-    "vid_id", "youtube_id", "frames_path", "frame_folder",
+    "source_path", "video_id", "clip_id", "vid", "media", "vid_id", "youtube_id", "frames_path",
+    "frame_folder", "video_url", "video_uri", "url", "uri",
 )
 VAGUE_PATH_COLUMNS = ("id", "name", "sample", "item", "source", "image", "data", "location", "key")
 """Only where a column of labels is there too, and no other of paths."""
 
 LABEL_COLUMNS = (
     "label", "class", "class_name", "category", "labels", "classes", "label_name", "class_label",
-    "tag", "tags", "choice", "choices", "action", "actions", "action_label", "action_name",
+    "choice", "choices", "action", "actions", "action_label", "action_name",
     "activity", "activities", "activity_label", "activity_name", "category_name", "target",
     "annotation", "gesture", "emotion", "sign", "gloss", "behavior", "behaviour", "event",
     "ground_truth", "gt", "true_label", "verb", "noun", "y", "sentiment", "exercise", "sport",
     "label_id", "class_id", "category_id", "action_id", "label_idx", "class_idx", "label_index",
-    "class_index", "target_id", "class_number", "action_class", "verb_class",
+    "class_index", "target_id", "class_number", "action_class", "verb_class", "tag", "tags",
 )
 SPLIT_COLUMNS = ("split", "ml_use", "subset", "set", "partition", "fold_name")
 # fmt: on
@@ -32,7 +32,7 @@ SPLIT_COLUMNS = ("split", "ml_use", "subset", "set", "partition", "fold_name")
 _WORDS = {
     "start": "start|init|started|starts|begin|beginning|begins|onset|from|first|t0",
     "end": "end|ends|ending|stop|stops|offset|to|last|finish|t1",
-    "length": "duration|length|dur",
+    "length": "duration|length|len|dur",
     "frame": "frame|frames|frm|f|idx|index|number|num|no",
     "ms": "ms|msec|msecs|millis|millisecond|milliseconds",
     "clock": "h|hh|mm|ss|s",
@@ -45,7 +45,8 @@ _LONGEST = 32
 
 _PART_WORD = re.compile(
     r"(?<![a-z])(start|begin|onset|offset|stop|end|segments?|intervals?|spans?|trim|apex|peak"
-    r"|timestamps?|frame|frame_?(?:no|number|idx|index|id)|t0|t1)(?![a-z])"
+    r"|timestamps?|frame|frame_?(?:no|number|idx|index|id)|t0|t1|times?|ranges?|windows?|bounds"
+    r"|period|tmin|tmax)(?![a-z])|^(t|tc|time|mark|clip)?_?(in|out)(_?point)?$"
 )
 _COUNT = re.compile(r"(num|n|nb|no_of|number_of|total|count|of)_?frames?|frames?_?(count|rate|s)?")
 _RECORDED = re.compile(r"(creat|updat|modif|upload|lead|annotat|record|narrat|publish)")
@@ -183,9 +184,11 @@ def _find_times(names: Sequence[str]) -> Times | None:
     for unit in ("s", "ms", "frame"):
         start, end = found.get(("start", unit)), found.get(("end", unit))
         length = found.get(("length", unit))
+        if start is None and end is not None and "offset" in plain[end]:
+            start, end = (end if length is not None else None), None  # it says where a clip begins
         if end is None and start is not None and (length is not None or unit == "frame"):
             if length is None:
-                length = next((i for i, name in enumerate(names) if _is_count(name)), None)
+                length = next((i for i, name in enumerate(names) if is_count(name)), None)
             return Times(start, None, length, unit)
         if start is not None or end is not None:
             return Times(start, end, None, unit)
@@ -223,7 +226,8 @@ def _words_of(plain: str) -> tuple[str, ...] | None:
     return None
 
 
-def _is_count(name: str) -> bool:
+def is_count(name: str) -> bool:
+    """Whether a column is called as one that counts frames."""
     return _COUNT.fullmatch(re.sub(r"[^a-z]+", "_", name.casefold()).strip("_")) is not None
 
 
@@ -232,7 +236,7 @@ def _used_by(times: Times | None) -> set[int | None]:
 
 
 def _says_a_part(name: str) -> bool:
-    if _is_count(name) or _RECORDED.search(name.casefold()):
+    if is_count(name) or _RECORDED.search(name.casefold()):
         return False
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold()
     is_part = _PART_WORD.search(spaced) is not None

@@ -151,6 +151,8 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     if last is None:
         return None
     stamps = columns.stamps(how)
+    if not stamps.is_shown.any():
+        return None  # all lean on what was cut off
     tells_all = tells and not any(columns.is_corrupt)
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
     if len(timeline.displayed) == 1:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autox_video.dataset.columns import Columns, describe_columns
+from autox_video.dataset.columns import Columns, describe_columns, is_count
 from autox_video.dataset.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
 from autox_video.dataset.list_text import read_json
 from autox_video.dataset.segments import read_segment, read_time
@@ -23,8 +23,11 @@ _NAMED_AT_MOST = 5
 _BIT = re.compile(r"[01](\.0*)?")
 _ONE_HOT = re.compile(r"[01](;[01])+")
 # Columns that say who is for training by yes and no, or by the number of a fold.
-_YES_NO = re.compile(r"[01](\.0*)?|true|false|yes|no|[tfyn]", re.IGNORECASE)
-_IS_SPLIT = re.compile(r"(is|for|in|use)?[ _-]*(train|training|test|testing|val|valid|validation)")
+_YES_NO = re.compile(r"[01](\.0*)?|true|false|yes|no|[tfynx]", re.IGNORECASE)
+_ASKS = re.compile(r"(?<![a-z])(is|for|in|used?)(?![a-z])[ _-]*")  # is_train, used_for_test
+_OTHER_VALUES = 5
+"""Of a column that holds more of these beside splits, it is not said that it holds splits."""
+_RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
 _FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
 _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
 
@@ -169,7 +172,10 @@ def read_rows(
     table.in_frames = times is not None and times.unit == "frame"
     table.notes += _say_unread(source, columns)
     like_splits: dict[int, set[str]] = {i: set() for i in columns.unread}
+    others: dict[int, set[str]] = {i: set() for i in like_splits}
     switches = {i: set() for i in like_splits}
+    counts = {i for i in like_splits if is_count(columns.names[i])}
+    ranges: set[int] = set()
     one_hot = {i: set() for i in like_splits} if columns.label is None else {}
     for number, (line, row) in enumerate(rows):
         if number == 0 and len(columns.paths) > 1:
@@ -183,14 +189,15 @@ def read_rows(
             if not columns.delimiter:  # keys of objects, not columns
                 what = f"text under the key `{columns.names[path_column]}`"
             table.bad.append(f"{source}:{line}: there is no {what}.")
-        if any(map(str.strip, row[len(columns.names) :])):
+        if not is_remark and any(map(str.strip, row[len(columns.names) :])):
             table.bad.append(
                 f"{source}:{line}: there are {len(row)} cells, but the header has "
                 f"{len(columns.names)}; put what holds `{columns.delimiter}` into quotation marks."
             )
-        _keep(like_splits, row, split_of)
+        _keep_splits(like_splits, others, row)
+        ranges |= {i for i in counts - ranges if _RANGE.fullmatch(_cell(row, i))}
         _keep(one_hot, row, _BIT.fullmatch)
-        _keep(switches, row, _YES_NO.fullmatch)
+        _keep(switches, row, lambda value: not value or _YES_NO.fullmatch(value))
         for label, start, end in _parts(row, columns, table, line):
             if is_remark:
                 table.hashed.add(len(table.paths))
@@ -204,6 +211,8 @@ def read_rows(
             if columns.split is not None:
                 table.add_split(_cell(row, columns.split))
     table.about_labels = _about_labels(columns, one_hot)
+    if ranges:
+        table.notes.append(_say_unread_parts(source, [columns.names[i] for i in sorted(ranges)]))
     if columns.split is None:
         table.notes += _say_unread_splits(source, columns, like_splits, switches)
     return table
@@ -218,6 +227,22 @@ def _keep(seen: dict[int, set[str]], row: Sequence[str], is_one: Callable[[str],
                 values.add(value)
             else:
                 del seen[column]
+
+
+def _keep_splits(
+    seen: dict[int, set[str]], others: dict[int, set[str]], row: Sequence[str]
+) -> None:
+    """Note the splits in the cells of a row, in columns that do not hold much else."""
+    for column, values in list(seen.items()):
+        value = _cell(row, column)
+        if not value or value in values or value in others[column]:
+            continue
+        if split_of(value):
+            values.add(value)
+        elif len(others[column]) < _OTHER_VALUES:
+            others[column].add(value)
+        else:
+            del seen[column]
 
 
 def _about_labels(columns: Columns, one_hot: Iterable[int]) -> str:
@@ -247,7 +272,9 @@ def _say_unread_splits(
                 f"{source}: its column `{name}` is not read, though it holds "
                 f"{', '.join(values)}: call it `split` if the clips are to be split by it."
             )
-        elif plain in _FOLDS or (len(switches.get(column, ())) > 1 and _IS_SPLIT.fullmatch(plain)):
+        elif plain in _FOLDS or (
+            len(switches.get(column, ())) > 1 and split_of(_ASKS.sub("", plain))
+        ):
             yield (
                 f"{source}: its column `{name}` is not read: which clips are for training, "
                 "a column `split` of train, val and test says."
@@ -286,12 +313,25 @@ def _say_unread(source: str, columns: Columns) -> Iterator[str]:
         names = ", ".join(f"`{name}`" for name in columns.other_labels)
         label = columns.names[columns.label]
         yield f"{source}: labels are those of column `{label}`; not read: {names}."
-    if columns.other_times:
-        names = ", ".join(f"`{name}`" for name in columns.other_times)
+    times = columns.times
+    if times is not None and times.length is None and None in (times.start, times.end):
+        column = times.end if times.start is None else times.start
+        where = "up to it" if times.start is None else "from there to the end of its video"
         yield (
-            f"{source}: not read: {names}. Which part of a video a clip is, columns called start "
-            "and end say in seconds, start_frame and end_frame in frames."
+            f"{source}: of where a clip is in its video, only column `{columns.names[column]}` is "
+            f"read: a clip runs {where}. A second column would be called start, end or duration, "
+            "in the same unit."
         )
+    if columns.other_times:
+        yield _say_unread_parts(source, columns.other_times)
+
+
+def _say_unread_parts(source: str, names: Iterable[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names)
+    return (
+        f"{source}: not read: {shown}. Which part of a video a clip is, columns called start "
+        "and end say in seconds, start_frame and end_frame in frames."
+    )
 
 
 def label_of(text: str) -> str:

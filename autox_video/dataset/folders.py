@@ -5,9 +5,11 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from autox_video.dataset.columns import find_columns
 from autox_video.dataset.entries import Entries, clip_keys, counted
 from autox_video.dataset.folder_walk import Contents, find_videos, read_contents, some
-from autox_video.dataset.remote import is_remote
+from autox_video.dataset.list_text import data_lines, read_text
+from autox_video.dataset.remote import beside, is_remote
 from autox_video.dataset.split_folders import Arrangement, arrange
 from autox_video.dataset.split_words import split_of
 from autox_video.dataset.suffixes import split_suffix
@@ -97,13 +99,27 @@ def _notes(data_root: str | Path, contents: Contents, found: Arrangement) -> lis
 
 def _unused_lists(data_root: str | Path, contents: Contents, named: Collection[str]) -> list[str]:
     names = {Path(file).name for file in named}
-    lists = [n for n in contents.lists if split_of(split_suffix(n)[0]) and n not in names]
+    lists = [n for n in contents.lists if n not in names and _may_be_of_clips(data_root, n)]
     if not lists:
         return []
     return [
         f"Lists in {data_root} that are not used, as ann_file_train, ann_file_val and "
         f"ann_file_test do not name them: {some(lists)}"
     ]
+
+
+def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
+    """Whether a file is called as a list of clips is, or has the columns of one."""
+    stem, suffix = split_suffix(name)
+    if split_of(stem) or stem == "metadata":
+        return True
+    if suffix not in (".csv", ".tsv", ".txt"):
+        return False
+    try:
+        _, first = next(data_lines(read_text(beside(f"{data_root}/x", name))), (0, ""))
+    except ListingError:
+        return False
+    return find_columns(first, only_paths_will_do=False) is not None
 
 
 def _without_video(contents: Contents, classes_at: int) -> list[str]:

@@ -5,6 +5,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from autox_video.dataset.frame_segments import to_seconds
 from autox_video.dataset.json_lists import read_json_list
 from autox_video.dataset.json_rows import looks_like_json
 from autox_video.dataset.list_files import to_entries
-from autox_video.dataset.list_text import read_json, read_text
+from autox_video.dataset.list_text import data_lines, read_json, read_text
 from autox_video.dataset.listed_clips import find_listed
 from autox_video.dataset.remote import beside, is_file, is_remote
 from autox_video.dataset.split_words import split_of
@@ -103,7 +104,7 @@ def recognise(place: str, data_root: str, *, several_numbers: bool | None = None
         return "list"
     if looks_like_json(text):
         return _recognise_json(text, lines[0])
-    found = _recognise_header(lines[0]) or _recognise_lines(lines, place)
+    found = _recognise_header(lines[0]) or _recognise_lines(lines, place, text)
     if found is None and has_frame_counts(text, data_root, several_numbers):
         return "rawframes"
     return found or "list"
@@ -150,19 +151,34 @@ def _recognise_header(line: str) -> str | None:
     return "list" if find_columns(line, only_paths_will_do=False) else None
 
 
-def _recognise_lines(lines: Sequence[str], place: str) -> str | None:
+def _recognise_lines(lines: Sequence[str], place: str, text: str) -> str | None:
     if all(_is_vertex_row(line.split(",")) for line in lines):
         return "vertex_csv"
     lines = [line.replace("\\", "/") for line in lines]
     if all(_UCF101_CLIP.fullmatch(line) for line in lines):
-        return "ucf101"
+        has_classes = is_file(beside(place, "classInd.txt"))
+        return "ucf101" if has_classes or _numbers_are_of_folders(text) else "list"
     if all(formats_official.UCF101_LINE.fullmatch(line) for line in lines) and is_file(
         beside(place, "classInd.txt")
     ):
         return "ucf101"
     if all(_JESTER_CLIP.fullmatch(line) for line in lines):
-        return "jester"
+        labels = (Path(line.partition(";")[2].strip()) for line in lines)
+        are_videos = all(label.suffix.lower() in VIDEO_SUFFIXES for label in labels)
+        return None if are_videos else "jester"
     return None
+
+
+def _numbers_are_of_folders(text: str) -> bool:
+    """Whether the numbers behind UCF101's clips, if any, say the same as their folders."""
+    pairs = set()
+    for _, line in data_lines(text):
+        if found := _UCF101_CLIP.fullmatch(line.replace("\\", "/")):
+            pairs.add((found[1].lower(), (found[2] or "").strip()))
+    folders, numbers = (Counter(side) for side in zip(*pairs, strict=True))
+    if set(numbers) == {""}:
+        return True
+    return all(count == 1 for count in (*folders.values(), *numbers.values()))
 
 
 def _is_vertex_row(cells: list[str]) -> bool:

@@ -234,7 +234,8 @@ def _labels_file(place: str, suffix: str) -> str | None:
         near = (beside(place, f"{prefix}labels{suffix}"), beside(place, f"labels{suffix}"))
         return next((file for file in near if is_file(file)), None)
     folder = Path(place).parent
-    return next((str(p) for p in sorted(folder.glob(f"*labels{suffix}")) if p.is_file()), None)
+    found = (p for p in sorted(folder.glob(f"*labels{suffix}")) if p.is_file())
+    return next((str(file) for file in found if file != Path(place)), None)
 
 
 def is_folder(place: str) -> bool:

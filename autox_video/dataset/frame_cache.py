@@ -39,9 +39,11 @@ FREE_PER_CACHED = 20.0
 no more than this times what the cache takes: one that is small beside the rest harms no one."""
 
 _MAGIC = b"autoxvf1"
-_MEANING = 2  # another number where the same file and settings give other frames
+_MEANING = 3  # another number where the same file and settings give other frames
 _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
-_ENDS_BYTES = 4096  # of the clip's file, at its start and its end, that go into its name
+_PIECES, _PIECE_BYTES = 8, 4096
+"""Of the clip's file, spread evenly from start to end, that go into its name: of what is not
+compressed, ends are often equal."""
 _RECOUNT_SHARE = 0.02  # of the size, written by this process, after which the folder is read again
 _TOUCH_AFTER_SEC = 3600.0
 _PART = ".part"  # what a file is called while it is written
@@ -126,11 +128,12 @@ class FrameCache:
         try:
             with open(video, "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
-                ends = os.pread(file.fileno(), _ENDS_BYTES, 0)
-                ends += os.pread(file.fileno(), _ENDS_BYTES, max(0, status.st_size - _ENDS_BYTES))
+                last = max(0, status.st_size - _PIECE_BYTES)
+                places = (last * piece // (_PIECES - 1) for piece in range(_PIECES))
+                pieces = [os.pread(file.fileno(), _PIECE_BYTES, place) for place in places]
         except OSError:
             return None
-        digest = hashlib.blake2b(ends, digest_size=20)
+        digest = hashlib.blake2b(b"".join(pieces), digest_size=20)
         digest.update(f"|{status.st_size}|{status.st_mtime_ns}|{settings}".encode())
         return digest.hexdigest()
 

@@ -146,5 +146,5 @@ def _exif_orientation(data: bytes) -> Orientation:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return EXIF.get(image.getexif().get(_EXIF_ORIENTATION), UPRIGHT)
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return UPRIGHT  # the picture itself could be decoded

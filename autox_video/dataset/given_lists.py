@@ -20,6 +20,7 @@ from autox_video.dataset.formats import (
 from autox_video.dataset.formats_cloud import find_metadata, has_labels
 from autox_video.dataset.remote import RemoteFault, filesystem, is_remote
 from autox_video.dataset.split_folders import has_test_folder
+from autox_video.dataset.split_words import split_of
 from autox_video.errors import ListingError
 from autox_video.settings import AUTO, Settings
 
@@ -138,7 +139,8 @@ def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> 
         except RemoteFault as fault:
             raise ListingError(f"{root}: {fault}.") from fault
         by_name = settings.data_format == "metadata"
-        if by_name or (found and all(map(has_labels, found.values()))):
+        first = found.get("train") or found.get("")
+        if by_name or (first and has_labels(first)):
             _read_metadata(settings, root, lists)
             return "metadata"
     lists.splits, notes = read_class_folders(root, named=(settings.ann_file_test,))
@@ -155,7 +157,27 @@ def _read_metadata(settings: Settings, root: str | Path, lists: GivenLists) -> N
         raise ListingError(f"data_root: there is no metadata for training, only {names}.")
     for split, file in found.items():
         given = read_given(file, split or "train", reading, ClipTree(root))
+        if not split:
+            given = _split_by_folder(given, file)
         _add(lists, given, split or "train", file, dict.fromkeys(_SPLITS, AUTO))
+
+
+def _split_by_folder(given: Given, file: str) -> Given:
+    """Divide what one metadata file says as the folders of its clips are called, where they are."""
+    if len(given.splits) != 1:
+        return given
+    (entries,) = given.splits.values()
+    folders = [path.replace("\\", "/").partition("/")[0] for path in entries.paths]
+    known = {folder: split_of(folder) for folder in set(folders)}
+    if None in known.values() or "train" not in known.values() or len(set(known.values())) < 2:
+        return given
+    homes = [known[folder] for folder in folders]
+    splits = {
+        name: entries.select([number for number, home in enumerate(homes) if home == name])
+        for name in dict.fromkeys(homes)
+    }
+    note = f"{file}: its clips are split as their folders are called: {', '.join(sorted(known))}."
+    return Given(splits, given.names, [*given.notes, note])
 
 
 def _add(lists: GivenLists, given: Given, split: str, file: str, files: Mapping[str, str]) -> None:

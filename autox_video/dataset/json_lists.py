@@ -144,21 +144,22 @@ def _read_label_studio(content: Any, tree: ClipTree) -> tuple[list[Record], None
         given = task.get("annotations") or task.get("completions") or []
         results = [r for a in given if not a.get("was_cancelled") for r in a.get("result") or ()]
         for result in results or ({},):
-            records.append(_label_studio_row(path, result))
+            records += _label_studio_rows(path, result)
     unique = {tuple(record.items()): record for record in records}
     return list(unique.values()), None
 
 
-def _label_studio_row(path: str, result: Record) -> Record:
+def _label_studio_rows(path: str, result: Record) -> list[Record]:
     value = result.get("value") or {}
     label = value.get("choices") or value.get("timelinelabels") or value.get("labels") or []
     row = {"path": path, "label": LABELS_JOINED_BY.join(map(str, label))}
     ranges = value.get("ranges")
     if is_records(ranges):  # frames from 1
-        return {**row, "start_frame": ranges[0]["start"] - 1, "end_frame": ranges[0]["end"]}
+        frames = ((each["start"] - 1, each["end"]) for each in ranges)
+        return [{**row, "start_frame": start, "end_frame": end} for start, end in frames]
     if "start" in value and "end" in value and result.get("type") != "videorectangle":
-        return {**row, "start": value["start"], "end": value["end"]}
-    return row
+        return [{**row, "start": value["start"], "end": value["end"]}]
+    return [row]
 
 
 def _names_video(value: Any) -> bool:

@@ -18,7 +18,10 @@ _BEGINS_JSON = re.compile(r"\s*(\[\s*([\[{\"'\]]|-?\d[\d.]*\s*[,\]]|$)|\{\s*([\"
 # Pairs of numbers, and what they are called as two columns.
 _PARTS = {
     **dict.fromkeys(
-        ("segment", "interval", "timestamps", "timestamp", "time_segment", "span"),
+        (
+            *("segment", "interval", "timestamps", "timestamp", "time_segment", "span", "time"),
+            *("times", "time_range", "range", "clip_range", "window"),
+        ),
         ("start", "end"),
     ),
     **dict.fromkeys(
@@ -123,6 +126,8 @@ def flatten(record: Record) -> Iterator[Record]:
     if inner is None and isinstance(record.get("annotations"), dict):
         yield from flatten({**record, **record["annotations"], "annotations": None})
         return
+    if inner is not None and _says_label(record, inner) and not _say_times(record[inner]):
+        inner = None  # what is in the pictures, not what the clip is
     outer = {key: value for key, value in record.items() if key != inner and value is not None}
     for part in record[inner] if inner is not None else ({},):
         row = {**outer, **part}
@@ -132,6 +137,21 @@ def flatten(record: Record) -> Iterator[Record]:
                 del row[key]
                 row.update(zip(names, times, strict=True))
         yield row
+
+
+def _says_label(record: Record, inner: str) -> bool:
+    """Whether a record has a label of its own, beside those of the parts in it."""
+    names = [key for key, value in record.items() if key != inner and value not in (None, "", [])]
+    found = columns_of([*names, "path"], "", only_paths_will_do=True)
+    return found is not None and found.label is not None
+
+
+def _say_times(parts: Sequence[Record]) -> bool:
+    """Whether parts of a record are parts of its video: with times, or pairs of them."""
+    names = list(dict.fromkeys(key for part in parts for key in part))
+    found = columns_of([*names, "path"], "", only_paths_will_do=True)
+    is_timed = found is not None and (found.times is not None or bool(found.other_times))
+    return is_timed or not _PARTS.keys().isdisjoint(names)
 
 
 def is_records(value: Any) -> bool:

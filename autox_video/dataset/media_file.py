@@ -42,7 +42,7 @@ _IN_ORDER = frozenset(
 )
 
 # Headers of large files are checked at so many places of their index.
-_LOOK_AT_PLACES = 64
+_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64
 # Long clips of fewer bytes a second are counted: it costs little, and their length may be a fault.
 _LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
 
@@ -214,10 +214,14 @@ class MediaFile:
         is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
         if is_odd or is_cut_off(self.path, self.container, self.stream):
             return True
+        if self.container.format.name == "matroska,webm":
+            self.container.seek(0)  # its index is read when something is sought
         entries = self.stream.index_entries
-        if len(entries) < _LOOK_AT_PLACES:
-            return seconds > _LONG_SEC and self.container.size < seconds * _FEW_BYTES_PER_SEC
-        places = np.linspace(0, len(entries) - 1, _LOOK_AT_PLACES).astype(int).tolist()
+        count = min(len(entries), _LOOK_AT_PLACES)
+        has_few_bytes = self.container.size < seconds * _FEW_BYTES_PER_SEC
+        if count < _FEWEST_PLACES or (count < _LOOK_AT_PLACES and has_few_bytes):
+            return seconds > _LONG_SEC and has_few_bytes
+        places = np.linspace(0, len(entries) - 1, count).astype(int).tolist()
         moments = np.array([entries[place].timestamp for place in places]) * self.tick_sec
         gaps = np.append(np.diff(moments), seconds - (moments[-1] - moments[0]))
         return bool((gaps - np.median(gaps) > JUMP_SEC).any())

@@ -28,6 +28,9 @@ _DIGITS = re.compile(r"\d+")
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
+_CLASS_SHARE, _CLASS_CLIPS = 0.9, 5
+"""What of a class, and how many clips, are of one source by their names where that is none."""
+
 BLOCKS, MORE_BLOCKS = 5, 20
 """A numbered sequence is kept in so many blocks at least; in more, up to MORE_BLOCKS, where they
 have SHORT_BLOCK clips all the same; and in still more where one had over LONGEST_BLOCK of a class.
@@ -74,7 +77,8 @@ def find_recordings(
         sizes: (N, 2) width and height of the videos, in pixels.
         num_classes: how many classes there are.
     """
-    of_video, names = same(keys), sources(paths, num_classes)
+    of_video = same(keys)
+    names = _without_names_of_classes(sources(paths, num_classes), classes)
     copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
     certain = both(both(of_video, same(names)), copies)
     labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
@@ -88,6 +92,23 @@ def find_recordings(
     whole = np.bincount(of_video, minlength=len(of_video))[of_video] == 1
     named = np.array([name is not None for name in names], dtype=bool) | ~whole
     return Recordings(labels, named, standing)
+
+
+def _without_names_of_classes(
+    names: Sequence[str | None], classes: Sequence[Hashable]
+) -> list[str | None]:
+    """Drop names of sources that nearly all clips of a class have: that is how it is called."""
+    kept, clips_of = list(names), Counter(classes)
+    for numbers in members(same(names)):
+        inside = Counter(classes[number] for number in numbers)
+        if any(
+            count >= _CLASS_CLIPS and count > _CLASS_SHARE * clips_of[name]
+            for name, count in inside.items()
+            if name is not None
+        ):
+            for number in numbers:
+                kept[number] = None
+    return kept
 
 
 def kept_together(

@@ -63,6 +63,11 @@ def is_remote(place: str | os.PathLike) -> bool:
     return isinstance(place, str) and "://" in place and _SCHEME.match(place) is not None
 
 
+def full_root(root: str) -> str:
+    """Give the whole path of a folder; an address as it is."""
+    return root if is_remote(root) else str(Path(root.removeprefix("file://")).absolute())
+
+
 def join(root: str | os.PathLike, path: str) -> str:
     """Give the path or address of a clip that is listed as `path`, relative to `root` or not."""
     if is_remote(path) or not is_remote(root):

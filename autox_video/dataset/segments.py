@@ -15,7 +15,10 @@ _NUMBER = re.compile(r"\+?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]{1,2})?")
 _OF_DAY = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,4}):([0-9]{1,2}(?:[.,][0-9]*)?)")
 _SUFFIX = re.compile(r"(.*?[0-9.,])\s*(ms|msec|s|sec|secs|seconds?)", re.IGNORECASE)
 _END = ("inf", "infinity", "+inf")
+_OPEN = ("-1", "-1.0")
+"""An end that is the end of the video, as WLASL has it."""
 _NOTHING = ("", "nan", "none", "null", "na", "n/a")
+_THOUSANDS = re.compile(r"[0-9]{1,3}([.,][0-9]{3})+")  # of milliseconds there are no thousandths
 _SECONDS_OF = {"s": 1.0, "ms": 1e-3, "frame": 1.0}
 
 
@@ -38,7 +41,7 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
     if not start and not end:
         return WHOLE_VIDEO
     first = read_time(start, "start", unit) if start else 0.0
-    is_open = not end or end.lower().rstrip("s") in _END
+    is_open = not end or end.lower().rstrip("s") in _END or end in _OPEN
     last = math.inf if is_open else read_time(end, "end", unit)
     if first >= last:
         behind, before = (f"frame {t:g}" if unit == "frame" else f"{t:g} s" for t in (last, first))
@@ -77,6 +80,8 @@ def read_time(text: str, which: str, unit: str = "s") -> float:
     number, suffix = text, unit
     if found := _SUFFIX.fullmatch(text):
         number, suffix = found[1], "ms" if found[2].lower().startswith("ms") else "s"
+    if suffix == "ms" and _THOUSANDS.fullmatch(number):
+        number = re.sub("[.,]", "", number)
     if _NUMBER.fullmatch(number):
         return float(number.replace(",", ".")) * _SECONDS_OF[suffix]
     found = _OF_DAY.fullmatch(number)

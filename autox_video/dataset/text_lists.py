@@ -39,6 +39,7 @@ _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
 _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
 # Two numbers and more, but for whole ones alone, which may be labels.
 _TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
+_LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
 _COLUMNS_NAMED_AT_MOST = 3
 # What else is told about clips in lines of text, by data sets that many use.
 _OTHERS = (
@@ -241,7 +242,9 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
             f"{counted(len(commented), 'line')}, as in line {commented[0]}."
         )
     _turn_around(table)
-    if table.labels and all(map(_TWO_NUMBERS.fullmatch, table.labels)):
+    if table.labels and any(
+        all(map(pattern.fullmatch, table.labels)) for pattern in (_TWO_NUMBERS, _LABEL_AND_TWO)
+    ):
         raise ListingError(
             f"{table.place(0)}: behind the path is `{table.labels[0]}`, of which only a part can "
             "be the label; write CSV with a header, as path,label,start,end."

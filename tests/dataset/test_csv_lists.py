@@ -5,6 +5,7 @@ import os
 import pytest
 
 from autox_video.dataset.listing import read_listing
+from autox_video.dataset.text_lists import read_table
 from tests.places import Place
 
 CLIPS = ("a_0.mp4", "b_0.mp4", "a_1.mp4", "b_1.mp4")
@@ -53,6 +54,10 @@ def test_splits_are_known_in_lists_by_all_the_words_that_folders_have(place, val
         ("is_train", "1100"),
         ("is_valid", ("False", "False", "True", "True")),
         ("fold", "0123"),
+        ("holdout", ("no", "no", "yes", "yes")),
+        ("used_for_test", ("", "", "x", "")),
+        ("phase", ("train", "", "test", "test")),
+        ("phase", ("train", "train", "test", "unused")),
     ],
 )
 def test_columns_that_seem_to_be_of_splits_are_named_where_they_are_not_read(place, column, values):
@@ -128,3 +133,57 @@ def test_one_hot_columns_are_named(place, path):
     (problem,) = place.problems("t.csv")
     assert "the clips have no labels" in problem
     assert "`run`, `walk` look one-hot" in problem
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "segment"),
+    [
+        ("start,len", "5,2", (5.0, 7.0)),
+        ("offset_sec,duration_sec", "5,2", (5.0, 7.0)),
+        ("time_offset,duration", "5,2", (5.0, 7.0)),
+        ("onset,offset", "5,7", (5.0, 7.0)),
+        ("start_ms,end_ms", '"12,500","15,000"', (12.5, 15.0)),
+        ("start_ms,end_ms", "12.500,15.000", (12.5, 15.0)),
+        ("start,end", "5,-1", (5.0, float("inf"))),
+    ],
+)
+def test_parts_of_videos_by_other_columns(header, cells, segment):
+    table = read_table(f"path,label,{header}\na.mp4,x,{cells}\n", "t.csv", "x", need_labels=True)
+    assert (table.segments, table.notes) == ([segment], [])
+
+
+@pytest.mark.parametrize("header", ["start,video_duration", "start_ms,duration", "begin,fin"])
+def test_a_start_alone_is_said_to_run_to_the_end(header):
+    table = read_table(f"path,label,{header}\na.mp4,x,5,2\n", "t.csv", "x", need_labels=True)
+    (note,) = table.notes
+    assert f"only column `{header.partition(',')[0]}` is read" in note
+    assert table.segments[0][1] == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("in", "5"), ("t_out", "5"), ("time_range", "5-7"), ("frames", "10-50"), ("window", "5;7")],
+)
+def test_parts_that_are_not_read_are_named(column, cell):
+    text = f"path,label,{column}\na.mp4,x,{cell}\n"
+    (note,) = read_table(text, "t.csv", "x", need_labels=True).notes
+    assert f"not read: `{column}`" in note
+
+
+def test_a_comment_may_hold_commas(place):
+    rows = "\n".join(f"{clip},{clip[0]}" for clip in CLIPS)
+    place.write(t_dot_csv=f"path,label\n# a note, of two, or three\n{rows}\n")
+    assert read(place).train.paths == CLIPS
+
+
+def test_addresses_are_paths_where_nothing_else_is(place):
+    rows = "\n".join(f"http://host/{clip},{clip},{clip[0]}" for clip in CLIPS)
+    place.write(t_dot_csv=f"url,video_id,label\n{rows}\n")
+    assert read(place).train.paths == CLIPS
+
+
+def test_tags_are_labels_where_nothing_else_is():
+    text = "path,tags,activity\na.mp4,day,run\n"
+    table = read_table(text, "t.csv", "x", need_labels=True)
+    assert table.labels == ["run"]
+    assert "not read: `tags`" in table.notes[0]

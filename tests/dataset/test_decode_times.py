@@ -175,7 +175,7 @@ def test_recording_that_was_cut_between_two_key_frames_starts_at_the_second(tmp_
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-@pytest.mark.parametrize(("jump_ms", "last_ms"), [(DAY_MS, 40), (0, 3_600_000)])
+@pytest.mark.parametrize(("jump_ms", "last_ms"), [(DAY_MS, 40), (0, 3_600_000), (120_000, 40)])
 def test_large_file_whose_header_is_wrong_is_counted(tmp_path, monkeypatch, name, jump_ms, last_ms):
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     frames = numbered_frames(250, 16, 32)

@@ -66,6 +66,16 @@ def test_a_name_is_of_content_and_settings_not_of_the_place(tmp_path):
     assert cache.name_of(tmp_path / "absent.mp4", "settings") is None
 
 
+def test_files_of_equal_ends_have_names_of_their_own(tmp_path):
+    cache, names = FrameCache(tmp_path / "cache", 1.0), set()
+    for value in (b"a", b"b"):
+        path = tmp_path / f"{value}.avi"
+        path.write_bytes(b"x" * 8192 + value * 100_000 + b"y" * 8192)
+        os.utime(path, ns=(0, 0))
+        names.add(cache.name_of(path, "settings"))
+    assert len(names) == 2
+
+
 @pytest.mark.parametrize("damage", ["empty", "short", "long", "other", "header"])
 def test_a_damaged_file_is_a_miss_and_goes(tmp_path, damage):
     cache = FrameCache(tmp_path, 1.0)

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from autox_video.dataset.json_lists import _read_label_studio
 from tests.places import Place, named
 
 CLIPS = {"a_0.mp4": "run", "a_1.mp4": "walk", "a_2.mp4": "run"}
@@ -201,3 +202,27 @@ def test_one_hot_labels_in_json_are_refused(place):
     place.write(l_dot_json=json.dumps(content))
     (problem,) = place.problems("l.json")
     assert "one-hot" in problem
+
+
+def test_what_is_in_the_pictures_is_not_what_the_clip_is(place):
+    records = [{**record, "objects": [{"label": "person", "bbox": [1, 2]}]} for record in RECORDS]
+    place.write(t_dot_json=json.dumps(records))
+    assert named(place.read("t.json", ann_file_val="v.csv"), "train") == CLIPS
+
+
+def test_each_range_of_label_studio_is_a_part(place):
+    ranges = [{"start": 1, "end": 2}, {"start": 3, "end": 4}]
+    value = {"ranges": ranges, "timelinelabels": ["run"]}
+    tasks = [
+        {"data": {"video": path}, "annotations": [{"result": [{"type": "x", "value": value}]}]}
+        for path in CLIPS
+    ]
+    records, _ = _read_label_studio(tasks, None)
+    frames = [(record["start_frame"], record["end_frame"]) for record in records]
+    assert frames == [(0, 2), (2, 4)] * 3
+
+
+def test_pairs_of_times_by_other_names(place):
+    records = [{**record, "time": [0.01, 0.02]} for record in RECORDS]
+    place.write(t_dot_json=json.dumps(records))
+    assert place.read("t.json", ann_file_val="v.csv").train.segments == ((0.01, 0.02),) * 3

@@ -1,5 +1,6 @@
 """Which clips are cut from one recording, and what is on one side of a division."""
 
+import random
 from collections import Counter
 
 import numpy as np
@@ -122,3 +123,31 @@ def test_a_division_by_blocks_has_its_shares_and_whole_blocks(seed):
     for name in "ab":
         val = [int(paths[i][2:5]) for i in splits["val"] if classes[i] == name]
         assert len(val) == 10 and max(val) - min(val) == 9
+
+
+@pytest.mark.parametrize("name", ["walk_clip_{:03}", "hand_waving_{}_2"])
+def test_what_a_class_is_called_is_no_source(name):
+    paths = [f"{label}/{name.format(n)}.mp4" for label in ("walk", "run") for n in range(20)]
+    labels = [path.partition("/")[0] for path in paths]
+    found = found_in(paths, labels, Contents.of_unknown(len(paths)))
+    assert found.count == 40
+    groups = kept_together(found, paths, labels)
+    divided = stratify(paths, labels, names=("train", "val"), seed=0, groups=groups)
+    assert {labels[number] for number in divided["val"]} == {"walk", "run"}
+
+
+@pytest.mark.parametrize(
+    "clips", [{"a": 36, "b": 36, "c": 36}, {"a": 180, "b": 60, "c": 24, "d": 12, "e": 6, "f": 3}]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_blocks_give_each_split_its_share_of_every_class(clips, seed):
+    order = [name for name, count in clips.items() for _ in range(count)]
+    random.Random(seed).shuffle(order)
+    paths = [f"{number:04}.mp4" for number in range(len(order))]
+    found = found_in(paths, order, Contents.of_unknown(len(paths)))
+    groups = kept_together(found, paths, order)
+    val = stratify(paths, order, names=("train", "val"), seed=seed, groups=groups)["val"]
+    assert 0.16 <= len(val) / len(order) <= 0.24
+    for name, count in clips.items():
+        of_class = sum(order[number] == name for number in val)
+        assert max(1, 0.1 * count) <= of_class <= max(1, 0.34 * count)

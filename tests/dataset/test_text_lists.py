@@ -262,3 +262,9 @@ def test_charades_names_the_parts_of_each_video(read):
     assert found.paths == ["a", "a", "b"]
     assert found.labels == ["c1", "c2", "c2"]
     assert found.segments == [(1.0, 2.5), (3.0, 4.0), (0.0, 9.1)]
+
+
+def test_times_behind_the_label_are_no_part_of_it(problems):
+    content = "a.mp4 jump 0 10\nb.mp4 jump 10 20\nc.mp4 run 0 10\n"
+    (problem,) = problems(content, "l.txt")
+    assert "`jump 0 10`, of which only a part can be the label" in problem
