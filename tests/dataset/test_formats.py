@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from autox_video.dataset.formats import recognise
+from autox_video.dataset.listing import read_listing
 from tests.places import Place
+from tests.videos import numbered_frames, write_video
 
 
 @pytest.fixture
@@ -211,3 +213,44 @@ def test_a_format_without_its_list_is_a_mistake(place):
 def test_formats_are_told_by_content(place, content, wanted):
     place.write(x_dot_csv=content)
     assert recognise("x.csv", "videos") == wanted
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ("{Archery} 1\n{Biking} 1\n{Knitting} 0\n", "list"),  # regrouped by who wrote it
+        ("{Archery} 1\n{Biking} 2\n", "ucf101"),
+        ("{Archery}\n{Biking}\n", "ucf101"),
+        ("0;1.mp4\n1;2.mp4\n", "list"),
+        ("34;Swipe\n35;No\n", "jester"),
+    ],
+)
+def test_names_of_a_data_set_do_not_outdo_what_the_list_says(tmp_path, lines, wanted):
+    for name in ("Archery", "Biking", "Knitting"):
+        lines = lines.replace(f"{{{name}}}", f"{name}/v_{name}_g01_c01.avi")
+    (tmp_path / "t.txt").write_text(lines)
+    assert recognise(str(tmp_path / "t.txt"), str(tmp_path)) == wanted
+
+
+def test_metadata_over_folders_of_splits(place):
+    names = ("train/0.mp4", "train/1.mp4", "Validation/2.mp4", "test/3.mp4")
+    for name in names:
+        os.makedirs(f"videos/{os.path.dirname(name)}", exist_ok=True)
+        write_video(f"videos/{name}", numbered_frames(4))
+    rows = "\n".join(f"{name},{'ab'[n % 2]}" for n, name in enumerate(names))
+    with open("videos/metadata.csv", "w") as file:
+        file.write(f"file_name,label\n{rows}\n")
+    listing = read_listing(place.settings())
+    assert listing.train.paths == names[:2]
+    assert (listing.val.paths, listing.test.paths) == (names[2:3], names[3:])
+    assert any("split as their folders are called" in note for note in listing.notes)
+
+
+def test_a_list_beside_folders_of_no_classes_is_named(place):
+    for name in ("day0/0.mp4", "day1/1.mp4"):
+        os.makedirs(f"videos/{os.path.dirname(name)}", exist_ok=True)
+        write_video(f"videos/{name}", numbered_frames(4))
+    with open("videos/labels.csv", "w") as file:
+        file.write("path,label\nday0/0.mp4,a\nday1/1.mp4,b\n")
+    notes = read_listing(place.settings(demo=False)).notes
+    assert any("not used" in note and "labels.csv" in note for note in notes)
