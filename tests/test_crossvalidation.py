@@ -262,3 +262,14 @@ def test_where_validation_fell_folds_have_the_epochs_of_the_last_training(
     assert [row.config["epochs"] for row in rows if row.kind == "refit"] == [1]
     folds = [row.config["epochs"] for row in rows if row.kind == "fold" and "epochs" in row.config]
     assert folds == [1] * 3
+
+
+def test_folds_of_a_shorter_plan_count_for_nothing(keys, tmp_path):
+    plan, num_train, folds = made(keys, tmp_path, repeats=1)
+    short = runs_in(tmp_path, plan, num_train, folds)
+    for fold in folds:
+        short._keep(fold, {"epochs": plan.epochs, "clips": 3, "score": 0.5})
+    assert short.score() == 0.5
+    for epochs, counts in ((plan.epochs, True), (20 * plan.epochs, False)):
+        again = runs_in(tmp_path, replace(plan, epochs=epochs), num_train, folds)
+        assert (again.score() is not None) is counts

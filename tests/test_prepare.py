@@ -328,3 +328,14 @@ def test_before_planning_uses_a_gpu_it_is_told_to_give_the_same_bits(monkeypatch
     prepare.look_around(settings_from_mapping(keys, "test"))
     found = os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
     assert found == told
+
+
+def test_going_on_with_clips_of_another_folder_is_said(keys, tmp_path, capsys):
+    begun(keys, tmp_path / "work")
+    shutil.copytree(keys["data_root"], tmp_path / "night")
+    capsys.readouterr()
+    prepare.prepare(settings_of(keys), resuming=True)
+    assert "began with the clips of" not in capsys.readouterr().out
+    prepare.prepare(settings_of(keys, data_root=str(tmp_path / "night")), resuming=True)
+    shown = capsys.readouterr().out
+    assert f"began with the clips of {keys['data_root']}, and goes on with those of" in shown

@@ -232,6 +232,17 @@ def test_it_goes_on_where_it_was_stopped(run, tmp_path, monkeypatch):
     assert same(weights(tmp_path / "best.pth"), whole)
 
 
+def test_other_best_weights_have_a_last_training_of_their_own(run, tmp_path, capsys):
+    last, _, _ = run
+    best = set_best(tmp_path, top1=0.0)
+    last.run(left(), best)
+    capsys.readouterr()
+    last.run(left(), best)
+    assert "A last training" not in capsys.readouterr().out
+    last.run(left(), set_best(tmp_path, top1=0.1, epoch=3))
+    assert "A last training" in capsys.readouterr().out
+
+
 def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypatch, capsys):
     for room in ("trial_run", "refit"):
         monkeypatch.setattr(f"autox_video.{room}.peak_of", lambda folder: 1)

@@ -41,9 +41,8 @@ _IN_ORDER = frozenset(
     )
 )
 
-# Headers of large files are checked at so many places of their index.
-_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64
-# Long clips of fewer bytes a second are counted: it costs little, and their length may be a fault.
+_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # of the index of a large file
+# Long clips of fewer bytes a second are counted, which costs little: their length may be a fault.
 _LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
 
 # Text that FFmpeg would follow to other files, or paint as a picture of letters.
@@ -219,8 +218,9 @@ class MediaFile:
         entries = self.stream.index_entries
         count = min(len(entries), _LOOK_AT_PLACES)
         has_few_bytes = self.container.size < seconds * _FEW_BYTES_PER_SEC
-        if count < _FEWEST_PLACES or (count < _LOOK_AT_PLACES and has_few_bytes):
-            return seconds > _LONG_SEC and has_few_bytes
+        is_long = seconds > _LONG_SEC and has_few_bytes
+        if count < _FEWEST_PLACES or (count < _LOOK_AT_PLACES and is_long):
+            return is_long
         places = np.linspace(0, len(entries) - 1, count).astype(int).tolist()
         moments = np.array([entries[place].timestamp for place in places]) * self.tick_sec
         gaps = np.append(np.diff(moments), seconds - (moments[-1] - moments[0]))
