@@ -90,7 +90,9 @@ def build(case: Case):
         else:
             from mmaction.models.backbones.swin import SwinTransformer3D
 
-            backbone = SwinTransformer3D(arch, pretrained2d=False, drop_path_rate=DROP_PATH)
+            last = len(DIMS[case.size][1]) - 1
+            options = {"drop_path_rate": DROP_PATH, "out_indices": (last,)}
+            backbone = SwinTransformer3D(arch, pretrained2d=False, **options)
         model = torch.nn.Sequential(backbone, torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten())
     return torch.compile(model) if case.compiled and case.contender != "ours" else model
 

@@ -34,7 +34,7 @@ gather() {
 }
 
 run() {
-  local site device=cuda several=()
+  local device=cuda several=()
   site=$(mktemp -d)
   trap 'rm -rf "$site"' EXIT
   [[ " $* " == *" --device cpu "* ]] && device=cpu
