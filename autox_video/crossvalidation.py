@@ -251,6 +251,7 @@ class CrossValidation:
             about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
             if processes.here().is_main:
                 row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
+            processes.by_main(lambda: self._forget_others(fold))
             self._keep(fold, about)
             metrics = train(self._config(fold, epochs, left)) or {}
             clips = int(metrics.get("clips", 0))
@@ -263,6 +264,11 @@ class CrossValidation:
             elif row is not None:
                 row.note(state="failed")
             return clips > 0
+
+    def _forget_others(self, fold: Fold) -> None:
+        """Remove the checkpoints of a run that was begun otherwise: it is not gone on with."""
+        if not self._state(fold):
+            remove_weights(fold.folder(self.work_dir))
 
     def _keep(self, fold: Fold, state: Mapping[str, Any]) -> None:
         """Keep what is known of a fold; where it cannot be written, all processes raise."""

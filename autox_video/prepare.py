@@ -39,6 +39,7 @@ from autox_video.plan.choose import Plan, choose
 from autox_video.plan.hardware import (
     Hardware,
     detect,
+    device_to_find,
     make_cublas_deterministic,
     usable_cores,
 )
@@ -180,7 +181,7 @@ def look_around(settings: Settings) -> Hardware:
     me = processes.here()
     if settings.deterministic:
         make_cublas_deterministic()  # planning tries the model
-    machine = detect(processes.device_to_find(settings.device, settings.gpus))
+    machine = detect(device_to_find(settings.device, settings.gpus))
     return replace(machine, processes=me.size, local_processes=me.local_size)
 
 

@@ -147,18 +147,6 @@ def join() -> Processes:
     return me
 
 
-def device_to_find(device: str, gpus: Any) -> str:
-    """The device that this process looks for, of what the config says.
-
-    Several processes that `launch` starts see the GPUs of a list alone, and count them from 0.
-
-    Args:
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        gpus: how many GPUs, or a tuple of their numbers, of which one process takes the first.
-    """
-    return f"cuda:{gpus[0]}" if isinstance(gpus, tuple) and here().size == 1 else device
-
-
 def own_device(device: str) -> str:
     """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
 

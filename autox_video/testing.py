@@ -20,7 +20,7 @@ from autox_video.errors import AutoXVideoError, CheckpointError, ListingError, R
 from autox_video.fileio import sha256
 from autox_video.kept_results import is_of_clips, keep_other_results, read_results
 from autox_video.launch import use_own_share
-from autox_video.plan.hardware import detect, usable_cores
+from autox_video.plan.hardware import detect, device_to_find, usable_cores
 from autox_video.prepare import check_work_dir
 from autox_video.results import (
     Prediction,
@@ -111,7 +111,7 @@ def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) 
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
     decoder = config.test_pipeline[0].decoder
     decoder = decoder if settings.decoder == AUTO else settings.decoder
-    device = detect(processes.device_to_find(settings.device, settings.gpus)).device
+    device = detect(device_to_find(settings.device, settings.gpus)).device
     return _Job(weights, clips, device, decoder)
 
 

@@ -14,9 +14,11 @@ package, are left out, which is said. Ends with 1 where a bar is missed (Swin-B,
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -59,11 +61,8 @@ class Sizes:
 
 TINY = Sizes("nano", 64, ((4, (1, 2)), (2, (2,))))
 MODES = ("training", "inference")
-CONTENDERS = (
-    *(("ours", False), ("mmaction2", False), ("torchvision", False)),
-    *(("ours", True), ("torchvision", True), ("mmaction2", True)),
-)
-"""Contender and whether it is compiled, in the order in which they are measured."""
+CONTENDERS = ("ours", "torchvision", "mmaction2")
+"""In the order in which they are measured."""
 
 
 def cases(sizes: Sizes, contender: str, compiled: bool, device: str) -> Iterator[list[Case]]:
@@ -125,8 +124,6 @@ def measure_case(case: Case, model: Any, before: int) -> tuple[float, int]:
 
 def free_memory(device: str) -> None:
     """Give back what a case took of a GPU's memory."""
-    import gc
-
     import torch
 
     gc.collect()
@@ -199,8 +196,6 @@ def lines_of(words: Sequence[str], until: float, name: str) -> Iterator[dict[str
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
-        import threading
-
         timer = threading.Timer(max(0.0, until - time.monotonic()), process.kill)
         errors: list[str] = []
         reader = threading.Thread(target=lambda: errors.extend(process.stderr))
@@ -255,16 +250,19 @@ def run(options: argparse.Namespace) -> bool:
     print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}")
     table, loop = Table(sizes), None
     common = ["--device", options.device, *(["--tiny"] if options.tiny else [])]
-    for number, (contender, compiled) in enumerate(CONTENDERS):
-        if options.tiny and compiled and contender != "ours":
-            continue  # the same code, and minutes on a CPU
-        if number == 3:  # what is compiled comes last: it takes the longest
-            for row in lines_of([str(ROOT / "benchmarks/gpu_parts.py"), *common], until, "parts"):
-                print(row["text"], flush=True)
-                loop = row.get("loop", loop)
-        words = [__file__, *common, "--contender", contender, *(["--compiled"] * compiled)]
-        for row in lines_of(words, until, f"{contender}{', compiled' * compiled}"):
-            table.add(row)
+
+    def fill(compiled: bool, contenders: Sequence[str]) -> None:
+        for contender in contenders:
+            words = [__file__, *common, "--contender", contender, *(["--compiled"] * compiled)]
+            for row in lines_of(words, until, f"{contender}{', compiled' * compiled}"):
+                table.add(row)
+
+    fill(False, CONTENDERS)
+    for row in lines_of([str(ROOT / "benchmarks/gpu_parts.py"), *common], until, "parts"):
+        print(row["text"], flush=True)
+        loop = row.get("loop", loop)
+    # Last, as compiling takes the longest; of peers minutes on a CPU, by the same code.
+    fill(True, CONTENDERS[:1] if options.tiny else CONTENDERS)
     print()
     return check_bars(table, loop) or options.tiny
 

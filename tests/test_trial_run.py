@@ -10,6 +10,7 @@ import torch
 from autox_video import candidates, processes
 from autox_video.crossvalidation import CrossValidation, Fold
 from autox_video.launch import use_own_share
+from autox_video.plan.hardware import device_to_find
 from autox_video.processes import Processes
 from autox_video.recipe import TrainingData, build_config
 from autox_video.refit import Refit
@@ -92,7 +93,7 @@ def test_a_process_alone_keeps_to_the_gpu_it_was_given(monkeypatch):
 )
 def test_which_device_a_process_looks_for(me, device, gpus, found, monkeypatch):
     monkeypatch.setattr(processes, "here", lambda: me)
-    assert processes.device_to_find(device, gpus) == found
+    assert device_to_find(device, gpus) == found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from autox_video import processes
 from autox_video.errors import ResourceError
 from autox_video.plan.group_limits import group_limits
 
@@ -73,6 +75,18 @@ def detect(device: str = "auto") -> Hardware:
         fast_float16=properties.major >= 7,
         compiler=has_compiler(),
     )
+
+
+def device_to_find(device: str, gpus: Any) -> str:
+    """The device that this process looks for, of what the config says.
+
+    Several processes that `launch` starts see the GPUs of a list alone, and count them from 0.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        gpus: how many GPUs, or a tuple of their numbers, of which one process takes the first.
+    """
+    return f"cuda:{gpus[0]}" if isinstance(gpus, tuple) and processes.here().size == 1 else device
 
 
 def _choose_device(asked: str, gpus: int) -> str:
