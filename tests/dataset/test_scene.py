@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from autox_video.dataset.demo import MOTIONS, DemoClip, draw_clip
 from autox_video.dataset.groups import alone
 from autox_video.dataset.scene import SCENE_BYTES, same_scene, scene
 
@@ -63,6 +64,16 @@ def test_plain_backgrounds_are_like_no_other(value):
     clips = np.repeat(np.frombuffer(scene(frames), dtype=np.uint8)[None], 4, axis=0)
     follow = np.array([[0, 1], [1, 2], [2, 3]])
     assert (same_scene(clips, sizes(4), follow, alone(4)) == alone(4)).all()
+
+
+def test_drawn_backgrounds_of_next_to_nothing_are_like_no_other():
+    clips = [
+        np.frombuffer(scene(draw_clip(DemoClip("train", label, number, 0))[0]), dtype=np.uint8)
+        for number in range(10)
+        for label in MOTIONS
+    ]
+    found = same_scene(np.stack(clips), sizes(80), NONE, alone(80))
+    assert found.tolist() == list(range(80))
 
 
 def test_noise_of_one_colour_is_no_scene():
