@@ -2,7 +2,7 @@
 
 import sys
 
-from autox_video.cli import main
+from autox_video.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["train", *sys.argv[1:]]))

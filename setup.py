@@ -1,3 +1,4 @@
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+# The base configs lie at the top of the repository and travel as a package of their own.
+setup(packages=[*find_packages(include=["autox_video", "autox_video.*"]), "autox_video.configs"])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from autox_video.mm_import import mend_when_imported
+from autox_video.machine.mm_import import mend_when_imported
 
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autox_video.read_settings import load_settings, settings_from_mapping
-from autox_video.settings import AUTO, Settings
+from autox_video.config.load import load_settings, settings_from_mapping
+from autox_video.config.settings import AUTO, Settings
 
 
 class AutoXVideo:
@@ -61,10 +61,10 @@ class AutoXVideo:
             AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
-        from autox_video.engine.interrupt import Stopped
-        from autox_video.headline import headline
-        from autox_video.launch import say_if_alone
-        from autox_video.training import fit
+        from autox_video.distributed.launch import say_if_alone
+        from autox_video.jobs.train import fit
+        from autox_video.metrics.headline import headline
+        from autox_video.training.interrupt import Stopped
 
         arguments = {
             "data_root": data_root,
@@ -97,7 +97,7 @@ class AutoXVideo:
         Raises:
             AutoXVideoError: something that the user can mend.
         """
-        from autox_video.training import show
+        from autox_video.jobs.train import show
 
         settings = settings_from_mapping(self._with(others), "plan")
         return show(settings, fresh=fresh).as_dict()
@@ -127,8 +127,8 @@ class AutoXVideo:
         Raises:
             AutoXVideoError: something that the user can mend.
         """
-        from autox_video.launch import say_if_alone
-        from autox_video.testing import transform
+        from autox_video.distributed.launch import say_if_alone
+        from autox_video.jobs.test import transform
 
         whole_folder = ann_file_test is None and data_root is not None
         given = {
@@ -150,7 +150,7 @@ class AutoXVideo:
         Raises:
             AutoXVideoError: something that the user can mend.
         """
-        from autox_video.check import check
+        from autox_video.jobs.check import check
 
         return check(settings_from_mapping(self._with(others), "check"))
 

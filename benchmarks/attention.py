@@ -30,7 +30,7 @@ SHAPES = {
 
 def kernels():
     """The two kernels, and plain products, as functions of qkv, bias and mask."""
-    from autox_video.models import attention
+    from autox_video.backbones import attention
 
     def plain(qkv, bias, mask):
         query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
@@ -49,7 +49,7 @@ def milliseconds(options, shape, precision: str, *, training: bool, masked: bool
     """Median time of each kernel, by name, and whether `in_chunks` takes the chunked one."""
     import torch
 
-    from autox_video.models.attention import in_chunks
+    from autox_video.backbones.attention import in_chunks
 
     clips, windows, tokens, heads, channels = shape
     like = {"dtype": getattr(torch, precision), "device": options.device}
@@ -86,8 +86,8 @@ def main() -> int:
     parser.add_argument("--chunk-mib", type=int, help="attention weights a core, to try others")
     options = parser.parse_args()
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
-    from autox_video.allocator import keep_freed_memory
-    from autox_video.models import attention
+    from autox_video.backbones import attention
+    from autox_video.machine.allocator import keep_freed_memory
 
     if options.chunk_mib:
         attention.CHUNK_BYTES = options.chunk_mib * 2**20

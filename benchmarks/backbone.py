@@ -73,7 +73,7 @@ def macs_per_clip(size: str, frames: int, side: int = SIDE) -> float:
 
 def build(case: Case):
     """The contender's model, features averaged over time and space: (B, 3, T, H, W) → (B, C)."""
-    import autox_video.mm_compat  # noqa: F401
+    import autox_video.machine.mm_compat  # noqa: F401
 
     import torch
 
@@ -83,7 +83,7 @@ def build(case: Case):
     else:
         arch = NANO if case.size == "nano" else case.size
         if case.contender == "ours":
-            from autox_video.models.swin3d import VideoSwin
+            from autox_video.backbones.swin3d import VideoSwin
 
             options = {"precision": case.precision, "compile": case.compiled}
             backbone = VideoSwin(arch, drop_path_rate=DROP_PATH, **options)
@@ -110,7 +110,7 @@ def _of_torchvision(size: str):
 
 def measure(case: Case, budget_sec: float) -> dict:
     """Run one case in this process: seconds per step, peak memory and matrix products."""
-    from autox_video.allocator import keep_freed_memory
+    from autox_video.machine.allocator import keep_freed_memory
 
     if case.kept_memory and case.device == "cpu":
         keep_freed_memory()

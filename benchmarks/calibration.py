@@ -28,11 +28,11 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from autox_video.calibration import expected_calibration_error, with_temperature  # noqa: E402
-from autox_video.engine.metric import ClipMetric  # noqa: E402
-from autox_video.features import crossval  # noqa: E402
-from autox_video.features.crossval import LINEAR, ORDERED, Setting  # noqa: E402
-from autox_video.features.samples import Samples  # noqa: E402
+from autox_video.automl.probing import crossval  # noqa: E402
+from autox_video.automl.probing.crossval import LINEAR, ORDERED, Setting  # noqa: E402
+from autox_video.automl.probing.samples import Samples  # noqa: E402
+from autox_video.metrics.calibration import expected_calibration_error, with_temperature  # noqa: E402
+from autox_video.training.validation_metric import ClipMetric  # noqa: E402
 
 BAR = 0.02
 HELD_OUT, CELLS = 5000, 4

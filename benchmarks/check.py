@@ -29,7 +29,7 @@ def source_clips(folder: Path | None, root: Path) -> list[Path]:
     if folder is None and REAL_CLIPS.is_dir():
         folder = REAL_CLIPS
     if folder is None:
-        from autox_video.dataset.demo import make_demo
+        from autox_video.data.demo import make_demo
 
         make_demo(root / "demo")
         folder = root / "demo" / "videos"

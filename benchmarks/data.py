@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers are the parallelism
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import autox_video.mm_compat  # noqa: E402
+import autox_video.machine.mm_compat  # noqa: E402
 
 import av  # noqa: E402
 import cv2  # noqa: E402
@@ -35,10 +35,10 @@ from mmengine.dataset import pseudo_collate  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-import autox_video.dataset.transforms  # noqa: E402, F401 (registers the steps)
-from autox_video.dataset.clips import ClipBatches, ClipDataset  # noqa: E402
-from autox_video.dataset.demo import make_demo  # noqa: E402
-from autox_video.dataset.listing import ClipList, find_videos  # noqa: E402
+import autox_video.data.loading.transforms  # noqa: E402, F401 (registers the steps)
+from autox_video.data.demo import make_demo  # noqa: E402
+from autox_video.data.listing.listing import ClipList, find_videos  # noqa: E402
+from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset  # noqa: E402
 
 FRAMES, SIDE, SHORT_SIDE, BATCH, WORKERS, TEST_CLIPS = 8, 224, 256, 8, 2, 4
 

@@ -24,7 +24,7 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.demo import make_demo  # noqa: E402 (of this source tree)
+from autox_video.data.demo import make_demo  # noqa: E402 (of this source tree)
 
 BAR_TRAINING_MIN, BAR_TOP1, BAR_TESTING_SEC, BAR_WAIT = 3, 0.90, 30, 0.10
 

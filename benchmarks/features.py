@@ -21,15 +21,15 @@ os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the co
 
 import torch  # noqa: E402
 
-from autox_video.allocator import keep_freed_memory  # noqa: E402
-from autox_video.dataset.list_files import read_list  # noqa: E402
-from autox_video.features.extract import (  # noqa: E402
+from autox_video.automl.probing.extract import (  # noqa: E402
     CLIPS_AT_A_TIME,
     Extractor,
     Reading,
 )
-from autox_video.features.store import FeatureStore  # noqa: E402
-from autox_video.stored_config import read_stored_config  # noqa: E402
+from autox_video.automl.probing.feature_store import FeatureStore  # noqa: E402
+from autox_video.data.listing.formats.list_files import read_list  # noqa: E402
+from autox_video.machine.allocator import keep_freed_memory  # noqa: E402
+from autox_video.training.config.stored_config import read_stored_config  # noqa: E402
 
 BAR_EXTRACTION, BAR_AGAIN = 1.5, 0.1
 

@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 import av  # noqa: E402
 import numpy as np  # noqa: E402
 
-from autox_video.dataset.decode import Video  # noqa: E402
-from autox_video.errors import VideoError  # noqa: E402
+from autox_video.core.errors import VideoError  # noqa: E402
+from autox_video.video.decode import Video  # noqa: E402
 
 HANG_SEC = 10.0
 BAR_LEAK_MB = 50

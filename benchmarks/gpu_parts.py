@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import autox_video.mm_compat  # noqa: E402, F401 (before mmaction2)
+import autox_video.machine.mm_compat  # noqa: E402, F401 (before mmaction2)
 
 import av  # noqa: E402
 import numpy as np  # noqa: E402
@@ -31,13 +31,13 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
-from autox_video.dataset.clips import build_batches  # noqa: E402
-from autox_video.dataset.probe import DatasetStats  # noqa: E402
-from autox_video.engine.train import train  # noqa: E402
-from autox_video.plan.choose import choose  # noqa: E402
-from autox_video.plan.hardware import detect  # noqa: E402
-from autox_video.read_settings import settings_from_mapping  # noqa: E402
-from autox_video.recipe import TrainingData, build_config  # noqa: E402
+from autox_video.config.load import settings_from_mapping  # noqa: E402
+from autox_video.data.inspection.inspect import DatasetStats  # noqa: E402
+from autox_video.data.loading.clip_dataset import build_batches  # noqa: E402
+from autox_video.machine.hardware import detect  # noqa: E402
+from autox_video.planning.plan import choose  # noqa: E402
+from autox_video.training.config.build_config import TrainingData, build_config  # noqa: E402
+from autox_video.training.run_training import train  # noqa: E402
 
 
 @dataclass(frozen=True)

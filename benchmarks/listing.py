@@ -44,8 +44,8 @@ def make_tree(root: Path, clips: int, folders: int) -> None:
 
 def read_ours(root: Path) -> float:
     """Seconds that `read_listing` takes."""
-    from autox_video.dataset.listing import read_listing
-    from autox_video.read_settings import settings_from_mapping
+    from autox_video.config.load import settings_from_mapping
+    from autox_video.data.listing.listing import read_listing
 
     given = {
         "data_root": str(root / "videos"),
@@ -62,7 +62,7 @@ def read_ours(root: Path) -> float:
 
 def read_peer(root: Path) -> float:
     """Seconds that making the peer's two data sets takes."""
-    import autox_video.mm_compat  # noqa: F401, I001 (must come before mmaction)
+    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmaction)
     from mmaction.datasets import VideoDataset
 
     start = time.perf_counter()

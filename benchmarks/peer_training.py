@@ -29,9 +29,9 @@ FPS = 26  # about the demo's; the peer counts in frames
 
 def ours_config():
     """The config of a run on the clips in this folder, made as the real command makes it."""
-    from autox_video.prepare import prepare, write_lists
-    from autox_video.read_settings import settings_from_mapping
-    from autox_video.recipe import TrainingData, build_config
+    from autox_video.automl.prepare import prepare, write_lists
+    from autox_video.config.load import settings_from_mapping
+    from autox_video.training.config.build_config import TrainingData, build_config
 
     keys = {f"ann_file_{s}": f"data/annotations/{s}_list.txt" for s in ("train", "val")}
     keys |= {"data_root": "data/videos", "work_dir": "ours", "load_from": "none", "device": "cpu"}
@@ -106,11 +106,11 @@ def peer_pipeline(ours: list[dict]) -> list[dict]:
 
 def report_one(who: str) -> int:
     """Train one epoch in this process; print clips/s and the number type. Gives 0."""
-    import autox_video.mm_compat  # noqa: F401, I001 (must come before mmengine)
+    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmengine)
     from mmengine.hooks import Hook
     from mmengine.registry import RUNNERS
 
-    from autox_video.allocator import keep_freed_memory
+    from autox_video.machine.allocator import keep_freed_memory
 
     keep_freed_memory()
     ends: list[float] = []
@@ -139,7 +139,7 @@ def measure(who: str, folder: str) -> tuple[float, str]:
 
 def compare(rounds: int) -> float:
     """Measure both in turns and print their medians; gives ours / peer."""
-    from autox_video.dataset.demo import MOTIONS, demo_clips, make_demo
+    from autox_video.data.demo import MOTIONS, demo_clips, make_demo
 
     found: dict[str, list[tuple[float, str]]] = {"ours": [], "peer": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.demo import make_demo  # noqa: E402 (of this source tree)
+from autox_video.data.demo import make_demo  # noqa: E402 (of this source tree)
 from benchmarks.demo import command_seconds  # noqa: E402
 
 BAR_POINTS, BAR_SAME = 2.0, 0.99
@@ -29,9 +29,9 @@ PRECISIONS = ("bfloat16", "float32")
 def same_predictions(folder: Path) -> tuple[float, int]:
     """Share of clips that the best weights give the same class in both types, of how many."""
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
-    from autox_video.dataset.folders import find_videos
-    from autox_video.dataset.listing import ClipList
-    from autox_video.predict import Loading, load_model, predict, read_config
+    from autox_video.data.listing.folders.class_folders import find_videos
+    from autox_video.data.listing.listing import ClipList
+    from autox_video.evaluation.predict import Loading, load_model, predict, read_config
 
     videos = folder / "data" / "demo" / "videos"
     clips = ClipList(tuple(find_videos(videos)), None)

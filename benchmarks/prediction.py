@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.demo import make_demo  # noqa: E402 (of this source tree)
+from autox_video.data.demo import make_demo  # noqa: E402 (of this source tree)
 
 BAR = 0.20
 RUNS = (

@@ -1,6 +1,6 @@
 """What drop path, stronger augmentation and averaged weights give, by the number of clips.
 
-Settings of ours beside each other, so there is no peer and no bar: the rules of plan/ rest on it.
+Settings of ours beside each other, so there is no peer and no bar: the rules of planning/ rest on it.
 conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in time:
 how busy the machine is changes nothing. The loss is that of the calibrated probabilities on the
 test list: it tells settings apart where a few clips of top-1 do not.
@@ -27,7 +27,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.fileio import append_json_line  # noqa: E402 (of this source tree)
+from autox_video.core.files import append_json_line  # noqa: E402 (of this source tree)
 from benchmarks.suite import made_data, rows_done  # noqa: E402
 from benchmarks.suite_systems import Data, keys_of, last_lines, run_command  # noqa: E402
 

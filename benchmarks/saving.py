@@ -24,7 +24,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.demo import make_demo  # noqa: E402 (of this source tree)
+from autox_video.data.demo import make_demo  # noqa: E402 (of this source tree)
 from tests.faults.runs import Place  # noqa: E402
 
 BACKBONES = ("swin_nano", "swin_tiny")
@@ -38,12 +38,12 @@ class Measured(BaseException):
 
 def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of each of our saves and of each of mmengine's, in a run that the config makes."""
-    import autox_video.mm_compat  # noqa: F401, I001 (must come before mmengine)
+    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmengine)
     from mmengine.config import Config
     from mmengine.hooks import CheckpointHook, Hook
 
-    from autox_video.engine.keeper import CheckpointKeeper
-    from autox_video.engine.runner import ClipRunner
+    from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
+    from autox_video.training.runner import ClipRunner
 
     config = Config.fromfile(config_file)
     config.work_dir = str(work / "ours")

@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.engine.checkpoint import read_meta  # noqa: E402 (of this source tree)
+from autox_video.training.checkpoints.checkpoint import read_meta  # noqa: E402 (of this source tree)
 
 BAR = 0.10
 TRAIN_SHARE, VAL_SHARE = 2 / 3, 0.2

@@ -22,7 +22,7 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 BARS_SEC = {"--help": 1.0, "config error": 2.0, "first training step": 20.0}
-IMPORTS = ("torch", "autox_video.mm_compat")
+IMPORTS = ("torch", "autox_video.machine.mm_compat")
 BATCHES = 7
 PATIENCE_SEC = 300
 

@@ -31,8 +31,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.fileio import append_json_line  # noqa: E402 (of this source tree)
-from autox_video.scores import wilson_interval  # noqa: E402
+from autox_video.core.files import append_json_line  # noqa: E402 (of this source tree)
+from autox_video.metrics.intervals import wilson_interval  # noqa: E402
 from benchmarks.suite_sets.files import make_set  # noqa: E402
 from benchmarks.suite_sets.kinds import KINDS  # noqa: E402
 from benchmarks.suite_sets.leaks import leak_accuracy  # noqa: E402

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.dataset.listing import divide_listing, read_listing
-from autox_video.errors import ListingError
-from autox_video.read_settings import settings_from_mapping
+from autox_video.config.load import settings_from_mapping
+from autox_video.core.errors import ListingError
+from autox_video.data.listing.listing import divide_listing, read_listing
 
 
 class Place:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from autox_video import AutoXVideo
-from autox_video.engine.interrupt import Stopped
-from autox_video.errors import CheckpointError, ConfigError, ListingError
+from autox_video.core.errors import CheckpointError, ConfigError, ListingError
+from autox_video.training.interrupt import Stopped
 from tests.datasets import TINY, colour_clip, colour_data, write_config
 from tests.videos import write_text_video
 
@@ -154,10 +154,10 @@ def test_mistakes_are_sentences(fitted, tmp_path):
 
 def test_what_is_given_to_one_call_is_not_left_for_the_next(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("autox_video.training.fit", lambda settings, fresh: seen.append(settings))
-    monkeypatch.setattr("autox_video.testing.transform", refuse)
-    monkeypatch.setattr("autox_video.check.check", refuse)
-    monkeypatch.setattr("autox_video.training.show", refuse)
+    monkeypatch.setattr("autox_video.jobs.train.fit", lambda settings, fresh: seen.append(settings))
+    monkeypatch.setattr("autox_video.jobs.test.transform", refuse)
+    monkeypatch.setattr("autox_video.jobs.check.check", refuse)
+    monkeypatch.setattr("autox_video.jobs.train.show", refuse)
     model = AutoXVideo().read_cfg(str(write_config(tmp_path / "c.yaml", data_root="mine", epoch=3)))
     for call in (model.transform, model.check, model.plan):
         with pytest.raises(ListingError):
@@ -172,7 +172,7 @@ def test_what_is_given_to_one_call_is_not_left_for_the_next(tmp_path, monkeypatc
 
 def test_a_run_that_fails_leaves_nothing_and_one_that_is_stopped_can_be_tested(monkeypatch):
     model = AutoXVideo()
-    monkeypatch.setattr("autox_video.training.fit", refuse)
+    monkeypatch.setattr("autox_video.jobs.train.fit", refuse)
     with pytest.raises(ListingError):
         model.fit(data_root="d", epoch=4)
     with pytest.raises(ConfigError, match="data_root"):
@@ -181,7 +181,7 @@ def test_a_run_that_fails_leaves_nothing_and_one_that_is_stopped_can_be_tested(m
     def stop(*_, **__):
         raise Stopped(15)
 
-    monkeypatch.setattr("autox_video.training.fit", stop)
+    monkeypatch.setattr("autox_video.jobs.train.fit", stop)
     with pytest.raises(Stopped):
         model.fit(data_root="d", epoch=4)
     assert model.settings().epoch == 4

@@ -2,21 +2,21 @@
 
 import json
 
-import autox_video.mm_compat  # noqa: F401
+import autox_video.machine.mm_compat  # noqa: F401
 
 import numpy as np
 import pytest
 from mmaction.models import Recognizer3D
 from mmaction.structures import ActionDataSample
 
-from autox_video import processes
-from autox_video.check import check
-from autox_video.dataset.list_files import ClipList
-from autox_video.read_settings import settings_from_mapping
-from autox_video.testing import transform
-from autox_video.training import fit
+from autox_video.config.load import settings_from_mapping
+from autox_video.data.listing.formats.list_files import ClipList
+from autox_video.distributed import processes
+from autox_video.jobs.check import check
+from autox_video.jobs.test import transform
+from autox_video.jobs.train import fit
 from tests.datasets import COLOURS, TINY, colour_data
-from tests.test_predict import run, trained  # noqa: F401
+from tests.evaluation.test_predict import run, trained  # noqa: F401
 from tests.videos import write_video
 
 
@@ -117,8 +117,8 @@ def test_a_run_says_it_before_training_and_in_its_results(tmp_path, capsys):
 def test_a_part_that_cannot_be_read_is_a_part_not_seen(trained, seen, monkeypatch):  # noqa: F811
     root, _ = trained
     path = long_clip(root / "cut.mp4", ("red", 40))
-    from autox_video.dataset import transforms
-    from autox_video.errors import VideoError
+    from autox_video.core.errors import VideoError
+    from autox_video.data.loading import transforms
 
     real = transforms._each
 

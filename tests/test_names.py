@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.cli import main
+from autox_video.cli.main import main
 from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip, write_config
 
 FAKE = "\nTraining is done: all is well"
@@ -118,7 +118,7 @@ def test_error_sentences_stay_one_line_each(run):
 
 
 def command_line():
-    return [sys.executable, "-c", "from autox_video.cli import main; raise SystemExit(main())"]
+    return [sys.executable, "-c", "from autox_video.cli.main import main; raise SystemExit(main())"]
 
 
 def environment(**others):

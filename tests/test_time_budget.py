@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from autox_video.cli import main
+from autox_video.cli.main import main
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 
 ALLOWED_SEC = 30.0  # beyond the budget, where 5% of it are less

@@ -19,11 +19,11 @@ import yaml
 from safetensors.torch import save_file
 
 from autox_video import AutoXVideo
-from autox_video.cli import main
-from autox_video.dataset.remote_cache import RemoteCache
-from autox_video.errors import CheckpointError
-from autox_video.models.known_weights import KNOWN_FILES
-from autox_video.stored_config import read_stored_config
+from autox_video.backbones.weights.known_weights import KNOWN_FILES
+from autox_video.cli.main import main
+from autox_video.core.errors import CheckpointError
+from autox_video.training.config.stored_config import read_stored_config
+from autox_video.video.files.remote_cache import RemoteCache
 from tests.datasets import TINY, colour_data, command, write_config
 from tests.servers import serve
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from autox_video.calibration import expected_calibration_error
+from autox_video.metrics.calibration import expected_calibration_error
+from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
-from tests.test_cli import refused
 
 EPOCHS = 6
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from autox_video.run_lock import LOCK, own
+from autox_video.run.lock import LOCK, own
+from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 from tests.faults.runs import without_coverage
-from tests.test_cli import refused
 
 
 @pytest.fixture(scope="module")

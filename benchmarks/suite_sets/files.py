@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autox_video.dataset.demo import encode_mp4
-from autox_video.fileio import atomic_write, write_json, write_text
+from autox_video.core.files import atomic_write, write_json, write_text
+from autox_video.data.demo import encode_mp4
 from benchmarks.suite_sets.kinds import KINDS, draw_plan
 from benchmarks.suite_sets.scene import draw
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from autox_video.leaderboard import Row, read_rows
+from autox_video.automl.leaderboard import Row, read_rows
 from tests.faults.runs import LOOK_SEC, Life, MissedError, Place, Run, read_checkpoint
 from tests.faults.script import add_options, verdict, workplace
 

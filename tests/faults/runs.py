@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.dataset.demo import MOTIONS, make_demo  # noqa: E402 (of this source tree)
+from autox_video.data.demo import MOTIONS, make_demo  # noqa: E402 (of this source tree)
 
 BATCH_SIZE = 4
 CLIPS = {"train": 3, "val": 1, "test": 1}  # of each class

@@ -6,13 +6,13 @@ There they prove that the tests run, and nothing of a GPU; those that ask for `c
 import os
 from pathlib import Path
 
-import autox_video.mm_compat  # noqa: F401 (before mmaction2)
+import autox_video.machine.mm_compat  # noqa: F401 (before mmaction2)
 
 import pytest
 import torch
 
-from autox_video.plan.hardware import Hardware, detect, make_cublas_deterministic
-from tests.engine.conftest import clips  # noqa: F401 (a fixture)
+from autox_video.machine.hardware import Hardware, detect, make_cublas_deterministic
+from tests.training.conftest import clips  # noqa: F401 (a fixture)
 
 HERE = Path(__file__).parent
 

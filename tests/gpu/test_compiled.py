@@ -5,11 +5,11 @@ import torch
 from torch._dynamo import config as dynamo_config
 from torch._dynamo.utils import counters
 
-from autox_video.engine.train import train
-from autox_video.models.swin3d import VideoSwin
-from autox_video.models.video_conv import VideoConv
-from autox_video.plan.hardware import has_compiler
-from tests.engine.tiny import events, tiny_config
+from autox_video.backbones.swin3d import VideoSwin
+from autox_video.backbones.video_conv import VideoConv
+from autox_video.machine.hardware import has_compiler
+from autox_video.training.run_training import train
+from tests.training.tiny import events, tiny_config
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="needs a C compiler")
 SWIN = {"embed_dims": 32, "depths": (2, 2), "num_heads": (2, 4)}

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from autox_video.engine.measure import measure, parts_that_fit
-from autox_video.engine.memory import read_accumulation
-from autox_video.engine.train import train
-from autox_video.errors import ResourceError
-from tests.engine.tiny import events, tiny_config
+from autox_video.core.errors import ResourceError
+from autox_video.training.measure import measure, parts_that_fit
+from autox_video.training.memory import read_accumulation
+from autox_video.training.run_training import train
+from tests.training.tiny import events, tiny_config
 
 KEYS = {"backbone": "swin_nano", "clip_len": 16, "resolution": 112, "precision": "float32"}
 

@@ -9,10 +9,10 @@ from mmaction.registry import MODELS
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from autox_video.engine.averaging import WeightAverage
-from autox_video.engine.step import TrainStep
-from tests.engine.test_waiting import EVERYTHING
-from tests.engine.tiny import tiny_config
+from autox_video.training.hooks.ema import WeightAverage
+from autox_video.training.step import TrainStep
+from tests.training.test_waiting import EVERYTHING
+from tests.training.tiny import tiny_config
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def test_a_step_with_bad_numbers_is_left_out(clips, tmp_path, hardware, precisio
 
 
 def test_batches_come_in_pinned_memory(clips, tmp_path, hardware, cuda):
-    from autox_video.dataset.clips import build_batches
+    from autox_video.data.loading.clip_dataset import build_batches
 
     config = tiny_config(clips, tmp_path, hardware=hardware, workers=2)
     with DefaultScope.overwrite_default_scope("mmaction"):

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from autox_video.engine import interrupt
-from autox_video.engine.train import train
+from autox_video.training import interrupt
+from autox_video.training.run_training import train
 from tests.datasets import TINY, colour_data, command, write_config
-from tests.engine.tiny import events, everything, stop_after, tiny_config, weights
+from tests.training.tiny import events, everything, stop_after, tiny_config, weights
 
 PRECISIONS = ["float32", "bfloat16", "float16"]
 

@@ -1,0 +1,1 @@
+"""Around whole runs: preparing, planning, comparing."""

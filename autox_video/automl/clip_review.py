@@ -1,0 +1,98 @@
+"""What training refuses of opened clips, and what it says of them: `check` says the same."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from autox_video.core.errors import ListingError
+from autox_video.data.inspection.health import Group, Health
+from autox_video.data.inspection.inspected_listing import ProbedListing, divide_probed
+from autox_video.data.listing.entries import counted
+from autox_video.data.listing.folders.folder_walk import some
+from autox_video.data.listing.formats.list_files import ClipList
+from autox_video.data.listing.listing import Listing
+
+
+def readable_listing(probed: ProbedListing, *, strict: bool) -> Listing:
+    """Give a listing without the clips that cannot be read.
+
+    Args:
+        probed: a listing that is divided.
+        strict: the config's key.
+
+    Raises:
+        ListingError: `strict` is set and a clip cannot be read, none can, or a class loses its
+            last training clip.
+    """
+    listing, splits = probed.listing, probed.splits
+    bad = [split.clips.paths[n] for split in splits.values() for n in split.unreadable()]
+    if strict and bad:
+        raise ListingError(f"strict: {counted(len(bad), 'clip')} cannot be read: {some(bad)}")
+    readable = {name: splits[name].readable() for name in ("train", "val")}
+    _refuse_empty(probed, readable)
+    return replace(listing, **readable)
+
+
+def _refuse_empty(probed: ProbedListing, readable: Mapping[str, ClipList]) -> None:
+    for name, purpose in (("train", "training"), ("val", "validation")):
+        if not len(readable[name]):
+            split = probed.splits[name]
+            why = f" ({split.clips.paths[0]}: {split.facts[0].error})" if len(split) else ""
+            raise ListingError(f"No {purpose} clip can be read{why}.")
+    classes = probed.listing.classes
+    missing = sorted(set(range(len(classes))) - readable["train"].classes())
+    if missing:
+        names = some(classes[label] for label in missing)
+        count = counted(len(missing), "class", "classes")
+        raise ListingError(f"No training clip can be read of {count}: {names}")
+
+
+def say_equal(probed: ProbedListing) -> list[str]:
+    """Say which clips of equal content have other labels, or are in training and in a test."""
+    health = Health(probed)
+    groups = health.groups(health.exact)
+    kinds = (
+        ([group for group in groups if not group["agree"]], "with different labels"),
+        (
+            [g for g in groups if g["agree"] and _leaks(g)],
+            "in training and in another split, a leak",
+        ),
+    )
+    return [
+        f"{counted(len(found), 'group')} of equal clips {what}: {_example(found)} "
+        "autox-video check shows them all."
+        for found, what in kinds
+        if found
+    ]
+
+
+def _leaks(group: Group) -> bool:
+    return group["leak"] and "train" in group["clips"]
+
+
+def _example(groups: Sequence[Group]) -> str:
+    videos = [video for videos in groups[0]["clips"].values() for video in videos]
+    return some([" = ".join(videos[:2])])
+
+
+def verdict(probed: ProbedListing, *, strict: bool) -> tuple[list[str], list[str]]:
+    """Give what training would refuse of these clips, and what else it would say of them.
+
+    Nothing is written.
+    """
+    listing, how = probed.listing, probed.listing.to_divide
+    notes: list[str] = []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if how is not None:
+                listing = replace(listing, to_divide=replace(how, folder=Path(folder)))
+            divided = divide_probed(
+                replace(probed, listing=listing, known_recordings=probed.recordings)
+            )
+        # The first says how they are divided, which is not done yet.
+        notes += divided.listing.notes[len(listing.notes) + 1 :]
+        readable_listing(divided, strict=strict)
+    except ListingError as error:
+        return list(error.problems), notes
+    return [], notes

@@ -1,0 +1,1 @@
+"""Heads on fixed features: the feature leaderboard."""

@@ -1,0 +1,217 @@
+"""A candidate of the feature leaderboard: a plan with the best head on its features."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import numpy as np
+import torch
+
+from autox_video.automl.leaderboard import Row, Trial, trial
+from autox_video.automl.prepare import Prepared
+from autox_video.automl.probing import crossval, mirroring
+from autox_video.automl.probing.crossval import LINEAR, Scored
+from autox_video.automl.probing.extract import Extractor, Features, Reading, targets_of
+from autox_video.automl.probing.feature_store import FeatureStore
+from autox_video.automl.probing.samples import Samples, TooSlowError
+from autox_video.config.settings import DESCRIPTORS, Settings
+from autox_video.core.console import progress, say, still_at_it
+from autox_video.core.errors import CheckpointError
+from autox_video.data.listing.listing import ClipList
+from autox_video.distributed.processes import own_device
+from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
+from autox_video.planning.plan import Plan
+from autox_video.planning.source import PROBE
+from autox_video.training.config.build_config import TrainingData, build_config
+
+FEWEST_CLIPS = 10
+"""With features of fewer, where time ran out, nothing is said of a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all candidates have in common."""
+
+    prepared: Prepared
+    settings: Settings
+    data: TrainingData
+    work_dir: Path
+    store: FeatureStore
+    groups: np.ndarray
+    """Of the training clips: those of one group are never on both sides of a division."""
+    pools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plan with its best head."""
+
+    plan: Plan
+    reading: Reading
+    scored: Scored
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its features are those of weights that have learnt nothing."""
+        return self.plan.pretrained is None and self.plan.backbone != DESCRIPTORS
+
+    def beats(self, other: "Candidate") -> bool:
+        """Whether it is better; random weights never are, beside what is made to describe clips."""
+        if self.is_random != other.is_random:
+            return other.is_random
+        return self.scored.score > other.scored.score
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate with its features."""
+
+    candidate: Candidate
+    extractor: Extractor
+    samples: Samples
+
+
+def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
+    """Extract the features of a candidate and score its heads; None where time ran out."""
+    end = time.monotonic() + seconds
+    clips = job.prepared.listing.train
+    best: Tried | None = None
+    samples: Samples | None = None
+    config = build_config(replace(plan, head_grid=None), job.data, str(job.work_dir))
+    for pool in job.pools:
+        row = Row(row_id(plan, pool), "probe", plan.backbone, plan.clip_len, plan.resolution)
+        with trial(job.work_dir, row) as note:
+            if samples is None:
+                started = time.monotonic()
+                extractor = Extractor(config, plan.pretrained, job.store)
+                views = 1 + plan.flip
+                reading = Reading(extractor.grid(len(clips), views), plan.flip)
+                found = extract(job, extractor, reading, clips, seconds=end - time.monotonic())
+                extraction_sec = time.monotonic() - started
+                samples = samples_of(job, plan, clips, found)
+                if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
+                    note.note(state="partial", config=about_samples(plan, samples))
+                    return None
+                left = end - time.monotonic()
+                plan, known = _with_flip(job, plan, samples, found, seconds=left)
+                if reading.mirrored and not plan.flip:
+                    reading, samples = replace(reading, mirrored=False), samples.first_views()
+            scored = known if pool == LINEAR else None
+            scored = scored or _score(job, samples, found, pool, seconds=end - time.monotonic())
+            if scored is None:
+                note.note(state="stopped", config=about_samples(plan, samples))
+                continue
+            _note(note, plan, samples, scored, complete=found.complete)
+        if best is None or scored.score > best.candidate.scored.score:
+            best = Tried(Candidate(plan, reading, scored), extractor, samples)
+    say(f"Features of {plan.backbone} took {extraction_sec:.1f} s ({found.computed} clips new).")
+    return best
+
+
+def _with_flip(
+    job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float
+) -> tuple[Plan, Scored | None]:
+    """The plan without mirror images where heads that learn from them, too, are clearly worse.
+
+    Gives it with the score of its linear heads; None where that stays to be found out.
+    """
+    if not plan.flip or plan.is_given("flip"):
+        return plan, None
+    try:
+        # Other heads are to be fitted in this time, too.
+        with still_at_it("Comparing heads with and without mirror images"):
+            compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 4)
+    except TooSlowError:
+        return plan, None
+    with_images, without = compared.with_images.score, compared.without.score
+    shown = [score_text(score, len(samples)) for score in (with_images, without)]
+    figures = f"probes with mirror images {shown[0]}, without {shown[1]}"
+    why = f"{plan.reasons['flip']}; {figures}"
+    if compared.harms:
+        why = f"mirror images are of other classes: {figures}"
+    alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
+    evidence = {**plan.evidence, "flip": {"alternatives": alternatives}}
+    plan = replace(plan.settle(PROBE, why, flip=not compared.harms), evidence=evidence)
+    return plan, compared.without if compared.harms else compared.with_images
+
+
+def row_id(plan: Plan, pool: str) -> str:
+    """The leaderboard's row of a kind of head on the features of a plan."""
+    weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
+    return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
+
+
+def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
+    """What the config of a row says of the features, as plain JSON values."""
+    weights = None if plan.pretrained is None else Path(plan.pretrained).name
+    return {"weights": weights, "clips": len(samples)}
+
+
+def _note(note: Trial, plan: Plan, samples: Samples, scored: Scored, *, complete: bool) -> None:
+    note.note(
+        config={**about_samples(plan, samples), **scored.setting.as_dict()},
+        score=scored.score,
+        low=scored.low,
+        high=scored.high,
+        scored_on=CROSS_VALIDATION,
+        state="done" if complete else "partial",
+    )
+
+
+def extract(
+    job: Job, extractor: Extractor, reading: Reading, clips: ClipList, *, seconds: float = math.inf
+) -> Features:
+    """Extract features, and show how far it is.
+
+    Raises:
+        ResourceError: there is too little memory for one clip.
+    """
+    with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
+        return extractor.extract(
+            clips,
+            job.data.data_root,
+            reading,
+            seconds=seconds,
+            workers=job.prepared.plan.workers,
+            on_done=show,
+        )
+
+
+def samples_of(job: Job, plan: Plan, clips: ClipList, found: Features) -> Samples:
+    """Give what heads learn from: the features that were found of clips, with their labels.
+
+    Raises:
+        CheckpointError: the features are no numbers.
+    """
+    if not np.isfinite(found.tokens).all():
+        raise CheckpointError(
+            f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
+        )
+    targets = targets_of(clips, found.positions, len(job.data.classes))
+    tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), own_device(plan.device)
+    return Samples(
+        tokens.to(device),
+        torch.from_numpy(targets).to(device),
+        job.data.multi_label,
+        job.prepared.plan.class_balance,
+    )
+
+
+def _score(
+    job: Job, samples: Samples, found: Features, pool: str, *, seconds: float
+) -> Scored | None:
+    folds = _folds(job, samples, found)
+    try:
+        with still_at_it(f"Cross-validating {pool} heads"):
+            return crossval.cross_validate(samples, pool, folds, seconds=seconds)
+    except TooSlowError:
+        return None
+
+
+def _folds(job: Job, samples: Samples, found: Features) -> np.ndarray:
+    groups = job.groups[found.positions]
+    return crossval.make_folds(samples, groups, seed=job.prepared.plan.seed)

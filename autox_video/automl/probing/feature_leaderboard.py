@@ -1,0 +1,319 @@
+"""The feature leaderboard: which weights suit the data best, and a model that is ready in minutes.
+
+For each file of weights that could be used, and for fixed descriptors, the features of the training
+clips are computed once, heads are fitted on them and scored by cross-validation. The best weights
+are those that the run starts from; the best of all, with its head on all training clips, is a model
+of its own, kept as probe.pth.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+from mmengine.config import Config
+
+from autox_video.automl.finishing import HEAD_OF_ALL, identity_of
+from autox_video.automl.leaderboard import (
+    Row,
+    interval_text,
+    show_leaderboard,
+    trial,
+    try_to_read,
+)
+from autox_video.automl.prepare import Prepared, groups_of, look_around, weight_folders
+from autox_video.automl.probing import crossval
+from autox_video.automl.probing.candidates import (
+    Candidate,
+    Job,
+    Tried,
+    about_samples,
+    extract,
+    row_id,
+    samples_of,
+    try_plan,
+)
+from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
+from autox_video.automl.probing.feature_store import FeatureStore, default_folder
+from autox_video.automl.search.refit import is_of_use
+from autox_video.backbones.specs import Pretrained
+from autox_video.backbones.weights.known_weights import find_all
+from autox_video.config.settings import AUTO, DESCRIPTORS, OFF, Settings
+from autox_video.core.console import complain
+from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceError
+from autox_video.evaluation.predict import build_model
+from autox_video.metrics.headline import cross_validated, row_fields
+from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
+from autox_video.metrics.results import MAIN_SCORES, main_score_of
+from autox_video.planning.plan import Plan, choose
+from autox_video.planning.source import PROBE as BY_PROBES
+from autox_video.planning.source import RULE, Choice
+from autox_video.run.work_dir import FEATURES, PROBE
+from autox_video.training.checkpoints.checkpoint import (
+    CONFIG,
+    SCHEMA,
+    load_state,
+    write_checkpoint,
+)
+from autox_video.training.checkpoints.checkpoint_hook import NEEDED_TO_TEST
+from autox_video.training.config.build_config import TrainingData, build_config
+from autox_video.training.config.stored_config import config_text
+
+SECONDS = 600.0
+"""What the leaderboard may take where training follows and the caller sets no limit."""
+
+SHARE_OF_THE_END = 0.2
+"""Of a time limit, that is for the model of the best candidate and the validation clips."""
+
+PROBE_ID = "probe"
+"""The row of the model in probe.pth."""
+
+
+def is_wanted(prepared: Prepared, settings: Settings, *, resuming: bool) -> bool:
+    """Whether probes tell anything: where they are the job, or can be compared with training.
+
+    A run that goes on has had its own.
+    """
+    plan = prepared.plan
+    if resuming or plan.mode == "probe":
+        return not resuming
+    weights = _weights(prepared, settings)
+    compared = bool(weights) or _describes(settings)
+    return len(weights) > 1 or (compared and plan.evaluation > 0)
+
+
+def probe_candidates(
+    prepared: Prepared,
+    settings: Settings,
+    data: TrainingData,
+    work_dir: Path,
+    *,
+    seconds: float | None = None,
+) -> Prepared:
+    """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best one
+    that can be trained.
+
+    Args:
+        prepared: with the plan of the candidate that the rules would take.
+        settings: what the user asked for.
+        data: the clips of the run.
+        work_dir: of the run.
+        seconds: what it may take; None: as long as it needs in `mode: probe`, otherwise 10 min.
+
+    Raises:
+        CheckpointError: none of the weights can be used.
+        ResourceError: there is too little memory or disk for any.
+    """
+    probing = prepared.plan.mode == "probe"
+    limit = (math.inf if probing else SECONDS) if seconds is None else seconds
+    end = time.monotonic() + limit
+    enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
+    job = _job(prepared, settings, data, work_dir, probing=probing)
+    best, start = _best_of(job, _plans(job), enough)
+    if best is None:
+        return prepared
+    plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
+    _keep(job, best, plan, seconds=end - time.monotonic())
+    show_leaderboard(try_to_read(work_dir))
+    return replace(prepared, plan=plan, probe_view_sec=best.extractor.view_sec())
+
+
+def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
+    """The plan of the best weights, or that of the rules where there are none."""
+    if start is not None:
+        return replace(start.plan, head_grid=None)  # training takes the head as published
+    plan = job.prepared.plan
+    why = f"{plan.reasons['backbone']}; beside it a probe on {best.plan.backbone}, "
+    why += f"{_figures(job, best.scored)}: the better one is kept"
+    backbone = plan.choice("backbone")._replace(reason=why)
+    plan = plan.with_choices({"backbone": backbone, "flip": best.plan.choice("flip")})
+    return replace(plan, evidence=best.plan.evidence)
+
+
+def _job(
+    prepared: Prepared, settings: Settings, data: TrainingData, work_dir: Path, *, probing: bool
+) -> Job:
+    folder = None if settings.cache == OFF else default_folder()
+    # Learnt attention takes long, and training follows.
+    pools = crossval.POOLS if probing else (LINEAR, ORDERED)
+    store = FeatureStore(folder or work_dir / FEATURES)
+    groups = groups_of(prepared, prepared.listing.train)
+    return Job(prepared, settings, data, work_dir, store, groups, pools)
+
+
+def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
+    """The files of weights that could be used, the one that the rules would take first."""
+    plan = prepared.plan
+    if plan.pretrained is None:
+        return []
+    source = plan.reasons["pretrained"]
+    first = Pretrained(plan.pretrained, plan.backbone, source, plan.window_size)
+    if settings.load_from != AUTO:
+        return [first]
+    wanted = None if settings.backbone == AUTO else settings.backbone
+    others = find_all(weight_folders(), wanted)
+    return [first, *(other for other in others if other.path != first.path)]
+
+
+def _describes(settings: Settings) -> bool:
+    """Whether fixed descriptors are a candidate: where no other backbone and no file is named."""
+    return settings.backbone == AUTO and settings.load_from in (AUTO, "none")
+
+
+def _plans(job: Job) -> list[Plan]:
+    """The plan of each candidate: of each file of weights, of descriptors, of random weights."""
+    stats, settings = job.prepared.stats, job.settings
+    hardware = look_around(settings)
+    weights = _weights(job.prepared, settings)
+    plans = [choose(settings, stats, hardware, each) for each in weights]
+    if _describes(settings):
+        why = "nothing has to be learnt but a head"
+        fixed = {"mode": Choice("probe", why), "backbone": Choice(DESCRIPTORS, why)}
+        plans.append(choose(settings, stats, hardware, settled=fixed))
+    # To compare with, or because there is nothing else.
+    probing = job.prepared.plan.mode == "probe"
+    if not plans or (probing and (settings.load_from == AUTO or not weights)):
+        plans.append(choose(settings, stats, hardware, None))
+    return plans
+
+
+def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None, Candidate | None]:
+    """Try candidates one after the other.
+
+    Gives the best one, None where training has to do without, and the best of those with weights.
+    """
+    best: Tried | None = None
+    start: Candidate | None = None
+    errors: dict[int, AutoXVideoError] = {}
+    probing = job.prepared.plan.mode == "probe"
+    for number, plan in enumerate(plans):
+        left = (end - time.monotonic()) / (len(plans) - number)
+        try:
+            tried = try_plan(job, plan, left)
+        except (CheckpointError, ResourceError) as error:
+            errors[number] = error
+            continue
+        if tried is not None:
+            one = tried.candidate
+            if plan.pretrained is not None and (start is None or one.beats(start)):
+                start = one
+            if best is None or one.beats(best.candidate):
+                best = tried
+        del tried
+        gc.collect()
+    of_weights = [number for number, plan in enumerate(plans) if plan.pretrained is not None]
+    needed = range(len(plans)) if probing else of_weights
+    if needed and errors.keys() >= set(needed):
+        raise errors[needed[0]]
+    for error in errors.values():
+        complain(f"{error} The leaderboard goes on without it.")
+    if best is None and probing:
+        raise ResourceError("mode: there was no time for the features of enough clips; give more.")
+    if best is not None:
+        best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
+    return best, start and _explained(job, start, len(of_weights))
+
+
+def _figures(job: Job, scored: Scored) -> str:
+    balanced = job.prepared.plan.class_balance
+    name = MAIN_SCORES[main_score_of(multi_label=job.data.multi_label, balanced=balanced)]
+    clips = job.data.num_train
+    interval = interval_text(scored.low, scored.high, clips)
+    return f"{name} {score_text(scored.score, clips)} ({interval}) in cross-validation"
+
+
+def _explained(job: Job, best: Candidate, count: int) -> Candidate:
+    """The winner, its plan with the figures for it."""
+    plan, scored = best.plan, best.scored
+    why = f"probe {_figures(job, scored)}"
+    if count > 1:
+        others = [r for r in try_to_read(job.work_dir) if r.scored_on == CROSS_VALIDATION]
+        mine = {row_id(plan, pool) for pool in crossval.POOLS}
+        clips = job.data.num_train
+        rest = [f"{r.id} {score_text(r.score, clips)}" for r in others if r.id not in mine]
+        why += f", the best of {count} candidates; others: {', '.join(rest)}"
+    fields = ("backbone", "pretrained")
+    chosen = {field: _probed(plan.choice(field), why, many=count > 1) for field in fields}
+    head = plan.choice("head_grid")._replace(value=None)
+    if scored.setting.pool != LINEAR:
+        head = head._replace(value=best.reading.grid)
+        if plan.mode == "probe":
+            head = Choice(head.value, f"parts of the clip are looked at: {why}", BY_PROBES)
+    return replace(best, plan=plan.with_choices({**chosen, "head_grid": head}))
+
+
+def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
+    """A choice of weights with the figures for it; the probes made it where there were several."""
+    source = BY_PROBES if many and choice.source == RULE else choice.source
+    return Choice(choice.value, f"{choice.reason}; {why}", source)
+
+
+def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
+    """Fit the best head on all training clips, measure it on the validation clips, write it.
+
+    Where there is no time for all of these, it cannot be compared with what training gives.
+
+    Args:
+        job: what all candidates have in common.
+        best: the candidate.
+        run: the plan of the run that it belongs to.
+        seconds: what it may take.
+    """
+    plan, settings = best.candidate.plan, best.candidate.scored.setting
+    clips = job.prepared.listing.val
+    refits = is_of_use(job.settings, run, len(clips))
+    reading = best.candidate.reading
+    row = Row(PROBE_ID, "probe", plan.backbone, plan.clip_len, plan.resolution)
+    with trial(job.work_dir, row) as note:
+        head = crossval.fit_on_all(best.samples, settings)
+        # To be measured, one view is enough.
+        reading = replace(reading, mirrored=reading.mirrored and refits)
+        found = extract(job, best.extractor, reading, clips, seconds=seconds)
+        if not found.positions or not (found.complete or plan.mode == "probe"):
+            note.note(state="partial" if found.positions else "failed")
+            return
+        unseen = samples_of(job, plan, clips, found)
+        scored = best.candidate.scored
+        figures = {
+            **crossval.measure(unseen, head, scored.in_folds),
+            **cross_validated(scored.score, scored.low, scored.high, len(best.samples)),
+        }
+        about = {**about_samples(plan, best.samples), **settings.as_dict()}
+        note.note(**row_fields(figures, about))
+        of_all = None
+        if refits:
+            of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), settings).state()
+        _write(job, best, run, head.state(), of_all, {**figures, "epoch": 0})
+
+
+def _write(
+    job: Job,
+    best: Tried,
+    run: Plan,
+    head: dict[str, torch.Tensor],
+    of_all: dict[str, torch.Tensor] | None,
+    figures: dict,
+) -> None:
+    config = build_config(best.candidate.plan, job.data, str(job.work_dir))
+    config.model.backbone.compile = False
+    model = build_model(config)
+    backbone = best.extractor.model.backbone.state_dict()
+    state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}
+    state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
+    load_state(model, state, job.work_dir / PROBE)
+    meta = {
+        "metrics": figures,
+        "identity": identity_of(build_config(run, job.data, str(job.work_dir))),
+        "decoder": run.decoder,
+    }
+    # Its head may be another than that of the run whose best weights these become.
+    meta[CONFIG] = config_text(Config({key: config[key] for key in NEEDED_TO_TEST}))
+    content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
+    if of_all is not None:
+        content[HEAD_OF_ALL] = {name: tensor.cpu() for name, tensor in of_all.items()}
+    write_checkpoint(job.work_dir / PROBE, content)

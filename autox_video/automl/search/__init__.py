@@ -1,0 +1,1 @@
+"""Runs of other plans: search, cross-validation, refit."""

@@ -1,0 +1,187 @@
+"""The study of a search in Optuna's storage: its name, and opening it.
+
+Trials can be compared, and drawn by one sampler, where they come from one space around one plan and
+are scored on the same clips: the name of a study says all of that. So searches of other plans or
+data may use the same storage, and machines whose plan is the same share a study.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    check_distribution_compatibility,
+)
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+from autox_video.core.errors import ResourceError
+from autox_video.metrics.results import main_score_of
+from autox_video.planning.plan import Plan
+from autox_video.planning.resume import DECIDED_ANEW
+from autox_video.planning.search_space import Range, Space, space_of
+from autox_video.training.config.build_config import TrainingData
+
+REDUCTION = 3
+"""Of so many trials that come to an evaluation, one goes on."""
+OBJECTIVE = 1
+"""Counts the ways in which trials were scored: `results.merit`."""
+
+# What may differ between machines that share a study: time and memory, not what is compared.
+_FREE = {
+    *DECIDED_ANEW,
+    *("epochs", "warmup_epochs", "flat_epochs", "patience", "soup", "early_side", "early_share"),
+    *("seed", "cache", "cache_gib", "precision", "gradient_checkpointing", "test_clips"),
+    *("reasons", "pretrained", "clip_len", "frame_interval_sec", "short_side"),
+}
+_WAITS_SEC = (0.1, 0.3, 1.0)
+_PACKAGES = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
+
+
+def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
+    """Give the name of the study of a plan: equal where space and objective are.
+
+    Args:
+        plan: of the run.
+        space: what may be changed about it.
+        data: its clips.
+    """
+    multi_label, balanced = data.multi_label, plan.class_balance
+    chosen = plan.as_dict().items()
+    fixes = {
+        "objective": (OBJECTIVE, main_score_of(multi_label=multi_label, balanced=balanced)),
+        "data": data.fingerprint,
+        "pretrained": plan.pretrained and Path(plan.pretrained).name,
+        "space": {name: asdict(values) for name, values in space.items()},
+        "span_sec": plan.frame_interval_sec * plan.clip_len,
+        "clip_len": None if "clip_len" in space else plan.clip_len,
+        "fixed": {name: value for name, value in chosen if name not in _FREE | space.keys()},
+    }
+    text = json.dumps(_rounded(fixes), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{data.fingerprint[:16]} {plan.backbone} {digest[:16]}"
+
+
+def check_storage(storage: str, plan: Plan, data: TrainingData) -> None:
+    """Open the study of a plan before it is trained, so that what is wrong is known before.
+
+    Raises:
+        ResourceError: the storage cannot be used.
+    """
+    with storage_errors(storage, "Mend it, give another, or leave `storage` at auto."):
+        open_study(storage, study_name(plan, space_of(plan), data))
+
+
+def open_study(storage: str, name: str) -> optuna.Study:
+    """Make a study, or load it where it is there; several processes may do so at once."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for wait_sec in (*_WAITS_SEC, None):
+        try:
+            return optuna.create_study(
+                storage=optuna.storages.RDBStorage(storage, engine_kwargs=_engine(storage)),
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+                pruner=optuna.pruners.SuccessiveHalvingPruner(reduction_factor=REDUCTION),
+            )
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if wait_sec is None or not _is_a_race(error):
+                raise
+            time.sleep(wait_sec)
+    raise AssertionError
+
+
+def _is_a_race(error: Exception) -> bool:
+    """Whether two that make the tables of a new database at once may have met."""
+    told = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(told, IntegrityError):
+        return True
+    return isinstance(told, (OperationalError, ProgrammingError)) and "already exist" in str(told)
+
+
+def study_of_before(storage: str, space: Space, data: TrainingData, plan: Plan) -> str | None:
+    """Give the study that a run began in when studies were named by data and backbone alone.
+
+    None where there is none in the storage, or its trials are of another space.
+    """
+    name = f"{data.fingerprint[:16]} {plan.backbone}"
+    made = optuna.storages.RDBStorage(storage, engine_kwargs=_engine(storage))
+    if name not in optuna.get_all_study_names(made):
+        return None
+    study, mine = optuna.load_study(study_name=name, storage=made), distributions(space)
+    try:
+        for trial in study.get_trials(deepcopy=False):
+            for param in trial.distributions.keys() & mine.keys():
+                check_distribution_compatibility(trial.distributions[param], mine[param])
+    except ValueError:
+        return None
+    return name
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Give a space as Optuna takes it."""
+    return {
+        name: FloatDistribution(values.low, values.high, log=values.log)
+        if isinstance(values, Range)
+        else CategoricalDistribution(values.values)
+        for name, values in space.items()
+    }
+
+
+@contextmanager
+def storage_errors(storage: str, what_now: str) -> Iterator[None]:
+    """Raise ResourceError where a storage cannot be used: what is wrong, and what to do now."""
+    try:
+        yield
+    except ImportError as error:
+        module = getattr(error.__cause__ or error.__context__, "name", None) or str(error)
+        package = _PACKAGES.get(module, module)
+        raise ResourceError(
+            f"storage: {_shown(storage)} cannot be used: the Python package {package} is missing; "
+            f"install it with pip. {what_now}"
+        ) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ResourceError(
+            f"storage: {_shown(storage)} cannot be used ({reason}). {what_now}"
+        ) from error
+
+
+def _engine(storage: str) -> dict[str, Any]:
+    """How to connect: a server may have dropped a connection while a trial was trained."""
+    if storage.startswith("sqlite"):
+        return {"connect_args": {"timeout": 60.0}}
+    return {"pool_pre_ping": True}
+
+
+def _shown(storage: str) -> str:
+    """The address without its password."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return storage
+
+
+def _rounded(value: Any) -> Any:
+    """The same with numbers to nine digits: machines differ in the last ones."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, (list, tuple)) else value

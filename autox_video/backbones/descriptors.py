@@ -1,0 +1,295 @@
+"""Descriptors of clips that nothing has to learn: where clips are few, it is hard to do better
+from scratch than a linear head on them.
+
+Of every second frame: histograms of its colours over a spatial pyramid (Lazebnik et al., "Beyond
+Bags of Features", CVPR 2006), energies of Gabor filters (Oliva and Torralba, "Modeling the Shape of
+the Scene", IJCV 2001) for brightness, two opponent colours and what changes to the next frame,
+block-normalised histograms of gradients (Dalal and Triggs, CVPR 2005) and uniform local binary
+patterns (Ojala et al., PAMI 2002). Of what follows it: histograms of optical flow (Laptev et al.,
+"Learning Realistic Human Actions from Movies", CVPR 2008), which here is Lucas' and Kanade's.
+Square roots are taken of what counts, as in Hellinger's kernel.
+
+Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W rows and
+columns, D entries of one descriptor.
+"""
+
+import math
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+CLIPS_AT_A_TIME = 2
+COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
+"""Of luminance, blue to red and magenta to green; cells a side of each level of the pyramid."""
+DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
+"""Ends of the histograms, in standard deviations of the pixels."""
+SCALES, ORIENTATIONS, GABOR_GRID = 3, 6, 4
+GABOR_SIGMA = 1.5
+"""Of the envelope in px, at each scale; the next scale has half of the pixels."""
+SURROUND, LEAST_CONTRAST = 10.0, 0.2
+"""Of local contrast: sigma in px, and what is added to it, in standard deviations."""
+PATTERN_GRID, PATTERN_SCALES = 3, 2
+LEAST_STEP = 0.03
+"""A neighbour is brighter from so many standard deviations on."""
+GRADIENT_BINS, GRADIENT_CELLS = 9, 4
+LARGEST_SHARE, LEAST_NORM = 0.25, 0.01
+"""Of an entry of a block of gradients; added to its norm."""
+FLOW_LEVELS, FLOW_BINS, FLOW_GRID = (2, 4), 8, 3
+"""Of px that one pixel of the flow is wide; bins of directions."""
+FLOW_SIGMA, FLOW_NOISE, MOST_FLOW = 1.5, 1e-2, 3.0
+"""Sigma of Lucas' and Kanade's window in px, what is added to its tensor, most px a frame."""
+
+RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
+"""Rows and columns of a pixel's neighbours, around it, in 3x3 pixels."""
+PATTERNS = 59
+"""Uniform patterns, which change at most twice around the ring, and one for all others."""
+
+CHANNELS = (
+    sum(COLOUR_BINS) * sum(side * side for side in COLOUR_GRIDS)
+    + 4 * SCALES * ORIENTATIONS * GABOR_GRID**2
+    + PATTERN_SCALES * PATTERNS * PATTERN_GRID**2
+    + 4 * GRADIENT_BINS * (GRADIENT_CELLS - 1) ** 2
+    + len(FLOW_LEVELS) * (FLOW_BINS + 1) * FLOW_GRID**2
+)
+
+
+@MODELS.register_module()
+class ClipDescriptors(BaseModule):
+    """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
+
+    T' = T / 2, rounded up; each step describes two frames. Clips come normalised, as to any other.
+
+    Args:
+        drop_path_rate, with_cp, precision, compile: as every backbone takes them; here there is
+            nothing to train, and all is computed in float32.
+    """
+
+    def __init__(
+        self,
+        *,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        precision: str = "float32",
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("filters", gabor_filters(), persistent=False)
+        self.register_buffer("numbers", pattern_numbers(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Describe clips; see the class for the shapes."""
+        with torch.autocast(x.device.type, enabled=False):
+            # A few at a time: their maps stay in the processor's cache, or take less of a GPU.
+            parts = [self._described(part) for part in x.float().split(CLIPS_AT_A_TIME)]
+        return torch.cat(parts).transpose(1, 2)[..., None, None]
+
+    def _described(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) → (B, T', C)."""
+        frames = clips.transpose(1, 2)
+        first = frames[:, ::2].flatten(0, 1)
+        grey = first.mean(1, keepdim=True)
+        change = _next(frames.mean(2, keepdim=True))[:, ::2].flatten(0, 1) - grey
+        shown = (grey, *_opponents(first), change)
+        looks = (
+            colour_histograms(F.avg_pool2d(first, 2, ceil_mode=True)),
+            *(gabor_energies(each, self.filters) for each in shown),
+            gradient_histograms(grey),
+            pattern_histograms(grey, self.numbers),
+        )
+        seen = torch.cat(looks, 1).unflatten(0, (len(clips), -1))
+        return torch.cat([seen, flow_histograms(frames.mean(2))], 2)
+
+
+def colour_histograms(frames: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB → (N, D): shares of soft bins in each cell of the pyramid, rooted."""
+    values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
+    # Most colours are dull: there the bins are narrow.
+    spread = [torch.linspace(-1, 1, bins).abs() ** 1.5 for bins in COLOUR_BINS]
+    signs = [torch.linspace(-1, 1, bins).sign() for bins in COLOUR_BINS]
+    centres = (
+        torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0]),
+        MOST_COLOUR * spread[1] * signs[1],
+        0.7 * MOST_COLOUR * spread[2] * signs[2],
+    )
+    pairs = zip(values, centres, strict=True)
+    maps = torch.cat([_soft_bins(value, centre.to(value)) for value, centre in pairs], 1)
+    return torch.cat([_cells(maps, side) for side in COLOUR_GRIDS], 1).sqrt()
+
+
+def gabor_filters() -> Tensor:
+    """(2 ORIENTATIONS, 1, K, K): an even and an odd filter of each orientation, of mean 0."""
+    radius = int(2.5 * GABOR_SIGMA)
+    side = torch.arange(-radius, radius + 1.0)
+    down, along = torch.meshgrid(side, side, indexing="ij")
+    filters = []
+    for number in range(ORIENTATIONS):
+        angle = number * math.pi / ORIENTATIONS
+        across = along * math.cos(angle) + down * math.sin(angle)
+        beside = down * math.cos(angle) - along * math.sin(angle)
+        envelope = torch.exp(-(across**2 + (0.6 * beside) ** 2) / (2 * GABOR_SIGMA**2))
+        phase = across * 2 * math.pi / (2.2 * GABOR_SIGMA)
+        even = envelope * torch.cos(phase)
+        even = even - envelope * (even.sum() / envelope.sum())
+        odd = envelope * torch.sin(phase)
+        filters += [even / even.abs().sum(), odd / odd.abs().sum()]
+    return torch.stack(filters)[:, None]
+
+
+def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
+    """(N, 1, H, W) → (N, D): mean energies in each cell, by local contrast, at each scale."""
+    centred = grey - _blurred(grey, SURROUND)
+    image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
+    found = []
+    for scale in range(SCALES):
+        if scale:
+            image = F.avg_pool2d(image, 2, ceil_mode=True)
+        padded = F.pad(image, (filters.shape[-1] // 2,) * 4, mode="replicate")
+        answers = F.conv2d(padded, filters)
+        energy = (answers[:, 0::2].square() + answers[:, 1::2].square()).sqrt()
+        found.append(_cells(energy, GABOR_GRID))
+    return torch.cat(found, 1)
+
+
+def pattern_numbers() -> Tensor:
+    """(256): for the eight bits of a pattern its number, 0 to 58; all that are not uniform, 58."""
+    found, last = [], 0
+    for code in range(256):
+        bits = [code >> place & 1 for place in range(8)]
+        changes = sum(bits[place] != bits[place - 1] for place in range(8))
+        found.append(last if changes <= 2 else PATTERNS - 1)
+        last += changes <= 2
+    return torch.tensor(found)
+
+
+def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
+    """(N, 1, H, W) → (N, D): shares of local binary patterns in cells, at each scale, rooted."""
+    found = []
+    for scale in range(PATTERN_SCALES):
+        if scale:
+            grey = F.avg_pool2d(grey, 2, ceil_mode=True)
+        rows, columns = grey.shape[-2:]
+        around = F.pad(grey, (1,) * 4, mode="replicate")[:, 0]
+        middle = grey[:, 0] + LEAST_STEP
+        codes = torch.zeros_like(middle, dtype=torch.long)
+        for place, (i, j) in enumerate(RING):
+            codes |= (around[:, i : i + rows, j : j + columns] > middle).long() << place
+        found.append(_counts(numbers[codes]))
+    return torch.cat(found, 1).sqrt()
+
+
+def _counts(patterns: Tensor) -> Tensor:
+    """(N, H, W) numbers → (N, D): the share of each in each cell."""
+    count, rows, columns = patterns.shape
+    cells = PATTERN_GRID**2
+    sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
+    down, along = (side * PATTERN_GRID // len(side) for side in sides)
+    cell = down[:, None] * PATTERN_GRID + along
+    frame = torch.arange(count, device=patterns.device)[:, None, None]
+    places = (frame * cells + cell) * PATTERNS + patterns
+    counts = torch.bincount(places.flatten(), minlength=count * cells * PATTERNS)
+    shares = counts.view(count, cells, PATTERNS).float()
+    return (shares / shares.sum(2, keepdim=True).clamp(min=1)).flatten(1)
+
+
+def gradient_histograms(grey: Tensor) -> Tensor:
+    """(N, 1, H, W) → (N, D): directions of edges in cells, normalised in blocks of 2x2 cells."""
+    along, down = _derivatives(grey)
+    size = (along.square() + down.square()).sqrt()
+    angle = torch.atan2(down, along).remainder(math.pi) / math.pi
+    cells = F.adaptive_avg_pool2d(_directions(angle, size, GRADIENT_BINS), GRADIENT_CELLS)
+    most = GRADIENT_CELLS - 1
+    corners = [cells[:, :, i : i + most, j : j + most] for i in (0, 1) for j in (0, 1)]
+    blocks = torch.cat(corners, 1)
+    blocks = blocks / (blocks.norm(dim=1, keepdim=True) + LEAST_NORM)
+    return blocks.clamp(max=LARGEST_SHARE).flatten(1)
+
+
+def flow_histograms(grey: Tensor) -> Tensor:
+    """(B, T, H, W) → (B, T', D): where things move which way, and how much changes, rooted."""
+    before, after = (grey[:, :-1], grey[:, 1:]) if grey.shape[1] > 1 else (grey, grey)
+    steps, found = before.shape[1], []
+    for level in FLOW_LEVELS:
+        along, down, change = _flow(*(_smaller(frames, level) for frames in (before, after)))
+        size = (along.square() + down.square()).sqrt().clamp(max=MOST_FLOW)
+        angle = torch.atan2(down, along).remainder(2 * math.pi) / (2 * math.pi)
+        maps = torch.cat([_directions(angle, size, FLOW_BINS), change.abs()], 1)
+        found.append(_cells(maps, FLOW_GRID))
+    moves = torch.cat(found, 1).unflatten(0, (-1, steps))
+    # As many as there are frames: nothing follows the last one.
+    moves = torch.cat([moves, moves[:, -1:]], 1)[:, : grey.shape[1]]
+    moves = F.avg_pool1d(moves.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
+    return moves.clamp(min=0).sqrt()
+
+
+def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Movement along columns and rows in px, and the change of brightness, each (N, 1, H, W)."""
+    along, down = _derivatives((before + after) / 2)
+    change = after - before
+    pairs = ((along, along), (down, down), (along, down), (along, change), (down, change))
+    xx, yy, xy, xt, yt = (_blurred(a * b, FLOW_SIGMA) for a, b in pairs)
+    xx, yy = xx + FLOW_NOISE, yy + FLOW_NOISE
+    area = xx * yy - xy * xy
+    return (xy * yt - yy * xt) / area, (xy * xt - xx * yt) / area, change
+
+
+def _smaller(frames: Tensor, times: int) -> Tensor:
+    """(B, T, H, W) → (B T, 1, H / times, W / times)."""
+    return F.avg_pool2d(frames.flatten(0, 1)[:, None], times, ceil_mode=True)
+
+
+def _next(frames: Tensor) -> Tensor:
+    """(B, T, ...) → the same, each frame the one after it; the last one stays."""
+    return torch.cat([frames[:, 1:], frames[:, -1:]], 1)
+
+
+def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) RGB → blue to red and magenta to green, each (N, 1, H, W)."""
+    red, green, blue = frames.split(1, 1)
+    return (red - blue) / 2, (2 * green - red - blue) / 4
+
+
+def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
+    """(N, H, W) → (N, K, H, W): a value is shared out between the two centres (K) next to it."""
+    values = values.clamp(float(centres[0]), float(centres[-1]))[:, None]
+    left = torch.cat([centres[:1] - 1, centres[:-1]]).view(-1, 1, 1)
+    right = torch.cat([centres[1:], centres[-1:] + 1]).view(-1, 1, 1)
+    centres = centres.view(-1, 1, 1)
+    rising, falling = (values - left) / (centres - left), (right - values) / (right - centres)
+    return torch.minimum(rising, falling).clamp(0, 1)
+
+
+def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
+    """Angles, 0 to 1 around, and sizes, (N, 1, H, W) → (N, bins, H, W), shared out likewise."""
+    centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
+    far = (angle * bins - centres).abs()
+    far = torch.minimum(far, bins - far)
+    return (1 - far).clamp(min=0) * size
+
+
+def _derivatives(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Along columns and down rows, means of the differences to both neighbours; 0 at the edges."""
+    along = F.pad(image[..., 2:] - image[..., :-2], (1, 1, 0, 0)) / 2
+    down = F.pad(image[..., 2:, :] - image[..., :-2, :], (0, 0, 1, 1)) / 2
+    return along, down
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    """(N, 1, H, W), by a Gaussian of sigma px; beyond the edges all is as at them."""
+    radius = int(2 * sigma)
+    places = torch.arange(-radius, radius + 1.0, device=image.device)
+    weights = torch.exp(-places.square() / (2 * sigma**2))
+    weights = weights / weights.sum()
+    wide = F.pad(image, (radius, radius, 0, 0), mode="replicate")
+    image = F.conv2d(wide, weights.view(1, 1, 1, -1))
+    high = F.pad(image, (0, 0, radius, radius), mode="replicate")
+    return F.conv2d(high, weights.view(1, 1, -1, 1))
+
+
+def _cells(maps: Tensor, side: int) -> Tensor:
+    """(N, C, H, W) → (N, C side side): means over cells."""
+    return F.adaptive_avg_pool2d(maps, side).flatten(1)

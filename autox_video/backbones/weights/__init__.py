@@ -1,0 +1,1 @@
+"""Pretrained weights: known files, their layouts, loading them."""

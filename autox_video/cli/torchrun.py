@@ -1,0 +1,63 @@
+"""torchrun with this project's exit codes, and without its tracebacks: what the scripts start.
+
+Each process says by itself what went wrong; torchrun would put fifty lines below it, and end with 1
+whatever it was. Its options are its own.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from autox_video.cli.command_line import FRESH
+from autox_video.core.console import complain
+from autox_video.distributed.launch import STARTS_AT_MOST, as_exit_code
+from autox_video.distributed.processes import OUT_OF_MEMORY, STOPPED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run torchrun; gives the exit code of the process that failed first, 0 if none did.
+
+    On one machine, all are started again when one has run out of memory.
+    """
+    from torch.distributed import run as torchrun
+
+    logging.disable(logging.ERROR)
+    options = torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    code = _run(options)
+    for _ in range(STARTS_AT_MOST - 1):
+        if code != OUT_OF_MEMORY or not options.standalone:
+            break
+        # The run that has begun goes on: to move it aside again would lose what it learnt.
+        script_words = options.training_script_args
+        options.training_script_args = [word for word in script_words if word != FRESH]
+        code = _run(options)
+    return code
+
+
+def _run(options) -> int:
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
+
+    try:
+        torchrun.run(options)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = as_exit_code(failure.exitcode)
+        if failure.exitcode < 0 and code == 1:
+            complain(f"Process {rank} was ended by signal {-failure.exitcode}, and the others too.")
+        return code
+    except SignalException as stop:
+        return STOPPED.get(stop.sigval, 1)
+    except RendezvousError as error:
+        complain(
+            f"The machines did not meet at {options.rdzv_endpoint} ({error}). Has the same command "
+            "been run on each, and can each reach that address?"
+        )
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

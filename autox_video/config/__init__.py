@@ -1,0 +1,1 @@
+"""config.yaml and overrides as typed, checked, frozen settings."""

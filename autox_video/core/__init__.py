@@ -1,0 +1,1 @@
+"""Errors, files, console, spans of time: what stands on nothing of ours."""

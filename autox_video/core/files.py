@@ -1,0 +1,162 @@
+"""Write a file so that a crash leaves the old one or the new one, never a torn one."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from autox_video.core.errors import ResourceError
+
+_SUFFIX = ".autox-part"
+_LEFTOVER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
+_NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what is there when the block ends becomes `path`.
+
+    The data reach the disk before the name changes, and the name before this returns. If the block
+    raises, `path` keeps what it held and the temporary file is removed.
+
+    Raises:
+        ResourceError: the folder cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _new_file_beside(target)
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+        flush_folder(target.parent)
+    except OSError as error:
+        raise ResourceError(f"{target}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace `path` by `text` in UTF-8; raises ResourceError as `atomic_write` does.
+
+    A file name on Linux is bytes: what is not UTF-8 in it is written as the bytes that it was.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def sha256(path: str | Path) -> str:
+    """Checksum of a file's content, as sha256sum prints it; raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Replace `path` by `value` as indented JSON; NaN and infinity are refused as a defect."""
+    write_text(path, _json_text(value, indent=1) + "\n")
+
+
+def append_json_line(path: str | Path, value: Any) -> None:
+    """Add one JSON object as a line at the end of `path`; a torn last line is closed first.
+
+    The line is on the disk before this returns; where it cannot be written as a whole, nothing of
+    it stays.
+
+    Raises:
+        ResourceError: the file cannot be written, or the disk is full.
+    """
+    line = (_json_text(value) + "\n").encode()
+    try:
+        with open(path, "ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line
+            try:
+                _write_all(file.fileno(), line)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
+    """Remove what `atomic_write` left of files of these names when its process was killed.
+
+    Only to be called where no other process writes those files.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            found = _LEFTOVER.fullmatch(entry.name)
+            if found and found[1] in names and entry.is_file(follow_symlinks=False):
+                Path(entry).unlink()
+
+
+# Beside those that JSON escapes anyway: what steers a terminal, breaks a line or turns its
+# direction, and the halves of characters that stand for bytes in names.
+_NOT_SHOWN = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def _json_text(value: Any, indent: int | None = None) -> str:
+    """Write JSON for people to look at: readable letters, and nothing that steers a terminal."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _NOT_SHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def user_cache(name: str) -> Path | None:
+    """Where this user's `name` is kept: in $XDG_CACHE_HOME or ~/.cache; None without a home."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not folder.is_absolute():
+        try:
+            folder = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return folder / "autox_video" / name
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where its file system can do that."""
+    try:
+        _flush_to_disk(folder)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _new_file_beside(target: Path) -> Path:
+    """Make an empty file with the permissions that the process's umask leaves.
+
+    The system applies the umask: to ask for it, one has to change it for all threads for a moment.
+    """
+    while True:
+        path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+            return path

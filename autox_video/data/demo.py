@@ -1,0 +1,376 @@
+"""Make the demo data set: short clips of eight motions that only time tells apart.
+
+A textured shape moves over a plain background. Four numbers say what one frame shows of it: where
+it is across and down, how it is turned, and how large it is. In every clip each of them starts
+anywhere in its range with equal chance, and the class moves one of them at an even speed; at the
+end of its range it begins anew at the other end. Such a cycle keeps equal chances equal, so at
+every moment of every class all four are independent and uniform: a single frame says nothing about
+the class, whatever its place in the clip.
+
+Letters in shapes: T frames, H height, W width, P pixels around the shape.
+"""
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import av
+import numpy as np
+
+from autox_video.core.errors import InstallError, ListingError
+from autox_video.core.files import atomic_write, write_json, write_text
+
+# Name of a motion -> which of the four numbers (across, down, turn, size) it moves, and which way.
+# Rows are counted downward, so a growing turn is clockwise on screen.
+MOTIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "left": (0, -1),
+        "right": (0, 1),
+        "up": (1, -1),
+        "down": (1, 1),
+        "clockwise": (2, 1),
+        "anticlockwise": (2, -1),
+        "nearer": (3, 1),
+        "farther": (3, -1),
+    }
+)
+CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 64, "val": 6, "test": 10})
+
+HEIGHT_PX, WIDTH_PX = 96, 128
+FPS_CHOICES = (24, 25, 30)
+SECONDS_RANGE = (1.8, 2.2)
+# What part of its range a motion covers in a second, by MOTIONS' number. About one whole cycle in a
+# clip at most; a turn less, since its whole range is a full turn, which looks far quicker.
+SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
+# In parts of the height; the shape stays inside the middle square, which a centre crop keeps.
+CENTRE_RANGE = (-0.24, 0.24)
+RADIUS_RANGE = (0.12, 0.26)
+
+_MARKER = "demo.json"
+_VERSION = 1
+_SPRITE_PX = 80
+# Of the shape, in parts of its reach from the pivot: where its middle lies, and half its width.
+_PIVOT_SHIFT, _WIDTH = 0.2, 0.75
+_TEXTURES = ("plain", "stripes", "spots")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoClip:
+    """One clip to be made; all that it shows follows from these four values."""
+
+    split: str
+    """train, val or test."""
+    label: str
+    """Its motion, a key of MOTIONS."""
+    number: int
+    """Counts the clips of this motion in this split from 0."""
+    seed: int
+    """Seed of the whole data set."""
+
+    @property
+    def name(self) -> str:
+        """File name, the same for the same clip in every run."""
+        return f"{self.label}_{self.split}_{self.number:03d}.mp4"
+
+    def rng(self) -> np.random.Generator:
+        """A stream of chance of this clip alone, so that clips can be made in any order."""
+        place = (list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label))
+        return np.random.default_rng([self.seed, *place, self.number])
+
+
+def make_demo(
+    root: str | Path,
+    *,
+    seed: int = 0,
+    clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS,
+    on_done: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
+
+    The same seed gives the same files. A demo that was cut short is completed; a complete one is
+    left as it is. No file that is already there is changed or removed.
+
+    Args:
+        root: folder of the demo, made where it is not there.
+        seed: 0 or more.
+        clips_per_class: number of clips of each motion for train, val and test.
+        on_done: called in this thread after every clip with (clips done, clips in all).
+        workers: threads that make clips; by default one per core.
+
+    Raises:
+        ListingError: `root` holds other data under these names, or a demo made otherwise.
+        ResourceError: `root` cannot be written.
+        InstallError: PyAV cannot write H.264.
+    """
+    root = Path(root)
+    if demo_is_complete(root):
+        return
+    marker = {"version": _VERSION, "seed": seed, "clips_per_class": dict(clips_per_class)}
+    clips = demo_clips(seed=seed, clips_per_class=clips_per_class)
+    _claim(root, marker, clips)
+    _make_missing_clips(root / "videos", clips, on_done=on_done, workers=workers)
+    _write_lists(root / "annotations", clips)
+    # Last of all: only when this is written is the demo complete.
+    write_json(root / "annotations" / _MARKER, {**marker, "complete": True})
+
+
+def demo_is_complete(root: str | Path) -> bool:
+    """Whether `make_demo` finished in `root` and all of its files are still there."""
+    root = Path(root)
+    marker = _read_marker(root)
+    if marker is None or not marker.get("complete"):
+        return False
+    clips = demo_clips(seed=marker["seed"], clips_per_class=marker["clips_per_class"])
+    return all(path.is_file() for path in _files_of(root, clips))
+
+
+def demo_clips(
+    *, seed: int = 0, clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS
+) -> list[DemoClip]:
+    """Every clip of the demo, by split, then by number, then by motion."""
+    return [
+        DemoClip(split, label, number, seed)
+        for split, count in clips_per_class.items()
+        for number in range(count)
+        for label in MOTIONS
+    ]
+
+
+def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
+    """Draw a clip.
+
+    Returns:
+        Frames (T, H, W, 3), uint8 RGB, and frames per second.
+    """
+    rng = clip.rng()
+    fps = int(rng.choice(FPS_CHOICES))
+    count = round(rng.uniform(*SECONDS_RANGE) * fps)
+    states = motion_states(rng, clip.label, np.arange(count) / fps)
+    background, sprite = _background(rng), _sprite(rng)
+    frames = np.repeat(np.rint(background).astype(np.uint8)[None], count, axis=0)
+    for frame, state in zip(frames, states, strict=True):
+        _paint(frame, sprite, state)
+    return frames, fps
+
+
+def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
+    """Where across, down, turn and size are in their ranges, in a random clip of a motion.
+
+    Args:
+        rng: what the start and the speed are drawn from.
+        label: a key of MOTIONS.
+        times_sec: (T,) times since the start of the clip.
+
+    Returns:
+        (T, 4) in [0, 1); each row by itself is uniform, whatever the label.
+    """
+    moved, direction = MOTIONS[label]
+    states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
+    states[:, moved] += direction * rng.uniform(*SPEED_RANGES[moved]) * times_sec
+    return states % 1.0
+
+
+def _background(rng: np.random.Generator) -> np.ndarray:
+    """A plain dark colour, in half of the clips running into another: (H, W, 3) in 0..255."""
+    colour = rng.uniform(10, 90, size=3)
+    other = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
+    down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
+    bearing = rng.uniform(0, 2 * np.pi)
+    ramp = across / WIDTH_PX * np.cos(bearing) + down / HEIGHT_PX * np.sin(bearing)
+    ramp = (ramp - ramp.min()) / np.ptp(ramp)
+    return colour + ramp[..., None] * (other - colour)
+
+
+def _sprite(rng: np.random.Generator) -> np.ndarray:
+    """A textured polygon that turns about its one end: (S, S, 4), RGB and coverage.
+
+    Of its two sides one is warm and one is cold in colour, always the same way round: the side that
+    leads tells which way it turns. Without that a small model sees that something turns, but takes
+    far more clips to see which way.
+    """
+    step = np.linspace(-1, 1, _SPRITE_PX)
+    down, across = np.meshgrid(step, step, indexing="ij")
+    along, beside = (across - _PIVOT_SHIFT) / (1 - _PIVOT_SHIFT), down / _WIDTH
+    rgb = _colours(rng)[_texture(rng, along, beside)]
+    coverage = _polygon(rng, along, beside)
+    return np.concatenate([rgb, coverage[..., None]], axis=2).astype(np.float32)
+
+
+def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Colour number of every pixel: 0 and 1 on one side, 2 and 3 on the other."""
+    kind = rng.choice(_TEXTURES)
+    if kind == "plain":
+        second = np.zeros(along.shape, dtype=int)
+    elif kind == "stripes":
+        second = (np.floor(along * rng.uniform(1.5, 2.5) + rng.uniform()) % 2).astype(int)
+    else:
+        second = (np.hypot(along - 0.3, np.abs(beside) - 0.3) < 0.3).astype(int)
+    return 2 * (beside > 0) + second
+
+
+def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Coverage 0..1 of a random polygon of 3 to 7 corners, longer than wide so that turns show."""
+    corners = int(rng.integers(3, 8))
+    bearings = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.15, 0.15, corners)) / corners
+    reach = rng.uniform(0.8, 1.0, corners)
+    x, y = reach * np.cos(bearings), reach * np.sin(bearings) * rng.uniform(0.65, 0.9)
+    edge_x, edge_y = np.roll(x, -1) - x, np.roll(y, -1) - y
+    length = np.hypot(edge_x, edge_y)
+    sides = zip(x, y, edge_x / length, edge_y / length, strict=True)
+    depth = [ex * (down - cy) - ey * (across - cx) for cx, cy, ex, ey in sides]
+    return np.clip(np.min(depth, axis=0) * _SPRITE_PX / 2 + 0.5, 0, 1)
+
+
+def _colours(rng: np.random.Generator) -> np.ndarray:
+    """Two warm and two cold colours (4, 3), brighter than any background.
+
+    Motion can be seen by an untrained eye: always the bright moves over the dark.
+    """
+    strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
+    middle = rng.uniform(60, 200, size=4)
+    warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)
+    cold = np.stack([weak[2:], middle[2:], strong[2:]], axis=1)
+    return np.concatenate([warm, cold])
+
+
+def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:
+    """Draw the sprite into a frame (H, W, 3) of uint8 in place, where the state (4,) says."""
+    centre = np.array([WIDTH_PX, HEIGHT_PX]) / 2
+    centre = centre + HEIGHT_PX * (CENTRE_RANGE[0] + state[:2] * np.ptp(CENTRE_RANGE))
+    turn = 2 * np.pi * state[2]
+    low, high = RADIUS_RANGE
+    radius = HEIGHT_PX * low * (high / low) ** state[3]
+    left, top = np.floor(centre - radius).astype(int)
+    right, bottom = np.minimum(np.ceil(centre + radius).astype(int) + 1, (WIDTH_PX, HEIGHT_PX))
+    window = frame[top:bottom, left:right]
+    across = (np.arange(left, right, dtype=np.float32) - np.float32(centre[0])) / radius
+    down = (np.arange(top, bottom, dtype=np.float32) - np.float32(centre[1]))[:, None] / radius
+    colour = _sample(
+        sprite,
+        across * np.cos(turn) + down * np.sin(turn),
+        down * np.cos(turn) - across * np.sin(turn),
+    )
+    window[:] = np.rint(window + colour[..., 3:] * (colour[..., :3] - window))
+
+
+def _sample(sprite: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Bilinear look-up in the sprite at places in [-1, 1]; nothing is covered outside of it."""
+    last = _SPRITE_PX - 1
+    column, row = (across + 1) / 2 * last, (down + 1) / 2 * last
+    inside = (column >= 0) & (column <= last) & (row >= 0) & (row <= last)
+    column, row = np.clip(column, 0, last - 1e-3), np.clip(row, 0, last - 1e-3)
+    x, y = column.astype(int), row.astype(int)
+    dx, dy = (column - x)[..., None], (row - y)[..., None]
+    place, flat = y * _SPRITE_PX + x, sprite.reshape(-1, 4)
+    upper = flat[place] + dx * (flat[place + 1] - flat[place])
+    lower = flat[place + _SPRITE_PX]
+    lower = lower + dx * (flat[place + _SPRITE_PX + 1] - lower)
+    colour = upper + dy * (lower - upper)
+    colour[..., 3] *= inside
+    return colour
+
+
+def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
+    """Frames (T, H, W, 3) as an MP4 file with one H.264 stream, the same bytes on any machine.
+
+    Args:
+        frames: uint8 RGB, of even height and width.
+        fps: frames per second.
+        crf: of H.264, 0 (no loss) to 51; 14 looks like the original.
+
+    Raises:
+        InstallError: PyAV cannot write H.264.
+    """
+    file = io.BytesIO()
+    try:
+        with av.open(file, "w", format="mp4") as container:
+            # One thread: with more, the bytes would depend on the number of cores.
+            options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
+            # Else x264's fast paths round by where memory happens to lie: other bytes each time.
+            options["x264-params"] = "cpu-independent=1"
+            stream = container.add_stream("libx264", rate=fps, options=options)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+    except av.codec.codec.UnknownCodecError as error:
+        raise InstallError(
+            "This PyAV cannot write H.264 (it was built without libx264), so the demo cannot be "
+            "made: install the wheel with `pip install --force-reinstall --only-binary av av`."
+        ) from error
+    return file.getvalue()
+
+
+def _make_missing_clips(
+    folder: Path,
+    clips: list[DemoClip],
+    *,
+    on_done: Callable[[int, int], None] | None,
+    workers: int | None,
+) -> None:
+    def make(clip: DemoClip) -> None:
+        if not (folder / clip.name).exists():
+            content = encode_mp4(*draw_clip(clip))
+            with atomic_write(folder / clip.name) as temporary:
+                temporary.write_bytes(content)
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        try:
+            for done, _ in enumerate(pool.map(make, clips), start=1):
+                if on_done is not None:
+                    on_done(done, len(clips))
+        finally:
+            # After an error or Ctrl-C the clips that are not begun must not be waited for.
+            pool.shutdown(cancel_futures=True)
+
+
+def _write_lists(folder: Path, clips: list[DemoClip]) -> None:
+    texts = {"classes.txt": "".join(f"{label}\n" for label in MOTIONS)}
+    for clip in clips:
+        name = f"{clip.split}_list.txt"
+        texts[name] = texts.get(name, "") + f"{clip.name} {clip.label}\n"
+    for name, text in texts.items():
+        if not (folder / name).exists():
+            write_text(folder / name, text)
+
+
+def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
+    """Mark `root` as a demo in the making, unless it holds something else."""
+    found = _read_marker(root)
+    if found is not None:
+        if {key: found.get(key) for key in marker} != marker:
+            raise ListingError(
+                f"{root / 'annotations' / _MARKER}: a demo with another seed, version or number of "
+                "clips is there; remove its folder or name another one."
+            )
+        return
+    taken = next((path for path in _files_of(root, clips) if path.exists()), None)
+    if taken is not None:
+        raise ListingError(
+            f"{taken}: the demo data set would be written here, but this file is not of a demo; "
+            "name another folder in data_root, or set demo to false to use these data."
+        )
+    write_json(root / "annotations" / _MARKER, {**marker, "complete": False})
+
+
+def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
+    lists = [f"{split}_list.txt" for split in dict.fromkeys(clip.split for clip in clips)]
+    annotations = [root / "annotations" / name for name in ("classes.txt", *lists)]
+    return annotations + [root / "videos" / clip.name for clip in clips]
+
+
+def _read_marker(root: Path) -> dict | None:
+    """What the marker says, or None where there is none that can be understood."""
+    try:
+        marker = json.loads((root / "annotations" / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    keys = {"version", "seed", "clips_per_class"}
+    return marker if isinstance(marker, dict) and keys <= marker.keys() else None

@@ -1,0 +1,156 @@
+"""What a clip looks like in a few hundred bytes, and which clips look the same.
+
+A fingerprint is a tiny grey picture of some frames and a tinier one of the clip's colours. Coding
+anew, scaling, other brightness or contrast, and a few pixels less at the edges hardly change it.
+Clips look the same if the grey pictures, what changes from one to the next, and the colours agree:
+by the first alone, all clips of a camera that stands still would.
+
+Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
+a tiny grey picture.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from autox_video.video.decode import Video
+from autox_video.data.splitting.groups import alone, join
+from autox_video.data.inspection.similar_pairs import CHUNK, near_pairs
+
+FRAMES = 5
+SIDE = 8
+COLOUR_SIDE = 4
+GREY_BYTES = FRAMES * SIDE * SIDE
+FINGERPRINT_BYTES = GREY_BYTES + 2 * COLOUR_SIDE * COLOUR_SIDE
+
+# Measured on real clips, changed copies of them, the demo's clips, and clips of one fixed camera:
+# copies of no or little motion are above 0.93, different clips with the same motion below.
+MIN_LIKENESS = 0.92
+MIN_MOTION_LIKENESS = 0.6
+MAX_COLOUR_SHARE = 0.15
+"""How far colours may be apart, as a part of how strong they are."""
+
+_COLOUR_NOISE = 2.0  # what coding anew may change in colours, in 256ths
+_STILL = 1.0  # less change than this in 256ths is noise
+_FLAT = 1.5  # pictures of less contrast than this in 256ths, such as black ones, show nothing
+_SHORT_SIDE_PX = 64
+GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def sampled_frames(video: Video) -> np.ndarray:
+    """Give the frames (K, H, W, 3) of an open clip that its looks are taken from, small ones.
+
+    They are at fixed shares of its length.
+
+    Raises:
+        VideoError: one of the frames cannot be decoded.
+    """
+    return video.frames_at((np.arange(FRAMES) + 0.5) / FRAMES * video.seconds, _SHORT_SIDE_PX)
+
+
+def fingerprint(frames: np.ndarray) -> bytes:
+    """Give what a clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
+
+    (K, S, S) grey values, and then the mean redness and blueness of the clip,
+    (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+
+    Args:
+        frames: (K, H, W, 3) uint8, as `sampled_frames` gives them.
+    """
+    tiny = averaged(frames, SIDE)
+    fold = SIDE // COLOUR_SIDE
+    mean = tiny.mean(axis=0).reshape(COLOUR_SIDE, fold, COLOUR_SIDE, fold, 3).mean(axis=(1, 3))
+    colour = (mean[..., ::2] - (mean @ GREY)[..., None]) / 2 + 128
+    return b"".join(np.rint(part).astype(np.uint8).tobytes() for part in (tiny @ GREY, colour))
+
+
+def averaged(frames: np.ndarray, side: int) -> np.ndarray:
+    """Average frames (K, H, W, 3) over even parts: (K, side, side, 3) float32 in 0..255."""
+    height, width = frames.shape[1:3]
+    rows = np.einsum("sh,khwc->kswc", _averaging(height, side), frames.astype(np.float32))
+    return np.einsum("sw,krwc->krsc", _averaging(width, side), rows)
+
+
+@lru_cache(maxsize=256)
+def _averaging(size: int, side: int) -> np.ndarray:
+    """The matrix (side, size) that averages `size` pixels over `side` even parts."""
+    edges, pixel = np.arange(side + 1) * size / side, np.arange(size)
+    covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return (np.maximum(covered, 0) * side / size).astype(np.float32)
+
+
+def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
+    """Find the clips that look the same; those alike to a common one belong together.
+
+    A pair that is only just alike is missed now and then, as `near_pairs` is quick.
+
+    Args:
+        fingerprints: (N, F) uint8; flat ones, such as those of nothing but zeros, are like no
+            other.
+
+    Returns:
+        (N,) int64, as in `groups`.
+    """
+    labels = alone(len(fingerprints))
+    shown = np.flatnonzero(_has_contrast(fingerprints))
+    for pairs in near_pairs(lambda clips: _flat_pictures(fingerprints[clips]), shown):
+        pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+        labels = join(labels, pairs[_alike(fingerprints, pairs)])
+    return labels
+
+
+def _has_contrast(fingerprints: np.ndarray) -> np.ndarray:
+    """Tell (N,) which clips show something."""
+    found = np.zeros(len(fingerprints), dtype=bool)
+    for start in range(0, len(fingerprints), CHUNK):
+        pictures = _pictures(fingerprints[start : start + CHUNK])
+        found[start : start + CHUNK] = _rms(pictures) >= _FLAT
+    return found
+
+
+def _pictures(fingerprints: np.ndarray) -> np.ndarray:
+    """Give the grey pictures (N, K, S * S), each about its own mean."""
+    grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
+    return grey - grey.mean(axis=2, keepdims=True)
+
+
+def _flat_pictures(fingerprints: np.ndarray) -> np.ndarray:
+    return _pictures(fingerprints).reshape(len(fingerprints), GREY_BYTES)
+
+
+def _rms(pictures: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean_product(pictures, pictures))
+
+
+def _alike(fingerprints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Tell (P,) which pairs (P, 2) of clips look the same."""
+    chunks = [
+        _look_the_same(*(fingerprints[side] for side in pairs[start : start + CHUNK].T))
+        for start in range(0, len(pairs), CHUNK)
+    ]
+    return np.concatenate([np.zeros(0, dtype=bool), *chunks])
+
+
+def _look_the_same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Tell (P,) whether fingerprints (P, F) are of clips that look the same, one by one."""
+    pictures = _pictures(one), _pictures(other)
+    changes = tuple(each - each.mean(axis=1, keepdims=True) for each in pictures)
+    still = np.maximum(*map(_rms, changes)) < _STILL
+    colours = tuple(each[:, GREY_BYTES:].astype(np.float32) * 2 - 256 for each in (one, other))
+    apart, *strengths = (
+        np.sqrt(np.square(each).mean(axis=1)) for each in (colours[0] - colours[1], *colours)
+    )
+    return (
+        (_likeness(*pictures) >= MIN_LIKENESS)
+        & (still | (_likeness(*changes) >= MIN_MOTION_LIKENESS))
+        & (apart <= _COLOUR_NOISE + MAX_COLOUR_SHARE * sum(strengths))
+    )
+
+
+def _likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Give (P,) the cosine between pictures (P, K, S * S)."""
+    return _mean_product(one, other) / np.maximum(_rms(one) * _rms(other), 1e-9)
+
+
+def _mean_product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.einsum("nks,nks->n", one, other) / (FRAMES * SIDE * SIDE)

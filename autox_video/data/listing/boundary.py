@@ -1,0 +1,141 @@
+"""The border of data_root: a list cannot make us read what lies beyond it, unless it is allowed.
+
+What counts is how a path is spelt: links in data_root are its owner's business, and are followed.
+"""
+
+# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# ruff: noqa: PTH100, PTH118, PTH120
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from posixpath import normpath
+from urllib.parse import unquote
+
+from autox_video.data.listing.entries import Entries, at_most
+from autox_video.video.files.remote import is_remote
+from autox_video.core.errors import ListingError
+
+OFFENDERS_AT_MOST = 10
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?#]*)(.*)", re.DOTALL)
+_WEB = ("http", "https")
+_FILE = "file://"
+
+
+def say_outside(
+    paths: Sequence[str], data_root: str | Path, place: Callable[[int], str], *, allowed: bool
+) -> list[str]:
+    """Name the listed clips that are outside data_root, one sentence each; none where allowed.
+
+    Args:
+        paths: as listed.
+        data_root: the folder, or the address.
+        place: says where the clip of an index is listed.
+        allowed: the config's `allow_outside`.
+    """
+    if allowed:
+        return []
+    sentence = (
+        "{}: clip `{}` is outside data_root ({}); set `allow_outside: true` if lists may name "
+        "clips anywhere."
+    )
+    return at_most(
+        find_outside(paths, data_root),
+        lambda index: sentence.format(place(index), paths[index], data_root),
+        shown=OFFENDERS_AT_MOST,
+    )
+
+
+def refuse_outside(splits: Sequence[Entries], data_root: str | Path, *, allowed: bool) -> None:
+    """Raise ListingError, naming the first of them, if lists name clips outside data_root."""
+    problems = [
+        problem
+        for entries in splits
+        for problem in say_outside(entries.paths, data_root, entries.place, allowed=allowed)
+    ]
+    if problems:
+        raise ListingError(*problems)
+
+
+def find_outside(paths: Sequence[str], data_root: str | Path) -> list[int]:
+    """Give the indices of the paths that are outside data_root."""
+    if is_remote(data_root):
+        is_outside = _beyond_address(str(data_root))
+        # The odd ones only: nearly all of a million are plain names.
+        odd = [i for i, p in enumerate(paths) if ".." in p or ":" in p or "%" in p or "\\" in p]
+    else:
+        is_outside = _beyond_folder(data_root)
+        inside = os.path.join(os.path.abspath(data_root), "")
+        odd = [
+            i
+            for i, p in enumerate(paths)
+            if "../" in p
+            or "://" in p
+            or p[-2:] == ".."
+            or (p[:1] == "/" and not p.startswith(inside))
+        ]
+    return [index for index in odd if is_outside(paths[index])]
+
+
+def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
+    root = os.path.abspath(data_root)
+    inside, really_inside = os.path.join(root, ""), os.path.join(os.path.realpath(root), "")
+    real_folder = cache(os.path.realpath)
+
+    def is_outside(path: str) -> bool:
+        if is_remote(path) and not path.startswith(_FILE):
+            return True
+        try:
+            # What is opened is the path as it is, where `link/..` need not lead back.
+            opened = os.path.join(root, path)
+            if path.startswith(_FILE):
+                opened = os.path.abspath(path.removeprefix(_FILE))
+            plain = os.path.normpath(opened)
+            if ".." in path and real_folder(opened) != real_folder(plain):
+                return True
+            if f"{plain}/".startswith(inside):
+                return False
+            # Another spelling of data_root itself, by way of a link to it or above it.
+            folder = os.path.join(real_folder(os.path.dirname(plain)), "")
+            return not folder.startswith(really_inside)
+        except ValueError:  # a byte 0: there is no such file anywhere
+            return False
+
+    return is_outside
+
+
+def _beyond_address(data_root: str) -> Callable[[str], bool]:
+    root = _parts_of(data_root.rstrip("/"))
+    is_web = root[0] in _WEB
+
+    def is_outside(path: str) -> bool:
+        given = is_remote(path)
+        # `::` makes a chain of addresses, each in the one behind it; in names on the web it is
+        # written otherwise.
+        if "::" in path and (given or not is_web):
+            return True
+        # Of a name that is relative, what follows # or ? is a part, too.
+        scheme, host, inside = _parts_of(path) if given else (*root[:2], f"{root[2]}/{path}")
+        if (scheme, host) != root[:2]:
+            return True
+        # Servers and clients take %2e for a dot.
+        plain = normpath("/" + (unquote(inside) if is_web else inside).replace("\\", "/"))
+        prefix = normpath("/" + (unquote(root[2]) if is_web else root[2]))
+        return not f"{_one_slash(plain)}/".startswith(_one_slash(prefix).rstrip("/") + "/")
+
+    return is_outside
+
+
+def _one_slash(path: str) -> str:
+    return "/" + path.lstrip("/")
+
+
+def _parts_of(address: str) -> tuple[str, str, str]:
+    """Give scheme, host or bucket, and path."""
+    scheme, host, path = _ADDRESS.match(address).groups()
+    if scheme.lower() in _WEB:
+        path = re.split("[?#]", path, maxsplit=1)[0]
+    return scheme.lower(), host, path

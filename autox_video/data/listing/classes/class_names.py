@@ -1,0 +1,109 @@
+"""Class names that are given apart from the lists, in the order of the class indices."""
+
+import re
+from collections.abc import Mapping
+
+from autox_video.data.listing.entries import Entries, Names, at_most
+from autox_video.data.listing.formats.list_text import kept_lines, read_text
+from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
+from autox_video.core.errors import ListingError
+from autox_video.config.settings import AUTO, Settings
+
+_CLASS_NAMES = "classes.txt"
+# What only lists in JSON, YAML, XML, protobuf or Python have; of YAML, a line `names:` too.
+_NO_NAME = re.compile(r"[\[\](){},;]+|[\[{].*[\]},]|.*[\[{]|<[/?!\w][^>]*>.*|- .*|[A-Za-z]\w*:")
+_NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*[,;:=.)|]\s*|\s+)(\S.*)")
+_HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
+
+
+def read_class_names(settings: Settings) -> Names | None:
+    """Read the class names that the settings name, or classes.txt where there is one.
+
+    Raises:
+        ListingError: the file is missing, not text of one name a line, or names a class twice.
+    """
+    path = _class_names_file(settings)
+    if path is None:
+        return None
+    try:
+        text = read_text(path, "file")
+    except ListingError as error:
+        raise ListingError(*(f"class_names: {problem}" for problem in error.problems)) from error
+    lines = list(kept_lines(text))
+    if not lines:
+        raise ListingError(f"class_names: {path} is empty; it holds one class name per line.")
+    _refuse_others(lines, path)
+    first: dict[str, int] = {}
+    problems = []
+    for number, line in lines:
+        name = _unquoted(line)
+        if first.setdefault(name, number) != number:
+            problems.append(f"{path}:{number}: class `{name}` is in line {first[name]} already.")
+    if problems:
+        raise ListingError(*at_most(problems))
+    return tuple(first), path
+
+
+def _refuse_others(lines: list[tuple[int, str]], path: str) -> None:
+    number, line = lines[0]
+    if len(lines) == 1 and re.search(r"[,;\t|]", line):
+        raise ListingError(
+            f"class_names: {path} has one line, `{line[:60]}`; it holds one class name per line."
+        )
+    if _NO_NAME.fullmatch(line):
+        raise ListingError(
+            f"class_names: {path}:{number}: `{line[:60]}` is no class name; the file is text with "
+            "one class name per line, and nothing else (no JSON, no YAML)."
+        )
+
+
+def _unquoted(name: str) -> str:
+    is_quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "\"'"
+    return name[1:-1].strip() if is_quoted else name
+
+
+def without_numbers(
+    names: Names | None, splits: Mapping[str, Entries]
+) -> tuple[Names | None, list[str]]:
+    """Give class names without the index that stands before each, and a note on that.
+
+    Such files have lines as `0 red` or `1,green`, from 0 or from 1 on, in any order, some of them
+    under a header. Names that are labels of the lists as they are stay so.
+
+    Args:
+        names: as read; None where there are none.
+        splits: the lists.
+    """
+    if names is None:
+        return None, []
+    lines, path = names
+    if any(not set(split.labels or ()).isdisjoint(lines) for split in splits.values()):
+        return names, []
+    rows = lines[1:] if _HEADER.fullmatch(lines[0]) else lines
+    found = [_NUMBERED.fullmatch(line) for line in rows]
+    if len(rows) < 2 or not all(found):
+        return names, []
+    by_number = {int(match[1]): _unquoted(match[2]) for match in found}
+    numbers = sorted(by_number)
+    is_whole = numbers in (list(range(len(rows))), list(range(1, len(rows) + 1)))
+    if not is_whole or len(set(by_number.values())) < len(rows):
+        return names, []
+    read = tuple(by_number[number] for number in numbers)
+    note = (
+        f"{path}: its lines are read as `NUMBER NAME`: `{rows[0]}` is class "
+        f"{read.index(_unquoted(found[0][2]))}, `{_unquoted(found[0][2])}`."
+    )
+    return (read, path), [note]
+
+
+def _class_names_file(settings: Settings) -> str | None:
+    if settings.class_names != AUTO:
+        return settings.class_names
+    places = [join(settings.data_root, _CLASS_NAMES)]
+    if settings.ann_file_train != AUTO:
+        places.insert(0, beside(settings.ann_file_train, _CLASS_NAMES))
+    try:
+        return next((place for place in places if is_file(place)), None)
+    except RemoteFault as fault:
+        where = next(place for place in places if is_remote(place))
+        raise ListingError(f"{where.rpartition('/')[0]}: {fault}.") from fault

@@ -1,0 +1,179 @@
+"""Classes that are probably one, by their names, or none at all."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from autox_video.data.listing.entries import LABELS_JOINED_BY, at_most, counted
+from autox_video.data.listing.spelling import as_drawn, as_seen, spelled_out
+
+RARE_SHARE = 0.25
+"""A class with at most this share of another's clips may be that one, mistyped."""
+
+SHORTEST_TYPO = 4
+"""Names of fewer letters differ by a letter all the time."""
+
+# What stands for "no label" in lists, above all of clips to test.
+PLACEHOLDER = re.compile(
+    r"-[0-9]+(\.0*)?|\?+|-+|none|null|n/?a|unknown|unlabell?ed|dummy|placeholder|tbd|todo",
+    re.IGNORECASE,
+)
+_MAY_BE_A_CLASS = re.compile("none|unknown|na", re.IGNORECASE)
+_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]*[1-9]")
+_JOINED = re.compile(r"\s*[,;|&+]\s*")
+# Between two digits they tell numbers apart: 1.25 and 12.5.
+_BETWEEN = re.compile(r"(?<![0-9 ._-])[ ._-]+|[ ._-]+(?![0-9 ._-])")
+_JOINTS = re.compile(r"[,;/|+&]| and ")
+
+
+def near_names(clips: Mapping[str, int]) -> list[str]:
+    """Name the classes that are probably one, or none, a sentence for each group of them.
+
+    Those are names that differ only in case, spaces, hyphens, underscores and dots, or in
+    characters that cannot be told apart by eye; and names of which one is a letter away from
+    another that has at least four times as many clips.
+
+    Args:
+        clips: number of clips of each class, by name.
+    """
+    groups = list(_groups(list(clips)))
+    told = {name for _, names in groups for name in names}
+    sentences = [_sentence(what, names, clips) for what, names in groups]
+    sentences += _no_classes(clips)
+    sentences += [
+        f"Class `{name}` ({counted(clips[name], 'clip')}) seems to be {' and '.join(parts)}: write "
+        f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
+        for name, parts in _joined(clips)
+    ]
+    typos = _typos({name: count for name, count in clips.items() if name not in told})
+    sentences += [
+        f"Classes `{rare}` ({counted(clips[rare], 'clip')}) and `{common}` "
+        f"({counted(clips[common], 'clip')}) differ by one letter: is one of them mistyped?"
+        for rare, common in typos
+    ]
+    return at_most(sentences)
+
+
+def _sentence(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
+    listed = [f"`{spelled_out(name)}` ({counted(clips[name], 'clip')})" for name in names]
+    joined = f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return f"Classes {joined} differ only in {what}: write them alike if they are one class."
+
+
+def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
+    """Name the classes that look like something else: no label, a number, several labels."""
+    most = max(clips.values(), default=0)
+    for name, count in clips.items():
+        is_rare = count <= RARE_SHARE * most
+        if PLACEHOLDER.fullmatch(name) and (is_rare or not _MAY_BE_A_CLASS.fullmatch(name)):
+            yield (
+                f"Class `{name}` ({counted(count, 'clip')}) is called as if these clips had no "
+                "label: take them out of the list if they have none."
+            )
+    if len(clips) > 1 and all(map(_DECIMAL.fullmatch, clips)):
+        yield (
+            f"The labels are decimal numbers, as `{next(iter(clips))}`: each different one is a "
+            "class of its own, and nothing is known of their order."
+        )
+    if whole := _of_parts(clips):
+        yield (
+            f"Labels such as `{whole}` look like several, but each is one class: write "
+            f"`{LABELS_JOINED_BY.join(_JOINED.split(whole))}` if the clip is of several classes."
+        )
+
+
+def _of_parts(names: Iterable[str]) -> str | None:
+    """Give a name that has several parts, where most names are made of the same few parts."""
+    names = list(names)
+    parts = {name: _JOINED.split(name) for name in names}
+    joined = [name for name in names if len(parts[name]) > 1 and all(parts[name])]
+    counts = Counter(part for name in joined for part in set(parts[name]))
+    again = [part for part, count in counts.items() if count > 1]
+    is_likely = 2 * len(joined) > len(names) and len(again) > 1 and 2 * len(again) >= len(counts)
+    return joined[0] if is_likely else None
+
+
+def _joined(clips: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
+    """Give the classes whose names are made of those of others, and these."""
+    for name in clips:
+        parts = [part.strip() for part in _JOINTS.split(name)]
+        if len(parts) > 1 and all(part in clips for part in parts):
+            yield name, parts
+
+
+def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    # The narrowest reason first: what differs in it need not be told again for a wider one.
+    kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("characters that cannot be seen", as_seen),
+        ("case (capital letters)", lambda name: as_seen(name).casefold()),
+        ("letters that look alike", lambda name: as_drawn(name).casefold()),
+        ("spaces, hyphens, underscores or dots", _letters),
+        ("accents", _without_accents),
+    )
+    left = list(names)
+    for what, key in kinds:
+        alike: dict[str, list[str]] = {}
+        for name in left:
+            alike.setdefault(key(name), []).append(name)
+        for key_text, group in alike.items():
+            if len(group) > 1 and key_text:
+                yield what, group
+        left = [group[0] for group in alike.values()]
+
+
+def _letters(name: str) -> str:
+    return _BETWEEN.sub("", as_seen(name).casefold())
+
+
+def _without_accents(name: str) -> str:
+    split = unicodedata.normalize("NFD", _letters(name))
+    return "".join(char for char in split if not unicodedata.combining(char))
+
+
+def _typos(clips: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Give (rare, common) names that are one typing error apart."""
+    plain = {name: as_seen(name).casefold() for name in clips}
+    # Names that are one error apart become equal where each loses a letter, or one of them does.
+    alike: dict[str, set[str]] = {}
+    for name, text in plain.items():
+        if len(text) >= SHORTEST_TYPO:
+            for shorter in {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}:
+                alike.setdefault(shorter, set()).add(name)
+    pairs = {pair for names in alike.values() for pair in combinations(sorted(names), 2)}
+    found = []
+    for one, other in sorted(pairs):
+        slip = _slip(*sorted((plain[one], plain[other]), key=len))
+        rare, common = sorted((one, other), key=clips.__getitem__)
+        is_long = max(len(plain[one]), len(plain[other])) > SHORTEST_TYPO
+        is_rare = is_long and clips[rare] <= RARE_SHARE * clips[common]
+        if slip == "certain" or (slip == "likely" and is_rare):
+            found.append((rare, common))
+    return found
+
+
+def _slip(short: str, long: str) -> str | None:
+    """Say how likely it is that two names are one, mistyped: certain, likely or None.
+
+    Letters exchanged, a letter doubled and a plural are no names of two classes; another letter,
+    or one left out, may be. Digits are no slips (class1, class2), nor is the first letter of a
+    word (walk, talk; into, onto), which is rarely mistyped, nor another last one (typea, typeb).
+    """
+    pairs = enumerate(zip(short, long, strict=False))
+    start = next((i for i, (a, b) in pairs if a != b), len(short))
+    inside_word = start > 0 and long[start - 1].isalnum()
+    if len(short) < len(long):
+        more = long[start]
+        if short[start:] != long[start + 1 :] or not more.isalpha():
+            return None
+        is_plural = start == len(short) and more == "s"
+        certain = is_plural or more == long[start - 1]
+        return "certain" if certain else "likely" if inside_word else None
+    a, b = short[start : start + 2], long[start : start + 2]
+    if len(a) < 2:
+        return None
+    if a == b[::-1] and short[start + 2 :] == long[start + 2 :]:
+        return "certain" if a.isalpha() else None
+    is_other = short[start + 1 :] == long[start + 1 :] and f"{a[0]}{b[0]}".isalpha()
+    return "likely" if is_other and inside_word and a[1].isalpha() else None

@@ -1,0 +1,281 @@
+"""Listed clips as a data set, each read and cropped by a pipeline, in batches for a model."""
+
+import math
+import mmap
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS
+from mmengine.dataset import Compose
+from torch import Tensor
+
+from autox_video.data.listing.entries import WHOLE_VIDEO
+from autox_video.data.listing.listing import ClipList, read_list
+from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
+from autox_video.video.files.remote import is_remote, join
+from autox_video.distributed.processes import Processes
+
+FETCH_LIMIT_SEC = 600.0
+"""A worker that fetches and reads one clip for longer is taken to hang."""
+
+
+@DATASETS.register_module()
+class ClipDataset:
+    """Clips of a list file, or given as a ClipList.
+
+    An index is `epoch * len + position`, so that every epoch augments differently and each item
+    depends on the seed, the epoch and its position alone, not on the process that makes it.
+
+    Args:
+        clips: the clips, or a CSV file of them (as `write_list` writes it).
+        data_root: folder that relative paths start from.
+        pipeline: configs of mmaction2 transforms, whose result is `inputs`.
+        classes: class names.
+        item_shape: of `inputs`: views, frames, height, width, 3.
+        seed: start of every random stream.
+        views_are_clips: whether each view is a sample of its own (repeated augmentation) instead
+            of one to average over.
+        rounds: in testing, which round of each clip is read (`sampling.rounds_of`); None: there is
+            but one.
+
+    Attributes:
+        seconds: (clips,) length of each clip that was read, 0 before; of data sets with `rounds`.
+    """
+
+    def __init__(
+        self,
+        clips: ClipList | str,
+        data_root: str,
+        *,
+        pipeline: Sequence[dict],
+        classes: Sequence[str],
+        item_shape: Sequence[int],
+        seed: int = 0,
+        views_are_clips: bool = False,
+        rounds: Sequence[int] | None = None,
+    ) -> None:
+        self.clips = clips if isinstance(clips, ClipList) else read_list(clips)
+        self.data_root = str(data_root)
+        self.pipeline = Compose(pipeline)
+        self.metainfo = {"classes": tuple(classes)}
+        self.item_shape = tuple(item_shape)
+        self.seed = seed
+        self.views_are_clips = views_are_clips
+        self.rounds = rounds
+        # Workers, which are forked from here, write into the same memory.
+        self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(rounds or ()), 1)))
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether clips are fetched from elsewhere."""
+        return is_remote(self.data_root) or any(map(is_remote, self.clips.paths))
+
+    @property
+    def samples_per_clip(self) -> int:
+        """Training samples that come of one reading of a clip."""
+        return self.item_shape[0] if self.views_are_clips else 1
+
+    def name(self, index: int) -> str:
+        """The path of a clip as listed."""
+        return self.clips.paths[index % len(self)]
+
+    def read(self, index: int, out: np.ndarray) -> None:
+        """Write the views of a clip into `out`, (*item_shape) uint8; raises VideoError."""
+        epoch, position = divmod(index, len(self))
+        rng = np.random.default_rng([self.seed, epoch, position])
+        _seed_global_streams(int(rng.integers(2**32)))
+        filename = join(self.data_root, self.clips.paths[position])
+        item: dict[str, Any] = {"filename": filename, "rng": rng, "out": out}
+        if self.clips.segment(position) != WHOLE_VIDEO:
+            item["segment"] = self.clips.segment(position)
+        if self.rounds is not None:
+            item["round"] = self.rounds[position]
+        read = self.pipeline(item)
+        if self.rounds is not None:
+            self.seconds[position] = read["seconds"]
+        inputs = read["inputs"]
+        if inputs is not out:
+            out[...] = inputs
+
+    def batch(self, loaded: Loaded) -> dict[str, Any]:
+        """What a model takes of loaded items.
+
+        Gives `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64 or, of several classes a clip,
+        (B, classes) float32, or None, and for each clip its `positions` in the list and in `seeds`
+        a number for augmentation on the device. `inputs` share the loader's memory.
+        """
+        inputs = torch.from_numpy(loaded.items)
+        positions = [index % len(self) for index in loaded.indices]
+        labels = self._labels(positions)
+        seeds = [_seed_of(self.seed, *divmod(index, len(self))) for index in loaded.indices]
+        if self.views_are_clips:
+            # Views of one clip apart from each other: mixing pairs neighbours.
+            views = range(self.item_shape[0])
+            inputs = inputs.transpose(0, 1).flatten(0, 1).unsqueeze(1)
+            labels = None if labels is None else torch.cat([labels for _ in views])
+            positions = [position for _ in views for position in positions]
+            seeds = [_seed_of(seed, view, 0) for view in views for seed in seeds]
+        return {"inputs": inputs, "labels": labels, "positions": positions, "seeds": seeds}
+
+    def _labels(self, positions: Sequence[int]) -> Tensor | None:
+        if self.clips.labels is None:
+            return None
+        if not self.clips.multi_label:
+            return torch.tensor([self.clips.labels[position] for position in positions])
+        labels = torch.zeros(len(positions), len(self.metainfo["classes"]))
+        for row, position in zip(labels, positions, strict=True):
+            row[list(self.clips.labels[position])] = 1.0
+        return labels
+
+
+def _seed_global_streams(seed: int) -> None:
+    # mmaction2's transforms draw from the global streams.
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+def _seed_of(seed: int, epoch: int, position: int) -> int:
+    """Give a number for the augmentation of a clip behind the loader, apart from all others."""
+    return int(np.random.SeedSequence([seed, epoch, position, 1]).generate_state(1)[0])
+
+
+class ClipBatches:
+    """The batches of a data set for a model, epoch by epoch; stands where a DataLoader would.
+
+    Several processes that train share each batch, each has its part of it; in a fixed order, for
+    evaluation, each has whole batches, which are then computed as one process alone would.
+
+    Args:
+        dataset: what to read.
+        batch_size: samples in a batch, of all processes together.
+        workers: processes that read; 0: this one.
+        shuffle: whether the order is random: it depends on the data set's seed and the epoch.
+        pin_memory: whether batches are copied to page-locked memory, for a GPU.
+        processes: who shares the batches; None: this process has all of them.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        *,
+        batch_size: int,
+        workers: int,
+        shuffle: bool = False,
+        pin_memory: bool = False,
+        processes: Processes | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.pin_memory = pin_memory
+        self.processes = processes or Processes()
+        self.clips_in_batch = math.ceil(batch_size / dataset.samples_per_clip)
+        share = self.processes.size if shuffle else 1
+        self.loader = ClipLoader(
+            dataset,
+            batch_size=math.ceil(self.clips_in_batch / share),
+            workers=workers,
+            time_limit_sec=FETCH_LIMIT_SEC if dataset.is_remote else TIME_LIMIT_SEC,
+        )
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return self.batches_in(len(self.dataset))
+
+    def __iter__(self):
+        return self.epoch(0)
+
+    def batches_in(self, clips: int) -> int:
+        """The number of batches that so many clips make."""
+        return math.ceil(clips / self.clips_in_batch)
+
+    @property
+    def broken(self) -> dict[int, str]:
+        """Why, by position, of each clip that could not be read so far."""
+        return self.loader.broken
+
+    def tolerate(self, share: float) -> None:
+        """Try no more clips once more than this share of all has turned out unreadable."""
+        self.loader.tolerance = Tolerance.of_share(share, len(self.dataset))
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether more clips could not be read than is tolerated."""
+        return self.loader.gives_up
+
+    def nothing(self) -> dict[str, Any]:
+        """What takes the place of a batch of which nothing was read: a clip that does not count."""
+        black = np.zeros((1, *self.dataset.item_shape), dtype=np.uint8)
+        return {**self.dataset.batch(Loaded([0], black, [])), "weight": 0.0}
+
+    def epoch(self, epoch: int, *, skip: int = 0):
+        """Give this process's batches of an epoch, in order.
+
+        Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many places
+        of the epoch's order are `taken` after it, its `weight`: of this process's mean over its
+        part, for the mean over the processes to be that over the whole batch; and whether it
+        `is_full`. In a random order, other clips stand in for those that cannot be read.
+
+        Args:
+            epoch: counted from 0.
+            skip: places of the order that were used before a stop.
+        """
+        order = self._order(epoch)
+        starts = range(skip, len(order), self.clips_in_batch)
+        whole = [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
+        shares = self._deal(whole)
+        places = [part for _, part, _ in shares]
+        # What is read ends early where too much cannot be.
+        for (all_of_it, places_of, weight), loaded in zip(
+            shares, self.loader.read(order, places, fill=self.shuffle), strict=False
+        ):
+            batch = self.dataset.batch(loaded)
+            if self.pin_memory and len(loaded.indices):
+                batch["inputs"] = batch["inputs"].pin_memory()
+            is_full = len(all_of_it) == self.clips_in_batch
+            extras = {"taken": all_of_it.stop, "weight": weight, "unreadable": loaded.unreadable}
+            yield {**batch, **extras, "is_full": is_full and len(loaded.indices) == len(places_of)}
+
+    def close(self) -> None:
+        """End the workers."""
+        self.loader.close()
+
+    def _deal(self, whole: Sequence[range]) -> list[tuple[range, range, float]]:
+        """Give of each batch that concerns this process: all its places, this one's, the weight."""
+        rank, size = self.processes.rank, self.processes.size
+        if not self.shuffle:
+            return [(batch, batch, 1.0) for batch in whole[rank::size]]
+        return [(batch, *_part_of(batch, rank, size)) for batch in whole]
+
+    def _order(self, epoch: int) -> list[int]:
+        clips = len(self.dataset)
+        order = np.arange(clips)
+        if self.shuffle:
+            order = np.random.default_rng([self.dataset.seed, epoch]).permutation(clips)
+        return (epoch * clips + order).tolist()
+
+
+def _part_of(batch: range, rank: int, size: int) -> tuple[range, float]:
+    """Give a process's part of a batch, and the weight of its mean.
+
+    A process for which nothing is left takes part with a clip that does not count.
+    """
+    start, stop = (len(batch) * number // size for number in (rank, rank + 1))
+    if start == stop:
+        return batch[:1], 0.0
+    return batch[start:stop], (stop - start) * size / len(batch)
+
+
+def build_batches(config: dict, processes: Processes | None = None) -> ClipBatches:
+    """Make ClipBatches of a config's `train_dataloader` or `val_dataloader`."""
+    options = dict(config)
+    dataset = DATASETS.build(options.pop("dataset"))
+    return ClipBatches(dataset, **options, processes=processes)

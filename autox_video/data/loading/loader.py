@@ -1,0 +1,219 @@
+"""Items of a data set in batches, read ahead by worker processes: in order, whatever breaks.
+
+Items are written straight into memory that all processes share (anonymous, so that no limit on
+/dev/shm applies).
+"""
+
+import math
+import mmap
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_here
+
+TIME_LIMIT_SEC = 60.0
+"""A worker that reads one clip for longer is taken to hang."""
+
+CHANCE = 1e-9
+"""Of unreadable clips in a row, below which it is not chance that they are."""
+
+BATCHES_AHEAD = 2
+"""That are read while the model computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many clips may turn out unreadable before it is the disk's fault, not the clips'."""
+
+    broken: float = math.inf
+    """In all."""
+    in_a_row: float = math.inf
+    """With none between them that could be read."""
+
+    @classmethod
+    def of_share(cls, share: float, clips: int) -> "Tolerance":
+        """Give that of a share of so many clips; of a share above 0, at least one clip."""
+        broken = max(1, math.floor(share * clips)) if share > 0 else 0
+        # More than chance would bring in a row, if that share of all clips were unreadable.
+        row = math.ceil(math.log(CHANCE) / math.log(share)) if 0 < share < 1 else math.inf
+        return cls(min(broken, clips - 1), row)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A clip that could not be read."""
+
+    position: int
+    """Its place in the list."""
+    video: str
+    """The path as listed."""
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Items in order. `items` belongs to the loader: it changes when the next are asked for."""
+
+    indices: list[int]
+    items: np.ndarray
+    """(len(indices), *item_shape) uint8."""
+    unreadable: list[Unreadable]
+    """Clips between and before them that could not be read, each reported once."""
+
+
+class ClipLoader:
+    """Reads a data set in batches, ahead of whoever uses them.
+
+    Args:
+        dataset: what to read.
+        batch_size: items in a batch, at most.
+        workers: processes that read; 0: this one.
+        time_limit_sec: after which a worker is taken to hang.
+    """
+
+    def __init__(
+        self,
+        dataset: Readable,
+        *,
+        batch_size: int,
+        workers: int,
+        time_limit_sec: float = TIME_LIMIT_SEC,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.broken: dict[int, str] = {}
+        """Why, by position, of every clip that could not be read; they are not tried again."""
+        self.tolerance = Tolerance()
+        self._in_a_row = 0
+        rows = batch_size * (1 + BATCHES_AHEAD if workers else 1)
+        self._rows = _shared_rows(rows, dataset.item_shape)
+        self._pool = ReaderPool(dataset, self._rows, workers, time_limit_sec) if workers else None
+
+    def read(
+        self, order: Sequence[int], batches: Sequence[Sequence[int]], *, fill: bool = False
+    ) -> Iterator[Loaded]:
+        """Read the items of each batch; those that cannot be read are missing from it.
+
+        Where more cannot be read than is tolerated, nothing more is tried: the batch at hand is
+        the last, with what there is of it.
+
+        Args:
+            order: the index to read, by place.
+            batches: the places of each batch.
+            fill: whether another clip of the order stands in for one that cannot be read. Which
+                one depends on the place alone, and no other place is moved by it.
+        """
+        if self._pool is not None:
+            self._pool.forget()
+        free = deque(range(len(self._rows)))
+        waiting: deque[tuple[int, Task | None]] = deque()
+        to_come = chain.from_iterable(batches)
+        for places in batches:
+            done: list[Task] = []
+            unreadable: list[Unreadable] = []
+            for _ in places:
+                self._read_ahead(order, to_come, waiting, free, fill)
+                place, task = waiting.popleft()
+                while task is not None and not self._succeeds(task, unreadable):
+                    task = self._task(order, place, free, fill, task.row)
+                if task is not None:
+                    done.append(task)
+                if self.gives_up:
+                    break
+            rows = [task.row for task in done]
+            yield Loaded([task.index for task in done], self._gather(rows), unreadable)
+            if self.gives_up:
+                return
+            free.extend(rows)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether more clips could not be read than is tolerated."""
+        return len(self.broken) > self.tolerance.broken or self._in_a_row > self.tolerance.in_a_row
+
+    def close(self) -> None:
+        """End the workers; the loader can be used again."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _read_ahead(
+        self,
+        order: Sequence[int],
+        to_come: Iterator[int],
+        waiting: deque[tuple[int, Task | None]],
+        free: deque[int],
+        fill: bool,
+    ) -> None:
+        """Have what comes next read, as far as there is room; without workers, one item."""
+        while free and not (waiting and self._pool is None):
+            place = next(to_come, None)
+            if place is None:
+                return
+            waiting.append((place, self._task(order, place, free, fill)))
+
+    def _task(
+        self,
+        order: Sequence[int],
+        place: int,
+        free: deque[int],
+        fill: bool,
+        row: int | None = None,
+    ) -> Task | None:
+        """Have a place's item read into a row; None, and the row is free, where there is none."""
+        index = self._index_for(order, place, fill)
+        if index is None:
+            if row is not None:
+                free.append(row)
+            return None
+        task = Task(index, free.popleft() if row is None else row)
+        if self._pool is not None:
+            self._pool.submit(task)
+        return task
+
+    def _index_for(self, order: Sequence[int], place: int, fill: bool) -> int | None:
+        clips = len(self.dataset)
+        if order[place] % clips not in self.broken:
+            return order[place]
+        if not fill or len(self.broken) >= clips or self.gives_up:
+            return None
+        # From half an epoch away, so that no clip is twice in a batch.
+        far = place + len(order) // 2
+        candidates = (order[(far + step) % len(order)] for step in range(len(order)))
+        return next((index for index in candidates if index % clips not in self.broken), None)
+
+    def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
+        """Wait for a task; where it failed, remember and report its clip."""
+        if self._pool is None:
+            task.error = read_here(self.dataset, task.index, self._rows[task.row])
+        else:
+            while not task.done:
+                self._pool.attend()
+        if task.error is not None:
+            unreadable += self._note(task)
+        else:
+            self._in_a_row = 0
+        return task.error is None
+
+    def _note(self, task: Task) -> list[Unreadable]:
+        position = task.index % len(self.dataset)
+        if position in self.broken:
+            return []
+        self.broken[position] = task.error
+        self._in_a_row += 1
+        return [Unreadable(position, self.dataset.name(task.index), task.error)]
+
+    def _gather(self, rows: list[int]) -> np.ndarray:
+        if not rows:
+            return self._rows[:0]
+        if rows == list(range(rows[0], rows[0] + len(rows))):
+            return self._rows[rows[0] : rows[0] + len(rows)]
+        return self._rows[rows]
+
+
+def _shared_rows(rows: int, item_shape: Iterable[int]) -> np.ndarray:
+    shape = (rows, *item_shape)
+    return np.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=np.uint8).reshape(shape)

@@ -1,0 +1,246 @@
+"""Worker processes that read items of a data set into shared memory.
+
+Each worker has a pipe of its own and shares no lock with anyone. One that crashes or hangs takes
+nothing with it but the clip at hand; another is started in its place, and tries that once more.
+"""
+
+import contextlib
+import ctypes
+import math
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+import numpy as np
+
+from autox_video.core.errors import AutoXVideoError, VideoError
+
+_TASKS_AHEAD = 256  # of one worker: few enough to fit into its pipe
+_LOOK_EVERY_SEC = 1.0  # for workers that hang
+_TRIES = 2  # of a clip in whose reading a worker died or hung: the cause may lie outside of it
+
+
+class Readable(Protocol):
+    """What a loader reads from; `len` gives the number of clips.
+
+    Attributes:
+        item_shape: of one item, uint8.
+    """
+
+    item_shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, out: np.ndarray) -> None:
+        """Write the item at `index` (epoch * len + position) into `out`; raises VideoError."""
+
+    def name(self, index: int) -> str:
+        """Name the clip for people."""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """An item to read into a row; `error` says why it could not be."""
+
+    index: int
+    row: int
+    done: bool = False
+    error: str | None = None
+    deaths: int = 0
+
+
+def read_here(dataset: Readable, index: int, out: np.ndarray) -> str | None:
+    """Read an item in this process; why it cannot be read, None if it can."""
+    try:
+        dataset.read(index, out)
+    except VideoError as error:
+        return str(error)
+    except MemoryError:
+        return f"{dataset.name(index)}: there is not enough memory to read it."
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    number: int
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    tasks: deque[Task] = field(default_factory=deque)
+    """Handed over and not answered, in order: it is at the first."""
+    at_since: tuple[float, float] = (math.inf, 0.0)
+    """When it began with the item at hand, by its clock, and when that was seen, by the pool's."""
+
+
+class ReaderPool:
+    """Worker processes; a task goes to the one with the least to do."""
+
+    def __init__(
+        self, dataset: Readable, rows: np.ndarray, workers: int, time_limit_sec: float
+    ) -> None:
+        self.dataset = dataset
+        self.rows = rows
+        self.time_limit_sec = time_limit_sec
+        self.waited_sec = 0.0
+        """For answers, as far as this process ran: a clock that stops where the machine does."""
+        self.since = np.frombuffer(mmap.mmap(-1, 8 * workers), dtype=np.float64)
+        self.workers: list[_Worker] = []
+        self.count = workers
+        self.queue: deque[Task] = deque()
+
+    def submit(self, task: Task) -> None:
+        """Have a task done."""
+        while len(self.workers) < self.count:
+            self.workers.append(self._start(len(self.workers)))
+        self.queue.append(task)
+        self._hand_out()
+
+    def attend(self) -> None:
+        """Take the answers that are there; wait for one where there is none."""
+        pipes = {worker.pipe: worker for worker in self.workers}
+        began = time.monotonic()
+        answers = wait(list(pipes), _LOOK_EVERY_SEC)
+        # A container that was paused, or a process that was stopped, has lost no time by it.
+        self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
+        for pipe in answers:
+            worker = pipes[pipe]
+            try:
+                self._answered(worker, pipe.recv())
+            except (EOFError, OSError):
+                self._replace(worker, None)
+        self._look_for_hanging()
+        self._hand_out()
+
+    def forget(self) -> None:
+        """Drop what an abandoned pass has asked for, so that its rows can be used anew."""
+        self.queue.clear()
+        while any(worker.tasks for worker in self.workers):
+            self.attend()
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+        self.workers.clear()
+        self.queue.clear()
+
+    def _hand_out(self) -> None:
+        while self.queue:
+            worker = min(self.workers, key=lambda worker: len(worker.tasks))
+            if len(worker.tasks) >= _TASKS_AHEAD:
+                return
+            task = self.queue.popleft()
+            worker.tasks.append(task)
+            # A worker that has died is noticed when its answer is waited for.
+            with contextlib.suppress(OSError):
+                worker.pipe.send((task.index, task.row))
+
+    def _answered(self, worker: _Worker, answer: tuple[str | None, Any]) -> None:
+        error, defect = answer
+        if isinstance(defect, AutoXVideoError):
+            raise defect
+        if defect is not None:
+            raise RuntimeError(f"A data worker failed:\n{defect}")
+        task = worker.tasks.popleft()
+        task.done, task.error = True, error
+
+    def _look_for_hanging(self) -> None:
+        for worker in list(self.workers):
+            since = self.since[worker.number]
+            if since != worker.at_since[0]:
+                worker.at_since = since, self.waited_sec
+            hangs = self.waited_sec - worker.at_since[1] > self.time_limit_sec
+            if worker.tasks and since < math.inf and hangs:
+                self._replace(worker, f"reading it took more than {self.time_limit_sec:g} s, twice")
+
+    def _replace(self, worker: _Worker, reason: str | None) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        if worker.tasks:
+            self._blame(worker.tasks[0], worker.process.exitcode, reason)
+            left = [task for task in worker.tasks if not task.done]
+            self.queue.extendleft(reversed(left))
+        self.workers[worker.number] = self._start(worker.number)
+
+    def _blame(self, task: Task, exit_code: int | None, reason: str | None) -> None:
+        task.deaths += 1
+        if task.deaths < _TRIES:
+            return
+        how = f"signal {-exit_code}" if (exit_code or 0) < 0 else f"exit code {exit_code}"
+        reason = reason or f"the process that read it died ({how}), twice"
+        task.done, task.error = True, f"{self.dataset.name(task.index)}: {reason}."
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        self.since[number] = math.inf
+        process = multiprocessing.get_context("fork").Process(
+            target=_work,
+            args=(self.dataset, self.rows, theirs, self.since, number, os.getpid()),
+            daemon=True,
+        )
+        with warnings.catch_warnings():
+            # The child uses no thread of ours, and no lock that one of them may hold.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        theirs.close()
+        return _Worker(number, process, ours)
+
+
+# ---- the worker's side ----
+
+
+def _work(
+    dataset: Readable,
+    rows: np.ndarray,
+    pipe: Connection,
+    since: np.ndarray,
+    number: int,
+    parent: int,
+) -> None:
+    _stand_alone(parent)
+    while True:
+        try:
+            index, row = pipe.recv()
+        except EOFError:
+            os._exit(0)
+        since[number] = time.monotonic()
+        answer: tuple[str | None, Any]
+        try:
+            answer = read_here(dataset, index, rows[row]), None
+        except AutoXVideoError as error:  # nothing that another clip would be spared
+            answer = None, error
+        except BaseException:  # noqa: BLE001 (the parent raises it)
+            answer = None, traceback.format_exc()
+        since[number] = math.inf
+        pipe.send(answer)
+
+
+def _stand_alone(parent: int) -> None:
+    """Leave signals to the parent, die with it, and leave the other cores to the model.
+
+    A terminal signals the whole process group; the parent then still needs its workers for the
+    step that it finishes, and it ends them itself.
+    """
+    os.setpgid(0, 0)
+    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before that
+        os._exit(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

@@ -1,0 +1,185 @@
+"""Which clips are cut from one recording, and what is kept together where clips are divided.
+
+A model recognises the place, the light and the people of a recording: a validation clip whose
+neighbours were trained on promises too much. Names tell recordings where they name one; contents
+tell copies, and scenes (see `scene`) most of the rest. What nothing tells apart is kept in blocks
+of neighbours, in the natural order of the names: recordings are mostly cut in order.
+
+Shape legend: N clips, P pairs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from autox_video.data.inspection.clip_facts import Contents
+from autox_video.data.inspection.fingerprint import near_duplicates
+from autox_video.data.splitting.groups import both, members, same
+from autox_video.data.inspection.scene import same_scene
+from autox_video.data.splitting.sources import same_digest, sources
+
+_DIGITS = re.compile(r"\d+")
+
+# A scene of more clips than that is no recording but where a data set was taken: all of its clips
+# on one side would leave the other side without such clips, or without the class.
+_LARGEST_SCENE = 10
+_LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
+
+_CLASS_SHARE, _CLASS_CLIPS = 0.9, 5
+"""What of a class, and how many clips, are of one source by their names where that is none."""
+
+BLOCKS, MORE_BLOCKS = 5, 20
+"""A numbered sequence is kept in so many blocks at least; in more, up to MORE_BLOCKS, where they
+have SHORT_BLOCK clips all the same; and in still more where one had over LONGEST_BLOCK of a class.
+The more there are, the nearer a split comes to the share that it should have."""
+SHORT_BLOCK, LONGEST_BLOCK = 10, 25
+
+
+class Recordings(NamedTuple):
+    """Clips by the recording that they seem to be cut from."""
+
+    labels: np.ndarray
+    """(N,) as in `groups`: by video, by source in the name, by content, by looks and by scene."""
+    named: np.ndarray
+    """(N,) whether the name or the video tells the source of a clip."""
+    standing: int
+    """Clips of scenes that too many clips show to be one recording, which count for nothing."""
+
+    @property
+    def count(self) -> int:
+        """How many recordings there are."""
+        return len(np.unique(self.labels))
+
+    def select(self, rows: Sequence[int] | slice) -> "Recordings":
+        """Give the same of the clips at `rows`, in that order."""
+        return Recordings(same(self.labels[rows].tolist()), self.named[rows], self.standing)
+
+
+def find_recordings(
+    keys: Sequence[Hashable],
+    paths: Sequence[str],
+    classes: Sequence[Hashable],
+    *,
+    contents: Contents,
+    sizes: np.ndarray,
+    num_classes: int,
+) -> Recordings:
+    """Find out which clips are cut from one recording.
+
+    Args:
+        keys: (N,) of the videos; parts of one have one.
+        paths: (N,) of the videos.
+        classes: (N,) of each clip; of several, the rarest; None for none.
+        contents: of the videos.
+        sizes: (N, 2) width and height of the videos, in pixels.
+        num_classes: how many classes there are.
+    """
+    of_video = same(keys)
+    names = _without_names_of_classes(sources(paths, num_classes), classes)
+    copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
+    certain = both(both(of_video, same(names)), copies)
+    labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
+    standing, clips_of = 0, Counter(classes)
+    for numbers in members(labels):
+        if len(np.unique(certain[numbers])) > 1 and _is_too_common(
+            [classes[number] for number in numbers], clips_of
+        ):
+            labels[numbers] = certain[numbers]
+            standing += len(numbers)
+    whole = np.bincount(of_video, minlength=len(of_video))[of_video] == 1
+    named = np.array([name is not None for name in names], dtype=bool) | ~whole
+    return Recordings(labels, named, standing)
+
+
+def _without_names_of_classes(
+    names: Sequence[str | None], classes: Sequence[Hashable]
+) -> list[str | None]:
+    """Drop names of sources that nearly all clips of a class have: that is how it is called."""
+    kept, clips_of = list(names), Counter(classes)
+    for numbers in members(same(names)):
+        inside = Counter(classes[number] for number in numbers)
+        if any(
+            count >= _CLASS_CLIPS and count > _CLASS_SHARE * clips_of[name]
+            for name, count in inside.items()
+            if name is not None
+        ):
+            for number in numbers:
+                kept[number] = None
+    return kept
+
+
+def kept_together(
+    recordings: Recordings, paths: Sequence[str], classes: Sequence[Hashable]
+) -> np.ndarray:
+    """Label the clips (N,), as in `groups`, that must be on one side of a division.
+
+    Those of a recording; and of numbered sequences what belongs to none, in blocks with nearly as
+    many clips of each class in every block.
+
+    Args:
+        recordings: of the clips.
+        paths: (N,) of the clips.
+        classes: (N,) of each clip; of several, the rarest.
+    """
+    groups = recordings.labels.copy()
+    single = (np.bincount(groups, minlength=len(groups))[groups] == 1) & ~recordings.named
+    for sequence in _sequences(paths):
+        left = sequence[single[sequence]]
+        for block in _blocks([classes[number] for number in left]):
+            groups[left[block]] = left[block].min()
+    return groups
+
+
+def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
+    """Tell whether a scene, by the class of each of its clips, is more than one recording."""
+    if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
+        return True
+    counts = Counter(inside)
+    if len(counts) == 1 and len(inside) == clips_of[inside[0]]:
+        return inside[0] is not None  # its class would be on one side alone
+    return any(
+        count > max(_LARGEST_SCENE, clips_of[name] * _LARGEST_SHARE_OF_CLASS)
+        for name, count in counts.items()
+        if name is not None
+    )
+
+
+def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
+    """Give the clips of each numbered sequence, in order: names that differ in numbers alone."""
+    found: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+    for number, path in enumerate(paths):
+        stem = path.rpartition(".")[0] or path
+        counters = tuple(int(digits) for digits in _DIGITS.findall(stem))
+        if counters:
+            found.setdefault(_DIGITS.sub("0", stem), []).append((counters, number))
+    ordered = (sorted(each) for each in found.values() if len(each) > 1)
+    return [np.array([number for _, number in each]) for each in ordered]
+
+
+def _neighbours(paths: Sequence[str]) -> np.ndarray:
+    """Give (P, 2) clips that follow each other in a numbered sequence."""
+    pairs = [np.stack([each[:-1], each[1:]], axis=1) for each in _sequences(paths)]
+    return np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
+
+
+def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
+    """Give the places of each block of a sequence, of which every class is divided evenly.
+
+    Classes that are too rare to be in every block have blocks of their own.
+    """
+    clips_of = Counter(classes)
+    most = max(clips_of.values(), default=0)
+    several = min(MORE_BLOCKS, len(classes) // SHORT_BLOCK, most)
+    count = max(BLOCKS, several, -(-most // LONGEST_BLOCK))
+    rare = {name for name, clips in clips_of.items() if clips < min(count, most / 2)}
+    blocks: dict[tuple[Hashable, int], list[int]] = {}
+    passed: Counter[Hashable] = Counter()
+    for place, name in enumerate(classes):
+        of, parts = (name, min(BLOCKS, clips_of[name])) if name in rare else (None, count)
+        number = passed[name] * parts // clips_of[name]
+        blocks.setdefault((of, number), []).append(place)
+        passed[name] += 1
+    return [np.array(each) for each in blocks.values()]

@@ -1,0 +1,203 @@
+"""Which clips go to training, validation and test: of every class alike, whole groups."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autox_video.data.splitting.groups import alone, members
+
+# Of each class; the rest is for training.
+SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
+    ("train", "val"): {"val": 0.20},
+    ("train", "val", "test"): {"val": 0.15, "test": 0.15},
+}
+_MORE_THAN_WANTED = 0.2
+"""By what part of its share a held-out split may pass it, so that a group stays whole."""
+
+
+def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Say how many of a class's clips go to each split of `names`.
+
+    Training comes first, then validation, then test: each gets its first clip in that order.
+    """
+    counts = {}
+    left = clips - 1
+    for name, share in SHARES[names].items():
+        counts[name] = min(left, max(1, int(clips * share + 0.5)))
+        left -= counts[name]
+    return (left + 1, *counts.values())
+
+
+def stratify(
+    keys: Sequence[Any],
+    labels: Sequence[str],
+    *,
+    names: tuple[str, ...],
+    seed: int,
+    groups: np.ndarray | None = None,
+    sides: Mapping[int, str] | None = None,
+) -> dict[str, list[int]]:
+    """Give the indices of each split; every class is divided in the same proportions.
+
+    The same clips, labels, groups and seed give the same splits, whatever the order of the clips;
+    a class without groups is divided the same way whatever the other classes are.
+
+    Args:
+        keys: what tells each clip from all others.
+        labels: the class of each clip.
+        names: of the splits, a key of SHARES.
+        seed: of the choice.
+        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is alone.
+            The proportions are then as near as they can be; a class of two groups or more has
+            clips in two splits, and so on.
+        sides: the split of each clip (by its index) that has one already, and takes its group
+            along: to training where one of the group is for training.
+    """
+    groups = alone(len(labels)) if groups is None else groups
+    settled = _settled(groups, sides or {}, names)
+    together = [group for group in members(groups) if group[0] not in settled]
+    taken = {index for group in together for index in group.tolist()} | settled.keys()
+    singles: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        of_class = singles.setdefault(label, [])
+        if index not in taken:
+            of_class.append(index)
+    shares = _Shares(Counter(labels), names)
+    splits: dict[str, list[int]] = {name: [] for name in names}
+    for index, name in settled.items():
+        splits[name].append(index)
+        shares.put(name, {labels[index]: 1})
+    inside = [Counter(labels[index] for index in group.tolist()) for group in together]
+    shares.expect(inside, {label: len(indices) for label, indices in singles.items()})
+    order = _random_order(together, keys, seed)
+    drawn = {number: name for number in order if (name := shares.draw(inside[number]))}
+    # What is left evens out, the largest while there is room for it.
+    left = sorted((n for n in order if n not in drawn), key=lambda n: -len(together[n]))
+    drawn |= {number: shares.place(inside[number]) for number in left}
+    for number, name in drawn.items():
+        splits[name] += together[number].tolist()
+    for label, indices in singles.items():
+        indices.sort(key=keys.__getitem__)
+        # A folder's name is bytes, which need not be text.
+        stream = f"{seed}/{label}".encode("utf-8", "surrogateescape")
+        random.Random(stream).shuffle(indices)
+        start = 0
+        for name, count in zip(names, shares.rest(label, len(indices)), strict=True):
+            splits[name] += indices[start : start + count]
+            start += count
+    return {name: sorted(indices) for name, indices in splits.items()}
+
+
+def _settled(
+    groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
+) -> dict[int, str]:
+    """Give the split of every clip of a group in which one has a side: the first of `names`."""
+    of_group: dict[int, str] = {}
+    for index, name in sorted(sides.items(), key=lambda item: -names.index(item[1])):
+        of_group[int(groups[index])] = name
+    return {
+        index: of_group[group] for index, group in enumerate(groups.tolist()) if group in of_group
+    }
+
+
+def _random_order(together: Sequence[np.ndarray], keys: Sequence[Any], seed: int) -> list[int]:
+    """Give the numbers of the groups in a random order, whatever that of the clips is."""
+    first = [min(keys[index] for index in group.tolist()) for group in together]
+    order = sorted(range(len(together)), key=first.__getitem__)
+    random.Random(f"{seed}/groups").shuffle(order)
+    return order
+
+
+class _Shares:
+    """How many clips of each class each split should have, and has."""
+
+    def __init__(self, clips: Mapping[str, int], names: tuple[str, ...]) -> None:
+        self._names, self._clips = names, clips
+        counts = {label: split_counts(count, names) for label, count in clips.items()}
+        self._wanted = {
+            label: dict(zip(names, each, strict=True)) for label, each in counts.items()
+        }
+        self._has = {label: dict.fromkeys(names, 0) for label in clips}
+        self._to_come: Counter[str] = Counter()
+        self._grouped: Counter[str] = Counter()
+
+    def expect(self, groups: Sequence[Mapping[str, int]], singles: Mapping[str, int]) -> None:
+        """Say what will come: groups as clips by class, and single clips by class."""
+        self._to_come = Counter(singles)
+        for group in groups:
+            self._to_come.update(group.keys())
+            self._grouped.update(group)
+
+    def draw(self, group: Mapping[str, int]) -> str | None:
+        """Give the first held-out split that has room for a group, as it comes; None for none.
+
+        So large groups are held out as often as small ones: a validation of small recordings alone
+        would not be like what comes later. Single clips get their part of a split afterwards.
+        """
+        for name in self._names[1:]:
+            has_room = all(
+                self._has[label][name] + count
+                <= self._of_groups(label, name) + _MORE_THAN_WANTED * self._wanted[label][name]
+                for label, count in group.items()
+            )
+            if has_room and any(
+                self._has[each][name] < self._of_groups(each, name) for each in group
+            ):
+                return self._take(name, group)
+        return None
+
+    def _of_groups(self, label: str, name: str) -> float:
+        """How many clips of a class a split should get by whole groups."""
+        return self._wanted[label][name] * self._grouped[label] / self._clips[label]
+
+    def _take(self, name: str, group: Mapping[str, int]) -> str:
+        self.put(name, group)
+        self._to_come.subtract(group.keys())
+        return name
+
+    def place(self, group: Mapping[str, int]) -> str:
+        """Choose the split for a group of clips, given as their number by class."""
+        allowed = set(self._names)
+        for label in sorted(group):
+            without = [name for name in self._names if not self._has[label][name]]
+            if self._to_come[label] <= len(without):
+                # As few are to come as splits are empty: each goes to one of those.
+                needed = set(without[: self._to_come[label]])
+                allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
+        candidates = [name for name in self._names if name in allowed]
+        return self._take(min(candidates, key=lambda name: self._excess(name, group)), group)
+
+    def put(self, name: str, group: Mapping[str, int]) -> None:
+        """Count clips, given as their number by class, for a split."""
+        for label, count in group.items():
+            self._has[label][name] += count
+
+    def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
+        """Say by how much what is wrong with the shares would grow; of equals, the emptier first.
+
+        Wrong is the square of what a split lacks or has too much, by what it should have: so
+        groups go to all splits in proportion, not to the largest until that is full.
+        """
+        grows = has = wanted = 0.0
+        for label, count in sorted(group.items()):
+            lacking = self._wanted[label][name] - self._has[label][name]
+            grows += count * (count - 2 * lacking) / max(self._wanted[label][name], 0.5)
+            has += self._has[label][name]
+            wanted += self._wanted[label][name]
+        return round(grows, 9), has / max(wanted, 0.5)
+
+    def rest(self, label: str, clips: int) -> list[int]:
+        """Say how many of the last, single clips of a class go to each split."""
+        wanted, has = self._wanted[label], self._has[label]
+        left = clips - (1 if clips and not has["train"] else 0)
+        counts = []
+        for number, name in enumerate(self._names[1:], 2):
+            # Each that has none yet gets its first clip, validation before test.
+            later = sum(not has[other] for other in self._names[number:])
+            count = min(max(left - later, 1), max(wanted[name] - has[name], 0), left)
+            counts.append(count)
+            left -= count
+        return [clips - sum(counts), *counts]

@@ -1,0 +1,1 @@
+"""Several processes: launching them, and what they tell each other."""

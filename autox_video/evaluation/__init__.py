@@ -1,0 +1,1 @@
+"""Trained weights over clips, and what comes out."""

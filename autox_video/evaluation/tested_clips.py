@@ -1,0 +1,137 @@
+"""Which clips are tested: those of a list, those set aside in training, or those of a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autox_video.config.settings import AUTO, Settings
+from autox_video.core.console import say
+from autox_video.core.errors import ConfigError, ListingError
+from autox_video.data.listing.boundary import say_outside
+from autox_video.data.listing.entries import counted
+from autox_video.data.listing.folders.folder_walk import read_contents, some
+from autox_video.data.listing.given_lists import check_root
+from autox_video.data.listing.listing import ClipList, read_list, read_test, read_test_list
+from autox_video.data.listing.missing_clips import find_missing
+from autox_video.run.work_dir import SPLIT
+from autox_video.video.files.remote import is_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the clips are tested with."""
+
+    classes: tuple[str, ...]
+    data_root: str
+    """Of its training clips."""
+    multi_label: bool = False
+
+
+def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipList:
+    """Give the clips that the settings name, with labels where there are any.
+
+    Clips that training set aside are those of its own data_root: of another folder all clips are
+    taken, with the labels that their folders give.
+
+    Args:
+        settings: which list, folder and work dir.
+        model: what they are tested with.
+        whole_folder: take every video in data_root, without labels.
+
+    Raises:
+        ListingError: with every problem that was found.
+        ConfigError: nothing names a clip to test.
+    """
+    root = settings.data_root
+    if whole_folder:
+        return _every_video(check_root(root))
+    if settings.ann_file_test != AUTO:
+        return read_test_list(
+            settings.ann_file_test,
+            root,
+            model.classes,
+            settings=settings,
+            multi_label=model.multi_label,
+        )
+    split = Path(settings.work_dir, SPLIT)
+    if (split / "test.csv").is_file() and _is_of_run(settings, model, split):
+        return _set_aside(split / "test.csv", settings)
+    named = read_test(settings, model.classes, multi_label=model.multi_label)
+    if named is not None:
+        return named
+    if settings.ann_file_train == AUTO and not _is_same(root, model.data_root):
+        return _labelled_by_folders(_every_video(check_root(root)), model, root)
+    raise ConfigError(
+        "ann_file_test: names no list of clips to test; give one "
+        "(autotest.py ann_file_test=LIST, lines `path` or `path label`)."
+    )
+
+
+def _is_same(one: str, other: str) -> bool:
+    if is_remote(one) or is_remote(other):
+        return one.rstrip("/") == other.rstrip("/")
+    return Path(one).resolve() == Path(other).resolve()
+
+
+def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
+    """Whether data_root holds the clips that training divided, there or moved to where it is."""
+    root = settings.data_root
+    if _is_same(root, model.data_root):
+        return True
+    if is_remote(root):
+        return False
+    lists = (split / f"{name}.csv" for name in ("test", "val", "train"))
+    paths = [path for file in lists if file.is_file() for path in read_list(file).paths]
+    return not find_missing(paths, check_root(root))
+
+
+def _set_aside(split: Path, settings: Settings) -> ClipList:
+    clips = read_list(split)
+
+    def place(index: int) -> str:
+        # Behind the header; a name may go over several lines.
+        return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
+
+    root, allowed = settings.data_root, settings.allow_outside
+    if outside := say_outside(clips.paths, root, place, allowed=allowed):
+        raise ListingError(*outside)
+    if not len(clips):
+        raise ListingError(
+            f"{split}: no clip was set aside for testing, as the classes have too few; give "
+            "ann_file_test."
+        )
+    return clips
+
+
+def _every_video(folder: str | Path) -> ClipList:
+    contents = read_contents(folder)
+    notes = contents.notes(folder)
+    if not contents.videos:
+        none = f"data_root: there is no video file in {folder}."
+        raise ListingError(" ".join([none, *notes]))
+    for note in notes:
+        say(note)
+    return ClipList(tuple(contents.videos), None)
+
+
+def _labelled_by_folders(clips: ClipList, model: Model, root: str) -> ClipList:
+    """Give clips the class that a folder above them is called like, where that is so for all."""
+    number = {name: index for index, name in enumerate(model.classes)}
+    labels = [_label_of(path, number) for path in clips.paths]
+    without = [path for path, label in zip(clips.paths, labels, strict=True) if label is None]
+    if not without:
+        say(f"{counted(len(clips), 'clip')} of {root}, labelled by their folders, to be tested.")
+        several = tuple((label,) for label in labels)
+        return ClipList(clips.paths, several if model.multi_label else tuple(labels))
+    if len(without) == len(clips):
+        say(f"{counted(len(clips), 'clip')} of {root}, in no folders of classes: predicted alone.")
+        return clips
+    raise ListingError(
+        f"data_root: {counted(len(without), 'clip')} of {root} in no folder that is called like a "
+        f"class of the model, though others are: {some(without)} Take them out, or give "
+        "ann_file_test."
+    )
+
+
+def _label_of(path: str, number: dict[str, int]) -> int | None:
+    folders = path.split("/")[:-1]
+    return next((number[folder] for folder in folders if folder in number), None)

@@ -1,0 +1,1 @@
+"""The commands' work: train, test, check."""

@@ -1,0 +1,321 @@
+"""The second job: trained weights and clips → results.json and a table."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autox_video.automl.prepare import check_work_dir
+from autox_video.config.settings import AUTO, Settings
+from autox_video.core.console import progress, say, table
+from autox_video.core.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
+from autox_video.core.files import sha256
+from autox_video.data.listing.entries import counted
+from autox_video.data.listing.listing import ClipList
+from autox_video.distributed import processes
+from autox_video.distributed.launch import use_own_share
+from autox_video.evaluation.kept_results import is_of_clips, keep_other_results, read_results
+from autox_video.evaluation.tested_clips import Model, clips_to_test
+from autox_video.machine.allocator import keep_freed_memory
+from autox_video.machine.hardware import detect, device_to_find, usable_cores
+from autox_video.metrics.calibration import calibrated, read_calibration
+from autox_video.metrics.intervals import score_text
+from autox_video.metrics.results import (
+    Prediction,
+    Provenance,
+    average_precision,
+    class_accuracy,
+    results,
+    scored,
+    write_results,
+)
+from autox_video.video.decode import check_decoder
+from autox_video.video.files.remote import full_root, is_remote
+from autox_video.video.sampling import MOST_TEST_CLIPS
+
+WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
+SHOWN = {
+    "mAP": "mAP",
+    "f1": "F1 at 0.5",
+    "mean_class_f1": "mean class F1 at 0.5",
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+}
+WORST_CLASSES = 5
+NAMED_AT_MOST = 20
+EXAMPLES = 3
+VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
+
+
+def transform(
+    settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
+) -> dict[str, Any]:
+    """Predict clips with trained weights; write and give the content of results.json.
+
+    Args:
+        settings: which clips, which work dir, where to write.
+        checkpoint: the weights; default: the best of the work dir.
+        whole_folder: predict every video in data_root instead of a list.
+
+    Raises:
+        AutoXVideoError: something that the user can mend.
+    """
+    me = processes.join()
+    job = processes.by_main(lambda: _prepare(settings, checkpoint, whole_folder=whole_folder))
+
+    from autox_video.evaluation.predict import Loading, load_model, predict, read_config
+
+    config = read_config(job.weights)
+    _settle_reading(config, settings)
+    device = use_own_share(me, job.device)
+    if device == "cpu":
+        keep_freed_memory()
+    model = load_model(config, job.weights, device)
+    loading = Loading(_batch_size(config, device), _workers(settings, device, me), device)
+    with progress("Testing", len(job.clips)) as show:
+        predictions = predict(
+            model, config, job.clips, data_root=settings.data_root, loading=loading, on_done=show
+        )
+    return processes.by_main(lambda: _finish(settings, job, config, predictions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all processes are to do."""
+
+    weights: Path
+    clips: ClipList
+    device: str
+    decoder: str
+
+
+def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
+    """Find the weights and the clips."""
+    work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
+    if not is_in_work_dir:
+        check_results_path(settings.results_file)
+    weights = _given_weights(checkpoint) if checkpoint else _best_weights(work_dir)
+    if is_in_work_dir:
+        check_work_dir(work_dir)
+    from autox_video.evaluation.predict import read_config
+
+    config = read_config(weights)
+    model = Model(
+        tuple(config.classes),
+        _data_root_of(config, work_dir),
+        multi_label=bool(config.model.cls_head.get("multi_label", False)),
+    )
+    clips = clips_to_test(settings, model, whole_folder=whole_folder)
+    decoder = config.test_pipeline[0].decoder
+    decoder = decoder if settings.decoder == AUTO else settings.decoder
+    device = detect(device_to_find(settings.device, settings.gpus)).device
+    return _Job(weights, clips, device, decoder)
+
+
+def _data_root_of(config: Any, work_dir: Path) -> str:
+    """The folder of the clips that weights were trained on; "" where nothing says it."""
+    from autox_video.evaluation.predict import CONFIG, read_stored_config
+
+    if "train_dataloader" not in config and (work_dir / CONFIG).is_file():
+        config = read_stored_config(work_dir / CONFIG)  # the weights of a probe say less
+    loader = config.get("train_dataloader")
+    return loader.dataset.data_root if loader else ""
+
+
+def _finish(
+    settings: Settings, job: _Job, config: Any, predictions: Sequence[Prediction]
+) -> dict[str, Any]:
+    """Write results.json and show the figures."""
+    _refuse_no_numbers(predictions, job.weights)
+    _refuse_all_unreadable(predictions)
+    provenance = Provenance(
+        config=str(job.weights.parent / "config.py"),
+        checkpoint=str(job.weights),
+        checkpoint_sha256=sha256(job.weights),
+        decoder=config.test_pipeline[0].decoder,
+        classes=tuple(config.classes),
+        data_root=full_root(settings.data_root),
+    )
+    from autox_video.training.checkpoints.checkpoint import read_meta
+
+    found = read_calibration(_own_figures(read_meta(job.weights)))
+    record = None if found is None else found.record(predictions)
+    predictions = predictions if found is None else calibrated(predictions, found)
+    content = results(predictions, provenance, record)
+    keep_other_results(settings.results_file, content)
+    write_results(settings.results_file, content)
+    _show(content, predictions, provenance.classes)
+    _say_what_was_seen(predictions)
+    say(f"Wrote {len(predictions)} predictions to {settings.results_file}.")
+    return content
+
+
+def _own_figures(meta: Mapping[str, Any]) -> Any:
+    """The validation figures of these very weights.
+
+    None where they learnt from the validation clips too: the figures that they keep are of the same
+    plan without these.
+    """
+    from autox_video.automl.finishing import HEAD_OF_ALL
+    from autox_video.automl.search.refit import KIND as REFIT
+
+    if not (meta.get(REFIT) or meta.get(HEAD_OF_ALL)):
+        return meta.get("metrics")
+    say(
+        "These weights learnt from the validation clips too, so their probabilities are not "
+        "calibrated; the validation score they keep is that of the same plan without these clips."
+    )
+    return None
+
+
+def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None:
+    bad = [p.video for p in predictions if p.scores and not all(map(math.isfinite, p.scores))]
+    if bad:
+        raise CheckpointError(
+            f"{weights}: the model's scores are no numbers for {len(bad)} of {len(predictions)} "
+            f"clips ({bad[0]} is the first). Its weights are damaged, or training went astray: "
+            "test another checkpoint, or train anew."
+        )
+
+
+def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
+    if all(p.scores is None for p in predictions):
+        reasons = "; ".join(str(p.error).rstrip(".") for p in predictions[:EXAMPLES])
+        raise ListingError(
+            f"None of the {counted(len(predictions), 'clip')} to test can be read, so nothing is "
+            f"written: {reasons}."
+        )
+
+
+def _settle_reading(config: Any, settings: Settings) -> None:
+    """Decode as in training unless the settings ask otherwise, and say where that differs."""
+    read = config.test_pipeline[0]
+    trained = read.decoder
+    read.decoder = trained if settings.decoder == AUTO else settings.decoder
+    read.remote_cache = settings.remote_cache
+    check_decoder(read.decoder)
+    if read.decoder != trained:
+        say(
+            f"Clips are decoded by {read.decoder}, but the model was trained with {trained}: their "
+            "colours may differ by rounding."
+        )
+
+
+def is_tested(settings: Settings) -> bool:
+    """Whether the results file is of the best weights in the work dir, and of the clips to test."""
+    found, root = read_results(settings.results_file), full_root(settings.data_root)
+    try:
+        job = _prepare(settings, None, whole_folder=False)
+        return (
+            found["checkpoint_sha256"] == sha256(job.weights)
+            and found["decoder"] == job.decoder
+            and found.get("data_root", root) == root
+            and is_of_clips(found, job.clips)
+        )
+    except (OSError, LookupError, TypeError, AutoXVideoError):
+        return False
+
+
+def check_results_path(path: Path) -> None:
+    """Raise ResourceError if the results cannot be written there."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ResourceError(
+            f"test_results_path: the folder {folder} does not exist; make it, or give another path."
+        )
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise ResourceError(f"test_results_path: {path} cannot be written; give another path.")
+
+
+def _given_weights(checkpoint: str) -> Path:
+    if is_remote(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: weights are read from this machine alone; fetch the file, with the "
+            "config.py beside it."
+        )
+    return Path(checkpoint)
+
+
+def _best_weights(work_dir: Path) -> Path:
+    for name in WEIGHTS:
+        if (work_dir / name).is_file():
+            if name != WEIGHTS[0]:
+                say(f"There is no {WEIGHTS[0]} in {work_dir}: testing {name}.")
+            return work_dir / name
+    raise CheckpointError(
+        f"work_dir: there are no trained weights in {work_dir.absolute()}; run autotrain.py with "
+        "this config first."
+    )
+
+
+def _batch_size(config: Any, device: str) -> int:
+    views = config.test_pipeline[0].num_clips * 3
+    return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
+
+
+def _workers(settings: Settings, device: str, me: processes.Processes) -> int:
+    if settings.workers != AUTO:
+        return settings.workers
+    cores = usable_cores() // me.local_size
+    return max(1, cores - 1 if device == "cpu" else min(cores, 16))
+
+
+def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: tuple) -> None:
+    bad = [(p.video, p.error) for p in predictions if p.error is not None]
+    if bad:
+        table(f"{len(bad)} clips cannot be read", ("clip", "reason"), bad[:NAMED_AT_MOST])
+    measured = content["metrics"]
+    if measured is None:
+        return
+    # Of five classes each is among the first five.
+    kept = {key: name for key, name in SHOWN.items() if key != "top5" or len(classes) > 5}
+    rows = [(name, _with_interval(measured, key)) for key, name in kept.items() if key in measured]
+    rows += _calibration_rows(content["calibration"])
+    rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
+    by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
+    clips = measured["clips"]
+    worst = [
+        (f"worst: {classes[label]}", score_text(share, clips))
+        for label, share in by_class
+        if score_text(share, clips) != score_text(1.0, clips)
+    ]
+    table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
+
+
+def _say_what_was_seen(predictions: Sequence[Prediction]) -> None:
+    """Say of how many long clips a part was looked at only."""
+    partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
+    if partly:
+        say(
+            f"{len(partly)} of {len(predictions)} clips are too long to be looked at whole: of "
+            f"{partly[0].video} it was {partly[0].seen:.1%}, in {MOST_TEST_CLIPS} parts at most, "
+            "spread evenly. `seen` in the results is the share of each. To judge all of it, train "
+            "with a larger video_length, or list its parts (columns start and end)."
+        )
+
+
+def _with_interval(measured: dict[str, Any], key: str) -> str:
+    each = (measured[key], *measured["intervals"][key])
+    score, low, high = (score_text(value, measured["clips"]) for value in each)
+    return f"{score} (95%: {low} to {high})"
+
+
+def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:
+    errors = calibration and calibration["test"]
+    if not errors:
+        return []
+    temperature, source = calibration["temperature"], calibration["validation"]
+    by = f"the {source['clips']} clips of {source['on']}"
+    how = f"{errors['ece_before']:.4f} without temperature {temperature:.3f} from {by}"
+    if temperature == 1.0:
+        how = f"without a temperature: {by} call for none"
+    return [("calibration error", f"{errors['ece_after']:.4f} ({how})")]
+
+
+def _by_class(predictions: Sequence[Prediction]) -> dict[int, float]:
+    """Average precision of each class, or the share of its clips that are right."""
+    scores, labels = scored(predictions)
+    return (average_precision if labels.ndim == 2 else class_accuracy)(scores, labels)

@@ -1,0 +1,1 @@
+"""This machine, and the packages that are installed on it."""

@@ -1,0 +1,91 @@
+"""The only file that knows what is broken in mmaction2, mmengine and mmcv at import.
+
+Import it before any of them (`from autox_video import mm_compat`). Afterwards `mmaction` and its
+`models`, `datasets` and `evaluation` are imported; where that is not possible on this machine, one
+InstallError says why and what to do. Each workaround has a test that fails when it is not needed
+any more.
+"""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from autox_video.core.errors import InstallError
+from autox_video.machine.installation import IMPORT_FAILURES, explain_import_error, find_conflicts
+
+_VERSION_THAT_PASSES = "2.1.0"
+_DRN = "mmaction.models.localizers.drn"
+
+
+def _prepare() -> None:
+    """Import everything from the bottom up, so that what fails is named by its own package."""
+    if problems := find_conflicts():
+        raise InstallError(*problems)
+    for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
+        _import(module)
+    with _accepted_mmcv_version():
+        _import("mmaction")
+    _stand_in_for_drn()
+    _silence_expected_warnings()
+    for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
+        _import(module)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except IMPORT_FAILURES as error:
+        raise InstallError(explain_import_error(name, error)) from error
+
+
+@contextmanager
+def _accepted_mmcv_version() -> Iterator[None]:
+    """mmaction2 1.2.0 asserts mmcv < 2.2.0; the maintained fork is newer, and works."""
+    mmcv = sys.modules["mmcv"]
+    real_version = mmcv.__version__
+    mmcv.__version__ = _VERSION_THAT_PASSES
+    try:
+        yield
+    finally:
+        mmcv.__version__ = real_version
+
+
+def _stand_in_for_drn() -> None:
+    """The wheel of mmaction2 1.2.0 lacks this folder, which its `localizers` import."""
+    mmaction_folder = Path(sys.modules["mmaction"].__file__).parent
+    localizers_folder = mmaction_folder / "models" / "localizers"
+    if PathFinder.find_spec("drn", [str(localizers_folder)]) is not None or _DRN in sys.modules:
+        return
+    package, module = ModuleType(_DRN), ModuleType(f"{_DRN}.drn")
+    package.__path__ = []
+    module.DRN = _MissingDRN
+    sys.modules[package.__name__], sys.modules[module.__name__] = package, module
+
+
+class _MissingDRN:
+    """Takes the place of mmaction2's DRN localizer and refuses to be built."""
+
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        raise InstallError(
+            "The DRN localizer is missing from the mmaction2 1.2.0 package: choose another model, "
+            "or install mmaction2 from its source repository."
+        )
+
+
+def _silence_expected_warnings() -> None:
+    """Of no use to anybody here, and not ours to mend.
+
+    The forks' pure-Python wheel has no compiled ops, which nothing here uses; and mmaction2's Swin
+    calls `torch.meshgrid` without naming its indexing.
+    """
+    for start in ("Fail to import ``MultiScaleDeformableAttention``", "torch.meshgrid: in an up"):
+        warnings.filterwarnings("ignore", message=start, category=UserWarning)
+
+
+_prepare()

@@ -1,0 +1,1 @@
+"""Scores, their intervals, calibration, and which score is shown first."""

@@ -1,0 +1,1 @@
+"""Every automatic choice: pure functions of settings, data and machine."""

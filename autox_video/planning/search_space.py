@@ -1,0 +1,151 @@
+"""What a search may change about a plan, and the plan that comes of it: pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autox_video.planning.augmentation import (
+    AUGMENTATIONS,
+    GRAIN_PX,
+    early_side,
+)
+from autox_video.planning.clip_shape import LARGEST_ROUND
+from autox_video.planning.plan import ROOM_FOR_CROPS, Plan
+from autox_video.planning.source import SEARCH, USER
+
+LONGEST_CLIP = 64
+SMALLEST_SIDE_PX = 56
+SPAN_SHARES = (0.5, 0.75, 1.0)
+SIDE_STEP = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from `low` to `high`."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether equal ratios are equally far apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+
+Space = Mapping[str, Range | Choice]
+
+
+def space_of(plan: Plan) -> dict[str, Range | Choice]:
+    """What is worth trying around a plan; what the user has given stays as it is.
+
+    Mirror images that the plan leaves out are known to be of other classes: they stay out.
+    """
+    space: dict[str, Range | Choice] = {
+        "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
+        "weight_decay": Range(0.005, 0.5, log=True),
+        "drop_path": Range(0.0, 0.3),
+        "smallest_crop": Range(0.1, 1.0),
+        "label_smoothing": Choice((0.0, 0.1)),
+        "augment": Choice(tuple(AUGMENTATIONS)),
+        "clip_len": Choice(_lengths(plan.clip_len)),
+        "resolution": Choice(_sides(plan.resolution)),
+        "span": Choice(SPAN_SHARES),
+    }
+    if plan.pretrained is not None:
+        space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
+        space["layer_decay"] = Range(0.6, 1.0)
+    if plan.flip:
+        space["flip"] = Choice((True, False))
+    given = {field for field, source in plan.sources.items() if source == USER}
+    if "frame_interval_sec" in given:
+        given.add("span")
+    return {
+        name: values
+        for name, values in space.items()
+        if name not in given and not (isinstance(values, Choice) and len(values.values) == 1)
+    }
+
+
+def start_of(plan: Plan, space: Space) -> dict[str, Any]:
+    """The point of a space at which the plan itself is."""
+    point = {name: getattr(plan, name) for name in space if name not in ("span", "augment")}
+    if "span" in space:
+        point["span"] = 1.0
+    if "augment" in space:
+        names = [name for name, values in AUGMENTATIONS.items() if values == plan.augment]
+        point["augment"] = names[0]
+    for name, values in space.items():
+        if isinstance(values, Range):
+            point[name] = min(max(point[name], values.low), values.high)
+    return point
+
+
+def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
+    """Points beside the plan, each other in one choice, what is the most worth trying first.
+
+    They come before what a sampler draws: where there is time for a few trials, each of these tells
+    something, and a wrong choice of mirror images or sizes costs the most.
+    """
+    start = start_of(plan, space)
+    flipped = [{"flip": not plan.flip}]
+    probed = "flip" in plan.evidence
+    # Pretrained weights may need to go further than is usual, where few clips make few steps.
+    rates = (0.5, 2.0) if plan.pretrained is None else (2.0, 0.5)
+    changes: list[dict[str, Any]] = [
+        *(() if probed else flipped),
+        {"smallest_crop": 0.4},
+        {"weight_decay": 4 * plan.weight_decay, "drop_path": min(0.3, plan.drop_path + 0.1)},
+        *({"lr": plan.lr * factor} for factor in rates),
+        *({"clip_len": n} for n in reversed(_values(space, "clip_len"))),
+        *({"resolution": n} for n in reversed(_values(space, "resolution"))),
+        *({"span": share} for share in SPAN_SHARES),
+        {"label_smoothing": 0.1},
+        *({"augment": name} for name in _values(space, "augment")),
+        *(flipped if probed else ()),
+    ]
+    points = [{**start, **change} for change in changes if change.keys() <= start.keys()]
+    return [point for point in points if point != start]
+
+
+def _values(space: Space, name: str) -> tuple[Any, ...]:
+    found = space.get(name)
+    return found.values if isinstance(found, Choice) else ()
+
+
+def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
+    """The plan at a point of its space."""
+    chosen = dict(point)
+    span_share = chosen.pop("span", 1.0)
+    span_sec = plan.frame_interval_sec * plan.clip_len * span_share
+    clip_len = chosen.get("clip_len", plan.clip_len)
+    if "augment" in chosen:
+        chosen["augment"] = AUGMENTATIONS[chosen["augment"]]
+    if "resolution" in chosen:
+        chosen["short_side"] = round(chosen["resolution"] * ROOM_FOR_CROPS)
+        small = early_side(chosen["resolution"])
+        chosen["early_side"] = small if plan.early_share else chosen["resolution"]
+    return replace(
+        plan.settle(SEARCH, "tried by the search", **chosen),
+        frame_interval_sec=span_sec / clip_len,
+        test_clips=min(LARGEST_ROUND, round(plan.test_clips / span_share)),
+    )
+
+
+def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
+    """How much longer a run at a point takes than that of the plan, by the pixels it sees."""
+    frames = point.get("clip_len", plan.clip_len) / plan.clip_len
+    return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
+
+
+def _lengths(clip_len: int) -> tuple[int, ...]:
+    wanted = {2 * round(clip_len * share / 2) for share in (0.5, 1.0, 2.0)}
+    return tuple(sorted(n for n in wanted | {clip_len} if 4 <= n <= LONGEST_CLIP or n == clip_len))
+
+
+def _sides(side: int) -> tuple[int, ...]:
+    step = GRAIN_PX * max(1, round(side * SIDE_STEP / GRAIN_PX))
+    return tuple(n for n in (side - step, side, side + step) if n >= SMALLEST_SIDE_PX or n == side)

@@ -1,0 +1,1 @@
+"""A work dir: the names of its files, its lock, its clock."""

@@ -1,0 +1,1 @@
+"""Checkpoint files: what is kept, when, and resuming from it."""

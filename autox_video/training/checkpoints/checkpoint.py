@@ -1,0 +1,306 @@
+"""Checkpoint files: written whole or not at all, checked when they are read.
+
+`latest.pth` holds all that training needs to go on, `previous.pth` is the one before it; `best.pth`
+and `best.safetensors` hold the weights that validate best. Tensors and plain values only, so that
+reading them runs no code. Each carries a digest of its content.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autox_video.backbones.weights.tensor_file import (
+    META,
+    is_tensor_file,
+    read_tensor_file,
+    read_tensor_meta,
+)
+from autox_video.core.errors import CheckpointError, ResourceError
+from autox_video.core.files import atomic_write
+from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
+
+SCHEMA = 3
+CONFIG = "config"
+"""Where the `meta` of weights has the text of their config, if they are not of config.py's run."""
+
+# What PyTorch raises on files that are not what they should be.
+_DAMAGE = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    *(AssertionError, OverflowError, MemoryError, ImportError, struct.error),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+
+
+def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = None) -> None:
+    """Replace `path` by a checkpoint.
+
+    Args:
+        path: the file.
+        state: tensors and plain values; its `meta` gets the digest.
+        keep: name under which the file that is replaced stays, in place of what was there.
+
+    Raises:
+        ResourceError: it cannot be written; all files are as they were.
+    """
+    meta = {key: value for key, value in state["meta"].items() if key != "digest"}
+    content = {**state, "meta": meta}
+    content["meta"] = {**meta, "digest": digest(content)}
+    with atomic_write(path) as temporary:
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except RuntimeError as error:  # PyTorch's own, where the disk is full
+            raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
+        if keep is not None and path.exists():
+            _keep(path, path.with_name(keep))
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name, in place of the file that had it."""
+    if kept.is_dir():  # somebody's; no file can take its place
+        _move_aside(kept)
+    link = kept.with_name(second_name(kept.name))
+    with suppress(FileNotFoundError):
+        link.unlink()
+    try:
+        os.link(path, link)
+        os.replace(link, kept)
+    except OSError:  # a file system without hard links: for a moment there is the kept one only
+        os.replace(path, kept)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of one of our checkpoints, tensors on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
+    of_ours = {"schema": SCHEMA}
+    state = {**of_ours, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
+    if not (
+        isinstance(state, dict)
+        and isinstance(state.get("state_dict"), Mapping)
+        and isinstance(state.get("meta"), dict)
+    ):
+        raise CheckpointError(f"{path}: not a checkpoint that autotrain.py wrote.")
+    said = state["meta"].pop("digest", None)
+    if said is not None and said != digest(state):
+        raise CheckpointError(_damaged(path, "its content is not what was written"))
+    return state
+
+
+def own_config(path: Path) -> str | None:
+    """The text of the config that weights carry with them; None where they carry none.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
+    text = read_meta(path).get(CONFIG)
+    return text if isinstance(text, str) else None
+
+
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint says beside its weights, of which nothing is read; empty if it says none.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
+    if is_tensor_file(path):
+        meta = read_tensor_meta(path)
+    else:
+        state = _load(path, mmap=True)
+        meta = state.get("meta") if isinstance(state, dict) else None
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _load(path: Path, **options: bool) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, **options)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint; train first with autotrain.py."
+        ) from error
+    except (*_DAMAGE, IsADirectoryError) as error:
+        if path.is_dir():
+            raise CheckpointError(
+                f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
+            ) from error
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise CheckpointError(_damaged(path, _first_line(error))) from error
+
+
+def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint to go on from, None if there is none, and what is to be said.
+
+    A damaged one keeps its content under a name that ends in `.damaged`.
+
+    Raises:
+        CheckpointError: all that are there are damaged, or of another version of this project.
+    """
+    problems: list[tuple[Path, str]] = []
+    for path in (folder / LATEST, folder / PREVIOUS):
+        if not os.path.lexists(path):
+            continue
+        try:
+            state = _read_resumable(path)
+        except CheckpointError as error:
+            problems.append((path, error.problems[0]))
+            continue
+        sentences = [_put_aside(bad, reason) for bad, reason in problems]
+        return state, [f"{sentence} Going on from {path.name}." for sentence in sentences]
+    if problems:
+        raise CheckpointError(
+            *(reason for _, reason in problems),
+            "There is no other checkpoint to go on from. Put a good copy in place, or train anew "
+            "with --fresh, which keeps the old files.",
+        )
+    return None, []
+
+
+def _read_resumable(path: Path) -> dict[str, Any]:
+    state = read_checkpoint(path)
+    if "optimizer" not in state or "iter" not in state["meta"]:
+        raise CheckpointError(f"{path}: holds weights only, not the state of a run.")
+    if state.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path}: was written by another version of this project.")
+    return state
+
+
+def _put_aside(bad: Path, reason: str) -> str:
+    return f"{reason} It is now {_move_aside(bad).name}."
+
+
+def _move_aside(bad: Path) -> Path:
+    aside, number = bad.with_name(f"{bad.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = bad.with_name(f"{bad.name}.damaged-{number}")
+    return bad.rename(aside)
+
+
+# ---- the best weights ----
+
+
+def write_best(folder: Path, state: dict[str, Any]) -> None:
+    """Replace best.pth and best.safetensors; raises ResourceError where they cannot be written."""
+    write_checkpoint(folder / BEST, state)
+    _write_safetensors(folder / BEST_SAFE, state)
+
+
+def _write_safetensors(path: Path, state: dict[str, Any]) -> None:
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
+    meta = {**state["meta"], "digest": digest(state)}
+    with atomic_write(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={META: json.dumps(meta)})
+        except SafetensorError as error:
+            raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
+
+
+def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
+    """The metrics of the best weights in a work dir, None if there are none, and what is to say.
+
+    Where one of the two files is missing, damaged or older, it is written again from the other.
+    """
+    notes: list[str] = []
+    state = None
+    for path in (folder / BEST, folder / BEST_SAFE):
+        if not os.path.lexists(path):
+            continue
+        try:
+            found = read_checkpoint(path)
+            if "metrics" not in found["meta"]:
+                raise CheckpointError(f"{path}: does not say how well its weights do.")
+            refuse_other_model(path, found["meta"].get("identity", {}), identity)
+        except CheckpointError as error:
+            notes.append(_put_aside(path, error.problems[0]))
+            continue
+        state = state or found
+    if state is None:
+        return None, notes
+    one_is_gone = not os.path.lexists(folder / BEST)
+    if notes or one_is_gone or _digest_of(folder / BEST_SAFE) != digest(state):
+        with suppress(ResourceError):  # best.pth itself is whole
+            write_best(folder, state)
+    return state["meta"]["metrics"], notes
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return digest(read_checkpoint(path))
+    except CheckpointError:
+        return None
+
+
+# ---- what a checkpoint must be ----
+
+
+def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
+    """Raise CheckpointError, spelling out the difference, if a checkpoint is of another run."""
+    differing = [k for k in wanted if k in saved and saved[k] != wanted[k]]
+    if differing:
+        difference = "; ".join(f"{k}: {saved[k]} there, {wanted[k]} now" for k in differing)
+        raise CheckpointError(
+            f"{path}: was trained for something else ({difference}). Use another work_dir, or "
+            "--fresh, which moves the old run aside."
+        )
+
+
+def load_state(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load weights that must fit exactly; raises CheckpointError where they do not."""
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()[1:4]]
+        raise CheckpointError(
+            f"{path}: the weights are of another model ({' '.join(reasons)[:300]})."
+        ) from error
+
+
+def digest(value: Any) -> str:
+    """A checksum of tensors and plain values, in their order, whatever file they came from."""
+    found = hashlib.blake2b(digest_size=16)
+    _feed(found, value)
+    return found.hexdigest()
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        found.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        found.update(f"map {len(value)}".encode())
+        for key in sorted(value, key=repr):
+            found.update(f"{key!r}:".encode())
+            _feed(found, value[key])
+    elif isinstance(value, (list, tuple)):
+        found.update(f"list {len(value)}".encode())
+        for item in value:
+            _feed(found, item)
+    else:
+        found.update(f"{value!r},".encode("utf-8", "backslashreplace"))
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: the checkpoint is damaged ({reason})."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:150]

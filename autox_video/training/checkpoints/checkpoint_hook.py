@@ -1,0 +1,325 @@
+"""What is saved and when, and how a run goes on from it."""
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.backbones.weights.loading import load_pretrained
+from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
+from autox_video.distributed import processes
+from autox_video.metrics.results import main_score, merit
+from autox_video.run.work_dir import LATEST, PREVIOUS
+from autox_video.training.checkpoints.checkpoint import (
+    CONFIG,
+    SCHEMA,
+    read_best,
+    read_checkpoint,
+    read_newest,
+    refuse_other_model,
+    write_best,
+    write_checkpoint,
+)
+from autox_video.training.checkpoints.model_state import (
+    is_sharded,
+    load_optimizer_state,
+    load_weights,
+    optimizer_state,
+    unwrapped,
+    weights_of,
+)
+from autox_video.training.config.stored_config import config_text
+
+SAVING_SHARE = 0.01
+"""Of the training time, that saving at the ends of epochs may take."""
+
+NEEDED_TO_TEST = ("classes", "model", "test_pipeline", "test_item_shape")
+"""Of a config, by weights that carry it with them."""
+
+MOST_ROLLBACKS = 3
+LOWER_LR = 0.5
+
+
+class SavingClock:
+    """When it is time for a checkpoint.
+
+    Args:
+        minutes: greatest time between two.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.longest_sec = minutes * 60
+        self.spent_sec = 0.0
+        self._cost_sec = 0.0
+        self._last = time.monotonic()
+
+    def is_due(self, *, at_rest: bool) -> bool:
+        """Whether to save; at rest, as after an epoch, sooner: where it costs next to nothing."""
+        since = time.monotonic() - self._last
+        cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
+        return cheap or since >= self.longest_sec
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is done in the block as saving, of something else than a checkpoint."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent_sec += time.monotonic() - started
+
+    def saved(self, started: float) -> None:
+        """Note a checkpoint, or the attempt at one, that was begun at `started`."""
+        self._last = time.monotonic()
+        self._cost_sec = self._last - started
+        self.spent_sec += self._cost_sec
+
+
+@HOOKS.register_module()
+class CheckpointKeeper(Hook):
+    """Start from the newest checkpoint or from pretrained weights; keep what must not be lost.
+
+    Args:
+        pretrained: weights to start from where there is no checkpoint yet.
+        identity: what a checkpoint must have been trained for to go on from it: plain values.
+        decoder: what decodes the clips, for the record.
+        minutes: greatest time between two checkpoints.
+        with_config: whether the best weights carry their config with them.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        identity: dict | None = None,
+        decoder: str | None = None,
+        minutes: float = 10.0,
+        *,
+        with_config: bool = False,
+    ) -> None:
+        self.with_config = with_config
+        self.pretrained = pretrained
+        self.decoder = decoder
+        self.identity = dict(identity or {})
+        self.best: dict[str, float] | None = None
+        self.clock = SavingClock(minutes)
+        self.rollbacks = 0
+        self._first: dict[str, Any] | None = None
+        self._saved: tuple | None = None
+        self._rolled_back_at = -1
+        self._best_to_write: dict[str, Any] | None = None
+
+    def before_train(self, runner) -> None:
+        """Load what is there to start from."""
+        state, best, notes = processes.by_main(lambda: self._find(Path(runner.work_dir)))
+        for note in notes:
+            runner.call_hook("on_note", sentence=note)
+        if state is not None:
+            self._go_on_from(runner, state)
+            self.best = best
+            if best is None and state["meta"]["best"] is not None:
+                lost = "The best weights so far are lost; the next evaluation starts over."
+                runner.call_hook("on_note", sentence=lost)
+            runner.call_hook("after_resume", best=self.best)
+            return
+        runner.call_hook("before_start")
+        if self.pretrained is not None:
+            self._load_pretrained(runner)
+        self._first = copy.deepcopy(self._state(runner))  # training goes on in its tensors
+
+    def save_state(self, runner) -> None:
+        """Write latest.pth, unless nothing has been done since; where that fails, go on."""
+        place = _place(runner.train_loop)
+        if place == self._saved or not (self._writes or is_sharded(runner.model)):
+            return
+        started = time.monotonic()
+        state = self._state(runner)
+        # A checkpoint never goes beyond best weights that are not kept: they would be lost.
+        if not self._writes or (self._write_best(runner) and self._write_latest(runner, state)):
+            self._saved, self._first = place, None
+        self.clock.saved(started)
+
+    def is_saved(self, runner) -> bool:
+        """Whether latest.pth holds the state of this moment."""
+        return not self._writes or self._saved == _place(runner.train_loop)
+
+    @property
+    def best_is_written(self) -> bool:
+        """Whether the best weights are on the disk."""
+        return self._best_to_write is None
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the best weights if this evaluation is the best so far."""
+        if metrics and is_better(metrics, self.best):
+            self.keep_best(runner, metrics)
+
+    def keep_best(self, runner, metrics: dict[str, float]) -> None:
+        """Write the model's weights as the best ones."""
+        self.best = {**metrics, "epoch": runner.train_loop.epoch}
+        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
+        if self.with_config:
+            meta[CONFIG] = config_text(Config({key: runner.cfg[key] for key in NEEDED_TO_TEST}))
+        with self.clock.counted():
+            weights = weights_of(runner.model)
+            if self._writes:
+                self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
+                if not self._write_best(runner):
+                    kept = {name: weight.detach().clone() for name, weight in weights.items()}
+                    self._best_to_write["state_dict"] = kept
+
+    def roll_back(self, runner) -> None:
+        """Go back to a good checkpoint, with a lower learning rate.
+
+        Raises:
+            NumbersError: it has not helped three times.
+        """
+        loop = runner.train_loop
+        at, self.rollbacks = loop.iter, self.rollbacks + 1
+        if self.rollbacks > MOST_ROLLBACKS:
+            raise NumbersError(
+                f"Training stopped at step {at}: losses or gradients are not finite, and "
+                f"{MOST_ROLLBACKS} times lowering the learning rate has not helped. Give a lower "
+                "`lr`, or `precision: float32`, with --fresh; look at the clips with `autox-video "
+                "check`. The best weights so far are kept."
+            )
+        folder = Path(runner.work_dir)
+        # The newest one may have been written when it was too late already.
+        older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
+        state, notes = processes.by_main(lambda: self._good_state(folder, older=older))
+        for note in notes:
+            runner.call_hook("on_note", sentence=note)
+        self._rolled_back_at = at
+        state["meta"]["rollbacks"] = self.rollbacks
+        self._go_on_from(runner, state)
+        sentence = (
+            f"Several steps in a row before step {at + 1} gave numbers that are not finite: back "
+            f"to step {loop.iter}, with {LOWER_LR**self.rollbacks:g} of the learning rate."
+        )
+        runner.call_hook("after_roll_back", sentence=sentence)
+        self._saved = None
+        self.save_state(runner)
+
+    @property
+    def _writes(self) -> bool:
+        return processes.here().is_main
+
+    def _write_best(self, runner) -> bool:
+        """Write best weights that are still to be written; gives whether none are left."""
+        if self._best_to_write is not None:
+            try:
+                write_best(Path(runner.work_dir), self._best_to_write)
+                self._best_to_write = None
+            except ResourceError as error:
+                sentence = f"{error} Training goes on; the best weights wait in memory. Make "
+                runner.call_hook("on_trouble", sentence=f"{sentence}room for them.")
+        return self._best_to_write is None
+
+    def _write_latest(self, runner, state: dict[str, Any]) -> bool:
+        try:
+            write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
+        except ResourceError as error:
+            still = "The checkpoint before it is still there" if self._saved else "There is none"
+            sentence = f"{error} {still}; training goes on. Make room for the next one."
+            runner.call_hook("on_trouble", sentence=sentence)
+            return False
+        return True
+
+    def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
+        state, notes = read_newest(folder)
+        if state is None:
+            return None, None, notes
+        # Before anything is touched that may belong to the other run.
+        refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
+        best, more = read_best(folder, self.identity)
+        return state, best, [*notes, *more]
+
+    def _good_state(self, folder: Path, *, older: bool) -> tuple[dict[str, Any], list[str]]:
+        if older:
+            with contextlib.suppress(CheckpointError):  # there is none, or none that is whole
+                return read_checkpoint(folder / PREVIOUS), []
+        state, notes = read_newest(folder)
+        if state is None:
+            state = self._first
+        if state is None:
+            raise CheckpointError(f"{folder}: there is no checkpoint to go back to.")
+        return state, notes
+
+    def _state(self, runner) -> dict[str, Any]:
+        loop = runner.train_loop
+        return {
+            "schema": SCHEMA,
+            "state_dict": weights_of(runner.model),
+            "optimizer": optimizer_state(runner.model, runner.optim_wrapper),
+            "hooks": {type(h).__name__: h.state_dict() for h in _with_state(runner)},
+            "meta": {
+                "epoch": loop.epoch,
+                "iter": loop.iter,
+                "evaluated_epoch": loop.evaluated_epoch,
+                "taken": loop.taken,
+                "best": self.best,
+                "rollbacks": self.rollbacks,
+                "identity": self.identity,
+                "decoder": self.decoder,
+            },
+        }
+
+    def _go_on_from(self, runner, state: dict[str, Any]) -> None:
+        meta, loop = state["meta"], runner.train_loop
+        try:
+            load_weights(runner.model, state["state_dict"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{Path(runner.work_dir, LATEST)}: the weights are of another model, or of "
+                "another version of it. Start anew with --fresh, which moves the run aside."
+            ) from error
+        load_optimizer_state(runner.model, runner.optim_wrapper, state["optimizer"])
+        loop.resume_at(meta["epoch"], meta["taken"], evaluated_epoch=meta["evaluated_epoch"])
+        self.rollbacks = meta["rollbacks"]
+        for schedule in runner.param_schedulers:
+            schedule.go_to(loop.iter, scale=LOWER_LR**self.rollbacks)
+        runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
+        for hook in _with_state(runner):
+            if type(hook).__name__ in state["hooks"]:
+                hook.load_state_dict(state["hooks"][type(hook).__name__])
+        self._saved = _place(loop)
+
+    def _load_pretrained(self, runner) -> None:
+        model = unwrapped(runner.model)
+        if is_sharded(model):
+            # A whole model takes the weights first; each process then keeps its part.
+            model = MODELS.build(runner.cfg.model)
+            model.load_state_dict(processes.share(weights_of(runner.model)))
+        report = load_pretrained(model, self.pretrained)
+        if is_sharded(runner.model):
+            load_weights(runner.model, model.state_dict())
+        runner.call_hook("on_note", sentence=report.sentence())
+
+
+def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
+    """Whether an evaluation beats the best so far, by `results.merit`.
+
+    One with a figure that is not finite never does; one that has no such score is beaten.
+    """
+    mine, key = merit(metrics), main_score(metrics)
+    if mine == -math.inf:
+        return False
+    return not best or key not in best or mine > merit(best)
+
+
+def _place(loop) -> tuple[int, int, int]:
+    return loop.epoch, loop.iter, loop.evaluated_epoch
+
+
+def _with_state(runner) -> list[Hook]:
+    return [hook for hook in runner.hooks if hasattr(hook, "load_state_dict")]

@@ -1,0 +1,1 @@
+"""From a plan to an mmaction2 config, checked, and read again."""

@@ -1,0 +1,67 @@
+"""An end of training before its last epoch, where evaluations have long not become better."""
+
+import math
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.metrics.results import merit
+
+SMOOTHING = 0.5
+"""Share of the smoothed score that an evaluation leaves: one lucky evaluation is none."""
+
+
+@HOOKS.register_module()
+class EarlyStop(Hook):
+    """End training once the smoothed validation score has not grown for some evaluations.
+
+    Args:
+        patience: how many.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.smoothed: float | None = None
+        self.highest: float | None = None
+        self.waited = 0
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Count an evaluation."""
+        score = merit(metrics)
+        if score == -math.inf:
+            return
+        before = score if self.smoothed is None else self.smoothed
+        self.smoothed = SMOOTHING * before + (1 - SMOOTHING) * score
+        if self.highest is None or self.smoothed > self.highest:
+            self.highest, self.waited = self.smoothed, 0
+            return
+        self.waited += 1
+        loop = runner.train_loop
+        if self._is_over(runner) and loop.epoch < loop.max_epochs:
+            sentence = (
+                f"No better in {self.patience} evaluations: training ends after epoch "
+                f"{loop.epoch} of {loop.max_epochs}."
+            )
+            runner.call_hook("on_note", sentence=sentence)
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """End at once what had come to its end."""
+        self._is_over(runner)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted."""
+        return {"smoothed": self.smoothed, "highest": self.highest, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.smoothed, self.highest = state["smoothed"], state["highest"]
+        self.waited = state["waited"]
+
+    def _is_over(self, runner) -> bool:
+        runner.train_loop.stop_training = over = self.waited >= self.patience
+        return over

@@ -1,0 +1,104 @@
+"""The exponential moving average of the weights, which is evaluated and kept in their place."""
+
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from autox_video.training.checkpoints.model_state import unwrapped
+
+
+@HOOKS.register_module()
+class WeightAverage(Hook):
+    """Follow the weights by an average over steps, and stand in for them in every evaluation.
+
+    Polyak averaging with exponential weights: after step t, average += (1 - d) (weights - average)
+    with d = min(decay, (1 + t) / (10 + t)), so that the random start is soon forgotten. What is
+    evaluated is what becomes best.pth. A checkpoint holds both.
+
+    Args:
+        decay: share of the average that a step leaves, 0 to 1.
+    """
+
+    priority = "NORMAL"  # before the keeper, which loads and saves
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.average: dict[str, Tensor] = {}
+        self.standing_in = False
+
+    def before_train(self, runner) -> None:
+        """Know the weights."""
+        self.model = runner.model
+        self.weights = dict(unwrapped(runner.model).named_parameters())
+
+    @torch.no_grad()
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Move the average a little towards the weights."""
+        if not self.average:
+            self.average = {name: w.detach().clone() for name, w in self.weights.items()}
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        weights = [self.weights[name] for name in self.average]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+        self.steps += 1
+
+    def before_val(self, runner) -> None:
+        """Put the average in the place of the weights."""
+        self._change_places()
+
+    def after_val(self, runner) -> None:
+        """Put the weights back."""
+        self._change_places()
+
+    def save_state(self, runner) -> None:
+        """Put the weights back where a checkpoint is written in the middle of an evaluation."""
+        self._paused = self.standing_in
+        if self._paused:
+            self._change_places()
+
+    def after_save_state(self, runner) -> None:
+        """Go on with that evaluation."""
+        if self._paused:
+            self._change_places()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and how many steps it has seen."""
+        return {"steps": self.steps, "average": {k: _whole(v) for k, v in self.average.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, however the weights are shared out now."""
+        self.steps = state["steps"]
+        self.average = {
+            name: _placed_as(self.weights[name], value) for name, value in state["average"].items()
+        }
+
+    @torch.no_grad()
+    def _change_places(self) -> None:
+        self.standing_in = not self.standing_in
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # else it would compute with what it has put together before
+        for name, average in self.average.items():
+            weight = self.weights[name]
+            before = weight.detach().clone()
+            weight.copy_(average)
+            average.copy_(before)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def _placed_as(weight: nn.Parameter, value: Tensor) -> Tensor:
+    """A copy of a whole tensor, on the device and with the share of a weight."""
+    value = value.to(weight.device, copy=True)
+    if isinstance(weight, DTensor):
+        return distribute_tensor(value, weight.device_mesh, weight.placements)
+    return value

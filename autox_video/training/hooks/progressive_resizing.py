@@ -1,0 +1,30 @@
+"""Smaller clips in the first part of training, where that makes room for more epochs."""
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.training.checkpoints.model_state import unwrapped
+
+
+@HOOKS.register_module()
+class EarlyClips(Hook):
+    """Scale training clips down in the first steps (progressive learning, arXiv 2104.00298).
+
+    Which steps these are follows from the number of the step and of all steps alone, so that a run
+    that goes on is the run that was not stopped.
+
+    Args:
+        side: of those clips, in px.
+        share: of all steps.
+    """
+
+    def __init__(self, side: int, share: float) -> None:
+        self.side, self.share = side, share
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Choose the size of the clips of this step."""
+        loop = runner.train_loop
+        early = loop.iter < self.share * loop.max_iters
+        unwrapped(runner.model).data_preprocessor.side = self.side if early else None

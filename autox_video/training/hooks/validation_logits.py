@@ -1,0 +1,50 @@
+"""What a run says of its validation clips, kept: a temperature may be of several runs together."""
+
+import json
+from pathlib import Path
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.core.errors import ResourceError
+from autox_video.core.files import write_json
+from autox_video.distributed import processes
+
+LOGITS = "logits.json"
+
+
+@HOOKS.register_module()
+class KeepLogits(Hook):
+    """Write the logits of each evaluation, in place of those before, into the work dir."""
+
+    priority = "NORMAL"  # before the keeper: once the evaluation counts, they are there
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Write them; where that fails, there is no temperature of them."""
+        measured = runner.val_loop.evaluator.metrics[0].measured
+        if measured is None or not processes.here().is_main:
+            return
+        if not np.isfinite(measured["logits"]).all():
+            return
+        content = {name: values.tolist() for name, values in measured.items()}
+        try:
+            write_json(Path(runner.work_dir, LOGITS), content)
+        except ResourceError as error:
+            runner.call_hook("on_trouble", sentence=f"{error} Training goes on without them.")
+
+
+def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
+    """The last evaluation of a run; None where it kept nothing that can be read.
+
+    Gives `positions` (N,) of the clips in their list, `logits` (N, K) and `labels` (N,).
+    """
+    try:
+        content = json.loads((work_dir / LOGITS).read_bytes())
+        found = {name: np.array(content[name]) for name in ("positions", "logits", "labels")}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    whole = found["logits"].ndim == 2 and len({len(each) for each in found.values()}) == 1
+    return found if whole else None

@@ -1,0 +1,121 @@
+"""Signals: finish the step, save, and say how to go on.
+
+A thread hears them, through a pipe into which the C side of Python writes, since the main thread
+may be in a long computation, or waiting for another process that is gone.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from autox_video.core.console import complain, remark
+from autox_video.distributed.processes import STOPPED
+
+TWICE_SEC = 0.5
+"""Within it, signals are one: a terminal and a launcher may both send the same."""
+
+_received: int | None = None
+
+
+class Stopped(BaseException):
+    """A signal ended the run at a point where everything is saved.
+
+    Not an Exception, so that nothing on the way up mistakes it for an error.
+    """
+
+    def __init__(self, signum: int, *, saved: bool = True) -> None:
+        super().__init__(signum)
+        self.signum = signum
+        self.saved = saved
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a process that ended by this signal."""
+        return STOPPED[self.signum]
+
+
+@contextmanager
+def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
+    """Within the block a first signal only asks for a stop; a second one leaves at once.
+
+    A request that the block has not answered by `Stopped`, since it came after the last look, goes
+    to whoever hears of signals behind it: it is never forgotten. In another thread than the main
+    one, which alone can catch signals, nothing is caught.
+
+    Args:
+        give_up_sec: leave so long after the first, though the step is not done: it may never be,
+            where it waits for another process.
+    """
+    global _received
+    _received = None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        with _heard(give_up_sec):
+            yield
+    except Stopped:
+        _received = None
+        raise
+    finally:
+        if _received is not None:
+            signal.raise_signal(_received)
+
+
+@contextmanager
+def _heard(give_up_sec: float | None) -> Iterator[None]:
+    """Have a thread hear of the signals that stop a run, and nobody else.
+
+    At no moment is nobody listening: the pipe is there before the handlers go, and until they are
+    back.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    # A program started with nohup does not want to hear of a hang-up.
+    caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
+    listener = threading.Thread(target=_listen, args=(ours, caught, give_up_sec), daemon=True)
+    with ExitStack() as undo:
+        undo.callback(ours.close)
+        listener.start()
+        undo.callback(listener.join)
+        undo.callback(theirs.close)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        undo.callback(signal.set_wakeup_fd, before)
+        for signum in caught:
+            undo.callback(signal.signal, signum, signal.signal(signum, _ignore))
+        yield
+
+
+def stop_requested() -> int | None:
+    """The signal that asked for a stop, if any."""
+    return _received
+
+
+def _ignore(signum: int, frame: object) -> None:
+    """Stand where a handler must be for the listener to hear of the signal."""
+
+
+def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -> None:
+    global _received
+    first = 0.0
+    while True:
+        try:
+            heard = pipe.recv(1)
+        except TimeoutError:
+            complain(f"The step did not end within {give_up_sec:g} s; leaving without it.")
+            os._exit(STOPPED[_received])
+        if not heard:
+            return
+        signum = heard[0]
+        if signum not in caught:
+            continue
+        if _received is None:
+            _received, first = signum, time.monotonic()
+            pipe.settimeout(give_up_sec)
+            remark("Stopping after this step; once more to leave at once.")
+        elif time.monotonic() - first > TWICE_SEC:
+            os._exit(STOPPED[signum])

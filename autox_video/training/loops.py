@@ -1,0 +1,312 @@
+"""Training and validation over clips, some of which may turn out unreadable.
+
+Beyond mmengine's loops: a run goes on from any step, evaluates after the last epoch too, survives
+what can go wrong in a step, and several processes do all of it together. Hooks are asked to
+`save_state` at every point from which the run can go on.
+"""
+
+import time
+from collections.abc import Sequence
+from itertools import chain
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, ValLoop
+
+from autox_video.core.errors import ListingError
+from autox_video.data.loading.clip_dataset import ClipBatches, build_batches
+from autox_video.data.loading.loader import Unreadable
+from autox_video.distributed import processes
+from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
+from autox_video.training.checkpoints.model_state import is_sharded, unwrapped
+from autox_video.training.checkpoints.soup import Soup
+from autox_video.training.compiled import compiled_for
+from autox_video.training.deadline import TimeBudget
+from autox_video.training.interrupt import Stopped, stop_requested
+from autox_video.training.step import TrainStep
+
+LOOK_EVERY = {"cpu": 1, "cuda": 20}
+"""Steps between two looks at whether numbers are finite: a GPU must be waited for."""
+
+BAD_IN_A_ROW = 5
+"""Steps without finite numbers, after which something must be done."""
+
+
+@LOOPS.register_module()
+class ClipTrainLoop(EpochBasedTrainLoop):
+    """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last.
+
+    `evaluated_epoch` is the number of epochs done at the last evaluation, `taken` the number of
+    places of the current epoch's order that have been used, by all processes together.
+
+    Args:
+        runner: mmengine's.
+        dataloader: config of ClipBatches.
+        max_epochs: epochs in all.
+        val_interval: epochs between two evaluations.
+        max_bad: greatest share of the clips that may turn out unreadable before the run stops.
+        accumulation: parts in which a process does its clips of a step.
+    """
+
+    evaluated_epoch = 0
+    taken = 0
+    told_epochs: int | None = None
+    """Of those, where the user was told of another number than may be decided by now."""
+
+    def __init__(
+        self,
+        runner,
+        dataloader: dict,
+        max_epochs: int,
+        *,
+        val_interval: int = 1,
+        max_bad: float = 1.0,
+        accumulation: int = 1,
+    ) -> None:
+        super().__init__(runner, _built(dataloader), max_epochs, val_interval=val_interval)
+        self.max_bad = max_bad
+        self.dataloader.tolerate(max_bad)
+        self.accumulation = accumulation
+        self.training_sec = 0.0
+
+    @property
+    def steps_in_epoch(self) -> int:
+        """Steps of a whole epoch."""
+        return len(self.dataloader)
+
+    def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
+        """Go to a place in the order; which step that is follows from the batch of this run."""
+        self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
+        self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
+
+    def end_at(self, epochs: int, last_step: int) -> None:
+        """Train for so many epochs, the last of which ends at that step of the whole run."""
+        self._max_epochs, self._max_iters = epochs, last_step
+
+    def evaluation_is_due(self) -> bool:
+        """Whether an evaluation comes next, before any other step."""
+        last = self._epoch == self._max_epochs
+        due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
+        return self.runner.val_loop is not None and due and self.evaluated_epoch != self._epoch
+
+    def run(self):
+        """Train and evaluate; gives the trained model."""
+        self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
+        self.keeper = next(h for h in self.runner.hooks if isinstance(h, CheckpointKeeper))
+        seed = self.dataloader.dataset.seed
+        self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
+        self.runner.call_hook("before_train")
+        self._count_bad_steps()
+        started = time.monotonic()
+        try:
+            self._evaluate_if_due()
+            self._settle_end()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                if self.run_epoch():
+                    self._settle_end()
+                    self._look_around(at_rest=True)
+                    self._evaluate_if_due()
+                    self._settle_end()
+                else:
+                    self.runner.call_hook("roll_back")
+                    self._count_bad_steps()
+            self._evaluate_if_due()  # where there is no time left for what was planned
+            self.runner.call_hook("save_state")
+            self._average()
+        finally:
+            self.dataloader.close()
+            if self.runner.val_loop is not None:
+                self.runner.val_loop.dataloader.close()
+        self.training_sec = time.monotonic() - started
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> bool:
+        """Train on what is left of the current epoch; gives whether the numbers stayed sound."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._iter - self._epoch * self.steps_in_epoch
+        batches = self.dataloader.epoch(self._epoch, skip=self.taken)
+        for step, batch in enumerate(batches, start=done):
+            taken, unreadable = batch.pop("taken"), batch.pop("unreadable")
+            if not len(batch["inputs"]):
+                # Too much cannot be read: all processes find that together, after the step.
+                batch |= self.dataloader.nothing()
+            self.run_iter(step, batch)
+            self.taken = taken
+            if not self._is_sound():
+                return False
+            last = step + 1 == self.steps_in_epoch
+            self._look_around(unreadable, at_rest=False, may_save=not last)
+            if self._iter >= self._max_iters and not last:
+                break
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._iter = self._epoch * self.steps_in_epoch
+        self.taken = 0
+        return True
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Train on one batch."""
+        weight, is_full = data_batch.pop("weight"), data_batch.pop("is_full")
+        runner = self.runner
+        runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        with compiled_for(runner.model, is_full=is_full):
+            outputs = self.step(self._iter, data_batch, weight)
+        runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
+
+    def may_evaluate(self) -> bool:
+        """Whether there is time for an evaluation that was not planned."""
+        return self.time_budget is None or self.time_budget.may_evaluate()
+
+    def stop_if_asked(self) -> None:
+        """Stop where a signal has come to any process; for when there is nothing new to save."""
+        (stop,) = processes.largest([stop_requested() or 0])
+        if stop:
+            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
+
+    def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
+        """Count clips that any process could not read; raise where they are more than tolerated."""
+        broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
+        broken.update((clip.position, clip.error) for clip in clips)
+        (gives_up,) = processes.largest([int(self.dataloader.gives_up)])
+        if gives_up:
+            share = len(broken) / in_all
+            how = f"more than {self.max_bad:.0%}" if share > self.max_bad else "one after the other"
+            raise ListingError(
+                f"max_bad: {len(broken)} of {in_all} training clips could be read before training "
+                f"and cannot be read now, {how}; the reasons are above. Is the disk still there? "
+                "Run the same command again to go on from the last checkpoint."
+            )
+
+    def _count_bad_steps(self) -> None:
+        """Take those of before as known; a checkpoint holds their number."""
+        self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
+
+    def _is_sound(self) -> bool:
+        """Whether steps give finite numbers, as far as it is known."""
+        optimizer = self.runner.optim_wrapper
+        if self._iter % LOOK_EVERY[optimizer.device.type]:
+            return True
+        in_a_row, in_all = optimizer.bad_steps.tolist()
+        if in_all > self.bad_steps:
+            self.bad_steps = in_all
+            sentence = (
+                f"Step {self._iter}: the loss or a gradient is not finite. The step is left out, "
+                f"the weights stay as they were; {in_all} so far."
+            )
+            self.runner.call_hook("on_trouble", sentence=sentence)
+        return in_a_row < BAD_IN_A_ROW
+
+    def _look_around(
+        self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
+    ) -> None:
+        """Do what any process has reason for: name clips that failed, save, stop.
+
+        Args:
+            unreadable: clips that this process could not read since the last look.
+            at_rest: whether an epoch or an evaluation has just ended.
+            may_save: whether it is worth saving here, and stopping.
+        """
+        due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
+        end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
+        stop, save, news, *end = processes.largest(
+            [stop_requested() or 0, int(due), len(unreadable), *end]
+        )
+        if any(end):
+            self.time_budget.end_at(self, *end)
+        if news:
+            clips = list(chain.from_iterable(processes.gather(list(unreadable))))
+            self.runner.call_hook("on_unreadable", clips=clips)
+            self._refuse_too_many_bad(clips)
+        # Among bad steps no checkpoint is made: it would be in the way of going back.
+        if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
+            self.runner.call_hook("save_state")
+            self.runner.call_hook("after_save_state")
+        if may_save and stop:
+            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
+
+    def _average(self) -> None:
+        # Unsaved, the next start goes on from before, and needs what the average is made of.
+        if processes.by_main(lambda: self.keeper.is_saved(self.runner)):
+            for soup in (hook for hook in self.runner.hooks if isinstance(hook, Soup)):
+                soup.average(self.runner)
+
+    def _settle_end(self) -> None:
+        if self.time_budget is not None:
+            self.time_budget.settle(self)
+
+    def _evaluate_if_due(self) -> None:
+        if not self.evaluation_is_due():
+            return
+        self.runner.val_loop.run(or_stop=lambda: self._look_around(at_rest=False))
+        self.evaluated_epoch = self._epoch
+        self._look_around(at_rest=True)
+
+
+@LOOPS.register_module()
+class ClipValLoop(ValLoop):
+    """Evaluate on the validation clips; those that cannot be read do not count.
+
+    Processes take whole batches in turn, and all of them get the figures of all.
+    """
+
+    def __init__(self, runner, dataloader: dict, evaluator) -> None:
+        super().__init__(runner, _built(dataloader), evaluator)
+
+    def run(self, or_stop=lambda: None) -> dict[str, float]:
+        """Evaluate; `or_stop` is called between batches, as often in each process."""
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        metrics = self.measure(or_stop)
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+    def measure(self, or_stop=lambda: None) -> dict[str, float]:
+        """The metrics of the model as it is; nobody is told of them."""
+        self.runner.model.eval()
+        batches, unreadable = iter(self.dataloader), []
+        size = processes.here().size
+        for number in range(-(-len(self.dataloader) // size)):
+            or_stop()
+            batch = next(batches, None)
+            if batch is None:
+                self._take_part()
+                continue
+            unreadable += batch["unreadable"]
+            self.run_iter(number, batch)
+            self.runner.call_hook("after_val_iter", batch_idx=number * size)
+        clips = list(chain.from_iterable(processes.gather(unreadable)))
+        if clips:
+            self.runner.call_hook("on_unreadable", clips=clips)
+        return self.evaluator.evaluate(len(self.dataloader.dataset))
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Evaluate one batch."""
+        if not len(data_batch["inputs"]):
+            self._take_part()
+            return
+        model = self.runner.model if is_sharded(self.runner.model) else unwrapped(self.runner.model)
+        with compiled_for(model, is_full=data_batch["is_full"]):
+            outputs = model.val_step(data_batch)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+
+    def _take_part(self) -> None:
+        """Where the model is shared out, each process must compute as often as the others."""
+        if not is_sharded(self.runner.model):
+            return
+        shape = self.dataloader.dataset.item_shape
+        nothing = {"inputs": torch.zeros(1, *shape, dtype=torch.uint8), "labels": None}
+        with torch.no_grad():
+            self.runner.model.val_step({**nothing, "seeds": [0]})
+
+
+def _built(dataloader: dict | ClipBatches) -> ClipBatches:
+    if isinstance(dataloader, ClipBatches):
+        return dataloader
+    return build_batches(dataloader, processes.here())

@@ -1,0 +1,143 @@
+"""The optimizer: its groups, clipping without waiting for a GPU, loss scaling for float16."""
+
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from autox_video.training.checkpoints.model_state import unwrapped
+
+
+@OPTIM_WRAPPERS.register_module()
+class ClipOptimWrapper(OptimWrapper):
+    """mmengine's wrapper, with what its `AmpOptimWrapper` does on GPUs only, and guarded.
+
+    The model itself computes in its number type; float16 has so small a range that the loss must
+    be scaled up before the backward pass and the gradients down after it. A step whose gradients
+    overflow is left out, and the scale halved.
+
+    In any type, a loss or a gradient that is not finite never reaches the weights: the step is left
+    out and counted, without waiting for a GPU.
+
+    Args:
+        optimizer: updates the weights.
+        loss_scale: whether to scale.
+        max_grad_norm: gradients are scaled down to this 2-norm.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
+        super().__init__(optimizer)
+        self.device = optimizer.param_groups[0]["params"][0].device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=loss_scale)
+        self.max_grad_norm = max_grad_norm
+        self.bad_steps = torch.zeros(2, dtype=torch.int64, device=self.device)
+        """Steps left out: in a row up to now, and in all."""
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Add the gradients of the scaled loss."""
+        super().backward(self.scaler.scale(loss), **kwargs)
+
+    def step(self, *, loss: Tensor | None = None) -> None:
+        """Clip the gradients and update the weights, unless a number is not finite.
+
+        Args:
+            loss: of the whole step, without scale; with several processes, of all of them.
+        """
+        loss = torch.zeros((), device=self.device) if loss is None else loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        groups = self.optimizer.param_groups
+        weights = [w for group in groups for w in group["params"] if w.grad is not None]
+        norm = clip_grad_norm_(weights, self.max_grad_norm)
+        sharded = isinstance(norm, DTensor)
+        bad = ~torch.isfinite(loss)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            bad = bad | ~torch.isfinite(norm.full_tensor() if sharded else norm)
+            self._update_unless(bad, on_device=self.device.type == "cuda" and not sharded)
+        self.bad_steps = torch.stack([(self.bad_steps[0] + 1) * bad, self.bad_steps[1] + bad])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state, the scale, and how many steps were left out."""
+        counters = {"scaler": self.scaler.state_dict(), "bad_steps": self.bad_steps.tolist()}
+        return {**super().state_dict(), **counters}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        state = dict(state_dict)
+        self.load_counters(state)
+        for name in ("scaler", "bad_steps"):
+            state.pop(name, None)
+        super().load_state_dict(state)
+
+    def load_counters(self, state: dict[str, Any]) -> None:
+        """Set the scale and the number of steps left out, and nothing else."""
+        self.scaler.load_state_dict(state.get("scaler") or self.scaler.state_dict())
+        in_all = state.get("bad_steps", [0, 0])[1]
+        self.bad_steps = torch.tensor([0, in_all], device=self.device)
+
+    def _update_unless(self, bad: Tensor, *, on_device: bool) -> None:
+        if on_device:
+            # Fused optimizers look at this in their kernel: nobody waits for the GPU.
+            self.optimizer.found_inf = bad.float()
+            self.optimizer.step()
+        elif not bool(bad):
+            self.optimizer.step()
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class FewGroups:
+    """Build the optimizer with one group for all parameters that are treated alike.
+
+    The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes a group of each
+    parameter, so that even a fused optimizer updates them one by one.
+
+    Args:
+        optim_wrapper_cfg: the wrapper's config, with that of its optimizer.
+        paramwise_cfg: for each part of a name, `lr_mult` and `decay_mult` of its parameters; and
+            `layer_decay`: each block of the backbone learns by so many times the rate of the next
+            (as in BEiT, Bao et al. 2021, appendix).
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.wrapper = dict(optim_wrapper_cfg)
+        self.optimizer = self.wrapper.pop("optimizer")
+        self.rules = dict(paramwise_cfg or {})
+        self.layer_decay = self.rules.pop("layer_decay", 1.0)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """The wrapper of an optimizer over all parameters of `model` that learn."""
+        groups: dict[tuple[float, float], dict[str, Any]] = {}
+        above = {} if self.layer_decay == 1.0 else blocks_above(unwrapped(model).backbone)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                lr, decay = self.optimizer["lr"], self.optimizer["weight_decay"]
+                lr *= self.layer_decay ** above.get(parameter, 0)
+                for rule in (rule for part, rule in self.rules.items() if part in name):
+                    lr *= rule.get("lr_mult", 1.0)
+                    decay *= rule.get("decay_mult", 1.0)
+                group = groups.setdefault((lr, decay), {"lr": lr, "weight_decay": decay})
+                group.setdefault("params", []).append(parameter)
+        optimizer = OPTIMIZERS.build({**self.optimizer, "params": list(groups.values())})
+        return OPTIM_WRAPPERS.build({**self.wrapper, "optimizer": optimizer})
+
+
+def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
+    """How many blocks of a backbone compute after each of its parameters.
+
+    What stands between two blocks counts with the one before it.
+    """
+    place = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
+    last, above = -1, {}
+    for parameter in backbone.parameters():
+        last = place.get(parameter, last)
+        above[parameter] = max(place.values()) - last
+    return above

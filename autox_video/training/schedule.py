@@ -1,0 +1,69 @@
+"""The learning rate as a function of the step alone, so that a run can go on at any of them."""
+
+import math
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
+
+START = 0.01
+"""Of the full learning rate, at the first step of the warm-up."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmFlatCosine(_ParamScheduler):
+    """Linear rise to each group's own learning rate, all of it, then half a cosine down to 0.
+
+    Args:
+        optimizer: mmengine's wrapper, or an optimizer.
+        warmup: steps of the rise.
+        fall: step at which the cosine begins.
+        end: steps in all.
+    """
+
+    def __init__(self, optimizer, *, warmup: int, fall: int, end: int) -> None:
+        self.warmup, self.fall, self.total = warmup, fall, end
+        self.scale = 1.0
+        super().__init__(optimizer, "lr", by_epoch=False)
+
+    def go_to(self, step: int, *, scale: float = 1.0) -> None:
+        """Set the learning rates of the step with this number, times `scale` from now on."""
+        self.scale = scale
+        self.last_step = self._global_step = step
+        for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group[self.param_name] = value
+
+    def end_at(self, total: int) -> list[float]:
+        """Come down to 0 at another step: from where the rate is now, by the same kind of curve.
+
+        Before the cosine has begun, it keeps its share of all steps. Gives what `take_shape` takes.
+        """
+        step, before = max(self.last_step, 0), self.total
+        if step <= self.fall:
+            self.fall = max(step, min(self.fall * total / before, total - 1))
+        else:
+            done = min((step - self.fall) / max(before - self.fall, 1), 1.0)
+            # So that as much of the cosine is done as before; what is over stays over.
+            self.fall = (step - done * total) / (1 - done) if done < 1 else self.fall
+        self.total = total
+        self.warmup = min(self.warmup, max(total - 1, step))
+        self.go_to(step, scale=self.scale)
+        return [self.warmup, self.fall, self.total]
+
+    def take_shape(self, shape: list[float]) -> None:
+        """Take the curve that `end_at` gave, for the step at hand too."""
+        self.warmup, self.fall, self.total = shape
+        self.go_to(self.last_step, scale=self.scale)
+
+    def _get_value(self) -> list[float]:
+        factor = self.scale * self._factor(self.last_step)
+        return [base * factor for base in self.base_values]
+
+    def _factor(self, step: int) -> float:
+        if step < self.warmup:
+            return START + (1 - START) * step / self.warmup
+        if step < self.fall:
+            return 1.0
+        done = min((step - self.fall) / max(self.total - self.fall, 1), 1.0)
+        return (1 + math.cos(math.pi * done)) / 2

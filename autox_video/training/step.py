@@ -1,0 +1,145 @@
+"""One step of training: in parts where memory asks for it, shared by several processes."""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from autox_video.core.errors import ResourceError
+from autox_video.distributed import processes
+from autox_video.training.checkpoints.model_state import unwrapped
+from autox_video.training.memory import (
+    NEVER,
+    NOT_EVEN_ONE,
+    is_out_of_memory,
+    read_accumulation,
+    write_accumulation,
+)
+
+
+class TrainStep:
+    """Forward, backward and update on one batch.
+
+    What is drawn at random depends on the seed, the number of the step and the process alone. A
+    step that does not fit in memory is done again in twice as many parts; the gradients of parts
+    add up to those of the whole.
+
+    Args:
+        runner: mmengine's, with model and optimizer.
+        accumulation: parts to begin with; more where the work dir remembers that it took more.
+        seed: of all that is random.
+
+    Raises:
+        ResourceError: one of several processes found that not even one clip fits.
+    """
+
+    def __init__(self, runner, *, accumulation: int, seed: int) -> None:
+        self.runner = runner
+        self.seed = seed
+        self.processes = processes.here()
+        self.accumulation = max(accumulation, processes.by_main(self._remembered))
+
+    def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
+        """Do step `number`; gives its loss and top-1 accuracy over the clips of all processes.
+
+        Args:
+            number: counted from 0 over the whole run.
+            batch: what the data preprocessor takes.
+            weight: of the mean over these clips, for the mean over the processes to be that over
+                all clips.
+        """
+        while True:
+            try:
+                return self._try(number, batch, weight)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Behind the except clause, which keeps what the failed step had computed.
+            self._use_less_memory(len(batch["inputs"]))
+
+    def _try(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
+        model, optimizer = self.runner.model, self.runner.optim_wrapper
+        _seed_all([self.seed, number, self.processes.rank])
+        data = unwrapped(model).data_preprocessor(batch, training=True)
+        clips, totals = len(data["inputs"]), 0.0
+        for part in _parts(clips, self.accumulation):
+            share = weight * (part.stop - part.start) / clips
+            with self._exchange(last=part.stop == clips):
+                losses = model(**_cut(data, part), mode="loss")
+                loss, _ = unwrapped(model).parse_losses(losses)
+                optimizer.backward(loss * share)
+            totals = totals + share * _figures(loss, losses)
+        if self.processes.size > 1:
+            distributed.all_reduce(totals)
+            totals = totals / self.processes.size
+        optimizer.step(loss=totals[0])
+        optimizer.zero_grad()
+        return dict(zip(("loss", "top1_acc"), totals, strict=False))
+
+    def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager:
+        """Gradients travel between processes once a step, when they are complete."""
+        if last or not isinstance(self.runner.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.runner.model.no_sync()
+
+    def _remembered(self) -> int:
+        folder = Path(self.runner.work_dir)
+        parts = read_accumulation(folder) or 1
+        if parts == NEVER:
+            write_accumulation(folder, 1)  # there may be more memory the next time
+            raise ResourceError(NOT_EVEN_ONE)
+        return parts
+
+    def _use_less_memory(self, clips: int) -> None:
+        if self.accumulation >= clips:
+            if self.processes.size > 1:
+                # Raised here alone it would leave the others waiting; all see it when they start.
+                write_accumulation(Path(self.runner.work_dir), NEVER)
+                raise SystemExit(processes.OUT_OF_MEMORY)
+            raise ResourceError(NOT_EVEN_ONE)
+        self.accumulation = min(2 * self.accumulation, clips)
+        try:
+            write_accumulation(Path(self.runner.work_dir), self.accumulation)
+        except ResourceError:
+            if self.processes.size > 1:
+                raise  # those that start again would not know
+        sentence = (
+            f"Out of memory: steps are done in {self.accumulation} parts from now on, which takes "
+            "longer and gives the same."
+        )
+        self.runner.call_hook("on_trouble", sentence=sentence)
+        if self.processes.size > 1:
+            # The others wait for gradients that will not come.
+            raise SystemExit(processes.OUT_OF_MEMORY)
+        self.runner.optim_wrapper.zero_grad()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _parts(clips: int, count: int) -> Iterator[slice]:
+    for number in range(count := min(count, clips)):
+        yield slice(clips * number // count, clips * (number + 1) // count)
+
+
+def _cut(data: dict[str, Any], part: slice) -> dict[str, Any]:
+    return {key: values[part] for key, values in data.items()}
+
+
+def _figures(loss: Tensor, losses: dict[str, Tensor]) -> Tensor:
+    figures = [loss.detach().float()]
+    if "top1_acc" in losses:
+        figures.append(losses["top1_acc"].detach().float())
+    return torch.stack(figures)
+
+
+def _seed_all(entropy: list[int]) -> None:
+    torch.manual_seed(int(np.random.SeedSequence([*entropy, 2]).generate_state(1)[0]))

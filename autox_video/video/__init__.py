@@ -1,0 +1,1 @@
+"""One clip: from a path to frames at given times."""

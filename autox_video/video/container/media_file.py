@@ -1,0 +1,400 @@
+"""A video file's packets: its header, its true length, and which frames are where in it."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from autox_video.core.durations import duration
+from autox_video.core.errors import VideoError
+from autox_video.video.container.orientation import is_absurd, pixel_aspect
+from autox_video.video.container.packet_count import Counted, CountedFiles, Reading, count_packets
+from autox_video.video.container.packet_index import PacketIndex
+from autox_video.video.container.stream_choice import choose_stream
+from autox_video.video.container.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
+from autox_video.video.container.truncation import is_cut_off, say_cut_off
+from autox_video.video.files.file_kinds import why_no_video
+from autox_video.video.files.video_file import USUAL_FPS, believed_fps, why_not_open
+
+THREADS_PER_VIDEO = 1
+"""Decoding threads of one open clip: the data workers are the parallelism, more would fight."""
+
+COUNT_UP_TO_BYTES = 16 << 20
+"""Files up to this size are read whole when they are opened: a tenth of the time that decoding
+takes, and headers are wrong about files that are cut off, or whose sound is longer."""
+
+# Seeks in other containers (MPEG-TS and -PS for two) land late or give the frames wrong times, and
+# their packets may hold half a frame.
+_SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+
+# Times of decoding are stored in these; in others FFmpeg makes them up from those of display.
+_STORE_DECODING = frozenset({"mpegts", "flv"})
+
+# Codings whose frames are shown as they are decoded, whatever FFmpeg makes of others.
+_IN_ORDER = frozenset(
+    (
+        *("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg", "png", "gif", "apng"),
+        *("ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "dvvideo"),
+    )
+)
+
+_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # of the index of a large file
+# Long clips of fewer bytes a second are counted, which costs little: their length may be a fault.
+_LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
+
+# Text that FFmpeg would follow to other files, or paint as a picture of letters.
+_TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
+
+_PYAV = int(av.__version__.split(".")[0])
+# Before release 19, PyAV refuses a file whose titles are not UTF-8, unless told otherwise.
+_ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
+
+
+_CLOCKS_AGREE_SEC = 1e-4  # those of streams and of files are rounded
+_LATEST_START_SEC = 3600.0  # pictures that come later after the sound have another clock than that
+
+_REMEMBERED = CountedFiles()  # workers open a clip each epoch
+_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream, of files that have several
+
+
+class PacketNumber(int):
+    """A packet's number in order of decoding, which the decoder hands on to its frame.
+
+    PyAV knows such objects by their identity, and ints would share theirs.
+    """
+
+
+class MediaFile:
+    """An open file with a stream of pictures, and where reading it stands.
+
+    Attributes:
+        path: where it is.
+        codec: PyAV's decoder, one thread, immediate.
+        width, height: pixels of the frames before they are turned, in the shape they are shown in.
+        odd: what is odd about its streams and pictures, parts of a sentence.
+        seconds, fps, num_frames: counted, or of a large file what its header says until `count`.
+        counted: what `count` found out, None before.
+        nominal_fps: frames per second by the header.
+        promised_sec: length by the header, None once it is counted.
+        tick_sec: seconds of a tick, the unit of the stamps.
+        is_small: whether it is read whole and its packets are kept.
+        is_seekable: whether jumps in the file lead where they should.
+        is_torn: whether reading ended by an error.
+        has_decoded: whether the decoder was given anything.
+        order_is_the_time: whether stamps only tell the order of decoding.
+
+    Raises:
+        VideoError: the file is unreadable, not a video, or has no length or size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counted: Counted | None = None
+        self.odd: tuple[str, ...] = ()
+        self._stream_index: int | None = None
+        self._open()
+        try:
+            self._read_header()
+        except VideoError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Free the file and the decoder; closing twice does no harm."""
+        self._kept = []
+        self._unread = None  # it holds this object, which holds the decoder's memory
+        self.container.close()
+
+    def error(self, reason: str) -> VideoError:
+        """Make the error that says what is wrong with this file."""
+        return VideoError(f"{self.path}: {reason}.")
+
+    # ---- opening ----
+
+    def renew(self) -> None:
+        """Take a decoder that has decoded nothing; large files are read from their start again."""
+        if self.has_decoded or not (self.is_small or self._is_unread):
+            self.close()
+            self._open()
+
+    def _open(self) -> None:
+        container = self._open_container()
+        if self._stream_index is None:
+            container = self._choose_stream(container)
+        self.container: Any = container
+        self._kept: list[av.Packet] = []
+        self._unread: Iterator[av.Packet] | None = None
+        self._is_unread, self.is_torn, self.has_decoded = True, False, False
+        self.stream = container.streams[self._stream_index]
+        self.codec: Any = self.stream.codec_context
+        if self.codec is None:
+            container.close()
+            reason = "this FFmpeg has no decoder for its coding"
+            raise self.error(why_no_video(self.path) or reason)
+        self.codec.thread_type = "SLICE"
+        self.codec.thread_count = THREADS_PER_VIDEO
+        self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames tell their packet's number
+
+    def _open_container(self) -> Any:
+        # An absolute path is never taken for a URL; files that name other files get no network.
+        name = str(self.path.absolute())
+        options = {"protocol_whitelist": "file"}
+        try:
+            container = av.open(name, container_options=options, **_ANY_METADATA)
+        except av.error.FFmpegError as error:
+            raise self.error(why_not_open(self.path, error)) from error
+        if container.format.name in _TEXT_FORMATS:
+            container.close()
+            raise self.error(why_no_video(self.path) or "this is text, not a video")
+        return container
+
+    def _choose_stream(self, container: Any) -> Any:
+        """Choose one of the streams of pictures; gives the container with nothing read of it."""
+        key = self._file_state() if len(container.streams.video) > 1 else None
+        if key not in _CHOSEN:
+            stream, doubt = choose_stream(container)
+            if stream is None:
+                container.close()
+                reason = "there are no pictures in it (sound only?)"
+                raise self.error(why_no_video(self.path) or reason)
+            self._stream_index = stream.index
+            if key is None:
+                return container
+            _CHOSEN[key] = stream.index, doubt
+            container.close()
+            container = self._open_container()
+        self._stream_index, doubt = _CHOSEN[key]
+        self.odd += (doubt,) if doubt else ()
+        return container
+
+    def _read_header(self) -> None:
+        stream, container = self.stream, self.container
+        if self.codec.width < 1 or self.codec.height < 1:
+            reason = "its header gives no picture size, it is damaged or cut off"
+            raise self.error(why_no_video(self.path) or reason)
+        ratio = stream.sample_aspect_ratio
+        self.width = max(1, round(self.codec.width * pixel_aspect(ratio)))
+        self.height = self.codec.height
+        if is_absurd(ratio):
+            self.odd += (f"its pixels are {float(ratio):.3g} times as wide as high, by its header",)
+        # AVI stores the order of decoding only, from which FFmpeg guesses wrongly with B-frames.
+        self.order_is_the_time = container.format.name == "avi" and bool(self.codec.has_b_frames)
+        self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
+        self.is_small = container.size <= COUNT_UP_TO_BYTES
+        self.tick_sec = float(stream.time_base or Fraction(1, 90000))
+        self.nominal_fps = self.fps = believed_fps(
+            stream.average_rate, stream.guessed_rate, stream.base_rate
+        )
+        self.promised_sec = stream.duration * self.tick_sec if stream.duration else None
+        self._estimate_length()
+        if self.num_frames == 1 and (what := why_no_video(self.path)):
+            raise self.error(what)  # FFmpeg reads pictures, too
+
+    def _estimate_length(self) -> None:
+        """Set `seconds` and `num_frames` by counting where that is quick, else from the header."""
+        seconds = self.promised_sec
+        if seconds is None and self.container.duration:
+            seconds = self.container.duration / av.time_base
+        if seconds is None and self.stream.frames:
+            seconds = self.stream.frames / self.fps
+        is_quick = self.is_small or not self.is_seekable  # else all is decoded from the start on
+        if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
+            self.count()
+            return
+        self.seconds = float(seconds)
+        self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
+
+    def _may_be_wrong(self, seconds: float) -> bool:
+        """Whether the header of a large file hints at a fault of its clock, or its end is gone."""
+        average = self.stream.average_rate
+        is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
+        if is_odd or is_cut_off(self.path, self.container, self.stream):
+            return True
+        if self.container.format.name == "matroska,webm":
+            self.container.seek(0)  # its index is read when something is sought
+        entries = self.stream.index_entries
+        count = min(len(entries), _LOOK_AT_PLACES)
+        has_few_bytes = self.container.size < seconds * _FEW_BYTES_PER_SEC
+        is_long = seconds > _LONG_SEC and has_few_bytes
+        if count < _FEWEST_PLACES or (count < _LOOK_AT_PLACES and is_long):
+            return is_long
+        places = np.linspace(0, len(entries) - 1, count).astype(int).tolist()
+        moments = np.array([entries[place].timestamp for place in places]) * self.tick_sec
+        gaps = np.append(np.diff(moments), seconds - (moments[-1] - moments[0]))
+        return bool((gaps - np.median(gaps) > JUMP_SEC).any())
+
+    @property
+    def start_sec(self) -> float:
+        """Seconds of the player's clock at which the first picture comes.
+
+        That clock begins with whatever comes first, pictures or sound.
+        """
+        return self._start_said if self._start_said <= _LATEST_START_SEC else 0.0
+
+    @property
+    def start_odd(self) -> tuple[str, ...]:
+        """What is odd about the start: nothing, or a part of a sentence."""
+        if self._start_said <= _LATEST_START_SEC:
+            return ()
+        late = duration(self._start_said)
+        return (f"its pictures come {late} after its sound; its clock begins with the pictures",)
+
+    @property
+    def _start_said(self) -> float:
+        first = self.counted.first_stamp if self.counted is not None else self.stream.start_time
+        if first is None or self.container.start_time is None:
+            return 0.0
+        second = first * self.tick_sec - self.container.start_time / av.time_base
+        return second if second > _CLOCKS_AGREE_SEC else 0.0
+
+    # ---- packets ----
+
+    def packet(self, number: int) -> av.Packet | None:
+        """Give a packet of a small file by its number, None where there is no such one."""
+        if self._unread is None:
+            self._unread = self.read()
+        while len(self._kept) <= number:
+            packet = next(self._unread, None)
+            if packet is None:
+                return None
+            self._kept.append(packet)
+        return self._kept[number]
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Give each packet of the pictures from the first on, up to where the file can be read."""
+        if not self.is_small:
+            self.renew()
+            yield from self.read()
+            return
+        number = 0
+        while (packet := self.packet(number)) is not None:
+            yield packet
+            number += 1
+
+    def _most_reordered(self) -> int:
+        if self.codec.name in _IN_ORDER:
+            return 0
+        return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
+
+    def _clear_packets(self) -> Iterator[av.Packet]:
+        """Give each packet as `packets` does; raises VideoError where they are encrypted."""
+        for packet in self.packets():
+            if packet.is_keyframe and packet.has_sidedata("encryption_info"):
+                raise self.error("it is encrypted (DRM), so that only its player can read it")
+            yield packet
+
+    def read(self) -> Iterator[av.Packet]:
+        """Give each packet of the pictures from where the file stands."""
+        self._is_unread, self.is_torn = False, False
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.size > 0:
+                    yield packet
+        except av.error.FFmpegError:
+            self.is_torn = True
+        except IndexError:
+            pass  # at the end, where streams came up that the header does not tell of (PyAV 18)
+
+    def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
+        """Give the packets from the last key frame by `first` to the end of what is by `last`.
+
+        Args:
+            first, last: ticks.
+            back: ticks; the key frame is sought so much earlier.
+
+        Returns:
+            Nothing where seeking does not lead there or stamps are missing.
+        """
+        try:
+            self.container.seek(int(first - back), stream=self.stream)
+        except av.error.FFmpegError:
+            return []
+        packets: list[av.Packet] = []
+        for packet in self.read():
+            if packet.pts is None:
+                return []
+            if packet.is_keyframe and packet.pts <= first:
+                packets.clear()
+            packets.append(packet)
+            # Whatever follows is decoded later than this, and shown later than it is decoded.
+            if packet.dts is not None and packet.dts > last:
+                break
+        if not packets or not packets[0].is_keyframe or packets[0].pts > first:
+            return []
+        return packets
+
+    def decode(
+        self, packet: av.Packet | None, number: int | None = None
+    ) -> list[av.VideoFrame | None]:
+        """Give the frames that come out with a packet, all that are left without one.
+
+        What cannot be decoded gives a None. The `opaque` of a frame is the number that its packet
+        was given with.
+        """
+        self.has_decoded = True
+        if number is not None:
+            packet.opaque = PacketNumber(number)
+        try:
+            return self.codec.decode(packet)
+        except av.error.FFmpegError:
+            return [None]
+
+    def forget(self) -> None:
+        """Make the decoder ready to start at any key frame."""
+        if self.has_decoded:
+            self.codec.flush_buffers()
+
+    # ---- counting ----
+
+    def count(self) -> Counted:
+        """Read all packets, decoding none, unless this process knows the file already.
+
+        `seconds`, `fps` and `num_frames` are exact from then on.
+
+        Raises:
+            VideoError: the file holds no frame, or went away.
+        """
+        if self.counted is None:
+            key = self._file_state()
+            self.counted = _REMEMBERED.get(key)
+            if self.counted is None:
+                self.counted = self._count()
+                if not self.is_torn:  # else the next try may read more
+                    _REMEMBERED.keep(key, self.counted)
+            self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
+            self.fps = self.num_frames / self.seconds
+            self.promised_sec = None
+            self.odd += say_cut_off(self.container, self.stream, self.counted)
+        return self.counted
+
+    @property
+    def index(self) -> PacketIndex | None:
+        """All packets, where they are counted and their stamps are exact."""
+        return self.counted.index if self.counted else None
+
+    def _file_state(self) -> tuple[str, int, int]:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise self.error(f"it went away while it was opened ({error.strerror})") from error
+        return str(self.path.absolute()), status.st_mtime_ns, status.st_size
+
+    def _count(self) -> Counted:
+        how = Reading(
+            tick_sec=self.tick_sec,
+            nominal_fps=self.nominal_fps,
+            order_is_the_time=self.order_is_the_time,
+            stores_decoding=self.container.format.name in _STORE_DECODING,
+            most_reordered=self._most_reordered(),
+            is_lossy=self.codec.codec.lossy,
+            may_be_packed=self.codec.name == "mpeg4",
+            has_index=self.is_seekable,
+        )
+        counted = count_packets(self._clear_packets(), how)
+        if counted is None:
+            reason = "no frame of it is shown: it is damaged or cut off, or its edit list hides all"
+            raise self.error(why_no_video(self.path) or reason)
+        return counted

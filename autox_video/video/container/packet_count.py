@@ -1,0 +1,174 @@
+"""The true length of a video file, by reading all of its packets and decoding none."""
+
+import threading
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+
+from autox_video.video.container.orientation import Orientation
+from autox_video.video.container.packet_index import PacketIndex
+from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
+
+REMEMBER_BYTES = 64 << 20
+"""Memory of a process for what counting found out about files."""
+
+LEFT_OUT_SHARE = 0.1
+"""A clip is odd where more of its frames than this come before its first key frame."""
+
+_PACKED_MPEG4_BYTES = 19  # what follows a packet of two MPEG-4 frames has no more
+
+
+@dataclass(slots=True)
+class Counted:
+    """What reading all packets of a file found out.
+
+    Attributes:
+        timeline: when each frame is on screen.
+        first_stamp: ticks of the first frame, as the file has it; None where it does not say.
+        last_key_sec: time of the last key frame.
+        blank_end: whether the last packet holds only zeros, as files do whose copying broke off.
+        num_packets: number of packets; None where they do not tell which frame is theirs.
+        index: all packets; None where they do not tell which of them a frame needs.
+        orientation: what puts the frames upright; None until one was seen.
+    """
+
+    timeline: Timeline
+    first_stamp: int | None
+    last_key_sec: float
+    blank_end: bool
+    num_packets: int | None = None
+    index: PacketIndex | None = None
+    orientation: Orientation | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames, >= 1."""
+        return len(self.timeline.displayed)
+
+    @property
+    def seconds(self) -> float:
+        """Length, > 0."""
+        return self.timeline.seconds
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, about."""
+        return 1000 + self.timeline.nbytes + (self.index.nbytes if self.index else 0)
+
+
+class CountedFiles:
+    """What counting found out, by path, time of change and size of the file."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple, Counted] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()  # the probe opens files in threads
+
+    def get(self, key: tuple[str, int, int]) -> Counted | None:
+        """Give what is known of a file."""
+        return self._found.get(key)
+
+    def keep(self, key: tuple[str, int, int], counted: Counted) -> None:
+        """Remember a file, in place of others where there are too many."""
+        with self._lock:
+            # The latest goes first: of too many, one part then stays over all epochs.
+            while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
+                self._bytes -= self._found.popitem()[1].nbytes
+            self._found[key] = counted
+            self._bytes += counted.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the packets of a file are to be read.
+
+    Attributes:
+        tick_sec: seconds of a tick of their stamps.
+        nominal_fps: frames per second where stamps do not tell.
+        order_is_the_time: whether stamps tell the order of decoding only.
+        stores_decoding: whether the times of decoding are stored, and not guessed.
+        most_reordered: how many frames that are decoded before another may be shown after it.
+        is_lossy: whether pictures are compressed: raw ones may well end in zeros.
+        may_be_packed: whether two frames may share a packet, before a packet of a few bytes.
+        has_index: whether an index is made.
+    """
+
+    tick_sec: float
+    nominal_fps: float
+    order_is_the_time: bool
+    stores_decoding: bool
+    most_reordered: int
+    is_lossy: bool
+    may_be_packed: bool
+    has_index: bool
+
+
+class _Columns:
+    """What is kept of packets: eight bytes a number, where a list would take forty."""
+
+    def __init__(self) -> None:
+        self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")
+        self.is_key, self.is_shown, self.is_corrupt = bytearray(), bytearray(), bytearray()
+
+    def add(self, packet: av.Packet, stamp: int | None) -> None:
+        self.shown_at.append(MISSING if stamp is None else stamp)
+        self.decoded_at.append(MISSING if packet.dts is None else packet.dts)
+        self.durations.append(packet.duration or 0)
+        self.is_key.append(packet.is_keyframe)
+        self.is_shown.append(not packet.is_discard)
+        self.is_corrupt.append(packet.is_corrupt)
+
+    def stamps(self, how: Reading) -> Stamps:
+        numbers = [np.array(one) for one in (self.shown_at, self.decoded_at, self.durations)]
+        flags = (self.is_key, self.is_shown, self.is_corrupt)
+        is_key, is_shown, is_corrupt = (np.array(one, dtype=bool) for one in flags)
+        is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # where the file is cut off
+        if is_key.any():
+            is_shown[: is_key.argmax()] = False  # what they lean on is not in the file
+        return Stamps(*numbers, is_key, is_shown, how.stores_decoding, how.most_reordered)
+
+
+def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
+    """Read packets to the end.
+
+    Args:
+        packets: of a file, from the first on.
+        how: they are to be read.
+
+    Returns:
+        What they tell; None where no frame would be shown.
+    """
+    columns, last, tells = _Columns(), None, not how.order_is_the_time
+    for packet in packets:
+        stamp = packet.dts if how.order_is_the_time else packet.pts
+        columns.add(packet, stamp)
+        is_stray = stamp is None or (how.may_be_packed and packet.size <= _PACKED_MPEG4_BYTES)
+        tells = tells and not is_stray
+        last = packet if not (packet.is_discard or packet.is_corrupt) else last
+    if last is None:
+        return None
+    stamps = columns.stamps(how)
+    if not stamps.is_shown.any():
+        return None  # all lean on what was cut off
+    tells_all = tells and not any(columns.is_corrupt)
+    timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
+    if len(timeline.displayed) == 1:
+        timeline = replace(timeline, odd=(*timeline.odd, "it has one frame only"))
+    left_out = int(stamps.is_key.argmax())
+    if left_out > LEFT_OUT_SHARE * len(timeline.displayed):
+        said = f"its first {left_out} frames lean on what was cut off before them and are left out"
+        timeline = replace(timeline, odd=(*timeline.odd, said))
+    index = PacketIndex(stamps.shown_at, stamps.is_key, stamps.is_shown)
+    places = timeline.places(len(stamps.shown_at))
+    first = int(stamps.shown_at[timeline.displayed[0]])
+    return Counted(
+        timeline,
+        first_stamp=None if how.order_is_the_time or first == MISSING else first,
+        last_key_sec=float(timeline.starts[places[stamps.is_key & stamps.is_shown]].max(initial=0)),
+        blank_end=how.is_lossy and not any(bytes(last)),
+        num_packets=len(places) if tells else None,
+        index=index if tells_all and how.has_index and index.is_exact else None,
+    )

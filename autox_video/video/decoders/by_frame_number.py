@@ -1,0 +1,166 @@
+"""What decoders have in common that know frames by their number in order of display.
+
+PyAV's index says which number is on screen when, so that all decoders give the same frames.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from autox_video.core.errors import VideoError
+from autox_video.video.container.media_file import MediaFile
+from autox_video.video.container.packet_count import Counted
+from autox_video.video.container.packet_index import PacketIndex
+from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
+from autox_video.video.decoders.pyav import PyAVDecoder
+
+_WHOLE_PICTURES = (0, 1)  # what PyAV calls an unknown order of fields, or none
+
+
+class NumberedDecoder(ABC):
+    """An open clip; length, size and index come from PyAV, the frames from elsewhere.
+
+    Raises:
+        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+    """
+
+    name: str
+    failures: tuple[type[Exception], ...]
+    """What the library raises about files that it cannot read."""
+    is_seekable = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._facts = PyAVDecoder(path)
+        self._converter = RgbConverter()
+        self.codec = self._facts.codec
+        try:
+            self._facts.count()
+            reason = self._why_inexact(self._facts.file)
+            if reason is not None:
+                raise self._refusal(reason)
+            with self._refusing():
+                found = self._open(path)
+            if found != self.num_frames:
+                raise self._refusal(f"it finds {found} frames instead of {self.num_frames}")
+        except VideoError:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _open(self, path: Path) -> int:
+        """Open the file; gives its number of frames."""
+
+    @abstractmethod
+    def _read(self, numbers: list[int]) -> np.ndarray:
+        """Give frames by their rising numbers: (N, H, W, 3) uint8."""
+
+    def _why_inexact(self, file: MediaFile) -> str | None:
+        """Say why frames of this file would be wrong, None if they would be right."""
+        if file.index is None or not file.index.names_frames:
+            return "its packets do not tell which frame is shown when"
+        if not file.counted.timeline.in_stamp_order:
+            return "its clock does not go on"
+        if self._facts.orientation.is_mirrored:
+            return "its frames are mirrored"
+        # PyAV tells from release 18 on.
+        if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
+            return "its pictures are interlaced"
+        if not _starts_anew(file, file.index):
+            return "its key frames lean on what is before them"
+        return None
+
+    @property
+    def seconds(self) -> float:
+        return self._facts.seconds
+
+    @property
+    def fps(self) -> float:
+        return self._facts.fps
+
+    @property
+    def num_frames(self) -> int:
+        return self._facts.num_frames
+
+    @property
+    def start_sec(self) -> float:
+        return self._facts.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        return self._facts.odd
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame as it is shown."""
+        return self._facts.size
+
+    def close(self) -> None:
+        """Free the file; closing twice does no harm."""
+        self._facts.close()
+
+    def count(self) -> Counted:
+        """Give what all packets tell."""
+        return self._facts.count()
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        Args:
+            wanted: (T,) seconds, rising, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: a frame cannot be decoded.
+        """
+        shown = self._facts.count().timeline.on_screen(wanted)
+        numbers = np.unique(shown)
+        with self._refusing():
+            frames = self._read(numbers.tolist())
+        for number, pixels in zip(numbers, frames, strict=True):
+            self._check_size(pixels)
+            yield np.flatnonzero(shown == number), self._scaled(pixels, short_side)
+
+    def _check_size(self, pixels: np.ndarray) -> None:
+        """Raise VideoError unless a frame is turned as the file says; today's decoders do it."""
+        codec, found = self._facts.file.codec, (pixels.shape[1], pixels.shape[0])
+        expected = self._facts.orientation.size(codec.width, codec.height)
+        if found != expected:
+            sizes = f"{found[0]}x{found[1]} instead of {expected[0]}x{expected[1]}"
+            raise self._refusal(f"its frames are {sizes} pixels")
+
+    def _scaled(self, pixels: np.ndarray, short_side: int | None) -> np.ndarray:
+        return self._converter.scale(pixels, scaled_size(*self.size, short_side))
+
+    def _refusal(self, reason: str) -> VideoError:
+        return VideoError(
+            f"{self._path}: {self.name} cannot decode it ({reason}); set decoder: pyav."
+        )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what the library raises into a VideoError that names the way out."""
+        try:
+            yield
+        except self.failures as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self._refusal(reason[:200]) from error
+
+
+def _starts_anew(file: MediaFile, index: PacketIndex) -> bool:
+    """Whether a key frame stands alone; not so in H.264 that is refreshed bit by bit.
+
+    Looks at the second key frame of a file that is read whole.
+    """
+    if file.codec.name != "h264" or len(index.keys) < 2 or not file.is_small:
+        return True
+    key = int(index.keys[1])
+    packet = file.packet(key)
+    file.forget()
+    frames = [*file.decode(packet), *file.decode(None)] if packet is not None else []
+    return any(frame and frame.key_frame and frame.pts == index.stamps[key] for frame in frames)

@@ -1,0 +1,150 @@
+"""A clip that lies as a folder of pictures, one for each frame: img_00001.jpg and so on."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from autox_video.core.errors import VideoError
+from autox_video.video.container.orientation import EXIF, UPRIGHT, Orientation
+from autox_video.video.container.packet_count import Counted
+from autox_video.video.container.timeline import Timeline
+from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
+from autox_video.video.files.file_kinds import why_no_video
+from autox_video.video.files.video_file import PICTURE_NAME
+
+FRAME_FOLDER_FPS = 30.0
+"""Frames per second of a folder of pictures, which does not say any."""
+
+# Folders of extracted frames may hold optical flow beside them: flow_x_00001.jpg.
+_PREFIXES_OF_FRAMES = ("img", "image", "frame")
+
+_END_OF_PICTURE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+_LOOK_FOR_EXIF_BYTES = 65536
+_EXIF_ORIENTATION = 0x112
+_LOOK_FOR_END_BYTES = 4096  # some write a few words behind the end
+
+
+class FrameFolder:
+    """The pictures of a folder as an open clip; `Video` tells what its attributes are.
+
+    The number at the end of a name gives the order; pictures follow each other at
+    `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first,
+    each upright.
+
+    Raises:
+        VideoError: the folder cannot be read, or holds pictures of several kinds.
+    """
+
+    name = "pictures"
+    is_seekable = True
+    start_sec = 0.0
+    odd = ()
+    fps = FRAME_FOLDER_FPS
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names = self._frame_names()
+        self._converter = RgbConverter()
+        self._size: tuple[int, int] | None = None
+        self.num_frames = len(self._names)
+        self.seconds = self.num_frames / self.fps
+        self.codec = Path(self._names[0]).suffix.lower().removeprefix(".")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the first picture."""
+        if self._size is None:
+            frame, orientation = self._frame(0)
+            self._size = orientation.size(frame.width, frame.height)
+        return self._size
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def count(self) -> Counted:
+        """Give the length; the last picture is a key frame as all are."""
+        starts = np.arange(self.num_frames) / self.fps
+        timeline = Timeline(np.arange(self.num_frames), starts, self.seconds)
+        return Counted(timeline, None, float(starts[-1]), blank_end=False)
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        Args:
+            wanted: (T,) seconds, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: a picture cannot be read.
+        """
+        shown = np.minimum((wanted * self.fps).astype(np.int64), self.num_frames - 1)
+        size = scaled_size(*self.size, short_side)
+        for number in np.unique(shown):
+            frame, orientation = self._frame(int(number))
+            pixels = self._converter.convert(frame, orientation.size(*size), orientation)
+            yield np.flatnonzero(shown == number), pixels
+
+    def _frame_names(self) -> list[str]:
+        """Give the names of the pictures in order of their numbers."""
+        kinds: dict[str, list[tuple[int, str]]] = {}
+        try:
+            names = sorted(entry.name for entry in self._path.iterdir())
+        except OSError as error:
+            raise VideoError(f"{self._path}: it cannot be read ({error.strerror}).") from error
+        for name in names:
+            match = PICTURE_NAME.fullmatch(name)
+            if match:
+                kind = f"{match['prefix']}*{match['suffix']}"
+                kinds.setdefault(kind, []).append((int(match["number"]), name))
+        if len(kinds) > 1:
+            frames = [kind for kind in kinds if kind.lower().startswith(_PREFIXES_OF_FRAMES)]
+            kinds = {kind: kinds[kind] for kind in frames} or kinds
+        if len(kinds) != 1:
+            found = ", ".join(sorted(kinds)[:4]) or "none"
+            raise VideoError(
+                f"{self._path}: a folder of frames holds pictures of one kind, not {found}."
+            )
+        return [name for _, name in sorted(*kinds.values())]
+
+    def _frame(self, number: int) -> tuple[av.VideoFrame, Orientation]:
+        """Give a picture, and what puts it upright."""
+        name = self._names[number]
+        try:
+            data = (self._path / name).read_bytes()
+        except OSError as error:
+            raise self._error(name, error.strerror or str(error)) from error
+        end = _END_OF_PICTURE.get(Path(name).suffix.lower())
+        if end is not None and end not in data[-_LOOK_FOR_END_BYTES:]:
+            raise self._error(name, self._why_damaged(name))
+        try:
+            # From memory: a name with % in it would be taken for a pattern of names.
+            with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
+                container.streams.video[0].codec_context.thread_count = 1
+                return next(container.decode(video=0)), _exif_orientation(data)
+        except (av.error.FFmpegError, StopIteration, IndexError) as error:
+            raise self._error(name, self._why_damaged(name)) from error
+
+    def _why_damaged(self, name: str) -> str:
+        what = why_no_video(self._path / name)
+        return "it is cut off or damaged" if what is None or "picture" in what else what
+
+    def _error(self, name: str, reason: str) -> VideoError:
+        return VideoError(f"{self._path}: the picture {name} cannot be read ({reason}).")
+
+
+def _exif_orientation(data: bytes) -> Orientation:
+    """Give what puts a picture upright, by the Exif data that cameras write."""
+    if b"Exif" not in data[:_LOOK_FOR_EXIF_BYTES] and b"eXIf" not in data[:_LOOK_FOR_EXIF_BYTES]:
+        return UPRIGHT
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return EXIF.get(image.getexif().get(_EXIF_ORIENTATION), UPRIGHT)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return UPRIGHT  # the picture itself could be decoded

@@ -1,0 +1,381 @@
+"""Frames at given times by PyAV, which is always there and reads everything."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+from autox_video.video.container.frame_clock import CountedClock, StampClock
+from autox_video.video.container.media_file import MediaFile
+from autox_video.video.container.orientation import Orientation, orientation_of
+from autox_video.video.container.packet_count import Counted
+from autox_video.video.container.packet_index import PacketIndex
+from autox_video.video.container.timeline import Timeline
+from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
+
+_HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
+_SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
+_SEEK_OVER_SEC = 5.0  # large files are not read on over gaps that are longer
+_READ_AT_MOST_SEC = 20.0  # nor so far at once that what is read would fill the memory
+_SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land behind its target: then try this much earlier
+
+# What is decoded from a key frame on is the same as when all that comes before was decoded too.
+_STARTS_AT_KEYS = frozenset(
+    (
+        *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
+        *("mjpeg", "png", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"),
+        *("prores", "dnxhd", "dvvideo"),
+    )
+)
+# Their frames say themselves that no other leans on them.
+_TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
+
+
+class _Shown(NamedTuple):
+    """A frame and when it comes on screen; the end of the clip has no frame and is at infinity."""
+
+    second: float
+    frame: av.VideoFrame | None
+    after_hole: bool
+
+
+class _InexactError(Exception):
+    """The decoder does not give what the index says."""
+
+
+class PyAVDecoder:
+    """An open clip, decoded by PyAV; `Video` tells what its attributes are.
+
+    Raises:
+        VideoError: the file is unreadable, not a video, or has no length or size.
+    """
+
+    name = "pyav"
+
+    def __init__(self, path: Path) -> None:
+        self.file = MediaFile(path)
+        self.codec = self.file.codec.name
+        self._origin: float | None = None  # ticks of the first frame, of a large file
+        self._orientation: Orientation | None = None
+        self._converter = RgbConverter()
+
+    @property
+    def seconds(self) -> float:
+        return self.file.seconds
+
+    @property
+    def fps(self) -> float:
+        return self.file.fps
+
+    @property
+    def num_frames(self) -> int:
+        return self.file.num_frames
+
+    @property
+    def start_sec(self) -> float:
+        return self.file.start_sec
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        times = self.file.counted.timeline.odd if self.file.counted else ()
+        return self.file.odd + self.file.start_odd + times
+
+    @property
+    def _may_seek(self) -> bool:
+        """Whether frames are reached by their stamps, as the file has them."""
+        counted = self.file.counted
+        is_true = counted is None or counted.timeline.follows_stamps
+        return self.file.is_seekable and not self.file.is_small and is_true
+
+    @property
+    def is_seekable(self) -> bool:
+        """Whether its last frames are reached without decoding all."""
+        return self.file.is_seekable
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame as it is shown."""
+        return self.orientation.size(self.file.width, self.file.height)
+
+    @property
+    def orientation(self) -> Orientation:
+        """What puts the frames upright."""
+        if self._orientation is None and self.file.counted is not None:
+            self._orientation = self.file.counted.orientation
+        if self._orientation is None:
+            for _, frame in self._frames(np.zeros(1)):
+                self._see(frame)
+        return self._orientation
+
+    def close(self) -> None:
+        """Free the file and the decoder; closing twice does no harm."""
+        self.file.close()
+
+    def count(self) -> Counted:
+        """Read all packets; raises VideoError where there is no frame."""
+        return self.file.count()
+
+    def pictures(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Give (places, pixels): what is on screen at the times wanted[places].
+
+        What is given last for a place counts.
+
+        Args:
+            wanted: (T,) seconds, rising, >= 0.
+            short_side: pixels, or None for the full size.
+
+        Raises:
+            VideoError: the frame of some time cannot be decoded, nor any up to a second before.
+        """
+        for places, frame in self._frames(wanted):
+            self._see(frame)
+            size = scaled_size(self.file.width, self.file.height, short_side)
+            try:
+                yield places, self._converter.convert(frame, size, self._orientation)
+            except av.error.FFmpegError as error:
+                reason = f"pixels of the kind {frame.format.name} are not known"
+                raise self.file.error(reason) from error
+
+    def _see(self, frame: av.VideoFrame) -> None:
+        if self._orientation is None:
+            self._orientation = orientation_of(frame)
+            if self.file.counted is not None:
+                self.file.counted.orientation = self._orientation
+
+    def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
+        """Give (places, frame) for all times; a frame may be given anew for the same places."""
+        for start, stop in self._groups(wanted):
+            try:
+                for places, frame in self._picked_frames(wanted[start:stop]):
+                    yield start + places, frame
+            except _InexactError:  # damaged, or of a kind that is not foreseen: decode it all
+                for first, end, frame in self._frames_in_order(wanted[start:stop]):
+                    yield range(start + first, start + end), frame
+
+    def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Give (start, stop) of the times that are read together: all, but for large files."""
+        start = 0
+        for stop in range(1, len(wanted) + 1):
+            is_far = stop < len(wanted) and (
+                wanted[stop] - wanted[stop - 1] > _SEEK_OVER_SEC
+                or wanted[stop] - wanted[start] > _READ_AT_MOST_SEC
+            )
+            if stop == len(wanted) or (self._may_seek and is_far):
+                yield start, stop
+                start = stop
+
+    # ---- with the packets at hand ----
+
+    def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+        """Decode no more than is needed for the frames at the `wanted` times."""
+        if self.file.is_small:
+            if self.file.index is None:
+                raise _InexactError
+            timeline = self.file.counted.timeline
+            return self._indexed_frames(self.file.index, timeline, wanted, self.file.packet)
+        if not self._may_seek or self.codec not in _STARTS_AT_KEYS:
+            raise _InexactError
+        packets = self._window(wanted)
+        index = _index_of(packets)
+        starts = (index.stamps[index.displayed] - self._origin) * self.file.tick_sec
+        timeline = Timeline(index.displayed, starts, math.inf)
+        return self._indexed_frames(index, timeline, wanted, packets.__getitem__)
+
+    def _window(self, wanted: np.ndarray) -> list[av.Packet]:
+        """Read the packets of a large file that are needed for the frames at the `wanted` times."""
+        self._find_origin()
+        first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
+        for back_sec in _SEEK_BACK_SEC:
+            packets = self.file.packets_between(first, last, back_sec / self.file.tick_sec)
+            if packets:
+                self._check_end(packets, wanted[-1])
+                return packets
+        raise _InexactError
+
+    def _check_end(self, packets: list[av.Packet], second: float) -> None:
+        """Raise _InexactError where a file that is cut off may hold nothing for a time."""
+        ends = (packet.pts + (packet.duration or 0) for packet in packets)
+        end_sec = (max(ends) - self._origin) * self.file.tick_sec
+        promised_sec = self.file.promised_sec or 0.0
+        if self.file.is_torn or end_sec + _HOLE_SEC < min(second, promised_sec):
+            raise _InexactError
+
+    def _find_origin(self) -> None:
+        if self._origin is None and self.file.counted is not None:
+            self._origin = self.file.counted.first_stamp
+        if self._origin is None:
+            next(self._shown_from_start())
+        if self._origin is None:
+            raise self.file.error("no frame of it can be decoded")
+
+    def _indexed_frames(
+        self,
+        index: PacketIndex,
+        timeline: Timeline,
+        wanted: np.ndarray,
+        packet: Callable[[int], av.Packet | None],
+    ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+        numbers = timeline.displayed[timeline.on_screen(wanted)]
+        places = {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers)}
+        chosen = set(places)
+        jumps = self.codec in _STARTS_AT_KEYS
+        for start, end in index.runs(sorted(chosen), jumps=jumps):
+            if jumps:
+                self.file.forget()
+            else:
+                self.file.renew()
+            has_landed = not index.shows(start)
+            for frame in self._run(range(start, end), chosen, packet):
+                if frame.opaque == start:
+                    has_landed = frame.key_frame
+                if has_landed and frame.opaque in places:
+                    yield places.pop(frame.opaque), frame
+                if not places:
+                    return
+        if places:
+            raise _InexactError
+
+    def _run(
+        self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
+    ) -> Iterator[av.VideoFrame]:
+        """Decode a stretch of packets, but skip frames on which neither we nor others depend."""
+        codec, skips = self.file.codec, tells_references(self.file.codec)
+        for number in numbers:
+            codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
+            if (one := packet(number)) is None:
+                raise _InexactError
+            yield from _sound(self.file.decode(one, number))
+        yield from _sound(self.file.decode(None))
+
+    # ---- one after the other ----
+
+    def _frames_in_order(self, wanted: np.ndarray) -> Iterator[tuple[int, int, av.VideoFrame]]:
+        """Give (first, end, frame): the frame on screen at the times wanted[first:end], sorted."""
+        before, first = None, 0
+        if len(wanted) == 0:
+            return
+        for shown in self._shown_from(wanted[0]):
+            end = int(np.searchsorted(wanted, shown.second))
+            if before is None and shown.frame is None:
+                raise self.file.error("no frame of it can be decoded")
+            if end > first:
+                self._check_hole(before, shown, wanted[end - 1])
+                yield first, end, (before or shown).frame
+                first = end
+            if first == len(wanted):
+                return
+            before = shown
+
+    def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
+        """Raise VideoError where the frames before and after do not tell what is at a time."""
+        if before is None:
+            is_unknown = after.second > _HOLE_SEC  # else the first good frame stands in
+        else:
+            is_unknown = after.after_hole and second > before.second + _HOLE_SEC
+        if is_unknown:
+            start = before.second if before else 0.0
+            raise self.file.error(
+                f"it is damaged or cut off, nothing can be decoded from {start:.1f} s "
+                f"to {second:.1f} s"
+            )
+
+    def _shown_from(self, second: float) -> Iterator[_Shown]:
+        """Give the frames in order of display, starting with one on screen by `second`."""
+        if self._may_seek and second >= _SEEK_FROM_SEC:
+            self._find_origin()
+            for back_sec in _SEEK_BACK_SEC:
+                landed = self._shown_from_key_frame(second, back_sec)
+                if landed is not None:
+                    return landed
+        return self._shown_from_start()
+
+    def _shown_from_start(self) -> Iterator[_Shown]:
+        self.file.codec.skip_frame = "DEFAULT"
+        self.file.renew()
+        counted = self.file.counted
+        clock = self._stamp_clock() if counted is None else CountedClock(counted)
+        return self._shown(self.file.packets(), clock)
+
+    def _stamp_clock(self) -> StampClock:
+        return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
+
+    def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
+        """Seek to a key frame by `second` - `back_sec`; None where that does not lead there.
+
+        Frames ahead of the key frame are left out: they may lean on frames that were jumped over.
+        """
+        target = self._origin + max(second - back_sec, 0.0) / self.file.tick_sec
+        try:
+            self.file.container.seek(int(target), stream=self.file.stream)
+        except av.error.FFmpegError:
+            return None
+        shown = self._shown(self.file.read(), self._stamp_clock())
+        for one in shown:
+            if one.second > second or one.after_hole:
+                return None
+            if one.frame.key_frame:
+                return chain([one], shown)
+        return None
+
+    def _shown(
+        self, packets: Iterator[av.Packet], clock: CountedClock | StampClock
+    ) -> Iterator[_Shown]:
+        """Decode packets up to the end, which comes last."""
+        hole, end_sec = False, 0.0
+        for frame in self._decoded(packets):
+            if frame is None:
+                hole = True
+                continue
+            second = clock.second(frame)
+            if second is None:
+                continue
+            if self._origin is None and isinstance(clock, StampClock):
+                self._origin = clock.origin
+            end_sec = second + (frame.duration or 0) * self.file.tick_sec
+            yield _Shown(second, frame, hole)
+            hole = False
+        promised_sec = self.file.promised_sec
+        cut_off = promised_sec is not None and end_sec + _HOLE_SEC < promised_sec
+        yield _Shown(math.inf, None, hole or cut_off)
+
+    def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
+        """Give the decoded frames in order of display; None where something could not be."""
+        for number, packet in enumerate(packets):
+            yield from self.file.decode(packet, number)
+        if self.file.is_torn:
+            yield None
+        yield from self.file.decode(None)
+
+
+def _index_of(packets: list[av.Packet]) -> PacketIndex:
+    """Make the index of some packets, of which the first is a key frame."""
+    if any(packet.is_corrupt for packet in packets):
+        raise _InexactError
+    stamps = [packet.pts for packet in packets]
+    # Frames ahead of the key frame may lean on what was jumped over.
+    shown = [not packet.is_discard and packet.pts >= stamps[0] for packet in packets]
+    index = PacketIndex(stamps, [packet.is_keyframe for packet in packets], shown)
+    if not index.is_exact:
+        raise _InexactError
+    return index
+
+
+def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
+    if None in frames:
+        raise _InexactError
+    return frames
+
+
+def tells_references(codec: av.VideoCodecContext) -> bool:
+    """Whether a frame's own header says that no other frame leans on it."""
+    if codec.name != "hevc":
+        return codec.name in _TELLS_REFERENCES
+    # HEVC says so for one layer of time; its configuration record tells the number of layers.
+    record = codec.extradata or b""
+    return len(record) > 22 and record[0] == 1 and (record[21] >> 3 & 7) == 1

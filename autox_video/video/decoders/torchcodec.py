@@ -1,0 +1,59 @@
+"""Frames by torchcodec, which needs the FFmpeg libraries of the system."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from autox_video.video.container.media_file import THREADS_PER_VIDEO
+from autox_video.video.decoders.by_frame_number import NumberedDecoder
+
+
+class TorchCodecDecoder(NumberedDecoder):
+    """An open clip, decoded by torchcodec.
+
+    Of large H.264 files that have no key frames but are refreshed bit by bit (x264's intra-refresh)
+    it gives wrong frames without a word; small ones are refused.
+
+    Raises:
+        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+    """
+
+    name = "torchcodec"
+    failures = (RuntimeError, ValueError, IndexError)
+
+    def _open(self, path: Path) -> int:
+        from torchcodec.decoders import VideoDecoder
+
+        self._decoder = VideoDecoder(
+            os.fspath(path.absolute()),
+            stream_index=self._facts.file.stream.index,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=THREADS_PER_VIDEO,
+            seek_mode="exact",
+        )
+        return len(self._decoder)
+
+    def _read(self, numbers: list[int]) -> np.ndarray:
+        return self._decoder.get_frames_at(numbers).data.numpy()
+
+    def close(self) -> None:
+        """Free the file; closing twice does no harm."""
+        self._decoder = None
+        super().close()
+
+
+def why_no_libraries() -> str | None:
+    """Say in a sentence why torchcodec finds no FFmpeg that it knows, None where it does."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+
+        VideoDecoder(b"not a video")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
+            return None  # it tried to read it
+        return (
+            "torchcodec finds no FFmpeg libraries that fit: install them, as by `apt-get install "
+            "ffmpeg`, and the torchcodec that belongs to the installed torch."
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Files by name and first bytes, here or at an address."""

@@ -1,0 +1,269 @@
+"""Files at addresses (s3://, gs://, https://, ...): read, listed and downloaded through fsspec."""
+
+# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# ruff: noqa: PTH118, PTH120
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+from autox_video.core.errors import InstallError
+
+# A drive letter is no scheme: two letters at least.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "hf": "huggingface_hub",
+}
+_WEB = ("http", "https")
+RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""How long to wait before each further attempt at what a broken connection ended: a minute in all,
+in which a network comes back."""
+
+GIVEN_UP, RETRIES_THEN = 3, 3
+"""After so many things in a row that could not be had in all attempts, each gets fewer."""
+
+_CONNECT_SEC, _SILENCE_SEC = 30, 60
+# What those packages raise beside OSError; a module that is not loaded has raised nothing.
+_FAULTS = (
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("gcsfs.retry", "HttpError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+_Result = TypeVar("_Result")
+
+
+class RemoteFault(Exception):  # noqa: N818 (whoever asked makes an error with a place of it)
+    """Why an address cannot be read: a part of a sentence, without the address."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+        """Whether whoever is there answers that there is no such file, or none for this user."""
+
+
+def is_remote(place: str | os.PathLike) -> bool:
+    """Whether this is an address and not a path on this machine."""
+    return isinstance(place, str) and "://" in place and _SCHEME.match(place) is not None
+
+
+def full_root(root: str) -> str:
+    """Give the whole path of a folder; an address as it is."""
+    return root if is_remote(root) else str(Path(root.removeprefix("file://")).absolute())
+
+
+def join(root: str | os.PathLike, path: str) -> str:
+    """Give the path or address of a clip that is listed as `path`, relative to `root` or not."""
+    if is_remote(path) or not is_remote(root):
+        return path if is_remote(path) else os.path.join(root, path)
+    # Of a web address, # and ? are no part of a name; a % may be, or stand for something.
+    name = quote(path, safe="/%") if _is_web(root) else path
+    return f"{str(root).rstrip('/')}/{name}"
+
+
+def _is_web(address: str | os.PathLike) -> bool:
+    found = _SCHEME.match(str(address))
+    return found is not None and found[1].lower() in _WEB
+
+
+def beside(place: str | os.PathLike, name: str) -> str:
+    """Give the path or address of the file `name` in the folder that `place` is in."""
+    if is_remote(place):
+        return f"{str(place).rpartition('/')[0]}/{name}"
+    return os.path.join(os.path.dirname(place), name)
+
+
+def is_file(place: str | os.PathLike) -> bool:
+    """Whether there is a file at a path or an address.
+
+    Raises:
+        RemoteFault: the address cannot be reached.
+        InstallError: a package for such addresses is missing.
+    """
+    if not is_remote(place):
+        return Path(place).is_file()
+    files, path = filesystem(place)
+    try:
+        return _persist(lambda: files.info(path))["type"] == "file"
+    except RemoteFault as fault:
+        # A store that may not be listed denies access to what it does not have.
+        if fault.refused:
+            return False
+        raise
+
+
+def read_bytes(address: str) -> bytes:
+    """Read a whole file, anew each time.
+
+    Raises:
+        RemoteFault: it cannot be read.
+        InstallError: a package for such addresses is missing.
+    """
+    files, path = filesystem(address)
+    return _persist(lambda: files.cat_file(path))
+
+
+def find_files(address: str) -> Iterator[str]:
+    """Give every file under an address, relative to it; a web server must list its folders.
+
+    What a listing names beyond the address, a page elsewhere for one, is left out.
+
+    Raises:
+        RemoteFault: the address cannot be listed.
+        InstallError: a package for such addresses is missing.
+    """
+    files, path = filesystem(address)
+    inside = path.rstrip("/") + "/"
+    for found in _persist(lambda: files.find(path.rstrip("/") + "/")):
+        name = found.removeprefix(inside)
+        name = unquote(name) if _is_web(address) else name
+        if found.startswith(inside) and ".." not in name.split("/"):
+            yield name
+
+
+def download(address: str, target: Path) -> None:
+    """Write a whole file to `target`, which may exist; what comes too short is no file.
+
+    Raises:
+        RemoteFault: it could not be downloaded in several attempts.
+        InstallError: a package for such addresses is missing.
+    """
+    files, path = filesystem(address)
+    _persist(lambda: _download_once(files, path, target))
+
+
+def _download_once(files: Any, path: str, target: Path) -> None:
+    files.get_file(path, str(target))
+    wanted, got = files.info(path).get("size"), target.stat().st_size
+    if wanted is not None and got != wanted:
+        raise ConnectionError(f"{got} of {wanted} bytes came")
+
+
+def filesystem(address: str) -> tuple[Any, str]:
+    """Give fsspec's file system for an address, and the address as that takes it.
+
+    Raises:
+        InstallError: a package for such addresses is missing.
+        RemoteFault: there are no such addresses.
+    """
+    import fsspec
+
+    scheme = _SCHEME.match(address)[1].lower()
+    try:
+        return fsspec.core.url_to_fs(address, **_options(scheme))
+    except ImportError as error:
+        package = _PACKAGES.get(scheme)
+        what = f"pip install {package}" if package else str(error)
+        raise InstallError(f"{address}: {scheme}:// addresses need a package: {what}") from error
+    except ValueError as error:
+        raise RemoteFault(f"{scheme}:// addresses are not known ({error})") from error
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    if scheme not in _WEB:
+        return {}
+    import aiohttp
+
+    # The default ends every download after five minutes, however well it goes.
+    limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SEC, sock_read=_SILENCE_SEC)
+    return {"client_kwargs": {"timeout": limit}}
+
+
+class _Patience:
+    """How often to try again, by what came of the things before."""
+
+    def __init__(self) -> None:
+        self._given_up = 0
+
+    def waits(self) -> tuple[float | None, ...]:
+        """Give the seconds to wait after each attempt, None after the last."""
+        retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
+        return (*RETRY_AFTER_SEC[:retries], None)
+
+    def note(self, *, is_answered: bool) -> None:
+        """Take notice of whether there was an answer, be it a refusal."""
+        self._given_up = 0 if is_answered else self._given_up + 1
+
+
+_patience = _Patience()
+
+
+def _persist(action: Callable[[], _Result]) -> _Result:
+    """Do something on the network, again where the connection broke."""
+    for wait_sec in _patience.waits():
+        try:
+            result = action()
+        except _faults() as error:
+            real = _real(error)
+            if wait_sec is None or _is_final(real):
+                _patience.note(is_answered=_is_final(real))
+                refused = _is_missing(real) or _is_denied(real)
+                raise RemoteFault(_reason(real), refused=refused) from real
+            time.sleep(wait_sec)
+        else:
+            _patience.note(is_answered=True)
+            return result
+    raise AssertionError("not reached")
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    loaded = ((sys.modules.get(module), name) for module, name in _FAULTS)
+    kinds = (getattr(module, name, None) for module, name in loaded if module is not None)
+    return (OSError, TimeoutError, *(kind for kind in kinds if kind is not None))
+
+
+def _real(error: Exception) -> Exception:
+    # fsspec calls an HTTP address missing, too, if its server broke off while asked about it.
+    cause = error.__cause__
+    of_web = type(cause).__module__.startswith("aiohttp")
+    return cause if of_web and isinstance(error, FileNotFoundError) else error
+
+
+def _is_final(error: Exception) -> bool:
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return True
+    status = _status_of(error)
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
+
+
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError) or _status_of(error) in (404, 410)
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or _status_of(error) in (401, 403)
+
+
+def _status_of(error: Exception) -> int | None:
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    return status if isinstance(status, int) else None
+
+
+def _reason(error: Exception) -> str:
+    status = _status_of(error)
+    if _is_missing(error):
+        return "there is nothing at this address"
+    if _is_denied(error):
+        return "access is denied; check the credentials"
+    if status is not None:
+        return f"the server answers with error {status}"
+    if isinstance(error, TimeoutError):
+        return "the server does not answer in time"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"it cannot be read from there ({text[:200]})"

@@ -1,0 +1,48 @@
+"""Mirror images that help, and those that are of other classes."""
+
+import pytest
+import torch
+
+from autox_video.automl.probing.crossval import make_folds
+from autox_video.automl.probing.mirroring import compare
+from autox_video.automl.probing.samples import Samples, TooSlowError
+
+CLIPS = 120
+
+
+def samples_of(mirrored, spread=0.7):
+    """Four classes by the signs of two channels; `mirrored` makes the mean of a mirror image."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(CLIPS) % 4
+    plain = torch.stack([labels % 2 * 2.0 - 1, labels // 2 * 2.0 - 1], 1)
+    views = torch.stack([plain, mirrored(plain)], 1)
+    noise = spread * torch.randn(CLIPS, 2, 2, generator=draw)
+    return Samples((views + noise)[:, :, None].half(), torch.eye(4)[labels], multi_label=False)
+
+
+def compared(mirrored, **options):
+    samples = samples_of(mirrored, **options)
+    return compare(samples, make_folds(samples, range(CLIPS)))
+
+
+def test_images_of_another_class_are_harmful():
+    found = compared(lambda plain: plain * torch.tensor([-1.0, 1.0]))
+    assert found.harms
+    assert found.without.score > 0.75 and found.with_images.score < found.without.score - 0.1
+    lost = (found.without.right - found.with_images.right).mean()
+    assert lost == pytest.approx(found.without.score - found.with_images.score, abs=1e-6)
+
+
+def test_images_of_the_same_class_are_not():
+    found = compared(lambda plain: plain)
+    assert not found.harms and found.with_images.score > 0.75
+
+
+def test_where_nothing_can_be_told_nothing_is_said():
+    assert not compared(lambda plain: -plain, spread=30.0).harms
+
+
+def test_it_may_take_too_long():
+    samples = samples_of(lambda plain: plain)
+    with pytest.raises(TooSlowError):
+        compare(samples, make_folds(samples, range(CLIPS)), seconds=0.0)

@@ -1,0 +1,158 @@
+"""The clips of a run, and what is listed otherwise later."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autox_video.automl.run_data import (
+    compare,
+    left_out,
+    list_file,
+    lists_of_run,
+    notes_on_reading,
+    record,
+)
+from autox_video.core.errors import CheckpointError
+from autox_video.data.inspection.clip_facts import ClipFacts
+from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
+from autox_video.data.listing.formats.list_files import ClipList, write_list
+from autox_video.data.listing.listing import Listing
+
+CLASSES = ("red", "green", "blue")
+TRAIN = ClipList(("a.mp4", "b.mp4", "bad.mp4", "c.mp4"), (0, 1, 1, 2))
+VAL = ClipList(("v.mp4", "w.mp4"), (0, 1))
+
+
+def probed(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
+    listing = Listing("/data", classes, True, train, val, None, (), train.multi_label)
+    splits = {}
+    for name, clips in (("train", train), ("val", val)):
+        errors = ["torn" if path in bad else None for path in clips.paths]
+        facts = [ClipFacts(1, 1.0, 1.0, 1, 1, "x", error) for error in errors]
+        splits[name] = ProbedSplit(clips, facts)
+    return ProbedListing(listing, splits, None)
+
+
+def begin(work_dir, found):
+    for name in ("train", "val"):
+        write_list(list_file(work_dir, name), found.splits[name].readable())
+    return record(work_dir, found.listing.classes, left_out(found))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path, begin(tmp_path, probed())
+
+
+def now(run, found):
+    work_dir, data = run
+    return compare(found.listing, data, lists_of_run(work_dir, data, found.listing))
+
+
+def test_the_record_says_how_many_clips_and_which_are_left_out(run):
+    _, data = run
+    assert data["classes"] == list(CLASSES)
+    assert (data["train"]["clips"], data["val"]["clips"]) == (3, 2)
+    assert (data["train"]["left_out"], data["val"]["left_out"]) == ([["bad.mp4"]], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"train": TRAIN.select([3, 1, 0, 2])}, []),
+        ({"train": TRAIN.select([0, 1, 3])}, []),
+        ({"train": replace(TRAIN, paths=("./a.mp4", "/data/b.mp4", "bad.mp4", "c.mp4"))}, []),
+        ({"train": TRAIN.select([0, 2, 3])}, ["training clips: 1 gone (b.mp4)"]),
+        (
+            {"train": ClipList(("a.mp4", "b.mp4", "new.mp4"), (0, 2, 1))},
+            [
+                "training clips: 1 new (new.mp4), 1 gone (c.mp4), "
+                "1 of another class (b.mp4: green -> blue)"
+            ],
+        ),
+        (
+            {
+                "train": ClipList((*TRAIN.paths, "w.mp4"), (*TRAIN.labels, 1)),
+                "val": VAL.select([0]),
+            },
+            ["training clips: 1 new (w.mp4)", "validation clips: 1 gone (w.mp4)"],
+        ),
+        (
+            {"val": ClipList((*VAL.paths, *"1234"), (0, 1, 1, 1, 1, 1))},
+            ["validation clips: 4 new (1, 2, 3, ...)"],
+        ),
+        ({"classes": (*CLASSES, "grey")}, ["classes: 1 new (grey)"]),
+        (
+            {"classes": ("red", "green", "grey")},
+            [
+                "classes: 1 new (grey), 1 gone (blue)",
+                "training clips: 1 of another class (c.mp4: blue -> grey)",
+            ],
+        ),
+    ],
+)
+def test_what_is_listed_otherwise_is_spelled_out(run, change, said):
+    assert now(run, probed(**change)) == said
+
+
+def test_classes_in_another_order_are_named_and_hide_no_labels(run):
+    swapped = ("green", "red", "blue")
+    same = {0: 1, 1: 0, 2: 2}
+    train = replace(TRAIN, labels=tuple(same[label] for label in TRAIN.labels))
+    val = replace(VAL, labels=tuple(same[label] for label in VAL.labels))
+    assert now(run, probed(train, val, swapped)) == [
+        "classes: in another order (number 0 was red, is green)"
+    ]
+
+
+def test_parts_of_videos_and_several_classes_a_clip(tmp_path):
+    inf = float("inf")
+    parts = ClipList(("a.mp4", "a.mp4", "bad.mp4"), ((0, 1), (2,), ()), ((0, 1), (1, 2), (3, inf)))
+    val = ClipList(("v.mp4",), ((0,),), ((0.0, 1.0),))
+    found = probed(parts, val)
+    run = tmp_path, begin(tmp_path, found)
+    assert run[1]["train"]["left_out"] == [["bad.mp4", 3, None]]
+    assert now(run, found) == []
+    other = replace(parts, labels=((1, 0), (1,), ()), segments=((0, 1), (1, 2), (3, 4)))
+    assert now(run, probed(other, val)) == [
+        "training clips: 1 new (bad.mp4 from 3 to 4 s), 1 of another class "
+        "(a.mp4 from 1 to 2 s: blue -> green)"
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"path,label\na.mp4,0\n", b"\x00" * 40, b"?,"])
+def test_a_damaged_list_is_made_again_where_the_lists_are_the_same(run, capsys, content):
+    work_dir, data = run
+    path = list_file(work_dir, "train")
+    before = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    lists = lists_of_run(work_dir, data, probed(bad=("a.mp4",)).listing)
+    assert path.read_bytes() == before
+    assert lists["train"].paths == ("a.mp4", "b.mp4", "c.mp4")
+    assert "train.csv: was missing or damaged, and was made again" in capsys.readouterr().out
+
+
+def test_a_damaged_list_that_cannot_be_made_again_is_a_sentence(run):
+    work_dir, data = run
+    path = list_file(work_dir, "val")
+    path.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"val\.csv: missing or damaged.*--fresh"):
+        lists_of_run(work_dir, data, probed(val=VAL.select([1, 0])).listing)
+    assert path.read_bytes() == b"damaged"
+
+
+def test_what_can_be_read_now_and_what_no_longer_is_noted(run):
+    work_dir, data = run
+    assert notes_on_reading(probed(), data, _lists(work_dir, data)) == []
+    spoilt, mended = probed(bad=("bad.mp4", "v.mp4")), probed(bad=())
+    (note,) = notes_on_reading(mended, data, _lists(work_dir, data))
+    assert note.startswith("1 training clips that could not be read when the run began can be")
+    assert "(bad.mp4)" in note
+    (note,) = notes_on_reading(spoilt, data, _lists(work_dir, data))
+    assert note.startswith("1 validation clips of the run cannot be read any more (v.mp4)")
+
+
+def _lists(work_dir: Path, data):
+    return lists_of_run(work_dir, data, probed().listing)

@@ -1,0 +1,391 @@
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import autox_video.machine.mm_compat  # noqa: F401
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from safetensors.torch import save_file
+from torchvision.models.video import swin3d_s, swin3d_t
+from torchvision.models.video.swin_transformer import SwinTransformer3d
+
+from autox_video.backbones.swin3d import VideoSwin
+from autox_video.backbones.weights import layouts, loading
+from autox_video.core.errors import CheckpointError
+from tests.backbones.weights.weight_files import (
+    SMALL,
+    WINDOW,
+    backbone_of,
+    built,
+    official,
+    random_state,
+    recogniser,
+    save,
+    tables_of,
+    without_indices,
+)
+
+ROOT = Path(__file__).parents[3]
+KEYS = ROOT.parent / "shared" / "facts" / "video_swin_keys.json"
+
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
+
+
+LAYOUTS = {
+    "mmaction2": lambda state: {"meta": {"epoch": 30}, "state_dict": state},
+    "official Video Swin": lambda state: {"meta": {}, "state_dict": official(state)},
+    "checkpoint of this project": lambda state: {"schema": 1, "state_dict": state, "meta": {}},
+    "bare backbone": lambda state: {
+        n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_backbone(tmp_path, layout):
+    state = random_state(num_classes=7)
+    model = recogniser()
+    head = model.cls_head.fc_cls.weight.detach().clone()
+    report = loading.load_pretrained(model, save(tmp_path, LAYOUTS[layout](state)))
+    for name, tensor in backbone_of(model).items():
+        assert torch.equal(tensor, state[name]), name
+    assert torch.equal(model.cls_head.fc_cls.weight, head)
+    head_names = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
+    skipped = () if layout == "bare backbone" else head_names
+    assert (report.layout, report.backbone) == (layout, "swin_small_of_this_test")
+    assert (report.loaded, report.skipped) == (len(backbone_of(model)), skipped)
+    assert report.missing == head_names
+
+
+def test_the_report_as_a_sentence(tmp_path):
+    path = save(tmp_path, LAYOUTS["official Video Swin"](random_state(num_classes=7)))
+    sentence = loading.load_pretrained(recogniser(), path).sentence()
+    count = len(backbone_of(recogniser()))
+    assert sentence == (
+        f"Loaded {count} of {count + 2} tensors of {path} (official Video Swin, "
+        "swin_small_of_this_test); left out 2 of its head: cls_head.fc_cls.weight, "
+        "cls_head.fc_cls.bias; 2 of the new head start at random."
+    )
+
+
+def test_a_head_of_the_same_size_is_left_out_too(tmp_path):
+    state, model = random_state(num_classes=5), recogniser(num_classes=5)
+    report = loading.load_pretrained(model, save(tmp_path, {"state_dict": state}))
+    assert not torch.equal(model.cls_head.fc_cls.weight, state["cls_head.fc_cls.weight"])
+    assert len(report.skipped) == 2
+
+
+def test_half_precision_and_wrapped_weights_are_loaded_as_float32(tmp_path):
+    state, model = random_state(), recogniser()
+    half = {f"module.{n}": t.half() if t.is_floating_point() else t for n, t in state.items()}
+    loading.load_pretrained(model, save(tmp_path, {"state_dict": half}))
+    for name, tensor in backbone_of(model).items():
+        assert tensor.dtype == torch.float32
+        assert torch.allclose(tensor, state[name], atol=2e-3)
+
+
+def test_safetensors(tmp_path):
+    state, model = random_state(), recogniser()
+    save_file({n: t.contiguous() for n, t in state.items()}, tmp_path / "weights.safetensors")
+    loading.load_pretrained(model, tmp_path / "weights.safetensors")
+    assert all(torch.equal(t, state[n]) for n, t in backbone_of(model).items())
+
+
+def torchvision_small():
+    torch.manual_seed(1)
+    return SwinTransformer3d(
+        [2, 4, 4], 12, [2, 2], [2, 4], list(WINDOW), num_classes=9, stochastic_depth_prob=0.0
+    ).eval()
+
+
+def torchvision_features(model, clip):
+    """(B, C, T, H, W): what torchvision's model has before it pools."""
+    return model.norm(model.features(model.patch_embed(clip))).permute(0, 4, 1, 2, 3)
+
+
+def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
+    theirs, ours = torchvision_small(), recogniser(num_classes=9)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    report = loading.load_pretrained(ours, save(tmp_path, theirs.state_dict()))
+    assert report.layout == "torchvision"
+    clip = torch.randn(2, 3, 10, 52, 44)
+    state = loading.read_weights(tmp_path / "weights.pth").tensors
+    ours.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        assert torch.allclose(ours.backbone(clip), torchvision_features(theirs, clip), atol=1e-5)
+        assert torch.allclose(ours.cls_head(ours.backbone(clip)), theirs(clip), atol=1e-5)
+
+
+def test_torchvisions_swin3d_t_at_224_px(tmp_path):
+    torch.manual_seed(0)
+    theirs = swin3d_t().eval()
+    state = loading.read_weights(save(tmp_path, theirs.state_dict())).tensors
+    assert loading.identify_backbone(state) == "swin_tiny"
+    ours = VideoSwin("tiny").eval()
+    backbone = {n.removeprefix("backbone."): t for n, t in state.items() if "backbone." in n}
+    unfilled = ours.load_state_dict(backbone, strict=False).missing_keys
+    assert all(name.endswith("relative_position_index") for name in unfilled)
+    clip = torch.randn(1, 3, 8, 224, 224)
+    with torch.inference_mode():
+        expected = torchvision_features(theirs, clip)
+        assert torch.allclose(ours(clip), expected, atol=1e-5 * expected.abs().max())
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base"])
+def test_the_official_key_lists_fill_our_models(size):
+    """Names and shapes of the whole official recogniser, and of ours, without their values."""
+    if not KEYS.exists():
+        pytest.skip(f"The key lists of the official code are not there: {KEYS}.")
+    entries = json.loads(KEYS.read_text())[size]
+    flat = {name: torch.empty(shape, device="meta") for name, (shape, _) in entries.items()}
+    state, layout = layouts.in_mmaction2_naming(flat)
+    assert layout == "official Video Swin"
+    assert loading.identify_backbone(state) == f"swin_{size}"
+    config = Config.fromfile(ROOT / "configs" / f"swin_{size}.py").model
+    config.cls_head.num_classes = 600
+    ours = built(config).state_dict()
+    shapes = [{name: tuple(t.shape) for name, t in each.items()} for each in (state, ours)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_deeper_file_is_refused_though_it_has_every_tensor(tmp_path):
+    deep = {**SMALL, "depths": [2, 4]}
+    path = save(tmp_path, {"state_dict": random_state(arch=deep)})
+    model = recogniser()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    with pytest.raises(CheckpointError) as raised:
+        loading.load_pretrained(model, path)
+    assert "the model is swin_small_of_this_test" in str(raised.value)
+    assert "an unknown backbone" in str(raised.value)
+    assert "backbone.layers.1.blocks.2.norm1.weight: 24 in the file, none in the model" in str(
+        raised.value
+    )
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_a_backbone_that_lacks_a_tensor_is_refused(tmp_path):
+    state = random_state()
+    del state["backbone.layers.0.blocks.1.mlp.fc1.bias"]
+    path = save(tmp_path, {"state_dict": state})
+    with pytest.raises(CheckpointError, match=r"fc1\.bias: none in the file, 48 in the model"):
+        loading.load_pretrained(recogniser(), path)
+
+
+def test_another_patch_size_is_refused_not_skipped(tmp_path):
+    """The seed system lost the patch embedding of patch244 weights in a (4, 4, 4) model."""
+    path = save(tmp_path, {"state_dict": random_state()})
+    with pytest.raises(CheckpointError, match="12x3x2x4x4 in the file, 12x3x4x4x4 in the model"):
+        loading.load_pretrained(recogniser(patch_size=(4, 4, 4)), path)
+    path = save(tmp_path, {"state_dict": random_state(patch_size=(4, 4, 4))})
+    with pytest.raises(CheckpointError, match="patches of 4x4x4 where 2x4x4"):
+        loading.identify_file(path)
+
+
+@pytest.mark.parametrize("window", [(8, 3, 3), (2, 3, 3), (4, 6, 6), (3, 2, 5)])
+def test_tables_of_another_window_are_resized_and_all_else_is_kept(tmp_path, window):
+    state, model = random_state(window_size=window), recogniser()
+    report = loading.load_pretrained(model, save(tmp_path, {"state_dict": state}))
+    for name, tensor in backbone_of(model).items():
+        expected = state[name]
+        if name in tables_of(state):
+            expected = layouts.resized_table(expected, window, WINDOW)
+        assert torch.equal(tensor, expected), name
+    assert report.resized == tuple(tables_of(state))
+    assert report.windows == ((window, WINDOW),)
+    assert not report.inflated
+
+
+def test_without_an_index_the_rows_say_how_to_resize(tmp_path):
+    state, model = random_state(window_size=(8, 3, 3)), recogniser()
+    path = save(tmp_path, {"state_dict": without_indices(state)})
+    assert loading.load_pretrained(model, path).windows == (((8, 3, 3), WINDOW),)
+    name = "backbone.layers.1.blocks.1.attn.relative_position_bias_table"
+    expected = layouts.resized_table(state[name], (8, 3, 3), WINDOW)
+    assert torch.equal(model.state_dict()[name], expected)
+
+
+def test_nothing_is_resized_for_the_same_window(tmp_path):
+    for state in (random_state(), without_indices(random_state())):
+        model = recogniser()
+        report = loading.load_pretrained(model, save(tmp_path, {"state_dict": state}))
+        assert (report.resized, report.windows) == ((), ())
+        for name, tensor in backbone_of(model).items():
+            assert torch.equal(tensor, state[name]), name
+
+
+def test_the_report_on_resizing_as_a_sentence(tmp_path):
+    path = save(tmp_path, {"state_dict": random_state(window_size=(8, 7, 7))})
+    sentence = loading.load_pretrained(recogniser(), path).sentence()
+    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; left out 2 of" in sentence
+
+
+def test_tables_of_no_window_are_refused(tmp_path):
+    state = random_state()
+    for name, table in tables_of(state).items():
+        state[name] = table[:-1]
+    for content in (state, without_indices(state)):
+        path = save(tmp_path, {"state_dict": content})
+        for read in (loading.identify_file, lambda p: loading.load_pretrained(recogniser(), p)):
+            with pytest.raises(CheckpointError, match=f"{path}: no attention window has bias tab"):
+                read(path)
+
+
+def test_tables_of_other_heads_are_refused_as_they_are(tmp_path):
+    arch = {**SMALL, "num_heads": [3, 6]}
+    path = save(tmp_path, {"state_dict": random_state(arch=arch, window_size=(8, 3, 3))})
+    with pytest.raises(CheckpointError, match="375x3 in the file, 175x2 in the model"):
+        loading.load_pretrained(recogniser(), path)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("window", [WINDOW, (16, 7, 7), (8, 3, 3)])
+def test_identify_file_gives_the_window_of_a_video_file(tmp_path, window, indexed):
+    state = random_state(window_size=window)
+    path = save(tmp_path, {"state_dict": state if indexed else without_indices(state)})
+    found = loading.identify_file(path)
+    assert found.window_size == window
+    model = recogniser(window_size=found.window_size)
+    assert loading.load_pretrained(model, path).resized == ()
+
+
+def test_identify_file(tmp_path):
+    path = save(tmp_path, LAYOUTS["mmaction2"](random_state()), "mine.pth")
+    found = loading.identify_file(path)
+    assert (found.path, found.backbone) == (str(path), "swin_small_of_this_test")
+    assert found.source == "mmaction2"
+
+
+def test_identify_tells_tiny_from_small(tmp_path):
+    path = save(tmp_path, swin3d_s().state_dict(), "swin3d_s-da41c237.pth")
+    found = loading.identify_file(path)
+    assert (found.backbone, found.source) == ("swin_small", "Kinetics-400, ImageNet-1K")
+
+
+def test_an_unknown_width_is_named(tmp_path):
+    arch = {**SMALL, "embed_dims": 16}
+    path = save(tmp_path, {"state_dict": random_state(arch=arch)})
+    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is none of swin_nano"):
+        loading.identify_file(path)
+
+
+def test_a_training_checkpoint_of_mmengine_is_read_without_its_log(tmp_path):
+    hub = MessageHub.get_instance("weights_test")
+    hub.update_scalar("train/loss", np.float64(1.5))
+    hub.update_info("epoch", np.int64(3))
+    content = {"message_hub": hub.state_dict(), "meta": {}, "state_dict": random_state()}
+    path, allowed = save(tmp_path, content), set(torch.serialization.get_safe_globals())
+    assert loading.load_pretrained(recogniser(), path).layout == "mmaction2"
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+class Intruder:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_file_is_never_run(tmp_path, legacy):
+    mark = tmp_path / "mark"
+    content = {"state_dict": random_state(), "meta": Intruder(mark)}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match="refused, since reading it would run code"):
+        loading.read_weights(tmp_path / "w.pth")
+    assert not mark.exists()
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    state = random_state()
+    state["backbone.norm1.weight"][3] = float("nan")
+    path = save(tmp_path, {"state_dict": state})
+    with pytest.raises(CheckpointError, match=r"not numbers \(first: backbone.norm1.weight\)"):
+        loading.read_weights(path)
+
+
+def test_weights_that_are_no_floats_are_refused(tmp_path):
+    state = random_state()
+    state["backbone.layers.0.blocks.0.mlp.fc1.weight"] = torch.ones(48, 12, dtype=torch.int8)
+    path = save(tmp_path, {"state_dict": state})
+    with pytest.raises(CheckpointError, match=r"fc1\.weight holds int8 .*not quantised"):
+        loading.read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, suffix, kept):
+    whole = tmp_path / f"whole.{suffix}"
+    if suffix == "pth":
+        torch.save({"state_dict": random_state()}, whole)
+    else:
+        save_file(random_state(), whole)
+    part = tmp_path / f"part.{suffix}"
+    part.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
+    with pytest.raises(CheckpointError, match=f"part.{suffix}: damaged or no weight file"):
+        loading.read_weights(part)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_random_bytes_and_other_files_are_refused(tmp_path, suffix):
+    path = tmp_path / f"weights.{suffix}"
+    generator = np.random.RandomState(0)
+    contents = [generator.bytes(size) for size in (1, 7, 64, 1000) for _ in range(25)]
+    contents += [b"<!DOCTYPE html><html>Not Found</html>", b"version https://git-lfs", b"\x80\x02."]
+    contents += [struct.pack("<Q", 1 << 60) + b"{}", pickle.dumps({"state_dict": 1}), b"PK\x03\x04"]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError):
+            loading.read_weights(path)
+
+
+def test_a_cut_off_download_of_a_known_file_says_where_to_get_it(tmp_path):
+    path = tmp_path / "swin3d_t-7615ae03.pth"
+    path.write_bytes(b"PK\x03\x04" + bytes(2**20))
+    with pytest.raises(CheckpointError, match=r"1\.0 MiB of about 122.*https://download\.pytorch"):
+        loading.read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ([1, 2], "holds no weights, but a list"),
+        ({}, "holds no weights"),
+        ({"state_dict": {"a": 1}}, "'a' is not a tensor"),
+        ({"conv1.weight": torch.zeros(3)}, "no Swin of a known layout .*conv1.weight"),
+        ({"model": {"layers.0.blocks.0.attn.cpb_mlp.0.bias": torch.zeros(3)}}, "a Swin v2"),
+    ],
+)
+def test_other_content_is_named(tmp_path, content, sentence):
+    with pytest.raises(CheckpointError, match=sentence):
+        loading.read_weights(save(tmp_path, content))
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    folder = (tmp_path, "is a folder; name")
+    for path, what in ((tmp_path / "none.pth", "there is no such"), folder):
+        with pytest.raises(CheckpointError, match=f"{what}.* weight file"):
+            loading.read_weights(path)
+
+
+def test_weights_of_the_convolution_network_are_known(tmp_path):
+    from tests.automl.test_prepare import weights_file
+
+    path = weights_file(tmp_path / "conv.pth", "conv_nano")
+    found = loading.identify_file(path)
+    assert (found.backbone, found.window_size) == ("conv_nano", (8, 7, 7))
+    state = torch.load(path, weights_only=True)
+    del state["state_dict"]["backbone.stages.3.1.space.weight"]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="channels 24-32-64-128-256 is none of conv_nano"):
+        loading.identify_file(path)

@@ -1,0 +1,120 @@
+"""One list file, whatever it is written like, as columns."""
+
+import math
+import os
+
+import pytest
+
+from autox_video.data.listing.entries import WHOLE_VIDEO
+from autox_video.data.listing.formats.list_files import (
+    ClipList,
+    at_most,
+    clip_keys,
+    counted,
+    read_list,
+    write_list,
+)
+from autox_video.core.errors import ListingError, ResourceError
+
+
+def test_clip_keys_show_the_same_clip(tmp_path):
+    spellings = ["a/b.mp4", "./a/b.mp4", "a//b.mp4", "x/../a/b.mp4", f"{tmp_path}/a/b.mp4"]
+    assert clip_keys(spellings, tmp_path) == ["a/b.mp4"] * 5
+    assert clip_keys(["/b.mp4", "../b.mp4"], tmp_path) == ["/b.mp4", "../b.mp4"]
+
+
+def test_clip_keys_of_a_relative_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert clip_keys([f"{tmp_path}/d/a.mp4"], "d") == ["a.mp4"]
+
+
+def test_at_most_and_counted():
+    assert at_most(iter("abc"), shown=3) == ["a", "b", "c"]
+    assert at_most(iter("abcd"), shown=3) == ["a", "b", "c", "... and 1 more like these."]
+    assert at_most([]) == []
+    assert (counted(1, "class", "classes"), counted(2, "clip")) == ("1 class", "2 clips")
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        ClipList(("a.mp4", "b c.mp4"), (0, 12)),
+        ClipList(("a, b.mp4", '"q".mp4', "#x.mp4", " s .mp4", "new\nline.mp4", "r\r.mp4"), None),
+        ClipList((os.fsdecode(b"\xe9.mp4"),), (3,)),
+        ClipList((), ()),
+        ClipList(("a", "b", "c"), ((0, 2), (), (11,))),
+        ClipList(("a", "a", "b"), (0, 1, 0), ((0.0, 1.5), (1.5, 2.25), (0.1, math.inf))),
+        ClipList(("a", "b"), ((1,), (0,)), ((0.0, math.inf), (1e-3, 2.0))),
+        ClipList(("a", "s3://b/c, d.mp4"), None, ((0.0, 1.0), (1.0, 2.0))),
+    ],
+)
+def test_what_is_written_is_read_again(tmp_path, clips):
+    path = tmp_path / "new" / "list.csv"
+    write_list(path, clips)
+    found = read_list(path)
+    assert found.paths == clips.paths
+    assert found.labels == clips.labels
+    assert found.segments == clips.segments
+    assert found.multi_label == clips.multi_label
+    assert len(found) == len(clips.paths)
+
+
+def test_a_written_list_of_parts_and_several_classes_is_plain_csv(tmp_path):
+    clips = ClipList(("a.mp4", "a.mp4"), ((0, 2), (1,)), ((0.5, 2.0), (2.0, math.inf)))
+    write_list(tmp_path / "l.csv", clips)
+    wanted = "path,labels,start,end\na.mp4,0;2,0.5,2.0\na.mp4,1,2.0,\n"
+    assert (tmp_path / "l.csv").read_text() == wanted
+
+
+def test_columns_of_clips():
+    clips = ClipList(("a", "./a"), ((0, 2), (2,)), ((0.0, 1.0), (1.0, math.inf)))
+    assert clips.classes() == {0, 2}
+    assert clips.segment(1) == (1.0, math.inf)
+    assert clips.identities("videos") == [("a", (0.0, 1.0)), ("a", (1.0, math.inf))]
+    assert clips.select([1]) == ClipList(("./a",), ((2,),), ((1.0, math.inf),))
+    plain = ClipList(("a",), (3,))
+    assert (plain.classes(), plain.segment(0), plain.multi_label) == ({3}, (0.0, math.inf), False)
+
+
+def test_a_written_list_is_plain_csv(tmp_path):
+    write_list(tmp_path / "l.csv", ClipList(("a b.mp4", "c.mp4"), (1, 0)))
+    assert (tmp_path / "l.csv").read_bytes() == b"path,label\na b.mp4,1\nc.mp4,0\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "a.mp4 0\n",
+        "path,label\na\n",
+        "path,label\na,x\n",
+        'path,label\n"a,1\n',
+        "path,labels\na,1;x\n",
+        "path,label,start,end\na,1,3,2\n",
+        "path,label,start\na,1,3\n",
+    ],
+)
+def test_a_damaged_written_list_is_one_sentence(tmp_path, content):
+    path = tmp_path / "l.csv"
+    path.write_text(content)
+    with pytest.raises(ListingError, match=r"l\.csv: the list ") as caught:
+        read_list(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_written_list_that_is_gone_or_cannot_be_written(tmp_path):
+    with pytest.raises(ListingError, match="cannot be read"):
+        read_list(tmp_path / "l.csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_list(tmp_path / "file" / "l.csv", ClipList((), ()))
+
+
+def test_lists_are_put_together_with_their_segments():
+    one = ClipList(("a", "b"), (0, 1))
+    other = ClipList(("b",), (1,), ((1.0, 2.0),))
+    both = one.with_those_of(other)
+    assert (both.paths, both.labels) == (("a", "b", "b"), (0, 1, 1))
+    assert both.segments == (WHOLE_VIDEO, WHOLE_VIDEO, (1.0, 2.0))
+    assert one.with_those_of(one).segments is None
+    assert ClipList(("a",), None).with_those_of(ClipList(("b",), None)).labels is None

@@ -1,0 +1,104 @@
+"""Clips that are listed more than once."""
+
+from array import array
+
+import pytest
+
+from autox_video.data.listing.entries import Entries
+from autox_video.data.listing.duplicates import (
+    drop_repeats,
+    has_several_labels,
+    same_clip_twice,
+    say_overlapping_parts,
+    say_overlaps,
+    say_several_labels,
+)
+
+
+def entries(text, name="l.csv"):
+    """Give a list from `path:label[:start-end]` words."""
+    rows = [(*word.split(":"), "")[:3] for word in text.split()]
+    paths = [path for path, _, _ in rows]
+    segments = [tuple(map(float, times.split("-"))) if times else (0.0, 9.0) for *_, times in rows]
+    return Entries(
+        name,
+        paths,
+        paths,
+        [label for _, label, _ in rows],
+        array("L", range(1, len(rows) + 1)),
+        segments if any(times for *_, times in rows) else None,
+    )
+
+
+def test_a_clip_counts_once():
+    once = drop_repeats(entries("a:x b:y a:x"))
+    assert (once.entries.paths, once.problems) == (["a", "b"], [])
+    assert once.notes == [
+        "l.csv lists 1 clip again, which counts once: l.csv:3 repeats l.csv:1, for one."
+    ]
+
+
+def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
+    given = entries("a:x b:y a:y;z a:x")
+    assert has_several_labels(given)
+    assert drop_repeats(given).problems == [
+        "l.csv:3: clip `a` has the label y;z, but x at l.csv:1; keep one."
+    ]
+    once = drop_repeats(given, multi_label=True)
+    assert (once.entries.paths, once.entries.labels) == (["a", "b"], ["x;y;z", "y"])
+    assert (once.problems, once.notes) == ([], [])
+
+
+def test_other_parts_of_a_video_are_other_clips():
+    given = entries("a:x:0-1 a:y:1-2 a:y:0-1")
+    assert drop_repeats(given).problems == [
+        "l.csv:3: clip `a` has the label y, but x at l.csv:1; keep one."
+    ]
+    assert drop_repeats(given.select([0, 1])).entries.segments == [(0.0, 1.0), (1.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "places"),
+    [
+        ("a:x b:y", "c:x b:y", ["v.csv:2"]),
+        ("a:x:0-1 a:y:1-2", "a:x:1-2 a:x:2-3", ["v.csv:1"]),
+        ("a:x:0-1", "a:x", ["v.csv:1"]),
+        ("a:x", "a:x:0-1 a:y:1-2", ["v.csv:1", "v.csv:2"]),
+    ],
+)
+def test_clips_for_training_and_validation(train, val, places):
+    found = same_clip_twice({"train": entries(train), "val": entries(val, "v.csv")})
+    assert [sentence.split(": ")[0] for sentence in found] == places
+
+
+def test_parts_of_one_video_in_two_splits_are_said():
+    splits = {"train": entries("a:x:0-1 b:x:0-1"), "val": entries("a:x:1-2 c:x:1-2")}
+    (sentence,) = say_overlaps(splits)
+    assert sentence.startswith("1 video with a part in the val list and another in the train list")
+
+
+def test_several_labels_are_said():
+    splits = {"train": entries("a:x;y b:y"), "val": entries("c:x")}
+    (note,) = say_several_labels(splits)
+    assert note.startswith("1 of 3 clips are of several classes, as `x;y` at l.csv:1: training is ")
+    assert "multi_label: false" in note
+    assert say_several_labels({"train": entries("a:x b:y")}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("a:x:0-4 a:y:1-5", 1),
+        ("a:x:0-4 a:y:3-7", 0),
+        ("a:x:0-4 a:x:1-5", 0),
+        ("a:x:0-4 b:y:1-5", 0),
+        ("a:x:0-10 a:y:2-3", 1),
+        ("a:x:0-4 a:y:4-8", 0),
+        ("a:x b:y", 0),
+    ],
+)
+def test_parts_that_overlap_with_other_labels_are_said(text, pairs):
+    notes = say_overlapping_parts(entries(text))
+    assert len(notes) == pairs
+    for note in notes:
+        assert "l.csv:1 (x) and l.csv:2 (y)" in note

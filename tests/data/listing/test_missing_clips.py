@@ -1,0 +1,32 @@
+"""Which listed clips are not there, and why."""
+
+from autox_video.data.listing.entries import Entries, clip_keys
+from autox_video.data.listing.missing_clips import say_missing
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_told_from_what_is_not_there(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "lost.mp4").symlink_to("../annex/lost")
+    (tmp_path / "itself.mp4").symlink_to("itself.mp4")
+    paths = ["a.mp4", "lost.mp4", "itself.mp4", "no.mp4"]
+    entries = Entries("list.txt", paths, clip_keys(paths, tmp_path), None, None)
+    said = [problem.partition(": ")[2] for problem in say_missing({"train": entries}, tmp_path)]
+    assert said == [
+        f"clip {tmp_path}/lost.mp4 is a link that leads nowhere (../annex/lost).",
+        f"clip {tmp_path}/itself.mp4 is a link that leads nowhere (itself.mp4).",
+        f"clip {tmp_path}/no.mp4 is not there.",
+    ]
+
+
+def test_where_no_clip_is_there_it_is_said_what_is(tmp_path):
+    def problem(path, root):
+        entries = Entries("list.txt", [path], clip_keys([path], root), None, None)
+        (sentence,) = say_missing({"train": entries}, root)
+        return sentence
+
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    assert "data_root" in problem("a_0.npy", videos)
+    (videos / "a_0.mp4").touch()
+    assert problem("a_0.npy", videos).endswith("; there is a_0.mp4.")
+    assert problem("xyz.mp4", videos).endswith("; what is there has other names, as a_0.mp4.")

@@ -1,0 +1,400 @@
+"""Clips divided by class, once."""
+
+import os
+import random
+from array import array
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from autox_video.data.splitting import splits as splits_module
+from autox_video.data.splitting.groups import alone, join
+from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
+from autox_video.data.splitting.splits import (
+    ToDivide,
+    check_kept,
+    divide,
+    keep,
+    read_kept,
+)
+from autox_video.data.splitting.stratify import split_counts, stratify
+from autox_video.core.errors import ListingError, ResourceError
+
+TWO, THREE = ("train", "val"), ("train", "val", "test")
+
+
+def entries(counts):
+    """Give {class: number of clips} as entries, one line each."""
+    labels = [name for name, count in counts.items() for _ in range(count)]
+    paths = [f"{name}/{i}.mp4" for i, name in enumerate(labels)]
+    return Entries("list.txt", paths, list(paths), labels, array("L", range(1, len(paths) + 1)))
+
+
+def numbered(given):
+    """Give entries as clips, with their classes, numbered in order of their names."""
+    names = sorted(set(given.labels))
+    return ClipList(tuple(given.paths), tuple(map(names.index, given.labels))), names
+
+
+def divided(given, folder, *, names=THREE, seed=0, **others):
+    """Divide entries anew; gives the lists and the notes."""
+    clips, classes = numbered(given)
+    how = ToDivide(given.source, names, seed, folder)
+    return divide(clips, how, classes, data_root="/data", **others)
+
+
+@pytest.mark.parametrize(
+    ("clips", "two", "three"),
+    [
+        (1, (1, 0), (1, 0, 0)),
+        (2, (1, 1), (1, 1, 0)),
+        (3, (2, 1), (1, 1, 1)),
+        (4, (3, 1), (2, 1, 1)),
+        (10, (8, 2), (6, 2, 2)),
+        (20, (16, 4), (14, 3, 3)),
+        (100, (80, 20), (70, 15, 15)),
+        (1000, (800, 200), (700, 150, 150)),
+    ],
+)
+def test_split_counts(clips, two, three):
+    assert split_counts(clips, TWO) == two
+    assert split_counts(clips, THREE) == three
+
+
+def test_every_class_is_divided_in_proportion_and_no_clip_is_lost():
+    given = entries({"a": 100, "b": 20, "c": 3, "d": 1})
+    found = stratify(given.keys, given.labels, names=THREE, seed=0)
+    assert sorted(i for chosen in found.values() for i in chosen) == list(range(124))
+    counted = {name: Counter(given.labels[i] for i in chosen) for name, chosen in found.items()}
+    assert counted == {
+        "train": {"a": 70, "b": 14, "c": 1, "d": 1},
+        "val": {"a": 15, "b": 3, "c": 1},
+        "test": {"a": 15, "b": 3, "c": 1},
+    }
+
+
+def test_the_seed_decides_and_neither_order_nor_other_classes_do():
+    def chosen(given, seed=0):
+        found = stratify(given.keys, given.labels, names=TWO, seed=seed)
+        return {given.keys[i] for i in found["val"] if given.labels[i] == "a"}
+
+    given = entries({"a": 50, "b": 50})
+    order = list(range(100))
+    random.Random(1).shuffle(order)
+    assert chosen(given) == chosen(given.select(order)) == chosen(entries({"a": 50, "c": 7}))
+    assert chosen(given) != chosen(given, seed=1)
+
+
+def test_a_division_is_pinned():
+    # Another result for the same seed would divide users' clips anew after an update.
+    given = entries({"a": 10})
+    assert stratify(given.keys, given.labels, names=TWO, seed=0)["val"] == [0, 5]
+
+
+def test_divide_writes_nothing_and_keep_does(tmp_path):
+    folder = tmp_path / "split"
+    lists, notes = divided(entries({"a": 5, "b": 5}), folder)
+    assert not folder.exists()
+    assert notes == (
+        "The clips of list.txt are divided: 6 for train, 2 for val, 2 for test; a run keeps that "
+        "in WORK_DIR/split.",
+    )
+    keep(lists, folder)
+    assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]
+    assert {name: read_list(folder / f"{name}.csv") for name in THREE} == lists
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Give a function that divides as a folder says, which keeps 5 a and 5 b by seed 0."""
+    folder = tmp_path / "split"
+    first, _ = divided(entries({"a": 5, "b": 5}), folder)
+    keep(first, folder)
+    how = ToDivide("list.txt", THREE, 99, folder)
+
+    def again(given):
+        return read_kept(given, tmp_path, how)
+
+    def check(found):
+        names = sorted({label for split in found.splits.values() for label in split.labels})
+        lists = {
+            name: ClipList(tuple(split.paths), tuple(map(names.index, split.labels)))
+            for name, split in found.splits.items()
+        }
+        check_kept(found, lists, how, len(names))
+        return lists, names
+
+    again.first, again.folder, again.check, again.how = first, folder, check, how
+    return again
+
+
+def test_a_kept_division_counts_whatever_the_seed(kept):
+    again = kept(entries({"a": 5, "b": 5}))
+    assert again.notes == ()
+    assert kept.check(again)[0] == kept.first
+
+
+def test_new_and_gone_clips_are_left_out_and_said(kept):
+    given = entries({"a": 5, "b": 5, "new": 2})
+    gone = kept.first["train"].paths[0]
+    again = kept(given.select([i for i, key in enumerate(given.keys) if key != gone]))
+    assert tuple(again.splits["train"].keys) == kept.first["train"].paths[1:]
+    assert tuple(again.splits["val"].keys) == kept.first["val"].paths
+    (note,) = again.notes
+    assert "since then: 2 new clips, not used, 1 clip gone." in note
+    kept.check(again)
+
+
+def test_a_kept_division_of_two_stays_one(tmp_path):
+    folder = tmp_path / "split"
+    given = entries({"a": 5, "b": 5})
+    lists, _ = divided(given, folder, names=TWO)
+    keep(lists, folder)
+    again = read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder))
+    assert {name: tuple(split.paths) for name, split in again.splits.items()} == {
+        name: clips.paths for name, clips in lists.items()
+    }
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatch, written):
+    given = entries({"a": 5, "b": 5})
+    write = write_list
+
+    def stop(path, clips):
+        if len(list(tmp_path.rglob("*.csv"))) == written:
+            raise ResourceError("disk full")
+        write(path, clips)
+
+    folder = tmp_path / "split"
+    lists, _ = divided(given, folder)
+    monkeypatch.setattr(splits_module, "write_list", stop)
+    with pytest.raises(ResourceError):
+        keep(lists, folder)
+    assert read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder)) is None
+
+
+def test_other_clips_are_refused(kept):
+    with pytest.raises(ListingError, match="keeps a division of other clips"):
+        kept(entries({"x": 5, "y": 5}))
+
+
+def test_a_clip_of_another_class_now_is_refused(kept):
+    again = kept(entries({"a": 5, "b": 5}))
+    lists, names = kept.check(again)
+    lists["test"] = ClipList(lists["test"].paths, lists["test"].labels[::-1])
+    with pytest.raises(ListingError, match="other classes or labels"):
+        check_kept(again, lists, kept.how, len(names))
+
+
+def test_a_class_that_is_gone_is_refused(kept):
+    with pytest.raises(ListingError, match="other classes or labels"):
+        kept.check(kept(entries({"a": 5})))
+
+
+def test_classes_of_one_clip(tmp_path):
+    _, notes = divided(entries({"a": 5, "b": 1}), tmp_path, names=TWO)
+    assert notes[1] == "1 class of a single clip, so not validated: b."
+    with pytest.raises(ListingError, match="none is left for validation"):
+        divided(entries({"a": 1, "b": 1}), tmp_path, names=TWO)
+
+
+def test_a_clip_of_several_classes_counts_for_the_rarest(tmp_path):
+    labels = tuple((0, 1) if i < 5 else (0,) for i in range(50))
+    clips = ClipList(tuple(f"{i:02}.mp4" for i in range(50)), labels)
+    how = ToDivide("list.txt", TWO, 0, tmp_path)
+    lists, _ = divide(clips, how, ("common", "rare"), data_root="/data")
+    assert Counter(lists["val"].labels) == {(0, 1): 1, (0,): 9}
+
+
+# ---- clips that stay together ----
+
+
+def grouped(count, *groups):
+    """Label `count` clips of which those in a range belong together."""
+    labels = alone(count)
+    for group in groups:
+        labels = join(labels, np.array([(group[0], i) for i in group]))
+    return labels
+
+
+def counts_by_split(found, given):
+    return {name: Counter(given.labels[i] for i in chosen) for name, chosen in found.items()}
+
+
+def test_groups_stay_together_in_the_proportions_of_the_class():
+    given = entries({"a": 100, "b": 100})
+    groups = grouped(200, *(range(i, i + 10) for i in range(0, 100, 10)), range(90, 110))
+    found = stratify(given.keys, given.labels, names=TWO, seed=0, groups=groups)
+    home = {i: name for name, chosen in found.items() for i in chosen}
+    assert len(home) == 200
+    for label in set(groups.tolist()):
+        assert len({home[i] for i in np.flatnonzero(groups == label).tolist()}) == 1
+    assert counts_by_split(found, given) == {
+        "train": {"a": 80, "b": 80},
+        "val": {"a": 20, "b": 20},
+    }
+
+
+def test_single_clips_make_up_for_a_large_group():
+    given = entries({"a": 100})
+    found = stratify(given.keys, given.labels, names=THREE, seed=0, groups=grouped(100, range(60)))
+    assert set(range(60)) <= set(found["train"])
+    assert {name: len(chosen) for name, chosen in found.items()} == {
+        "train": 70, "val": 15, "test": 15,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "sizes", "filled"),
+    [
+        (TWO, (50, 50), 2),
+        (TWO, (99, 1), 2),
+        (TWO, (40, 30, 30), 2),
+        (THREE, (98, 1, 1), 3),
+        (THREE, (50, 50), 2),
+        (THREE, (34, 33, 33), 3),
+        (TWO, (100,), 1),
+    ],
+)
+def test_as_many_splits_get_clips_as_there_are_groups(names, sizes, filled):
+    given = entries({"a": sum(sizes), "b": 10})
+    edges = np.cumsum((0, *sizes)).tolist()
+    ranges = [range(*edge) for edge in pairwise(edges)]
+    groups = grouped(len(given), *ranges)
+    for seed in range(5):
+        found = stratify(given.keys, given.labels, names=names, seed=seed, groups=groups)
+        assert [bool(counts_by_split(found, given)[name]["a"]) for name in names] == [
+            i < filled for i in range(len(names))
+        ]
+
+
+def test_neither_the_order_of_clips_nor_of_groups_decides():
+    given = entries({"a": 60, "b": 60, "c": 5})
+    groups = grouped(125, *(range(i, i + 1 + i % 7) for i in range(0, 110, 10)), range(55, 70))
+
+    def chosen(order, seed=0):
+        found = stratify(
+            [given.keys[i] for i in order],
+            [given.labels[i] for i in order],
+            names=THREE,
+            seed=seed,
+            groups=np.array([groups[i] for i in order]),
+        )
+        return {name: {given.keys[order[i]] for i in part} for name, part in found.items()}
+
+    straight = list(range(125))
+    mixed = straight.copy()
+    random.Random(3).shuffle(mixed)
+    assert chosen(straight) == chosen(mixed) == chosen(straight[::-1])
+    assert chosen(straight) != chosen(straight, seed=1)
+
+
+def test_a_class_whose_clips_all_belong_together_is_said(tmp_path):
+    given = entries({"a": 5, "b": 5})
+    lists, notes = divided(given, tmp_path, names=TWO, groups=grouped(10, range(5)))
+    assert Counter(lists["train"].labels) == {0: 5, 1: 4}
+    assert notes[1] == (
+        "1 class whose clips all belong together (one source, or near-duplicates), so not "
+        "validated: a."
+    )
+
+
+def test_if_no_class_can_be_validated_the_groups_are_divided_and_that_is_said(tmp_path):
+    given = entries({"a": 5, "b": 5})
+    groups = grouped(10, range(5), range(5, 10))
+    lists, notes = divided(given, tmp_path, names=TWO, groups=groups)
+    assert Counter(lists["val"].labels) == {0: 1, 1: 1}
+    assert "They were divided all the same" in notes[1]
+
+
+def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
+    given = entries({"a": 15, "b": 10})
+    lists, _ = divided(given, tmp_path, names=TWO, unreadable=range(5))
+    assert lists["train"].paths[:5] == tuple(given.paths[:5])
+    assert Counter(lists["val"].labels) == {0: 2, 1: 2}
+    assert len(lists["train"]) == 21
+
+
+def division_in(folder, **splits):
+    """Keep a division of clips, given as their paths by split."""
+    keep(
+        {name: ClipList(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
+    )
+
+
+def divided_again(given, tmp_path, earlier, **others):
+    clips, classes = numbered(given)
+    how = ToDivide(given.source, TWO, 1, tmp_path / "split", earlier)
+    splits, notes = divide(clips, how, classes, data_root="/data", **others)
+    return {path: name for name, split in splits.items() for path in split.paths}, notes
+
+
+def test_clips_keep_the_side_that_they_had_where_clips_are_added(tmp_path):
+    before, _ = divided_again(entries({"run": 30, "sit": 30}), tmp_path, ())
+    by_side = {name: [path for path in before if before[path] == name] for name in TWO}
+    division_in(tmp_path / "old", **by_side)
+    now, notes = divided_again(entries({"run": 40, "sit": 30}), tmp_path, (tmp_path / "old",))
+    assert {path: now.get(path) for path in before if path in now} == {
+        path: side for path, side in before.items() if path in now
+    }
+    assert Counter(now.values()) == {"train": 56, "val": 14}
+    assert notes[-1].startswith("50 clips stay on the side of the split that they had in")
+
+
+def test_a_clip_for_training_takes_its_recording_along(tmp_path):
+    given = entries({"run": 20})
+    division_in(tmp_path / "old", train=["run/0.mp4"], val=["run/1.mp4", "run/5.mp4"])
+    pairs = np.array([[0, 1], [2, 0], [5, 6]])
+    now, _ = divided_again(given, tmp_path, (tmp_path / "old",), groups=join(alone(20), pairs))
+    assert {now[f"run/{i}.mp4"] for i in (0, 1, 2)} == {"train"}
+    assert {now[f"run/{i}.mp4"] for i in (5, 6)} == {"val"}
+    assert Counter(now.values())["val"] == 4
+
+
+def test_the_first_earlier_division_that_knows_the_clips_counts(tmp_path):
+    division_in(tmp_path / "other", train=["a.mp4"], val=["b.mp4"])
+    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(9)], val=["run/9.mp4"])
+    now, _ = divided_again(
+        entries({"run": 10}), tmp_path, (tmp_path / "gone", tmp_path / "other", tmp_path / "old")
+    )
+    assert [path for path in now if now[path] == "val"] == ["run/9.mp4"]
+
+
+def test_sides_that_leave_nothing_for_validation_count_for_nothing(tmp_path):
+    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)], val=["gone.mp4"])
+    now, notes = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",))
+    assert Counter(now.values()) == {"train": 8, "val": 2}
+    assert not any("stay on the side" in note for note in notes)
+
+
+def test_a_renamed_class_folder_is_named(tmp_path):
+    given, folder = entries({"run": 10, "sit": 10}), tmp_path / "split"
+    splits, _ = divided(given, folder, names=TWO)
+    keep(splits, folder)
+    renamed = entries({"walk": 10, "sit": 10})
+    with pytest.raises(ListingError) as caught:
+        read_kept(renamed, "/data", ToDivide("list.txt", TWO, 0, folder))
+    (problem,) = caught.value.problems
+    for part in (
+        str(folder),
+        "all clips of a class are gone",
+        "10 clips new",
+        "10 gone",
+        "--fresh",
+    ):
+        assert part in problem
+
+
+def test_large_recordings_are_held_out_as_often_as_small_ones():
+    sizes = [10, 8, 7, 5, 5, 4, 4, 3, 2, 2]  # of one class; 10 of 50 are to be held out
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    held_out = Counter()
+    for seed in range(300):
+        found = stratify(range(50), ["run"] * 50, names=TWO, seed=seed, groups=groups)
+        assert 10 <= len(found["val"]) <= 12
+        held_out.update(set(groups[found["val"]].tolist()))
+    shares = [held_out[number] / 300 for number in range(len(sizes))]
+    assert min(shares) > 0.05 and max(shares) < 0.5

@@ -1,0 +1,129 @@
+"""Intervals: Wilson's against known figures, the bootstrap against the figures it is of."""
+
+import numpy as np
+import pytest
+
+from autox_video.metrics.intervals import (
+    bootstrap_interval,
+    multi_label_intervals,
+    score_interval,
+    score_text,
+    single_label_intervals,
+    wilson_interval,
+)
+from autox_video.metrics.results import (
+    POSITIVE_FROM,
+    average_precision,
+    metrics,
+    multi_label_metrics,
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "clips", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (20, 20, 1 - 0.1611, 1.0),
+    ],
+)
+def test_wilson_equals_published_figures(right, clips, low, high):
+    assert wilson_interval(right, clips) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_the_interval_covers_the_truth_in_about_95_of_100():
+    rng = np.random.default_rng(0)
+    intervals = [wilson_interval(rng.binomial(60, 0.9), 60) for _ in range(2000)]
+    assert 0.93 < np.mean([low <= 0.9 <= high for low, high in intervals]) < 0.98
+
+
+def test_the_bootstrap_of_a_mean_has_the_spread_of_theory():
+    right = np.repeat([1.0, 0.0], [150, 50])
+    low, high = bootstrap_interval(lambda weights: weights @ right / 200, 200)
+    spread = 1.96 * np.sqrt(0.75 * 0.25 / 200)
+    assert (low, high) == pytest.approx((0.75 - spread, 0.75 + spread), abs=0.012)
+
+
+def test_the_same_clips_give_the_same_interval():
+    right = np.arange(30) % 3 / 2
+    one, again = (bootstrap_interval(lambda w: w @ right / 30, 30) for _ in range(2))
+    assert one == again
+
+
+def test_all_right_is_not_certain():
+    found = single_label_intervals(np.eye(4), np.arange(4), {"top1": 1.0, "top5": 1.0})
+    assert found["mean_class_accuracy"] == wilson_interval(4, 4)
+    assert found["top1"][0] < 0.6
+
+
+def figures_at_weight_one(monkeypatch, intervals):
+    """What the bootstrap's figures give where each clip is drawn once."""
+    found = []
+
+    def once(figure, clips, *, classes):
+        found.append(float(figure(np.ones((1, clips)))[0]))
+        return 0.0, 1.0
+
+    monkeypatch.setattr("autox_video.metrics.intervals.bootstrap_interval", once)
+    return dict(zip(intervals(), found, strict=True))
+
+
+def test_each_clip_once_gives_the_figures_themselves(monkeypatch):
+    rng = np.random.default_rng(1)
+    scores = np.round(rng.random((50, 6)), 1)  # many clips share a score
+    truth = (rng.random((50, 6)) < 0.3).astype(int)
+    truth[:, 5] = 0  # a class that does not occur
+    wanted = multi_label_metrics(scores, truth)
+    found = figures_at_weight_one(
+        monkeypatch, lambda: multi_label_intervals(scores, truth, positive_from=POSITIVE_FROM)
+    )
+    assert found == pytest.approx({name: wanted[name] for name in found})
+    assert len(average_precision(scores, truth)) == 5
+
+
+def test_mean_class_accuracy_at_weight_one(monkeypatch):
+    rng = np.random.default_rng(2)
+    scores, labels = rng.random((40, 5)), rng.integers(4, size=40)
+    measured = metrics(scores, labels)
+    found = []
+    monkeypatch.setattr(
+        "autox_video.metrics.intervals.bootstrap_interval",
+        lambda figure, clips, *, classes: found.append(figure(np.ones((1, clips)))) or (0, 1),
+    )
+    single_label_intervals(scores, labels, measured)
+    assert found[0][0] == pytest.approx(measured["mean_class_accuracy"])
+
+
+def test_intervals_hold_their_figures():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(6, size=80)
+    scores = rng.random((80, 6)) + 0.6 * np.eye(6)[labels]
+    measured = metrics(scores, labels)
+    for name, (low, high) in single_label_intervals(scores, labels, measured).items():
+        assert 0 <= low < measured[name] < high <= 1 or measured[name] == high == 1
+
+
+def test_a_validation_score_has_an_interval_where_it_is_a_share():
+    assert score_interval({"top1": 0.5, "clips": 10}) == wilson_interval(5, 10)
+    assert score_interval({"mAP": 0.5, "clips": 10}) == (None, None)
+    assert score_interval({"top1": 0.5, "clips": 0}) == (None, None)
+    balanced = {"top1": 0.9, "balanced_accuracy": 0.5, "clips": 10, "effective_clips": 4.0}
+    assert score_interval(balanced) == wilson_interval(2, 4)
+
+
+@pytest.mark.parametrize(
+    ("clips", "text"),
+    [
+        (6, "0.83"),
+        (100, "0.83"),
+        (101, "0.833"),
+        (1000, "0.833"),
+        (1001, "0.8333"),
+        (1e9, "0.8333"),
+    ],
+)
+def test_a_score_has_the_digits_that_its_clips_bear(clips, text):
+    assert score_text(5 / 6, clips) == text

@@ -1,0 +1,89 @@
+"""Whether decoded frames are kept: a table of cases."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from autox_video.config.load import settings_from_mapping
+from autox_video.planning.cache_choice import Speeds, choose_cache, clip_bytes
+from tests.planning.test_plan import GPU, STATS, plan_for
+
+SLOW_READING = Speeds(read_sec=0.004, step_sec=0.008)
+FAST_READING = Speeds(read_sec=0.0001, step_sec=0.008)
+
+
+def settled(speeds=None, *, plan=None, folder="/home/me/.cache/x", free_gib=100.0, **keys):
+    settings = settings_from_mapping({"data_root": "d", **keys}, "test")
+    plan = plan or plan_for(epoch=10)
+    return choose_cache(plan, settings, STATS, folder=folder, free_gib=free_gib, speeds=speeds)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "cache", "why"),
+    [
+        (SLOW_READING, "/home/me/.cache/x", "reading 4.0 ms a clip, a step 8.0 ms: 33% of the"),
+        (FAST_READING, None, "1% of the time on the same cores"),
+        (None, None, "nothing was measured"),
+    ],
+)
+def test_on_a_cpu_every_share_of_the_time_counts(speeds, cache, why):
+    plan = settled(speeds)
+    assert plan.cache == cache
+    assert why in plan.reasons["cache"]
+    assert plan.cache_gib == (50.0 if cache else 0.0)
+
+
+@pytest.mark.parametrize(("workers", "cached"), [(1, True), (4, True), (16, False)])
+def test_beside_a_gpu_only_waiting_counts(workers, cached):
+    plan = replace(plan_for(hardware=GPU, epoch=10), workers=workers)
+    speeds = Speeds(read_sec=0.040, step_sec=0.004)
+    plan = settled(speeds, plan=plan)
+    assert (plan.cache is not None) == cached
+    share = max(0.0, 1 - 0.004 / (0.040 / workers))
+    assert f"would wait {share:.0%}" in plan.reasons["cache"]
+
+
+def test_a_single_epoch_keeps_nothing():
+    plan = settled(SLOW_READING, plan=plan_for(epoch=1))
+    assert plan.cache is None and "single epoch" in plan.reasons["cache"]
+
+
+def test_without_a_home_there_is_no_cache():
+    assert settled(SLOW_READING, folder=None).cache is None
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "gib"),
+    [
+        (False, False, 0.0),
+        ("off", False, 0.0),
+        ("/big/disk", True, 50.0),
+        ("/big/disk:2G", True, 2.0),
+        ("rel:1.5TiB", True, 1536.0),
+    ],
+)
+def test_what_is_given_is_taken(given, kept, gib):
+    plan = settled(FAST_READING, cache=given, folder="/big/disk")
+    assert (plan.cache, plan.cache_gib) == ("/big/disk" if kept else None, gib)
+
+
+def test_the_size_of_a_clip_is_that_of_the_frames_training_can_ask_for():
+    plan = replace(plan_for(clip_len=8, resolution=112), jitter=True)
+    assert plan.short_side == 128
+    # 2 s of 340x256 at half the side; 16 times of 8 slots, of which 30 frames/s show each once.
+    assert clip_bytes(plan, STATS) == 3 * 16 * 170 * 128
+    assert clip_bytes(replace(plan, jitter=False), STATS) == 3 * 8 * 170 * 128
+    slow = replace(STATS, fps_median=4.0)
+    assert clip_bytes(plan, slow) == 3 * 8 * 170 * 128
+    barely_larger = replace(STATS, short_side_median=255, width_median=340, height_median=255)
+    assert clip_bytes(plan, barely_larger) == 3 * 16 * 340 * 255
+    small = replace(STATS, short_side_median=64, width_median=64, height_median=80)
+    assert clip_bytes(plan, small) == 3 * 16 * 64 * 80
+
+
+def test_what_does_not_fit_is_said():
+    plan = settled(SLOW_READING, free_gib=0.002)
+    assert plan.cache is not None
+    assert "of which 0.001 GiB fit" in plan.reasons["cache"]
+    assert not math.isinf(plan.cache_gib)

@@ -1,0 +1,42 @@
+"""What the choice of the best weights scores: found at the end of training, also after a resume."""
+
+import numpy as np
+import pytest
+
+from autox_video.metrics.headline import IN_FOLDS
+from autox_video.metrics.selection_bias import score_of_choice
+from autox_video.training.hooks.selection import ScoreOfChoice
+from autox_video.training.interrupt import Stopped
+from autox_video.training.run_training import train
+from tests.training.tiny import stop_after, tiny_config
+
+
+def trained(clips, work_dir):
+    hook = ScoreOfChoice(np.arange(3))
+    config = tiny_config(clips, work_dir, epoch=4, evaluation=1)
+    config.custom_hooks = [each for each in config.custom_hooks if each["type"] != "Soup"]
+    best = train(config, (hook,))
+    return best, hook
+
+
+def test_the_choice_is_scored_by_what_every_evaluation_said_of_each_clip(clips, tmp_path):
+    best, hook = trained(clips, tmp_path)
+    kept = {name: each.numpy() for name, each in hook.state_dict().items()}
+    assert kept["right"].shape == kept["losses"].shape == (4, 3)
+    assert kept["right"][best["epoch"] - 1].mean() == pytest.approx(best["top1"])
+    assert kept["losses"][best["epoch"] - 1].mean() == pytest.approx(
+        best["calibrated_loss"], rel=1e-4
+    )
+    expected = score_of_choice(kept["right"], kept["losses"], kept["weights"], np.arange(3))
+    found = hook.figures()[IN_FOLDS]
+    assert (found["score"], found["clips"]) == (pytest.approx(expected), 3)
+
+
+def test_a_resumed_run_scores_its_choice_the_same(clips, tmp_path, monkeypatch):
+    whole, of_whole = trained(clips, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_after(patch, 8)
+        trained(clips, tmp_path / "stopped")
+    resumed, hook = trained(clips, tmp_path / "stopped")
+    assert len(hook.state_dict()["right"]) == 4
+    assert (resumed, hook.figures()) == (whole, of_whole.figures())
