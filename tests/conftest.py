@@ -21,3 +21,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def own_cache(tmp_path_factory, monkeypatch):
     """Keep the user's cache of probed clips out of the tests, and the tests out of it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Give a function that makes empty files and gives their folder."""
+
+    def tree(*files):
+        for file in files:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).touch()
+        return tmp_path
+
+    return tree
