@@ -1,7 +1,7 @@
 """What drop path, stronger augmentation and averaged weights give, by the number of clips.
 
-Settings of ours beside each other, so there is no peer and no bar: the rules of planning/ rest on it.
-conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in time:
+Settings of ours beside each other, so there is no peer and no bar: the rules of planning/ rest on
+it. conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in time:
 how busy the machine is changes nothing. The loss is that of the calibrated probabilities on the
 test list: it tells settings apart where a few clips of top-1 do not.
 

@@ -1,0 +1,75 @@
+"""Registries of what can be chosen by name: backbones, list formats, decoders, metrics, tasks.
+
+What the project has itself stands in a table of names and modules, so that a name can be checked
+without importing anything; what a user's module adds (`custom_imports`) registers itself when that
+is imported.
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from autox_video.core.errors import ConfigError
+
+Item = TypeVar("Item")
+
+
+class Registry(Generic[Item]):
+    """Things of one kind by name, in the order in which they are tried or shown.
+
+    Args:
+        kind: what they are, as messages say it: `backbone`.
+        modules: of the project's own, the module that registers each name; it is imported when
+            the name is asked for first.
+    """
+
+    def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._modules = dict(modules)
+        self._items: dict[str, Item] = {}
+
+    def register(self, name: str) -> Callable[[Item], Item]:
+        """Register what is decorated, or called with it, under a name.
+
+        Raises:
+            ConfigError: the name is taken.
+        """
+
+        module = sys._getframe(1).f_globals["__name__"]  # as collections.namedtuple finds it
+
+        def keep(item: Item) -> Item:
+            if name in self._items or self._modules.get(name, module) != module:
+                raise ConfigError(
+                    f"custom_imports: there is a {self.kind} {name} already; take another name."
+                )
+            self._items[name] = item
+            return item
+
+        return keep
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._modules
+        yield from (name for name in self._items if name not in self._modules)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules or name in self._items
+
+    def __getitem__(self, name: str) -> Item:
+        """The thing of that name.
+
+        Raises:
+            ConfigError: there is none; the message names those that there are.
+        """
+        if name not in self._items and name in self._modules:
+            importlib.import_module(self._modules[name])
+        if name not in self._items:
+            raise ConfigError(self.unknown(name))
+        return self._items[name]
+
+    def unknown(self, name: str) -> str:
+        """The sentence that says that nothing has this name, and which names there are."""
+        near = difflib.get_close_matches(name, list(self), 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        return f"{self.kind}: there is none named {name}; there are {', '.join(self)}.{meant}"

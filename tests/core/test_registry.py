@@ -1,0 +1,49 @@
+import sys
+
+import pytest
+
+from autox_video.core.errors import ConfigError
+from autox_video.core.registry import Registry
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """A registry with one thing of its own, in a module that is not imported yet."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "module_of_the_registry.py"
+    module.write_text("import __main__\n__main__.registry_of_the_test.register('square')(4)\n")
+    registry = Registry("shape", {"square": module.stem})
+    monkeypatch.setattr(sys.modules["__main__"], "registry_of_the_test", registry, raising=False)
+    yield registry
+    sys.modules.pop(module.stem, None)
+
+
+def test_a_module_is_imported_when_its_name_is_asked_for(registry):
+    assert "square" in registry and list(registry) == ["square"]
+    assert "module_of_the_registry" not in sys.modules
+    assert registry["square"] == 4
+
+
+def test_what_is_registered_comes_behind_the_projects_own(registry):
+    @registry.register("circle")
+    class Circle:
+        pass
+
+    assert registry["circle"] is Circle
+    assert list(registry) == ["square", "circle"]
+
+
+def test_a_name_is_taken_once(registry):
+    registry.register("circle")(1)
+    with pytest.raises(ConfigError, match="circle"):
+        registry.register("circle")(2)
+
+
+def test_nothing_takes_the_place_of_the_projects_own(registry):
+    with pytest.raises(ConfigError, match="square"):
+        registry.register("square")(5)
+
+
+def test_an_unknown_name_is_told_with_those_that_there_are(registry):
+    with pytest.raises(ConfigError, match="there are square.*Did you mean square"):
+        registry["squar"]
