@@ -1,9 +1,9 @@
 """What drop path, stronger augmentation and averaged weights give, by the number of clips.
 
 Settings of ours beside each other, so there is no peer and no bar: the rules of planning/ rest on
-it. conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in time:
-how busy the machine is changes nothing. The loss is that of the calibrated probabilities on the
-test list: it tells settings apart where a few clips of top-1 do not.
+it. conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in
+time: how busy the machine is changes nothing. The loss is that of the calibrated probabilities on
+the test list: it tells settings apart where a few clips of top-1 do not.
 
     python benchmarks/regularisation.py [--sets NAME[:CLIPS],...] [--arms plain,KEY=VALUE,...]
         [--views N] [--seeds 0,...] [--load-from WEIGHTS] [--out FOLDER]
