@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from autox_video.config.config_file import read_config, read_overrides, show_value
-from autox_video.config.settings import Settings
+from autox_video.config.custom_imports import import_custom_modules
+from autox_video.config.settings import Settings, allowed
 from autox_video.core.errors import ConfigError
 
 OTHER_NAMES = {
@@ -70,6 +71,8 @@ _TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.ann
 def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     """Read a config file, then `key=value` overrides from the command line.
 
+    The modules of `custom_imports` are imported before the other keys are checked.
+
     An override's value is YAML, except that the keys which hold a path or a name take the text as
     it is (`data_root=/a b/c`); `key=null` gives the key its default back.
 
@@ -84,7 +87,10 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
     origins.update(dict.fromkeys(given, "command line"))
-    return _build({**values, **given}, origins, str(path), [*file_problems, *problems])
+    values = {**values, **given}
+    origin = origins.get("custom_imports", str(path))
+    import_custom_modules(values.get("custom_imports"), Path(path).parent, origin)
+    return _build(values, origins, str(path), [*file_problems, *problems])
 
 
 def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
@@ -93,6 +99,7 @@ def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
     Raises:
         ConfigError: with every problem, one sentence each, that begins with `source`.
     """
+    import_custom_modules(values.get("custom_imports"), Path(), source)
     return _build(values, {}, source, [])
 
 
@@ -125,8 +132,7 @@ def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     bad = dict.fromkeys(detail["loc"][0] for detail in details if detail["loc"])
     for key in bad:
         if key in known:
-            allowed = Settings.model_fields[key].json_schema_extra["allowed"]
-            yield key, f": {show_value(known[key])} is not allowed; give {allowed}."
+            yield key, f": {show_value(known[key])} is not allowed; give {allowed(key)}."
         else:
             meaning = Settings.model_fields[key].description
             yield key, f" is missing: {meaning[0].lower()}{meaning[1:]}"

@@ -17,15 +17,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from autox_video.config.choices import BACKBONES, DECODERS, LIST_FORMATS
 from autox_video.config.value_types import DESCRIPTORS as DESCRIPTORS
 from autox_video.config.value_types import OFF as OFF
 from autox_video.config.value_types import (
     Auto,
-    Backbone,
-    DataFormat,
     Flag,
     GpuNumbers,
     LocalPath,
+    ModuleNames,
     Number,
     PathText,
     Seconds,
@@ -33,13 +33,15 @@ from autox_video.config.value_types import (
     Text,
     Whole,
     check_json_suffix,
+    one_of,
     read_off,
 )
+from autox_video.core.registry import Registry
 
 AUTO = "auto"
 
 
-def _key(default: Any, meaning: str, allowed: str) -> Any:
+def _key(default: Any, meaning: str, allowed: str | Registry) -> Any:
     return Field(default, description=meaning, json_schema_extra={"allowed": allowed})
 
 
@@ -57,11 +59,8 @@ class Settings(BaseModel):
         "Folder of the clips; list entries are relative to it.",
         "a folder, or an address such as s3://bucket/clips",
     )
-    data_format: DataFormat = _key(
-        AUTO,
-        "Format of the lists; auto: recognised by what is in them.",
-        "auto, list, folders, ucf101, hmdb51, kinetics, ssv2, jester, metadata, vertex_csv, "
-        "vertex_jsonl or rawframes",
+    data_format: one_of(LIST_FORMATS) = _key(
+        AUTO, "Format of the lists; auto: recognised by what is in them.", LIST_FORMATS
     )
     ann_file_train: PathText = _key(
         AUTO,
@@ -133,11 +132,11 @@ class Settings(BaseModel):
         "File for the test results; auto: WORK_DIR/results.json.",
         "a file name that ends in .json, or auto",
     )
-    backbone: Backbone = _key(
+    backbone: one_of(BACKBONES) = _key(
         AUTO,
         "The backbone: fixed descriptors, a small convolution network, or a Video Swin of some "
         "size.",
-        "auto, descriptors, conv_nano, swin_nano, swin_tiny, swin_small, swin_base or swin_large",
+        BACKBONES,
     )
     load_from: LocalPath = _key(
         AUTO,
@@ -203,11 +202,11 @@ class Settings(BaseModel):
         "Processes that load data; 0: load in the training process itself.",
         "a whole number from 0 to 1024 or auto",
     )
-    decoder: Literal["auto", "pyav", "torchcodec", "decord"] = _key(
+    decoder: one_of(DECODERS) = _key(
         AUTO,
         "What decodes the clips; auto: pyav, which reads everything and is the fastest here. "
         "torchcodec and decord refuse clips whose frames they would get wrong.",
-        "auto, pyav, torchcodec or decord",
+        DECODERS,
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         AUTO, "Number type for computing.", "auto, float32, bfloat16 or float16"
@@ -298,6 +297,13 @@ class Settings(BaseModel):
         "Whether an unreadable clip is an error; else it is named and left out.",
         "true or false",
     )
+    custom_imports: ModuleNames = _key(
+        (),
+        "Modules of your own to import first, from the folder of the config file, the current "
+        "folder or installed packages; backbones, list formats and decoders that they register "
+        "can be chosen.",
+        "a list of module names, as in [my_backbone]",
+    )
     demo: Flag = _key(
         False,
         "Make the demo data set (data_root and ../annotations) when it is not there.",
@@ -360,10 +366,20 @@ def _impossible_combinations(settings: Settings) -> Iterator[tuple[tuple[str, ..
         yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."
 
 
+def allowed(name: str) -> str:
+    """What a key may hold, in words; names that a user's modules have registered are among it."""
+    what = Settings.model_fields[name].json_schema_extra["allowed"]
+    if isinstance(what, Registry):
+        *names, last = what
+        return f"{', '.join([AUTO, *names])} or {last}"
+    return what
+
+
 def _help(name: str) -> str:
     field = Settings.model_fields[name]
-    default = "needed" if field.is_required() else f"default {str(field.default).lower()}"
-    return f"{field.description} ({field.json_schema_extra['allowed']}; {default})"
+    value = "none" if field.default == () else str(field.default).lower()
+    default = "needed" if field.is_required() else f"default {value}"
+    return f"{field.description} ({allowed(name)}; {default})"
 
 
 KEY_HELP: Mapping[str, str] = {name: _help(name) for name in Settings.model_fields}

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from autox_video.config.custom_imports import read_module_names
 from autox_video.core.durations import read_duration
+from autox_video.core.registry import Registry
 from autox_video.core.sized_folder import read_sized_folder
 
 OFF = "off"
@@ -106,29 +108,17 @@ Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, al
 Flag = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
 LocalPath = Annotated[PathText, AfterValidator(_check_local)]
 SizedFolder = Annotated[LocalPath, AfterValidator(_check_sized_folder)]
-DataFormat = Literal[
-    "auto",
-    "list",
-    "folders",
-    "ucf101",
-    "hmdb51",
-    "kinetics",
-    "ssv2",
-    "jester",
-    "metadata",
-    "vertex_csv",
-    "vertex_jsonl",
-    "rawframes",
-]
+ModuleNames = Annotated[tuple[str, ...], BeforeValidator(read_module_names)]
 DESCRIPTORS = "descriptors"
 """The backbone that has nothing to train."""
-Backbone = Literal[
-    "auto",
-    "descriptors",
-    "conv_nano",
-    "swin_nano",
-    "swin_tiny",
-    "swin_small",
-    "swin_base",
-    "swin_large",
-]
+
+
+def one_of(registry: Registry) -> Any:
+    """The type of a key that names something in a registry, or is `auto`."""
+
+    def check(value: str) -> str:
+        if value != "auto" and value not in registry:
+            raise ValueError(registry.unknown(value))
+        return value
+
+    return Annotated[Text, AfterValidator(check)]

@@ -58,6 +58,7 @@ def test_a_config_of_the_seed_system_works_unchanged(load):
     assert rest.pop("strict") is False
     assert rest.pop("max_bad") == 0.05
     assert rest.pop("demo") is False
+    assert rest.pop("custom_imports") == ()
     assert rest.pop("allow_outside") is False
     assert rest.pop("deterministic") is False
     assert rest.pop("checkpoint_minutes") == 10
