@@ -73,8 +73,6 @@ def macs_per_clip(size: str, frames: int, side: int = SIDE) -> float:
 
 def build(case: Case):
     """The contender's model, features averaged over time and space: (B, 3, T, H, W) → (B, C)."""
-    import autox_video.machine.mm_compat  # noqa: F401
-
     import torch
 
     if case.contender == "torchvision":

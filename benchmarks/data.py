@@ -24,8 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers are the parallelism
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import autox_video.machine.mm_compat  # noqa: E402
-
+import autox_video  # noqa: E402, I001 (before mmaction2)
 import av  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

@@ -133,8 +133,6 @@ def free_memory(device: str) -> None:
 
 def measure_contender(sizes: Sizes, contender: str, compiled: bool, device: str) -> None:
     """Measure all rows of a contender in this process; prints each as a line of JSON."""
-    import autox_video.machine.mm_compat  # noqa: F401
-
     import torch
 
     torch.manual_seed(0)

@@ -19,8 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import autox_video.machine.mm_compat  # noqa: E402, F401 (before mmaction2)
-
+import autox_video  # noqa: E402, F401, I001 (before mmaction2)
 import av  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

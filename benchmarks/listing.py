@@ -62,7 +62,7 @@ def read_ours(root: Path) -> float:
 
 def read_peer(root: Path) -> float:
     """Seconds that making the peer's two data sets takes."""
-    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmaction)
+    import autox_video  # noqa: F401, I001 (before mmaction2)
     from mmaction.datasets import VideoDataset
 
     start = time.perf_counter()

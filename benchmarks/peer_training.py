@@ -106,7 +106,6 @@ def peer_pipeline(ours: list[dict]) -> list[dict]:
 
 def report_one(who: str) -> int:
     """Train one epoch in this process; print clips/s and the number type. Gives 0."""
-    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmengine)
     from mmengine.hooks import Hook
     from mmengine.registry import RUNNERS
 

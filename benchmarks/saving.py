@@ -38,7 +38,6 @@ class Measured(BaseException):
 
 def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of each of our saves and of each of mmengine's, in a run that the config makes."""
-    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmengine)
     from mmengine.config import Config
     from mmengine.hooks import CheckpointHook, Hook
 

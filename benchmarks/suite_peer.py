@@ -132,7 +132,7 @@ def compute_in_bfloat16(backbone) -> None:
 
 def run(job: dict[str, Any], started: float) -> dict[str, Any]:
     """Train and test; gives top1, top5 and what there is to tell of the run."""
-    import autox_video.machine.mm_compat  # noqa: F401, I001 (must come before mmengine)
+    import autox_video  # noqa: F401, I001 (before mmaction2)
     from mmengine.runner import Runner
 
     from autox_video.machine.hardware import detect

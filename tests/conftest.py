@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+import autox_video  # noqa: F401 (before mmaction2)
+
 # As the commands do; before anything imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")

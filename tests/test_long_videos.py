@@ -2,8 +2,6 @@
 
 import json
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 from mmaction.models import Recognizer3D

@@ -15,8 +15,6 @@ columns, D entries of one descriptor.
 
 import math
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS

@@ -10,8 +10,6 @@ channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS

@@ -13,8 +13,6 @@ Shape letters: B clips, C channels, T frames or time steps, H and W rows and col
 
 from collections.abc import Iterator, Sequence
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS

@@ -20,7 +20,7 @@ class AutoXVideoError(Exception):
         return "\n".join(self.problems)
 
 
-class InstallError(AutoXVideoError):
+class InstallError(AutoXVideoError, ImportError):
     """A package is missing, too old, or in conflict with another."""
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import torch
 from mmaction.registry import MODELS

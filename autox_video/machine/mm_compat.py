@@ -1,7 +1,7 @@
 """The only file that knows what is broken in mmaction2, mmengine and mmcv at import.
 
-Import it before any of them (`from autox_video import mm_compat`). Afterwards `mmaction` and its
-`models`, `datasets` and `evaluation` are imported; where that is not possible on this machine, one
+The first import of any of them runs it (see `mm_import`). Afterwards `mmaction` and its `models`,
+`datasets` and `evaluation` are imported; where that is not possible on this machine, one
 InstallError says why and what to do. Each workaround has a test that fails when it is not needed
 any more.
 """

@@ -1,6 +1,7 @@
 """`import mmaction` works once autox_video is imported: what is broken in it is mended first.
 
-Nothing is loaded before somebody asks for it.
+Nothing is loaded before somebody asks for it. What mmaction2 stands on brings it along, so that
+whatever is missing or broken below it is explained in one place.
 """
 
 import importlib
@@ -10,25 +11,20 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from autox_video.core.errors import InstallError
-
-_NAME = "mmaction"
+_MENDED = ("mmengine", "mmcv", "mmaction")
 _MENDING = "autox_video.machine.mm_compat"
 
 
 # Without the base classes of importlib.abc, which take as long to import as all the rest.
-class _Mended:
-    """Loads mmaction by way of `mm_compat`, which imports it whole."""
+class _MendedLoader:
+    """Loads a package by way of `mm_compat`, which imports it whole."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        try:
-            importlib.import_module(_MENDING)
-        except InstallError as error:
-            raise ImportError(str(error), name=_NAME) from error
-        return sys.modules[_NAME]
+        importlib.import_module(_MENDING)
+        return sys.modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__.loader = self._real
@@ -38,11 +34,11 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != _NAME or _MENDING in sys.modules:
+        if name not in _MENDED or _MENDING in sys.modules:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None:
-            spec.loader = _Mended(spec.loader)
+            spec.loader = _MendedLoader(spec.loader)
         return spec
 
 

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS

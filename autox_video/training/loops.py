@@ -9,8 +9,6 @@ import time
 from collections.abc import Sequence
 from itertools import chain
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, ValLoop

@@ -7,8 +7,6 @@ import statistics
 import time
 from dataclasses import replace
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import torch
 from mmaction.registry import DATASETS, MODELS

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.config import Config
 from mmengine.hooks import Hook
 

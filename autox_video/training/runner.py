@@ -7,8 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger

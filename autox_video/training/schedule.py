@@ -2,8 +2,6 @@
 
 import math
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 

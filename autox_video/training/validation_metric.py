@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric

@@ -6,8 +6,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 
 from autox_video.automl import prepare

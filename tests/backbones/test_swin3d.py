@@ -3,8 +3,6 @@ import math
 import zlib
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 import torch

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 import torch

@@ -6,8 +6,6 @@ There they prove that the tests run, and nothing of a GPU; those that ask for `c
 import os
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401 (before mmaction2)
-
 import pytest
 import torch
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 REPORT = """
 from autox_video.core.errors import AutoXVideoError
 try:
-    from autox_video import mm_compat
+    from autox_video.machine import mm_compat
 except AutoXVideoError as error:
     print(type(error).__name__)
     print(error)
@@ -75,9 +75,10 @@ def test_mmaction_is_mended_for_whoever_imports_it():
     assert (result.returncode, result.stdout) == (0, "SwinTransformer3D\n"), result.stderr
 
 
-def test_where_it_cannot_be_mended_importing_it_says_why(tmp_path):
+@pytest.mark.parametrize("name", ["mmaction", "mmcv.transforms", "mmengine.runner"])
+def test_where_it_cannot_be_mended_importing_it_says_why(tmp_path, name):
     statement = "raise ModuleNotFoundError('No module named mmengine', name='mmengine')"
-    tried = "try:\n    import mmaction\nexcept ImportError as error:\n    print(error)"
+    tried = f"try:\n    import {name}\nexcept ImportError as error:\n    print(error)"
     result = python(f"import autox_video\n{tried}", fake(tmp_path, "mmengine", statement))
     assert "pip install onedl-mmengine" in result.stdout, result.stderr
 

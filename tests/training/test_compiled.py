@@ -1,7 +1,5 @@
 """Which batches are computed by compiled blocks."""
 
-import autox_video.machine.mm_compat  # noqa: F401 (before mmaction2)
-
 import pytest
 import torch
 from torch import nn

@@ -3,8 +3,6 @@
 import os
 from types import SimpleNamespace
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope

@@ -6,8 +6,6 @@ No step waits for its device, and with `deterministic: true` each can be done th
 import contextlib
 import re
 
-import autox_video.machine.mm_compat  # noqa: F401 (before mmaction2)
-
 import pytest
 import torch
 from mmaction.registry import MODELS

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import torch
 from mmengine.config import Config

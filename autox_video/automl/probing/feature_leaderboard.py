@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.config import Config
 

@@ -16,8 +16,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 
 from autox_video.automl.leaderboard import Row, trial, try_to_put, try_to_read

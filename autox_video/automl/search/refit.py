@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.config import Config
 
 from autox_video.automl.finishing import FINETUNE_ID

@@ -6,8 +6,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import torch
 from mmaction.registry import DATASETS

@@ -5,8 +5,6 @@ Shape legend: B clips, V views, T frames, H height and W width in pixels.
 
 from collections.abc import Mapping, Sequence
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample

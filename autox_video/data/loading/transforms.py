@@ -7,8 +7,6 @@ Shape legend: V views, T frames of one, S side of the square in pixels.
 
 import math
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS

@@ -10,8 +10,6 @@ N tokens, M queries.
 from collections.abc import Sequence
 from functools import lru_cache
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn

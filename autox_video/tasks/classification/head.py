@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmaction.models.heads import I3DHead
 from mmaction.registry import MODELS

@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file

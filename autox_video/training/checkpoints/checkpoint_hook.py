@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook

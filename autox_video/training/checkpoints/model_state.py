@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS

@@ -5,8 +5,6 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmaction import registry
 from mmengine.config import Config
 from mmengine.model import PretrainedInit

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.config import Config
 from mmengine.config.config import BASE_KEY, RESERVED_KEYS
 

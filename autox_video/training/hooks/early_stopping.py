@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 

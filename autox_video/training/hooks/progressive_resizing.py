@@ -1,7 +1,5 @@
 """Smaller clips in the first part of training, where that makes room for more epochs."""
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 

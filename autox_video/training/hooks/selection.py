@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import torch
 from mmengine.hooks import Hook

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 import torch

@@ -4,8 +4,6 @@ import csv
 import json
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 import torch

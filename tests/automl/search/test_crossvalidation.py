@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 

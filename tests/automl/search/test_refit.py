@@ -5,8 +5,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 from mmengine.config import Config
 

@@ -1,7 +1,5 @@
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 import torch
 from safetensors.torch import save_file

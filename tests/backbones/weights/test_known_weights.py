@@ -1,7 +1,5 @@
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import mmaction
 import pytest
 import torchvision

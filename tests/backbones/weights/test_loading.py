@@ -3,8 +3,6 @@ import pickle
 import struct
 from pathlib import Path
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import numpy as np
 import pytest
 import torch

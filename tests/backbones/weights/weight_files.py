@@ -1,7 +1,5 @@
 """Small recognisers and files of their weights."""
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope

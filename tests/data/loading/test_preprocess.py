@@ -1,5 +1,3 @@
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor

@@ -1,7 +1,5 @@
 """Reading and cropping, the two steps of a pipeline."""
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import cv2
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """The attentive head."""
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 import torch
 import torch.nn.functional as F

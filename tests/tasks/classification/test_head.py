@@ -1,7 +1,5 @@
 import math
 
-import autox_video.machine.mm_compat  # noqa: F401
-
 import pytest
 import torch
 from mmaction.models.heads import I3DHead
