@@ -41,13 +41,13 @@ def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float],
     from mmengine.config import Config
     from mmengine.hooks import CheckpointHook, Hook
 
-    from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
+    from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
     from autox_video.training.runner import ClipRunner
 
     config = Config.fromfile(config_file)
     config.work_dir = str(work / "ours")
     runner = ClipRunner.from_cfg(config)
-    keeper = next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
+    keeper = next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
     stock = CheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=2, out_dir=str(work / "mm"))
     seconds: dict[str, list[float]] = {"ours": [], "stock": []}
 

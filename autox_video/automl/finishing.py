@@ -24,7 +24,7 @@ from autox_video.training.checkpoints.checkpoint import (
     write_best,
 )
 from autox_video.training.checkpoints.checkpoint_hook import is_better
-from autox_video.training.hooks.selection import ScoreOfChoice
+from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
 FINETUNE_ID = "finetune"
@@ -55,9 +55,9 @@ def train_and_score(
         row = None
         if processes.here().is_main:
             row = held.enter_context(trial(work_dir, _row(config)))
-        choice = None if groups is None else ScoreOfChoice(groups)
+        choice = None if groups is None else ValidationOutcomes(groups)
         best = train(config, () if choice is None else (choice,))
-        is_own = best is not None and processes.by_main(lambda: _is_own(work_dir, best))
+        is_own = best is not None and processes.run_on_rank_zero(lambda: _is_own(work_dir, best))
         if is_own and choice is not None:
             best = {**best, **choice.figures()}
         if is_own and row is not None:
@@ -206,13 +206,13 @@ def use_all_clips(work_dir: Path) -> None:
 
 def identity_of(config: Config) -> dict[str, Any]:
     """What weights must have been made for to belong to the run of a config."""
-    keeper = next(h for h in config.custom_hooks if h["type"] == "CheckpointKeeper")
+    keeper = next(h for h in config.custom_hooks if h["type"] == "ClipCheckpointHook")
     return dict(keeper["identity"])
 
 
 def _row(config: Config) -> Row:
     _, frames, size, *_ = config.test_item_shape
-    keeper = next(h for h in config.custom_hooks if h["type"] == "CheckpointKeeper")
+    keeper = next(h for h in config.custom_hooks if h["type"] == "ClipCheckpointHook")
     about = {
         "epochs": config.train_cfg.max_epochs,
         "batch": config.train_dataloader.batch_size,

@@ -178,7 +178,7 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def share(value: Any = None) -> Any:
+def broadcast(value: Any = None) -> Any:
     """Give every process the main one's value, which may take it as long as it likes."""
     if _control is None:
         return value
@@ -189,7 +189,7 @@ def share(value: Any = None) -> Any:
     return box[0]
 
 
-def gather(value: Any) -> list[Any]:
+def all_gather(value: Any) -> list[Any]:
     """Give every process the values of all, by rank."""
     if _control is None:
         return [value]
@@ -200,7 +200,7 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
-def largest(values: Sequence[int]) -> list[int]:
+def all_reduce_max(values: Sequence[int]) -> list[int]:
     """Give every process, place by place, the largest of all processes' values."""
     if _control is None:
         return list(values)
@@ -212,7 +212,7 @@ def largest(values: Sequence[int]) -> list[int]:
     return numbers.tolist()
 
 
-def by_main(make: Callable[[], T]) -> T:
+def run_on_rank_zero(make: Callable[[], T]) -> T:
     """Have the main process make something, and give it to all.
 
     What the user can mend is raised in all of them, so that they may go on together without it.
@@ -221,7 +221,7 @@ def by_main(make: Callable[[], T]) -> T:
     if _control is None:
         return make()
     if not here().is_main:
-        value, failure = share()
+        value, failure = broadcast()
         if failure is not None:
             raise failure if isinstance(failure, AutoXVideoError) else SystemExit(failure)
         return value
@@ -230,9 +230,9 @@ def by_main(make: Callable[[], T]) -> T:
     except BaseException as error:
         failure = error if isinstance(error, AutoXVideoError) else _exit_code_of(error)
         with suppress(RuntimeError):  # the others may be gone already
-            share((None, failure))
+            broadcast((None, failure))
         raise
-    share((value, None))
+    broadcast((value, None))
     return value
 
 

@@ -201,7 +201,7 @@ class _Job:
             batches.close()
         seconds = {position: float(batches.dataset.seconds[position]) for position in scores}
         mine = (scores, batches.broken, seconds)
-        return tuple(map(_joined, zip(*processes.gather(mine), strict=True)))
+        return tuple(map(_joined, zip(*processes.all_gather(mine), strict=True)))
 
     def _batches(self, clips: ClipList, rounds: Sequence[int]) -> ClipBatches:
         with DefaultScope.overwrite_default_scope("mmaction"):

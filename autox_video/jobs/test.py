@@ -64,7 +64,9 @@ def transform(
         AutoXVideoError: something that the user can mend.
     """
     me = processes.join()
-    job = processes.by_main(lambda: _prepare(settings, checkpoint, whole_folder=whole_folder))
+    job = processes.run_on_rank_zero(
+        lambda: _prepare(settings, checkpoint, whole_folder=whole_folder)
+    )
 
     from autox_video.evaluation.predict import Loading, load_model, predict, read_config
 
@@ -79,7 +81,7 @@ def transform(
         predictions = predict(
             model, config, job.clips, data_root=settings.data_root, loading=loading, on_done=show
         )
-    return processes.by_main(lambda: _finish(settings, job, config, predictions))
+    return processes.run_on_rank_zero(lambda: _finish(settings, job, config, predictions))
 
 
 @dataclass(frozen=True, slots=True)

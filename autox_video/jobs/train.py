@@ -56,7 +56,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
     with ExitStack() as held:
-        job = processes.by_main(lambda: _begin(settings, work_dir, held, fresh=fresh))
+        job = processes.run_on_rank_zero(lambda: _begin(settings, work_dir, held, fresh=fresh))
         # This brings torch and mmaction2, which take seconds: after all that can be wrong before.
         from autox_video.automl.finishing import finish_probe, keep_better, train_and_score
         from autox_video.training.config.config_check import check_config
@@ -68,14 +68,18 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
         if config.device == "cpu":
             keep_freed_memory()
         if job.plan.mode == "probe":
-            best = processes.by_main(lambda: finish_probe(work_dir, config, all_clips=job.refits))
+            best = processes.run_on_rank_zero(
+                lambda: finish_probe(work_dir, config, all_clips=job.refits)
+            )
         else:
             best = train_and_score(config, work_dir, job.val_groups)
             if best is not None and job.searches:
                 best = _use_what_is_left(settings, job, work_dir, best, config)
             else:
                 in_folds = (best or {}).get(IN_FOLDS, {}).get("score")
-                best = processes.by_main(lambda: keep_better(work_dir, best, config, in_folds))
+                best = processes.run_on_rank_zero(
+                    lambda: keep_better(work_dir, best, config, in_folds)
+                )
         _say_what_came_out(best, work_dir)
         if job.testing_sec is not None:
             _test_in_time(settings, work_dir, job.testing_sec)
@@ -95,7 +99,7 @@ def show(settings: Settings, *, fresh: bool = False) -> Plan:
         AutoXVideoError: something that the user can mend.
     """
     processes.join()
-    return processes.by_main(lambda: _show(settings, fresh=fresh))
+    return processes.run_on_rank_zero(lambda: _show(settings, fresh=fresh))
 
 
 def _show(settings: Settings, *, fresh: bool) -> Plan:
@@ -157,7 +161,7 @@ def _use_what_is_left(
     from autox_video.automl.search.side_run import of_epochs
 
     left = _time_left(job, work_dir)
-    peak = processes.by_main(lambda: _peak(work_dir))
+    peak = processes.run_on_rank_zero(lambda: _peak(work_dir))
     epochs = job.plan.epochs
     if peak is not None:
         # Folds score what the last training does; other plans may learn longer.
@@ -165,16 +169,18 @@ def _use_what_is_left(
     plan = of_epochs(job.plan, epochs)
     refit = Refit(job.plan, job.data, job.num_val, work_dir) if job.refits else None
     beside = replace(left, share=epochs / job.plan.epochs)
-    kept_sec = processes.by_main(lambda: refit.reserved(beside)) if refit else 0.0
+    kept_sec = processes.run_on_rank_zero(lambda: refit.reserved(beside)) if refit else 0.0
     before = replace(beside, seconds=lambda: left.seconds() - kept_sec)
     if job.folds:
         folds = CrossValidation(plan, job.data.num_train, job.folds, work_dir)
         folds.run(before)
-        in_folds = processes.by_main(lambda: (folds.summary(), folds.temperature()))
-        best = processes.by_main(lambda: keep_in_folds(work_dir, best, *in_folds))
-        best = processes.by_main(lambda: keep_better(work_dir, best, config, folds.score()))
+        in_folds = processes.run_on_rank_zero(lambda: (folds.summary(), folds.temperature()))
+        best = processes.run_on_rank_zero(lambda: keep_in_folds(work_dir, best, *in_folds))
+        best = processes.run_on_rank_zero(
+            lambda: keep_better(work_dir, best, config, folds.score())
+        )
     else:
-        best = processes.by_main(lambda: keep_better(work_dir, best, config))
+        best = processes.run_on_rank_zero(lambda: keep_better(work_dir, best, config))
         storage = None if settings.storage == AUTO else settings.storage
         first = best
         best = Search(plan, job.data, work_dir, best=best, storage=storage).run(before)
@@ -184,7 +190,7 @@ def _use_what_is_left(
                 "promises more than it would have on other clips."
             )
     if refit is not None and not best["epoch"]:
-        processes.by_main(lambda: use_all_clips(work_dir))
+        processes.run_on_rank_zero(lambda: use_all_clips(work_dir))
     elif refit is not None:
         refit.run(left, best)
     return best
@@ -310,7 +316,7 @@ def _holds_run(work_dir: Path) -> bool:
 def _test_in_time(settings: Settings, work_dir: Path, testing_sec: float) -> None:
     """Test the best weights, unless that was done before or would go far beyond the budget."""
     clock = running_clock(work_dir, settings.time_budget)
-    if processes.by_main(lambda: _may_test(settings, clock, testing_sec)):
+    if processes.run_on_rank_zero(lambda: _may_test(settings, clock, testing_sec)):
         transform(settings)
 
 

@@ -217,7 +217,7 @@ def main_score(evaluation: Mapping[str, float] | None) -> str | None:
     return next((key for key in MAIN_SCORES if key in (evaluation or {})), None)
 
 
-def merit(evaluation: Mapping[str, float] | None) -> float:
+def selection_score(evaluation: Mapping[str, float] | None) -> float:
     """Give what weights are chosen by: the main score, less a share of the loss; -inf without.
 
     Among few validation clips the highest score is mostly luck; how likely the true classes are

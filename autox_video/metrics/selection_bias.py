@@ -21,7 +21,7 @@ def score_of_choice(
 ) -> float | None:
     """Give the score, 0 to 1, of choosing the best evaluation; None where nothing can be left out.
 
-    The choice is that of `results.merit`.
+    The choice is that of `results.selection_score`.
 
     Args:
         right: (E, N) whether the class of a clip was found, E >= 1.

@@ -149,7 +149,7 @@ class TimeBudget(Hook):
         found = self._in_time(loop, end, left_sec)
         if found == end:
             found = self._longer(loop, end, left_sec)
-        epochs, last_step = processes.share((found.epochs, found.last_step))
+        epochs, last_step = processes.broadcast((found.epochs, found.last_step))
         if (epochs, last_step) != (end.epochs, end.last_step):
             self.end_at(loop, epochs, last_step)
 
@@ -173,7 +173,7 @@ class TimeBudget(Hook):
 
     def may_evaluate(self) -> bool:
         """Whether there is time for one more evaluation; all processes must ask."""
-        return processes.by_main(lambda: self._left_sec() >= self.evaluation_sec)
+        return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
         """End training elsewhere, with the learning rate down by then; all processes must call."""

@@ -17,9 +17,9 @@ from autox_video.core.errors import ListingError
 from autox_video.data.loading.clip_dataset import ClipBatches, build_batches
 from autox_video.data.loading.loader import Unreadable
 from autox_video.distributed import processes
-from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
+from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
 from autox_video.training.checkpoints.model_state import is_sharded, unwrapped
-from autox_video.training.checkpoints.soup import Soup
+from autox_video.training.checkpoints.soup import ModelSoup
 from autox_video.training.compiled import compiled_for
 from autox_video.training.deadline import TimeBudget
 from autox_video.training.interrupt import Stopped, stop_requested
@@ -92,7 +92,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     def run(self):
         """Train and evaluate; gives the trained model."""
         self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
-        self.keeper = next(h for h in self.runner.hooks if isinstance(h, CheckpointKeeper))
+        self.keeper = next(h for h in self.runner.hooks if isinstance(h, ClipCheckpointHook))
         seed = self.dataloader.dataset.seed
         self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
         self.runner.call_hook("before_train")
@@ -162,7 +162,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     def stop_if_asked(self) -> None:
         """Stop where a signal has come to any process; for when there is nothing new to save."""
-        (stop,) = processes.largest([stop_requested() or 0])
+        (stop,) = processes.all_reduce_max([stop_requested() or 0])
         if stop:
             raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
 
@@ -170,7 +170,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         """Count clips that any process could not read; raise where they are more than tolerated."""
         broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
         broken.update((clip.position, clip.error) for clip in clips)
-        (gives_up,) = processes.largest([int(self.dataloader.gives_up)])
+        (gives_up,) = processes.all_reduce_max([int(self.dataloader.gives_up)])
         if gives_up:
             share = len(broken) / in_all
             how = f"more than {self.max_bad:.0%}" if share > self.max_bad else "one after the other"
@@ -211,13 +211,13 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         """
         due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
-        stop, save, news, *end = processes.largest(
+        stop, save, news, *end = processes.all_reduce_max(
             [stop_requested() or 0, int(due), len(unreadable), *end]
         )
         if any(end):
             self.time_budget.end_at(self, *end)
         if news:
-            clips = list(chain.from_iterable(processes.gather(list(unreadable))))
+            clips = list(chain.from_iterable(processes.all_gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
             self._refuse_too_many_bad(clips)
         # Among bad steps no checkpoint is made: it would be in the way of going back.
@@ -229,8 +229,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     def _average(self) -> None:
         # Unsaved, the next start goes on from before, and needs what the average is made of.
-        if processes.by_main(lambda: self.keeper.is_saved(self.runner)):
-            for soup in (hook for hook in self.runner.hooks if isinstance(hook, Soup)):
+        if processes.run_on_rank_zero(lambda: self.keeper.is_saved(self.runner)):
+            for soup in (hook for hook in self.runner.hooks if isinstance(hook, ModelSoup)):
                 soup.average(self.runner)
 
     def _settle_end(self) -> None:
@@ -278,7 +278,7 @@ class ClipValLoop(ValLoop):
             unreadable += batch["unreadable"]
             self.run_iter(number, batch)
             self.runner.call_hook("after_val_iter", batch_idx=number * size)
-        clips = list(chain.from_iterable(processes.gather(unreadable)))
+        clips = list(chain.from_iterable(processes.all_gather(unreadable)))
         if clips:
             self.runner.call_hook("on_unreadable", clips=clips)
         return self.evaluator.evaluate(len(self.dataloader.dataset))

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 
 from autox_video.distributed import processes
 from autox_video.machine.hardware import make_cublas_deterministic
-from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
+from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
 from autox_video.training.interrupt import Stopped, graceful_stop, stop_requested
 from autox_video.training.runner import ClipRunner
 
@@ -45,4 +45,4 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
             raise
         finally:
             runner.call_hook("close")
-    return next(hook.best for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
+    return next(hook.best for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))

@@ -43,7 +43,7 @@ class TrainStep:
         self.runner = runner
         self.seed = seed
         self.processes = processes.here()
-        self.accumulation = max(accumulation, processes.by_main(self._remembered))
+        self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         """Do step `number`; gives its loss and top-1 accuracy over the clips of all processes.

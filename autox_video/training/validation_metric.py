@@ -44,7 +44,7 @@ class ClipMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The figures over the clips of all processes, in the order of the list."""
-        every = sorted(chain.from_iterable(processes.gather(self.results)), key=lambda r: r[0])
+        every = sorted(chain.from_iterable(processes.all_gather(self.results)), key=lambda r: r[0])
         self.results.clear()
         return self.compute_metrics(every)
 

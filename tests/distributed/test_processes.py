@@ -95,10 +95,10 @@ def test_tasks_of_nodes(text, tasks):
 
 def test_alone_everything_is_immediate():
     assert processes.join() == Processes()
-    assert processes.share(3) == 3
-    assert processes.gather(3) == [3]
-    assert processes.largest([1, 2]) == [1, 2]
-    assert processes.by_main(lambda: 4) == 4
+    assert processes.broadcast(3) == 3
+    assert processes.all_gather(3) == [3]
+    assert processes.all_reduce_max([1, 2]) == [1, 2]
+    assert processes.run_on_rank_zero(lambda: 4) == 4
     assert processes.may_complain()
     processes.leave()
 
@@ -115,16 +115,16 @@ from autox_video import processes
 from autox_video.core.errors import ListingError
 me = processes.join()
 said = {
-    "shared": processes.share({"a": 1} if me.is_main else None),
-    "gathered": processes.gather(me.rank * 10),
-    "largest": processes.largest([me.rank, 5 - me.rank]),
-    "made": processes.by_main(lambda: me.rank + 7),
+    "shared": processes.broadcast({"a": 1} if me.is_main else None),
+    "gathered": processes.all_gather(me.rank * 10),
+    "largest": processes.all_reduce_max([me.rank, 5 - me.rank]),
+    "made": processes.run_on_rank_zero(lambda: me.rank + 7),
     "complain": processes.may_complain(),
 }
 def fail():
     raise ListingError("a clip", "another")
 try:
-    processes.by_main(fail)
+    processes.run_on_rank_zero(fail)
 except ListingError as error:
     said["error"] = error.problems
 json.dump(said, open(f"said{me.rank}", "w"))
@@ -187,7 +187,7 @@ def run(how):
         if how == "stop":
             cli._stop(15, None)
         return 1
-    processes.by_main(make)
+    processes.run_on_rank_zero(make)
     if how == "all":
         raise ListingError("everybody sees that there is no clip")
     if how == "one" and me.rank == 1:
@@ -200,7 +200,7 @@ def run(how):
         os.kill(os.getpid(), 9)
     if how == "both":
         1 / 0
-    processes.gather(1)
+    processes.all_gather(1)
     return 0
 
 def start(how, rank, port):

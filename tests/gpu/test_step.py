@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from autox_video.training.hooks.ema import WeightAverage
+from autox_video.training.hooks.ema import WeightEMA
 from autox_video.training.step import TrainStep
 from tests.training.test_waiting import EVERYTHING
 from tests.training.tiny import tiny_config
@@ -51,7 +51,7 @@ def test_a_step_waits_for_nothing(clips, tmp_path, hardware, cuda, backbone, pre
     config = tiny_config(clips, tmp_path, hardware=hardware, **keys)
     config.model.data_preprocessor.update(augment=EVERYTHING, num_classes=3)
     runner, step = begun(config, tmp_path)
-    average = WeightAverage(0.9)
+    average = WeightEMA(0.9)
     average.before_train(runner)
     for number in range(3):  # windows are laid out, and kernels chosen
         step(number, batch_of(config), 1.0)

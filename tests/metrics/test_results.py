@@ -15,11 +15,11 @@ from autox_video.metrics.results import (
     effective_clips,
     main_score,
     main_score_of,
-    merit,
     metrics,
     multi_label_metrics,
     results,
     scored,
+    selection_score,
     write_results,
 )
 
@@ -238,17 +238,17 @@ def test_each_kind_of_evaluation_has_its_main_score():
     ],
 )
 def test_weights_are_chosen_by_score_and_loss(one, other):
-    assert merit({"clips": 36, **one}) > merit({"clips": 36, **other})
+    assert selection_score({"clips": 36, **one}) > selection_score({"clips": 36, **other})
 
 
 def test_among_many_clips_the_loss_counts_for_little():
     few, many = {"clips": 36}, {"clips": 36_000}
     better, likelier = {"top1": 0.75, "loss": 1.1}, {"top1": 0.72, "loss": 0.8}
-    assert merit({**few, **better}) < merit({**few, **likelier})
-    assert merit({**many, **better}) > merit({**many, **likelier})
+    assert selection_score({**few, **better}) < selection_score({**few, **likelier})
+    assert selection_score({**many, **better}) > selection_score({**many, **likelier})
     # Of classes that count alike as many clips as are as sure.
     alike = {"clips": 36_000, "effective_clips": 36.0}
-    assert merit({**alike, **better}) < merit({**alike, **likelier})
+    assert selection_score({**alike, **better}) < selection_score({**alike, **likelier})
 
 
 def test_weights_with_which_classes_count_alike():

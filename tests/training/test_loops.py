@@ -134,8 +134,8 @@ def test_the_clips_of_all_processes_count_each_once(clips, tmp_path, monkeypatch
     theirs = [Unreadable(number, f"clip {number}", "gone.") for number in others]
     second = SimpleNamespace(
         here=lambda: Processes(),
-        by_main=lambda make: make(),
-        largest=list,
+        run_on_rank_zero=lambda make: make(),
+        all_reduce_max=list,
         gather=lambda mine: [mine, theirs] if mine and isinstance(mine, list) else [mine],
     )
     monkeypatch.setattr("autox_video.training.loops.processes", second)

@@ -71,7 +71,9 @@ def test_where_one_clip_does_not_fit_in_one_of_several_all_hear_of_it(clips, tmp
     with monkeypatch.context() as patch:
         patch.setattr(VideoConv, "forward", full)
         second = SimpleNamespace(
-            here=lambda: Processes(1, 2, 1, 2), by_main=lambda make: make(), OUT_OF_MEMORY=75
+            here=lambda: Processes(1, 2, 1, 2),
+            run_on_rank_zero=lambda make: make(),
+            OUT_OF_MEMORY=75,
         )
         patch.setattr("autox_video.training.step.processes", second)
         with pytest.raises(SystemExit) as end:

@@ -138,15 +138,17 @@ class CrossValidation:
             Stopped: a signal came; the fold goes on at the next start.
         """
         for folds in self.repeats:
-            epochs = processes.by_main(lambda these=folds: self._epochs(these, left))
+            epochs = processes.run_on_rank_zero(lambda these=folds: self._epochs(these, left))
             if epochs is None:
                 return
-            if not all(processes.by_main(lambda these=folds: list(map(self._is_done, these)))):
+            if not all(
+                processes.run_on_rank_zero(lambda these=folds: list(map(self._is_done, these)))
+            ):
                 repeat = f"division {folds[0].repeat} of at most {len(self.repeats)}"
                 say(f"Cross-validation, {repeat}: {len(folds)} runs of {epochs} epochs.")
             if not all(self._score(fold, epochs, left) for fold in folds):
                 return
-            processes.by_main(self._sum_up)
+            processes.run_on_rank_zero(self._sum_up)
 
     def score(self) -> float | None:
         """What the plan scores in all whole divisions; None where there is none."""
@@ -199,9 +201,9 @@ class CrossValidation:
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
         """Run a fold, unless that was done before; gives whether it has a score."""
-        done = processes.by_main(lambda: self._is_done(fold))
+        done = processes.run_on_rank_zero(lambda: self._is_done(fold))
         if done:
-            processes.by_main(lambda: self._mend_row(fold))
+            processes.run_on_rank_zero(lambda: self._mend_row(fold))
         else:
             try:
                 done = self._train(fold, epochs, left)
@@ -249,7 +251,7 @@ class CrossValidation:
             about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
             if processes.here().is_main:
                 row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
-            processes.by_main(lambda: self._forget_others(fold))
+            processes.run_on_rank_zero(lambda: self._forget_others(fold))
             self._keep(fold, about)
             metrics = train(self._config(fold, epochs, left)) or {}
             clips = int(metrics.get("clips", 0))
@@ -271,7 +273,9 @@ class CrossValidation:
     def _keep(self, fold: Fold, state: Mapping[str, Any]) -> None:
         """Keep what is known of a fold; where it cannot be written, all processes raise."""
         state = {"clips_of": _digest(fold.data), **state}
-        told = processes.by_main(lambda: try_to_write_state(fold.folder(self.work_dir), state))
+        told = processes.run_on_rank_zero(
+            lambda: try_to_write_state(fold.folder(self.work_dir), state)
+        )
         if told is not None:
             raise ResourceError(told)
 
@@ -280,7 +284,7 @@ class CrossValidation:
         plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
         cost, folder = self._cost(fold), fold.folder(self.work_dir)
         config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
-        config.custom_hooks.append({"type": "KeepLogits"})
+        config.custom_hooks.append({"type": "SaveLogits"})
         write_beside(config)
         return config
 

@@ -97,15 +97,15 @@ class Refit:
         Raises:
             Stopped: a signal came; it goes on at the next start.
         """
-        origin = processes.by_main(self._origin)
+        origin = processes.run_on_rank_zero(self._origin)
         if origin is None:
             return
         name = _row_id(origin)
         folder = self.work_dir / REFIT / origin
-        state = processes.by_main(lambda: self._state_for(best, folder, name))
+        state = processes.run_on_rank_zero(lambda: self._state_for(best, folder, name))
         if not state.get("done"):
             plan, cost = self._plan_of(origin, best)
-            epochs = processes.by_main(lambda: self._epochs(plan, cost, state, left))
+            epochs = processes.run_on_rank_zero(lambda: self._epochs(plan, cost, state, left))
             if not epochs:
                 say("No time is left for a last training on all clips: the weights stay.")
                 return
@@ -155,12 +155,14 @@ class Refit:
 
     def _plan_of(self, origin: str, best: Mapping[str, float]) -> tuple[Plan, float]:
         """The plan to train by, and the cost of its epochs over those of the run."""
-        peak = processes.by_main(lambda: self._peak(origin))
+        peak = processes.run_on_rank_zero(lambda: self._peak(origin))
         if origin == FINETUNE_ID:
             # Where it ended early, more epochs would have made it worse.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             return of_epochs(self.plan, peak or epochs), self.more
-        params = processes.by_main(lambda: self._params_of(read_meta(self.work_dir / BEST)))
+        params = processes.run_on_rank_zero(
+            lambda: self._params_of(read_meta(self.work_dir / BEST))
+        )
         epochs = params.pop("epochs")
         cost = self.more * relative_cost(self.plan, params)
         return of_epochs(applied(self.plan, params), peak or epochs), cost
@@ -197,13 +199,13 @@ class Refit:
                 say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
             _note(folder, {"epochs": epochs, "of": _chosen(best)})
             metrics = train(self._config(plan, folder, left, cost=cost, epochs=epochs))
-            processes.by_main(lambda: self._keep(folder, metrics, best))
+            processes.run_on_rank_zero(lambda: self._keep(folder, metrics, best))
             _note(folder, {"epochs": epochs, "of": _chosen(best), "done": True})
 
     def _config(
         self, plan: Plan, folder: Path, left: TimeLeft, *, cost: float, epochs: int
     ) -> Config:
-        data = processes.by_main(lambda: self._all_clips(folder))
+        data = processes.run_on_rank_zero(lambda: self._all_clips(folder))
         # Evaluated once, at the end: no evaluation can choose among its weights.
         quiet = replace(plan, evaluation=epochs, patience=0, soup=0)
         config = config_beside(quiet, data, folder, left, epochs=epochs, cost=cost)
@@ -245,6 +247,6 @@ def _row_id(origin: str) -> str:
 
 def _note(folder: Path, state: Mapping[str, Any]) -> None:
     """Keep how far it is; where it cannot be written, all processes raise ResourceError."""
-    told = processes.by_main(lambda: try_to_write_state(folder, state))
+    told = processes.run_on_rank_zero(lambda: try_to_write_state(folder, state))
     if told is not None:
         raise ResourceError(told)

@@ -40,7 +40,7 @@ from autox_video.core.errors import CheckpointError, ListingError, NumbersError,
 from autox_video.distributed import processes
 from autox_video.metrics.headline import row_fields
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, merit
+from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.search_space import (
     applied,
@@ -139,11 +139,11 @@ class Search:
             Stopped: a signal came; the trial goes on at the next start.
         """
         while not self._is_perfect():
-            begun = processes.by_main(lambda: self._next(left))
+            begun = processes.run_on_rank_zero(lambda: self._next(left))
             if begun is None:
                 return self.best
             outcome = self._try(begun, left)
-            self.best = processes.by_main(lambda done=outcome: self._end(done))
+            self.best = processes.run_on_rank_zero(lambda done=outcome: self._end(done))
         say("Validation is perfect and could tell no better choice: the rest of the time is left.")
         return self.best
 
@@ -163,7 +163,7 @@ class Search:
                 optuna.trial.create_trial(
                     params=start_of(self.plan, self.space),
                     distributions=distributions(self.space),
-                    value=merit(self.best),
+                    value=selection_score(self.best),
                     user_attrs={"origin": self._origin},
                 )
             )
@@ -253,10 +253,10 @@ class Search:
         def told() -> bool:
             with self._as_sentence():
                 trial = self._trial(begun.number)
-                trial.report(merit(metrics), step)
+                trial.report(selection_score(metrics), step)
                 return trial.should_prune()
 
-        return processes.by_main(told)
+        return processes.run_on_rank_zero(told)
 
     def _trial(self, number: int) -> Trial:
         found = next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
@@ -281,7 +281,7 @@ class Search:
             elif outcome.state == "pruned":  # its value is what it reported last
                 self.study.tell(number, state=TrialState.PRUNED)
             else:
-                self.study.tell(number, merit(outcome.metrics))
+                self.study.tell(number, selection_score(outcome.metrics))
         remove_weights(folder)
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)

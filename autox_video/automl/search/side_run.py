@@ -17,7 +17,7 @@ from autox_video.core.files import write_json
 from autox_video.data.listing.formats.list_files import ClipList, write_list
 from autox_video.distributed import processes
 from autox_video.metrics.peak import peak_epoch
-from autox_video.metrics.results import merit
+from autox_video.metrics.results import selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import CHECKPOINTS, SOUP, STATE
@@ -55,11 +55,11 @@ def peak_of(folder: Path) -> int | None:
     Raises:
         ResourceError: they cannot be read.
     """
-    told = [each for each in read_evaluations(folder) if merit(each) > -math.inf]
+    told = [each for each in read_evaluations(folder) if selection_score(each) > -math.inf]
     if not told:
         return None
     clips = told[-1].get("effective_clips", told[-1]["clips"])
-    return peak_epoch([(each["epoch"], merit(each)) for each in told], clips)
+    return peak_epoch([(each["epoch"], selection_score(each)) for each in told], clips)
 
 
 def of_epochs(plan: Plan, epochs: int) -> Plan:
@@ -116,7 +116,7 @@ def data_beside(data: TrainingData, folder: Path, train: ClipList, val: ClipList
 def with_own_config(config: Config) -> None:
     """Have its best weights carry their config with them: they may be of another shape."""
     for hook in config.custom_hooks:
-        if hook["type"] == "CheckpointKeeper":
+        if hook["type"] == "ClipCheckpointHook":
             hook["with_config"] = True
 
 

@@ -35,7 +35,7 @@ from autox_video.training.config.build_config import TrainingData
 REDUCTION = 3
 """Of so many trials that come to an evaluation, one goes on."""
 OBJECTIVE = 1
-"""Counts the ways in which trials were scored: `results.merit`."""
+"""Counts the ways in which trials were scored: `results.selection_score`."""
 
 # What may differ between machines that share a study: time and memory, not what is compared.
 _FREE = {

@@ -31,7 +31,7 @@ from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import atomic_write
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 
-SCHEMA = 3
+SCHEMA = 4
 CONFIG = "config"
 """Where the `meta` of weights has the text of their config, if they are not of config.py's run."""
 

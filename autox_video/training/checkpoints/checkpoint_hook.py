@@ -16,7 +16,7 @@ from mmengine.registry import HOOKS
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.distributed import processes
-from autox_video.metrics.results import main_score, merit
+from autox_video.metrics.results import main_score, selection_score
 from autox_video.run.work_dir import LATEST, PREVIOUS
 from autox_video.training.checkpoints.checkpoint import (
     CONFIG,
@@ -84,7 +84,7 @@ class SavingClock:
 
 
 @HOOKS.register_module()
-class CheckpointKeeper(Hook):
+class ClipCheckpointHook(Hook):
     """Start from the newest checkpoint or from pretrained weights; keep what must not be lost.
 
     Args:
@@ -120,7 +120,7 @@ class CheckpointKeeper(Hook):
 
     def before_train(self, runner) -> None:
         """Load what is there to start from."""
-        state, best, notes = processes.by_main(lambda: self._find(Path(runner.work_dir)))
+        state, best, notes = processes.run_on_rank_zero(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         if state is not None:
@@ -194,7 +194,7 @@ class CheckpointKeeper(Hook):
         folder = Path(runner.work_dir)
         # The newest one may have been written when it was too late already.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
-        state, notes = processes.by_main(lambda: self._good_state(folder, older=older))
+        state, notes = processes.run_on_rank_zero(lambda: self._good_state(folder, older=older))
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         self._rolled_back_at = at
@@ -297,7 +297,7 @@ class CheckpointKeeper(Hook):
         if is_sharded(model):
             # A whole model takes the weights first; each process then keeps its part.
             model = MODELS.build(runner.cfg.model)
-            model.load_state_dict(processes.share(weights_of(runner.model)))
+            model.load_state_dict(processes.broadcast(weights_of(runner.model)))
         report = load_pretrained(model, self.pretrained)
         if is_sharded(runner.model):
             load_weights(runner.model, model.state_dict())
@@ -305,14 +305,14 @@ class CheckpointKeeper(Hook):
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far, by `results.merit`.
+    """Whether an evaluation beats the best so far, by `results.selection_score`.
 
     One with a figure that is not finite never does; one that has no such score is beaten.
     """
-    mine, key = merit(metrics), main_score(metrics)
+    mine, key = selection_score(metrics), main_score(metrics)
     if mine == -math.inf:
         return False
-    return not best or key not in best or mine > merit(best)
+    return not best or key not in best or mine > selection_score(best)
 
 
 def _place(loop) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, merit
+from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
 from autox_video.run.work_dir import SOUP
 from autox_video.training.checkpoints.checkpoint import (
     SCHEMA,
@@ -27,14 +27,14 @@ from autox_video.training.checkpoints.checkpoint import (
     read_meta,
     write_checkpoint,
 )
-from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper, is_better
+from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook, is_better
 from autox_video.training.checkpoints.model_state import load_weights, weights_of
 
 Weights = dict[str, Tensor]
 
 
 @HOOKS.register_module()
-class Soup(Hook):
+class ModelSoup(Hook):
     """Keep the best few weights on disk; when training is over, average them.
 
     Args:
@@ -59,7 +59,7 @@ class Soup(Hook):
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
         """Find the weights of before."""
-        self.kept = processes.by_main(lambda: self._find(runner))
+        self.kept = processes.run_on_rank_zero(lambda: self._find(runner))
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the weights if they are among the best."""
@@ -106,14 +106,16 @@ class Soup(Hook):
         if processes.here().is_main and keeper.best_is_written:
             _remove(runner)
 
-    def _try_averages(self, runner, keeper: CheckpointKeeper, ranked: list[int]) -> list[int]:
+    def _try_averages(self, runner, keeper: ClipCheckpointHook, ranked: list[int]) -> list[int]:
         """Keep the best average; gives the epochs whose weights are in it."""
         loop, taken, best = runner.train_loop, ranked[:1], keeper.best
-        mean = processes.by_main(lambda: self._read(runner, ranked[0]))
+        mean = processes.run_on_rank_zero(lambda: self._read(runner, ranked[0]))
         for epoch in ranked[1:]:
             if mean is None or not loop.may_evaluate():
                 break
-            tried = processes.by_main(partial(self._mixed, runner, mean, epoch, len(taken)))
+            tried = processes.run_on_rank_zero(
+                partial(self._mixed, runner, mean, epoch, len(taken))
+            )
             if tried is None:
                 continue
             load_weights(runner.model, tried)
@@ -126,7 +128,7 @@ class Soup(Hook):
     def _ranked(self) -> list[int]:
         """The epochs of what is kept, the best first."""
 
-        return sorted(self.kept, key=lambda at: (merit(self.kept[at]), -at), reverse=True)
+        return sorted(self.kept, key=lambda at: (selection_score(self.kept[at]), -at), reverse=True)
 
     def _find(self, runner) -> dict[int, dict[str, float]]:
         """What is on disk of this run; what a run that goes on will write again is removed."""
@@ -185,8 +187,8 @@ def _said(epochs: list[int], metrics: dict[str, float], before: dict[str, float]
     )
 
 
-def _keeper(runner) -> CheckpointKeeper:
-    return next(hook for hook in runner.hooks if isinstance(hook, CheckpointKeeper))
+def _keeper(runner) -> ClipCheckpointHook:
+    return next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
 
 
 def _file(runner, epoch: int) -> Path:

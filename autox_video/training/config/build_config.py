@@ -79,11 +79,15 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "custom_hooks": [
                 {"type": "Progress"},
                 *_early_clips(plan),
-                *([{"type": "WeightAverage", "decay": plan.ema}] if plan.ema else []),
-                *([{"type": "EarlyStop", "patience": plan.patience}] if plan.patience else []),
-                *([{"type": "Soup", "most": plan.soup, "identity": identity}] if plan.soup else []),
+                *([{"type": "WeightEMA", "decay": plan.ema}] if plan.ema else []),
+                *([{"type": "EarlyStopping", "patience": plan.patience}] if plan.patience else []),
+                *(
+                    [{"type": "ModelSoup", "most": plan.soup, "identity": identity}]
+                    if plan.soup
+                    else []
+                ),
                 {
-                    "type": "CheckpointKeeper",
+                    "type": "ClipCheckpointHook",
                     "pretrained": plan.pretrained,
                     "identity": identity,
                     "decoder": plan.decoder,
@@ -123,7 +127,7 @@ def write_config(config: Config, path: Path) -> None:
 def _early_clips(plan: Plan) -> list[dict[str, Any]]:
     if not plan.early_share or plan.early_side >= plan.resolution:
         return []
-    return [{"type": "EarlyClips", "side": plan.early_side, "share": plan.early_share}]
+    return [{"type": "ProgressiveResizing", "side": plan.early_side, "share": plan.early_share}]
 
 
 def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from autox_video.metrics.results import merit
+from autox_video.metrics.results import selection_score
 
 SMOOTHING = 0.5
 """Share of the smoothed score that an evaluation leaves: one lucky evaluation is none."""
 
 
 @HOOKS.register_module()
-class EarlyStop(Hook):
+class EarlyStopping(Hook):
     """End training once the smoothed validation score has not grown for some evaluations.
 
     Args:
@@ -30,7 +30,7 @@ class EarlyStop(Hook):
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Count an evaluation."""
-        score = merit(metrics)
+        score = selection_score(metrics)
         if score == -math.inf:
             return
         before = score if self.smoothed is None else self.smoothed

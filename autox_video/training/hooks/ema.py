@@ -13,7 +13,7 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 
 @HOOKS.register_module()
-class WeightAverage(Hook):
+class WeightEMA(Hook):
     """Follow the weights by an average over steps, and stand in for them in every evaluation.
 
     Polyak averaging with exponential weights: after step t, average += (1 - d) (weights - average)

@@ -19,7 +19,7 @@ from autox_video.core.errors import ResourceError
 from autox_video.core.files import append_json_line, write_text
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, merit
+from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
 from autox_video.training.hooks.board import Board
 
 METRICS = "metrics.jsonl"
@@ -56,7 +56,7 @@ class Progress(Hook):
         self.first_time = time.perf_counter()
         self.best: float | None = None
         """The main score of the evaluation that has been the best."""
-        self.best_merit = -math.inf
+        self.best_selection_score = -math.inf
         self.unreadable: dict[str, str] = {}
         self.board: Board | None = None
         self.waiting: list[dict[str, Any]] = []
@@ -93,7 +93,10 @@ class Progress(Hook):
         self._take_back(runner)
         self._start_clock(loop.iter)
         self.start_iter = loop.iter
-        self.best, self.best_merit = best and best[main_score(best)], merit(best)
+        self.best, self.best_selection_score = (
+            best and best[main_score(best)],
+            selection_score(best),
+        )
         self.resumed = True
 
     def after_roll_back(self, runner, sentence: str) -> None:
@@ -162,8 +165,8 @@ class Progress(Hook):
         if key is None:
             self._tell(f"epoch {epoch}: no validation clip could be read.")
             return
-        if self.best is None or merit(metrics) > self.best_merit:
-            self.best, self.best_merit = metrics[key], merit(metrics)
+        if self.best is None or selection_score(metrics) > self.best_selection_score:
+            self.best, self.best_selection_score = metrics[key], selection_score(metrics)
         name, clips = MAIN_SCORES[key], metrics["clips"]
         second, its_name = SECOND_SCORES[key]
         # Of five classes each is among the first five.

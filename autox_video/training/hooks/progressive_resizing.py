@@ -7,7 +7,7 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 
 @HOOKS.register_module()
-class EarlyClips(Hook):
+class ProgressiveResizing(Hook):
     """Scale training clips down in the first steps (progressive learning, arXiv 2104.00298).
 
     Which steps these are follows from the number of the step and of all steps alone, so that a run

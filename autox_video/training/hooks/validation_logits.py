@@ -15,7 +15,7 @@ LOGITS = "logits.json"
 
 
 @HOOKS.register_module()
-class KeepLogits(Hook):
+class SaveLogits(Hook):
     """Write the logits of each evaluation, in place of those before, into the work dir."""
 
     priority = "NORMAL"  # before the keeper: once the evaluation counts, they are there

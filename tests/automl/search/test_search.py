@@ -13,7 +13,7 @@ from autox_video.automl.search.side_run import TimeLeft
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ResourceError
 from autox_video.jobs.train import fit, interrupt
-from autox_video.metrics.results import merit
+from autox_video.metrics.results import selection_score
 from autox_video.planning.predicted_time import Prediction
 from autox_video.training.checkpoints.checkpoint import own_config, read_checkpoint
 from autox_video.training.config.build_config import TrainingData, build_config
@@ -85,7 +85,7 @@ def test_trials_are_run_and_the_best_kept(trained, tmp_path):
     first = trained[2]
     assert best["top1"] in [*(row.score for row in rows), first["top1"]]
     values = [max([t.value, *t.intermediate_values.values()]) for t in search.study.trials]
-    assert max(values) == pytest.approx(merit(best))
+    assert max(values) == pytest.approx(selection_score(best))
     assert read_checkpoint(tmp_path / "w/best.pth")["meta"]["metrics"] == best
     kept = max(values[1:]) > values[0]
     assert (own_config(tmp_path / "w/best.pth") is not None) == kept

@@ -9,8 +9,8 @@ from autox_video.core.errors import ResourceError
 from autox_video.training import interrupt
 from autox_video.training.checkpoints import checkpoint_hook
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.checkpoints.checkpoint_hook import CheckpointKeeper
-from autox_video.training.checkpoints.soup import Soup
+from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
+from autox_video.training.checkpoints.soup import ModelSoup
 from autox_video.training.run_training import train
 from tests.training.tiny import events, same, stop_after, tiny_config, weights
 
@@ -19,8 +19,8 @@ TARGET = 2.0
 
 def runner_in(folder, most=3, identity=None):
     """A runner around one weight, whose loss is its distance to TARGET; and its soup."""
-    model, soup = torch.nn.Linear(1, 1, bias=False), Soup(most, identity)
-    keep, notes = CheckpointKeeper(), []
+    model, soup = torch.nn.Linear(1, 1, bias=False), ModelSoup(most, identity)
+    keep, notes = ClipCheckpointHook(), []
     loss = lambda: float((model.weight - TARGET).abs())  # noqa: E731
     metrics = lambda: {"top1": 0.5, "top5": 1.0, "loss": loss(), "clips": 4}  # noqa: E731
     runner = SimpleNamespace(

@@ -4,7 +4,7 @@ import pytest
 
 from autox_video.training import interrupt
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.hooks.early_stopping import EarlyStop
+from autox_video.training.hooks.early_stopping import EarlyStopping
 from autox_video.training.run_training import train
 from autox_video.training.validation_metric import ClipMetric
 from tests.training.tiny import everything, stop_after, tiny_config
@@ -21,7 +21,7 @@ class Runner:
 
 def ends_after(scores, patience):
     """Which evaluation ends the run; None where none does."""
-    runner, hook = Runner(), EarlyStop(patience)
+    runner, hook = Runner(), EarlyStopping(patience)
     for number, score in enumerate(scores, start=1):
         hook.after_val_epoch(runner, {"top1": score, "loss": 1.0})
         if runner.train_loop.stop_training:

@@ -5,7 +5,7 @@ import torch
 
 from autox_video.training import interrupt
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.hooks.ema import WeightAverage
+from autox_video.training.hooks.ema import WeightEMA
 from autox_video.training.run_training import train
 from tests.training.tiny import everything, same, stop_after, tiny_config, weights
 
@@ -25,7 +25,7 @@ def averaged(values, decay):
 
 
 def test_the_average_is_that_of_its_definition():
-    runner, hook = Runner(), WeightAverage(0.6)
+    runner, hook = Runner(), WeightEMA(0.6)
     hook.before_train(runner)
     values = [torch.randn(1, 2) for _ in range(12)]
     for step, value in enumerate(values):
@@ -53,11 +53,11 @@ def test_the_average_is_evaluated_and_kept(clips, tmp_path):
     one, other = (tmp_path / name for name in ("with", "without"))
     assert same(weights(one / "latest.pth"), weights(other / "latest.pth"))
     best, state = weights(one / "best.pth"), read_checkpoint(one / "latest.pth")
-    average = state["hooks"]["WeightAverage"]["average"]
+    average = state["hooks"]["WeightEMA"]["average"]
     assert state["meta"]["best"]["epoch"] == 2
     assert all(torch.equal(best[name], average[name]) for name in average)
     assert not same(best, weights(one / "latest.pth"))
-    assert "WeightAverage" not in read_checkpoint(other / "latest.pth")["hooks"]
+    assert "WeightEMA" not in read_checkpoint(other / "latest.pth")["hooks"]
 
 
 @pytest.mark.parametrize("looks", [2, 5, 9])

@@ -25,7 +25,7 @@ def sides(monkeypatch):
 
 def small_first(clips, folder, **keys):
     config = tiny_config(clips, folder, resolution=84, progressive="on", **keys)
-    (hook,) = (hook for hook in config.custom_hooks if hook["type"] == "EarlyClips")
+    (hook,) = (hook for hook in config.custom_hooks if hook["type"] == "ProgressiveResizing")
     assert (hook["side"], hook["share"]) == (56, 0.5)
     return config
 
@@ -48,4 +48,4 @@ def test_a_run_that_goes_on_does_the_same(clips, tmp_path, sides, monkeypatch):
 
 def test_off_is_off(clips, tmp_path):
     config = tiny_config(clips, tmp_path, resolution=84, progressive="off")
-    assert "EarlyClips" not in {hook["type"] for hook in config.custom_hooks}
+    assert "ProgressiveResizing" not in {hook["type"] for hook in config.custom_hooks}

@@ -12,7 +12,7 @@ from autox_video.metrics.intervals import wilson_interval
 from autox_video.metrics.selection_bias import score_of_choice
 
 
-class ScoreOfChoice(Hook):
+class ValidationOutcomes(Hook):
     """Keep what every evaluation says of each clip, to score the choice of the best one.
 
     Args:

@@ -5,16 +5,16 @@ import pytest
 
 from autox_video.metrics.headline import IN_FOLDS
 from autox_video.metrics.selection_bias import score_of_choice
-from autox_video.training.hooks.selection import ScoreOfChoice
+from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train
 from tests.training.tiny import stop_after, tiny_config
 
 
 def trained(clips, work_dir):
-    hook = ScoreOfChoice(np.arange(3))
+    hook = ValidationOutcomes(np.arange(3))
     config = tiny_config(clips, work_dir, epoch=4, evaluation=1)
-    config.custom_hooks = [each for each in config.custom_hooks if each["type"] != "Soup"]
+    config.custom_hooks = [each for each in config.custom_hooks if each["type"] != "ModelSoup"]
     best = train(config, (hook,))
     return best, hook
 
