@@ -49,7 +49,7 @@ def milliseconds(options, shape, precision: str, *, training: bool, masked: bool
     """Median time of each kernel, by name, and whether `in_chunks` takes the chunked one."""
     import torch
 
-    from autox_video.backbones.attention import in_chunks
+    from autox_video.backbones.video_swin.attention import in_chunks
 
     clips, windows, tokens, heads, channels = shape
     like = {"dtype": getattr(torch, precision), "device": options.device}

@@ -81,7 +81,7 @@ def build(case: Case):
     else:
         arch = NANO if case.size == "nano" else case.size
         if case.contender == "ours":
-            from autox_video.backbones.swin3d import VideoSwin
+            from autox_video.backbones.video_swin.model import VideoSwin
 
             options = {"precision": case.precision, "compile": case.compiled}
             backbone = VideoSwin(arch, drop_path_rate=DROP_PATH, **options)

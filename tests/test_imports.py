@@ -194,7 +194,7 @@ def test_the_check_finds_imports(source, found):
         ("config.settings", "core.errors", True),
         ("core.errors", "config.settings", False),
         ("data.demo", "data.listing.listing", True),
-        ("backbones.swin3d", "tasks.classification.head", False),
+        ("backbones.video_swin.model", "tasks.classification.head", False),
         ("machine.hardware", "distributed.processes", True),
         ("core.files", "nothing", False),
     ],

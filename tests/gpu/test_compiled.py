@@ -5,8 +5,8 @@ import torch
 from torch._dynamo import config as dynamo_config
 from torch._dynamo.utils import counters
 
-from autox_video.backbones.swin3d import VideoSwin
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
+from autox_video.backbones.video_swin.model import VideoSwin
 from autox_video.machine.hardware import has_compiler
 from autox_video.training.run_training import train
 from tests.training.tiny import events, tiny_config

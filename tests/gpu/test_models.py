@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from autox_video.backbones.attention import attend
-from autox_video.backbones.swin3d import VideoSwin
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
+from autox_video.backbones.video_swin.attention import attend
+from autox_video.backbones.video_swin.model import VideoSwin
 
 
 @pytest.mark.parametrize("shape", [(8, 224, 224), (32, 112, 112), (8, 96, 160)])

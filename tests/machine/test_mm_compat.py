@@ -51,7 +51,7 @@ def test_mmaction_works_after_it_without_a_word_and_mmcv_keeps_its_version():
         "from autox_video.core.errors import InstallError\n"
         "from mmaction.models.localizers import DRN\n"
         "try:\n    DRN(vocab_size=3)\nexcept InstallError as error:\n    print(error)\n"
-        "from autox_video.backbones.swin3d import VideoSwin\n"
+        "from autox_video.backbones.video_swin.model import VideoSwin\n"
         "VideoSwin({'embed_dims': 12, 'depths': [1], 'num_heads': [2]})\n"
     )
     assert result.returncode == 0, result.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
 from autox_video.core.errors import ResourceError
 from autox_video.training import measure as measuring
 from autox_video.training.measure import measure, parts_that_fit

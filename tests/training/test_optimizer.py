@@ -3,8 +3,8 @@ import torch
 from mmaction.engine.optimizers import SwinOptimWrapperConstructor
 from torch import nn
 
-from autox_video.backbones.swin3d import VideoSwin
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
+from autox_video.backbones.video_swin.model import VideoSwin
 from autox_video.training.optimizer import ClipOptimWrapper, FewGroups
 
 SMALL_SWIN = {"embed_dims": 8, "depths": (1, 2), "num_heads": (1, 2)}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
 from autox_video.core.errors import ResourceError
 from autox_video.distributed.processes import Processes
 from autox_video.training.memory import read_accumulation

@@ -17,8 +17,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video.automl.probing.feature_store import FeatureStore
+from autox_video.backbones.video_swin.windows import Size
 from autox_video.backbones.weights.loading import load_pretrained
-from autox_video.backbones.windows import Size
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.listing.listing import ClipList
 from autox_video.data.loading import transforms  # noqa: F401 (registers them)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autox_video.backbones.windows import Size, table_rows
+from autox_video.backbones.video_swin.windows import Size, table_rows
 from autox_video.core.errors import CheckpointError
 
 State = dict[str, Tensor]

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autox_video.backbones.specs import PUBLISHED_WINDOW, Pretrained
+from autox_video.backbones.video_swin.windows import Size
 from autox_video.backbones.weights.known_weights import (
     ARCHITECTURES,
     CONV_ARCHITECTURES,
@@ -38,7 +39,6 @@ from autox_video.backbones.weights.layouts import (
     window_of,
     without_computed,
 )
-from autox_video.backbones.windows import Size
 from autox_video.core.errors import CheckpointError
 
 _UNREADABLE = (

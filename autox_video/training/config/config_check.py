@@ -16,9 +16,9 @@ from autox_video.core.errors import ConfigError
 from autox_video.data.loading.clip_dataset import ClipBatches
 
 PARTS = (
-    "autox_video.backbones.swin3d",
-    "autox_video.backbones.video_conv",
-    "autox_video.backbones.descriptors",
+    "autox_video.backbones.video_swin.model",
+    "autox_video.backbones.video_conv.model",
+    "autox_video.backbones.descriptors.model",
     "autox_video.tasks.classification.head",
     "autox_video.tasks.classification.attentive_head",
     "autox_video.data.loading.preprocess",

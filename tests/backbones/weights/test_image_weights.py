@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,10 +13,6 @@ from tests.backbones.weights.weight_files import (
     save,
     without_indices,
 )
-
-ROOT = Path(__file__).parents[3]
-KEYS = ROOT.parent / "shared" / "facts" / "video_swin_keys.json"
-
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
 

@@ -6,7 +6,7 @@ import torchvision
 import yaml
 from mmengine.config import Config
 
-from autox_video.backbones.swin3d import ARCHITECTURES as SIZES
+from autox_video.backbones.video_swin.model import ARCHITECTURES as SIZES
 from autox_video.backbones.weights.known_weights import (
     ARCHITECTURES,
     KNOWN_FILES,

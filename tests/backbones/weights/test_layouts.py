@@ -11,7 +11,7 @@ from torchvision.models.swin_transformer import (
 )
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d, SwinTransformer3d
 
-from autox_video.backbones.swin3d import VideoSwin
+from autox_video.backbones.video_swin.model import VideoSwin
 from autox_video.backbones.weights.layouts import (
     in_mmaction2_naming,
     inflated_patches,

@@ -4,7 +4,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 
-from autox_video.backbones import swin3d  # noqa: F401 (registers them)
+from autox_video.backbones.video_swin import model  # noqa: F401 (registers them)
 from autox_video.tasks.classification.head import ClipHead
 
 SMALL = {"embed_dims": 12, "depths": [2, 2], "num_heads": [2, 4]}

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autox_video.backbones.structure_tensor import FLOOR, halved, structure_tensor
+from autox_video.backbones.video_conv.structure_tensor import FLOOR, halved, structure_tensor
 
 
 def texture(columns, rows):

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from autox_video.backbones.attention import attend
 from autox_video.backbones.drop_path import add_branch
-from autox_video.backbones.linear import Linear, packs
-from autox_video.backbones.windows import Size, Windows, make_windows, table_rows
+from autox_video.backbones.video_swin.attention import attend
+from autox_video.backbones.video_swin.linear import Linear, packs
+from autox_video.backbones.video_swin.windows import Size, Windows, make_windows, table_rows
 
 ARCHITECTURES = {
     "tiny": {"embed_dims": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},

@@ -7,8 +7,8 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from autox_video.backbones import descriptors
-from autox_video.backbones.descriptors import (
+from autox_video.backbones.descriptors import model as descriptors
+from autox_video.backbones.descriptors.model import (
     CHANNELS,
     COLOUR_BINS,
     FLOW_BINS,

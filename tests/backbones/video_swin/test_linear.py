@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autox_video.backbones import linear
-from autox_video.backbones.linear import Linear, packs
+from autox_video.backbones.video_swin import linear
+from autox_video.backbones.video_swin.linear import Linear, packs
 
 TYPES = [torch.float32, torch.bfloat16]
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from autox_video.backbones.windows import make_windows, table_rows
+from autox_video.backbones.video_swin.windows import make_windows, table_rows
 
 CPU, FULL = torch.device("cpu"), (4, 3, 3)
 SIZES = [(4, 6, 6), (5, 7, 8), (2, 9, 3), (1, 1, 1), (9, 2, 4)]

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from autox_video.backbones import attention
-from autox_video.backbones.attention import attend
+from autox_video.backbones.video_swin import attention
+from autox_video.backbones.video_swin.attention import attend
 
 SHAPES = [(6, 5, 2, 4), (8, 12, 3, 16), (4, 1, 1, 8), (1, 7, 2, 4)]
 """Windows, tokens, heads, channels of a head."""

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from autox_video.backbones.drop_path import add_branch
-from autox_video.backbones.structure_tensor import ENTRIES, halved, structure_tensor
-from autox_video.backbones.swin3d import PRECISIONS
+from autox_video.backbones.video_conv.structure_tensor import ENTRIES, halved, structure_tensor
+from autox_video.backbones.video_swin.model import PRECISIONS
 
 GROUPS = 8
 """Of channels that are normalised together."""

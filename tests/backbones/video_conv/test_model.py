@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 
-from autox_video.backbones.structure_tensor import structure_tensor
-from autox_video.backbones.video_conv import VideoConv
+from autox_video.backbones.video_conv.model import VideoConv
+from autox_video.backbones.video_conv.structure_tensor import structure_tensor
 from autox_video.machine.hardware import has_compiler
 
 CHANNELS, DEPTHS = (6, 8, 16, 24), (1, 2, 1)

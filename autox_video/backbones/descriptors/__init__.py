@@ -1,0 +1,1 @@
+"""Fixed descriptors of clips: their spec and the model."""

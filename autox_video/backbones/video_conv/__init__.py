@@ -1,0 +1,1 @@
+"""A small convolution network for clips: its spec and the model."""

@@ -1,0 +1,1 @@
+"""Video Swin Transformer: its spec, the model and what it computes with."""
