@@ -4,7 +4,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 
-from autox_video.backbones.video_swin import model  # noqa: F401 (registers them)
+import autox_video.backbones.video_swin.model  # noqa: F401 (registers it)
 from autox_video.tasks.classification.head import ClipHead
 
 SMALL = {"embed_dims": 12, "depths": [2, 2], "num_heads": [2, 4]}
