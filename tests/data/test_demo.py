@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from autox_video.data import demo
 from autox_video.core.errors import ListingError
+from autox_video.data import demo
 
 FEW = {"train": 2, "val": 1, "test": 1}
 LEAK_CLIPS = {"train": 16, "test": 10}

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autox_video.video.decode import Video
+from autox_video.core.errors import VideoError
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES, fingerprint, sampled_frames
 from autox_video.data.inspection.scene import SCENE_BYTES, scene
-from autox_video.core.errors import VideoError
+from autox_video.video.decode import Video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20

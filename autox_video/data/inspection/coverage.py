@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from autox_video.core.durations import duration
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.inspection.inspected_listing import ProbedSplit
 from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds_of
-from autox_video.core.durations import duration
 
 
 def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) -> float:

@@ -9,10 +9,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, Found
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES
 from autox_video.data.inspection.scene import SCENE_BYTES
-from autox_video.core.files import user_cache
 
 SAVE_EVERY_SEC = 2.0
 """At least this often the clips probed so far are written to the cache."""

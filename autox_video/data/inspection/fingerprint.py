@@ -13,9 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from autox_video.video.decode import Video
-from autox_video.data.splitting.groups import alone, join
 from autox_video.data.inspection.similar_pairs import CHUNK, near_pairs
+from autox_video.data.splitting.groups import alone, join
+from autox_video.video.decode import Video
 
 FRAMES = 5
 SIDE = 8

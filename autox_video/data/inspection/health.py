@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from autox_video.data.inspection.clip_facts import ClipFacts
-from autox_video.data.listing.entries import clip_keys
 from autox_video.data.inspection.fingerprint import near_duplicates
-from autox_video.data.splitting.groups import both, members, same
+from autox_video.data.inspection.inspected_listing import ProbedListing
+from autox_video.data.listing.classes.similar_names import near_names
+from autox_video.data.listing.entries import clip_keys
 from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.data.listing.listing import count_clips
-from autox_video.data.listing.classes.similar_names import near_names
-from autox_video.data.inspection.inspected_listing import ProbedListing
+from autox_video.data.splitting.groups import both, members, same
 from autox_video.data.splitting.sources import same_digest, sources
 
 SCHEMA = 1

@@ -12,12 +12,12 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from autox_video.config.settings import AUTO
+from autox_video.core.errors import VideoError
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents, Found, unreadable
 from autox_video.data.inspection.facts_cache import ProbeCache, Seen, default_cache_path
 from autox_video.data.inspection.opening_process import ProbeProcess
 from autox_video.video.files.remote_cache import local_path
-from autox_video.core.errors import VideoError
-from autox_video.config.settings import AUTO
 
 __all__ = [
     "ClipFacts",

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.config.settings import AUTO
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
+from autox_video.data.inspection.inspect import probe_contents
 from autox_video.data.listing.entries import WHOLE_VIDEO, clip_keys, counted
 from autox_video.data.listing.formats.list_files import ClipList
-from autox_video.data.listing.listing import Listing, divide_listing
-from autox_video.data.inspection.inspect import probe_contents
-from autox_video.data.splitting.recordings import Recordings, find_recordings, kept_together
-from autox_video.video.files.remote import join
 from autox_video.data.listing.formats.segments import part_of_video
+from autox_video.data.listing.listing import Listing, divide_listing
+from autox_video.data.splitting.recordings import Recordings, find_recordings, kept_together
 from autox_video.data.splitting.splits import rarest_classes
-from autox_video.config.settings import AUTO
+from autox_video.video.files.remote import join
 
 LATE_FACTOR, LATE_SHARE = 2.0, 0.25
 """By how many times a segment's end may be behind the video's, and in what share of a list more,

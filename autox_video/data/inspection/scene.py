@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from autox_video.data.inspection.fingerprint import GREY, averaged
-from autox_video.data.splitting.groups import alone, join
 from autox_video.data.inspection.similar_pairs import CHUNK, near_pairs
+from autox_video.data.splitting.groups import alone, join
 
 SIDE = 24
 LEVELS = 5

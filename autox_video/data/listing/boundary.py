@@ -14,9 +14,9 @@ from pathlib import Path
 from posixpath import normpath
 from urllib.parse import unquote
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import Entries, at_most
 from autox_video.video.files.remote import is_remote
-from autox_video.core.errors import ListingError
 
 OFFENDERS_AT_MOST = 10
 

@@ -9,12 +9,12 @@ import re
 from array import array
 from pathlib import Path
 
-from autox_video.data.listing.formats.csv_lists import Table
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import Entries, clip_keys, counted, whole_or
 from autox_video.data.listing.folders.folder_walk import find_videos
+from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.spelling import file_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
-from autox_video.core.errors import ListingError
 
 MISSING_AT_MOST = 0.5
 """What share of an official list's clips may be missing; with more of them it is a mistake."""

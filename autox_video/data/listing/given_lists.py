@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from autox_video.config.settings import AUTO, Settings
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.entries import LABELS_JOINED_BY, Entries, Names, counted
 from autox_video.data.listing.folders.class_folders import read_class_folders
+from autox_video.data.listing.folders.split_folders import has_test_folder
+from autox_video.data.listing.folders.split_names import split_of
+from autox_video.data.listing.formats.cloud import find_metadata, has_labels
 from autox_video.data.listing.formats.detect import (
     OFFICIAL,
     VERTEX,
@@ -17,12 +22,7 @@ from autox_video.data.listing.formats.detect import (
     read_metadata_folder,
     recognise,
 )
-from autox_video.data.listing.formats.cloud import find_metadata, has_labels
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
-from autox_video.data.listing.folders.split_folders import has_test_folder
-from autox_video.data.listing.folders.split_names import split_of
-from autox_video.core.errors import ListingError
-from autox_video.config.settings import AUTO, Settings
 
 _SPLITS = {"train": "training", "val": "validation", "test": "testing"}
 # Lists for testing in these formats may look like any other.

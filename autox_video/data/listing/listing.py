@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.classes.class_labels import (
     Labels,
     drop_placeholders,
@@ -16,17 +18,6 @@ from autox_video.data.listing.classes.class_labels import (
     say_indices,
 )
 from autox_video.data.listing.classes.class_names import read_class_names, without_numbers
-from autox_video.data.listing.folders.folder_walk import find_videos
-from autox_video.data.listing.given_lists import (
-    GivenLists,
-    check_root,
-    may_name_test_clips,
-    read_given_lists,
-    read_test_entries,
-    used_names,
-)
-from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
-from autox_video.data.listing.missing_clips import say_missing
 from autox_video.data.listing.classes.similar_names import near_names
 from autox_video.data.listing.duplicates import (
     drop_repeats,
@@ -36,10 +27,19 @@ from autox_video.data.listing.duplicates import (
     say_overlaps,
     say_several_labels,
 )
+from autox_video.data.listing.folders.folder_walk import find_videos
+from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
+from autox_video.data.listing.given_lists import (
+    GivenLists,
+    check_root,
+    may_name_test_clips,
+    read_given_lists,
+    read_test_entries,
+    used_names,
+)
+from autox_video.data.listing.missing_clips import say_missing
 from autox_video.data.splitting.splits import ToDivide, check_kept, divide, keep, read_kept
-from autox_video.core.errors import ListingError
 from autox_video.run.work_dir import EARLIER, SPLIT
-from autox_video.config.settings import AUTO, Settings
 
 __all__ = [
     "ClipList",

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.entries import Entries, at_most
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
-from autox_video.core.errors import ListingError
 
 # From as many listed clips of a folder on, reading the folder beats asking for each clip.
 _WORTH_READING_FOLDER = 16

@@ -15,8 +15,8 @@ from torch import Tensor
 from autox_video.data.listing.entries import WHOLE_VIDEO
 from autox_video.data.listing.listing import ClipList, read_list
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
-from autox_video.video.files.remote import is_remote, join
 from autox_video.distributed.processes import Processes
+from autox_video.video.files.remote import is_remote, join
 
 FETCH_LIMIT_SEC = 600.0
 """A worker that fetches and reads one clip for longer is taken to hang."""

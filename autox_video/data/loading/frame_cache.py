@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.video.files.remote import is_remote
 from autox_video.core.files import user_cache
+from autox_video.video.files.remote import is_remote
 
 SUFFIX = ".frames"
 FREE_SHARE = 0.05

@@ -12,8 +12,10 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from autox_video.video.decode import Video
+from autox_video.core.errors import VideoError
+from autox_video.data.listing.formats.segments import part_of_video
 from autox_video.data.loading.frame_cache import CachedClip, FrameCache
+from autox_video.video.decode import Video
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.files.remote_cache import local_path
 from autox_video.video.sampling import (
@@ -23,8 +25,6 @@ from autox_video.video.sampling import (
     test_times,
     train_times,
 )
-from autox_video.data.listing.formats.segments import part_of_video
-from autox_video.core.errors import VideoError
 
 LARGEST_CACHED_BYTES = 256 << 20
 """A clip whose frames would take more is decoded each time: hours of video, say."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from autox_video.data.inspection.clip_facts import Contents
 from autox_video.data.inspection.fingerprint import near_duplicates
-from autox_video.data.splitting.groups import both, members, same
 from autox_video.data.inspection.scene import same_scene
+from autox_video.data.splitting.groups import both, members, same
 from autox_video.data.splitting.sources import same_digest, sources
 
 _DIGITS = re.compile(r"\d+")

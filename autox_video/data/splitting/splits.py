@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autox_video.data.splitting.groups import alone
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.formats.list_files import (
     ClipList,
     Entries,
@@ -16,8 +16,8 @@ from autox_video.data.listing.formats.list_files import (
     read_list,
     write_list,
 )
+from autox_video.data.splitting.groups import alone
 from autox_video.data.splitting.stratify import stratify
-from autox_video.core.errors import ListingError
 
 
 @dataclass(frozen=True, slots=True)

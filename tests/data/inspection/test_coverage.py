@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from autox_video.data.inspection.coverage import mean_rounds, notes_on_long_clips
 from autox_video.data.inspection.clip_facts import ClipFacts
+from autox_video.data.inspection.coverage import mean_rounds, notes_on_long_clips
 from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.video.sampling import rounds_of, seen_share
 

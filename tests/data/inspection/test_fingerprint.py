@@ -4,9 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from autox_video.data.inspection import fingerprint as fingerprint_module
-from autox_video.video.decode import Video
 from autox_video.data.demo import MOTIONS, DemoClip, draw_clip
+from autox_video.data.inspection import fingerprint as fingerprint_module
 from autox_video.data.inspection.fingerprint import (
     FINGERPRINT_BYTES,
     GREY_BYTES,
@@ -14,8 +13,9 @@ from autox_video.data.inspection.fingerprint import (
     near_duplicates,
     sampled_frames,
 )
-from autox_video.data.splitting.groups import alone, members
 from autox_video.data.inspection.scene import same_scene, scene
+from autox_video.data.splitting.groups import alone, members
+from autox_video.video.decode import Video
 from tests.videos import decode_all, real_clips, write_video
 
 LOSSY = {"codec": "libx264", "options": {"crf": "30"}}

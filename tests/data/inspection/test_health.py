@@ -6,10 +6,10 @@ import pytest
 from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, Contents
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES, GREY_BYTES
 from autox_video.data.inspection.health import Health, good_clips, report
-from autox_video.data.listing.formats.list_files import ClipList
-from autox_video.data.listing.listing import Listing
 from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
 from autox_video.data.inspection.scene import SCENE_BYTES
+from autox_video.data.listing.formats.list_files import ClipList
+from autox_video.data.listing.listing import Listing
 
 CLASSES = ("run", "jump")
 UNREADABLE = ClipFacts(0, 0.0, 0.0, 0, 0, "", "the file is empty (0 bytes).")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from autox_video.data.demo import MOTIONS, DemoClip, draw_clip
-from autox_video.data.splitting.groups import alone
 from autox_video.data.inspection.scene import SCENE_BYTES, same_scene, scene
+from autox_video.data.splitting.groups import alone
 
 NONE = np.zeros((0, 2), dtype=np.int64)
 

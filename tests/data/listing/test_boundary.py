@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import find_outside
 from autox_video.data.listing.given_lists import read_given_lists, read_test_entries
 from autox_video.data.listing.listing import read_test_list
-from autox_video.core.errors import ListingError
 from tests.places import Place
 
 

@@ -4,7 +4,6 @@ from array import array
 
 import pytest
 
-from autox_video.data.listing.entries import Entries
 from autox_video.data.listing.duplicates import (
     drop_repeats,
     has_several_labels,
@@ -13,6 +12,7 @@ from autox_video.data.listing.duplicates import (
     say_overlaps,
     say_several_labels,
 )
+from autox_video.data.listing.entries import Entries
 
 
 def entries(text, name="l.csv"):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from autox_video.config.load import settings_from_mapping
+from autox_video.core.errors import InstallError, ListingError
 from autox_video.data.listing.given_lists import check_root, may_name_test_clips, read_given_lists
 from autox_video.data.listing.listing import divide_listing, read_listing
-from autox_video.core.errors import InstallError, ListingError
-from autox_video.config.load import settings_from_mapping
 from tests.servers import serve
 
 

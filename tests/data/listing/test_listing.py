@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.data.listing.listing import ClipList, divide_listing, read_listing, read_test_list
-from autox_video.core.errors import ListingError, ResourceError
 from autox_video.config.load import settings_from_mapping
+from autox_video.core.errors import ListingError, ResourceError
+from autox_video.data.listing.listing import ClipList, divide_listing, read_listing, read_test_list
 from tests.videos import real_clips
 
 TRAIN = "a 1.mp4 0\nb.mp4 1\n"

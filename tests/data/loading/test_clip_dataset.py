@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset, build_batches
-from autox_video.data.listing.listing import ClipList, write_list
 from autox_video.core.errors import VideoError
+from autox_video.data.listing.listing import ClipList, write_list
+from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset, build_batches
 from autox_video.distributed.processes import Processes
 from tests.datasets import colour_clip
 from tests.videos import write_text_video

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from autox_video.data.loading import frame_cache
-from autox_video.data.loading.frame_cache import CachedClip, FrameCache, clear, default_folder, size_of
+from autox_video.data.loading.frame_cache import (
+    CachedClip,
+    FrameCache,
+    clear,
+    default_folder,
+    size_of,
+)
 
 MIB = 1 / 1024
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autox_video.data.loading.loader import CHANCE, ClipLoader, Tolerance
 from autox_video.core.errors import VideoError
+from autox_video.data.loading.loader import CHANCE, ClipLoader, Tolerance
 
 
 class Numbers:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from mmaction.registry import TRANSFORMS
 
+from autox_video.core.errors import VideoError
 from autox_video.data.loading import transforms
 from autox_video.data.loading.frame_cache import size_of
 from autox_video.data.loading.transforms import CropClips, ReadClips, random_box
-from autox_video.core.errors import VideoError
 from tests.videos import numbered_frames, read_numbers, write_video
 
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from autox_video.core.errors import ListingError, ResourceError
+from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
-from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
 from autox_video.data.splitting.splits import (
     ToDivide,
     check_kept,
@@ -20,7 +21,6 @@ from autox_video.data.splitting.splits import (
     read_kept,
 )
 from autox_video.data.splitting.stratify import split_counts, stratify
-from autox_video.core.errors import ListingError, ResourceError
 
 TWO, THREE = ("train", "val"), ("train", "val", "test")
 

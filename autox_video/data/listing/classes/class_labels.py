@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from autox_video.config.settings import AUTO
+from autox_video.data.listing.classes.similar_names import PLACEHOLDER
 from autox_video.data.listing.entries import (
     LABELS_JOINED_BY,
     SHOWN_AT_MOST,
@@ -17,9 +19,7 @@ from autox_video.data.listing.entries import (
     counted,
     parts_of,
 )
-from autox_video.data.listing.classes.similar_names import PLACEHOLDER
 from autox_video.data.listing.spelling import as_seen
-from autox_video.config.settings import AUTO
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")

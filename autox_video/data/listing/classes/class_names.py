@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 
+from autox_video.config.settings import AUTO, Settings
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import Entries, Names, at_most
 from autox_video.data.listing.formats.list_text import kept_lines, read_text
 from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
-from autox_video.core.errors import ListingError
-from autox_video.config.settings import AUTO, Settings
 
 _CLASS_NAMES = "classes.txt"
 # What only lists in JSON, YAML, XML, protobuf or Python have; of YAML, a line `names:` too.

@@ -5,15 +5,15 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from autox_video.data.listing.formats.columns import find_columns
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import Entries, clip_keys, counted
 from autox_video.data.listing.folders.folder_walk import Contents, find_videos, read_contents, some
-from autox_video.data.listing.formats.list_text import data_lines, read_text
-from autox_video.video.files.remote import beside, is_remote
 from autox_video.data.listing.folders.split_folders import Arrangement, arrange
 from autox_video.data.listing.folders.split_names import split_of
+from autox_video.data.listing.formats.columns import find_columns
+from autox_video.data.listing.formats.list_text import data_lines, read_text
+from autox_video.video.files.remote import beside, is_remote
 from autox_video.video.files.suffixes import split_suffix
-from autox_video.core.errors import ListingError
 
 __all__ = ["find_videos", "read_class_folders"]
 

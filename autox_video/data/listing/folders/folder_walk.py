@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import counted
 from autox_video.video.files.remote import RemoteFault, find_files, is_remote
 from autox_video.video.files.suffixes import (
@@ -20,7 +21,6 @@ from autox_video.video.files.suffixes import (
     split_suffix,
 )
 from autox_video.video.files.video_file import PICTURE_NAME
-from autox_video.core.errors import ListingError
 
 NAMED_AT_MOST = 3
 

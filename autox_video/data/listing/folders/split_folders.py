@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import counted
 from autox_video.data.listing.folders.folder_walk import some
 from autox_video.data.listing.folders.split_names import parse_split, split_of
-from autox_video.core.errors import ListingError
 
 SPLITS = ("train", "val", "test")
 Clips = tuple[list[str], list[str] | None]

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree
+from autox_video.data.listing.folders.split_names import SPLIT_NAMES, split_of
 from autox_video.data.listing.formats.columns import columns_of, find_columns
 from autox_video.data.listing.formats.csv_lists import Table, csv_rows, read_csv
 from autox_video.data.listing.formats.json_rows import flatten, parse_lines, table_of
 from autox_video.data.listing.formats.list_text import data_lines, read_json, read_text
 from autox_video.video.files.remote import beside, is_file, is_remote, join
-from autox_video.data.listing.folders.split_names import SPLIT_NAMES, split_of
-from autox_video.core.errors import ListingError
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}

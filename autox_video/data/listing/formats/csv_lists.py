@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autox_video.data.listing.formats.columns import Columns, describe_columns, is_count
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
+from autox_video.data.listing.folders.split_names import split_of
+from autox_video.data.listing.formats.columns import Columns, describe_columns, is_count
 from autox_video.data.listing.formats.list_text import read_json
 from autox_video.data.listing.formats.segments import read_segment, read_time
-from autox_video.data.listing.folders.split_names import split_of
-from autox_video.core.errors import ListingError
 
 NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
 """What stands for nothing in a column of labels, in lower case."""

@@ -10,19 +10,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autox_video.config.settings import AUTO
 from autox_video.core.console import say
-from autox_video.data.listing.formats import cloud
-from autox_video.data.listing.formats import official
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import say_outside
+from autox_video.data.listing.clip_lookup import find_listed
 from autox_video.data.listing.clip_tree import ClipTree, locate
-from autox_video.data.listing.formats.columns import columns_of, find_columns
-from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.entries import (
     VIDEO_SUFFIXES,
     Entries,
     Names,
     counted,
 )
+from autox_video.data.listing.folders.split_names import split_of
+from autox_video.data.listing.formats import cloud, official
+from autox_video.data.listing.formats.columns import columns_of, find_columns
+from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.formats.frame_counts import (
     has_frame_counts,
     read_frame_counts,
@@ -33,12 +36,8 @@ from autox_video.data.listing.formats.json_lists import read_json_list
 from autox_video.data.listing.formats.json_rows import looks_like_json
 from autox_video.data.listing.formats.list_files import to_entries
 from autox_video.data.listing.formats.list_text import data_lines, read_json, read_text
-from autox_video.data.listing.clip_lookup import find_listed
-from autox_video.video.files.remote import beside, is_file, is_remote
-from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.text_lists import read_table
-from autox_video.core.errors import ListingError
-from autox_video.config.settings import AUTO
+from autox_video.video.files.remote import beside, is_file, is_remote
 
 OFFICIAL = {
     "ucf101": "UCF101",

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from autox_video.data.listing.formats.csv_lists import Table
-from autox_video.video.decode import Video
-from autox_video.data.listing.entries import WHOLE_VIDEO, Segment
-from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
+from autox_video.config.settings import AUTO
+from autox_video.core.errors import ListingError
 from autox_video.data.inspection.inspect import default_cache_path, probe_contents
+from autox_video.data.listing.entries import WHOLE_VIDEO, Segment
+from autox_video.data.listing.formats.csv_lists import Table
+from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
+from autox_video.video.decode import Video
 from autox_video.video.files.remote import join
 from autox_video.video.files.remote_cache import local_path
 from autox_video.video.files.video_file import FALLBACK_FPS
-from autox_video.core.errors import ListingError
-from autox_video.config.settings import AUTO
 
 OPENED_AT_ONCE = 16
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree, stem_of
+from autox_video.data.listing.entries import LABELS_JOINED_BY, Names, counted
+from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.columns import columns_of
 from autox_video.data.listing.formats.csv_lists import Table
-from autox_video.data.listing.entries import LABELS_JOINED_BY, Names, counted
-from autox_video.data.listing.formats.official import kinetics_clip
 from autox_video.data.listing.formats.json_rows import (
     Record,
     find_lines,
@@ -21,8 +22,7 @@ from autox_video.data.listing.formats.json_rows import (
     parse,
     table_of,
 )
-from autox_video.data.listing.folders.split_names import split_of
-from autox_video.core.errors import ListingError
+from autox_video.data.listing.formats.official import kinetics_clip
 
 INSTEAD = "write CSV with the columns path and label, or JSON objects with the keys path and label"
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autox_video.data.listing.formats.csv_lists import Table
+from autox_video.core.errors import ListingError
+from autox_video.core.files import atomic_write
 from autox_video.data.listing.entries import (
     LABELS_JOINED_BY,
     SHOWN_AT_MOST,
@@ -20,9 +21,8 @@ from autox_video.data.listing.entries import (
     clip_keys,
     counted,
 )
+from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.formats.segments import read_segment
-from autox_video.core.errors import ListingError
-from autox_video.core.files import atomic_write
 
 __all__ = [
     "SHOWN_AT_MOST",

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from autox_video.video.files.remote import RemoteFault, is_remote, read_bytes
 from autox_video.core.errors import ListingError
+from autox_video.video.files.remote import RemoteFault, is_remote, read_bytes
 
 _AS_CSV = "export it as CSV with the columns path and label"
 # What files of other kinds begin with; of Office files, the name of a part inside tells which.

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from autox_video.config.load import settings_from_mapping
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.classes.class_names import read_class_names
 from autox_video.data.listing.listing import read_listing
-from autox_video.core.errors import ListingError
-from autox_video.config.load import settings_from_mapping
 from tests.places import Place
 
 

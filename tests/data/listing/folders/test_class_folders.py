@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.data.listing.folders.class_folders import read_class_folders
 from autox_video.core.errors import ListingError
+from autox_video.data.listing.folders.class_folders import read_class_folders
 
 
 def labels(splits):

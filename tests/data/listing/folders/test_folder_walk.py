@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.folders.folder_walk import find_videos, moves, read_contents
 from autox_video.video.files.video_file import is_frame_folder
-from autox_video.core.errors import ListingError
 
 
 def test_find_videos_by_suffix_sorted_without_hidden_ones(tree):

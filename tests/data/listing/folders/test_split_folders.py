@@ -2,9 +2,9 @@
 
 import pytest
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.folders.split_folders import arrange
 from autox_video.data.listing.folders.split_names import split_of
-from autox_video.core.errors import ListingError
 
 TRAIN = (
     *("train", "training", "Train", "TRAIN", "Training_set", "trainset", "TrainSet"),

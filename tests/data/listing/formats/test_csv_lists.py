@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from autox_video.data.listing.listing import read_listing
 from autox_video.data.listing.formats.text_lists import read_table
+from autox_video.data.listing.listing import read_listing
 from tests.places import Place
 
 CLIPS = ("a_0.mp4", "b_0.mp4", "a_1.mp4", "b_1.mp4")

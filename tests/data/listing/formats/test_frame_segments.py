@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autox_video.data.listing.formats import frame_segments
-from autox_video.video.decode import Video
 from autox_video.data.listing.listing import read_test_list
+from autox_video.video.decode import Video
 from tests.places import Place
 from tests.videos import numbered_frames, read_numbers, write_video
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.listing.entries import WHOLE_VIDEO
 from autox_video.data.listing.formats.list_files import (
     ClipList,
@@ -14,7 +15,6 @@ from autox_video.data.listing.formats.list_files import (
     read_list,
     write_list,
 )
-from autox_video.core.errors import ListingError, ResourceError
 
 
 def test_clip_keys_show_the_same_clip(tmp_path):

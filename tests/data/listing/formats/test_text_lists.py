@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.formats.detect import Reading, read_given
 from autox_video.data.listing.formats.list_text import read_text
-from autox_video.core.errors import ListingError
 
 
 @pytest.fixture
