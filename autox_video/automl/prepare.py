@@ -58,11 +58,10 @@ from autox_video.planning.resume import (
     settings_to_go_on,
     weights_of_run,
 )
-from autox_video.run.work_dir import is_for_plan
+from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root
 
-UNREADABLE = "unreadable.csv"
 NAMED_AT_MOST = 20
 BOTTLENECKS = {"decode": "decoding the clips", "compute": "computing the model"}
 

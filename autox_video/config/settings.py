@@ -37,6 +37,7 @@ from autox_video.config.value_types import (
     read_off,
 )
 from autox_video.core.registry import Registry
+from autox_video.run.work_dir import RESULTS
 
 AUTO = "auto"
 
@@ -314,7 +315,7 @@ class Settings(BaseModel):
     def results_file(self) -> Path:
         """Where the test results go."""
         if self.test_results_path == AUTO:
-            return Path(self.work_dir, "results.json")
+            return Path(self.work_dir, RESULTS)
         return Path(self.test_results_path)
 
     @property

@@ -21,6 +21,7 @@ from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.distributed import processes
 from autox_video.metrics.calibration import with_temperature
 from autox_video.metrics.results import Prediction
+from autox_video.run.work_dir import CONFIG
 from autox_video.training.checkpoints.checkpoint import load_state, own_config, read_checkpoint
 from autox_video.training.config.config_check import check_config
 from autox_video.training.config.stored_config import (
@@ -30,8 +31,6 @@ from autox_video.training.config.stored_config import (
 )
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.sampling import rounds_of, seen_share
-
-CONFIG = "config.py"
 
 
 @dataclass(frozen=True, slots=True)

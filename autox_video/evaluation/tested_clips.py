@@ -12,7 +12,7 @@ from autox_video.data.listing.folders.folder_walk import read_contents, some
 from autox_video.data.listing.given_lists import check_root
 from autox_video.data.listing.listing import ClipList, read_list, read_test, read_test_list
 from autox_video.data.listing.missing_clips import find_missing
-from autox_video.run.work_dir import SPLIT
+from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
 from autox_video.video.files.remote import is_remote
 
 
@@ -53,8 +53,8 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
             multi_label=model.multi_label,
         )
     split = Path(settings.work_dir, SPLIT)
-    if (split / "test.csv").is_file() and _is_of_run(settings, model, split):
-        return _set_aside(split / "test.csv", settings)
+    if (split / TEST_LIST).is_file() and _is_of_run(settings, model, split):
+        return _set_aside(split / TEST_LIST, settings)
     named = read_test(settings, model.classes, multi_label=model.multi_label)
     if named is not None:
         return named
@@ -79,7 +79,7 @@ def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
         return True
     if is_remote(root):
         return False
-    lists = (split / f"{name}.csv" for name in ("test", "val", "train"))
+    lists = (split / name for name in (TEST_LIST, VAL_LIST, TRAIN_LIST))
     paths = [path for file in lists if file.is_file() for path in read_list(file).paths]
     return not find_missing(paths, check_root(root))
 

@@ -15,9 +15,9 @@ from autox_video.data.inspection.coverage import notes_on_long_clips
 from autox_video.data.inspection.health import Health, good_clips, report
 from autox_video.data.listing.listing import write_list
 from autox_video.planning import clip_shape
+from autox_video.run.work_dir import CHECK, CHECK_REPORT
 from autox_video.video.decode import check_decoder
 
-FOLDER, REPORT = "check", "check.json"
 ALL_CLASSES_UP_TO = 20
 SHOWN_CLASSES = 10
 EXAMPLES = 3
@@ -31,7 +31,7 @@ def check(settings: Settings) -> dict[str, Any]:
     Raises:
         AutoXVideoError: something that the user can mend.
     """
-    folder = Path(settings.work_dir, FOLDER)
+    folder = Path(settings.work_dir, CHECK)
     check_work_dir(folder)
     check_decoder(settings.decoder)
     listing = read_data(settings)
@@ -48,11 +48,11 @@ def check(settings: Settings) -> dict[str, Any]:
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}
     for name, numbers in good.items():
         write_list(folder / f"{name}.csv", health.splits[name].clips.select(numbers))
-    write_json(folder / REPORT, found)
+    write_json(folder / CHECK_REPORT, found)
     show(found)
     _say_what_is_seen(health, settings)
     lists = ", ".join(f"{name}.csv ({len(numbers)} clips)" for name, numbers in good.items())
-    say(f"{folder / REPORT} holds all of this; beside it, without the bad clips: {lists}.")
+    say(f"{folder / CHECK_REPORT} holds all of this; beside it, without the bad clips: {lists}.")
     return found
 
 

@@ -31,11 +31,12 @@ from autox_video.metrics.results import (
     scored,
     write_results,
 )
+from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST
 from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
-WEIGHTS = ("best.pth", "best.safetensors", "latest.pth")
+WEIGHTS = (BEST, BEST_SAFE, LATEST)
 SHOWN = {
     "mAP": "mAP",
     "f1": "F1 at 0.5",
@@ -119,7 +120,7 @@ def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) 
 
 def _data_root_of(config: Any, work_dir: Path) -> str:
     """The folder of the clips that weights were trained on; "" where nothing says it."""
-    from autox_video.evaluation.predict import CONFIG, read_stored_config
+    from autox_video.evaluation.predict import read_stored_config
 
     if "train_dataloader" not in config and (work_dir / CONFIG).is_file():
         config = read_stored_config(work_dir / CONFIG)  # the weights of a probe say less
@@ -134,7 +135,7 @@ def _finish(
     _refuse_no_numbers(predictions, job.weights)
     _refuse_all_unreadable(predictions)
     provenance = Provenance(
-        config=str(job.weights.parent / "config.py"),
+        config=str(job.weights.parent / CONFIG),
         checkpoint=str(job.weights),
         checkpoint_sha256=sha256(job.weights),
         decoder=config.test_pipeline[0].decoder,

@@ -23,10 +23,19 @@ from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS
 from autox_video.metrics.peak import BEYOND_PEAK
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
-from autox_video.planning.record import PLAN, is_probe_run, write_plan
+from autox_video.planning.record import is_probe_run, write_plan
 from autox_video.run.clock import BudgetClock, command_clock, counting, running_clock
 from autox_video.run.lock import own
-from autox_video.run.work_dir import FOR_PLAN, LATEST, check_disk, has_checkpoint, make_ready
+from autox_video.run.work_dir import (
+    BEST,
+    CONFIG,
+    FOR_PLAN,
+    LATEST,
+    PLAN,
+    check_disk,
+    has_checkpoint,
+    make_ready,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +44,6 @@ if TYPE_CHECKING:
     from autox_video.automl.search.side_run import TimeLeft
     from autox_video.training.config.build_config import TrainingData
 
-CONFIG = "config.py"
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """A budget may be passed by that share of it or those seconds, whichever is more."""
 
@@ -337,6 +345,6 @@ def _say_what_came_out(best: dict[str, float] | None, work_dir: Path) -> None:
         return
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
     say(
-        f"Training is done: best {said(best)} {when}. The weights are {work_dir / 'best.pth'}; "
+        f"Training is done: best {said(best)} {when}. The weights are {work_dir / BEST}; "
         "autotest.py tests them."
     )

@@ -10,9 +10,8 @@ from autox_video.core.errors import CheckpointError
 from autox_video.core.files import write_json
 from autox_video.planning.plan import Plan
 from autox_video.planning.resume import MAY_CHANGE
-from autox_video.run.work_dir import BEST, has_checkpoint
+from autox_video.run.work_dir import BEST, PLAN, PLAN_COPY, has_checkpoint
 
-PLAN, COPY = "plan.json", ".plan.json.copy"
 PLAN_SCHEMA = 5
 """What runs can be gone on with: each number before had another optimizer or another loader."""
 
@@ -51,7 +50,7 @@ def write_plan(
 def write_stored(folder: Path, stored: dict[str, Any]) -> None:
     """Write what `read_plan` gives, with a digest of it."""
     value = {**stored, "digest": _digest(stored)}
-    for name in (PLAN, COPY):
+    for name in (PLAN, PLAN_COPY):
         write_json(folder / name, value)
 
 
@@ -63,20 +62,20 @@ def read_plan(folder: Path) -> dict[str, Any]:
             version of this project.
     """
     path = folder / PLAN
-    stored, copy = _read(path), _read(folder / COPY)
+    stored, copy = _read(path), _read(folder / PLAN_COPY)
     whole, copy_whole = ("digest" in (each or {}) for each in (stored, copy))
     if whole and copy_whole and _settled(stored) != _settled(copy):
         raise CheckpointError(
-            f"{path}: it and its copy {COPY} are of different runs. Delete the one that does not "
-            f"belong to this folder; {TO_TRAIN_ANEW}"
+            f"{path}: it and its copy {PLAN_COPY} are of different runs. Delete the one that does "
+            f"not belong to this folder; {TO_TRAIN_ANEW}"
         )
     if not whole and copy_whole:
-        say(f"{path}: missing or damaged; its copy {COPY} is used, and it is written again.")
+        say(f"{path}: missing or damaged; its copy {PLAN_COPY} is used, and it is written again.")
         stored = copy
     if stored is None:
         raise CheckpointError(
-            f"{path}: missing or damaged, and so is its copy {COPY}, though the folder holds a run "
-            f"to go on with. Put one of them back; {TO_TRAIN_ANEW}"
+            f"{path}: missing or damaged, and so is its copy {PLAN_COPY}, though the folder holds "
+            f"a run to go on with. Put one of them back; {TO_TRAIN_ANEW}"
         )
     if stored["schema"] != PLAN_SCHEMA:
         raise CheckpointError(
@@ -90,7 +89,7 @@ def is_probe_run(folder: Path) -> bool:
     """Whether a folder holds weights that `mode: probe` made, and no run that trains."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
-    stored = _read(folder / PLAN) or _read(folder / COPY) or {}
+    stored = _read(folder / PLAN) or _read(folder / PLAN_COPY) or {}
     return stored.get("choices", {}).get("mode", {}).get("value") == "probe"
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from autox_video.core.console import say
 from autox_video.core.errors import ResourceError
+from autox_video.run.work_dir import LOCK
 
-LOCK = "run.lock"
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _LONGEST_CONTENT = 4096
 

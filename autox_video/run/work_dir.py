@@ -1,4 +1,4 @@
-"""The files of a run in its work dir: whether there are any, moved aside, the disk they take."""
+"""A work dir: the name of every file in it, moving a run aside, the disk space that a run takes."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from autox_video.core.console import say
@@ -15,30 +15,38 @@ from autox_video.core.files import flush_folder, remove_leftovers
 
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
-EARLIER = "earlier"
-SPLIT = "split"
-LEADERBOARD, PROBE = "leaderboard.csv", "probe.pth"
-TRIALS, SEARCH = "trials", "search.db"
-SOUP, FOLDS, REFIT = "soup", "folds", "refit"
-FEATURES, RESULTS = "features", "results.json"
-BUDGET = "budget.json"
-STATE = "state.json"
-"""Of a run beside, in its folder: what its rest, or what follows from it, needs to know."""
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
-# In the order in which they are moved: what a run goes on from first, so that no instant leaves
+CONFIG, PLAN, PLAN_COPY = "config.py", "plan.json", ".plan.json.copy"
+TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
+SPLIT = "split"
+"""The folder of the lists of a split that was made here."""
+UNREADABLE = "unreadable.csv"
+METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
+LOCK = "run.lock"
+SEARCH, LEADERBOARD = "search.db", "leaderboard.csv"
+PROBE, FEATURES = "probe.pth", "features"
+SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
+"""Folders: of the weights to average, and of the side runs."""
+STATE, LOGITS = "state.json", "logits.json"
+"""In the folder of a side run: what resuming it, or what follows from it, needs to know."""
+RESULTS = "results.json"
+CHECK, CHECK_REPORT = "check", "check.json"
+EARLIER = "earlier"
+"""The folder into which earlier runs are moved."""
+FOR_PLAN = ".plan-"
+"""The start of the name of a folder that is there only while a plan is made."""
+
+# In the order in which they are moved: what a run resumes from first, so that no instant leaves
 # half a run that looks like a whole one.
 RUN_FILES = (
-    *(PREVIOUS, LATEST, BEST, BEST_SAFE),
-    *("plan.json", ".plan.json.copy", "config.py", "train.csv", "val.csv", SPLIT),
-    *("metrics.jsonl", "train.log", "unreadable.csv", "memory.json", BUDGET, SEARCH, TRIALS, SOUP),
-    *(LEADERBOARD, f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
+    *(PREVIOUS, LATEST, BEST, BEST_SAFE, PLAN, PLAN_COPY, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT),
+    *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
+    *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 # What databases write beside theirs, and results that later ones took the place of.
 _BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+\.json")
 _MOVING = ".moving"
-FOR_PLAN = ".plan-"
-"""The start of the name of a folder that is there only while a plan is made."""
 GIB = 2**30
 
 
@@ -53,39 +61,39 @@ def is_for_plan(work_dir: Path) -> bool:
 
 
 def has_checkpoint(work_dir: Path) -> bool:
-    """Whether a folder holds a run to go on with."""
+    """Whether a folder holds a run to resume."""
     return any((work_dir / name).exists() for name in (LATEST, PREVIOUS))
 
 
 def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
-    """Leave in a folder only a run to go on with; to be called by its owner.
+    """Leave in a folder only a run to resume; to be called by the owner of its lock.
 
-    What writes that were cut short left behind is removed. The files of an old run are moved into
+    What interrupted writes left behind is removed. The files of an old run are moved into
     WORK_DIR/earlier, never deleted: where `fresh` asks for it, and where its weights are there but
-    nothing that could go on, since a new run would replace them.
+    nothing to resume from, since a new run would replace them.
 
     Args:
         work_dir: the folder.
         fresh: whether a run that is there is moved aside.
-        goes_on: whether weights without a checkpoint are what is to be gone on with.
+        goes_on: whether weights without a checkpoint are what is resumed.
 
     Raises:
         ResourceError: the files cannot be moved.
     """
-    beside = chain.from_iterable((work_dir / name).glob("*") for name in (TRIALS, FOLDS, REFIT))
-    for folder in (work_dir, work_dir / SPLIT, *beside):
-        remove_leftovers(folder, _names_written())
+    side_runs = chain.from_iterable((work_dir / name).glob("*") for name in (TRIALS, FOLDS, REFIT))
+    for folder in (work_dir, work_dir / SPLIT, *side_runs):
+        remove_leftovers(folder, {*RUN_FILES, STATE, TEST_LIST})
     if has_checkpoint(work_dir):
         (work_dir / second_name(PREVIOUS)).unlink(missing_ok=True)
     for moving in sorted((work_dir / EARLIER).glob(f"*{_MOVING}")):
         say(f"work_dir: the rest of the run before is now in {_move(work_dir, moving)}.")
     if fresh:
-        place = set_aside(work_dir)
-        moved, none = "the files of the run before are now in", "there was no run to move aside in"
-        say(f"work_dir: {moved} {place}." if place else f"work_dir: {none} {work_dir}.")
+        earlier = set_aside(work_dir)
+        moved = f"the files of the run before are now in {earlier}"
+        say(f"work_dir: {moved if earlier else f'there was no run to move aside in {work_dir}'}.")
     elif not (goes_on or has_checkpoint(work_dir)) and _holds_weights(work_dir):
         say(
-            f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to go on "
+            f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to resume "
             f"from. What there was of that run is now in {set_aside(work_dir)}; training starts "
             "anew."
         )
@@ -94,66 +102,59 @@ def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
 def set_aside(work_dir: Path) -> Path | None:
     """Move the files of the run in a folder into a new one under `earlier`; give that, or None.
 
-    Nothing is deleted or overwritten, and what is not a run's stays where it is. A move that is
-    cut short is finished by the next `make_ready`.
+    Nothing is deleted or overwritten, and what is not a run's stays where it is. An interrupted
+    move is finished by the next `make_ready`.
 
     Raises:
         ResourceError: the files cannot be moved.
     """
-    if not _present(work_dir):
+    if not _run_files_in(work_dir):
         return None
-    with _as_sentence(work_dir):
-        earlier = work_dir / EARLIER
-        earlier.mkdir(exist_ok=True)
-        moving = _new_folder(earlier)
+    with _move_errors(work_dir):
+        moving = _new_folder(work_dir / EARLIER)
     return _move(work_dir, moving)
 
 
-def _names_written() -> set[str]:
-    return {*RUN_FILES, STATE, "test.csv"}
-
-
-def _present(work_dir: Path) -> list[str]:
+def _run_files_in(work_dir: Path) -> list[str]:
     names = [name for name in RUN_FILES if os.path.lexists(work_dir / name)]
-    others = sorted(path.name for path in work_dir.iterdir())
-    return names + [n for n in others if _DAMAGED.fullmatch(n) or _BESIDE.fullmatch(n)]
+    present = sorted(path.name for path in work_dir.iterdir())
+    return names + [n for n in present if _DAMAGED.fullmatch(n) or _BESIDE.fullmatch(n)]
 
 
 def _holds_weights(work_dir: Path) -> bool:
-    weights = set(CHECKPOINTS)
-    return any(name in weights or _DAMAGED.fullmatch(name) for name in _present(work_dir))
+    names = _run_files_in(work_dir)
+    return any(name in CHECKPOINTS or _DAMAGED.fullmatch(name) for name in names)
 
 
 def _new_folder(earlier: Path) -> Path:
     """Make a folder named by the time, which keeps a mark in its name until all is moved."""
+    earlier.mkdir(exist_ok=True)
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
-    number = 1
-    while True:
-        name = now if number == 1 else f"{now}_{number}"
-        moving = earlier / f"{name}{_MOVING}"
-        if not (earlier / name).exists() and not moving.exists():
-            moving.mkdir()
-            return moving
-        number += 1
+    for number in count(1):
+        folder = earlier / (now if number == 1 else f"{now}_{number}")
+        moving = folder.with_name(f"{folder.name}{_MOVING}")
+        if not folder.exists() and not moving.exists():
+            break
+    moving.mkdir()
+    return moving
 
 
 def _move(work_dir: Path, moving: Path) -> Path:
     """Move the files of a run, by renames; give the folder under its final name."""
-    with _as_sentence(work_dir):
-        for name in _present(work_dir):
-            target = moving / name
-            if not os.path.lexists(target):
-                (work_dir / name).rename(target)
+    with _move_errors(work_dir):
+        for name in _run_files_in(work_dir):
+            if not os.path.lexists(moving / name):
+                (work_dir / name).rename(moving / name)
         flush_folder(moving)
-        place = moving.with_name(moving.name.removesuffix(_MOVING))
-        moving.rename(place)
-        flush_folder(place.parent)
+        folder = moving.with_name(moving.name.removesuffix(_MOVING))
+        moving.rename(folder)
+        flush_folder(folder.parent)
         flush_folder(work_dir)
-    return place
+    return folder
 
 
 @contextmanager
-def _as_sentence(work_dir: Path) -> Iterator[None]:
+def _move_errors(work_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -185,8 +186,8 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
 
 def still_needed_bytes(work_dir: Path, need_gib: float) -> int:
     """What a run still needs of the disk, beside the checkpoints that it has there already."""
-    there = [*(work_dir / name for name in CHECKPOINTS), *work_dir.glob(f"{SOUP}/*.pth")]
-    return max(0, int(need_gib * GIB) - sum(map(_size, there)))
+    files = [*(work_dir / name for name in CHECKPOINTS), *work_dir.glob(f"{SOUP}/*.pth")]
+    return max(0, int(need_gib * GIB) - sum(f.stat().st_size for f in files if f.exists()))
 
 
 def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: float) -> int:
@@ -203,10 +204,3 @@ def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: flo
     if folder.stat().st_dev != work_dir.stat().st_dev:
         return free
     return max(0, free - still_needed_bytes(work_dir, need_gib))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

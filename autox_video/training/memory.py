@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from autox_video.core.files import write_json
+from autox_video.run.work_dir import MEMORY
 
-MEMORY = "memory.json"
 NOT_EVEN_ONE = (
     "Not even one clip fits in memory at a time. Give a smaller `resolution` or `clip_len`, "
     "`gradient_checkpointing: on`, or a smaller `backbone`, with --fresh."

@@ -19,10 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from autox_video.core.errors import ResourceError
 from autox_video.distributed import processes
+from autox_video.run.work_dir import LOG
 from autox_video.training.checkpoints.model_state import is_sharded
 from autox_video.training.config.stored_config import config_text
-
-LOG_FILE = "train.log"
 
 
 @RUNNERS.register_module()
@@ -46,7 +45,7 @@ class ClipRunner(Runner):
         for handler in logger.handlers:
             handler.setLevel(logging.ERROR)
         if processes.here().is_main:
-            self._logs.append((logger, _log_to(Path(self.work_dir, LOG_FILE))))
+            self._logs.append((logger, _log_to(Path(self.work_dir, LOG))))
             logger.addHandler(self._logs[-1][1])
         return logger
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from autox_video.core.errors import CheckpointError
-from autox_video.planning.record import COPY, PLAN, PLAN_SCHEMA, read_plan, write_plan, write_stored
+from autox_video.planning.record import PLAN_SCHEMA, read_plan, write_plan, write_stored
+from autox_video.run.work_dir import PLAN, PLAN_COPY
 from tests.planning.test_plan import SWIN_B, plan_for
 
 DATA = {"classes": ["a", "b"], "train": {"clips": 1, "sha256": "0", "left_out": [["x.mp4"]]}}
@@ -21,7 +22,7 @@ def test_what_is_written_is_read(run):
     stored = read_plan(run)
     assert (stored["schema"], stored["fingerprint"], stored["data"]) == (PLAN_SCHEMA, "f", DATA)
     assert stored["choices"]["backbone"]["value"] == "swin_base"
-    assert (run / PLAN).read_bytes() == (run / COPY).read_bytes()
+    assert (run / PLAN).read_bytes() == (run / PLAN_COPY).read_bytes()
 
 
 def test_names_that_are_no_text_survive(tmp_path):
@@ -74,7 +75,7 @@ def test_a_damaged_plan_is_replaced_by_its_copy_with_a_note(run, capsys, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_copy_matters_only_where_the_plan_is_damaged_too(run, capsys, kind):
-    damage(kind, run / COPY)
+    damage(kind, run / PLAN_COPY)
     read_plan(run)
     assert capsys.readouterr().out == ""
     damage(kind, run / PLAN)
@@ -93,12 +94,12 @@ def test_a_run_of_another_version_is_refused(tmp_path):
 
 
 def test_a_plan_of_another_run_is_refused_and_a_torn_change_is_not(run):
-    kept = (run / COPY).read_bytes()
+    kept = (run / PLAN_COPY).read_bytes()
     write_plan(run, plan_for(pretrained=SWIN_B, seed=1), "f", DATA)
-    (run / COPY).write_bytes(kept)
+    (run / PLAN_COPY).write_bytes(kept)
     with pytest.raises(CheckpointError, match=r"plan\.json: it and its copy .* different runs"):
         read_plan(run)
     same = {"lr": plan_for(pretrained=SWIN_B).lr}
     write_plan(run, plan_for(pretrained=SWIN_B, epoch=99, **same), "f", DATA)
-    (run / COPY).write_bytes(kept)  # killed between the two
+    (run / PLAN_COPY).write_bytes(kept)  # killed between the two
     assert read_plan(run)["choices"]["epochs"]["value"] == 99

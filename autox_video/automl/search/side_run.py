@@ -20,7 +20,7 @@ from autox_video.metrics.peak import peak_epoch
 from autox_video.metrics.results import selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
-from autox_video.run.work_dir import CHECKPOINTS, SOUP, STATE
+from autox_video.run.work_dir import CHECKPOINTS, CONFIG, SOUP, STATE
 from autox_video.training.config.build_config import TrainingData, build_config, write_config
 from autox_video.training.deadline import keep_time
 from autox_video.training.hooks.progress import read_evaluations
@@ -125,7 +125,7 @@ def write_beside(config: Config) -> None:
     if processes.here().is_main:
         folder = Path(config.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, folder / "config.py")
+        write_config(config, folder / CONFIG)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _load(path: Path, **options: bool) -> Any:
     except (*_DAMAGE, IsADirectoryError) as error:
         if path.is_dir():
             raise CheckpointError(
-                f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
+                f"{path} is a folder; name the checkpoint in it, as {path / BEST}."
             ) from error
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error

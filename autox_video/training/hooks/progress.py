@@ -20,9 +20,9 @@ from autox_video.core.files import append_json_line, write_text
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
 from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
+from autox_video.run.work_dir import METRICS
 from autox_video.training.hooks.board import Board
 
-METRICS = "metrics.jsonl"
 SECOND_SCORES: Mapping[str, tuple[str, str]] = {
     "mAP": ("f1", "F1"),
     "balanced_accuracy": ("top1", "top-1"),

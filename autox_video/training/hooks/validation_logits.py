@@ -10,8 +10,7 @@ from mmengine.registry import HOOKS
 from autox_video.core.errors import ResourceError
 from autox_video.core.files import write_json
 from autox_video.distributed import processes
-
-LOGITS = "logits.json"
+from autox_video.run.work_dir import LOGITS
 
 
 @HOOKS.register_module()
