@@ -52,6 +52,6 @@ export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR}
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-20}
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 unset MASTER_ADDR MASTER_PORT RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE
-exec "$python" -m autox_video.torchrun "${where[@]}" --nproc-per-node "$processes" \
+exec "$python" -m autox_video.cli.torchrun "${where[@]}" --nproc-per-node "$processes" \
     --max-restarts "$restarts" --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 \
     "$here/$script" "$@"

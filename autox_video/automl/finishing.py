@@ -53,7 +53,7 @@ def train_and_score(
     """
     with ExitStack() as held:
         row = None
-        if processes.here().is_main:
+        if processes.current().is_main:
             row = held.enter_context(trial(work_dir, _row(config)))
         choice = None if groups is None else ValidationOutcomes(groups)
         best = train(config, () if choice is None else (choice,))

@@ -177,7 +177,7 @@ def _weights_to_go_on(settings: Settings, choices: dict[str, Any]) -> Pretrained
 
 def look_around(settings: Settings) -> Hardware:
     """What there is to train with: this machine, and the processes that share the work."""
-    me = processes.here()
+    me = processes.current()
     if settings.deterministic:
         make_cublas_deterministic()  # planning tries the model
     machine = detect(device_to_find(settings.device, settings.gpus))

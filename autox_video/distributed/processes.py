@@ -69,7 +69,7 @@ class Processes:
         return self.rank == 0
 
 
-def here() -> Processes:
+def current() -> Processes:
     """What the environment says: torchrun's variables, else those of a Slurm step, else alone.
 
     Raises:
@@ -100,7 +100,7 @@ def here() -> Processes:
 
 def started_by_others() -> bool:
     """Whether torchrun, srun or `launch` has started this process, if only as one of one."""
-    return "RANK" in os.environ or here().size > 1
+    return "RANK" in os.environ or current().size > 1
 
 
 def join() -> Processes:
@@ -112,7 +112,7 @@ def join() -> Processes:
         ResourceError: they cannot be reached.
     """
     global _control, _store
-    me = here()
+    me = current()
     if me.size == 1 or _control is not None:
         return me
     follow_launcher()
@@ -153,7 +153,7 @@ def own_device(device: str) -> str:
     Args:
         device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
     """
-    me = here()
+    me = current()
     if me.size == 1 or device == "cpu":
         return device
     import torch
@@ -220,7 +220,7 @@ def run_on_rank_zero(make: Callable[[], T]) -> T:
     """
     if _control is None:
         return make()
-    if not here().is_main:
+    if not current().is_main:
         value, failure = broadcast()
         if failure is not None:
             raise failure if isinstance(failure, AutoXVideoError) else SystemExit(failure)
@@ -242,7 +242,7 @@ def may_complain() -> bool:
     Before the processes have met, one on each machine may.
     """
     if _store is None:
-        return here().local_rank == 0
+        return current().local_rank == 0
     try:
         return _store.add("complaints", 1) == 1
     except RuntimeError:
@@ -264,9 +264,10 @@ def end_as_lost(error: BaseException) -> int:
 
     `launch` tells of it where no other has failed by itself; else the first to ask does.
     """
+    me = current()
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
     sentence = (
-        f"Process {here().rank} of {here().size} could not talk to the others any more ({what}). "
+        f"Process {me.rank} of {me.size} could not talk to the others any more ({what}). "
         "Run the same command again to go on."
     )
     if LAUNCHER in os.environ:

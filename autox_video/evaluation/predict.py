@@ -217,7 +217,7 @@ class _Job:
             batch_size=self.loading.batch_size,
             workers=self.loading.workers,
             pin_memory=self.loading.device != "cpu",
-            processes=processes.here(),
+            processes=processes.current(),
         )
 
 

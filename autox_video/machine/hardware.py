@@ -86,7 +86,9 @@ def device_to_find(device: str, gpus: Any) -> str:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         gpus: how many GPUs, or a tuple of their numbers, of which one process takes the first.
     """
-    return f"cuda:{gpus[0]}" if isinstance(gpus, tuple) and processes.here().size == 1 else device
+    return (
+        f"cuda:{gpus[0]}" if isinstance(gpus, tuple) and processes.current().size == 1 else device
+    )
 
 
 def _choose_device(asked: str, gpus: int) -> str:

@@ -159,7 +159,7 @@ class TimeBudget(Hook):
         Within an epoch, in the main process alone, and by the clock: the processes must agree.
         """
         now = time.monotonic()
-        if self._began is None or now < self._next_look or not processes.here().is_main:
+        if self._began is None or now < self._next_look or not processes.current().is_main:
             return 0, 0
         self._next_look = now + LOOK_SHARE * self.budget_sec
         left_sec, whole = self._left_sec(), (loop.epoch + 1) * loop.steps_in_epoch

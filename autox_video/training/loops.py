@@ -209,7 +209,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             at_rest: whether an epoch or an evaluation has just ended.
             may_save: whether it is worth saving here, and stopping.
         """
-        due = self.keeper.clock.is_due(at_rest=at_rest) and processes.here().is_main
+        due = self.keeper.clock.is_due(at_rest=at_rest) and processes.current().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
         stop, save, news, *end = processes.all_reduce_max(
             [stop_requested() or 0, int(due), len(unreadable), *end]
@@ -268,7 +268,7 @@ class ClipValLoop(ValLoop):
         """The metrics of the model as it is; nobody is told of them."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
-        size = processes.here().size
+        size = processes.current().size
         for number in range(-(-len(self.dataloader) // size)):
             or_stop()
             batch = next(batches, None)
@@ -307,4 +307,4 @@ class ClipValLoop(ValLoop):
 def _built(dataloader: dict | ClipBatches) -> ClipBatches:
     if isinstance(dataloader, ClipBatches):
         return dataloader
-    return build_batches(dataloader, processes.here())
+    return build_batches(dataloader, processes.current())

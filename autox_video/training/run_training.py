@@ -30,7 +30,7 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
     """
     if config.randomness.get("deterministic"):
         make_cublas_deterministic()
-    alone = processes.here().size == 1
+    alone = processes.current().size == 1
     with graceful_stop(None if alone else GIVE_UP_SEC), ClipRunner.closed_behind():
         runner = ClipRunner.from_cfg(config)
         for hook in hooks:

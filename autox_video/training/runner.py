@@ -44,7 +44,7 @@ class ClipRunner(Runner):
         logger = MMLogger.get_instance(self._experiment_name, log_level=log_level)
         for handler in logger.handlers:
             handler.setLevel(logging.ERROR)
-        if processes.here().is_main:
+        if processes.current().is_main:
             self._logs.append((logger, _log_to(Path(self.work_dir, LOG))))
             logger.addHandler(self._logs[-1][1])
         return logger
@@ -66,13 +66,13 @@ class ClipRunner(Runner):
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
         """Leave what the user sees to the main process."""
-        if not processes.here().is_main:
+        if not processes.current().is_main:
             hooks = [hook for hook in hooks if hook["type"] != "Progress"]
         super().register_custom_hooks(hooks)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Put the model on this process's device, and share it with the others."""
-        device, several = torch.device(self.cfg.get("device", "cpu")), processes.here().size > 1
+        device, several = torch.device(self.cfg.get("device", "cpu")), processes.current().size > 1
         if several and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if several and self.cfg.get("strategy") == "fsdp":
@@ -111,7 +111,7 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
     The model is changed in place; it computes the same. It comes from main memory, and goes to the
     device block by block: no device ever holds more than a block and its own part of the others.
     """
-    mesh = init_device_mesh(device_type, (processes.here().size,))
+    mesh = init_device_mesh(device_type, (processes.current().size,))
     for block in model.backbone.blocks():
         fully_shard(block, mesh=mesh)
     return fully_shard(model, mesh=mesh)

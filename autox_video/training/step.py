@@ -42,7 +42,7 @@ class TrainStep:
     def __init__(self, runner, *, accumulation: int, seed: int) -> None:
         self.runner = runner
         self.seed = seed
-        self.processes = processes.here()
+        self.processes = processes.current()
         self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:

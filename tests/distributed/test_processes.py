@@ -10,7 +10,7 @@ import pytest
 from autox_video.core.errors import ConfigError
 from autox_video.distributed import processes
 from autox_video.distributed.launch import Group
-from autox_video.distributed.processes import Processes, first_host, here, tasks_of_nodes
+from autox_video.distributed.processes import Processes, current, first_host, tasks_of_nodes
 from tests.datasets import REPOSITORY
 
 VARIABLES = (
@@ -54,7 +54,7 @@ def alone(tmp_path, monkeypatch):
 def test_who_this_is(variables, who, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert here() == (who if isinstance(who, Processes) else Processes(*who))
+    assert current() == (who if isinstance(who, Processes) else Processes(*who))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_environment_that_cannot_be(variables, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="environment"):
-        here()
+        current()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_way_to_other_machines():
 
 TALK = """
 import json, os, sys
-from autox_video import processes
+from autox_video.distributed import processes
 from autox_video.core.errors import ListingError
 me = processes.join()
 said = {

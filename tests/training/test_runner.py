@@ -26,7 +26,7 @@ def test_a_model_is_cut_up_before_it_goes_to_a_device(clips, tmp_path, monkeypat
         return model
 
     monkeypatch.setattr(runner, "shard", shard)
-    monkeypatch.setattr(processes, "here", lambda: processes.Processes(1, 2, 1, 2))
+    monkeypatch.setattr(processes, "current", lambda: processes.Processes(1, 2, 1, 2))
     with DefaultScope.overwrite_default_scope("mmaction"):
         model = MODELS.build(config.model)
     wrapped = ClipRunner.wrap_model(SimpleNamespace(cfg=config), None, model)

@@ -209,7 +209,7 @@ class CrossValidation:
                 done = self._train(fold, epochs, left)
             except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
                 say(f"{fold.id} failed: {error}")
-        if done and processes.here().is_main:
+        if done and processes.current().is_main:
             remove_weights(fold.folder(self.work_dir))
         return done
 
@@ -249,7 +249,7 @@ class CrossValidation:
         with ExitStack() as held:
             row = None
             about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
-            if processes.here().is_main:
+            if processes.current().is_main:
                 row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
             processes.run_on_rank_zero(lambda: self._forget_others(fold))
             self._keep(fold, about)

@@ -113,7 +113,7 @@ class Refit:
                 self._train(name, plan, folder, left, cost=cost, epochs=epochs, best=best)
             except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
                 say(f"The last training on all clips failed: {error} The weights before it stay.")
-        if processes.here().is_main:
+        if processes.current().is_main:
             remove_weights(folder)
 
     def _state(self, folder: Path, name: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Refit:
         best: Mapping[str, float],
     ) -> None:
         with ExitStack() as held:
-            if processes.here().is_main:
+            if processes.current().is_main:
                 about = {"epochs": epochs, "clips": self.num_clips}
                 row = Row(name, KIND, plan.backbone, plan.clip_len, plan.resolution, about)
                 held.enter_context(trial(self.work_dir, row))

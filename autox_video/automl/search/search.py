@@ -126,7 +126,7 @@ class Search:
         self.is_own = storage is None
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.study: optuna.Study | None = None
-        if processes.here().is_main:
+        if processes.current().is_main:
             with self._as_sentence():
                 self.study = self._open()
 

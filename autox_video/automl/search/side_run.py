@@ -122,7 +122,7 @@ def with_own_config(config: Config) -> None:
 
 def write_beside(config: Config) -> None:
     """Put a config into its folder, which is made."""
-    if processes.here().is_main:
+    if processes.current().is_main:
         folder = Path(config.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder / CONFIG)

@@ -210,7 +210,7 @@ class ClipCheckpointHook(Hook):
 
     @property
     def _writes(self) -> bool:
-        return processes.here().is_main
+        return processes.current().is_main
 
     def _write_best(self, runner) -> bool:
         """Write best weights that are still to be written; gives whether none are left."""

@@ -54,7 +54,7 @@ class ModelSoup(Hook):
 
     def before_start(self, runner) -> None:
         """Drop what a run left that was killed before its first checkpoint."""
-        if processes.here().is_main:
+        if processes.current().is_main:
             _remove(runner)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
@@ -73,11 +73,11 @@ class ModelSoup(Hook):
         for worst in others[self.most - 1 :]:
             del self.kept[worst]
             self._to_write.pop(worst, None)
-            if processes.here().is_main:
+            if processes.current().is_main:
                 _file(runner, worst).unlink(missing_ok=True)
         self.kept[epoch] = dict(metrics)
         weights = weights_of(runner.model)
-        if processes.here().is_main:
+        if processes.current().is_main:
             meta = {"epoch": epoch, "metrics": metrics, "identity": self.identity}
             state = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
             if not self._write(runner, epoch, state):
@@ -103,7 +103,7 @@ class ModelSoup(Hook):
             if len(taken) > 1:
                 runner.call_hook("on_note", sentence=_said(taken, keeper.best, before))
         self.kept, self._to_write = {}, {}
-        if processes.here().is_main and keeper.best_is_written:
+        if processes.current().is_main and keeper.best_is_written:
             _remove(runner)
 
     def _try_averages(self, runner, keeper: ClipCheckpointHook, ranked: list[int]) -> list[int]:

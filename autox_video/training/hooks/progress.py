@@ -140,7 +140,7 @@ class Progress(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Count the step; report when a window is full."""
-        clips = len(data_batch["inputs"]) * processes.here().size
+        clips = len(data_batch["inputs"]) * processes.current().size
         self.window.step_done(clips, outputs)
         last = batch_idx + 1 == len(runner.train_loop.dataloader)
         if last or (batch_idx + 1) % self.every == 0:

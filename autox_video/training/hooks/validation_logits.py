@@ -22,7 +22,7 @@ class SaveLogits(Hook):
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Write them; where that fails, there is no temperature of them."""
         measured = runner.val_loop.evaluator.metrics[0].measured
-        if measured is None or not processes.here().is_main:
+        if measured is None or not processes.current().is_main:
             return
         if not np.isfinite(measured["logits"]).all():
             return

@@ -27,7 +27,7 @@ LEFT = TimeLeft(lambda: 1000.0, 1e6, PREDICTION)
 @pytest.fixture(params=[0, 1])
 def rank(request, monkeypatch):
     """Be one of two processes on a machine with two GPUs."""
-    monkeypatch.setattr(processes, "here", lambda: Processes(request.param, 2, request.param, 2))
+    monkeypatch.setattr(processes, "current", lambda: Processes(request.param, 2, request.param, 2))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     return request.param
@@ -56,7 +56,7 @@ def configs_of(data, folder):
 def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
     devices = {what: config.device for what, config in configs_of(data, tmp_path).items()}
     assert devices == dict.fromkeys(devices, f"cuda:{rank}")
-    assert use_own_share(processes.here(), "cuda:0") == f"cuda:{rank}"
+    assert use_own_share(processes.current(), "cuda:0") == f"cuda:{rank}"
 
 
 class SeenError(Exception):
@@ -93,7 +93,7 @@ def test_a_process_alone_keeps_to_the_gpu_it_was_given(monkeypatch):
     ],
 )
 def test_which_device_a_process_looks_for(me, device, gpus, found, monkeypatch):
-    monkeypatch.setattr(processes, "here", lambda: me)
+    monkeypatch.setattr(processes, "current", lambda: me)
     assert device_to_find(device, gpus) == found
 
 
@@ -110,5 +110,5 @@ def test_which_device_a_process_looks_for(me, device, gpus, found, monkeypatch):
 )
 def test_whose_gpu_is_whose(me, gpus, given, own, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(processes, "here", lambda: me)
+    monkeypatch.setattr(processes, "current", lambda: me)
     assert processes.own_device(given) == own
