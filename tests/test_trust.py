@@ -357,7 +357,7 @@ def test_the_cache_of_clips_from_elsewhere(place, hostile, run):
         root = f"{server.address}/videos"
         for line in Path("train.txt").read_text().splitlines():
             clip = line.rsplit(" ", 1)[0].replace(" ", "%20")
-            put(RemoteCache.of("remote").place_of(f"{root}/{clip}"), hostile["raw"])
+            put(RemoteCache("remote").path_of(f"{root}/{clip}"), hostile["raw"])
         put("remote/.usage", hostile["raw"])
         assert "unreadable clips" in run(
             "check", f"data_root={root}", "remote_cache=remote", ends_well=True

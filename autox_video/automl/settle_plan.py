@@ -11,12 +11,13 @@ from autox_video.automl.prepare import Prepared, check_writable, prepare
 from autox_video.automl.run_data import list_file
 from autox_video.config.settings import AUTO, OFF, Settings
 from autox_video.core.console import say
+from autox_video.core.disk_cache import free_bytes
 from autox_video.core.durations import duration
 from autox_video.core.errors import ResourceError
 from autox_video.core.sized_folder import read_sized_folder
 from autox_video.data.inspection.coverage import mean_rounds
 from autox_video.data.listing.listing import Listing
-from autox_video.data.loading.frame_cache import default_folder, free_bytes
+from autox_video.data.loading.frame_cache import default_folder
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.planning.cache_choice import Speeds, choose_cache
 from autox_video.planning.evidence import evidence_of

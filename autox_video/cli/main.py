@@ -216,23 +216,22 @@ def _doctor(options: argparse.Namespace) -> int:
 def _cache(options: argparse.Namespace) -> int:
     from autox_video.automl.probing import feature_store
     from autox_video.core.console import say
+    from autox_video.core.disk_cache import DiskCache
     from autox_video.core.errors import ResourceError
-    from autox_video.data.loading.frame_cache import clear, default_folder, size_of
+    from autox_video.data.loading import frame_cache
 
-    folder = Path(options.folder) if options.folder else default_folder()
-    if folder is None:
+    folders = {"frames": frame_cache.default_folder(), "features": feature_store.default_folder()}
+    if options.folder:
+        folders = {"frames": Path(options.folder)}
+    if None in folders.values():
         raise ResourceError("cache: there is no home folder; name the folder of the cache.")
-    if options.folder and not folder.is_dir():
-        raise ResourceError(f"cache: there is no folder {folder.absolute()}.")
-    clips, size = (clear if options.action == "clear" else size_of)(folder)
-    what = "Removed" if options.action == "clear" else "Kept are"
-    say(f"{what} the frames of {clips} clips, {size / 2**30:.2f} GiB, in {folder}.")
-    features = None if options.folder else feature_store.default_folder()
-    if features is not None:
-        clips, size = (feature_store.clear if options.action == "clear" else feature_store.size_of)(
-            features
-        )
-        say(f"{what} the features of {clips} clips, {size / 2**30:.2f} GiB, in {features}.")
+    if options.folder and not folders["frames"].is_dir():
+        raise ResourceError(f"cache: there is no folder {folders['frames'].absolute()}.")
+    for kind, folder in folders.items():
+        cache = DiskCache(folder, suffix=f".{kind}")
+        clips, size = cache.clear() if options.action == "clear" else cache.usage()
+        what = "Removed" if options.action == "clear" else "Kept are"
+        say(f"{what} the {kind} of {clips} clips, {size / 2**30:.2f} GiB, in {folder}.")
     return 0
 
 

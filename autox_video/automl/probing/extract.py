@@ -21,8 +21,9 @@ from autox_video.backbones.video_swin.windows import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.listing.listing import ClipList
-from autox_video.data.loading import transforms  # noqa: F401 (registers them)
+from autox_video.data.loading import preprocess, transforms  # noqa: F401 (registers them)
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
+from autox_video.data.loading.frame_cache import content_name
 from autox_video.evaluation.predict import build_model
 from autox_video.tasks.classification.attentive_head import pooled_tokens
 from autox_video.training.checkpoints.checkpoint import digest
@@ -192,7 +193,7 @@ class Extractor:
             *(self.config.device.partition(":")[0], self._normalisation()),
         )
         return [
-            self.store.name_of(join(data_root, path), repr((*about, clips.segment(number))))
+            content_name(join(data_root, path), repr((*about, clips.segment(number))))
             for number, path in enumerate(clips.paths)
         ]
 

@@ -14,7 +14,7 @@ from mmcv.transforms import BaseTransform
 
 from autox_video.core.errors import VideoError
 from autox_video.data.listing.formats.segments import part_of_video
-from autox_video.data.loading.frame_cache import CachedClip, FrameCache
+from autox_video.data.loading.frame_cache import CachedClip, FrameCache, content_name
 from autox_video.video.decode import Video
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.files.remote_cache import local_path
@@ -149,7 +149,7 @@ class ReadClips(BaseTransform):
             return None
         which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
         times = (self.clip_len, self.frame_interval_sec, which, segment)
-        return self.cache.name_of(filename, repr((*times, self.short_side, self.decoder)))
+        return content_name(filename, repr((*times, self.short_side, self.decoder)))
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:

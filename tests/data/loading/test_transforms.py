@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mmaction.registry import TRANSFORMS
 
+from autox_video.core.disk_cache import DiskCache
 from autox_video.core.errors import VideoError
 from autox_video.data.loading import transforms
-from autox_video.data.loading.frame_cache import size_of
 from autox_video.data.loading.transforms import CropClips, ReadClips, random_box
 from tests.videos import numbered_frames, read_numbers, write_video
 
@@ -16,6 +16,10 @@ from tests.videos import numbered_frames, read_numbers, write_video
 def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("decode") / "numbers.mp4"
     return str(write_video(path, numbered_frames(40), fps=20))  # 2 s
+
+
+def size_of(folder):
+    return DiskCache(folder, suffix=".frames").usage()
 
 
 def numbers(results):

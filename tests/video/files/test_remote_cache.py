@@ -76,19 +76,19 @@ def test_a_clip_that_is_not_there_is_a_sentence(server, tmp_path):
 
 
 def test_the_least_used_go_first(memory, tmp_path):
-    cache = RemoteCache(tmp_path, 10)
+    cache = RemoteCache(f"{tmp_path}:0.01K")
     a, b, c, d = memory(a=b"aaa", b=b"bbb", c=b"ccc", d=b"ddd")
     for address, held in ((a, [a]), (b, [a, b]), (c, [a, b, c]), (a, [a, b, c]), (d, [a, c, d])):
         cache.fetch(address)
         time.sleep(0.01)
         # Not by content: to read is to use.
-        assert [one for one in (a, b, c, d) if cache.place_of(one).exists()] == held
+        assert [one for one in (a, b, c, d) if cache.path_of(one).exists()] == held
     assert cache.fetch(b).read_bytes() == b"bbb"
-    assert not cache.place_of(c).exists()
+    assert not cache.path_of(c).exists()
 
 
 def test_the_bound_holds_whatever_is_recorded(memory, tmp_path):
-    cache = RemoteCache(tmp_path, 10)
+    cache = RemoteCache(f"{tmp_path}:0.01K")
     addresses = memory(**{f"clip{i}": bytes([i]) * 3 for i in range(20)})
     for i, address in enumerate(addresses):
         cache.fetch(address)
@@ -100,7 +100,7 @@ def test_the_bound_holds_whatever_is_recorded(memory, tmp_path):
 
 
 def test_use_leaves_the_time_of_change(memory, tmp_path):
-    cache = RemoteCache(tmp_path, None)
+    cache = RemoteCache(str(tmp_path))
     (address,) = memory(a=b"a")
     place = cache.fetch(address)
     os.utime(place, (1000, 1000))
@@ -123,7 +123,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(memory, tmp_path):
 
 
 def test_what_a_crash_left_is_removed_when_room_is_needed(memory, tmp_path):
-    cache = RemoteCache(tmp_path, 4)
+    cache = RemoteCache(f"{tmp_path}:0.004K")
     a, b = memory(a=b"aaa", b=b"bbb")
     torn = cache.fetch(a).parent / ".clip.mp4.part"
     fresh = torn.with_name(".other.part")

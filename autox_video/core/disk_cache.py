@@ -1,0 +1,208 @@
+"""Files in folders of bounded size: decoded frames, features of clips, clips from elsewhere.
+
+Several processes and runs may use a folder at once. A file lies at FOLDER/??/NAME and appears
+whole, by a rename. What all of them take is counted in FOLDER/.usage, under a lock; a count that is
+lost, or at the bound, is taken anew from the files, and then the least recently used ones go.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+FILLED_TO = 0.95
+"""Share of the bound that stays when files must go, so that not every new one removes another."""
+
+TOUCH_AFTER_SEC = 3600.0
+"""A use is noted when the last one that was noted is as old as this."""
+
+FREE_SHARE = 0.05
+FREE_GIB_MAX = 5.0
+FREE_PER_CACHED = 20.0
+"""What is left free whatever the bound allows: this share of the disk, but not more than this, and
+no more than this times what the cache takes: one that is small beside the rest harms no one."""
+
+_PART = ".part"
+_TORN_AFTER_SEC = 86400.0  # a file that is still being written at this age is nobody's any more
+
+
+class DiskCache:
+    """Files with a common suffix in a folder of bounded size.
+
+    Args:
+        folder: made when the first file is written.
+        max_bytes: what all files may take; None: half of what the disk has free but for them.
+        suffix: of the files; others are never counted or removed.
+        run_began: time (seconds of the epoch) since when used files stay, and the disk is not
+            filled up; None: any file may go for a new one.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        max_bytes: float | None = None,
+        *,
+        suffix: str = "",
+        run_began: float | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.max_bytes = max_bytes
+        self.suffix = suffix
+        self.run_began = run_began
+        self._is_full = False
+
+    def path(self, name: str) -> Path:
+        """Where the file of that name is, or would be."""
+        return self.folder / name[:2] / (name + self.suffix)
+
+    def touch(self, path: Path) -> bool:
+        """Note that a file is used now; whether it is there. Its time of change stays."""
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        after_sec = 0.0 if self.run_began is None else TOUCH_AFTER_SEC
+        if time.time() - status.st_atime > after_sec:
+            # Of another user's file the next one to need room sees an older use.
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
+        return path.exists()
+
+    def put(self, name: str, *parts: bytes | memoryview) -> bool:
+        """Keep a file of these parts; whether there was room, and the folder can be written.
+
+        It is not flushed: after a loss of power it may hold less than was written.
+        """
+        if self._is_full:
+            return False
+        path, size = self.path(name), sum(memoryview(part).nbytes for part in parts)
+        try:
+            self._is_full = not self.reserve(size)
+            if not self._is_full:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, parts)
+        except OSError:
+            self._is_full = True
+        return not self._is_full
+
+    def reserve(self, size: int) -> bool:
+        """Make room for a file of so many bytes, and count it; whether there is room.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with self.lock("usage"):
+            record = self.folder / ".usage"
+            used = _recorded(record)
+            if used is None or used + size > self.limit(used, size):
+                used = self._make_room(size)
+            has_room = used + size <= self.limit(used, size)
+            record.write_text(str(used + size if has_room else used))
+        return has_room
+
+    def limit(self, used: int, size: int) -> float:
+        """The bytes that all files may take, where they take `used` and one of `size` is new."""
+        disk = shutil.disk_usage(self.folder)
+        if self.max_bytes is None:
+            return (used + size + disk.free) // 2
+        if self.run_began is None:
+            return self.max_bytes
+        least = disk.total * FREE_SHARE, FREE_GIB_MAX * 2**30, (used + size) * FREE_PER_CACHED
+        return min(self.max_bytes, used + disk.free - min(least))
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Keep every other process and thread out that takes the lock of this name.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".locks" / name, "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def usage(self) -> tuple[int, int]:
+        """Give the number of files, and their bytes."""
+        sizes = [size for _, size, _ in self._files()]
+        return len(sizes), sum(sizes)
+
+    def clear(self) -> tuple[int, int]:
+        """Remove every file, and nothing else; gives their number and bytes."""
+        removed = [size for _, size, path in self._files() if _remove(path)]
+        _remove(str(self.folder / ".usage"))
+        return len(removed), sum(removed)
+
+    def _make_room(self, size: int) -> int:
+        """Remove files until `size` bytes more fit, or none may go; gives what the others take."""
+        files = self._files()
+        used = sum(file_size for _, file_size, _ in files)
+        limit = self.limit(used, size)
+        if used + size <= limit or size > limit:
+            return used
+        for used_at, file_size, path in sorted(files):
+            is_in_use = self.run_began is not None and used_at >= self.run_began - TOUCH_AFTER_SEC
+            if is_in_use or used + size <= limit * FILLED_TO:
+                break
+            used -= file_size if _remove(path) else 0
+        return used
+
+    def _files(self) -> list[tuple[float, int, str]]:
+        """Give the time of last use, size and path of each file; drop what crashes have left.
+
+        There may be a million: `Path` objects would cost ten times as much.
+        """
+        files, torn_before = [], time.time() - _TORN_AFTER_SEC
+        for entry in _entries(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                if not entry.name.startswith("."):
+                    if entry.name.endswith(self.suffix):
+                        files.append((status.st_atime, status.st_size, entry.path))
+                elif entry.name.endswith("part") and status.st_mtime < torn_before:
+                    _remove(entry.path)
+        return files
+
+
+def free_bytes(folder: Path) -> int:
+    """Give the free space on the disk where a folder is, or would be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for group in os.scandir(folder):
+            if len(group.name) == 2 and group.is_dir(follow_symlinks=False):
+                yield from os.scandir(group.path)
+
+
+def _write(path: Path, parts: tuple) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=_PART, dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.writelines(parts)
+        os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(path: str | Path) -> bool:
+    try:
+        os.unlink(path)  # noqa: PTH108 (see `_files`)
+    except OSError:
+        return False
+    return True
+
+
+def _recorded(record: Path) -> int | None:
+    try:
+        return int(record.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
