@@ -36,7 +36,8 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 import autox_video.data.loading.transforms  # noqa: E402, F401 (registers the steps)
 from autox_video.data.demo import make_demo  # noqa: E402
-from autox_video.data.listing.listing import ClipList, find_videos  # noqa: E402
+from autox_video.data.clip_table import ClipTable  # noqa: E402
+from autox_video.data.listing.listing import find_videos  # noqa: E402
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset  # noqa: E402
 
 FRAMES, SIDE, SHORT_SIDE, BATCH, WORKERS, TEST_CLIPS = 8, 224, 256, 8, 2, 4
@@ -105,7 +106,7 @@ def our_passes(source: Source, *, test: bool, cache: Path | None = None) -> Iter
     }
     crop = {"type": "CropClips", "side": SIDE, "crop": "three" if test else "random"}
     dataset = ClipDataset(
-        ClipList(source.paths, tuple(range(len(source.paths)))),
+        ClipTable(source.paths, tuple(range(len(source.paths)))),
         str(source.root),
         pipeline=[read, crop],
         classes=("any",),

@@ -29,12 +29,12 @@ PRECISIONS = ("bfloat16", "float32")
 def same_predictions(folder: Path) -> tuple[float, int]:
     """Share of clips that the best weights give the same class in both types, of how many."""
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
+    from autox_video.data.clip_table import ClipTable
     from autox_video.data.listing.folders.class_folders import find_videos
-    from autox_video.data.listing.listing import ClipList
     from autox_video.evaluation.predict import Loading, load_model, predict, read_config
 
     videos = folder / "data" / "demo" / "videos"
-    clips = ClipList(tuple(find_videos(videos)), None)
+    clips = ClipTable(tuple(find_videos(videos)), None)
     weights = folder / "work_dirs" / "demo" / "best.pth"
     found = []
     for precision in PRECISIONS:

@@ -8,7 +8,7 @@ from mmaction.models import Recognizer3D
 from mmaction.structures import ActionDataSample
 
 from autox_video.config.load import settings_from_mapping
-from autox_video.data.listing.formats.list_files import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.jobs.check import check
 from autox_video.jobs.test import transform
@@ -53,7 +53,7 @@ def test_all_of_a_long_video_counts(trained, seen, workers, capsys):  # noqa: F8
     long_clip(root / "blue.mp4", ("blue", 40))
     long_clip(root / "red.mp4", ("red", 40))
     long_clip(root / "short.mp4", ("blue", 4))
-    clips = ClipList(("short.mp4", "long.mp4", "blue.mp4", "red.mp4"), (2, 0, 2, 0))
+    clips = ClipTable(("short.mp4", "long.mp4", "blue.mp4", "red.mp4"), (2, 0, 2, 0))
     short, long, blue, red = run(trained, clips=clips, workers=workers)
     share = (long.scores[0] - blue.scores[0]) / (red.scores[0] - blue.scores[0])
     assert share == pytest.approx(28 / 40, abs=0.05)  # the middle alone is blue
@@ -67,9 +67,9 @@ def test_all_of_a_long_video_counts(trained, seen, workers, capsys):  # noqa: F8
 def test_what_the_limit_leaves_unseen_is_in_the_record(trained, seen):  # noqa: F811
     root, _ = trained
     long_clip(root / "longer.mp4", ("red", 64))
-    (longer,) = run(trained, clips=ClipList(("longer.mp4",), (0,)))
+    (longer,) = run(trained, clips=ClipTable(("longer.mp4",), (0,)))
     assert longer.seen == pytest.approx(0.5) and longer.record(("r", "g", "b"))["seen"] == 0.5
-    parts = ClipList(("longer.mp4",), (0,), segments=((10.0, 14.0),))
+    parts = ClipTable(("longer.mp4",), (0,), segments=((10.0, 14.0),))
     (part,) = run(trained, clips=parts)
     assert part.seen == 1.0 and "seen" not in part.record(("r", "g", "b"))
 
@@ -77,7 +77,7 @@ def test_what_the_limit_leaves_unseen_is_in_the_record(trained, seen):  # noqa: 
 def test_several_processes_share_the_parts(trained, seen, monkeypatch):  # noqa: F811
     root, _ = trained
     long_clip(root / "shared.mp4", ("red", 20), ("blue", 20))
-    clips = ClipList(("clip 0.mp4", "shared.mp4"), (0, 0))
+    clips = ClipTable(("clip 0.mp4", "shared.mp4"), (0, 0))
     whole = run(trained, clips=clips, batch_size=1)
     gathered = []
 
@@ -126,5 +126,5 @@ def test_a_part_that_cannot_be_read_is_a_part_not_seen(trained, seen, monkeypatc
         return real(video, times, short_side)
 
     monkeypatch.setattr(transforms, "_each", fails_late)
-    (cut,) = run(trained, clips=ClipList((path.name,), (0,)))
+    (cut,) = run(trained, clips=ClipTable((path.name,), (0,)))
     assert cut.scores is not None and 0.3 < cut.seen < 0.6 and cut.is_partly_seen

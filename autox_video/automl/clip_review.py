@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.health import Group, Health
 from autox_video.data.inspection.inspected_listing import ProbedListing, divide_probed
-from autox_video.data.listing.entries import counted
 from autox_video.data.listing.folders.folder_walk import some
-from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.data.listing.listing import Listing
 
 
@@ -34,7 +34,7 @@ def readable_listing(probed: ProbedListing, *, strict: bool) -> Listing:
     return replace(listing, **readable)
 
 
-def _refuse_empty(probed: ProbedListing, readable: Mapping[str, ClipList]) -> None:
+def _refuse_empty(probed: ProbedListing, readable: Mapping[str, ClipTable]) -> None:
     for name, purpose in (("train", "training"), ("val", "validation")):
         if not len(readable[name]):
             split = probed.splits[name]

@@ -27,6 +27,8 @@ from autox_video.core.console import progress, say, table
 from autox_video.core.durations import duration
 from autox_video.core.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.core.files import write_text
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.data.inspection.inspect import DatasetStats, default_cache_path, summarize
 from autox_video.data.inspection.inspected_listing import (
@@ -36,8 +38,7 @@ from autox_video.data.inspection.inspected_listing import (
     shared_recordings,
     splits_of,
 )
-from autox_video.data.listing.entries import counted
-from autox_video.data.listing.listing import ClipList, Listing, read_listing, write_list
+from autox_video.data.listing.listing import Listing, read_listing, write_list
 from autox_video.data.splitting.recordings import kept_together
 from autox_video.data.splitting.splits import rarest_classes
 from autox_video.distributed import processes
@@ -255,7 +256,7 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
     return readable, stats
 
 
-def groups_of(prepared: Prepared, clips: ClipList) -> np.ndarray:
+def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
     """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
     probed, root = prepared.probed, prepared.listing.data_root
     listed = probed.splits["train"].clips.with_those_of(probed.splits["val"].clips)

@@ -8,8 +8,9 @@ from typing import Any
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.inspected_listing import ProbedListing
-from autox_video.data.listing.listing import ClipList, Listing, read_list, write_list
+from autox_video.data.listing.listing import Listing, read_list, write_list
 from autox_video.planning.record import TO_TRAIN_ANEW
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -31,7 +32,7 @@ def left_out(probed: ProbedListing) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _spelled(clips: ClipList, number: int) -> list[Any]:
+def _spelled(clips: ClipTable, number: int) -> list[Any]:
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
@@ -56,7 +57,7 @@ def record(
     return about
 
 
-def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> dict[str, ClipList]:
+def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> dict[str, ClipTable]:
     """The clips that a run began with, in its order; a damaged list is made again where possible.
 
     Args:
@@ -85,7 +86,7 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
     return lists
 
 
-def _read_exactly(path: Path, expected: str) -> ClipList | None:
+def _read_exactly(path: Path, expected: str) -> ClipTable | None:
     try:
         return read_list(path) if sha256(path) == expected else None
     except (OSError, ListingError):
@@ -93,8 +94,8 @@ def _read_exactly(path: Path, expected: str) -> ClipList | None:
 
 
 def _made_again(
-    listed: ClipList, absent: Sequence[Sequence[Any]], listing: Listing, expected: str
-) -> ClipList | None:
+    listed: ClipTable, absent: Sequence[Sequence[Any]], listing: Listing, expected: str
+) -> ClipTable | None:
     root, gone = listing.data_root, set(_identities(absent, listing))
     identities = listed.identities(root)
     clips = listed.select([i for i, one in enumerate(identities) if one not in gone])
@@ -104,7 +105,7 @@ def _made_again(
         return clips if sha256(path) == expected else None
 
 
-def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipList]) -> list[str]:
+def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]) -> list[str]:
     """Say what is listed otherwise than when a run began; nothing where it learns the same.
 
     Another order, other spellings of paths and clips that could not be read when the run began
@@ -149,7 +150,7 @@ def _compare_classes(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 
 def notes_on_reading(
-    probed: ProbedListing, data: Mapping[str, Any], lists: Mapping[str, ClipList]
+    probed: ProbedListing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]
 ) -> list[str]:
     """Say which clips of a run can no longer be read, and which can that could not."""
     listing, notes = probed.listing, []
@@ -174,7 +175,7 @@ def notes_on_reading(
     return notes
 
 
-def _labelled(clips: ClipList, classes: Sequence[str], root: str | Path) -> dict[Hashable, Any]:
+def _labelled(clips: ClipTable, classes: Sequence[str], root: str | Path) -> dict[Hashable, Any]:
     """Class names of each clip, by what tells it from all others."""
     labels = clips.labels or ()
     if clips.multi_label:
@@ -193,7 +194,7 @@ def _identities(spelled: Sequence[Sequence[Any]], listing: Listing) -> Sequence[
     segments = None
     if any(len(each) == 3 for each in spelled):
         segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
-    clips = ClipList(tuple(each[0] for each in spelled), None, segments)
+    clips = ClipTable(tuple(each[0] for each in spelled), None, segments)
     return clips.identities(listing.data_root)
 
 

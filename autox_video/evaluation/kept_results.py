@@ -7,11 +7,11 @@ from pathlib import Path
 
 from autox_video.core.console import say
 from autox_video.core.errors import ResourceError
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.metrics.results import Prediction
 
 
-def is_of_clips(content: dict, clips: ClipList) -> bool:
+def is_of_clips(content: dict, clips: ClipTable) -> bool:
     """Whether the content of a results.json is of exactly these clips, in their order."""
     nothing = [None] * len(clips)
     rows = zip(clips.paths, clips.labels or nothing, clips.segments or nothing, strict=True)

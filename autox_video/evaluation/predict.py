@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ConfigError, ResourceError
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.distributed import processes
 from autox_video.metrics.calibration import with_temperature
@@ -111,7 +111,7 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
 def predict(
     model: nn.Module,
     config: Config,
-    clips: ClipList,
+    clips: ClipTable,
     *,
     data_root: str | Path,
     loading: Loading,
@@ -186,7 +186,7 @@ class _Job:
     score: "Scorer"
 
     def scored(
-        self, clips: ClipList, rounds: Sequence[int], on_done: Callable[[int], None] | None
+        self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, tuple[float, ...]], dict[int, str], dict[int, float]]:
         """Score a round of each clip; gives scores, errors and lengths by position, of all."""
         batches = self._batches(clips, rounds)
@@ -202,7 +202,7 @@ class _Job:
         mine = (scores, batches.broken, seconds)
         return tuple(map(_joined, zip(*processes.all_gather(mine), strict=True)))
 
-    def _batches(self, clips: ClipList, rounds: Sequence[int]) -> ClipBatches:
+    def _batches(self, clips: ClipTable, rounds: Sequence[int]) -> ClipBatches:
         with DefaultScope.overwrite_default_scope("mmaction"):
             dataset = ClipDataset(
                 clips,

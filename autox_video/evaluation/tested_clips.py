@@ -6,11 +6,12 @@ from pathlib import Path
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.core.errors import ConfigError, ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.boundary import say_outside
-from autox_video.data.listing.entries import counted
 from autox_video.data.listing.folders.folder_walk import read_contents, some
 from autox_video.data.listing.given_lists import check_root
-from autox_video.data.listing.listing import ClipList, read_list, read_test, read_test_list
+from autox_video.data.listing.listing import read_list, read_test, read_test_list
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
 from autox_video.video.files.remote import is_remote
@@ -26,7 +27,7 @@ class Model:
     multi_label: bool = False
 
 
-def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipList:
+def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipTable:
     """Give the clips that the settings name, with labels where there are any.
 
     Clips that training set aside are those of its own data_root: of another folder all clips are
@@ -84,7 +85,7 @@ def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
     return not find_missing(paths, check_root(root))
 
 
-def _set_aside(split: Path, settings: Settings) -> ClipList:
+def _set_aside(split: Path, settings: Settings) -> ClipTable:
     clips = read_list(split)
 
     def place(index: int) -> str:
@@ -102,7 +103,7 @@ def _set_aside(split: Path, settings: Settings) -> ClipList:
     return clips
 
 
-def _every_video(folder: str | Path) -> ClipList:
+def _every_video(folder: str | Path) -> ClipTable:
     contents = read_contents(folder)
     notes = contents.notes(folder)
     if not contents.videos:
@@ -110,10 +111,10 @@ def _every_video(folder: str | Path) -> ClipList:
         raise ListingError(" ".join([none, *notes]))
     for note in notes:
         say(note)
-    return ClipList(tuple(contents.videos), None)
+    return ClipTable(tuple(contents.videos), None)
 
 
-def _labelled_by_folders(clips: ClipList, model: Model, root: str) -> ClipList:
+def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable:
     """Give clips the class that a folder above them is called like, where that is so for all."""
     number = {name: index for index, name in enumerate(model.classes)}
     labels = [_label_of(path, number) for path in clips.paths]
@@ -121,7 +122,7 @@ def _labelled_by_folders(clips: ClipList, model: Model, root: str) -> ClipList:
     if not without:
         say(f"{counted(len(clips), 'clip')} of {root}, labelled by their folders, to be tested.")
         several = tuple((label,) for label in labels)
-        return ClipList(clips.paths, several if model.multi_label else tuple(labels))
+        return ClipTable(clips.paths, several if model.multi_label else tuple(labels))
     if len(without) == len(clips):
         say(f"{counted(len(clips), 'clip')} of {root}, in no folders of classes: predicted alone.")
         return clips

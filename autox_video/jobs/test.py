@@ -12,8 +12,8 @@ from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import progress, say, table
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
 from autox_video.core.files import sha256
-from autox_video.data.listing.entries import counted
-from autox_video.data.listing.listing import ClipList
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_own_share
 from autox_video.evaluation.kept_results import is_of_clips, keep_other_results, read_results
@@ -90,7 +90,7 @@ class _Job:
     """What all processes are to do."""
 
     weights: Path
-    clips: ClipList
+    clips: ClipTable
     device: str
     decoder: str
 

@@ -14,14 +14,15 @@ from autox_video.automl.run_data import (
     record,
 )
 from autox_video.core.errors import CheckpointError
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
-from autox_video.data.listing.formats.list_files import ClipList, write_list
+from autox_video.data.listing.formats.list_files import write_list
 from autox_video.data.listing.listing import Listing
 
 CLASSES = ("red", "green", "blue")
-TRAIN = ClipList(("a.mp4", "b.mp4", "bad.mp4", "c.mp4"), (0, 1, 1, 2))
-VAL = ClipList(("v.mp4", "w.mp4"), (0, 1))
+TRAIN = ClipTable(("a.mp4", "b.mp4", "bad.mp4", "c.mp4"), (0, 1, 1, 2))
+VAL = ClipTable(("v.mp4", "w.mp4"), (0, 1))
 
 
 def probed(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
@@ -66,7 +67,7 @@ def test_the_record_says_how_many_clips_and_which_are_left_out(run):
         ({"train": replace(TRAIN, paths=("./a.mp4", "/data/b.mp4", "bad.mp4", "c.mp4"))}, []),
         ({"train": TRAIN.select([0, 2, 3])}, ["training clips: 1 gone (b.mp4)"]),
         (
-            {"train": ClipList(("a.mp4", "b.mp4", "new.mp4"), (0, 2, 1))},
+            {"train": ClipTable(("a.mp4", "b.mp4", "new.mp4"), (0, 2, 1))},
             [
                 "training clips: 1 new (new.mp4), 1 gone (c.mp4), "
                 "1 of another class (b.mp4: green -> blue)"
@@ -74,13 +75,13 @@ def test_the_record_says_how_many_clips_and_which_are_left_out(run):
         ),
         (
             {
-                "train": ClipList((*TRAIN.paths, "w.mp4"), (*TRAIN.labels, 1)),
+                "train": ClipTable((*TRAIN.paths, "w.mp4"), (*TRAIN.labels, 1)),
                 "val": VAL.select([0]),
             },
             ["training clips: 1 new (w.mp4)", "validation clips: 1 gone (w.mp4)"],
         ),
         (
-            {"val": ClipList((*VAL.paths, *"1234"), (0, 1, 1, 1, 1, 1))},
+            {"val": ClipTable((*VAL.paths, *"1234"), (0, 1, 1, 1, 1, 1))},
             ["validation clips: 4 new (1, 2, 3, ...)"],
         ),
         ({"classes": (*CLASSES, "grey")}, ["classes: 1 new (grey)"]),
@@ -109,8 +110,8 @@ def test_classes_in_another_order_are_named_and_hide_no_labels(run):
 
 def test_parts_of_videos_and_several_classes_a_clip(tmp_path):
     inf = float("inf")
-    parts = ClipList(("a.mp4", "a.mp4", "bad.mp4"), ((0, 1), (2,), ()), ((0, 1), (1, 2), (3, inf)))
-    val = ClipList(("v.mp4",), ((0,),), ((0.0, 1.0),))
+    parts = ClipTable(("a.mp4", "a.mp4", "bad.mp4"), ((0, 1), (2,), ()), ((0, 1), (1, 2), (3, inf)))
+    val = ClipTable(("v.mp4",), ((0,),), ((0.0, 1.0),))
     found = probed(parts, val)
     run = tmp_path, begin(tmp_path, found)
     assert run[1]["train"]["left_out"] == [["bad.mp4", 3, None]]

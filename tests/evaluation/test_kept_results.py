@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.evaluation.kept_results import is_of_clips, keep_other_results
 from autox_video.metrics.results import Prediction, Provenance, results
 
@@ -61,13 +61,13 @@ def test_anything_else_is_kept_under_another_name(other, tmp_path, capsys):
 
 def test_whether_results_are_of_these_clips():
     found = json.loads(json.dumps(content(A, B)))
-    assert is_of_clips(found, ClipList(("a.mp4", "b.mp4"), (0, 1)))
-    assert not is_of_clips(found, ClipList(("a.mp4", "b.mp4"), (1, 1)))
-    assert not is_of_clips(found, ClipList(("a.mp4",), (0,)))
-    assert not is_of_clips(found, ClipList(("a.mp4", "b.mp4"), None))
+    assert is_of_clips(found, ClipTable(("a.mp4", "b.mp4"), (0, 1)))
+    assert not is_of_clips(found, ClipTable(("a.mp4", "b.mp4"), (1, 1)))
+    assert not is_of_clips(found, ClipTable(("a.mp4",), (0,)))
+    assert not is_of_clips(found, ClipTable(("a.mp4", "b.mp4"), None))
     part = json.loads(json.dumps(content(PART)))
-    assert is_of_clips(part, ClipList(("a.mp4",), (0,), ((1.0, float("inf")),)))
-    assert not is_of_clips(part, ClipList(("a.mp4",), (0,), ((2.0, float("inf")),)))
+    assert is_of_clips(part, ClipTable(("a.mp4",), (0,), ((1.0, float("inf")),)))
+    assert not is_of_clips(part, ClipTable(("a.mp4",), (0,), ((2.0, float("inf")),)))
     several = Prediction("a.mp4", (0, 1), (0.9, 0.8), multi_label=True)
     found = json.loads(json.dumps(content(several)))
-    assert is_of_clips(found, ClipList(("a.mp4",), ((0, 1),)))
+    assert is_of_clips(found, ClipTable(("a.mp4",), ((0, 1),)))

@@ -8,7 +8,7 @@ import torch
 from mmaction.models import Recognizer3D
 
 from autox_video.core.errors import CheckpointError, ResourceError
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.evaluation.predict import Loading, build_model, load_model, predict, read_config
 from autox_video.planning.plan import Plan
 from autox_video.training.checkpoints.checkpoint import write_checkpoint
@@ -45,7 +45,7 @@ def trained(tmp_path_factory):
         names.append(f"clip {i}.mp4")
         colour_clip(root / names[-1], ("red", "green", "blue")[i % 3], seed=i, size=size)
     write_text_video(root / "bad.mp4")
-    return root, ClipList((*names[:2], "bad.mp4", *names[2:]), (0, 1, 2, 2, 0, 1))
+    return root, ClipTable((*names[:2], "bad.mp4", *names[2:]), (0, 1, 2, 2, 0, 1))
 
 
 def run(trained, *, batch_size=2, workers=0, clips=None):
@@ -128,14 +128,14 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(trained, monkeypatch):
 
 
 def test_a_clips_scores_do_not_depend_on_the_other_clips(trained):
-    alone = run(trained, clips=ClipList((trained[1].paths[4],), None))
+    alone = run(trained, clips=ClipTable((trained[1].paths[4],), None))
     among = run(trained)[4]
     assert np.allclose(alone[0].scores, among.scores, rtol=0, atol=1e-5)
     assert alone[0].label is None
 
 
 def test_nothing_readable_is_still_one_record_each(trained):
-    predictions = run(trained, clips=ClipList(("bad.mp4", "bad.mp4"), None))
+    predictions = run(trained, clips=ClipTable(("bad.mp4", "bad.mp4"), None))
     assert [p.scores for p in predictions] == [None, None]
 
 

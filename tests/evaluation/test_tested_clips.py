@@ -6,7 +6,8 @@ import pytest
 
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError, ListingError
-from autox_video.data.listing.listing import ClipList, write_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.listing import write_list
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 
 
@@ -60,7 +61,7 @@ def test_every_clip_of_a_folder(settings_of):
 
 def test_clips_set_aside_are_inside_data_root(settings_of):
     Path("work/split").mkdir(parents=True)
-    clips = ClipList(("test/a/2.mp4", "two\nlines.mp4", "../other/1.mp4"), (0, 1, 1))
+    clips = ClipTable(("test/a/2.mp4", "two\nlines.mp4", "../other/1.mp4"), (0, 1, 1))
     write_list("work/split/test.csv", clips)
     with pytest.raises(ListingError, match=r"split/test\.csv:5: clip `\.\./other/1\.mp4` is out"):
         chosen(settings_of())
@@ -80,7 +81,7 @@ def divided(settings_of):
     touch(*(f"old/{name}" for name in names))
     Path("work/split").mkdir(parents=True)
     for n, name in enumerate(("train", "val", "test")):
-        write_list(f"work/split/{name}.csv", ClipList((names[n], names[n + 3]), (0, 1)))
+        write_list(f"work/split/{name}.csv", ClipTable((names[n], names[n + 3]), (0, 1)))
 
     def clips_of(root, **keys):
         return clips_to_test(
@@ -91,7 +92,7 @@ def divided(settings_of):
 
 
 def test_clips_set_aside_are_those_of_the_run(divided):
-    assert divided("old") == divided("./old/") == ClipList(("a/2.mp4", "b/2.mp4"), (0, 1))
+    assert divided("old") == divided("./old/") == ClipTable(("a/2.mp4", "b/2.mp4"), (0, 1))
 
 
 def test_clips_that_were_moved_are_still_those_set_aside(divided):
@@ -101,14 +102,14 @@ def test_clips_that_were_moved_are_still_those_set_aside(divided):
 
 def test_another_folder_is_tested_as_a_whole_with_the_labels_of_its_folders(divided, capsys):
     touch("new/day/b/1.mp4", "new/a/2.mp4", "new/a/3.mp4", "new/a/4.zip")
-    assert divided("new") == ClipList(("a/2.mp4", "a/3.mp4", "day/b/1.mp4"), (0, 0, 1))
+    assert divided("new") == ClipTable(("a/2.mp4", "a/3.mp4", "day/b/1.mp4"), (0, 0, 1))
     said = capsys.readouterr().out
     assert "3 clips of new, labelled by their folders" in said and ".zip (1)" in said
 
 
 def test_another_folder_without_classes_is_predicted(divided):
     touch("new/1.mp4", "new/x/2.mp4")
-    assert divided("new") == ClipList(("1.mp4", "x/2.mp4"), None)
+    assert divided("new") == ClipTable(("1.mp4", "x/2.mp4"), None)
 
 
 def test_another_folder_half_of_whose_clips_are_in_classes_is_refused(divided):

@@ -19,7 +19,7 @@ from autox_video.automl.probing.samples import Samples, TooSlowError
 from autox_video.config.settings import DESCRIPTORS, Settings
 from autox_video.core.console import progress, say, still_at_it
 from autox_video.core.errors import CheckpointError
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.distributed.processes import own_device
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.planning.plan import Plan
@@ -161,7 +161,7 @@ def _note(note: Trial, plan: Plan, samples: Samples, scored: Scored, *, complete
 
 
 def extract(
-    job: Job, extractor: Extractor, reading: Reading, clips: ClipList, *, seconds: float = math.inf
+    job: Job, extractor: Extractor, reading: Reading, clips: ClipTable, *, seconds: float = math.inf
 ) -> Features:
     """Extract features, and show how far it is.
 
@@ -179,7 +179,7 @@ def extract(
         )
 
 
-def samples_of(job: Job, plan: Plan, clips: ClipList, found: Features) -> Samples:
+def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Samples:
     """Give what heads learn from: the features that were found of clips, with their labels.
 
     Raises:

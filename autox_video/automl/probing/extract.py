@@ -20,7 +20,7 @@ from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.backbones.video_swin.windows import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
-from autox_video.data.listing.listing import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading import preprocess, transforms  # noqa: F401 (registers them)
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.data.loading.frame_cache import content_name
@@ -122,7 +122,7 @@ class Extractor:
 
     def extract(
         self,
-        clips: ClipList,
+        clips: ClipTable,
         data_root: str,
         reading: Reading,
         *,
@@ -179,7 +179,7 @@ class Extractor:
         tokens = np.stack([found[n] for n in positions]) if positions else np.empty((0, 1, 1, 1))
         return Features(positions, tokens, complete, len(found) - known)
 
-    def _names(self, clips: ClipList, data_root: str, reading: Reading) -> list[str | None]:
+    def _names(self, clips: ClipTable, data_root: str, reading: Reading) -> list[str | None]:
         read = {k: v for k, v in self._pipeline()[0].items() if k != "remote_cache"}
         about = (
             *(
@@ -206,7 +206,7 @@ class Extractor:
         read, crop = (step.to_dict() for step in self.config.test_pipeline)
         return [{**read, "num_clips": 1}, {**crop, "crop": "centre"}]
 
-    def _batches(self, clips: ClipList, data_root: str, workers: int) -> ClipBatches:
+    def _batches(self, clips: ClipTable, data_root: str, workers: int) -> ClipBatches:
         with DefaultScope.overwrite_default_scope("mmaction"):
             dataset = ClipDataset(
                 clips,
@@ -267,7 +267,7 @@ def _has(features: np.ndarray | None) -> bool:
     return features is not None
 
 
-def targets_of(clips: ClipList, positions: Sequence[int], num_classes: int) -> np.ndarray:
+def targets_of(clips: ClipTable, positions: Sequence[int], num_classes: int) -> np.ndarray:
     """(n, K) float32: 1 where a clip, by its position in the list, is of a class, else 0."""
     targets = np.zeros((len(positions), num_classes), dtype=np.float32)
     for row, position in zip(targets, positions, strict=True):

@@ -33,7 +33,8 @@ from autox_video.automl.search.side_run import (
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
-from autox_video.data.listing.formats.list_files import ClipList, read_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.splitting.folds import repeated_folds
 from autox_video.distributed import processes
 from autox_video.metrics.calibration import OutOfFold
@@ -102,7 +103,7 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
 
 
 def _write_fold(
-    clips: ClipList,
+    clips: ClipTable,
     data: TrainingData,
     work_dir: Path,
     held_out: np.ndarray,

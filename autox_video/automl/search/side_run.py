@@ -14,7 +14,8 @@ from mmengine.config import Config
 from autox_video.automl.run_data import list_file
 from autox_video.core.errors import ResourceError
 from autox_video.core.files import write_json
-from autox_video.data.listing.formats.list_files import ClipList, write_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.formats.list_files import write_list
 from autox_video.distributed import processes
 from autox_video.metrics.peak import peak_epoch
 from autox_video.metrics.results import selection_score
@@ -94,7 +95,7 @@ def config_beside(
     return config
 
 
-def data_beside(data: TrainingData, folder: Path, train: ClipList, val: ClipList) -> TrainingData:
+def data_beside(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
     """The data of a run with other clips, whose lists are written into its folder.
 
     Raises:

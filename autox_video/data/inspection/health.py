@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from autox_video.data.clip_table import ClipTable, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.inspection.fingerprint import near_duplicates
 from autox_video.data.inspection.inspected_listing import ProbedListing
 from autox_video.data.listing.classes.similar_names import near_names
-from autox_video.data.listing.entries import clip_keys
-from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.data.listing.listing import count_clips
 from autox_video.data.splitting.groups import both, members, same
 from autox_video.data.splitting.sources import same_digest, sources
@@ -65,7 +64,7 @@ class Health:
     @cached_property
     def source(self) -> np.ndarray:
         """(N,) labels of clips of one source."""
-        keys = clip_keys(self._paths, self.listing.data_root)
+        keys = video_keys(self._paths, self.listing.data_root)
         return both(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     @cached_property
@@ -83,7 +82,7 @@ class Health:
             found["segment"] = [start_sec, end_sec if np.isfinite(end_sec) else None]
         return found
 
-    def _label(self, clips: ClipList, index: int) -> str | list[str] | None:
+    def _label(self, clips: ClipTable, index: int) -> str | list[str] | None:
         if clips.labels is None:
             return None
         label = clips.labels[index]
@@ -184,7 +183,7 @@ def _recordings(health: Health, name: str) -> int:
     return len(np.unique(health.recordings[of_split]))
 
 
-def _per_class(clips: ClipList, classes: Sequence[str]) -> dict[str, int] | None:
+def _per_class(clips: ClipTable, classes: Sequence[str]) -> dict[str, int] | None:
     """Count the clips of each class; None where there are no labels."""
     if clips.labels is None:
         return None

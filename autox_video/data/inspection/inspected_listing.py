@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from autox_video.config.settings import AUTO
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.inspect import probe_contents
-from autox_video.data.listing.entries import WHOLE_VIDEO, clip_keys, counted
-from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.data.listing.formats.segments import part_of_video
 from autox_video.data.listing.listing import Listing, divide_listing
 from autox_video.data.splitting.recordings import Recordings, find_recordings, kept_together
@@ -28,7 +28,7 @@ before it is said."""
 class ProbedSplit:
     """The clips of one split with what is known of them, in columns."""
 
-    clips: ClipList
+    clips: ClipTable
     facts: list[ClipFacts]
     """Of each clip; of a part of a video where the list has segments."""
 
@@ -39,7 +39,7 @@ class ProbedSplit:
         """The numbers of the clips that cannot be read."""
         return [number for number, fact in enumerate(self.facts) if fact.error is not None]
 
-    def readable(self) -> ClipList:
+    def readable(self) -> ClipTable:
         """The clips that can be read."""
         return self.clips.select([n for n, fact in enumerate(self.facts) if fact.error is None])
 
@@ -65,7 +65,7 @@ class ProbedListing:
         return self.known_recordings or _find_recordings_in(self)
 
 
-def splits_of(listing: Listing) -> dict[str, ClipList]:
+def splits_of(listing: Listing) -> dict[str, ClipTable]:
     """Give the lists that there are, by name, in the order train, val, test."""
     lists = {"train": listing.train, "val": listing.val, "test": listing.test}
     return {name: clips for name, clips in lists.items() if clips is not None}
@@ -101,7 +101,7 @@ def probe_listing(
     return ProbedListing(listing, splits, contents)
 
 
-def _say_late_ends(name: str, clips: ClipList, videos: Sequence[ClipFacts]) -> list[str]:
+def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
     """Say where most segments of a list end long after their videos: their times may be frames."""
     if clips.segments is None:
         return []
@@ -172,7 +172,7 @@ def _find_recordings_in(probed: ProbedListing) -> Recordings:
         )
     ]
     return find_recordings(
-        clip_keys(paths, probed.listing.data_root),
+        video_keys(paths, probed.listing.data_root),
         paths,
         classes,
         contents=probed.contents,

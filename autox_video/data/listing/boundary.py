@@ -15,7 +15,8 @@ from posixpath import normpath
 from urllib.parse import unquote
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import Entries, at_most
+from autox_video.core.wording import at_most
+from autox_video.data.clip_table import ClipTable
 from autox_video.video.files.remote import is_remote
 
 OFFENDERS_AT_MOST = 10
@@ -49,7 +50,7 @@ def say_outside(
     )
 
 
-def refuse_outside(splits: Sequence[Entries], data_root: str | Path, *, allowed: bool) -> None:
+def refuse_outside(splits: Sequence[ClipTable], data_root: str | Path, *, allowed: bool) -> None:
     """Raise ListingError, naming the first of them, if lists name clips outside data_root."""
     problems = [
         problem

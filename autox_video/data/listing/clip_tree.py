@@ -10,7 +10,8 @@ from array import array
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import Entries, clip_keys, counted, whole_or
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable, whole_or
 from autox_video.data.listing.folders.folder_walk import find_videos
 from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.spelling import file_key
@@ -140,7 +141,7 @@ def stem_of(name: str) -> str:
     return stem if suffix in VIDEO_SUFFIXES else base
 
 
-def locate(table: Table, tree: ClipTree, dataset: str) -> tuple[Entries, list[str]]:
+def locate(table: Table, tree: ClipTree, dataset: str) -> tuple[ClipTable, list[str]]:
     """Give the clips of an official list that are there, and a note on those that are not.
 
     Args:
@@ -159,14 +160,13 @@ def locate(table: Table, tree: ClipTree, dataset: str) -> tuple[Entries, list[st
     # A folder of lists has no lines: its clips are named themselves.
     one_file = not os.path.isdir(table.source)
     segments = table.segments and whole_or([table.segments[i] for i in kept])
-    entries = Entries(
-        table.source if one_file else str(tree.data_root),
+    entries = ClipTable(
         paths,
-        clip_keys(paths, tree.data_root),
         [table.labels[i] for i in kept] if any(table.labels) else None,
-        array("L", [table.lines[i] for i in kept]) if one_file else None,
         segments,
-        checked=True,
+        lines=array("L", [table.lines[i] for i in kept]) if one_file else None,
+        source=table.source if one_file else str(tree.data_root),
+        all_exist=True,
     )
     return entries, _say_missing(table, missing, tree, dataset)
 

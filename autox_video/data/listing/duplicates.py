@@ -1,165 +1,150 @@
 """Clips that are listed more than once, in one list or in two."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
-from autox_video.data.listing.entries import LABELS_JOINED_BY, Entries, at_most, counted, parts_of
+from autox_video.core.wording import at_most, counted
+from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, parts_of, video_keys
 
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """A list with each clip once."""
-
-    entries: Entries
-    problems: list[str]
-    """Where a clip has two labels."""
-    notes: list[str]
+Splits = Mapping[str, ClipTable]
 
 
-def has_several_labels(entries: Entries) -> bool:
+def has_several_labels(clips: ClipTable, data_root: str | Path) -> bool:
     """Whether a clip is listed again with another label."""
-    first: dict[object, str] = {}
-    return entries.labels is not None and any(
-        first.setdefault(identity, label) != label
-        for identity, label in zip(entries.identities(), entries.labels, strict=True)
-    )
+    return bool(_other_labels(clips, _repeats(clips, data_root)))
 
 
-def drop_repeats(entries: Entries, *, multi_label: bool = False) -> Once:
-    """Keep each clip once; of several classes a clip, it then is of all that its lines say.
+def drop_repeats(
+    clips: ClipTable, data_root: str | Path, *, multi_label: bool = False
+) -> tuple[ClipTable, list[str], list[str]]:
+    """Keep each clip once; give problems (a clip has two labels) and notes beside.
 
-    A video with two segments is two clips.
+    In multi-label data it then is of all classes that its lines say. A video with two segments is
+    two clips.
     """
-    identities = entries.identities()
-    if len(set(identities)) == len(entries):
-        return Once(entries, [], [])
+    repeats = _repeats(clips, data_root)
+    if not repeats:
+        return clips, [], []
+    first, again = repeats[0]
+    notes = [
+        f"{clips.source} lists {counted(len(repeats), 'clip')} again, which counts once: "
+        f"{clips.place(again)} repeats {clips.place(first)}, for one."
+    ]
+    repeated = {row for _, row in repeats}
+    once = [row for row in range(len(clips)) if row not in repeated]
+    differing = _other_labels(clips, repeats)
+    if not multi_label or clips.labels is None:
+        problems = (
+            f"{clips.place(row)}: clip `{clips.paths[row]}` has the label {clips.labels[row]}, but "
+            f"{clips.labels[first]} at {clips.place(first)}; keep one."
+            for first, row in differing
+        )
+        return clips.select(once), at_most(problems), notes
+    labels = list(clips.labels)
+    for first, row in differing:
+        parts = dict.fromkeys((*parts_of(labels[first]), *parts_of(labels[row])))
+        labels[first] = LABELS_JOINED_BY.join(parts)
+    joined = replace(clips, labels=labels)
+    return joined.select(once), [], notes if joined.labels == clips.labels else []
+
+
+def _repeats(clips: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
+    """Pair the first row of a clip with each row that names it again."""
     first: dict[object, int] = {}
-    chosen, repeats = [], []
-    for index, identity in enumerate(identities):
-        if first.setdefault(identity, index) == index:
-            chosen.append(index)
-        else:
-            repeats.append((first[identity], index))
-    index, again = repeats[0]
-    note = (
-        f"{entries.source} lists {counted(len(repeats), 'clip')} again, which counts once: "
-        f"{entries.place(again)} repeats {entries.place(index)}, for one."
-    )
-    if multi_label and entries.labels is not None:
-        joined = _join_labels(entries, repeats)
-        return Once(joined.select(chosen), [], [note] if joined.labels == entries.labels else [])
-    return Once(entries.select(chosen), at_most(_contradictions(entries, repeats)), [note])
+    identities = enumerate(clips.identities(data_root))
+    return [(first[key], row) for row, key in identities if first.setdefault(key, row) != row]
 
 
-def _join_labels(entries: Entries, repeats: list[tuple[int, int]]) -> Entries:
-    labels = list(entries.labels)
-    for index, again in repeats:
-        if labels[again] != labels[index]:
-            parts = dict.fromkeys((*parts_of(labels[index]), *parts_of(labels[again])))
-            labels[index] = LABELS_JOINED_BY.join(parts)
-    return entries.change(labels=labels)
+def _other_labels(clips: ClipTable, repeats: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    labels = clips.labels or ("",) * len(clips)
+    return [(first, row) for first, row in repeats if labels[first] != labels[row]]
 
 
-def _contradictions(entries: Entries, repeats: list[tuple[int, int]]) -> Iterator[str]:
-    labels = entries.labels
-    for index, again in repeats:
-        if labels is not None and labels[index] != labels[again]:
-            yield (
-                f"{entries.place(again)}: clip `{entries.paths[again]}` has the label "
-                f"{labels[again]}, but {labels[index]} at {entries.place(index)}; keep one."
-            )
-
-
-def say_several_labels(splits: Mapping[str, Entries]) -> list[str]:
+def say_several_labels(splits: Splits) -> list[str]:
     """Say that clips of several classes were found, and what follows from it."""
-    labelled = [split for split in splits.values() if split.labels is not None]
-    several = [(split, i) for split in labelled for i in _of_several_classes(split.labels)]
+    labelled = [clips for clips in splits.values() if clips.labels is not None]
+    joined = {text for clips in labelled for text in set(clips.labels) if len(parts_of(text)) > 1}
+    several = [(clips, i) for clips in labelled for i, t in enumerate(clips.labels) if t in joined]
     if not several:
         return []
-    split, first = several[0]
+    clips, first = several[0]
     total = counted(sum(map(len, labelled)), "clip")
     return [
-        f"{len(several)} of {total} are of several classes, as `{split.labels[first]}` at "
-        f"{split.place(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
+        f"{len(several)} of {total} are of several classes, as `{clips.labels[first]}` at "
+        f"{clips.place(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
         "Set multi_label: false if each label is one class."
     ]
 
 
-def _of_several_classes(labels: Sequence[str]) -> list[int]:
-    several = {label for label in set(labels) if len(parts_of(label)) > 1}
-    return [index for index, label in enumerate(labels) if label in several] if several else []
-
-
-def say_overlapping_parts(entries: Entries) -> list[str]:
+def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
     """Say which parts of videos overlap by half or more, though their labels differ."""
-    if entries.segments is None or entries.labels is None:
+    if clips.segments is None or clips.labels is None:
         return []
-    order = sorted(range(len(entries)), key=lambda i: (entries.keys[i], entries.segments[i]))
-    pairs = [pair for pair in pairwise(order) if _overlap_oddly(entries, *pair)]
+    keys = video_keys(clips.paths, data_root)
+    order = sorted(range(len(clips)), key=lambda row: (keys[row], clips.segments[row]))
+    pairs = [(a, b) for a, b in pairwise(order) if keys[a] == keys[b] and _overlap(clips, a, b)]
     if not pairs:
         return []
-    one, other = pairs[0]
+    a, b = pairs[0]
     return [
-        f"{counted(len(pairs), 'pair')} of parts of videos in {entries.source} overlap by half or "
-        f"more, with other labels: {entries.place(one)} ({entries.labels[one]}) and "
-        f"{entries.place(other)} ({entries.labels[other]}), for example."
+        f"{counted(len(pairs), 'pair')} of parts of videos in {clips.source} overlap by half or "
+        f"more, with other labels: {clips.place(a)} ({clips.labels[a]}) and "
+        f"{clips.place(b)} ({clips.labels[b]}), for example."
     ]
 
 
-def _overlap_oddly(entries: Entries, one: int, other: int) -> bool:
-    if entries.keys[one] != entries.keys[other] or entries.labels[one] == entries.labels[other]:
-        return False
-    (start, end), (other_start, other_end) = entries.segments[one], entries.segments[other]
-    shared = min(end, other_end) - max(start, other_start)
-    return shared > 0 and 2 * shared >= min(end - start, other_end - other_start)
+def _overlap(clips: ClipTable, a: int, b: int) -> bool:
+    """Whether two parts of a video that differ in labels overlap by half of the shorter one."""
+    (start_a, end_a), (start_b, end_b) = clips.segments[a], clips.segments[b]
+    common = min(end_a, end_b) - max(start_a, start_b)
+    overlap_by_half = common > 0 and 2 * common >= min(end_a - start_a, end_b - start_b)
+    return overlap_by_half and clips.labels[a] != clips.labels[b]
 
 
-def same_clip_twice(splits: Mapping[str, Entries]) -> list[str]:
+def same_clip_twice(splits: Splits, data_root: str | Path) -> list[str]:
     """Name the validation clips that are for training too, one sentence each."""
     train, val = splits["train"], splits["val"]
     return at_most(
-        f"{val.place(j)}: clip `{val.paths[j]}` is for training too, at {train.place(i)}; "
+        f"{val.place(b)}: clip `{val.paths[b]}` is for training too, at {train.place(a)}; "
         "validation needs clips of its own."
-        for i, j in _common(train, val)
+        for a, b in _common(train, val, data_root)
     )
 
 
-def _common(one: Entries, other: Entries) -> list[tuple[int, int]]:
-    """Give the indices of the clips that both have, in the order of `other`."""
-    if (one.segments is None) == (other.segments is None):
-        ours, others = one.identities(), other.identities()
+def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
+    """Give the rows of the clips that both have, in the order of `b`."""
+    if (a.segments is None) == (b.segments is None):
+        keys_a, keys_b = a.identities(data_root), b.identities(data_root)
     else:
         # A whole video and a part of it are common.
-        ours, others = one.keys, other.keys
-    shared = set(ours).intersection(others)
-    if not shared:
-        return []
-    index = {identity: i for i, identity in enumerate(ours) if identity in shared}
-    return [(index[identity], j) for j, identity in enumerate(others) if identity in shared]
+        keys_a, keys_b = video_keys(a.paths, data_root), video_keys(b.paths, data_root)
+    common = set(keys_a).intersection(keys_b)
+    row_of = {key: row for row, key in enumerate(keys_a) if key in common}
+    return [(row_of[key], row) for row, key in enumerate(keys_b) if key in common]
 
 
-def say_overlaps(splits: Mapping[str, Entries]) -> Iterator[str]:
+def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
     """Say which test clips are elsewhere too, and which videos have parts in two splits."""
-    train = splits["train"]
+    train, test = splits["train"], splits.get("test")
     for name in ("val", "test"):
-        other = splits.get(name)
-        if other is None or other.segments is None or train.segments is None:
+        clips = splits.get(name)
+        if clips is None or clips.segments is None or train.segments is None:
             continue
-        if shared := len(set(train.keys).intersection(other.keys)):
+        videos = set(video_keys(train.paths, data_root))
+        if common := len(videos.intersection(video_keys(clips.paths, data_root))):
             yield (
-                f"{counted(shared, 'video')} with a part in the {name} list and another in the "
+                f"{counted(common, 'video')} with a part in the {name} list and another in the "
                 "train list: expect less on other videos than the figures say."
             )
-    if "test" not in splits:
-        return
-    test = splits["test"]
     for name, why in (
         ("train", "the model has seen them"),
         ("val", "the best weights are chosen by them"),
     ):
-        if name in splits and (shared := len(_common(splits[name], test))):
+        clips = splits.get(name)
+        if test and clips and (common := len(_common(clips, test, data_root))):
             yield (
-                f"Of {counted(len(test), 'test clip')}, {shared} in the {name} list too: {why}, so "
+                f"Of {counted(len(test), 'test clip')}, {common} in the {name} list too: {why}, so "
                 "expect less on other clips than the test says."
             )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names
 from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.entries import LABELS_JOINED_BY, Entries, Names, counted
 from autox_video.data.listing.folders.class_folders import read_class_folders
 from autox_video.data.listing.folders.split_folders import has_test_folder
 from autox_video.data.listing.folders.split_names import split_of
@@ -33,7 +34,7 @@ _PASSED_ON = ("jester", "ucf101")
 class GivenLists:
     """All that was given, by split, before anything is checked across lists."""
 
-    splits: dict[str, Entries] = field(default_factory=dict)
+    splits: dict[str, ClipTable] = field(default_factory=dict)
     names: Names | None = None
     """The data set's own classes."""
     notes: list[str] = field(default_factory=list)

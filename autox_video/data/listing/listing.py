@@ -10,6 +10,7 @@ import numpy as np
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import ClipTable, video_keys
 from autox_video.data.listing.classes.class_labels import (
     Labels,
     drop_placeholders,
@@ -28,7 +29,7 @@ from autox_video.data.listing.duplicates import (
     say_several_labels,
 )
 from autox_video.data.listing.folders.folder_walk import find_videos
-from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
+from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.listing.given_lists import (
     GivenLists,
     check_root,
@@ -42,7 +43,7 @@ from autox_video.data.splitting.splits import ToDivide, check_kept, divide, keep
 from autox_video.run.work_dir import EARLIER, SPLIT
 
 __all__ = [
-    "ClipList",
+    "ClipTable",
     "Listing",
     "divide_listing",
     "find_videos",
@@ -64,10 +65,10 @@ class Listing:
     """Name of each class index; "0", "1", ... where there are no names."""
     named: bool
     """Whether the names were given: by a list, by folders or by a file of class names."""
-    train: ClipList
-    val: ClipList | None
+    train: ClipTable
+    val: ClipTable | None
     """None where `train` is still to be divided."""
-    test: ClipList | None
+    test: ClipTable | None
     """None where there is no test list."""
     notes: tuple[str, ...]
     """Sentences that the user should see: what was left out, divided or looks odd."""
@@ -90,19 +91,19 @@ def read_listing(settings: Settings) -> Listing:
     root = check_root(settings.data_root)
     lists = read_given_lists(settings, root)
     given_names, notes_on_names = without_numbers(read_class_names(settings), lists.splits)
-    multi_label = _is_multi_label(lists, given_names, settings)
-    splits, notes = _once(lists, multi_label=multi_label)
+    multi_label = _is_multi_label(lists, given_names, settings, root)
+    splits, notes = _once(lists, root, multi_label=multi_label)
     names = given_names or used_names(lists)
     notes = [*lists.notes, *notes_on_names, *notes]
     if multi_label and settings.multi_label == AUTO:
         notes += say_several_labels(splits)
     elif not multi_label:
-        notes += say_overlapping_parts(splits["train"])
+        notes += say_overlapping_parts(splits["train"], root)
     if "test" in splits:
         classes = names[0] if names else set(splits["train"].labels or ())
         splits["test"], placeholders = drop_placeholders(splits["test"], classes)
         notes += placeholders
-    splits["train"], how = _to_divide(splits, settings)
+    splits["train"], how = _to_divide(splits, settings, root)
     kept = None if how is None else read_kept(splits["train"], root, how)
     if kept is not None:
         splits = {**splits, **kept.splits}
@@ -114,7 +115,7 @@ def read_listing(settings: Settings) -> Listing:
         are_names=lists.are_names,
         multi_label=multi_label,
     )
-    twice = same_clip_twice(splits) if "val" in splits else []
+    twice = same_clip_twice(splits, root) if "val" in splits else []
     problems = [*labels.problems, *twice, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
@@ -123,7 +124,7 @@ def read_listing(settings: Settings) -> Listing:
         check_kept(kept, clips, how, len(labels.classes))
     notes += labels.notes
     notes += near_names(count_clips(clips["train"], labels.classes)) if labels.named else []
-    notes += say_overlaps(splits)
+    notes += say_overlaps(splits, root)
     return Listing(
         root,
         labels.classes,
@@ -175,24 +176,27 @@ def divide_listing(
     )
 
 
-def _is_multi_label(lists: GivenLists, names: object, settings: Settings) -> bool:
+def _is_multi_label(lists: GivenLists, names: object, settings: Settings, root: str | Path) -> bool:
     splits = lists.splits
     if settings.multi_label == AUTO and lists.repeats_are_labels:
-        repeated = any(has_several_labels(split) for split in splits.values())
+        repeated = any(has_several_labels(split, root) for split in splits.values())
         if repeated:
             return True
     return is_multi_label(splits, names or lists.names, settings.multi_label)
 
 
-def _once(lists: GivenLists, *, multi_label: bool) -> tuple[dict[str, Entries], list[str]]:
+def _once(
+    lists: GivenLists, root: str | Path, *, multi_label: bool
+) -> tuple[dict[str, ClipTable], list[str]]:
     """Give the lists with each clip once, and notes."""
-    found = {
-        name: drop_repeats(split, multi_label=multi_label) for name, split in lists.splits.items()
-    }
-    if problems := [problem for once in found.values() for problem in once.problems]:
+    splits, problems, notes = {}, [], []
+    for name, clips in lists.splits.items():
+        splits[name], wrong, said = drop_repeats(clips, root, multi_label=multi_label)
+        problems += wrong
+        notes += said
+    if problems:
         raise ListingError(*problems)
-    notes = [note for once in found.values() for note in once.notes]
-    return {name: once.entries for name, once in found.items()}, notes
+    return splits, notes
 
 
 def read_test_list(
@@ -203,7 +207,7 @@ def read_test_list(
     settings: Settings | None = None,
     multi_label: bool = False,
     on_note: Callable[[str], None] = say,
-) -> ClipList:
+) -> ClipTable:
     """Read and check a list of clips to test; its labels are None where the list has none.
 
     A clip that is listed twice is kept once.
@@ -234,7 +238,7 @@ def read_test(
     *,
     multi_label: bool = False,
     on_note: Callable[[str], None] = say,
-) -> ClipList | None:
+) -> ClipTable | None:
     """Give the clips to test that the training list or data_root itself names; None for none.
 
     Raises:
@@ -250,15 +254,15 @@ def read_test(
 
 
 def _for_model(
-    given: Entries,
+    given: ClipTable,
     root: str | Path,
     classes: Sequence[str],
     *,
     multi_label: bool,
     on_note: Callable[[str], None],
-) -> ClipList:
-    once = drop_repeats(given, multi_label=multi_label)
-    entries, notes = drop_placeholders(once.entries, classes)
+) -> ClipTable:
+    entries, twice, repeated = drop_repeats(given, root, multi_label=multi_label)
+    entries, notes = drop_placeholders(entries, classes)
     splits = {"test": entries}
     labels = number_labels(
         splits,
@@ -267,18 +271,18 @@ def _for_model(
         are_names=False,
         multi_label=multi_label,
     )
-    problems = [*once.problems, *labels.problems, *say_missing(splits, root)]
+    problems = [*twice, *labels.problems, *say_missing(splits, root)]
     if problems:
         raise ListingError(*problems)
     notes += say_indices(entries, classes)
-    for note in (*once.notes, *notes, *labels.notes):
+    for note in (*repeated, *notes, *labels.notes):
         on_note(note)
     return _clip_list(entries, labels)
 
 
 def _to_divide(
-    splits: Mapping[str, Entries], settings: Settings
-) -> tuple[Entries, ToDivide | None]:
+    splits: Mapping[str, ClipTable], settings: Settings, root: str | Path
+) -> tuple[ClipTable, ToDivide | None]:
     """Give the training clips and, where there is no validation list, how they are divided."""
     entries = splits["train"]
     if "val" in splits:
@@ -286,8 +290,9 @@ def _to_divide(
     names: tuple[str, ...] = ("train", "val")
     if "test" in splits and settings.ann_file_train == AUTO:
         # Of the same folders: what is tested is not for training.
-        tested = set(splits["test"].keys)
-        entries = entries.select([i for i, key in enumerate(entries.keys) if key not in tested])
+        tested = set(video_keys(splits["test"].paths, root))
+        keys = video_keys(entries.paths, root)
+        entries = entries.select([i for i, key in enumerate(keys) if key not in tested])
     elif settings.ann_file_train == AUTO:
         names = ("train", "val", "test")
     seed = 0 if settings.seed == AUTO else settings.seed
@@ -308,7 +313,7 @@ def _earlier_divisions(work_dir: Path, settings: Settings) -> tuple[Path, ...]:
     return tuple(before)
 
 
-def count_clips(clips: ClipList, classes: Sequence[str]) -> dict[str, int]:
+def count_clips(clips: ClipTable, classes: Sequence[str]) -> dict[str, int]:
     """Count the clips of each class, by its name."""
     labels = clips.labels or ()
     several = (label if isinstance(label, tuple) else (label,) for label in labels)
@@ -316,9 +321,8 @@ def count_clips(clips: ClipList, classes: Sequence[str]) -> dict[str, int]:
     return {name: count[index] for index, name in enumerate(classes)}
 
 
-def _clip_list(entries: Entries, labels: Labels) -> ClipList:
+def _clip_list(entries: ClipTable, labels: Labels) -> ClipTable:
     numbers = None
     if entries.labels is not None:
         numbers = tuple(map(labels.index.__getitem__, entries.labels))
-    segments = None if entries.segments is None else tuple(entries.segments)
-    return ClipList(tuple(entries.paths), numbers, segments)
+    return replace(entries, labels=numbers)

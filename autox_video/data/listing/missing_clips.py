@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import at_most
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.entries import Entries, at_most
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
 
@@ -17,7 +18,7 @@ from autox_video.video.files.video_file import is_frame_folder
 _WORTH_READING_FOLDER = 16
 
 
-def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
+def say_missing(splits: Mapping[str, ClipTable], root: str | Path) -> list[str]:
     """Name the clips that are not there, one sentence each.
 
     What is at an address is not looked for: that would take a request for each clip. It is found
@@ -28,7 +29,7 @@ def say_missing(splits: Mapping[str, Entries], root: str | Path) -> list[str]:
     """
     if unknown := _unknown_addresses(splits.values()):
         return unknown
-    lists = {} if is_remote(root) else {n: s for n, s in splits.items() if not s.checked}
+    lists = {} if is_remote(root) else {n: s for n, s in splits.items() if not s.all_exist}
     missing = {name: find_missing(split.paths, root) for name, split in lists.items()}
     tree = ClipTree(root)
     count = sum(map(len, missing.values()))
@@ -54,7 +55,7 @@ def _example(tree: ClipTree) -> str | None:
         return None
 
 
-def _unknown_addresses(lists: Iterable[Entries]) -> list[str]:
+def _unknown_addresses(lists: Iterable[ClipTable]) -> list[str]:
     """Try one address of each kind, which needs no network."""
     found: dict[str, tuple[str, str]] = {}
     for entries in lists:
@@ -102,7 +103,7 @@ def _file_names(folder: str) -> set[str]:
         return set()
 
 
-def _why_missing(entries: Entries, index: int, tree: ClipTree) -> str:
+def _why_missing(entries: ClipTable, index: int, tree: ClipTree) -> str:
     path = entries.paths[index]
     full = os.path.abspath(os.path.join(tree.data_root, path))
     if os.path.isdir(full):

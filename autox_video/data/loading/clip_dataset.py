@@ -12,8 +12,8 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
 from torch import Tensor
 
-from autox_video.data.listing.entries import WHOLE_VIDEO
-from autox_video.data.listing.listing import ClipList, read_list
+from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
+from autox_video.data.listing.listing import read_list
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
 from autox_video.distributed.processes import Processes
 from autox_video.video.files.remote import is_remote, join
@@ -24,7 +24,7 @@ FETCH_LIMIT_SEC = 600.0
 
 @DATASETS.register_module()
 class ClipDataset:
-    """Clips of a list file, or given as a ClipList.
+    """Clips of a list file, or given as a ClipTable.
 
     An index is `epoch * len + position`, so that every epoch augments differently and each item
     depends on the seed, the epoch and its position alone, not on the process that makes it.
@@ -47,7 +47,7 @@ class ClipDataset:
 
     def __init__(
         self,
-        clips: ClipList | str,
+        clips: ClipTable | str,
         data_root: str,
         *,
         pipeline: Sequence[dict],
@@ -57,7 +57,7 @@ class ClipDataset:
         views_are_clips: bool = False,
         rounds: Sequence[int] | None = None,
     ) -> None:
-        self.clips = clips if isinstance(clips, ClipList) else read_list(clips)
+        self.clips = clips if isinstance(clips, ClipTable) else read_list(clips)
         self.data_root = str(data_root)
         self.pipeline = Compose(pipeline)
         self.metainfo = {"classes": tuple(classes)}

@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.formats.list_files import (
-    ClipList,
-    Entries,
-    counted,
-    read_list,
-    write_list,
-)
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.splitting.groups import alone
 from autox_video.data.splitting.stratify import stratify
 
@@ -37,23 +33,23 @@ class ToDivide:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Entries divided as the files in a folder say."""
+    """ClipTable divided as the files in a folder say."""
 
-    splits: dict[str, Entries]
-    lists: dict[str, ClipList]
+    splits: dict[str, ClipTable]
+    lists: dict[str, ClipTable]
     """What the files say."""
     notes: tuple[str, ...]
 
 
 def divide(
-    clips: ClipList,
+    clips: ClipTable,
     how: ToDivide,
     classes: Sequence[str],
     *,
     data_root: str | Path,
     groups: np.ndarray | None = None,
     unreadable: Sequence[int] = (),
-) -> tuple[dict[str, ClipList], tuple[str, ...]]:
+) -> tuple[dict[str, ClipTable], tuple[str, ...]]:
     """Divide clips anew; give the list of each split, and notes. Nothing is written.
 
     A clip of several classes counts for the rarest of them. Clips that cannot be read are left to
@@ -111,7 +107,7 @@ def sides_before(
     What is told by a damaged list counts for nothing.
 
     Args:
-        keys: of the clips, as `ClipList.identities` gives them.
+        keys: of the clips, as `ClipTable.identities` gives them.
         how: into which splits, and where there are earlier divisions.
         data_root: what the clips' paths are relative to.
     """
@@ -129,7 +125,7 @@ def sides_before(
     return {}, []
 
 
-def rarest_classes(clips: ClipList) -> Sequence[int]:
+def rarest_classes(clips: ClipTable) -> Sequence[int]:
     """Give the class of each clip, of several the rarest one; -1 for none."""
     if not clips.multi_label:
         return clips.labels or ()
@@ -156,7 +152,7 @@ def _thin_classes(found: Mapping[str, Sequence[int]], labels: Sequence[str]) -> 
     return notes
 
 
-def read_kept(entries: Entries, data_root: str | Path, how: ToDivide) -> Kept | None:
+def read_kept(entries: ClipTable, data_root: str | Path, how: ToDivide) -> Kept | None:
     """Divide entries as the files in the folder say; None where there are none.
 
     Clips that are new since are not used.
@@ -177,13 +173,14 @@ def read_kept(entries: Entries, data_root: str | Path, how: ToDivide) -> Kept | 
 
 
 def _divide_as_kept(
-    entries: Entries, kept: dict[str, ClipList], data_root: str | Path, folder: Path
+    entries: ClipTable, kept: dict[str, ClipTable], data_root: str | Path, folder: Path
 ) -> Kept:
     home = {one: name for name, clips in kept.items() for one in clips.identities(data_root)}
+    identities = entries.identities(data_root)
     chosen: dict[str, list[int]] = {name: [] for name in kept}
     new = 0
     same_kind = any(clips.segments for clips in kept.values()) == (entries.segments is not None)
-    for index, identity in enumerate(entries.identities() if same_kind else ()):
+    for index, identity in enumerate(identities if same_kind else ()):
         if identity in home:
             chosen[home[identity]].append(index)
         else:
@@ -194,7 +191,7 @@ def _divide_as_kept(
             "another work_dir, or delete that folder to divide anew."
         )
     gone = len(home) - sum(map(len, chosen.values()))
-    if new and gone and _lost_a_class(kept, data_root, set(entries.identities())):
+    if new and gone and _lost_a_class(kept, data_root, set(identities)):
         raise ListingError(
             f"{folder} keeps how the clips were divided, and all clips of a class are gone since "
             f"({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo that, "
@@ -209,7 +206,7 @@ def _divide_as_kept(
 
 
 def _lost_a_class(
-    kept: Mapping[str, ClipList], data_root: str | Path, there: set[Hashable]
+    kept: Mapping[str, ClipTable], data_root: str | Path, there: set[Hashable]
 ) -> bool:
     """Whether no clip of a class of a kept division is there any more."""
     label_of = {
@@ -220,7 +217,7 @@ def _lost_a_class(
     return bool(set(label_of.values()) - {label_of[one] for one in there & label_of.keys()})
 
 
-def check_kept(kept: Kept, lists: Mapping[str, ClipList], how: ToDivide, num_classes: int) -> None:
+def check_kept(kept: Kept, lists: Mapping[str, ClipTable], how: ToDivide, num_classes: int) -> None:
     """Check that a kept division still means the same classes.
 
     Raises:
@@ -240,7 +237,7 @@ def check_kept(kept: Kept, lists: Mapping[str, ClipList], how: ToDivide, num_cla
             )
 
 
-def keep(splits: Mapping[str, ClipList], folder: Path) -> None:
+def keep(splits: Mapping[str, ClipTable], folder: Path) -> None:
     """Write a new division; raises ResourceError if the folder cannot be written."""
     # Training comes last: where it is, the others are too, even after a crash in between.
     for name in reversed(splits):

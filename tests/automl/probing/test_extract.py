@@ -12,7 +12,7 @@ from autox_video.automl.probing.extract import Extractor, Reading, targets_of
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.backbones import descriptors  # noqa: F401 (registers them)
 from autox_video.core.errors import CheckpointError, ListingError, ResourceError
-from autox_video.data.listing.formats.list_files import ClipList
+from autox_video.data.clip_table import ClipTable
 from autox_video.tasks.classification.attentive_head import pooled_tokens
 from tests.backbones.weights.weight_files import SMALL, WINDOW, save
 from tests.datasets import colour_data
@@ -50,7 +50,7 @@ def clips(tmp_path_factory):
     keys = colour_data(tmp_path_factory.mktemp("clips"), train=4, val=1, test=1)
     lines = Path(keys["ann_file_train"]).read_text().splitlines()
     paths, labels = zip(*(line.rsplit(" ", 1) for line in lines), strict=True)
-    return ClipList(paths, tuple(map(int, labels))), keys["data_root"]
+    return ClipTable(paths, tuple(map(int, labels))), keys["data_root"]
 
 
 def run(folder, clips, reading=READING, *, weights=None, config=CONFIG, **options):
@@ -133,12 +133,12 @@ def test_weights_of_a_file_are_used_and_refused(tmp_path, clips):
 
 def test_a_clip_that_cannot_be_read_is_missing(tmp_path, clips):
     listed, root = clips
-    some = ClipList((listed.paths[0], "gone.mp4", listed.paths[1]), (0, 1, 0))
+    some = ClipTable((listed.paths[0], "gone.mp4", listed.paths[1]), (0, 1, 0))
     _, found = run(tmp_path, (some, root))
     assert found.positions == [0, 2] and found.complete
     expected = [[1, 0, 0], [1, 0, 0]]
     np.testing.assert_array_equal(targets_of(some, found.positions, 3), expected)
-    several = ClipList(("a", "b"), ((0, 2), ()))
+    several = ClipTable(("a", "b"), ((0, 2), ()))
     np.testing.assert_array_equal(targets_of(several, [0, 1], 3), [[1, 0, 1], [0, 0, 0]])
 
 
@@ -150,14 +150,14 @@ def test_a_batch_of_clips_that_cannot_be_read_is_missing(tmp_path, clips, monkey
         config.model = {**config.model, "backbone": {"type": backbone}}
         config.model.cls_head.in_channels = 2980
     listed, root = clips
-    some = ClipList((listed.paths[0], "gone.mp4", listed.paths[1]), (0, 1, 0))
+    some = ClipTable((listed.paths[0], "gone.mp4", listed.paths[1]), (0, 1, 0))
     done = []
     _, found = run(
         tmp_path, (some, root), Reading((1, 1, 1), False), config=config, on_done=done.append
     )
     assert found.positions == [0, 2] and found.complete and len(found.tokens) == 2
     assert done == [1, 2, 3]
-    none = ClipList(("gone.mp4",), (0,))
+    none = ClipTable(("gone.mp4",), (0,))
     with pytest.raises(ListingError, match=r"None of 1 clips can be read.*gone\.mp4"):
         run(tmp_path, (none, root), Reading((1, 1, 1), False), config=config)
 

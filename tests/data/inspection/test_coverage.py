@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.inspection.coverage import mean_rounds, notes_on_long_clips
-from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.video.sampling import rounds_of, seen_share
 
 
@@ -17,12 +17,12 @@ def facts(*seconds):
 @dataclass
 class Split:
     facts: list
-    clips: ClipList
+    clips: ClipTable
 
 
 def split_of(*seconds):
     names = tuple(f"{number}.mp4" for number in range(len(seconds)))
-    return Split(facts(*seconds), ClipList(names, None))
+    return Split(facts(*seconds), ClipTable(names, None))
 
 
 @pytest.mark.parametrize(

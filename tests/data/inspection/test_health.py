@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, Contents
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES, GREY_BYTES
 from autox_video.data.inspection.health import Health, good_clips, report
 from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
 from autox_video.data.inspection.scene import SCENE_BYTES
-from autox_video.data.listing.formats.list_files import ClipList
 from autox_video.data.listing.listing import Listing
 
 CLASSES = ("run", "jump")
@@ -35,7 +35,7 @@ def healthy(*, segments=False, **splits):
         rows = [(*row, *(None, 0, 0, None, (0.0, np.inf))[len(row) - 1 :]) for row in rows]
         parts = tuple(row[5] for row in rows) if segments else None
         labels = None if rows[0][1] is None else tuple(row[1] for row in rows)
-        lists[name] = ClipList(tuple(row[0] for row in rows), labels, parts)
+        lists[name] = ClipTable(tuple(row[0] for row in rows), labels, parts)
         probed[name] = ProbedSplit(lists[name], [row[4] or facts() for row in rows])
         for number, row in enumerate(rows):
             bad = row[4] is not None and row[4].error is not None

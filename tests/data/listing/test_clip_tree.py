@@ -54,11 +54,11 @@ def test_what_is_there_is_known_to_be(tree):
     found = tree("a.mp4", "b.mp4")
     entries, notes = locate(table(("a", "x"), ("b", "y"), ("c", "y")), found, "Kinetics")
     assert (entries.paths, entries.labels, list(entries.lines)) == (
-        ["a.mp4", "b.mp4"],
-        ["x", "y"],
+        ("a.mp4", "b.mp4"),
+        ("x", "y"),
         [1, 2],
     )
-    assert entries.checked
+    assert entries.all_exist
     assert notes == [
         f"Of 3 Kinetics clips in list.csv, 1 not under {found.data_root}, so left out: c."
     ]

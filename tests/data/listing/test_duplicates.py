@@ -4,6 +4,7 @@ from array import array
 
 import pytest
 
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.duplicates import (
     drop_repeats,
     has_several_labels,
@@ -12,7 +13,6 @@ from autox_video.data.listing.duplicates import (
     say_overlaps,
     say_several_labels,
 )
-from autox_video.data.listing.entries import Entries
 
 
 def entries(text, name="l.csv"):
@@ -20,41 +20,39 @@ def entries(text, name="l.csv"):
     rows = [(*word.split(":"), "")[:3] for word in text.split()]
     paths = [path for path, _, _ in rows]
     segments = [tuple(map(float, times.split("-"))) if times else (0.0, 9.0) for *_, times in rows]
-    return Entries(
-        name,
-        paths,
+    return ClipTable(
         paths,
         [label for _, label, _ in rows],
-        array("L", range(1, len(rows) + 1)),
         segments if any(times for *_, times in rows) else None,
+        lines=array("L", range(1, len(rows) + 1)),
+        source=name,
     )
 
 
 def test_a_clip_counts_once():
-    once = drop_repeats(entries("a:x b:y a:x"))
-    assert (once.entries.paths, once.problems) == (["a", "b"], [])
-    assert once.notes == [
+    once, problems, notes = drop_repeats(entries("a:x b:y a:x"), "videos")
+    assert (once.paths, problems) == (("a", "b"), [])
+    assert notes == [
         "l.csv lists 1 clip again, which counts once: l.csv:3 repeats l.csv:1, for one."
     ]
 
 
 def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
     given = entries("a:x b:y a:y;z a:x")
-    assert has_several_labels(given)
-    assert drop_repeats(given).problems == [
+    assert has_several_labels(given, "videos")
+    assert drop_repeats(given, "videos")[1] == [
         "l.csv:3: clip `a` has the label y;z, but x at l.csv:1; keep one."
     ]
-    once = drop_repeats(given, multi_label=True)
-    assert (once.entries.paths, once.entries.labels) == (["a", "b"], ["x;y;z", "y"])
-    assert (once.problems, once.notes) == ([], [])
+    once, *sentences = drop_repeats(given, "videos", multi_label=True)
+    assert (once.paths, once.labels, sentences) == (("a", "b"), ("x;y;z", "y"), [[], []])
 
 
 def test_other_parts_of_a_video_are_other_clips():
     given = entries("a:x:0-1 a:y:1-2 a:y:0-1")
-    assert drop_repeats(given).problems == [
+    assert drop_repeats(given, "videos")[1] == [
         "l.csv:3: clip `a` has the label y, but x at l.csv:1; keep one."
     ]
-    assert drop_repeats(given.select([0, 1])).entries.segments == [(0.0, 1.0), (1.0, 2.0)]
+    assert drop_repeats(given.select([0, 1]), "videos")[0].segments == ((0.0, 1.0), (1.0, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +65,13 @@ def test_other_parts_of_a_video_are_other_clips():
     ],
 )
 def test_clips_for_training_and_validation(train, val, places):
-    found = same_clip_twice({"train": entries(train), "val": entries(val, "v.csv")})
+    found = same_clip_twice({"train": entries(train), "val": entries(val, "v.csv")}, "videos")
     assert [sentence.split(": ")[0] for sentence in found] == places
 
 
 def test_parts_of_one_video_in_two_splits_are_said():
     splits = {"train": entries("a:x:0-1 b:x:0-1"), "val": entries("a:x:1-2 c:x:1-2")}
-    (sentence,) = say_overlaps(splits)
+    (sentence,) = say_overlaps(splits, "videos")
     assert sentence.startswith("1 video with a part in the val list and another in the train list")
 
 
@@ -98,7 +96,7 @@ def test_several_labels_are_said():
     ],
 )
 def test_parts_that_overlap_with_other_labels_are_said(text, pairs):
-    notes = say_overlapping_parts(entries(text))
+    notes = say_overlapping_parts(entries(text), "videos")
     assert len(notes) == pairs
     for note in notes:
         assert "l.csv:1 (x) and l.csv:2 (y)" in note

@@ -26,13 +26,15 @@ def settings(**given):
 def test_the_split_column_of_a_plain_list_is_followed_where_it_names_splits(here):
     Path("l.csv").write_text("path,label,split\na.mp4,x,train\nb.mp4,y,\nc.mp4,x,valid\n")
     found = read_given_lists(settings(ann_file_train="l.csv"), Path("videos")).splits
-    assert {name: split.paths for name, split in found.items()} == {
+    assert {name: list(split.paths) for name, split in found.items()} == {
         "train": ["a.mp4", "b.mp4"],
         "val": ["c.mp4"],
     }
     Path("l.csv").write_text("path,label,split\na.mp4,x,fold1\nb.mp4,y,fold2\n")
     found = read_given_lists(settings(ann_file_train="l.csv"), Path("videos")).splits
-    assert {name: split.paths for name, split in found.items()} == {"train": ["a.mp4", "b.mp4"]}
+    assert {name: list(split.paths) for name, split in found.items()} == {
+        "train": ["a.mp4", "b.mp4"]
+    }
 
 
 def test_a_list_for_a_split_that_it_does_not_have(here):

@@ -7,7 +7,8 @@ import pytest
 
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ListingError, ResourceError
-from autox_video.data.listing.listing import ClipList, divide_listing, read_listing, read_test_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.listing import divide_listing, read_listing, read_test_list
 from tests.videos import real_clips
 
 TRAIN = "a 1.mp4 0\nb.mp4 1\n"
@@ -61,9 +62,9 @@ def test_lists_with_class_indices(place):
     assert listing.data_root == Path("videos")
     assert listing.classes == ("0", "1")
     assert not listing.named
-    assert listing.train == ClipList(("a 1.mp4", "b.mp4"), (0, 1))
-    assert listing.val == ClipList(("c.mp4", "d.mp4"), (0, 1))
-    assert listing.test == ClipList(("b.mp4", "c.mp4"), (1, 0))
+    assert listing.train == ClipTable(("a 1.mp4", "b.mp4"), (0, 1))
+    assert listing.val == ClipTable(("c.mp4", "d.mp4"), (0, 1))
+    assert listing.test == ClipTable(("b.mp4", "c.mp4"), (1, 0))
     assert not Path("work").exists()
 
 
@@ -86,7 +87,7 @@ def test_absolute_paths_and_an_unlabelled_test_list(place):
     inside = Path("videos").absolute()
     listing = place.read(TRAIN.replace("b.mp4", f"{inside}/b.mp4"), VAL, "c.mp4\na 1.mp4\n")
     assert listing.train.paths == ("a 1.mp4", f"{inside}/b.mp4")
-    assert listing.test == ClipList(("c.mp4", "a 1.mp4"), None)
+    assert listing.test == ClipTable(("c.mp4", "a 1.mp4"), None)
 
 
 def test_missing_clips_are_named_with_file_and_line(place):
@@ -223,7 +224,7 @@ def test_class_folders_are_divided_and_stay_so(empty_place):
 def test_class_folders_with_a_test_list_keep_its_clips_out_of_training(empty_place):
     empty_place.videos(*(f"{name}/{i}.mp4" for name in "ab" for i in range(5)))
     listing = empty_place.read(test="a/0.mp4 a\n./b/0.mp4 b\n")
-    assert listing.test == ClipList(("a/0.mp4", "./b/0.mp4"), (0, 1))
+    assert listing.test == ClipTable(("a/0.mp4", "./b/0.mp4"), (0, 1))
     assert (len(listing.train), len(listing.val)) == (6, 2)
     assert not {"a/0.mp4", "b/0.mp4"} & {*listing.train.paths, *listing.val.paths}
 
@@ -231,9 +232,9 @@ def test_class_folders_with_a_test_list_keep_its_clips_out_of_training(empty_pla
 def test_split_folders_are_taken_as_they_are(empty_place):
     empty_place.videos("train/a/1.mp4", "train/b/1.mp4", "val/a/2.mp4", "test/b/2.mp4")
     listing = empty_place.read()
-    assert listing.train == ClipList(("train/a/1.mp4", "train/b/1.mp4"), (0, 1))
-    assert listing.val == ClipList(("val/a/2.mp4",), (0,))
-    assert listing.test == ClipList(("test/b/2.mp4",), (1,))
+    assert listing.train == ClipTable(("train/a/1.mp4", "train/b/1.mp4"), (0, 1))
+    assert listing.val == ClipTable(("val/a/2.mp4",), (0,))
+    assert listing.test == ClipTable(("test/b/2.mp4",), (1,))
     assert not Path("work").exists()
 
 
@@ -267,7 +268,7 @@ def test_a_work_dir_that_cannot_be_written(place):
 def test_a_test_list_for_a_model(place, content, labels):
     Path("test.txt").write_text(content)
     found = read_test_list("test.txt", "videos", ("walk", "jump"))
-    assert found == ClipList(("b.mp4", "a 1.mp4"), labels)
+    assert found == ClipTable(("b.mp4", "a 1.mp4"), labels)
 
 
 def test_classes_that_are_called_like_numbers_go_by_name(place):

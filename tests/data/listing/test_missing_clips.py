@@ -1,6 +1,6 @@
 """Which listed clips are not there, and why."""
 
-from autox_video.data.listing.entries import Entries, clip_keys
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.missing_clips import say_missing
 
 
@@ -9,7 +9,7 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_told_from_what_is_not_there(
     (tmp_path / "lost.mp4").symlink_to("../annex/lost")
     (tmp_path / "itself.mp4").symlink_to("itself.mp4")
     paths = ["a.mp4", "lost.mp4", "itself.mp4", "no.mp4"]
-    entries = Entries("list.txt", paths, clip_keys(paths, tmp_path), None, None)
+    entries = ClipTable(paths, source="list.txt")
     said = [problem.partition(": ")[2] for problem in say_missing({"train": entries}, tmp_path)]
     assert said == [
         f"clip {tmp_path}/lost.mp4 is a link that leads nowhere (../annex/lost).",
@@ -20,7 +20,7 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_told_from_what_is_not_there(
 
 def test_where_no_clip_is_there_it_is_said_what_is(tmp_path):
     def problem(path, root):
-        entries = Entries("list.txt", [path], clip_keys([path], root), None, None)
+        entries = ClipTable([path], source="list.txt")
         (sentence,) = say_missing({"train": entries}, root)
         return sentence
 

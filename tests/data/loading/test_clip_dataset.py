@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from autox_video.core.errors import VideoError
-from autox_video.data.listing.listing import ClipList, write_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.listing import write_list
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset, build_batches
 from autox_video.distributed.processes import Processes
 from tests.datasets import colour_clip
@@ -31,7 +32,7 @@ def dataset(tmp_path_factory):
     for i, name in enumerate(names):
         colour_clip(root / name, "green", seed=i)
     write_text_video(root / "bad.mp4")
-    return make(ClipList((*names, "bad.mp4"), (0, 1, 0, 1)), root)
+    return make(ClipTable((*names, "bad.mp4"), (0, 1, 0, 1)), root)
 
 
 def item(dataset, index):
@@ -108,7 +109,7 @@ def test_in_training_the_next_clip_stands_in_for_a_bad_one(dataset):
 
 
 def test_every_epoch_has_its_own_order_and_seeds(tmp_path):
-    clips = ClipList(tuple(f"{i}.mp4" for i in range(50)), None)
+    clips = ClipTable(tuple(f"{i}.mp4" for i in range(50)), None)
     loader = ClipBatches(make(clips, tmp_path), batch_size=4, workers=0, shuffle=True)
     first, second = loader._order(0), loader._order(1)
     assert [i // 50 for i in second] == [1] * 50
@@ -125,7 +126,7 @@ def test_a_pass_goes_on_behind_what_was_used(dataset):
 
 
 def test_processes_share_each_batch_of_training(dataset, tmp_path):
-    clips = ClipList(tuple(f"{i}.mp4" for i in range(10)), None)
+    clips = ClipTable(tuple(f"{i}.mp4" for i in range(10)), None)
     alone = ClipBatches(make(clips, tmp_path), batch_size=4, workers=0, shuffle=True)
     whole = [list(batch) for batch, _, _ in alone._deal([range(0, 4), range(4, 8), range(8, 9)])]
     for size in (2, 3, 5):
@@ -157,7 +158,7 @@ def dealt(clips, folder, rank, size):
 
 
 def test_for_evaluation_whole_batches_are_dealt_out(tmp_path):
-    clips = ClipList(tuple(f"{i}.mp4" for i in range(10)), None)
+    clips = ClipTable(tuple(f"{i}.mp4" for i in range(10)), None)
     whole = [range(0, 4), range(4, 8), range(8, 10)]
     for rank in range(2):
         processes = Processes(rank=rank, size=2)
@@ -183,7 +184,7 @@ def test_repeats_are_samples_of_their_own(dataset):
 
 
 def test_without_labels_there_are_none(dataset):
-    clips = ClipList(dataset.clips.paths[:2], None)
+    clips = ClipTable(dataset.clips.paths[:2], None)
     (batch,) = batches(make(clips, dataset.data_root))
     assert batch["labels"] is None
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
-from autox_video.data.listing.formats.list_files import ClipList, Entries, read_list, write_list
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
 from autox_video.data.splitting.splits import (
@@ -29,13 +30,13 @@ def entries(counts):
     """Give {class: number of clips} as entries, one line each."""
     labels = [name for name, count in counts.items() for _ in range(count)]
     paths = [f"{name}/{i}.mp4" for i, name in enumerate(labels)]
-    return Entries("list.txt", paths, list(paths), labels, array("L", range(1, len(paths) + 1)))
+    return ClipTable(paths, labels, lines=array("L", range(1, len(paths) + 1)), source="list.txt")
 
 
 def numbered(given):
     """Give entries as clips, with their classes, numbered in order of their names."""
     names = sorted(set(given.labels))
-    return ClipList(tuple(given.paths), tuple(map(names.index, given.labels))), names
+    return ClipTable(tuple(given.paths), tuple(map(names.index, given.labels))), names
 
 
 def divided(given, folder, *, names=THREE, seed=0, **others):
@@ -65,7 +66,7 @@ def test_split_counts(clips, two, three):
 
 def test_every_class_is_divided_in_proportion_and_no_clip_is_lost():
     given = entries({"a": 100, "b": 20, "c": 3, "d": 1})
-    found = stratify(given.keys, given.labels, names=THREE, seed=0)
+    found = stratify(given.paths, given.labels, names=THREE, seed=0)
     assert sorted(i for chosen in found.values() for i in chosen) == list(range(124))
     counted = {name: Counter(given.labels[i] for i in chosen) for name, chosen in found.items()}
     assert counted == {
@@ -77,8 +78,8 @@ def test_every_class_is_divided_in_proportion_and_no_clip_is_lost():
 
 def test_the_seed_decides_and_neither_order_nor_other_classes_do():
     def chosen(given, seed=0):
-        found = stratify(given.keys, given.labels, names=TWO, seed=seed)
-        return {given.keys[i] for i in found["val"] if given.labels[i] == "a"}
+        found = stratify(given.paths, given.labels, names=TWO, seed=seed)
+        return {given.paths[i] for i in found["val"] if given.labels[i] == "a"}
 
     given = entries({"a": 50, "b": 50})
     order = list(range(100))
@@ -90,7 +91,7 @@ def test_the_seed_decides_and_neither_order_nor_other_classes_do():
 def test_a_division_is_pinned():
     # Another result for the same seed would divide users' clips anew after an update.
     given = entries({"a": 10})
-    assert stratify(given.keys, given.labels, names=TWO, seed=0)["val"] == [0, 5]
+    assert stratify(given.paths, given.labels, names=TWO, seed=0)["val"] == [0, 5]
 
 
 def test_divide_writes_nothing_and_keep_does(tmp_path):
@@ -120,7 +121,7 @@ def kept(tmp_path):
     def check(found):
         names = sorted({label for split in found.splits.values() for label in split.labels})
         lists = {
-            name: ClipList(tuple(split.paths), tuple(map(names.index, split.labels)))
+            name: ClipTable(tuple(split.paths), tuple(map(names.index, split.labels)))
             for name, split in found.splits.items()
         }
         check_kept(found, lists, how, len(names))
@@ -139,9 +140,9 @@ def test_a_kept_division_counts_whatever_the_seed(kept):
 def test_new_and_gone_clips_are_left_out_and_said(kept):
     given = entries({"a": 5, "b": 5, "new": 2})
     gone = kept.first["train"].paths[0]
-    again = kept(given.select([i for i, key in enumerate(given.keys) if key != gone]))
-    assert tuple(again.splits["train"].keys) == kept.first["train"].paths[1:]
-    assert tuple(again.splits["val"].keys) == kept.first["val"].paths
+    again = kept(given.select([i for i, key in enumerate(given.paths) if key != gone]))
+    assert again.splits["train"].paths == kept.first["train"].paths[1:]
+    assert again.splits["val"].paths == kept.first["val"].paths
     (note,) = again.notes
     assert "since then: 2 new clips, not used, 1 clip gone." in note
     kept.check(again)
@@ -184,7 +185,7 @@ def test_other_clips_are_refused(kept):
 def test_a_clip_of_another_class_now_is_refused(kept):
     again = kept(entries({"a": 5, "b": 5}))
     lists, names = kept.check(again)
-    lists["test"] = ClipList(lists["test"].paths, lists["test"].labels[::-1])
+    lists["test"] = ClipTable(lists["test"].paths, lists["test"].labels[::-1])
     with pytest.raises(ListingError, match="other classes or labels"):
         check_kept(again, lists, kept.how, len(names))
 
@@ -203,7 +204,7 @@ def test_classes_of_one_clip(tmp_path):
 
 def test_a_clip_of_several_classes_counts_for_the_rarest(tmp_path):
     labels = tuple((0, 1) if i < 5 else (0,) for i in range(50))
-    clips = ClipList(tuple(f"{i:02}.mp4" for i in range(50)), labels)
+    clips = ClipTable(tuple(f"{i:02}.mp4" for i in range(50)), labels)
     how = ToDivide("list.txt", TWO, 0, tmp_path)
     lists, _ = divide(clips, how, ("common", "rare"), data_root="/data")
     assert Counter(lists["val"].labels) == {(0, 1): 1, (0,): 9}
@@ -227,7 +228,7 @@ def counts_by_split(found, given):
 def test_groups_stay_together_in_the_proportions_of_the_class():
     given = entries({"a": 100, "b": 100})
     groups = grouped(200, *(range(i, i + 10) for i in range(0, 100, 10)), range(90, 110))
-    found = stratify(given.keys, given.labels, names=TWO, seed=0, groups=groups)
+    found = stratify(given.paths, given.labels, names=TWO, seed=0, groups=groups)
     home = {i: name for name, chosen in found.items() for i in chosen}
     assert len(home) == 200
     for label in set(groups.tolist()):
@@ -240,7 +241,7 @@ def test_groups_stay_together_in_the_proportions_of_the_class():
 
 def test_single_clips_make_up_for_a_large_group():
     given = entries({"a": 100})
-    found = stratify(given.keys, given.labels, names=THREE, seed=0, groups=grouped(100, range(60)))
+    found = stratify(given.paths, given.labels, names=THREE, seed=0, groups=grouped(100, range(60)))
     assert set(range(60)) <= set(found["train"])
     assert {name: len(chosen) for name, chosen in found.items()} == {
         "train": 70, "val": 15, "test": 15,
@@ -265,7 +266,7 @@ def test_as_many_splits_get_clips_as_there_are_groups(names, sizes, filled):
     ranges = [range(*edge) for edge in pairwise(edges)]
     groups = grouped(len(given), *ranges)
     for seed in range(5):
-        found = stratify(given.keys, given.labels, names=names, seed=seed, groups=groups)
+        found = stratify(given.paths, given.labels, names=names, seed=seed, groups=groups)
         assert [bool(counts_by_split(found, given)[name]["a"]) for name in names] == [
             i < filled for i in range(len(names))
         ]
@@ -277,13 +278,13 @@ def test_neither_the_order_of_clips_nor_of_groups_decides():
 
     def chosen(order, seed=0):
         found = stratify(
-            [given.keys[i] for i in order],
+            [given.paths[i] for i in order],
             [given.labels[i] for i in order],
             names=THREE,
             seed=seed,
             groups=np.array([groups[i] for i in order]),
         )
-        return {name: {given.keys[order[i]] for i in part} for name, part in found.items()}
+        return {name: {given.paths[order[i]] for i in part} for name, part in found.items()}
 
     straight = list(range(125))
     mixed = straight.copy()
@@ -321,7 +322,7 @@ def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
 def division_in(folder, **splits):
     """Keep a division of clips, given as their paths by split."""
     keep(
-        {name: ClipList(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
+        {name: ClipTable(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
     )
 
 

@@ -4,21 +4,14 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
 from autox_video.config.settings import AUTO
+from autox_video.core.wording import SHOWN_AT_MOST, at_most, counted
+from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names, parts_of
 from autox_video.data.listing.classes.similar_names import PLACEHOLDER
-from autox_video.data.listing.entries import (
-    LABELS_JOINED_BY,
-    SHOWN_AT_MOST,
-    Entries,
-    Names,
-    at_most,
-    counted,
-    parts_of,
-)
 from autox_video.data.listing.spelling import as_seen
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -45,7 +38,7 @@ class Labels:
 
 
 def is_multi_label(
-    splits: Mapping[str, Entries], names: Names | None, wanted: bool | Literal["auto"]
+    splits: Mapping[str, ClipTable], names: Names | None, wanted: bool | Literal["auto"]
 ) -> bool:
     """Whether clips are of several classes each, written as `one;other`.
 
@@ -71,7 +64,7 @@ def is_multi_label(
     return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
 
 
-def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, list[str]]:
+def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
     """Give the clips to test without labels that only fill the column, and a note on that.
 
     Args:
@@ -85,7 +78,7 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
     if PLACEHOLDER.fullmatch(label) and label not in classes:
         count = counted(len(test), "clip")
         note = f"{test.source}: the label of all ({count}) is `{label}`, which is taken for none."
-        return test.change(labels=None), [note]
+        return replace(test, labels=None), [note]
     if len(test) < _MANY_OF_ONE_CLASS:
         return test, []
     return test, [
@@ -94,7 +87,7 @@ def drop_placeholders(test: Entries, classes: Container[str]) -> tuple[Entries, 
     ]
 
 
-def say_indices(test: Entries, classes: Sequence[str]) -> list[str]:
+def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
     """Say which classes the labels of clips to test are, where these are indices of names."""
     texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
     if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
@@ -106,7 +99,7 @@ def say_indices(test: Entries, classes: Sequence[str]) -> list[str]:
 
 
 def number_labels(
-    splits: Mapping[str, Entries],
+    splits: Mapping[str, ClipTable],
     *,
     names: Names | None,
     num_class: int | None,
@@ -165,7 +158,7 @@ class _Labelled:
     """The lists that have labels, and what classes each label is of."""
 
     def __init__(
-        self, splits: Mapping[str, Entries], names: Names | None, *, multi_label: bool
+        self, splits: Mapping[str, ClipTable], names: Names | None, *, multi_label: bool
     ) -> None:
         self.splits = {name: split for name, split in splits.items() if split.labels is not None}
         texts = {text for split in self.splits.values() for text in set(split.labels)}

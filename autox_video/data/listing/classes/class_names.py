@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import Entries, Names, at_most
+from autox_video.core.wording import at_most
+from autox_video.data.clip_table import ClipTable, Names
 from autox_video.data.listing.formats.list_text import kept_lines, read_text
 from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
 
@@ -63,7 +64,7 @@ def _unquoted(name: str) -> str:
 
 
 def without_numbers(
-    names: Names | None, splits: Mapping[str, Entries]
+    names: Names | None, splits: Mapping[str, ClipTable]
 ) -> tuple[Names | None, list[str]]:
     """Give class names without the index that stands before each, and a note on that.
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from autox_video.data.listing.entries import LABELS_JOINED_BY, at_most, counted
+from autox_video.core.wording import at_most, counted
+from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.spelling import as_drawn, as_seen, spelled_out
 
 RARE_SHARE = 0.25

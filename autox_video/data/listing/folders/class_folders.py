@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import Entries, clip_keys, counted
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.folders.folder_walk import Contents, find_videos, read_contents, some
 from autox_video.data.listing.folders.split_folders import Arrangement, arrange
 from autox_video.data.listing.folders.split_names import split_of
@@ -20,7 +21,7 @@ __all__ = ["find_videos", "read_class_folders"]
 
 def read_class_folders(
     data_root: str | Path, *, named: Collection[str] = ()
-) -> tuple[dict[str, Entries], list[str]]:
+) -> tuple[dict[str, ClipTable], list[str]]:
     """Read DATA_ROOT/CLASS/..., with splits above the classes or in them, as lists.
 
     Gives the splits that the folders make (`train` alone holds all clips where they make none),
@@ -78,9 +79,8 @@ def _absolute(data_root: str | Path) -> str | Path:
     return data_root if is_remote(data_root) else Path(data_root).absolute()
 
 
-def _entries(data_root: str | Path, paths: list[str], labels: list[str] | None) -> Entries:
-    keys = clip_keys(paths, data_root)
-    return Entries(str(data_root), paths, keys, labels, None, checked=True)
+def _entries(data_root: str | Path, paths: list[str], labels: list[str] | None) -> ClipTable:
+    return ClipTable(paths, labels, source=str(data_root), all_exist=True)
 
 
 def _notes(data_root: str | Path, contents: Contents, found: Arrangement) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import counted
+from autox_video.core.wording import counted
 from autox_video.video.files.remote import RemoteFault, find_files, is_remote
 from autox_video.video.files.suffixes import (
     ANIMATION_SUFFIXES,

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import counted
+from autox_video.core.wording import counted
 from autox_video.data.listing.folders.folder_walk import some
 from autox_video.data.listing.folders.split_names import parse_split, split_of
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import LABELS_JOINED_BY, Segment, at_most, whole_or
+from autox_video.core.wording import at_most
+from autox_video.data.clip_table import LABELS_JOINED_BY, Segment, whole_or
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.columns import Columns, describe_columns, is_count
 from autox_video.data.listing.formats.list_text import read_json

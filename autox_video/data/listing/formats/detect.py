@@ -13,15 +13,11 @@ from pathlib import Path
 from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable, Names
 from autox_video.data.listing.boundary import say_outside
 from autox_video.data.listing.clip_lookup import find_listed
 from autox_video.data.listing.clip_tree import ClipTree, locate
-from autox_video.data.listing.entries import (
-    VIDEO_SUFFIXES,
-    Entries,
-    Names,
-    counted,
-)
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats import cloud, official
 from autox_video.data.listing.formats.columns import columns_of, find_columns
@@ -38,6 +34,7 @@ from autox_video.data.listing.formats.list_files import to_entries
 from autox_video.data.listing.formats.list_text import data_lines, read_json, read_text
 from autox_video.data.listing.formats.text_lists import read_table
 from autox_video.video.files.remote import beside, is_file, is_remote
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
 OFFICIAL = {
     "ucf101": "UCF101",
@@ -61,7 +58,7 @@ _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 class Given:
     """What one list, or the folder of one, says."""
 
-    splits: dict[str, Entries]
+    splits: dict[str, ClipTable]
     """By split; the clips of no split are under ""."""
     names: Names | None = None
     """The data set's own classes, in its order."""
@@ -223,7 +220,7 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
             raise ListingError(*outside)  # before anything is opened
         say(f"Opening {counted(len(set(table.paths)), 'video')} of {place} for the frame rates.")
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
-    splits: dict[str, Entries] = {}
+    splits: dict[str, ClipTable] = {}
     notes = table.notes
     for name, part in _by_split(table, strict=reading.data_format not in _OF_ANY_SPLITS):
         if (name or split) != "test" and not any(part.labels):
@@ -232,7 +229,7 @@ def read_given(place: str, split: str, reading: Reading, tree: ClipTree) -> Give
             splits[name], missing = locate(part, tree, OFFICIAL[reading.data_format])
             notes += missing
         else:
-            splits[name] = to_entries(part, reading.data_root, need_labels=False)
+            splits[name] = to_entries(part, need_labels=False)
     return Given(splits, names, notes)
 
 

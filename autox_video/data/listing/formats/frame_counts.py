@@ -5,12 +5,13 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.entries import LABELS_JOINED_BY, VIDEO_SUFFIXES
 from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.formats.list_text import data_lines, kept_lines, read_text
 from autox_video.data.listing.formats.text_lists import exists
 from autox_video.video.files.remote import is_remote
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
 _TRIED = 20
 _LINES_AT_LEAST = 3

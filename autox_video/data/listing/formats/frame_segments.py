@@ -8,8 +8,8 @@ import numpy as np
 
 from autox_video.config.settings import AUTO
 from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import WHOLE_VIDEO, Segment
 from autox_video.data.inspection.inspect import default_cache_path, probe_contents
-from autox_video.data.listing.entries import WHOLE_VIDEO, Segment
 from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
 from autox_video.video.decode import Video

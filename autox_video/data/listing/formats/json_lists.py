@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Any
 
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import LABELS_JOINED_BY, Names
 from autox_video.data.listing.clip_tree import ClipTree, stem_of
-from autox_video.data.listing.entries import LABELS_JOINED_BY, Names, counted
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.columns import columns_of
 from autox_video.data.listing.formats.csv_lists import Table

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.entries import LABELS_JOINED_BY
 from autox_video.data.listing.formats.columns import columns_of, describe_columns
 from autox_video.data.listing.formats.csv_lists import Table, read_rows
 from autox_video.data.listing.formats.list_text import data_lines, kept_lines, read_json

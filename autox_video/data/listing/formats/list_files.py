@@ -4,113 +4,39 @@
 
 import csv
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
 from autox_video.core.files import atomic_write
-from autox_video.data.listing.entries import (
+from autox_video.data.clip_table import (
     LABELS_JOINED_BY,
-    SHOWN_AT_MOST,
-    VIDEO_SUFFIXES,
     WHOLE_VIDEO,
-    Entries,
-    Segment,
-    at_most,
-    clip_keys,
-    counted,
+    ClipTable,
 )
 from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.formats.segments import read_segment
 
-__all__ = [
-    "SHOWN_AT_MOST",
-    "VIDEO_SUFFIXES",
-    "ClipList",
-    "Entries",
-    "at_most",
-    "clip_keys",
-    "counted",
-    "read_list",
-    "to_entries",
-    "write_list",
-]
 
-
-@dataclass(frozen=True, slots=True)
-class ClipList:
-    """The clips of one split, in columns, so that a million of them fit in memory."""
-
-    paths: tuple[str, ...]
-    """As listed: relative to the data root, absolute, or an address; one may come several times,
-    with other segments."""
-    labels: tuple[int, ...] | tuple[tuple[int, ...], ...] | None
-    """Class index of each clip, or all of its class indices; None where the list has no labels."""
-    segments: tuple[Segment, ...] | None = None
-    """(start_sec, end_sec) of each clip in its video, the end may be infinity; None: all whole."""
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether a clip is of any number of classes."""
-        return bool(self.labels) and isinstance(self.labels[0], tuple)
-
-    def segment(self, index: int) -> Segment:
-        """Start and end of a clip in its video, in seconds."""
-        return WHOLE_VIDEO if self.segments is None else self.segments[index]
-
-    def classes(self) -> set[int]:
-        """The class indices that occur."""
-        if not self.multi_label:
-            return set(self.labels or ())
-        return {index for indices in set(self.labels) for index in indices}
-
-    def identities(self, data_root: str | Path) -> Sequence[Hashable]:
-        """What tells each clip from all others, as `Entries.identities` gives it."""
-        keys = clip_keys(self.paths, data_root)
-        return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
-
-    def select(self, indices: Sequence[int]) -> "ClipList":
-        """Keep the clips at `indices`, in that order."""
-        return ClipList(
-            tuple(self.paths[i] for i in indices),
-            None if self.labels is None else tuple(self.labels[i] for i in indices),
-            None if self.segments is None else tuple(self.segments[i] for i in indices),
-        )
-
-    def with_those_of(self, other: "ClipList") -> "ClipList":
-        """These clips and then those of another list; both have labels, or neither."""
-        segments = None
-        if self.segments is not None or other.segments is not None:
-            segments = tuple(each.segment(i) for each in (self, other) for i in range(len(each)))
-        labels = None if self.labels is None else self.labels + other.labels
-        return ClipList(self.paths + other.paths, labels, segments)
-
-
-def to_entries(table: Table, data_root: str | Path, *, need_labels: bool) -> Entries:
-    """Give what was read as Entries; raises ListingError if labels are needed and there is none."""
+def to_entries(table: Table, *, need_labels: bool) -> ClipTable:
+    """Give what was read; raises ListingError if labels are needed and there is none."""
     labels = table.labels if any(table.labels) else None
     if need_labels and labels is None:
         raise ListingError(f"{table.source}: the clips have no labels; a line is `path,label`.")
-    keys = clip_keys(table.paths, data_root)
-    return Entries(
-        table.source,
+    return ClipTable(
         table.paths,
-        keys,
         labels,
-        table.lines,
         table.segments,
-        checked=table.all_there,
+        lines=table.lines,
+        source=table.source,
+        all_exist=table.all_there,
     )
 
 
 _LABEL, _LABELS = "label", "labels"
 
 
-def write_list(path: str | Path, clips: ClipList) -> None:
+def write_list(path: str | Path, clips: ClipTable) -> None:
     """Write clips as CSV with the columns path, label and, where there are segments, start, end.
 
     A label is a class index, or nothing. In a list of several classes a clip the column is called
@@ -137,7 +63,7 @@ def write_list(path: str | Path, clips: ClipList) -> None:
         writer.writerows(zip(*columns, strict=True))
 
 
-def _written_labels(clips: ClipList) -> Iterable[object]:
+def _written_labels(clips: ClipTable) -> Iterable[object]:
     if clips.labels is None:
         return [""] * len(clips)
     if not clips.multi_label:
@@ -145,7 +71,7 @@ def _written_labels(clips: ClipList) -> Iterable[object]:
     return (LABELS_JOINED_BY.join(map(str, indices)) for indices in clips.labels)
 
 
-def read_list(path: str | Path) -> ClipList:
+def read_list(path: str | Path) -> ClipTable:
     """Read what `write_list` wrote.
 
     Raises:
@@ -172,7 +98,7 @@ def read_list(path: str | Path) -> ClipList:
             segments = tuple(read_segment(row[2], row[3]) for row in rows)
     except (ValueError, IndexError) as error:
         raise ListingError(f"{path}: the list is damaged: {error}.") from error
-    return ClipList(tuple(row[0] for row in rows), labels, segments)
+    return ClipTable(tuple(row[0] for row in rows), labels, segments)
 
 
 _Label = int | tuple[int, ...]

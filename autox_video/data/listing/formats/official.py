@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import Names
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.entries import Names, counted
 from autox_video.data.listing.formats.csv_lists import Table, csv_rows
 from autox_video.data.listing.formats.list_text import data_lines, kept_lines, read_json, read_text
 from autox_video.video.files.remote import beside, is_file, is_remote

@@ -7,7 +7,7 @@ before the first picture.
 import math
 import re
 
-from autox_video.data.listing.entries import WHOLE_VIDEO, Segment
+from autox_video.data.clip_table import WHOLE_VIDEO, Segment
 
 EXAMPLE = "write seconds, as 83.5, or h:mm:ss, as 0:01:23.5"
 

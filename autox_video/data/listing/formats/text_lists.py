@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.entries import LABELS_JOINED_BY, VIDEO_SUFFIXES, at_most, counted
+from autox_video.core.wording import at_most, counted
+from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.formats.columns import (
     Columns,
     columns_of,
@@ -21,6 +22,7 @@ from autox_video.data.listing.formats.columns import (
 from autox_video.data.listing.formats.csv_lists import Table, label_of, read_csv
 from autox_video.data.listing.formats.list_text import data_lines, kept_lines, refuse_markup
 from autox_video.video.files.remote import is_remote
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
 DELIMITERS = ",;\t|"
 # Excel's own first line says `sep=;`: the header is the next one.

@@ -4,13 +4,13 @@ from array import array
 
 import pytest
 
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.classes.class_labels import (
     drop_placeholders,
     is_multi_label,
     number_labels,
     say_indices,
 )
-from autox_video.data.listing.formats.list_files import Entries
 
 
 def lists(**labels):
@@ -20,7 +20,7 @@ def lists(**labels):
         texts = None if text is None else text.split()
         paths = [f"{name}{i}.mp4" for i in range(len(texts or "x"))]
         lines = array("L", range(1, len(paths) + 1))
-        found[name] = Entries(f"{name}.txt", paths, paths, texts, lines)
+        found[name] = ClipTable(paths, texts, lines=lines, source=f"{name}.txt")
     return found
 
 

@@ -63,7 +63,7 @@ def test_no_video_and_no_class_folder_get_their_own_sentences(tree):
 def test_the_current_folder_will_do(tree, monkeypatch):
     monkeypatch.chdir(tree("a/1.mp4", "b/1.mp4"))
     splits, _ = read_class_folders(Path())
-    assert splits["train"].paths == ["a/1.mp4", "b/1.mp4"]
+    assert list(splits["train"].paths) == ["a/1.mp4", "b/1.mp4"]
 
 
 def test_a_split_folder_without_a_video_and_classes_without_a_clip_are_named(tree):

@@ -185,5 +185,5 @@ def test_addresses_are_paths_where_nothing_else_is(place):
 def test_tags_are_labels_where_nothing_else_is():
     text = "path,tags,activity\na.mp4,day,run\n"
     table = read_table(text, "t.csv", "x", need_labels=True)
-    assert table.labels == ["run"]
+    assert list(table.labels) == ["run"]
     assert "not read: `tags`" in table.notes[0]

@@ -6,26 +6,20 @@ import os
 import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
-from autox_video.data.listing.entries import WHOLE_VIDEO
-from autox_video.data.listing.formats.list_files import (
-    ClipList,
-    at_most,
-    clip_keys,
-    counted,
-    read_list,
-    write_list,
-)
+from autox_video.core.wording import at_most, counted
+from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, video_keys
+from autox_video.data.listing.formats.list_files import read_list, write_list
 
 
 def test_clip_keys_show_the_same_clip(tmp_path):
     spellings = ["a/b.mp4", "./a/b.mp4", "a//b.mp4", "x/../a/b.mp4", f"{tmp_path}/a/b.mp4"]
-    assert clip_keys(spellings, tmp_path) == ["a/b.mp4"] * 5
-    assert clip_keys(["/b.mp4", "../b.mp4"], tmp_path) == ["/b.mp4", "../b.mp4"]
+    assert video_keys(spellings, tmp_path) == ["a/b.mp4"] * 5
+    assert video_keys(["/b.mp4", "../b.mp4"], tmp_path) == ["/b.mp4", "../b.mp4"]
 
 
 def test_clip_keys_of_a_relative_root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert clip_keys([f"{tmp_path}/d/a.mp4"], "d") == ["a.mp4"]
+    assert video_keys([f"{tmp_path}/d/a.mp4"], "d") == ["a.mp4"]
 
 
 def test_at_most_and_counted():
@@ -38,14 +32,14 @@ def test_at_most_and_counted():
 @pytest.mark.parametrize(
     "clips",
     [
-        ClipList(("a.mp4", "b c.mp4"), (0, 12)),
-        ClipList(("a, b.mp4", '"q".mp4', "#x.mp4", " s .mp4", "new\nline.mp4", "r\r.mp4"), None),
-        ClipList((os.fsdecode(b"\xe9.mp4"),), (3,)),
-        ClipList((), ()),
-        ClipList(("a", "b", "c"), ((0, 2), (), (11,))),
-        ClipList(("a", "a", "b"), (0, 1, 0), ((0.0, 1.5), (1.5, 2.25), (0.1, math.inf))),
-        ClipList(("a", "b"), ((1,), (0,)), ((0.0, math.inf), (1e-3, 2.0))),
-        ClipList(("a", "s3://b/c, d.mp4"), None, ((0.0, 1.0), (1.0, 2.0))),
+        ClipTable(("a.mp4", "b c.mp4"), (0, 12)),
+        ClipTable(("a, b.mp4", '"q".mp4', "#x.mp4", " s .mp4", "new\nline.mp4", "r\r.mp4"), None),
+        ClipTable((os.fsdecode(b"\xe9.mp4"),), (3,)),
+        ClipTable((), ()),
+        ClipTable(("a", "b", "c"), ((0, 2), (), (11,))),
+        ClipTable(("a", "a", "b"), (0, 1, 0), ((0.0, 1.5), (1.5, 2.25), (0.1, math.inf))),
+        ClipTable(("a", "b"), ((1,), (0,)), ((0.0, math.inf), (1e-3, 2.0))),
+        ClipTable(("a", "s3://b/c, d.mp4"), None, ((0.0, 1.0), (1.0, 2.0))),
     ],
 )
 def test_what_is_written_is_read_again(tmp_path, clips):
@@ -60,24 +54,24 @@ def test_what_is_written_is_read_again(tmp_path, clips):
 
 
 def test_a_written_list_of_parts_and_several_classes_is_plain_csv(tmp_path):
-    clips = ClipList(("a.mp4", "a.mp4"), ((0, 2), (1,)), ((0.5, 2.0), (2.0, math.inf)))
+    clips = ClipTable(("a.mp4", "a.mp4"), ((0, 2), (1,)), ((0.5, 2.0), (2.0, math.inf)))
     write_list(tmp_path / "l.csv", clips)
     wanted = "path,labels,start,end\na.mp4,0;2,0.5,2.0\na.mp4,1,2.0,\n"
     assert (tmp_path / "l.csv").read_text() == wanted
 
 
 def test_columns_of_clips():
-    clips = ClipList(("a", "./a"), ((0, 2), (2,)), ((0.0, 1.0), (1.0, math.inf)))
+    clips = ClipTable(("a", "./a"), ((0, 2), (2,)), ((0.0, 1.0), (1.0, math.inf)))
     assert clips.classes() == {0, 2}
     assert clips.segment(1) == (1.0, math.inf)
     assert clips.identities("videos") == [("a", (0.0, 1.0)), ("a", (1.0, math.inf))]
-    assert clips.select([1]) == ClipList(("./a",), ((2,),), ((1.0, math.inf),))
-    plain = ClipList(("a",), (3,))
+    assert clips.select([1]) == ClipTable(("./a",), ((2,),), ((1.0, math.inf),))
+    plain = ClipTable(("a",), (3,))
     assert (plain.classes(), plain.segment(0), plain.multi_label) == ({3}, (0.0, math.inf), False)
 
 
 def test_a_written_list_is_plain_csv(tmp_path):
-    write_list(tmp_path / "l.csv", ClipList(("a b.mp4", "c.mp4"), (1, 0)))
+    write_list(tmp_path / "l.csv", ClipTable(("a b.mp4", "c.mp4"), (1, 0)))
     assert (tmp_path / "l.csv").read_bytes() == b"path,label\na b.mp4,1\nc.mp4,0\n"
 
 
@@ -107,14 +101,14 @@ def test_a_written_list_that_is_gone_or_cannot_be_written(tmp_path):
         read_list(tmp_path / "l.csv")
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match="cannot be written"):
-        write_list(tmp_path / "file" / "l.csv", ClipList((), ()))
+        write_list(tmp_path / "file" / "l.csv", ClipTable((), ()))
 
 
 def test_lists_are_put_together_with_their_segments():
-    one = ClipList(("a", "b"), (0, 1))
-    other = ClipList(("b",), (1,), ((1.0, 2.0),))
+    one = ClipTable(("a", "b"), (0, 1))
+    other = ClipTable(("b",), (1,), ((1.0, 2.0),))
     both = one.with_those_of(other)
     assert (both.paths, both.labels) == (("a", "b", "b"), (0, 1, 1))
     assert both.segments == (WHOLE_VIDEO, WHOLE_VIDEO, (1.0, 2.0))
     assert one.with_those_of(one).segments is None
-    assert ClipList(("a",), None).with_those_of(ClipList(("b",), None)).labels is None
+    assert ClipTable(("a",), None).with_those_of(ClipTable(("b",), None)).labels is None

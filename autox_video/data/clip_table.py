@@ -1,0 +1,148 @@
+"""The table of clips, from the list or folder that names them to the loader that reads them."""
+
+# A table may hold a million paths: as `Path` objects they cost ten times as much.
+# ruff: noqa: PTH100, PTH118
+
+import math
+import os
+from array import array
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autox_video.video.files.remote import is_remote
+
+if TYPE_CHECKING:
+    from autox_video.data.inspection.clip_facts import ClipFacts
+
+LABELS_JOINED_BY = ";"
+
+Segment = tuple[float, float]
+"""Where a clip starts and ends in its video, in seconds; the end may be infinity."""
+
+WHOLE_VIDEO: Segment = (0.0, math.inf)
+
+Label = str | int | tuple[int, ...]
+"""As written; then the index of its class, or in multi-label data of all its classes."""
+
+Names = tuple[tuple[str, ...], str]
+"""Class names in the order of their indices, and what they are from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """Clips in columns of equal length, so that a million of them fit in memory.
+
+    A path has three forms: as listed; its key (`video_keys`), which tells whether two are the same
+    video; and what is opened, `remote.join(data_root, path)`.
+    """
+
+    paths: tuple[str, ...]
+    """As listed: relative to the data root, absolute, or an address; one may come several times,
+    with other segments."""
+    labels: tuple[Label, ...] | None = None
+    """None where there are none."""
+    segments: tuple[Segment, ...] | None = None
+    """(start_sec, end_sec) of each clip in its video; None: all are whole videos."""
+    facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
+    """What opening each clip told, of a part of a video where it is one; None: not opened yet."""
+    lines: array | None = field(default=None, compare=False)
+    """Line number of each clip in its list, from 1; None where a folder was read."""
+    source: str = field(default="", compare=False)
+    """The list file or folder."""
+    all_exist: bool = field(default=False, compare=False)
+    """Whether every clip is known to be there."""
+
+    def __post_init__(self) -> None:
+        for name in ("paths", "labels", "segments", "facts"):
+            if (column := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(column))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a label is the indices of any number of classes."""
+        return bool(self.labels) and isinstance(self.labels[0], tuple)
+
+    def class_sets(self) -> list[tuple[int, ...]]:
+        """Class indices of each clip, none where there are no labels."""
+        if self.labels is None:
+            return [()] * len(self)
+        return list(self.labels) if self.multi_label else [(label,) for label in self.labels]
+
+    def classes(self) -> set[int]:
+        """The class indices that occur."""
+        return {index for indices in self.class_sets() for index in indices}
+
+    def segment(self, row: int) -> Segment:
+        """Start and end of a clip in its video, in seconds."""
+        return WHOLE_VIDEO if self.segments is None else self.segments[row]
+
+    def place(self, row: int) -> str:
+        """Where a clip was found: FILE:LINE, or the clip itself in its folder."""
+        if self.lines is None:
+            return os.path.join(self.source, self.paths[row])
+        return f"{self.source}:{self.lines[row]}"
+
+    def identities(self, data_root: str | Path) -> Sequence[Hashable]:
+        """What tells each clip from all others: the key of its video, and its segment if any."""
+        keys = video_keys(self.paths, data_root)
+        return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
+
+    def readable(self) -> "ClipTable":
+        """The clips that could be opened."""
+        return self.select([row for row, fact in enumerate(self.facts) if fact.error is None])
+
+    def unreadable(self) -> list[int]:
+        """The rows of the clips that could not be opened."""
+        return [row for row, fact in enumerate(self.facts) if fact.error is not None]
+
+    def select(self, rows: Sequence[int]) -> "ClipTable":
+        """Keep the clips at `rows`, in that order."""
+        columns = ("paths", "labels", "segments", "facts")
+        chosen = {name: _at(getattr(self, name), rows) for name in columns}
+        lines = None if self.lines is None else array("L", _at(self.lines, rows))
+        return replace(self, **chosen, lines=lines)
+
+    def with_those_of(self, others: "ClipTable") -> "ClipTable":
+        """These clips and then those of another table; both have labels, or neither."""
+        segments = None
+        if self.segments is not None or others.segments is not None:
+            segments = [table.segment(row) for table in (self, others) for row in range(len(table))]
+        labels = None if self.labels is None else self.labels + others.labels
+        has_facts = self.facts is not None and others.facts is not None
+        facts = self.facts + others.facts if has_facts else None
+        return ClipTable(self.paths + others.paths, labels, segments, facts)
+
+
+def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
+    return None if column is None else tuple(map(column.__getitem__, rows))
+
+
+def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:
+    """Spell each path so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 are the same as a.mp4."""
+    inside = data_root.rstrip("/") if is_remote(data_root) else os.path.abspath(data_root)
+    inside = os.path.join(inside, "")
+    # Ordinary spellings are their own keys: a million strings less to make and to hold.
+    return [
+        path if path[:1] != "/" and "./" not in path and "//" not in path else _key(path, inside)
+        for path in paths
+    ]
+
+
+def _key(path: str, inside: str) -> str:
+    return (path if is_remote(path) else os.path.normpath(path)).removeprefix(inside)
+
+
+def parts_of(label: str) -> tuple[str, ...]:
+    """Give the classes that a label of several names, each once."""
+    parts = (part.strip() for part in label.split(LABELS_JOINED_BY))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def whole_or(segments: Sequence[Segment]) -> list[Segment] | None:
+    """Give the segments, None where all of them are whole videos."""
+    return list(segments) if any(segment != WHOLE_VIDEO for segment in segments) else None
