@@ -7,13 +7,13 @@ from autox_video.core.registry import Registry
 BACKBONES: Registry[Any] = Registry(
     "backbone",
     {
-        "descriptors": "autox_video.backbones.descriptors",
-        "conv_nano": "autox_video.backbones.video_conv",
-        "swin_nano": "autox_video.backbones.swin3d",
-        "swin_tiny": "autox_video.backbones.swin3d",
-        "swin_small": "autox_video.backbones.swin3d",
-        "swin_base": "autox_video.backbones.swin3d",
-        "swin_large": "autox_video.backbones.swin3d",
+        "descriptors": "autox_video.backbones.descriptors.spec",
+        "conv_nano": "autox_video.backbones.video_conv.spec",
+        "swin_nano": "autox_video.backbones.video_swin.spec",
+        "swin_tiny": "autox_video.backbones.video_swin.spec",
+        "swin_small": "autox_video.backbones.video_swin.spec",
+        "swin_base": "autox_video.backbones.video_swin.spec",
+        "swin_large": "autox_video.backbones.video_swin.spec",
     },
 )
 LIST_FORMATS: Registry[Any] = Registry(

@@ -11,18 +11,15 @@ a result.
 Shape letters: B clips, C channels, T frames or time steps, H and W rows and columns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from autox_video.backbones.drop_path import add_branch
+from autox_video.backbones import backbone
 from autox_video.backbones.video_conv.structure_tensor import ENTRIES, halved, structure_tensor
-from autox_video.backbones.video_swin.model import PRECISIONS
 
 GROUPS = 8
 """Of channels that are normalised together."""
@@ -38,7 +35,7 @@ LAYOUT = torch.channels_last_3d
 
 
 @MODELS.register_module()
-class VideoConv(BaseModule):
+class VideoConv(backbone.Backbone):
     """Residual network of separated convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
 
     C = channels[-1]; T' = T / 2 where there are three stages or more; H' = H / 2^(stages + 1), and
@@ -50,9 +47,7 @@ class VideoConv(BaseModule):
             which a third sees colours and the rest what moves.
         depths: blocks of each stage.
         drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
-        with_cp: whether blocks are computed again in the backward pass instead of kept.
-        precision: number type of the computation, "float32", "bfloat16" or "float16"; weights
-            and output are float32 in all.
+        with_cp, precision: as every `Backbone` takes them.
         compile: whether torch compiles the blocks at their first use.
     """
 
@@ -66,21 +61,19 @@ class VideoConv(BaseModule):
         precision: str = "float32",
         compile: bool = False,
     ) -> None:
-        super().__init__()
-        self.dtype = PRECISIONS[precision]
-        self.with_cp = with_cp
+        super().__init__(with_cp=with_cp, precision=precision)
         self.stem = Stem(channels[0])
-        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
         self.stages = nn.ModuleList()
         for stage, depth in enumerate(depths):
             steps = 2 if stage == HALVED_STAGE else 1
-            given = ENTRIES if stage < TENSOR_STAGES else 0
-            smaller = Downsample(channels[stage] + given, channels[stage + 1], steps)
-            blocks = [Block(channels[stage + 1], next(drop_paths)) for _ in range(depth)]
+            entries = ENTRIES if stage < TENSOR_STAGES else 0
+            smaller = Downsample(channels[stage] + entries, channels[stage + 1], steps)
+            blocks = [Block(channels[stage + 1], next(rates)) for _ in range(depth)]
             self.stages.append(nn.ModuleList([smaller, *blocks]))
         self.norm = GroupNorm(GROUPS, channels[-1])
         if compile:
-            self._compile_blocks()
+            self.compile_blocks()
 
     def init_weights(self) -> None:
         """He's start for all convolutions, a smaller one where a branch ends."""
@@ -89,45 +82,26 @@ class VideoConv(BaseModule):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, Block):
-                module.time.weight.data.mul_(BRANCH_SCALE)
+        for block in self.blocks():
+            block.time.weight.data.mul_(BRANCH_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the last stage; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
-            # float16 has too small a range for the sum over all blocks.
-            stream = torch.float32 if self.dtype == torch.float16 else self.dtype
             pixels = x.float()
-            x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(stream)
+            x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(self.sum_dtype)
             for stage, (smaller, *blocks) in enumerate(self.stages):
                 entries = None
                 if stage < TENSOR_STAGES:
                     pixels = halved(pixels)
                     entries = TENSOR_SCALE * structure_tensor(pixels)
                     entries = entries.to(self.dtype, memory_format=LAYOUT)
-                x = smaller(x.to(self.dtype), entries).to(stream)
+                x = smaller(x.to(self.dtype), entries).to(self.sum_dtype)
                 for block in blocks:
-                    if self.with_cp and torch.is_grad_enabled():
-                        x = checkpoint(block, x, self.dtype, use_reentrant=False)
-                    else:
-                        x = block(x, self.dtype)
+                    x = self.run_block(block, x, self.dtype)
             x = F.relu(self.norm(x)).float()
             greatest = x.amax((2, 3, 4), keepdim=True).expand_as(x)
             return torch.cat([x, greatest], 1).contiguous()
-
-    def blocks(self) -> Iterator[nn.Module]:
-        """All blocks, in the order in which they compute."""
-        return (block for _, *blocks in self.stages for block in blocks)
-
-    def _compile_blocks(self) -> None:
-        # One code object serves all blocks: as many variants as stages and modes.
-        limit = torch._dynamo.config
-        limit.recompile_limit = max(limit.recompile_limit, 64)
-        for module in self.modules():
-            if isinstance(module, Block):
-                module.whole_batch = True
-                module.compile(dynamic=False)
 
 
 class Conv(nn.Conv3d):
@@ -166,18 +140,12 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve colours, and what differs from their mean over time."""
         changes = x - x.mean(2, keepdim=True)
-        # One convolution of both, with weights of 0 where a channel does not see the other one.
-        of_colours, of_changes = self.conv.weight.split(
-            [self.colours, len(self.conv.weight) - self.colours]
-        )
-        weight = torch.cat(
-            [
-                F.pad(of_colours, (0, 0, 0, 0, 0, 0, 0, 3)),
-                F.pad(of_changes, (0, 0, 0, 0, 0, 0, 3, 0)),
-            ]
-        )
-        both = torch.cat([x, changes], 1).contiguous(memory_format=LAYOUT)
-        return F.relu(self.conv.convolved(both, weight, self.conv.bias))
+        # One convolution, with weights of 0 where a channel sees only colours or only changes.
+        of_colours, of_changes = self.conv.weight.tensor_split([self.colours])
+        colours = F.pad(of_colours, (0, 0, 0, 0, 0, 0, 0, 3))
+        weight = torch.cat([colours, F.pad(of_changes, (0, 0, 0, 0, 0, 0, 3, 0))])
+        x = torch.cat([x, changes], 1).contiguous(memory_format=LAYOUT)
+        return F.relu(self.conv.convolved(x, weight, self.conv.bias))
 
 
 class Downsample(Conv):
@@ -203,14 +171,11 @@ class Downsample(Conv):
         return self.convolved(x, of_x, self.bias) + self.convolved(entries, of_entries, None)
 
 
-class Block(nn.Module):
+class Block(backbone.Block):
     """Convolutions over space, then over time, added to what came in: (B, C, T, H, W)."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
-        super().__init__()
-        self.drop_path = drop_path
-        self.whole_batch = False
-        """Whether clips whose branch is dropped are computed all the same: shapes never change."""
+        super().__init__(drop_path)
         self.norm = GroupNorm(GROUPS, channels)
         self.space = Conv(channels, channels, (1, 3, 3), padding=(0, 1, 1))
         self.time = Conv(channels, channels, (3, 1, 1), padding=(1, 0, 0))
@@ -222,5 +187,4 @@ class Block(nn.Module):
             x = self.space(F.relu(self.norm(x).to(dtype)))
             return self.time(F.relu(x))
 
-        drop_path = self.drop_path if self.training else 0.0
-        return add_branch(x, branch, drop_path=drop_path, whole_batch=self.whole_batch)
+        return self.add(x, branch)

@@ -25,16 +25,9 @@ def structure_tensor(x: Tensor) -> Tensor:
     changes or everything is plain, entries are about 0.
     """
     along, down, over = (_derivative(x, dim) for dim in (4, 3, 2))
-    pairs = (
-        (along, along),
-        (down, down),
-        (over, over),
-        (along, down),
-        (along, over),
-        (down, over),
-    )
-    products = torch.stack([(first * second).sum(1) for first, second in pairs], 1)
-    entries = products / 27
+    squares = [(along, along), (down, down), (over, over)]
+    pairs = [*squares, (along, down), (along, over), (down, over)]
+    entries = torch.stack([(first * second).sum(1) for first, second in pairs], 1) / 27
     for dim in (4, 3, 2):
         entries = _sum_of_neighbours(entries, dim)
     return entries / (entries[:, :3].sum(1, keepdim=True) + FLOOR)

@@ -14,25 +14,22 @@ from torch.autograd.function import once_differentiable
 LN_2 = math.log(2)
 CHUNK_BYTES = 4 * 2**20
 """Attention weights that one core works on at a time: what its cache holds."""
-
-
 FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
 """Between these, no power of a sum that counts has left the range of float32 and bfloat16."""
 
 
-def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, dropout: float = 0.0) -> Tensor:
+def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
     """softmax(query keyᵀ / √D + bias + mask) value: (K, N, 3, h, D) → (K, N, h, D).
 
     Args:
         qkv: query, key and value of each token.
         bias: added to the logits of every window, (h, N, N), in the type of `qkv`.
         mask: added to those of each window of a clip, (G, 1, N, N), or None.
-        dropout: share of the attention weights that is dropped.
     """
     training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
-    if dropout or torch.compiler.is_compiling() or not in_chunks(qkv, training=training):
-        return _fused(qkv, bias, mask, dropout)
+    if torch.compiler.is_compiling() or not in_chunks(qkv, training=training):
+        return _fused(qkv, bias, mask)
     return _Chunked.apply(qkv, bias, mask)
 
 
@@ -44,7 +41,7 @@ def in_chunks(qkv: Tensor, *, training: bool) -> bool:
     return qkv.device.type == "cpu" and (training or qkv.dtype == torch.bfloat16)
 
 
-def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
     """torch's own kernel; where the mask differs, the windows of a clip pass as further heads."""
     windows, tokens, _, heads, channels = qkv.shape
     query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
@@ -53,7 +50,7 @@ def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None, dropout: float) -> Te
         together = (-1, len(mask) * heads, tokens, channels)
         query, key, value = (part.reshape(together) for part in (query, key, value))
         added = (bias + mask).view(1, -1, tokens, tokens)
-    mixed = F.scaled_dot_product_attention(query, key, value, added, dropout_p=dropout)
+    mixed = F.scaled_dot_product_attention(query, key, value, added)
     return mixed.reshape(windows, heads, tokens, channels).transpose(1, 2)
 
 

@@ -6,7 +6,6 @@ makers than its own does without their widest vectors.
 """
 
 from functools import cache
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,9 @@ from torch import Tensor, nn
 
 class Linear(nn.Linear):
     """A linear layer in its input's number type; the weights stay as they are."""
+
+    _packed: tuple[tuple, Tensor, Tensor | None] | None = None
+    """What the packed weight and bias were made from, and the two."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) → (..., out)."""
@@ -25,14 +27,28 @@ class Linear(nn.Linear):
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
         """The same without gradients, with a GELU behind if so: only where `packs(x)`."""
-        weight, bias = _packed(self, x.dtype)
+        weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
     def train(self, mode: bool = True) -> "Linear":
         """Switch training mode; what was packed is let go, as the weights may change unseen."""
-        _PACKED.pop(self, None)
+        self._packed = None
         return super().train(mode)
+
+    def __getstate__(self) -> dict:
+        # Copies and files hold nothing that is packed.
+        return {name: value for name, value in self.__dict__.items() if name != "_packed"}
+
+    def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias in a number type, packed unless they are still."""
+        parameters = [p for p in (self.weight, self.bias) if p is not None]
+        source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
+        if self._packed is None or self._packed[0] != source:
+            weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach().to(dtype))
+            bias = None if self.bias is None else self.bias.detach().to(dtype)
+            self._packed = (source, weight, bias)
+        return self._packed[1:]
 
 
 def packs(x: Tensor) -> bool:
@@ -53,23 +69,6 @@ def _has_onednn(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return dtype == torch.float32
-
-
-_PACKED: WeakKeyDictionary[Linear, tuple[tuple, Tensor, Tensor | None]] = WeakKeyDictionary()
-"""Packed weight and bias of a layer, and what they were made from; beside the layers, so that
-copies and files of these are as ever."""
-
-
-def _packed(layer: Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a layer in a number type, packed unless they are still."""
-    parameters = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
-    made_from = (dtype, *((each.data_ptr(), _version(each)) for each in parameters))
-    found = _PACKED.get(layer)
-    if found is None or found[0] != made_from:
-        weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach().to(dtype))
-        bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-        found = _PACKED[layer] = (made_from, weight, bias)
-    return found[1:]
 
 
 def _version(parameter: Tensor) -> int:

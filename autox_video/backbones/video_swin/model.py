@@ -8,20 +8,20 @@ Shape letters: B clips, T frames or time steps, H and W rows and columns, L = T 
 channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
-from autox_video.backbones.drop_path import add_branch
+from autox_video.backbones import backbone
+from autox_video.backbones.spec import Size
 from autox_video.backbones.video_swin.attention import attend
 from autox_video.backbones.video_swin.linear import Linear, packs
-from autox_video.backbones.video_swin.windows import Size, Windows, make_windows, table_rows
+from autox_video.backbones.video_swin.windows import Windows, make_windows, table_rows
 
 ARCHITECTURES = {
     "tiny": {"embed_dims": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
@@ -29,12 +29,7 @@ ARCHITECTURES = {
     "base": {"embed_dims": 128, "depths": (2, 2, 18, 2), "num_heads": (4, 8, 16, 32)},
     "large": {"embed_dims": 192, "depths": (2, 2, 18, 2), "num_heads": (6, 12, 24, 48)},
 }
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
+MLP_RATIO = 4
 PUBLISHED_INIT = [
     {"type": "TruncNormal", "layer": "Linear", "std": 0.02, "bias": 0.0},
     {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
@@ -42,28 +37,19 @@ PUBLISHED_INIT = [
 
 
 @MODELS.register_module()
-class VideoSwin(BaseModule):
+class VideoSwin(backbone.Backbone):
     """Video Swin Transformer: (B, 3, T, H, W) float → (B, C', T', H', W') float32.
 
-    Stage i (from 0) gives C' = 2^i embed_dims, T' = T / patch_size[0], H' = H / (2^i patch_size[1])
-    and W' = W / (2^i patch_size[2]), each rounded up.
+    With n stages C' = 2^(n - 1) embed_dims, T' = T / patch_size[0], H' = H / (2^(n - 1)
+    patch_size[1]) and W' = W / (2^(n - 1) patch_size[2]), each rounded up.
 
     Args:
         arch: "tiny", "small", "base" or "large", or a mapping with `embed_dims` (int), and
             `depths` and `num_heads` (one int per stage).
         patch_size: frames, rows and columns per token.
-        in_channels: channels of a frame.
         window_size: time steps, rows and columns per attention window.
-        mlp_ratio: width of the hidden layer of an MLP over that of its tokens.
-        drop_rate: dropout of tokens, projections and MLPs.
-        attn_drop_rate: dropout of attention weights.
         drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
-        frozen_stages: -1 trains all; 0 freezes the patch embedding, n the first n stages as well.
-        with_cp: whether blocks are computed again in the backward pass instead of kept, which
-            saves memory and costs a second forward pass; or the stages for which they are.
-        out_indices: stages whose features are given: of one stage a tensor, of several a tuple.
-        precision: number type of the computation, "float32", "bfloat16" or "float16"; weights
-            and output are float32 in all.
+        with_cp, precision: as every `Backbone` takes them.
         compile: whether torch compiles the blocks at their first use.
         init_cfg: mmengine's initialisation; None: the published one.
     """
@@ -71,93 +57,45 @@ class VideoSwin(BaseModule):
     def __init__(
         self,
         arch: str | Mapping,
-        patch_size: Size = (2, 4, 4),
         *,
-        in_channels: int = 3,
+        patch_size: Size = (2, 4, 4),
         window_size: Size = (8, 7, 7),
-        mlp_ratio: float = 4.0,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
         drop_path_rate: float = 0.1,
-        frozen_stages: int = -1,
-        with_cp: bool | Sequence[int] = False,
-        out_indices: Sequence[int] | None = None,
+        with_cp: bool = False,
         precision: str = "float32",
         compile: bool = False,
         init_cfg: list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg or PUBLISHED_INIT)
-        chosen = ARCHITECTURES[arch] if isinstance(arch, str) else arch
-        dims, depths, num_heads = (chosen[k] for k in ("embed_dims", "depths", "num_heads"))
-        self.out_indices = (len(depths) - 1,) if out_indices is None else tuple(out_indices)
-        self.frozen_stages = frozen_stages
-        self.dtype = PRECISIONS[precision]
-        self.checkpointed = range(len(depths)) if with_cp is True else tuple(with_cp or ())
-        self.patch_embed = PatchEmbedding(in_channels, dims, tuple(patch_size))
-        self.pos_drop = nn.Dropout(drop_rate)
-        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        super().__init__(with_cp=with_cp, precision=precision, init_cfg=init_cfg or PUBLISHED_INIT)
+        sizes = ARCHITECTURES[arch] if isinstance(arch, str) else arch
+        depths, num_heads = sizes["depths"], sizes["num_heads"]
+        self.window_size = tuple(window_size)
+        self.patch_embed = PatchEmbedding(sizes["embed_dims"], tuple(patch_size))
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
         self.layers = nn.ModuleList()
         for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
-            blocks = [
-                Block(
-                    dims << stage,
-                    heads,
-                    window_size=tuple(window_size),
-                    mlp_ratio=mlp_ratio,
-                    drop=drop_rate,
-                    attn_drop=attn_drop_rate,
-                    drop_path=next(drop_paths),
-                )
-                for _ in range(depth)
-            ]
-            merging = PatchMerging(dims << stage) if stage + 1 < len(depths) else None
-            self.layers.append(Stage(blocks, merging))
-        for stage in self.out_indices:
-            self.add_module(f"norm{stage}", LayerNorm(dims << stage))
-        self._freeze_stages()
+            dims = sizes["embed_dims"] << stage
+            blocks = [Block(dims, heads, self.window_size, next(rates)) for _ in range(depth)]
+            self.layers.append(Stage(blocks, is_last=stage + 1 == len(depths)))
+        self._norm = f"norm{len(depths) - 1}"  # mmaction2's name, by the stage
+        self.add_module(self._norm, LayerNorm(dims))
         if compile:
-            self._compile_blocks()
+            self.compile_blocks()
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Features of the stages `out_indices`; see the class for the shapes."""
-        # float16 has too small a range for the sum over all blocks.
-        stream = torch.float32 if self.dtype == torch.float16 else self.dtype
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the last stage; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
             x, size = self.patch_embed(x.to(self.dtype))
-            x = self.pos_drop(x).to(stream)
-            features = []
-            for index, stage in enumerate(self.layers):
-                x = stage(x, size, self.dtype, again=index in self.checkpointed)
-                if index in self.out_indices:
-                    out = getattr(self, f"norm{index}")(x).unflatten(1, size)
-                    features.append(out.permute(0, 4, 1, 2, 3).float().contiguous())
+            x = x.to(self.sum_dtype)
+            for stage in self.layers:
+                for index, block in enumerate(stage.blocks):
+                    sort = {"dtype": self.dtype, "device": x.device}
+                    windows = make_windows(size, self.window_size, shifted=index % 2 == 1, **sort)
+                    x = self.run_block(block, x, windows, self.dtype)
                 if stage.downsample is not None:
                     x, size = stage.downsample(x, size)
-        return features[0] if len(features) == 1 else tuple(features)
-
-    def train(self, mode: bool = True) -> "VideoSwin":
-        """Switch training mode, keep frozen stages in evaluation mode, and give the module."""
-        super().train(mode)
-        self._freeze_stages()
-        return self
-
-    def _freeze_stages(self) -> None:
-        if self.frozen_stages >= 0:
-            for part in (self.patch_embed, self.pos_drop, *self.layers[: self.frozen_stages]):
-                part.eval().requires_grad_(False)
-
-    def blocks(self) -> Iterator[nn.Module]:
-        """All blocks, in the order in which they compute."""
-        return (block for stage in self.layers for block in stage.blocks)
-
-    def _compile_blocks(self) -> None:
-        # One code object serves all blocks: as many variants as stages, shifts and modes.
-        limit = torch._dynamo.config
-        limit.recompile_limit = max(limit.recompile_limit, 64)
-        for stage in self.layers:
-            for block in stage.blocks:
-                block.whole_batch = True
-                block.compile(dynamic=False)
+            x = getattr(self, self._norm)(x).unflatten(1, size)
+            return x.permute(0, 4, 1, 2, 3).float().contiguous()
 
 
 class LayerNorm(nn.LayerNorm):
@@ -170,12 +108,12 @@ class LayerNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Clips to tokens: (B, channels, T, H, W) → (B, L, C) and the size of their map."""
+    """Clips to tokens: (B, 3, T, H, W) → (B, L, C) and the size of their map."""
 
-    def __init__(self, in_channels: int, dims: int, patch_size: Size) -> None:
+    def __init__(self, dims: int, patch_size: Size) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Conv3d(in_channels, dims, patch_size, patch_size)
+        self.proj = nn.Conv3d(3, dims, patch_size, patch_size)
         self.norm = LayerNorm(dims)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
@@ -213,119 +151,73 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks at one resolution, every other one with shifted windows."""
+    """Blocks at one resolution, every other one with shifted windows, and what makes it smaller."""
 
-    def __init__(self, blocks: Sequence["Block"], downsample: PatchMerging | None) -> None:
+    def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor, size: Size, dtype: torch.dtype, *, again: bool) -> Tensor:
-        """Run the blocks: (B, L, C) → (B, L, C).
-
-        Args:
-            x: tokens.
-            size: of their map.
-            dtype: number type of the blocks' products.
-            again: whether to compute them again in the backward pass instead of keeping them.
-        """
-        full = self.blocks[0].attn.window_size
-        for index, block in enumerate(self.blocks):
-            shifted = index % 2 == 1
-            windows = make_windows(size, full, shifted=shifted, dtype=dtype, device=x.device)
-            if again and torch.is_grad_enabled():
-                x = checkpoint(block, x, windows, dtype, use_reentrant=False)
-            else:
-                x = block(x, windows, dtype)
-        return x
+        self.downsample = None if is_last else PatchMerging(blocks[0].dims)
 
 
-class Block(nn.Module):
-    """Attention within windows, then an MLP, each added to what came in."""
+class Block(backbone.Block):
+    """Attention within windows, then an MLP, each added to what came in: (B, L, C) → (B, L, C)."""
 
-    def __init__(
-        self,
-        dims: int,
-        num_heads: int,
-        *,
-        window_size: Size,
-        mlp_ratio: float,
-        drop: float,
-        attn_drop: float,
-        drop_path: float,
-    ) -> None:
-        super().__init__()
-        self.drop_path = drop_path
-        self.whole_batch = False
-        """Whether clips whose branch is dropped are computed all the same: shapes never change."""
+    def __init__(self, dims: int, num_heads: int, window_size: Size, drop_path: float) -> None:
+        super().__init__(drop_path)
+        self.dims = dims
         self.norm1 = LayerNorm(dims)
-        self.attn = WindowAttention(dims, num_heads, window_size, attn_drop=attn_drop, drop=drop)
+        self.attn = WindowAttention(dims, num_heads, window_size)
         self.norm2 = LayerNorm(dims)
-        self.mlp = Mlp(dims, int(dims * mlp_ratio), drop)
+        self.mlp = Mlp(dims)
 
     def forward(self, x: Tensor, windows: Windows, dtype: torch.dtype) -> Tensor:
-        """(B, L, C) → (B, L, C)."""
-        x = self._add(x, lambda x: self.attn(self.norm1(x).to(dtype), windows))
-        return self._add(x, lambda x: self.mlp(self.norm2(x).to(dtype)))
-
-    def _add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        drop_path = self.drop_path if self.training else 0.0
-        return add_branch(x, branch, drop_path=drop_path, whole_batch=self.whole_batch)
+        """Add both branches, computed in `dtype`."""
+        x = self.add(x, lambda x: self.attn(self.norm1(x).to(dtype), windows))
+        return self.add(x, lambda x: self.mlp(self.norm2(x).to(dtype)))
 
 
 class WindowAttention(nn.Module):
     """Self-attention within windows: (B, L, C) → (B, L, C)."""
 
-    def __init__(
-        self, dims: int, num_heads: int, window_size: Size, *, attn_drop: float, drop: float
-    ) -> None:
+    def __init__(self, dims: int, num_heads: int, window_size: Size) -> None:
         super().__init__()
-        self.window_size, self.num_heads, self.attn_drop = window_size, num_heads, attn_drop
-        rows = (2 * window_size[0] - 1) * (2 * window_size[1] - 1) * (2 * window_size[2] - 1)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(rows, num_heads))
+        self.num_heads = num_heads
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros(math.prod(2 * length - 1 for length in window_size), num_heads)
+        )
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         # Only for the state dict, which has it in every other implementation.
         index = table_rows(window_size, window_size)
         self.register_buffer("relative_position_index", index)
         self.qkv = Linear(dims, 3 * dims)
         self.proj = Linear(dims, dims)
-        self.proj_drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
         """Attend within each window; places of a window without a token hold zeros."""
         clips, _, channels = x.shape
         x = windows.gather(x)
         shape = (-1, windows.num_tokens, 3, self.num_heads, channels // self.num_heads)
-        dropout = self.attn_drop if self.training else 0.0
-        bias = self.position_bias(windows).to(x.dtype)
-        mixed = attend(self.qkv(x).view(shape), bias, windows.mask, dropout=dropout)
-        mixed = windows.scatter(mixed.reshape(clips, -1, channels))
-        return self.proj_drop(self.proj(mixed))
-
-    def position_bias(self, windows: Windows) -> Tensor:
-        """The bias between each two places of a window, (h, N, N) float32."""
-        # Gathered in float32, so that its gradient is summed in float32.
-        table = self.relative_position_bias_table.t().index_select(1, windows.offsets)
-        return table.view(self.num_heads, windows.num_tokens, windows.num_tokens)
+        # The bias is gathered in float32, so that its gradient is summed in float32.
+        bias = self.relative_position_bias_table.t().index_select(1, windows.offsets)
+        bias = bias.view(self.num_heads, windows.num_tokens, windows.num_tokens).to(x.dtype)
+        mixed = attend(self.qkv(x).view(shape), bias, windows.mask)
+        return self.proj(windows.scatter(mixed.reshape(clips, -1, channels)))
 
 
 class Mlp(nn.Module):
     """Two linear layers with a GELU between: (B, L, C) → (B, L, C)."""
 
-    def __init__(self, dims: int, hidden_dims: int, drop: float) -> None:
+    def __init__(self, dims: int) -> None:
         super().__init__()
-        self.fc1 = Linear(dims, hidden_dims)
-        self.fc2 = Linear(hidden_dims, dims)
-        self.drop = nn.Dropout(drop)
+        self.fc1 = Linear(dims, MLP_RATIO * dims)
+        self.fc2 = Linear(MLP_RATIO * dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """Each token by itself."""
-        if packs(x) and not (self.training and self.drop.p):
+        if packs(x):
             return self.fc2(self.fc1.by_packed(x, gelu=True))
-        x = self.fc1(x)
-        if self.drop.p:
-            return self.drop(self.fc2(self.drop(F.gelu(x))))
-        return _LinearOfGelu.apply(x, self.fc2.weight.to(x.dtype), self.fc2.bias.to(x.dtype))
+        weight, bias = self.fc2.weight.to(x.dtype), self.fc2.bias.to(x.dtype)
+        return _LinearOfGelu.apply(self.fc1(x), weight, bias)
 
 
 class _LinearOfGelu(torch.autograd.Function):

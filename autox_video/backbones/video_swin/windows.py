@@ -6,6 +6,7 @@ Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the 
 G windows, N tokens of a window.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = tuple[int, int, int]
-"""Time steps, rows, columns."""
+from autox_video.backbones.spec import Size
 
 APART = -100.0
 """Added to the logit of two tokens that only a cyclic shift brought together, as published."""
@@ -91,7 +91,7 @@ def make_windows(
             back.to(device),
             table_rows(window, full).flatten().to(device),
             None if mask is None else mask[:, None].to(device, dtype),
-            window[0] * window[1] * window[2],
+            math.prod(window),
         )
 
 
@@ -104,8 +104,8 @@ def table_rows(window: Size, full: Size) -> Tensor:
     """
     rows = torch.zeros(1, 1, dtype=torch.int64)
     for w, f in zip(window, full, strict=True):
-        place = torch.arange(w)
-        along = place[:, None] - place + f - 1
+        along = torch.arange(w)
+        along = along[:, None] - along + f - 1
         rows = rows[:, None, :, None] * (2 * f - 1) + along[:, None, :]
         rows = rows.flatten(0, 1).flatten(1)
     return rows
@@ -113,9 +113,8 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
 def _places(size: Size, window: Size, shift: Size) -> tuple[Tensor, Tensor]:
     """Which token is in which place of which window, and the inverse."""
-    padded = _padded(size, window)
-    num_tokens = size[0] * size[1] * size[2]
-    tokens = torch.full(padded, num_tokens)
+    num_tokens = math.prod(size)
+    tokens = torch.full(_padded(size, window), num_tokens)
     tokens[: size[0], : size[1], : size[2]] = torch.arange(num_tokens).view(size)
     slots = _partition(tokens.roll([-s for s in shift], (0, 1, 2)), window).flatten()
     back = torch.empty(num_tokens + 1, dtype=torch.int64)
@@ -125,13 +124,12 @@ def _places(size: Size, window: Size, shift: Size) -> tuple[Tensor, Tensor]:
 
 def _mask(size: Size, window: Size, shift: Size) -> Tensor:
     """`APART` for two tokens of a window that come from different ends of the map: (G, N, N)."""
-    padded = _padded(size, window)
-    region = torch.zeros(1, dtype=torch.int64)
-    for length, w, s in zip(padded, window, shift, strict=True):
-        place = torch.arange(length)
-        along = (place >= length - w).long() + (place >= length - s) if s else place * 0
-        region = region[..., None] * 3 + along
-    regions = _partition(region.view(padded), window)
+    region = torch.zeros((), dtype=torch.int64)
+    for length, w, s in zip(_padded(size, window), window, shift, strict=True):
+        along = torch.arange(length)
+        end = (along >= length - w).long() + (along >= length - s) if s else along * 0
+        region = region[..., None] * 3 + end
+    regions = _partition(region, window)
     return APART * (regions[:, None] != regions[:, :, None])
 
 
@@ -139,7 +137,7 @@ def _partition(values: Tensor, window: Size) -> Tensor:
     """(T, H, W) → (G, N)."""
     counts = [length // w for length, w in zip(values.shape, window, strict=True)]
     split = values.reshape([n for pair in zip(counts, window, strict=True) for n in pair])
-    return split.permute(0, 2, 4, 1, 3, 5).reshape(-1, window[0] * window[1] * window[2])
+    return split.permute(0, 2, 4, 1, 3, 5).reshape(-1, math.prod(window))
 
 
 def _padded(size: Size, window: Size) -> Size:

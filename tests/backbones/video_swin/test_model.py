@@ -1,5 +1,4 @@
 import copy
-import math
 import zlib
 from pathlib import Path
 
@@ -27,9 +26,9 @@ def small_swin(arch=SMALL, **options) -> VideoSwin:
     return model.eval()
 
 
-def stock_swin(ours: VideoSwin, **options) -> SwinTransformer3D:
+def stock_swin(ours: VideoSwin) -> SwinTransformer3D:
     """mmaction2's own model with the same weights."""
-    options = {"window_size": (4, 3, 3), "drop_path_rate": 0.0, "out_indices": (1,), **options}
+    options = {"window_size": (4, 3, 3), "drop_path_rate": 0.0, "out_indices": (1,)}
     stock = SwinTransformer3D(SMALL, pretrained2d=False, **options)
     stock.load_state_dict(ours.state_dict(), strict=True)
     stock.train(ours.training)
@@ -142,30 +141,10 @@ def test_gradients_of_odd_sizes_equal_those_of_the_definition():
         assert error(parameter.grad, state[name].grad) < 1e-4, name
 
 
-def test_features_of_all_stages_are_those_of_mmaction2():
-    ours = small_swin(out_indices=(0, 1))
-    stock = stock_swin(ours, out_indices=(0, 1))
-    clip = torch.randn(1, 3, 8, 40, 64)
-    with torch.no_grad():
-        got, expected = ours(clip), stock(clip)
-    assert [f.shape[1:] for f in got] == [(12, 4, 10, 16), (24, 4, 5, 8)]
-    for ours_of_stage, theirs in zip(got, expected, strict=True):
-        assert error(ours_of_stage, theirs) < 1e-5
-
-
-def test_the_pyramid_of_a_published_size():
-    model = VideoSwin("tiny", out_indices=(0, 1, 2, 3)).eval()
-    with torch.no_grad():
-        pyramid = model(torch.randn(1, 3, 4, 64, 96))
-    shapes = [(96, 2, 16, 24), (192, 2, 8, 12), (384, 2, 4, 6), (768, 2, 2, 3)]
-    assert [tuple(f.shape[1:]) for f in pyramid] == shapes
-
-
-@pytest.mark.parametrize("stages", [True, (0,), (1,)])
-def test_gradient_checkpointing_changes_nothing_but_what_is_kept(stages):
+def test_gradient_checkpointing_changes_nothing_but_what_is_kept():
     gradients, kept = [], []
-    for with_cp in (False, stages):
-        model = small_swin(with_cp=with_cp, drop_path_rate=0.5, drop_rate=0.1).train()
+    for with_cp in (False, True):
+        model = small_swin(with_cp=with_cp, drop_path_rate=0.5).train()
         sizes = []
         torch.manual_seed(3)
         with torch.autograd.graph.saved_tensors_hooks(
@@ -219,22 +198,6 @@ def test_is_built_from_the_registry():
     assert isinstance(built, VideoSwin)
     with pytest.raises(TypeError):
         MODELS.build({"type": "VideoSwin", "arch": SMALL, "pretrained": None})
-
-
-def test_train_and_eval_give_the_module():
-    model = small_swin()
-    assert model.train() is model and model.training
-    assert model.eval() is model and not model.training
-
-
-def test_frozen_stages_stay_frozen():
-    model = small_swin(frozen_stages=1).train()
-    assert not any(p.requires_grad for p in model.layers[0].parameters())
-    assert not any(p.requires_grad for p in model.patch_embed.parameters())
-    assert all(p.requires_grad for p in model.layers[1].parameters())
-    assert not model.layers[0].blocks[0].attn.training
-    model(torch.randn(2, 3, 8, 24, 24)).sum().backward()
-    assert all((p.grad is None) != p.requires_grad for p in model.parameters())
 
 
 def test_init_weights_draws_linear_layers_and_bias_tables_from_a_truncated_normal():
@@ -309,31 +272,6 @@ def drop_path_model(rate):
         torch.nn.init.zeros_(parameter)
     torch.nn.init.ones_(model.layers[0].blocks[1].attn.proj.bias)
     return model
-
-
-@pytest.mark.parametrize("whole_batch", [False, True])
-def test_drop_path_keeps_the_mean_and_drops_whole_clips(whole_batch):
-    model = drop_path_model(0.25).train()
-    block = model.layers[0].blocks[1]
-    block.whole_batch = whole_batch
-    added = []
-    block.register_forward_hook(lambda _, inputs, output: added.append(output - inputs[0]))
-    torch.manual_seed(0)
-    for _ in range(100):
-        model(torch.randn(8, 3, 2, 8, 8))
-    per_clip = torch.cat([each.flatten(1) for each in added])
-    assert torch.allclose(per_clip.amin(1), per_clip.amax(1), atol=1e-5)
-    dropped = per_clip[:, 0].abs() < 1e-5
-    assert torch.allclose(per_clip[~dropped], torch.tensor(4 / 3), atol=1e-5)
-    assert abs(dropped.float().mean() - 0.25) < 3 * math.sqrt(0.25 * 0.75 / 800)
-
-
-def test_every_weight_gets_a_gradient_though_all_clips_drop_a_branch():
-    model = drop_path_model(0.999999).train()
-    output = model(torch.randn(2, 3, 2, 8, 8))
-    output.sum().backward()
-    block = model.layers[0].blocks[1]
-    assert all((p.grad == 0).all() for p in block.parameters())
 
 
 def test_a_dropped_clip_is_not_computed():

@@ -1,0 +1,88 @@
+"""What backbones share: residual blocks with stochastic depth, precision, recomputing."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class Block(nn.Module):
+    """A residual block: it adds branches to what comes in (Huang et al., ECCV 2016).
+
+    Args:
+        drop_path: probability that a branch is left out for a clip in training.
+    """
+
+    def __init__(self, drop_path: float) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.whole_batch = False
+        """Whether clips whose branch is dropped are computed all the same: shapes never change."""
+
+    def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + branch(x), (B, ...), without the branch for some clips, scaled for the others."""
+        drop_path = self.drop_path if self.training else 0.0
+        if not drop_path:
+            return x + branch(x)
+        scale = 1 / (1 - drop_path)
+        if self.whole_batch:
+            keep = torch.rand(len(x), device=x.device) >= drop_path
+            return x + branch(x) * (scale * keep).to(x).view(-1, *[1] * (x.dim() - 1))
+        # On the CPU, so that a GPU need not be waited for.
+        keep = torch.rand(len(x)) >= drop_path
+        if keep.all():
+            return torch.add(x, branch(x), alpha=scale)
+        # A branch that no clip takes is run on one, for nothing: each weight gets a gradient.
+        clips = keep.nonzero()[:, 0] if keep.any() else torch.zeros(1, dtype=torch.int64)
+        clips = clips.to(x.device, non_blocking=True)
+        added = branch(x.index_select(0, clips)).to(x.dtype)
+        return x.index_add(0, clips, added, alpha=scale * bool(keep.any()))
+
+
+class Backbone(BaseModule):
+    """A backbone of residual blocks.
+
+    Args:
+        with_cp: whether blocks are computed again in the backward pass instead of kept, which
+            saves memory and costs a second forward pass.
+        precision: of the computation, "float32", "bfloat16" or "float16"; weights and features
+            are float32 in all.
+        init_cfg: mmengine's initialisation.
+    """
+
+    def __init__(
+        self, *, with_cp: bool, precision: str, init_cfg: list[dict] | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.with_cp = with_cp
+        self.dtype = PRECISIONS[precision]
+        # float16 has too small a range for the sum over all blocks.
+        self.sum_dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in the order in which they compute."""
+        return (module for module in self.modules() if isinstance(module, Block))
+
+    def run_block(self, block: Block, x: Tensor, *others: Any) -> Tensor:
+        """block(x, *others), computed again in the backward pass if so."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(block, x, *others, use_reentrant=False)
+        return block(x, *others)
+
+    def compile_blocks(self) -> None:
+        """Have torch compile each block at its first use."""
+        # One code object serves all blocks: as many variants as stages, shifts and modes.
+        limit = torch._dynamo.config
+        limit.recompile_limit = max(limit.recompile_limit, 64)
+        for block in self.blocks():
+            block.whole_batch = True
+            block.compile(dynamic=False)
