@@ -31,7 +31,7 @@ from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 from autox_video.config.load import settings_from_mapping  # noqa: E402
-from autox_video.data.inspection.inspect import DatasetStats  # noqa: E402
+from autox_video.data.inspection.dataset_stats import DatasetStats  # noqa: E402
 from autox_video.data.loading.clip_dataset import build_batches  # noqa: E402
 from autox_video.machine.hardware import detect  # noqa: E402
 from autox_video.planning.plan import choose  # noqa: E402
@@ -163,7 +163,7 @@ def config_of(folder: Path, sizes: Sizes, device: str, *, cached: bool) -> Confi
     )
     names = tuple("abcd")
     stats = DatasetStats(
-        *(sizes.clips, 0, 0, len(names), names, True, 16, 16, 2.0, 2.0, 2.0, 30.0, 30.0, 30.0),
+        *(sizes.clips, 0, 0, len(names), names, True, 16, 16, 2.0, 30.0),
         *(sizes.side, sizes.side, sizes.side, 0),
     )
     plan = choose(settings, stats, detect(device))

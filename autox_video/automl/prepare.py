@@ -30,7 +30,8 @@ from autox_video.core.files import write_text
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.demo import demo_clips, demo_is_complete, make_demo
-from autox_video.data.inspection.inspect import DatasetStats, default_cache_path, summarize
+from autox_video.data.inspection.dataset_stats import DatasetStats, summarize
+from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspected_listing import (
     ProbedListing,
     divide_probed,

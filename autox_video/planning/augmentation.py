@@ -3,7 +3,7 @@
 import re
 
 from autox_video.config.settings import AUTO, Settings
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.planning.source import GIVEN, USER, Chosen
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {

@@ -3,7 +3,7 @@
 import math
 
 from autox_video.backbones.specs import BackboneFacts
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.source import Chosen
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from autox_video.config.settings import AUTO, OFF, Settings
 from autox_video.core.sized_folder import read_sized_folder
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.planning.plan import Plan
 from autox_video.planning.source import GIVEN, MEASUREMENT, RULE, USER, Choice, Source
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING

@@ -4,7 +4,7 @@ import math
 
 from autox_video.backbones.specs import BACKBONES, NANO
 from autox_video.config.settings import AUTO, Settings
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.source import GIVEN, RULE, USER, Choice, Chosen
 

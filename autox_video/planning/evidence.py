@@ -3,7 +3,7 @@
 from typing import Any
 
 from autox_video.backbones.specs import BACKBONES
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Measured

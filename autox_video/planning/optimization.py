@@ -4,7 +4,7 @@ import math
 
 from autox_video.backbones.specs import BACKBONES, NANO
 from autox_video.config.settings import Settings
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.planning.batch import MOST_AVERAGED
 from autox_video.planning.source import Chosen
 

@@ -10,7 +10,7 @@ from typing import Any
 from autox_video.backbones.specs import BACKBONES, PUBLISHED_WINDOW, Pretrained
 from autox_video.config.settings import AUTO, DESCRIPTORS, Settings
 from autox_video.core.errors import ConfigError
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning import clip_shape, optimization
 from autox_video.planning.augmentation import (

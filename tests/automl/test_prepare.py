@@ -250,7 +250,7 @@ def test_parts_of_videos_have_their_own_lengths(keys, tmp_path):
         Path(keys[f"ann_file_{name}"]).write_text(rows)
     prepared = prepare.prepare(settings_of(keys), resuming=False)
     assert prepared.listing.train.segments == ((0.1, 0.3),) * 6
-    assert prepared.stats.seconds_p10 == pytest.approx(0.2)
+    assert prepared.stats.seconds_median == pytest.approx(0.2)
     (bad,) = csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))
     assert bad["reason"] == "the segment begins at 7 s, but the video ends at 0.5 s"
 

@@ -7,7 +7,7 @@ import pytest
 from autox_video.backbones.specs import Pretrained
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError
-from autox_video.data.inspection.inspect import DatasetStats
+from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.augmentation import tells_direction
 from autox_video.planning.plan import choose
@@ -27,11 +27,7 @@ STATS = DatasetStats(
     clips_per_class_min=6,
     clips_per_class_max=6,
     seconds_median=2.0,
-    seconds_p10=2.0,
-    seconds_p90=2.1,
     fps_median=30.0,
-    fps_min=24.0,
-    fps_max=60.0,
     width_median=340,
     height_median=256,
     short_side_median=256,

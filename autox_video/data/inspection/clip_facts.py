@@ -23,66 +23,50 @@ DIGEST_UP_TO_BYTES = 64 << 20
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
 """How long to wait before each further attempt at a clip that the disk does not give."""
 
-PASSING = frozenset(
-    (
-        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK),
-        *(
-            errno.ENOTCONN,
-            errno.ECONNRESET,
-            errno.ECONNABORTED,
-            errno.EHOSTDOWN,
-            errno.EHOSTUNREACH,
-        ),
-        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    )
-)
+_OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
+_OF_CONNECTIONS = errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED
+_OF_NETWORKS = errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH
+_OF_MACHINES = errno.EMFILE, errno.ENFILE, errno.ENOMEM
+PASSING = frozenset((*_OF_DISKS, *_OF_CONNECTIONS, *_OF_NETWORKS, *_OF_MACHINES))
 """Errors of reading that may pass: of a disk, a network, a machine that is short of something."""
 
 _PIECE_BYTES = 1 << 20
-_NO_TIME = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What the probe found out about one clip; numbers are 0 where `error` says why.
-
-    Attributes:
-        frames: number of frames, counted.
-        fps: average frames per second.
-        seconds: length from the first frame's start to the last one's end.
-        width, height: pixels, as players show it.
-        codec: FFmpeg's name of the coding.
-        error: why the clip cannot be read, a sentence without the path; None for a readable one.
-        start: when the first frame comes on the player's clock, in seconds.
-        odd: what is odd about it or was repaired, parts of a sentence; nothing of most clips.
-        is_even: whether frame N starts at N / fps, exactly.
-    """
+    """The facts of one clip; numbers are 0 where `error` says why."""
 
     frames: int
+    """Number of frames, counted."""
     fps: float
+    """Average frames per second."""
     seconds: float
+    """Length from the first frame's start to the last one's end."""
     width: int
+    """Pixels, as players show it."""
     height: int
     codec: str
+    """FFmpeg's name of the coding."""
     error: str | None
+    """Why the clip cannot be read, a sentence without the path; None for a readable one."""
     start: float = 0.0
+    """When the first frame comes on the player's clock, in seconds."""
     odd: str = ""
+    """What is odd about it or was repaired, parts of a sentence; nothing of most clips."""
     is_even: bool = True
+    """Whether frame N starts at N / fps, exactly."""
 
     def __post_init__(self) -> None:
-        # A few names for a million clips, and one number for nearly all.
-        if isinstance(self.codec, str):
-            object.__setattr__(self, "codec", sys.intern(self.codec))
-        if self.start == 0.0:
-            object.__setattr__(self, "start", _NO_TIME)
+        object.__setattr__(self, "codec", sys.intern(self.codec))  # a few names for a million clips
 
 
-class Found(NamedTuple):
-    """All that is found out about one clip."""
+class Inspection(NamedTuple):
+    """All that is known of one clip; zeros of an unreadable one."""
 
     facts: ClipFacts
     digest: bytes
-    """DIGEST_BYTES, equal for equal files; zeros of an unreadable clip, as what follows."""
+    """DIGEST_BYTES, equal for equal files."""
     fingerprint: bytes
     """As `fingerprint.fingerprint` gives it."""
     scene: bytes
@@ -106,11 +90,11 @@ class Contents:
         sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
         return cls(*(np.zeros((count, size), dtype=np.uint8) for size in sizes))
 
-    def put(self, position: int, found: Found) -> None:
+    def put(self, position: int, inspection: Inspection) -> None:
         """Set the rows of one clip."""
-        self.digests[position] = np.frombuffer(found.digest, dtype=np.uint8)
-        self.fingerprints[position] = np.frombuffer(found.fingerprint, dtype=np.uint8)
-        self.scenes[position] = np.frombuffer(found.scene, dtype=np.uint8)
+        columns = self.digests, self.fingerprints, self.scenes
+        for column, row in zip(columns, inspection[1:], strict=True):
+            column[position] = np.frombuffer(row, dtype=np.uint8)
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Give the rows at `positions`, in that order."""
@@ -118,30 +102,30 @@ class Contents:
         return Contents(*(column[positions] for column in columns))
 
 
-def unreadable(reason: str) -> Found:
+def unreadable(reason: str) -> Inspection:
     """What is known of a clip that cannot be read, by the reason in a sentence."""
     facts = ClipFacts(0, 0.0, 0.0, 0, 0, "", reason)
-    return Found(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES), bytes(SCENE_BYTES))
+    return Inspection(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES), bytes(SCENE_BYTES))
 
 
-def examine_clip(path: str | Path) -> Found:
+def examine_clip(path: str | Path) -> Inspection:
     """Open one clip, count its frames, decode some; never raises for one that cannot be read.
 
     What cannot be read is tried once more, and where the disk itself fails a few times more: a
     fault that passes is no fault of the clip.
     """
-    found = _examine_once(path)
+    inspection = _examine_once(path)
     for wait_sec in (0.0, *RETRY_AFTER_SEC):
-        if found.facts.error is None or not Path(path).exists():
-            return found
+        if inspection.facts.error is None or not Path(path).exists():
+            break
         if wait_sec and not _fails_to_be_read(path):
-            return found
+            break
         time.sleep(wait_sec)
-        found = _examine_once(path)
-    return found
+        inspection = _examine_once(path)
+    return inspection
 
 
-def _examine_once(path: str | Path) -> Found:
+def _examine_once(path: str | Path) -> Inspection:
     try:
         # What another decoder would bring along takes seconds to import.
         with Video(path, "pyav") as video:
@@ -159,7 +143,7 @@ def _examine_once(path: str | Path) -> Found:
                 odd="; ".join(video.odd),
                 is_even=video.timeline().is_even,
             )
-        return Found(facts, _digest(path), fingerprint(frames), scene(frames))
+        return Inspection(facts, _digest(path), fingerprint(frames), scene(frames))
     except VideoError as error:
         return unreadable(str(error).removeprefix(f"{path}: "))
     except OSError as error:
@@ -177,19 +161,15 @@ def _fails_to_be_read(path: str | Path) -> bool:
 
 def _digest(path: str | Path) -> bytes:
     """Hash a file, or all files of a folder of frames in the order of their names."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    place = Path(path)
-    for file in sorted(place.iterdir()) if place.is_dir() else [place]:
-        if file.is_file():
-            _add_file(digest, file)
+    digest, path = hashlib.blake2b(digest_size=DIGEST_BYTES), Path(path)
+    for file_path in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if not file_path.is_file():
+            continue
+        with open(file_path, "rb") as file:
+            size = file.seek(0, 2)
+            digest.update(size.to_bytes(8, "little"))
+            pieces = -(-min(size, DIGEST_UP_TO_BYTES) // _PIECE_BYTES)
+            for piece in range(pieces):
+                file.seek(piece * max(_PIECE_BYTES, size // pieces))
+                digest.update(file.read(_PIECE_BYTES))
     return digest.digest()
-
-
-def _add_file(digest: "hashlib._Hash", path: Path) -> None:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        digest.update(size.to_bytes(8, "little"))
-        pieces = -(-min(size, DIGEST_UP_TO_BYTES) // _PIECE_BYTES)
-        for piece in range(pieces):
-            file.seek(piece * max(_PIECE_BYTES, size // pieces))
-            digest.update(file.read(_PIECE_BYTES))

@@ -16,7 +16,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
         span_sec: of one test clip.
         num_clips: test clips of a short clip.
     """
-    readable = [each.seconds for each in facts if each.error is None]
+    readable = [clip.seconds for clip in facts if clip.error is None]
     rounds = [rounds_of(seconds, span_sec, num_clips=num_clips) for seconds in readable]
     return sum(rounds) / len(rounds) if rounds else 1.0
 
@@ -32,41 +32,35 @@ def notes_on_long_clips(
         num_clips: such clips of a short clip, in testing.
         probes: whether all that is learnt from is features of one such clip of each.
     """
-    notes = []
-    learnt = _partly_seen(splits.get("train"), span_sec, most=1) if probes else []
-    if longest := learnt or _partly_seen(splits.get("val"), span_sec, most=1):
-        what = "The probe learns from" if learnt else "Validation looks at"
-        notes.append(
-            f"{what} the middle {span_sec:.3g} s of each clip, which is "
-            f"{_less_than_all(longest, span_sec)} `video_length` sets the span."
-        )
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)
-    if longest := _partly_seen(splits.get("test"), span_sec, most=most):
-        notes.append(
-            f"Testing looks at {most} parts of {span_sec:.3g} s, spread evenly over the clip, at "
-            f"most, which is {_less_than_all(longest, most * span_sec)} results.json has the share "
-            "of each as `seen`."
-        )
+    learnt = _seen_in_part(splits.get("train") if probes else None, span_sec)
+    validated = learnt or _seen_in_part(splits.get("val"), span_sec)
+    tested = _seen_in_part(splits.get("test"), most * span_sec)
+    notes = []
+    if validated:
+        what = "The probe learns from" if learnt else "Validation looks at"
+        middle = f"the middle {span_sec:.3g} s of each clip"
+        notes.append(f"{what} {middle}, which is {validated} `video_length` sets the span.")
+    if tested:
+        parts = f"{most} parts of {span_sec:.3g} s, spread evenly over the clip, at most"
+        seen = "results.json has the share of each as `seen`."
+        notes.append(f"Testing looks at {parts}, which is {tested} {seen}")
     return notes
 
 
-def _partly_seen(
-    split: ProbedSplit | None, span_sec: float, *, most: int
-) -> list[tuple[float, str]]:
-    """Length and path of each clip of which less is seen than should be, the longest first."""
+def _seen_in_part(split: ProbedSplit | None, seen_sec: float) -> str | None:
+    """Say of how many clips less is seen than should be, and of which the least."""
     if split is None:
-        return []
+        return None
     lengths = [
         (fact.seconds, path)
         for fact, path in zip(split.facts, split.clips.paths, strict=True)
-        if fact.error is None and most * span_sec < LEAST_SEEN_SHARE * fact.seconds - 1e-6
+        if fact.error is None and seen_sec < LEAST_SEEN_SHARE * fact.seconds - 1e-6
     ]
-    return sorted(lengths, reverse=True)
-
-
-def _less_than_all(longest: Sequence[tuple[float, str]], seen_sec: float) -> str:
-    seconds, path = longest[0]
+    if not lengths:
+        return None
+    seconds, path = max(lengths)
     return (
-        f"less than {LEAST_SEEN_SHARE:.0%} of {len(longest)} of them: {seen_sec / seconds:.1%} of "
+        f"less than {LEAST_SEEN_SHARE:.0%} of {len(lengths)} of them: {seen_sec / seconds:.1%} of "
         f"{path} ({duration(seconds)})."
     )

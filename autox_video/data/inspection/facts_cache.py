@@ -1,65 +1,56 @@
-"""What was found out about clips, remembered on disk."""
+"""What is known of clips that were opened before, remembered on disk."""
 
-import math
+import hashlib
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from autox_video.core.files import user_cache
-from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, Found
-from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES
-from autox_video.data.inspection.scene import SCENE_BYTES
+from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
 
-SAVE_EVERY_SEC = 2.0
-"""At least this often the clips probed so far are written to the cache."""
-
-SAVE_EVERY_CLIPS = 1000
-"""At least after this many clips they are written to the cache."""
+SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
+"""At least this often the clips inspected so far are written to the cache."""
 
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that writes to the same cache."""
 
-TABLE = "clips_6"
+TABLE = "clips_7"
 """Another layout or meaning of the facts gets another number."""
 
-# Each with its SQL type, in the order of `_row`.
-_COLUMNS = {
-    "path": "BLOB PRIMARY KEY",
-    "size": "INTEGER",
-    "mtime_ns": "INTEGER",
-    "frames": "INTEGER",
-    "fps": "REAL",
-    "seconds": "REAL",
-    "width": "INTEGER",
-    "height": "INTEGER",
-    "codec": "TEXT",
-    "start": "REAL",
-    "odd": "TEXT",
-    "is_even": "INTEGER",
-    "digest": "BLOB",
-    "fingerprint": "BLOB",
-    "scene": "BLOB",
-}
-
-_Item = TypeVar("_Item")
+_COLUMNS = (
+    "path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, facts TEXT, "
+    "digest BLOB, fingerprint BLOB, scene BLOB, checksum BLOB"
+)
 
 
 class Seen(NamedTuple):
-    """A clip, the file that it was, and what was found."""
+    """A clip, the file that it was, and what is known of it."""
 
     path: str
     size: int
     mtime_ns: int
-    found: Found
-    fresh: bool
+    inspection: Inspection
+    is_new: bool
 
 
-class ProbeCache:
-    """Clips by path, in a database that several runs may use at once; of use or out of the way."""
+def default_cache_path() -> Path | None:
+    """This user's cache of inspected clips; None where there is no home."""
+    return user_cache("probe.sqlite")
+
+
+class FactsCache:
+    """Clips by path, in a database that several runs may use at once; of use or out of the way.
+
+    Args:
+        file: the database, made where there is none; None remembers nothing.
+        on_note: is told in a sentence when it cannot be used.
+    """
 
     def __init__(self, file: Path | None, on_note: Callable[[str], None]) -> None:
         self._file, self._on_note = file, on_note
@@ -67,35 +58,60 @@ class ProbeCache:
         self._saved_at = time.monotonic()
         self._database: sqlite3.Connection | None = None
         if file is not None:
-            self._guarded(self._connect)
+            with self._failing_softly():
+                self._connect()
 
     def known(self, paths: Sequence[str]) -> dict[str, Seen]:
         """Give what is remembered of these clips, current or not."""
+        known: dict[str, Seen] = {}
         if self._database is None:
-            return {}
-        return self._guarded(lambda: self._select(paths)) or {}
+            return known
+        path_of = {_key(path): path for path in paths}
+        marks = ",".join("?" * len(path_of))
+        with self._failing_softly():
+            query = f"SELECT * FROM {TABLE} WHERE path IN ({marks})"
+            for key, size, mtime_ns, facts, *contents, checksum in self._database.execute(
+                query, list(path_of)
+            ):
+                if checksum == _checksum(facts, *contents):
+                    inspection = Inspection(ClipFacts(*json.loads(facts)), *contents)
+                    path = path_of[key]
+                    known[path] = Seen(path, size, mtime_ns, inspection, is_new=False)
+        return known
 
     def remember(self, seen: Iterable[Seen]) -> None:
-        """Keep what is fresh of readable clips, writing it every now and then."""
+        """Keep what is new of readable clips, writing it every now and then."""
         if self._database is None:
             return
         self._unsaved += [
-            one for one in seen if one.fresh and one.size > 0 and not one.found.facts.error
+            clip
+            for clip in seen
+            if clip.is_new and clip.size > 0 and not clip.inspection.facts.error
         ]
-        late = time.monotonic() - self._saved_at > SAVE_EVERY_SEC
-        if self._unsaved and (late or len(self._unsaved) >= SAVE_EVERY_CLIPS):
-            self._guarded(self._save)
+        is_due = time.monotonic() - self._saved_at > SAVE_EVERY_SEC
+        if is_due or len(self._unsaved) >= SAVE_EVERY_CLIPS:
+            self._save()
 
     def close(self) -> None:
         """Write what is not written yet."""
-        if self._database is not None and self._unsaved:
-            self._guarded(self._save)
+        self._save()
         self._disconnect()
 
-    def _guarded(self, action: Callable[[], _Item]) -> _Item | None:
-        """Do something with the database; where that fails say so, and begin anew or go without."""
+    def _save(self) -> None:
+        if self._database is None or not self._unsaved:
+            return
+        with self._failing_softly(), self._database:
+            self._database.executemany(
+                f"INSERT OR REPLACE INTO {TABLE} VALUES (?,?,?,?,?,?,?,?)", map(_row, self._unsaved)
+            )
+            self._unsaved.clear()
+            self._saved_at = time.monotonic()
+
+    @contextmanager
+    def _failing_softly(self) -> Iterator[None]:
+        """Where the database fails in the block say so, and begin anew or go on without it."""
         try:
-            return action()
+            yield
         except (sqlite3.OperationalError, OSError) as error:
             self._disconnect()
             self._note(f"cannot be used ({error}), so that every clip is opened anew")
@@ -104,78 +120,35 @@ class ProbeCache:
                 raise  # the kinds of this class are defects of ours, this one is a damaged file
             self._disconnect()
             self._note(f"is damaged ({error}) and begun anew")
-            self._guarded(self._begin_anew)
-        return None
+            with self._failing_softly():
+                os.replace(self._file, self._file.with_name(self._file.name + ".damaged"))
+                self._connect()
 
     def _note(self, what: str) -> None:
-        self._on_note(f"{self._file}: the cache of probed clips {what}.")
+        self._on_note(f"{self._file}: the cache of inspected clips {what}.")
+
+    def _connect(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(self._file, timeout=LOCK_WAIT_SEC)
+        self._database.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({_COLUMNS}) WITHOUT ROWID")
 
     def _disconnect(self) -> None:
         if self._database is not None:
             self._database.close()
         self._database = None
 
-    def _begin_anew(self) -> None:
-        os.replace(self._file, self._file.with_name(self._file.name + ".damaged"))
-        self._connect()
-
-    def _connect(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self._file, timeout=LOCK_WAIT_SEC)
-        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        self._database.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns}) WITHOUT ROWID")
-
-    def _select(self, paths: Sequence[str]) -> dict[str, Seen]:
-        keys = {_key(path): path for path in paths}
-        marks = ",".join("?" * len(keys))
-        rows = self._database.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE path IN ({marks})", list(keys)
-        )
-        known = {}
-        for key, size, mtime_ns, *values, start, odd, is_even, digest, fingerprint, scene in rows:
-            facts = ClipFacts(*values, None, start, odd, bool(is_even))
-            found = Found(facts, digest, fingerprint, scene)
-            if _is_sound(found):
-                known[keys[key]] = Seen(keys[key], size, mtime_ns, found, fresh=False)
-        return known
-
-    def _save(self) -> None:
-        marks = ",".join("?" * len(_COLUMNS))
-        with self._database:
-            self._database.executemany(
-                f"INSERT OR REPLACE INTO {TABLE} ({', '.join(_COLUMNS)}) VALUES ({marks})",
-                map(_row, self._unsaved),
-            )
-        self._unsaved.clear()
-        self._saved_at = time.monotonic()
-
 
 def _row(seen: Seen) -> tuple:
-    *facts, _, start, odd, is_even = astuple(seen.found.facts)
-    known = (*facts, start, odd, is_even)
-    return (_key(seen.path), seen.size, seen.mtime_ns, *known, *seen.found[1:])
+    facts, *contents = seen.inspection
+    text = json.dumps(astuple(facts))
+    row = _key(seen.path), seen.size, seen.mtime_ns, text, *contents
+    return (*row, _checksum(text, *contents))
+
+
+def _checksum(facts: object, *contents: object) -> bytes:
+    return hashlib.blake2b(repr((facts, *contents)).encode(), digest_size=8).digest()
 
 
 def _key(path: str) -> bytes:
     """Give the absolute path as the file system has it, which need not be text."""
     return os.fsencode(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (twice as quick)
-
-
-def _is_sound(found: Found) -> bool:
-    """Tell whether what a file of the cache says can be true."""
-    facts = found.facts
-    numbers = (facts.frames, facts.fps, facts.seconds, facts.width, facts.height)
-    sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
-    return (
-        isinstance(facts.codec, str)
-        and isinstance(facts.odd, str)
-        and isinstance(facts.start, float)
-        and 0 <= facts.start < math.inf
-        and all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers)
-        and all(isinstance(b, bytes) and len(b) == n for b, n in zip(found[1:], sizes, strict=True))
-    )
-
-
-def default_cache_path() -> Path | None:
-    """This user's cache of probed clips; None where there is no home."""
-    return user_cache("probe.sqlite")

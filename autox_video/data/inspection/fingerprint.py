@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from autox_video.data.inspection.similar_pairs import CHUNK, near_pairs
+from autox_video.data.inspection.similar_pairs import in_chunks, near_pairs
 from autox_video.data.splitting.groups import alone, join
 from autox_video.video.decode import Video
 
@@ -38,9 +38,7 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def sampled_frames(video: Video) -> np.ndarray:
-    """Give the frames (K, H, W, 3) of an open clip that its looks are taken from, small ones.
-
-    They are at fixed shares of its length.
+    """Give small frames (K, H, W, 3) of an open clip, at fixed shares of its length.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
@@ -91,54 +89,29 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     Returns:
         (N,) int64, as in `groups`.
     """
+
+    def vectors(clips: np.ndarray) -> np.ndarray:
+        return _pictures(fingerprints[clips]).reshape(len(clips), GREY_BYTES)
+
+    def look_the_same(pairs: np.ndarray) -> np.ndarray:
+        return _look_the_same(*(fingerprints[clips] for clips in pairs.T))
+
     labels = alone(len(fingerprints))
-    shown = np.flatnonzero(_has_contrast(fingerprints))
-    for pairs in near_pairs(lambda clips: _flat_pictures(fingerprints[clips]), shown):
+    shown = np.flatnonzero(in_chunks(lambda rows: _rms(_pictures(rows)) >= _FLAT, fingerprints))
+    for pairs in near_pairs(vectors, shown):
         pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-        labels = join(labels, pairs[_alike(fingerprints, pairs)])
+        labels = join(labels, pairs[in_chunks(look_the_same, pairs)])
     return labels
 
 
-def _has_contrast(fingerprints: np.ndarray) -> np.ndarray:
-    """Tell (N,) which clips show something."""
-    found = np.zeros(len(fingerprints), dtype=bool)
-    for start in range(0, len(fingerprints), CHUNK):
-        pictures = _pictures(fingerprints[start : start + CHUNK])
-        found[start : start + CHUNK] = _rms(pictures) >= _FLAT
-    return found
-
-
-def _pictures(fingerprints: np.ndarray) -> np.ndarray:
-    """Give the grey pictures (N, K, S * S), each about its own mean."""
-    grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
-    return grey - grey.mean(axis=2, keepdims=True)
-
-
-def _flat_pictures(fingerprints: np.ndarray) -> np.ndarray:
-    return _pictures(fingerprints).reshape(len(fingerprints), GREY_BYTES)
-
-
-def _rms(pictures: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean_product(pictures, pictures))
-
-
-def _alike(fingerprints: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Tell (P,) which pairs (P, 2) of clips look the same."""
-    chunks = [
-        _look_the_same(*(fingerprints[side] for side in pairs[start : start + CHUNK].T))
-        for start in range(0, len(pairs), CHUNK)
-    ]
-    return np.concatenate([np.zeros(0, dtype=bool), *chunks])
-
-
-def _look_the_same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Tell (P,) whether fingerprints (P, F) are of clips that look the same, one by one."""
-    pictures = _pictures(one), _pictures(other)
-    changes = tuple(each - each.mean(axis=1, keepdims=True) for each in pictures)
+    pictures = _pictures(first), _pictures(second)
+    changes = tuple(picture - picture.mean(axis=1, keepdims=True) for picture in pictures)
     still = np.maximum(*map(_rms, changes)) < _STILL
-    colours = tuple(each[:, GREY_BYTES:].astype(np.float32) * 2 - 256 for each in (one, other))
+    colours = tuple(clips[:, GREY_BYTES:].astype(np.float32) * 2 - 256 for clips in (first, second))
     apart, *strengths = (
-        np.sqrt(np.square(each).mean(axis=1)) for each in (colours[0] - colours[1], *colours)
+        np.sqrt(np.square(colour).mean(axis=1)) for colour in (colours[0] - colours[1], *colours)
     )
     return (
         (_likeness(*pictures) >= MIN_LIKENESS)
@@ -147,10 +120,20 @@ def _look_the_same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     )
 
 
-def _likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _pictures(fingerprints: np.ndarray) -> np.ndarray:
+    """Give the grey pictures (N, K, S * S), each about its own mean."""
+    grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
+    return grey - grey.mean(axis=2, keepdims=True)
+
+
+def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Give (P,) the cosine between pictures (P, K, S * S)."""
-    return _mean_product(one, other) / np.maximum(_rms(one) * _rms(other), 1e-9)
+    return _mean_product(first, second) / np.maximum(_rms(first) * _rms(second), 1e-9)
 
 
-def _mean_product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.einsum("nks,nks->n", one, other) / (FRAMES * SIDE * SIDE)
+def _rms(pictures: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean_product(pictures, pictures))
+
+
+def _mean_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.einsum("nks,nks->n", first, second) / (FRAMES * SIDE * SIDE)

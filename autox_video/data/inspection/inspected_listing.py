@@ -12,7 +12,7 @@ from autox_video.config.settings import AUTO
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
-from autox_video.data.inspection.inspect import probe_contents
+from autox_video.data.inspection.inspect import inspect_clips
 from autox_video.data.listing.formats.segments import part_of_video
 from autox_video.data.listing.listing import Listing, divide_listing
 from autox_video.data.splitting.recordings import Recordings, find_recordings, kept_together
@@ -80,9 +80,9 @@ def probe_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> ProbedListing:
-    """Open every listed clip once; the arguments are those of `probe.probe_contents`."""
+    """Open every listed clip once; the arguments are those of `probe.inspect_clips`."""
     lists = splits_of(listing)
-    facts, contents = probe_contents(
+    facts, contents = inspect_clips(
         [join(listing.data_root, path) for clips in lists.values() for path in clips.paths],
         cache,
         workers=workers,

@@ -17,7 +17,7 @@ from dataclasses import astuple
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from autox_video.data.inspection.clip_facts import ClipFacts, Found, examine_clip, unreadable
+from autox_video.data.inspection.clip_facts import ClipFacts, Inspection, examine_clip, unreadable
 
 HANG_SEC = 10.0
 """How long a clip may be computed on, and a second more for each READ_BYTES_PER_SEC of it."""
@@ -30,19 +30,23 @@ LOOK_EVERY_SEC, IDLE_LOOKS = 1.0, 60
 UNKNOWN_LOOKS = 600
 """Likewise where the system does not tell what a process does."""
 
-_READY = "ready"
 _PROGRAM = "from autox_video.data.inspection.opening_process import serve; serve()"
+_SILENCE = "nothing comes of it, as if its disk did not answer or the decoder hung."
 
 
-class ProbeProcess:
+class _HangsError(Exception):
+    """The process does nothing, and gives no answer."""
+
+
+class OpeningProcess:
     """Opens clips in a process of its own, which is started when it is needed; for one thread."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
         self._answers: Connection | None = None
-        self._stopped = False
+        self.is_stopped = False
 
-    def examine(self, paths: Sequence[str]) -> Iterator[Found]:
+    def examine(self, paths: Sequence[str]) -> Iterator[Inspection]:
         """Give what `examine_clip` finds out about each of the clips, in their order.
 
         A clip that takes the process along is unreadable, if it does so twice: the first time, the
@@ -52,29 +56,48 @@ class ProbeProcess:
             RuntimeError: a defect of ours, with its traceback.
         """
         remaining, was_tried = list(paths), False
-        while remaining and not self._stopped:
-            if not self._send(remaining):
-                self._end()
-                continue
+        while remaining and not self.is_stopped:
             try:
+                self._send(remaining)
                 while remaining:
-                    facts, *others = self._answer()
+                    facts, *contents = self._answer()
                     del remaining[0]
                     was_tried = False
-                    yield Found(ClipFacts(*facts), *others)
+                    yield Inspection(ClipFacts(*facts), *contents)
+            except BrokenPipeError:  # it ended while it waited, and no clip is to blame
+                self._end()
             except (EOFError, ConnectionResetError, _HangsError) as error:
-                if self._stopped:
+                if self.is_stopped:
                     return
                 code = self._end()
-                was_tried, is_over = True, was_tried or code == -signal.SIGPROF
-                if is_over:
+                if was_tried or code == -signal.SIGPROF:
                     del remaining[0]
-                    was_tried = False
                     hangs = isinstance(error, _HangsError)
                     yield unreadable(_SILENCE if hangs else _why_it_ended(code))
+                    was_tried = False
+                else:
+                    was_tried = True
+
+    def stop(self) -> None:
+        """End the process at once; any thread may call this."""
+        self.is_stopped = True
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Stop, and free what the process took, once `examine` has come to its end."""
+        self.stop()
+        if self._process is not None:
+            self._end()
+
+    def _send(self, paths: Sequence[str]) -> None:
+        if self._process is None:
+            self._process, self._answers = _start()
+        pickle.dump(paths, self._process.stdin)
+        self._process.stdin.flush()
 
     def _answer(self) -> tuple:
-        """Wait for what was found out about the next clip; raises where none will come."""
+        """Wait for what is found out about the next clip; raises where nothing will come."""
         before, idle = None, 0
         while not self._answers.poll(LOOK_EVERY_SEC):
             doing = _progress(self._process.pid)
@@ -85,31 +108,8 @@ class ProbeProcess:
                 raise _HangsError
         answer = self._answers.recv()
         if isinstance(answer, str):
-            raise RuntimeError(f"the probe failed:\n{answer}")
+            raise RuntimeError(f"the inspection failed:\n{answer}")
         return answer
-
-    def stop(self) -> None:
-        """End the process at once; any thread may call this."""
-        self._stopped = True
-        if self._process is not None:
-            self._process.kill()
-
-    def close(self) -> None:
-        """Stop, and free what the process took, once `examine` has come to its end."""
-        self.stop()
-        if self._process is not None:
-            self._end()
-
-    def _send(self, paths: Sequence[str]) -> bool:
-        """Hand the clips over; tells whether the process still takes any."""
-        if self._process is None:
-            self._process, self._answers = _start()
-        try:
-            pickle.dump(paths, self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return False
-        return True
 
     def _end(self) -> int:
         """Give how the process ended; the next clip starts another."""
@@ -119,13 +119,6 @@ class ProbeProcess:
         with suppress(BrokenPipeError):  # what was still to be written has nobody to read it
             process.stdin.close()
         return code
-
-
-class _HangsError(Exception):
-    """The process does nothing, and gives no answer."""
-
-
-_SILENCE = "nothing comes of it, as if its disk did not answer or the decoder hung."
 
 
 def _why_it_ended(code: int) -> str:
@@ -165,41 +158,35 @@ def _start() -> tuple[subprocess.Popen, Connection]:
     answers = Connection(os.dup(process.stdout.fileno()), writable=False)
     process.stdout.close()
     with suppress(EOFError):
-        if answers.recv() == _READY:
-            return process, answers
+        answers.recv()  # it is ready
+        return process, answers
     answers.close()
-    process.kill()
     raise RuntimeError(f"the process that opens clips does not start ({process.wait()})")
 
 
-def serve(examine: Callable[[str], Found] = examine_clip) -> None:
-    """Answer lists of paths on stdin by what was found on stdout, until stdin ends."""
+def serve(examine: Callable[[str], Inspection] = examine_clip) -> None:
+    """Answer lists of paths on stdin by what is found out on stdout, until stdin ends."""
     answers = Connection(os.dup(sys.stdout.fileno()), readable=False)
-    answers.send(_READY)
+    answers.send("ready")
     # What a decoder prints must not come between the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
+    with suppress(EOFError, BrokenPipeError):
         while True:
             for path in pickle.load(sys.stdin.buffer):
                 answers.send(_examine_in_time(path, examine))
-    except (EOFError, BrokenPipeError):
-        os._exit(0)  # the run is over; nobody reads any more
+    os._exit(0)  # the run is over; nobody reads any more
 
 
-def _examine_in_time(path: str, examine: Callable[[str], Found]) -> tuple | str:
+def _examine_in_time(path: str, examine: Callable[[str], Inspection]) -> tuple | str:
     """Examine a clip; if it computes too long a signal ends this process, wherever it is stuck."""
-    signal.setitimer(signal.ITIMER_PROF, HANG_SEC + _size(path) / READ_BYTES_PER_SEC)
+    size = 0
+    with suppress(OSError):
+        size = os.stat(path).st_size  # noqa: PTH116 (as a `Path` it would cost more than this)
+    signal.setitimer(signal.ITIMER_PROF, HANG_SEC + size / READ_BYTES_PER_SEC)
     try:
-        facts, *others = examine(path)
-        return (astuple(facts), *others)
+        facts, *contents = examine(path)
+        return (astuple(facts), *contents)
     except Exception:  # noqa: BLE001 (the other side raises it again)
         return traceback.format_exc()
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (as a `Path` it would cost more than this)
-    except OSError:
-        return 0

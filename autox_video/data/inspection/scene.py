@@ -10,11 +10,12 @@ Shape legend: N clips, P pairs, B bytes of a scene, K frames of a clip, H, W, S 
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from autox_video.data.inspection.fingerprint import GREY, averaged
-from autox_video.data.inspection.similar_pairs import CHUNK, near_pairs
+from autox_video.data.inspection.similar_pairs import CHUNK, in_chunks, near_pairs
 from autox_video.data.splitting.groups import alone, join
 
 SIDE = 24
@@ -76,20 +77,27 @@ def same_scene(
     Returns:
         (N,) int64, as in `groups`.
     """
+
+    def likeness(pairs: np.ndarray) -> np.ndarray:
+        """Give (P, 2) cosines of the backgrounds and of the colours."""
+        first, second = (_vectors(scenes[clips]) for clips in pairs.T)
+        return np.add.reduceat(first * second, [0, _GRADIENTS], axis=1)
+
     labels = alone(len(scenes))
-    shown = _shows_something(scenes)
+    shown = in_chunks(_shows_something, scenes)
     compared = np.flatnonzero(shown & (copies == labels))
     more = _MORE_FOR_TEN_TIMES * math.log10(max(len(scenes) / _MEASURED_CLIPS, 1))
-    for pairs, (least_background, least_sum) in (
-        *((each, (ALIKE[0], ALIKE[1] + more)) for each in _candidates(scenes, compared)),
-        (neighbours[shown[neighbours].all(axis=1)], NEIGHBOURS_ALIKE),
+    least = ALIKE[0], ALIKE[1] + more
+    candidates = ((pairs, least) for pairs in _candidates(scenes, compared))
+    shown_neighbours = neighbours[shown[neighbours].all(axis=1)]
+    for pairs, (least_background, least_sum) in chain(
+        candidates, [(shown_neighbours, NEIGHBOURS_ALIKE)]
     ):
         pairs = pairs[(sizes[pairs[:, 0]] == sizes[pairs[:, 1]]).all(axis=1)]
         pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-        background, colours = _likeness(scenes, pairs)
-        labels = join(
-            labels, pairs[(background >= least_background) & (background + colours >= least_sum)]
-        )
+        background, colours = in_chunks(likeness, pairs).T
+        is_alike = (background >= least_background) & (background + colours >= least_sum)
+        labels = join(labels, pairs[is_alike])
     return labels
 
 
@@ -100,20 +108,11 @@ def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray
         return
     lots = [compared[start : start + CHUNK] for start in range(0, len(compared), CHUNK)]
     for number in range(0, len(lots), _LOTS_KEPT):
-        kept = np.concatenate([_vectors(scenes[lot]) for lot in lots[number : number + _LOTS_KEPT]])
+        rows = np.concatenate([_vectors(scenes[lot]) for lot in lots[number : number + _LOTS_KEPT]])
         for behind, lot in enumerate(lots[number:]):
-            one, other = np.nonzero(kept @ _vectors(scenes[lot]).T >= ALIKE[1])
-            pairs = np.stack([one, other + behind * CHUNK], axis=1)
+            first, second = np.nonzero(rows @ _vectors(scenes[lot]).T >= ALIKE[1])
+            pairs = np.stack([first, second + behind * CHUNK], axis=1)
             yield compared[number * CHUNK + pairs[pairs[:, 0] < pairs[:, 1]]]
-
-
-def _likeness(scenes: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give (P,) cosines of the backgrounds, and (P,) of the colours, of pairs (P, 2)."""
-    found = [np.zeros((2, 0), dtype=np.float32)]
-    for start in range(0, len(pairs), CHUNK):
-        one, other = (_vectors(scenes[side]) for side in pairs[start : start + CHUNK].T)
-        found.append(np.add.reduceat(one * other, [0, _GRADIENTS], axis=1).T)
-    return tuple(np.concatenate(found, axis=1))
 
 
 def _vectors(scenes: np.ndarray) -> np.ndarray:
@@ -125,8 +124,9 @@ def _vectors(scenes: np.ndarray) -> np.ndarray:
 def _gradients(scenes: np.ndarray) -> np.ndarray:
     grey = scenes[:, :GREY_BYTES].reshape(-1, SIDE, SIDE).astype(np.float32)
     across, down = np.diff(grey, axis=2)[:, :-1], np.diff(grey, axis=1)[:, :, :-1]
-    both = np.concatenate([each.reshape(-1, _GRADIENTS // 2) for each in (across, down)], axis=1)
-    return np.sign(both) * np.sqrt(np.abs(both))
+    flat = [part.reshape(-1, _GRADIENTS // 2) for part in (across, down)]
+    gradients = np.concatenate(flat, axis=1)
+    return np.sign(gradients) * np.sqrt(np.abs(gradients))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -135,8 +135,4 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _shows_something(scenes: np.ndarray) -> np.ndarray:
     """Tell (N,) which backgrounds are more than a plain area."""
-    found = np.zeros(len(scenes), dtype=bool)
-    for start in range(0, len(scenes), CHUNK):
-        gradients = _gradients(scenes[start : start + CHUNK])
-        found[start : start + CHUNK] = np.sqrt(np.square(gradients).mean(axis=1)) >= _FLAT
-    return found
+    return np.sqrt(np.square(_gradients(scenes)).mean(axis=1)) >= _FLAT

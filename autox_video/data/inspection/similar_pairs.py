@@ -18,6 +18,13 @@ Vectors = Callable[[np.ndarray], np.ndarray]
 CHUNK = 512
 """Items whose vectors are made at a time."""
 
+
+def in_chunks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Give what a function gives of rows, computed on CHUNK of them at a time to save memory."""
+    starts = range(0, max(len(rows), 1), CHUNK)
+    return np.concatenate([function(rows[start : start + CHUNK]) for start in starts])
+
+
 _TABLES, _TABLES_AT_A_TIME = 32, 8
 _NEIGHBOURS = 8  # items of the same key that each is compared with, in each table
 

@@ -10,16 +10,16 @@ import pytest
 
 from autox_video.data.inspection import opening_process
 from autox_video.data.inspection.clip_facts import examine_clip
-from autox_video.data.inspection.opening_process import ProbeProcess
+from autox_video.data.inspection.opening_process import OpeningProcess
 from tests.videos import numbered_frames, write_text_video, write_video
 
 # What a clip does is in its name; a process hangs after half a second here.
 ACTING = """
 import ctypes, os, signal, sys, time
-from autox_video.dataset import probe_process
+from autox_video.data.inspection import opening_process
 from autox_video.data.inspection.clip_facts import examine_clip
 
-probe_process.HANG_SEC = 0.5
+opening_process.HANG_SEC = 0.5
 
 def examine(path):
     name = os.path.basename(path)
@@ -46,7 +46,7 @@ def examine(path):
         raise KeyError("a defect")
     return examine_clip(path)
 
-probe_process.serve(examine)
+opening_process.serve(examine)
 """
 
 
@@ -56,7 +56,7 @@ def process(monkeypatch):
     monkeypatch.setattr(opening_process, "HANG_SEC", 0.5)
     monkeypatch.setattr(opening_process, "LOOK_EVERY_SEC", 0.05)
     monkeypatch.setattr(opening_process, "IDLE_LOOKS", 8)
-    process = ProbeProcess()
+    process = OpeningProcess()
     yield process
     process.close()
 

@@ -9,7 +9,8 @@ import numpy as np
 from autox_video.config.settings import AUTO
 from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import WHOLE_VIDEO, Segment
-from autox_video.data.inspection.inspect import default_cache_path, probe_contents
+from autox_video.data.inspection.facts_cache import default_cache_path
+from autox_video.data.inspection.inspect import inspect_clips
 from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
 from autox_video.video.decode import Video
@@ -45,7 +46,7 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     workers = min(OPENED_AT_ONCE, len(os.sched_getaffinity(0)))
     places = [join(data_root, path) for path in videos]
     cache = default_cache_path()
-    found, _ = probe_contents(places, cache, workers=workers, remote_cache=remote_cache)
+    found, _ = inspect_clips(places, cache, workers=workers, remote_cache=remote_cache)
     facts = dict(zip(videos, found, strict=True))
     pairs = list(zip(table.paths, table.segments, strict=True))
     uneven = [n for n, (path, part) in enumerate(pairs) if _is_uneven(facts[path].is_even, part)]
