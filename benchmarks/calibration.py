@@ -32,6 +32,7 @@ from autox_video.automl.probing import crossval  # noqa: E402
 from autox_video.automl.probing.crossval import LINEAR, ORDERED, Setting  # noqa: E402
 from autox_video.automl.probing.samples import Samples  # noqa: E402
 from autox_video.metrics.calibration import expected_calibration_error, with_temperature  # noqa: E402
+from autox_video.tasks.task import TASKS  # noqa: E402
 from autox_video.training.validation_metric import ClipMetric  # noqa: E402
 
 BAR = 0.02
@@ -67,7 +68,7 @@ def draw_set(seed: int) -> ClipSet:
         shown = np.where(rng.random(count) < noise, rng.integers(0, classes, count), labels)
         cells = points[shown][:, None] + rng.normal(size=(count, CELLS, channels)) * np.sqrt(CELLS)
         tokens = torch.from_numpy(np.concatenate([cells.mean(1, keepdims=True), cells], 1)).half()
-        return Samples(tokens[:, None], torch.eye(classes)[labels], multi_label=False)
+        return Samples(tokens[:, None], torch.eye(classes)[labels], TASKS["single_label"])
 
     return ClipSet(draw(clips), draw(4 * clips), draw(HELD_OUT))
 

@@ -35,7 +35,7 @@ def seen(monkeypatch):
         samples = [ActionDataSample() for _ in inputs]
         for sample, each in zip(samples, inputs, strict=True):
             share = each.mean(dim=(0, 1, 2, 3))
-            sample.pred_logit = (share / share.sum()).log()
+            sample.pred_output = (share / share.sum()).log()
         return samples
 
     monkeypatch.setattr(Recognizer3D, "test_step", test_step)

@@ -15,7 +15,7 @@ from autox_video.core.errors import CheckpointError
 from autox_video.distributed import processes
 from autox_video.metrics.headline import IN_FOLDS, cross_validated, row_fields
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score
+from autox_video.metrics.selection_score import main_score, score_label
 from autox_video.run.work_dir import BEST, PROBE
 from autox_video.training.checkpoints.checkpoint import (
     own_config,
@@ -170,7 +170,7 @@ def keep_better(
     if not wins:
         return best
     say(
-        f"The probe is better than what training gave ({MAIN_SCORES[key]} {figures[0]} against "
+        f"The probe is better than what training gave ({score_label(key)} {figures[0]} against "
         f"{figures[1]} {on}): its weights are kept as the best."
     )
     return _take_probe(work_dir)

@@ -61,6 +61,7 @@ from autox_video.planning.resume import (
     weights_of_run,
 )
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
+from autox_video.tasks.task import TASKS, task_of
 from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root
 
@@ -194,6 +195,9 @@ def read_data(settings: Settings) -> Listing:
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
+    if settings.task != AUTO:
+        label_sets = TASKS[settings.task].has_label_sets
+        settings = settings.model_copy(update={"multi_label": label_sets})
     listing = read_listing(settings)
     for note in listing.notes:
         say(note)
@@ -250,6 +254,7 @@ def check_clips(probed: ProbedListing, settings: Settings) -> tuple[Listing, Dat
         class_names=listing.classes,
         named=listing.named,
         train_labels=listing.train.labels,
+        task=task_of(listing.train.labels, settings.task),
         train=splits["train"].facts,
         val=splits["val"].facts,
         test=splits["test"].facts if "test" in splits else (),

@@ -178,10 +178,8 @@ def notes_on_reading(
 def _labelled(clips: ClipTable, classes: Sequence[str], root: str | Path) -> dict[Hashable, Any]:
     """Class names of each clip, by what tells it from all others."""
     labels = clips.labels or ()
-    if clips.multi_label:
-        names = [tuple(sorted(_class(classes, i) for i in each)) for each in labels]
-    else:
-        names = [(_class(classes, label),) for label in labels]
+    sets = (label if isinstance(label, tuple) else (label,) for label in labels)
+    names = [tuple(sorted(_class(classes, index) for index in indices)) for indices in sets]
     return dict(zip(clips.identities(root), names, strict=True))
 
 

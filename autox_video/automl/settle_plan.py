@@ -38,6 +38,7 @@ from autox_video.planning.time_limit import (
 )
 from autox_video.run.clock import BudgetClock
 from autox_video.run.work_dir import free_for_others_bytes
+from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import is_remote
 
 if TYPE_CHECKING:
@@ -348,16 +349,16 @@ def training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "Tr
         val_list=str(list_file(work_dir, "val")),
         classes=listing.classes,
         num_train=len(listing.train),
-        multi_label=listing.multi_label,
-        class_clips=_class_clips(listing),
+        task=prepared.stats.task,
+        class_clips=_class_clips(listing, prepared.stats.task),
         fingerprint=prepared.fingerprint,
         remote_cache=settings.remote_cache,
     )
 
 
-def _class_clips(listing: Listing) -> tuple[int, ...]:
-    """Training clips of each class; nothing where a clip may have several."""
-    if listing.multi_label:
+def _class_clips(listing: Listing, task: str) -> tuple[int, ...]:
+    """Training clips of each class; nothing where the loss cannot be balanced."""
+    if not TASKS[task].balances_loss:
         return ()
     counts = Counter(listing.train.labels)
     return tuple(counts[label] for label in range(len(listing.classes)))

@@ -84,6 +84,12 @@ class Settings(BaseModel):
         "Which of the three divisions of a folder of UCF101's or HMDB51's lists; auto: 1.",
         "1, 2, 3 or auto",
     )
+    task: Text = _key(
+        AUTO,
+        "What the model is trained for; auto: single_label, or multi_label where labels look like "
+        "it.",
+        "auto, single_label, multi_label, or a task that a module of custom_imports registers",
+    )
     multi_label: Flag | Auto = _key(
         AUTO,
         "Whether a clip may be of several classes, `one;other`; auto: where labels look like it.",

@@ -63,7 +63,7 @@ class ClipTable:
         return len(self.paths)
 
     @property
-    def multi_label(self) -> bool:
+    def has_label_sets(self) -> bool:
         """Whether a label is the indices of any number of classes."""
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
@@ -71,7 +71,7 @@ class ClipTable:
         """Class indices of each clip, none where there are no labels."""
         if self.labels is None:
             return [()] * len(self)
-        return list(self.labels) if self.multi_label else [(label,) for label in self.labels]
+        return list(self.labels) if self.has_label_sets else [(label,) for label in self.labels]
 
     def classes(self) -> set[int]:
         """The class indices that occur."""

@@ -19,9 +19,9 @@ from autox_video.core.errors import CheckpointError, ConfigError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.distributed import processes
-from autox_video.metrics.calibration import with_temperature
-from autox_video.metrics.results import Prediction
+from autox_video.evaluation.results import Prediction
 from autox_video.run.work_dir import CONFIG
+from autox_video.tasks.task import TASKS, Task
 from autox_video.training.checkpoints.checkpoint import load_state, own_config, read_checkpoint
 from autox_video.training.config.config_check import check_config
 from autox_video.training.config.stored_config import (
@@ -134,46 +134,35 @@ def predict(
     Raises:
         ResourceError: there is not enough memory for one view of one clip.
     """
-    multi_label = bool(config.model.cls_head.get("multi_label", False))
-    score, read = Scorer(model, multi_label=multi_label), config.test_pipeline[0]
+    task = TASKS[config.model.cls_head.task]
+    score, read = Scorer(model, task), config.test_pipeline[0]
     job = _Job(config, data_root, loading, score)
-    said, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
+    outputs, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
-    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in said}
+    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in outputs}
     # Of a long video there is more to look at; how long it is was found out in reading it.
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
-    looks = {p: [said[p]] for p in said}
+    looks = {p: [output] for p, output in outputs.items()}
     if rest:
         say(f"Long clips, of which more parts are looked at: {len({p for p, _ in rest})}.")
         positions, numbers = map(list, zip(*rest, strict=True))
         more, _, _ = job.scored(clips.select(positions), numbers, None)
-        for place, each in more.items():
-            looks[positions[place]].append(each)
-    whole = {p: _mean(looks[p], multi_label=multi_label) for p in looks}
-    return [
-        Prediction(
-            clips.paths[p],
-            None if clips.labels is None else clips.labels[p],
-            _probabilities(whole.get(p), multi_label=multi_label),
-            broken.get(p),
-            multi_label,
-            None if clips.segments is None else clips.segments[p],
-            seen_share(seconds[p], span_sec, clips=len(looks[p]) * num_clips)
-            if p in looks
-            else 0.0,
-            None if multi_label else whole.get(p),
+        for number, output in more.items():
+            looks[positions[number]].append(output)
+
+    def prediction(p: int) -> Prediction:
+        label = None if clips.labels is None else clips.labels[p]
+        segment = None if clips.segments is None else clips.segments[p]
+        if p not in looks:
+            return Prediction(clips.paths[p], label, None, broken.get(p), segment, 0.0)
+        whole = task.mean_output(np.stack(looks[p]), np.ones(len(looks[p])))
+        seen = seen_share(seconds[p], span_sec, clips=len(looks[p]) * num_clips)
+        scores = tuple(task.probabilities(whole).tolist())
+        return Prediction(
+            clips.paths[p], label, scores, broken.get(p), segment, seen, tuple(whole.tolist())
         )
-        for p in range(len(clips))
-    ]
 
-
-def _mean(looks: Sequence[tuple[float, ...]], *, multi_label: bool) -> tuple[float, ...]:
-    """What a Scorer gives, of several rounds: the mean of their probabilities, or its logarithm."""
-    if len(looks) == 1:
-        return looks[0]
-    if multi_label:
-        return tuple(np.mean(looks, axis=0).tolist())
-    return tuple((np.logaddexp.reduce(looks, axis=0) - math.log(len(looks))).tolist())
+    return [prediction(p) for p in range(len(clips))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +176,10 @@ class _Job:
 
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
-    ) -> tuple[dict[int, tuple[float, ...]], dict[int, str], dict[int, float]]:
+    ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
         """Score a round of each clip; gives scores, errors and lengths by position, of all."""
         batches = self._batches(clips, rounds)
-        scores: dict[int, tuple[float, ...]] = {}
+        scores: dict[int, np.ndarray] = {}
         try:
             for batch in batches:
                 scores.update(self.score(batch))
@@ -221,15 +210,6 @@ class _Job:
         )
 
 
-def _probabilities(
-    said: tuple[float, ...] | None, *, multi_label: bool
-) -> tuple[float, ...] | None:
-    """What a Scorer gives as probabilities."""
-    if said is None or multi_label:
-        return said
-    return tuple(with_temperature(np.array(said), 1.0).tolist())
-
-
 def _joined(parts: Iterable[dict]) -> dict:
     return {position: value for part in parts for position, value in part.items()}
 
@@ -237,56 +217,43 @@ def _joined(parts: Iterable[dict]) -> dict:
 class Scorer:
     """What a model says of batches; one too large for memory is halved, as are all after it.
 
-    Log-probabilities, the logarithm of the mean over the views; where a clip may be of several
-    classes, probabilities.
-
     Args:
         model: as `load_model` gives it.
-        multi_label: whether a clip may be of several classes.
+        task: what its outputs are.
     """
 
-    def __init__(self, model: nn.Module, *, multi_label: bool = False) -> None:
+    def __init__(self, model: nn.Module, task: Task) -> None:
         self.model = model
-        self.multi_label = multi_label
+        self.task = task
         self.views_that_fit = math.inf
 
-    def __call__(self, batch: dict[str, Any]) -> dict[int, tuple[float, ...]]:
-        """What it says of each class, by position of the clip."""
+    def __call__(self, batch: dict[str, Any]) -> dict[int, np.ndarray]:
+        """The outputs (K,) of each clip, by its position."""
         if not len(batch["inputs"]):
             return {}
-        scores = self._score(batch["inputs"], batch["labels"])
-        values = map(tuple, scores.cpu().double().tolist())
-        return dict(zip(batch["positions"], values, strict=True))
+        return dict(zip(batch["positions"], self._outputs(batch["inputs"]), strict=True))
 
-    def _score(self, inputs: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, K) for clips (B, V, T, H, W, 3)."""
+    def _outputs(self, inputs: Tensor) -> np.ndarray:
+        """(B, K) float64 of clips (B, V, T, H, W, 3)."""
         clips, views = inputs.shape[:2]
         if clips * views <= self.views_that_fit:
-            scores = self._try(inputs, labels)
-            if scores is not None:
-                return scores
+            outputs = self._try(inputs)
+            if outputs is not None:
+                return outputs
             self._note_lack(clips * views)
         if clips > 1:
-            half = (clips + 1) // 2
-            labels = (None, None) if labels is None else (labels[:half], labels[half:])
-            parts = zip((inputs[:half], inputs[half:]), labels, strict=True)
-            return torch.cat([self._score(*part) for part in parts])
-        half = (views + 1) // 2
-        first, second = (
-            self._score(part, labels) for part in inputs.split([half, views - half], 1)
-        )
-        if self.multi_label:
-            return (first * half + second * (views - half)) / views
-        share = half / views
-        return torch.logaddexp(first + math.log(share), second + math.log1p(-share))
+            return np.concatenate([self._outputs(part) for part in inputs.split((clips + 1) // 2)])
+        parts = inputs.split((views + 1) // 2, 1)
+        weights = np.array([part.shape[1] for part in parts])
+        return self.task.mean_output(np.stack([self._outputs(part) for part in parts]), weights)
 
-    def _try(self, inputs: Tensor, labels: Tensor | None) -> Tensor | None:
+    def _try(self, inputs: Tensor) -> np.ndarray | None:
         """What the model says; None where there is not enough memory."""
         try:
             with torch.inference_mode():
-                samples = self.model.test_step({"inputs": inputs, "labels": labels})
-                name = "pred_score" if self.multi_label else "pred_logit"
-                return torch.stack([getattr(sample, name).float() for sample in samples])
+                samples = self.model.test_step({"inputs": inputs, "labels": None})
+                outputs = torch.stack([sample.pred_output for sample in samples])
+                return outputs.cpu().double().numpy()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -14,6 +14,7 @@ from autox_video.data.listing.given_lists import check_root
 from autox_video.data.listing.listing import read_list, read_test, read_test_list
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
+from autox_video.tasks.task import Task
 from autox_video.video.files.remote import is_remote
 
 
@@ -24,7 +25,7 @@ class Model:
     classes: tuple[str, ...]
     data_root: str
     """Of its training clips."""
-    multi_label: bool = False
+    task: Task
 
 
 def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipTable:
@@ -51,12 +52,12 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
             root,
             model.classes,
             settings=settings,
-            multi_label=model.multi_label,
+            multi_label=model.task.has_label_sets,
         )
     split = Path(settings.work_dir, SPLIT)
     if (split / TEST_LIST).is_file() and _is_of_run(settings, model, split):
         return _set_aside(split / TEST_LIST, settings)
-    named = read_test(settings, model.classes, multi_label=model.multi_label)
+    named = read_test(settings, model.classes, multi_label=model.task.has_label_sets)
     if named is not None:
         return named
     if settings.ann_file_train == AUTO and not _is_same(root, model.data_root):
@@ -122,7 +123,7 @@ def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable
     if not without:
         say(f"{counted(len(clips), 'clip')} of {root}, labelled by their folders, to be tested.")
         several = tuple((label,) for label in labels)
-        return ClipTable(clips.paths, several if model.multi_label else tuple(labels))
+        return ClipTable(clips.paths, several if model.task.has_label_sets else tuple(labels))
     if len(without) == len(clips):
         say(f"{counted(len(clips), 'clip')} of {root}, in no folders of classes: predicted alone.")
         return clips

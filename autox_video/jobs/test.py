@@ -11,40 +11,33 @@ from autox_video.automl.prepare import check_work_dir
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import progress, say, table
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
-from autox_video.core.files import sha256
+from autox_video.core.files import sha256, write_json
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_own_share
-from autox_video.evaluation.kept_results import is_of_clips, keep_other_results, read_results
+from autox_video.evaluation.results import (
+    Prediction,
+    Provenance,
+    is_of_clips,
+    keep_other_results,
+    read_results,
+    results,
+    scored,
+)
+from autox_video.evaluation.temperature import read_calibration
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find, usable_cores
-from autox_video.metrics.calibration import calibrated, read_calibration
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import (
-    Prediction,
-    Provenance,
-    average_precision,
-    class_accuracy,
-    results,
-    scored,
-    write_results,
-)
+from autox_video.metrics.metric import METRICS
 from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST
+from autox_video.tasks.task import TASKS, Task
 from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
 WEIGHTS = (BEST, BEST_SAFE, LATEST)
-SHOWN = {
-    "mAP": "mAP",
-    "f1": "F1 at 0.5",
-    "mean_class_f1": "mean class F1 at 0.5",
-    "top1": "top-1",
-    "top5": "top-5",
-    "mean_class_accuracy": "mean class accuracy",
-}
 WORST_CLASSES = 5
 NAMED_AT_MOST = 20
 EXAMPLES = 3
@@ -109,7 +102,7 @@ def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) 
     model = Model(
         tuple(config.classes),
         _data_root_of(config, work_dir),
-        multi_label=bool(config.model.cls_head.get("multi_label", False)),
+        TASKS[config.model.cls_head.task],
     )
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
     decoder = config.test_pipeline[0].decoder
@@ -144,13 +137,15 @@ def _finish(
     )
     from autox_video.training.checkpoints.checkpoint import read_meta
 
-    found = read_calibration(_own_figures(read_meta(job.weights)))
-    record = None if found is None else found.record(predictions)
-    predictions = predictions if found is None else calibrated(predictions, found)
-    content = results(predictions, provenance, record)
+    task = TASKS[config.model.cls_head.task]
+    calibration = read_calibration(_own_figures(read_meta(job.weights)))
+    record = None
+    if calibration is not None and task.calibrates:
+        record, predictions = calibration.record(predictions), calibration.applied(predictions)
+    content = results(task, predictions, provenance, record)
     keep_other_results(settings.results_file, content)
-    write_results(settings.results_file, content)
-    _show(content, predictions, provenance.classes)
+    write_json(settings.results_file, content)
+    _show(task, content, predictions, provenance.classes)
     _say_what_was_seen(predictions)
     say(f"Wrote {len(predictions)} predictions to {settings.results_file}.")
     return content
@@ -266,7 +261,9 @@ def _workers(settings: Settings, device: str, me: processes.Processes) -> int:
     return max(1, cores - 1 if device == "cpu" else min(cores, 16))
 
 
-def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: tuple) -> None:
+def _show(
+    task: Task, content: dict[str, Any], predictions: Sequence[Prediction], classes: tuple
+) -> None:
     bad = [(p.video, p.error) for p in predictions if p.error is not None]
     if bad:
         table(f"{len(bad)} clips cannot be read", ("clip", "reason"), bad[:NAMED_AT_MOST])
@@ -274,11 +271,11 @@ def _show(content: dict[str, Any], predictions: Sequence[Prediction], classes: t
     if measured is None:
         return
     # Of five classes each is among the first five.
-    kept = {key: name for key, name in SHOWN.items() if key != "top5" or len(classes) > 5}
-    rows = [(name, _with_interval(measured, key)) for key, name in kept.items() if key in measured]
+    names = [name for name in task.metrics if name != "top5" or len(classes) > 5]
+    rows = [(METRICS[name].label, _with_interval(measured, name)) for name in names]
     rows += _calibration_rows(content["calibration"])
     rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
-    by_class = sorted(_by_class(predictions).items(), key=lambda item: item[1])
+    by_class = sorted(task.class_scores(*scored(predictions)).items(), key=lambda item: item[1])
     clips = measured["clips"]
     worst = [
         (f"worst: {classes[label]}", score_text(share, clips))
@@ -316,9 +313,3 @@ def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str
     if temperature == 1.0:
         how = f"without a temperature: {by} call for none"
     return [("calibration error", f"{errors['ece_after']:.4f} ({how})")]
-
-
-def _by_class(predictions: Sequence[Prediction]) -> dict[int, float]:
-    """Average precision of each class, or the share of its clips that are right."""
-    scores, labels = scored(predictions)
-    return (average_precision if labels.ndim == 2 else class_accuracy)(scores, labels)

@@ -36,6 +36,7 @@ from autox_video.run.work_dir import (
     has_checkpoint,
     make_ready,
 )
+from autox_video.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -266,7 +267,11 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     testing_sec = prediction.testing_sec if planned.test_clips else None
     text = config_text(config)
     groups = None
-    if plan.evaluation and num_val < FEW_VALIDATION_CLIPS and not prepared.listing.multi_label:
+    if (
+        plan.evaluation
+        and num_val < FEW_VALIDATION_CLIPS
+        and TASKS[prepared.stats.task].counts_right_clips
+    ):
         groups = groups_of(prepared, prepared.listing.val)
     return _Job(
         *(text, testing_sec, plan, planned.data, prediction, searches, folds, num_val, refits),

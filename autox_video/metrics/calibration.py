@@ -14,19 +14,13 @@ cross-validation, each counting 1/R).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from autox_video.metrics.intervals import (
-    CROSS_VALIDATION,
-    LEVEL_DEVIATIONS,
-    VALIDATION,
-    wilson_interval,
-)
-from autox_video.metrics.results import Prediction, balancing_weights
+from autox_video.metrics.classification import balancing_weights
+from autox_video.metrics.intervals import LEVEL_DEVIATIONS, wilson_interval
 
 BINS = 15
 """Of confidence, as in the paper."""
@@ -41,7 +35,6 @@ SURE_DEVIATIONS = 2.575829
 FOLDS, REPEATS = 5, 3
 FEW_TO_FIT = 1000
 """Clips, with more of which one parameter is not overfitted: they are not divided to see it."""
-_SMALLEST = np.finfo(np.float64).tiny
 
 
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -81,7 +74,7 @@ def likeliest_temperature(
         weights: (N,) how many clips each counts as; None: one.
     """
     loss = _loss_by_log(logits, labels, weights)
-    return math.exp(_smallest(lambda x: loss(x) + 0.5 * (x / PRIOR_SPREAD) ** 2, *LOG_RANGE))
+    return math.exp(_minimum(lambda x: loss(x) + 0.5 * (x / PRIOR_SPREAD) ** 2))
 
 
 def fit_temperature(
@@ -98,11 +91,11 @@ def fit_temperature(
         logits, labels, weights: as in `likeliest_temperature`.
     """
     loss = _loss_by_log(logits, labels, weights)
-    best = _smallest(loss, *LOG_RANGE)
+    best = _minimum(loss)
     most = loss(best) + DOUBT
     if loss(0.0) <= most:
         return 1.0
-    nearest = _first(lambda x: loss(x) <= most, best)  # the loss has one valley
+    nearest = _crossing(lambda x: loss(x) - most, best)  # the loss has one valley
     return math.exp(min(nearest, _furthest(logits, labels, weights, nearest), key=abs))
 
 
@@ -124,22 +117,13 @@ def _furthest(
     low, high = wilson_interval(right, clips, z=SURE_DEVIATIONS)
     limit = 2 * (high if towards > 0 else low) - confidence(0.0)
 
-    def is_too_far(log_temperature: float) -> bool:
-        beyond = limit - confidence(log_temperature)
-        return beyond > 0 if towards > 0 else beyond < 0
+    def beyond(log_temperature: float) -> float:
+        """How much too far it is."""
+        return (limit - confidence(log_temperature)) * math.copysign(1.0, towards)
 
-    if is_too_far(0.0):
+    if beyond(0.0) > 0:
         return 0.0
-    return _first(is_too_far, towards) if is_too_far(towards) else towards
-
-
-def _first(holds: Callable[[float], bool], until: float) -> float:
-    """The place nearest to 0 from which on, as far as `until`, something holds."""
-    outside, inside = 0.0, until
-    while abs(inside - outside) > PRECISION:
-        middle = (inside + outside) / 2
-        outside, inside = (outside, middle) if holds(middle) else (middle, inside)
-    return inside
+    return _crossing(beyond, towards) if beyond(towards) > 0 else towards
 
 
 def _loss_by_log(
@@ -160,21 +144,21 @@ def _loss_by_log(
     return loss
 
 
-def _smallest(loss: Callable[[float], float], low: float, high: float) -> float:
-    """Place of the minimum of a function with one valley, by golden section."""
-    share = (math.sqrt(5) - 1) / 2
-    left, right = high - share * (high - low), low + share * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    while high - low > PRECISION:
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - share * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + share * (high - low)
-            at_right = loss(right)
-    return (low + high) / 2
+def _minimum(loss: Callable[[float], float]) -> float:
+    """The log T of the least loss, which has one valley."""
+    from scipy.optimize import minimize_scalar
+
+    return float(
+        minimize_scalar(loss, bounds=LOG_RANGE, method="bounded", options={"xatol": PRECISION}).x
+    )
+
+
+def _crossing(value: Callable[[float], float], until: float) -> float:
+    """The log T between 0 and `until` at which a value changes its sign, on the side of `until`."""
+    from scipy.optimize import bisect
+
+    root = bisect(value, 0.0, until, xtol=PRECISION / 2)
+    return root if value(root) * value(until) >= 0 else root + math.copysign(PRECISION, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,71 +317,3 @@ def outcomes(
     scaled = scaled - scaled.max(axis=1, keepdims=True)
     losses = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels]
     return logits.argmax(axis=1) == labels, losses, weights
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """The temperature of trained weights, and what it was found by."""
-
-    temperature: float
-    clips: int
-    """From which it is."""
-    ece_before: float
-    ece_after: float
-    """Of these clips."""
-    on: str = VALIDATION
-    """`cross-validation`: the clips are those of validation and those learnt from, in turn."""
-
-    def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
-        """The entry in results.json; `raw` are the predictions before it was applied.
-
-        On test clips the errors are only reported, where the clips have labels.
-        """
-        errors = {"clips": self.clips, "ece_before": self.ece_before, "ece_after": self.ece_after}
-        found: dict[str, Any] = {
-            "temperature": self.temperature,
-            "validation": {**errors, "on": self.on},
-            "test": None,
-        }
-        known = [p for p in raw if p.scores is not None and p.label is not None]
-        known = [p for p in known if not p.multi_label]
-        if known:
-            logits, labels = (
-                np.stack([_logits(p) for p in known]),
-                np.array([p.label for p in known]),
-            )
-            before, after = (
-                expected_calibration_error(with_temperature(logits, t), labels)
-                for t in (1.0, self.temperature)
-            )
-            found["test"] = {"clips": len(known), "ece_before": before, "ece_after": after}
-        return found
-
-
-def read_calibration(evaluation: Any) -> Calibration | None:
-    """Give the calibration that the evaluation of some weights found; None where it has none."""
-    names = ("temperature", "clips", "ece", "ece_calibrated")
-    values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
-    if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
-        return None
-    lowest, highest = map(math.exp, LOG_RANGE)
-    if not lowest <= values[0] <= highest:
-        return None
-    found, clips = Calibration(*values), evaluation.get("calibration_clips")
-    return found if clips is None else replace(found, clips=clips, on=CROSS_VALIDATION)
-
-
-def calibrated(predictions: Sequence[Prediction], calibration: Calibration) -> list[Prediction]:
-    """Give the predictions with probabilities at the temperature; of several classes, unchanged."""
-    return [
-        replace(one, scores=tuple(with_temperature(_logits(one), calibration.temperature).tolist()))
-        if one.scores is not None and not one.multi_label
-        else one
-        for one in predictions
-    ]
-
-
-def _logits(prediction: Prediction) -> np.ndarray:
-    if prediction.logits is not None:
-        return np.array(prediction.logits)
-    return np.log(np.maximum(prediction.scores, _SMALLEST))

@@ -8,10 +8,9 @@ from autox_video.metrics.intervals import (
     CROSS_VALIDATION,
     FEW_VALIDATION_CLIPS,
     VALIDATION,
-    score_interval,
     score_text,
 )
-from autox_video.metrics.results import MAIN_SCORES, main_score
+from autox_video.metrics.selection_score import main_score, main_score_interval, score_label
 
 IN_FOLDS = "cross_validation"
 """Of an evaluation's figures: the main score in cross-validation, as `cross_validated` gives it."""
@@ -50,7 +49,7 @@ def headline(figures: Mapping[str, Any]) -> Headline:
 
 def validation_score(figures: Mapping[str, Any]) -> Headline:
     """The main score on the validation clips."""
-    low, high = score_interval(figures)
+    low, high = main_score_interval(figures)
     return Headline(figures[main_score(figures)], low, high, VALIDATION, int(figures["clips"]))
 
 
@@ -79,7 +78,7 @@ def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str
 
 def said(figures: Mapping[str, Any]) -> str:
     """The score for the user, with its name, its interval and its clips."""
-    first, name = headline(figures), MAIN_SCORES[main_score(figures)]
+    first, name = headline(figures), score_label(main_score(figures))
     score, low, high = (
         None if one is None else score_text(one, first.clips)
         for one in (first.score, first.low, first.high)

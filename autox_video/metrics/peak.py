@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 FEWEST = 4
 """Evaluations, with fewer of which there is no saying."""
 BEYOND_PEAK = 2
@@ -11,23 +13,20 @@ _AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
-    """The epoch at which the smoothed merit was highest, where it fell clearly after that.
+    """The epoch at which the smoothed selection score was highest, where it fell clearly after.
 
-    Clearly is by more than the largest standard error that a share of so many clips has.
-
-    Each counts as the mean of itself and its two neighbours: the highest of many is mostly luck.
-    So the first one and the last are no peak.
+    Clearly is by more than the largest standard error that a share of so many clips has. Each
+    counts as the mean of itself and its two neighbours, since the highest of many is mostly luck:
+    so the first one and the last are no peak.
 
     Args:
-        evaluations: epochs in order, each with its merit.
+        evaluations: epochs in order, each with its selection score.
         clips: that were evaluated.
     """
     if len(evaluations) < FEWEST:
         return None
-    merits = [merit for _, merit in evaluations]
-    starts = range(len(merits) - _AROUND + 1)
-    smoothed = [sum(merits[at : at + _AROUND]) / _AROUND for at in starts]
-    highest = max(smoothed)
-    if highest - smoothed[-1] <= 0.5 / math.sqrt(clips):
+    scores = np.array([score for _, score in evaluations])
+    smoothed = np.lib.stride_tricks.sliding_window_view(scores, _AROUND).mean(axis=1)
+    if smoothed.max() - smoothed[-1] <= 0.5 / math.sqrt(clips):
         return None
-    return evaluations[smoothed.index(highest) + _AROUND // 2][0]
+    return evaluations[int(smoothed.argmax()) + _AROUND // 2][0]

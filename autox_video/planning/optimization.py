@@ -7,6 +7,7 @@ from autox_video.config.settings import Settings
 from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.planning.batch import MOST_AVERAGED
 from autox_video.planning.source import Chosen
+from autox_video.tasks.task import TASKS
 
 PRETRAINED_EPOCHS = 30
 SCRATCH_CLIPS_SEEN = 18_000
@@ -90,7 +91,7 @@ def label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
 def class_balance(stats: DatasetStats) -> Chosen:
     """Whether loss and validation make up for classes being common or rare."""
     fewest, most = stats.clips_per_class_min, stats.clips_per_class_max
-    if stats.multi_label:
+    if not TASKS[stats.task].balances_loss:
         return False, "each class has a probability of its own"
     if most < IMBALANCE * max(fewest, 1):
         return False, f"{fewest} to {most} clips a class: nearly alike"

@@ -29,6 +29,7 @@ from autox_video.planning.batch import (
     whole_readings,
 )
 from autox_video.planning.source import GIVEN, RULE, USER, Choice, Chosen, Source
+from autox_video.tasks.task import TASKS
 
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
 CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
@@ -321,7 +322,8 @@ def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch:
 
 def _choose_balance(choices: _Choices, stats: DatasetStats) -> None:
     key = "class_balance"
-    if choices.decide(key, key, lambda: optimization.class_balance(stats)) and stats.multi_label:
+    balanced = choices.decide(key, key, lambda: optimization.class_balance(stats))
+    if balanced and not TASKS[stats.task].balances_loss:
         raise ConfigError(
             "class_balance: on needs clips of one class each; here they have several."
         )

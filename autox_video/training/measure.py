@@ -15,9 +15,11 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from autox_video.core.errors import ResourceError
+from autox_video.data.label_array import label_array
 from autox_video.data.loading.clip_dataset import ClipDataset
 from autox_video.data.loading.loader import ClipLoader
 from autox_video.planning.predicted_time import Measured
+from autox_video.tasks.task import TASKS
 from autox_video.training.memory import NOT_EVEN_ONE, is_out_of_memory
 
 LIMIT_SEC = 15.0
@@ -246,9 +248,11 @@ def _model(config: Config) -> torch.nn.Module:
 
 def _noise(config: Config, clips: int) -> dict:
     _, *view = config.train_dataloader.dataset.item_shape
+    head = config.model.cls_head
+    labels = [() if TASKS[head.task].has_label_sets else 0] * clips
     return {
         "inputs": torch.zeros(clips, 1, *view, dtype=torch.uint8),
-        "labels": _labels(config.model.cls_head, clips),
+        "labels": torch.from_numpy(label_array(labels, head.num_classes)),
         "seeds": list(range(clips)),
     }
 
@@ -269,9 +273,3 @@ def _wait_for_gpu(model: torch.nn.Module) -> None:
     device = next(model.parameters()).device
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _labels(head: dict, clips: int) -> torch.Tensor:
-    if head.get("multi_label"):
-        return torch.zeros(clips, head["num_classes"])
-    return torch.zeros(clips, dtype=torch.int64)

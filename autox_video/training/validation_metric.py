@@ -9,38 +9,34 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
 from autox_video.distributed import processes
-from autox_video.metrics.calibration import calibration_figures, with_temperature
-from autox_video.metrics.results import metrics, multi_label_metrics
+from autox_video.tasks.task import TASKS
 
 
 @METRICS.register_module()
 class ClipMetric(BaseMetric):
-    """Top-1, top-5, mean class accuracy and loss of predicted probabilities.
+    """The metrics of a task.
 
     Args:
-        multi_label: clips are of any number of classes, their labels (K,) of 0 and 1; the figures
-            then are mAP, F1 and loss.
-        balanced: all classes count alike, as in `results.metrics`; not used with `multi_label`.
+        task: its name in TASKS.
+        balanced: whether all classes count alike, as in `Task.figures`.
         options: of mmengine's BaseMetric.
     """
 
     def __init__(
-        self, *, multi_label: bool = False, balanced: bool = False, **options: Any
+        self, *, task: str = "single_label", balanced: bool = False, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.multi_label = multi_label
+        self.task = TASKS[task]
         self.balanced = balanced
         self.measured: dict[str, np.ndarray] | None = None
-        """Of the last evaluation, where a clip has one class: `positions` (N,) of the clips in
-        their list, their `logits` (N, K) and `labels` (N,)."""
+        """Of the last evaluation, where the task's outputs are logits: `positions` (N,) of the
+        clips in their list, their `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep position, logits (of several classes, probabilities) and label of each clip."""
+        """Keep position, outputs and label of each clip."""
         for position, sample in zip(data_batch["positions"], data_samples, strict=True):
-            said = sample["pred_score" if self.multi_label else "pred_logit"].float().cpu().numpy()
-            label = sample["gt_label"]
-            label = label.cpu().numpy().reshape(-1) if self.multi_label else int(label)
-            self.results.append((position, said, label))
+            label = sample["gt_label"][0].cpu().numpy()
+            self.results.append((position, sample["pred_output"].float().cpu().numpy(), label))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The figures over the clips of all processes, in the order of the list."""
@@ -49,18 +45,11 @@ class ClipMetric(BaseMetric):
         return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """The figures over all clips; `clips` is their number.
-
-        Of one class a clip, the temperature that calibrates them and the errors besides.
-        """
+        """The figures over all clips; `clips` is their number."""
         if not results:
             return {"clips": 0}
-        positions, said, labels = map(np.stack, zip(*results, strict=True))
-        clips = {"clips": len(labels)}
-        if self.multi_label:
-            return {**multi_label_metrics(said, labels), **clips}
-        self.measured = {"positions": positions, "logits": said, "labels": labels}
-        # So the best weights keep the temperature that was found for them.
-        figures = calibration_figures(said, labels, balanced=self.balanced)
-        scores = with_temperature(said, 1.0)
-        return {**metrics(scores, labels, balanced=self.balanced), **figures, **clips}
+        positions, outputs, labels = map(np.stack, zip(*results, strict=True))
+        if self.task.calibrates:
+            self.measured = {"positions": positions, "logits": outputs, "labels": labels}
+        figures = self.task.evaluate(outputs, labels, balanced=self.balanced)
+        return {**figures, "clips": len(labels)}

@@ -14,7 +14,7 @@ from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
 from autox_video.metrics.headline import IN_FOLDS, headline
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import main_score
+from autox_video.metrics.selection_score import main_score
 from autox_video.training.checkpoints.checkpoint import read_checkpoint, write_checkpoint
 from autox_video.training.config.build_config import build_config
 from tests.automl.search.test_crossvalidation import settings_of

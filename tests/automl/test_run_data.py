@@ -26,7 +26,7 @@ VAL = ClipTable(("v.mp4", "w.mp4"), (0, 1))
 
 
 def probed(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
-    listing = Listing("/data", classes, True, train, val, None, (), train.multi_label)
+    listing = Listing("/data", classes, True, train, val, None, (), train.has_label_sets)
     splits = {}
     for name, clips in (("train", train), ("val", val)):
         errors = ["torn" if path in bad else None for path in clips.paths]

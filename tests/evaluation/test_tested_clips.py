@@ -9,6 +9,7 @@ from autox_video.core.errors import ConfigError, ListingError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.listing import write_list
 from autox_video.evaluation.tested_clips import Model, clips_to_test
+from autox_video.tasks.task import TASKS
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def settings_of(tmp_path, monkeypatch):
     return settings_of
 
 
-def chosen(settings, *, multi_label=False, whole_folder=False):
-    model = Model(("a", "b"), "videos", multi_label=multi_label)
+def chosen(settings, *, task="single_label", whole_folder=False):
+    model = Model(("a", "b"), "videos", TASKS[task])
     return clips_to_test(settings, model, whole_folder=whole_folder)
 
 
@@ -38,7 +39,7 @@ def test_the_folders_for_testing_are_tested(settings_of):
 def test_the_clips_for_testing_of_a_training_list_are_tested(settings_of):
     rows = ["training,train/a/1.mp4,a", "test,test/a/2.mp4,a,0,1", "test,test/a/2.mp4,b,0,1"]
     Path("l.csv").write_text("\n".join(rows))
-    found = chosen(settings_of(ann_file_train="l.csv"), multi_label=True)
+    found = chosen(settings_of(ann_file_train="l.csv"), task="multi_label")
     assert (found.paths, found.labels) == (("test/a/2.mp4",), ((0, 1),))
     assert found.segments == ((0.0, 1.0),)
 
@@ -46,7 +47,7 @@ def test_the_clips_for_testing_of_a_training_list_are_tested(settings_of):
 def test_a_test_list_of_several_classes(settings_of):
     Path("t.txt").write_text("test/a/2.mp4 a;b\ntest/b/2.mp4 b\n")
     settings = settings_of(ann_file_test="t.txt")
-    assert chosen(settings, multi_label=True).labels == ((0, 1), (1,))
+    assert chosen(settings, task="multi_label").labels == ((0, 1), (1,))
 
 
 def test_without_clips_to_test_a_list_is_asked_for(settings_of):
@@ -85,7 +86,9 @@ def divided(settings_of):
 
     def clips_of(root, **keys):
         return clips_to_test(
-            settings_of(data_root=root, **keys), Model(("a", "b"), "old"), whole_folder=False
+            settings_of(data_root=root, **keys),
+            Model(("a", "b"), "old", TASKS["single_label"]),
+            whole_folder=False,
         )
 
     return clips_of

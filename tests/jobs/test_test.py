@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from autox_video.core.errors import CheckpointError, ListingError
+from autox_video.evaluation.results import Prediction, Provenance, results
+from autox_video.evaluation.temperature import Calibration
 from autox_video.jobs.test import _refuse_all_unreadable, _refuse_no_numbers, _show
-from autox_video.metrics.calibration import Calibration, calibrated
-from autox_video.metrics.results import Prediction, Provenance, results
+from autox_video.tasks.task import TASKS
+
+SINGLE, MULTI = TASKS["single_label"], TASKS["multi_label"]
+LOGS = (math.log(0.9), math.log(0.1))
 
 
 def test_scores_that_are_no_numbers_are_the_weights_fault():
@@ -30,12 +34,12 @@ def test_where_no_clip_can_be_read_there_are_no_results():
 
 
 def test_figures_are_shown_with_intervals_and_calibration(capsys):
-    raw = [Prediction(f"{n}.mp4", int(n > 3), (0.9, 0.1)) for n in range(5)]
+    raw = [Prediction(f"{n}.mp4", int(n > 3), (0.9, 0.1), outputs=LOGS) for n in range(5)]
     calibration = Calibration(2.0, 10, 0.3, 0.1)
-    predictions = calibrated(raw, calibration)
-    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"), "d")
-    content = results(predictions, provenance, calibration.record(raw))
-    _show(content, predictions, provenance.classes)
+    predictions = calibration.applied(raw)
+    provenance = Provenance("c", "w", "s", "pyav", "d", ("run", "jump"))
+    content = results(SINGLE, predictions, provenance, calibration.record(raw))
+    _show(SINGLE, content, predictions, provenance.classes)
     out = capsys.readouterr().out
     assert "0.80 (95%: 0.38 to 0.96)" in out  # five clips bear no more digits
     assert "top-5" not in out and "top5" in content["metrics"]
@@ -46,10 +50,12 @@ def test_figures_are_shown_with_intervals_and_calibration(capsys):
 
 
 def test_clips_that_call_for_no_temperature_are_said(capsys):
-    raw = [Prediction(f"{n}.mp4", 0, (0.9, 0.1)) for n in range(5)]
+    raw = [Prediction(f"{n}.mp4", 0, (0.9, 0.1), outputs=LOGS) for n in range(5)]
     calibration = Calibration(1.0, 20, 0.3, 0.3, "cross-validation")
-    provenance = Provenance("c", "w", "s", "pyav", ("run", "jump"), "d")
-    _show(results(raw, provenance, calibration.record(raw)), raw, provenance.classes)
+    provenance = Provenance("c", "w", "s", "pyav", "d", ("run", "jump"))
+    _show(
+        SINGLE, results(SINGLE, raw, provenance, calibration.record(raw)), raw, provenance.classes
+    )
     shown = "0.1000 (without a temperature: the 20 clips of cross-validation call for none)"
     assert shown in capsys.readouterr().out
 
@@ -57,11 +63,11 @@ def test_clips_that_call_for_no_temperature_are_said(capsys):
 def test_the_table_of_several_classes_shows_the_worst(capsys):
     classes = ("run", "jump")
     predictions = [
-        Prediction("a.mp4", (0,), (0.9, 0.8), None, True),
-        Prediction("b.mp4", (1,), (0.1, 0.4), None, True),
+        Prediction("a.mp4", (0,), (0.9, 0.8)),
+        Prediction("b.mp4", (1,), (0.1, 0.4)),
     ]
-    content = results(predictions, Provenance("c", "w", "s", "pyav", classes, "d"))
-    _show(content, predictions, classes)
+    content = results(MULTI, predictions, Provenance("c", "w", "s", "pyav", "d", classes))
+    _show(MULTI, content, predictions, classes)
     out = capsys.readouterr().out
     assert "mAP" in out
     assert "0.75" in out

@@ -5,19 +5,15 @@ import pytest
 
 from autox_video.metrics.calibration import (
     SURE_DEVIATIONS,
-    Calibration,
     OutOfFold,
-    calibrated,
     calibration_figures,
     choose_temperature,
     expected_calibration_error,
     fit_temperature,
     likeliest_temperature,
-    read_calibration,
     with_temperature,
 )
 from autox_video.metrics.intervals import wilson_interval
-from autox_video.metrics.results import Prediction
 
 
 def drawn(temperature, *, clips=4000, classes=7, seed=0, spread=2.0):
@@ -106,21 +102,6 @@ def test_a_handful_of_clips_alike_asks_for_nothing_extreme(clips, right):
     assert figures["temperature"] == 1.0 or clips > 6 or not right
 
 
-def test_saturated_clips_keep_their_order():
-    """Probabilities of them are 0 and 1 in any precision; their logits are not."""
-    margins = np.array([40.0, 80.0, 160.0, 800.0])
-    logits = np.stack([margins, 0 * margins], axis=1)
-    raw = [
-        Prediction(str(m), 0, (1.0, 0.0), logits=tuple(each))
-        for m, each in zip(margins, logits, strict=True)
-    ]
-    scores = [p.scores for p in calibrated(raw, Calibration(20.0, 100, 0.3, 0.1))]
-    assert scores[0][0] == pytest.approx(1 / (1 + np.exp(-2)))
-    assert scores == sorted(scores, key=lambda each: -each[1])
-    assert len({each[1] for each in scores}) == 4
-    assert all(sum(each) == pytest.approx(1) for each in scores)
-
-
 def test_saturated_and_often_wrong_becomes_unsure():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 60)
@@ -179,8 +160,6 @@ def test_predictions_out_of_folds_count_where_validation_is_small():
     assert pooled["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
     assert pooled["calibration_clips"] == 66
     assert pooled["calibrated_loss"] == alone["calibrated_loss"]  # of the validation clips
-    found = read_calibration({**pooled, "clips": 6})
-    assert (found.clips, found.on) == (66, "cross-validation")
 
 
 def test_a_class_that_was_not_learnt_from_says_nothing():
@@ -204,12 +183,6 @@ def test_a_class_that_was_not_learnt_from_keeps_the_others_from_being_surer():
     assert OutOfFold(logits[None], labels, learnt & False).figures() == {}
 
 
-def test_infinite_probabilities_are_no_hindrance():
-    zeros = [Prediction("a", 0, (1.0, 0.0, 0.0))]
-    found = calibrated(zeros, Calibration(2.0, 5, 0.2, 0.1))[0].scores
-    assert np.isfinite(found).all() and found[0] == pytest.approx(1)
-
-
 def test_where_the_model_went_astray_there_is_nothing_to_calibrate():
     assert calibration_figures(np.full((2, 3), np.nan), np.array([0, 1])) == {}
 
@@ -227,41 +200,3 @@ def test_the_order_of_classes_stays():
         changed = with_temperature(logits, temperature)
         assert np.array_equal(np.argsort(changed), np.argsort(logits))
         assert changed.sum(axis=1) == pytest.approx(1)
-
-
-def test_predictions_of_several_classes_and_unread_ones_stay():
-    several = Prediction("a", (0,), (0.9, 0.8), multi_label=True)
-    unread = Prediction("b", 0, None, "torn")
-    one = Prediction("c", 0, (0.8, 0.2))
-    found = calibrated([several, unread, one], Calibration(2.0, 5, 0.2, 0.1))
-    assert found[:2] == [several, unread]
-    assert found[2].scores == pytest.approx((2 / 3, 1 / 3))
-
-
-def test_the_record_reports_the_test_clips():
-    raw = [Prediction("a", 0, (0.9, 0.1)), Prediction("b", 1, (0.9, 0.1))]
-    record = Calibration(3.0, 5, 0.2, 0.1).record(raw)
-    assert record["temperature"] == 3.0
-    assert record["validation"] == {
-        **{"clips": 5, "ece_before": 0.2, "ece_after": 0.1},
-        "on": "validation",
-    }
-    assert record["test"]["ece_before"] == pytest.approx(0.4)
-    assert record["test"]["ece_after"] == pytest.approx(9 ** (1 / 3) / (9 ** (1 / 3) + 1) - 0.5)
-    assert Calibration(3.0, 5, 0.2, 0.1).record([Prediction("a", None, (0.9, 0.1))])["test"] is None
-
-
-@pytest.mark.parametrize(
-    "evaluation",
-    [None, {}, {"clips": 0}, {"mAP": 0.5, "clips": 3}]
-    + [{"temperature": t, "clips": 3, "ece": 0.1, "ece_calibrated": 0.1} for t in (0, "2", np.nan)],
-)
-def test_weights_without_a_temperature_are_left_as_they_are(evaluation):
-    assert read_calibration(evaluation) is None
-
-
-def test_what_an_evaluation_kept_is_read():
-    logits, labels = drawn(3.0, clips=40)
-    figures = {"top1": 0.5, **calibration_figures(logits, labels), "clips": 40, "epoch": 3}
-    found = read_calibration(figures)
-    assert (found.temperature, found.clips) == (figures["temperature"], 40)

@@ -5,18 +5,12 @@ import pytest
 
 from autox_video.metrics.intervals import (
     bootstrap_interval,
-    multi_label_intervals,
-    score_interval,
+    metric_interval,
     score_text,
-    single_label_intervals,
     wilson_interval,
 )
-from autox_video.metrics.results import (
-    POSITIVE_FROM,
-    average_precision,
-    metrics,
-    multi_label_metrics,
-)
+from autox_video.metrics.metric import METRICS, Metric
+from autox_video.tasks.task import TASKS
 
 
 @pytest.mark.parametrize(
@@ -54,64 +48,45 @@ def test_the_same_clips_give_the_same_interval():
 
 
 def test_all_right_is_not_certain():
-    found = single_label_intervals(np.eye(4), np.arange(4), {"top1": 1.0, "top5": 1.0})
+    found = TASKS["single_label"].intervals(np.eye(4), np.arange(4))
     assert found["mean_class_accuracy"] == wilson_interval(4, 4)
     assert found["top1"][0] < 0.6
 
 
-def figures_at_weight_one(monkeypatch, intervals):
-    """What the bootstrap's figures give where each clip is drawn once."""
-    found = []
-
-    def once(figure, clips, *, classes):
-        found.append(float(figure(np.ones((1, clips)))[0]))
-        return 0.0, 1.0
-
-    monkeypatch.setattr("autox_video.metrics.intervals.bootstrap_interval", once)
-    return dict(zip(intervals(), found, strict=True))
-
-
-def test_each_clip_once_gives_the_figures_themselves(monkeypatch):
+def test_a_metric_of_clips_drawn_once_is_the_metric_itself():
+    """What resampling computes at once is what is computed clip by clip."""
     rng = np.random.default_rng(1)
     scores = np.round(rng.random((50, 6)), 1)  # many clips share a score
     truth = (rng.random((50, 6)) < 0.3).astype(int)
     truth[:, 5] = 0  # a class that does not occur
-    wanted = multi_label_metrics(scores, truth)
-    found = figures_at_weight_one(
-        monkeypatch, lambda: multi_label_intervals(scores, truth, positive_from=POSITIVE_FROM)
-    )
-    assert found == pytest.approx({name: wanted[name] for name in found})
-    assert len(average_precision(scores, truth)) == 5
+    rows = rng.integers(50, size=(4, 50))
+    draws = np.stack([np.bincount(drawn, minlength=50) for drawn in rows]) * 1.0
+    for name in ("mAP", "f1", "mean_class_f1"):
+        at_once = METRICS[name].resample(scores, truth)(draws)
+        singly = [METRICS[name].value(scores[drawn], truth[drawn]) for drawn in rows]
+        assert at_once == pytest.approx(singly)
 
 
-def test_mean_class_accuracy_at_weight_one(monkeypatch):
+def test_a_metric_that_is_not_resampled_at_once_has_an_interval_too():
     rng = np.random.default_rng(2)
     scores, labels = rng.random((40, 5)), rng.integers(4, size=40)
-    measured = metrics(scores, labels)
-    found = []
-    monkeypatch.setattr(
-        "autox_video.metrics.intervals.bootstrap_interval",
-        lambda figure, clips, *, classes: found.append(figure(np.ones((1, clips)))) or (0, 1),
-    )
-    single_label_intervals(scores, labels, measured)
-    assert found[0][0] == pytest.approx(measured["mean_class_accuracy"])
+    known = METRICS["mean_class_accuracy"]
+
+    def compute(scores, labels):
+        return known.value(scores, labels)
+
+    plain = metric_interval(Metric("mine", ("single_label",), compute), scores, labels)
+    assert plain == pytest.approx(metric_interval(known, scores, labels))
 
 
 def test_intervals_hold_their_figures():
     rng = np.random.default_rng(3)
     labels = rng.integers(6, size=80)
     scores = rng.random((80, 6)) + 0.6 * np.eye(6)[labels]
-    measured = metrics(scores, labels)
-    for name, (low, high) in single_label_intervals(scores, labels, measured).items():
+    task = TASKS["single_label"]
+    measured = task.figures(scores, labels)
+    for name, (low, high) in task.intervals(scores, labels).items():
         assert 0 <= low < measured[name] < high <= 1 or measured[name] == high == 1
-
-
-def test_a_validation_score_has_an_interval_where_it_is_a_share():
-    assert score_interval({"top1": 0.5, "clips": 10}) == wilson_interval(5, 10)
-    assert score_interval({"mAP": 0.5, "clips": 10}) == (None, None)
-    assert score_interval({"top1": 0.5, "clips": 0}) == (None, None)
-    balanced = {"top1": 0.9, "balanced_accuracy": 0.5, "clips": 10, "effective_clips": 4.0}
-    assert score_interval(balanced) == wilson_interval(2, 4)
 
 
 @pytest.mark.parametrize(

@@ -277,19 +277,24 @@ def test_what_the_user_gives_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("fewest", "most", "multi_label", "balanced"),
-    [(10, 10, False, False), (10, 39, False, False), (10, 40, False, True), (0, 4, False, True)]
-    + [(1, 90, True, False)],
+    ("fewest", "most", "task", "balanced"),
+    [
+        (10, 10, "single_label", False),
+        (10, 39, "single_label", False),
+        (10, 40, "single_label", True),
+        (0, 4, "single_label", True),
+    ]
+    + [(1, 90, "multi_label", False)],
 )
-def test_rare_classes_are_made_up_for_where_they_are_rare(fewest, most, multi_label, balanced):
+def test_rare_classes_are_made_up_for_where_they_are_rare(fewest, most, task, balanced):
     clips = {"clips_per_class_min": fewest, "clips_per_class_max": most}
-    assert plan_for(replace(STATS, **clips, multi_label=multi_label)).class_balance is balanced
+    assert plan_for(replace(STATS, **clips, task=task)).class_balance is balanced
 
 
 def test_balance_of_clips_with_several_classes_is_refused():
     with pytest.raises(ConfigError, match="class_balance: on needs clips of one class"):
-        plan_for(replace(STATS, multi_label=True), class_balance="on")
-    assert plan_for(replace(STATS, multi_label=True), class_balance="off").class_balance is False
+        plan_for(replace(STATS, task="multi_label"), class_balance="on")
+    assert plan_for(replace(STATS, task="multi_label"), class_balance="off").class_balance is False
 
 
 @pytest.mark.parametrize(

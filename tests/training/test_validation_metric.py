@@ -12,7 +12,7 @@ def test_figures_are_those_of_results():
     batches = [[([0.9, 0.1], 0), ([0.4, 0.6], 0)], [([0.2, 0.8], 1)]]
     for positions, batch in zip(([0, 1], [2]), batches, strict=True):
         samples = [
-            {"pred_logit": torch.tensor(s).log() + 7, "gt_label": torch.tensor([label])}
+            {"pred_output": torch.tensor(s).log() + 7, "gt_label": torch.tensor([label])}
             for s, label in batch
         ]
         metric.process({"positions": positions}, samples)
@@ -53,10 +53,10 @@ def test_nothing_to_measure_is_said():
 
 
 def test_figures_of_several_classes_a_clip():
-    metric = ClipMetric(multi_label=True)
+    metric = ClipMetric(task="multi_label")
     pairs = (([0.9, 0.1], [1.0, 1.0]), ([0.4, 0.6], [0.0, 1.0]))
     for position, (scores, label) in enumerate(pairs):
-        sample = {"pred_score": torch.tensor(scores), "gt_label": torch.tensor([label])}
+        sample = {"pred_output": torch.tensor(scores), "gt_label": torch.tensor([label])}
         metric.process({"positions": [position]}, [sample])
     measured = metric.evaluate(size=2)
     assert measured["mAP"] == pytest.approx((1 + (0.5 + 0.5)) / 2)

@@ -13,17 +13,19 @@ from autox_video.automl.leaderboard import Row, Trial, trial
 from autox_video.automl.prepare import Prepared
 from autox_video.automl.probing import crossval, mirroring
 from autox_video.automl.probing.crossval import LINEAR, Scored
-from autox_video.automl.probing.extract import Extractor, Features, Reading, targets_of
+from autox_video.automl.probing.extract import Extractor, Features, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.automl.probing.samples import Samples, TooSlowError
 from autox_video.config.settings import DESCRIPTORS, Settings
 from autox_video.core.console import progress, say, still_at_it
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
+from autox_video.data.label_array import class_rows
 from autox_video.distributed.processes import own_device
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.planning.plan import Plan
 from autox_video.planning.source import PROBE
+from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import TrainingData, build_config
 
 FEWEST_CLIPS = 10
@@ -189,12 +191,12 @@ def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Sampl
         raise CheckpointError(
             f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
         )
-    targets = targets_of(clips, found.positions, len(job.data.classes))
+    targets = class_rows([clips.labels[n] for n in found.positions], len(job.data.classes))
     tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), own_device(plan.device)
     return Samples(
         tokens.to(device),
         torch.from_numpy(targets).to(device),
-        job.data.multi_label,
+        TASKS[job.data.task],
         job.prepared.plan.class_balance,
     )
 

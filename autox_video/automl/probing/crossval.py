@@ -18,14 +18,9 @@ from autox_video.automl.probing import attentive_probe, linear_probe
 from autox_video.automl.probing.samples import Samples, class_weights
 from autox_video.data.splitting.folds import repeated_folds
 from autox_video.metrics.calibration import OutOfFold, calibration_figures
+from autox_video.metrics.classification import effective_clips
 from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS, wilson_interval
-from autox_video.metrics.results import (
-    POSITIVE_FROM,
-    effective_clips,
-    main_score,
-    metrics,
-    multi_label_metrics,
-)
+from autox_video.metrics.selection_score import main_score
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
@@ -153,7 +148,8 @@ def cross_validate(
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
     """The grid for a head; with balanced classes only where they count or differ much."""
     counts = samples.targets.sum(0).clamp(min=1)
-    differ = samples.multi_label and float(counts.max() / counts.min()) >= IMBALANCE
+    # Where the plan can balance classes, it has.
+    differ = float(counts.max() / counts.min()) >= IMBALANCE and not samples.task.balances_loss
     weigh = (False, True) if samples.balanced or differ else (False,)
     if pool != ATTENTIVE:
         return [Setting(pool, d, balanced=b) for b, d in product(weigh, linear_probe.DECAYS)]
@@ -195,12 +191,13 @@ def measure(
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
     logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
     figures = {**_figures(logits, samples), "clips": len(samples)}
-    if samples.multi_label:
+    if not samples.task.calibrates:
         return figures
-    labels, balanced = samples.targets.argmax(1).cpu().numpy(), samples.balanced
     others = in_folds if len(samples) < FEW_VALIDATION_CLIPS else None
-    found = calibration_figures(logits, labels, balanced=balanced, in_folds=others)
-    return {**figures, **found}
+    balanced = samples.balanced
+    return figures | calibration_figures(
+        logits, samples.labels(), balanced=balanced, in_folds=others
+    )
 
 
 def _linear_heads(
@@ -257,21 +254,9 @@ def _weights(samples: Samples, *, balanced: bool) -> Tensor:
     return class_weights(samples.targets) if balanced else samples.targets.new_ones(len(samples))
 
 
-def _probabilities(logits: np.ndarray, samples: Samples) -> np.ndarray:
-    return samples.probabilities(torch.from_numpy(logits)).numpy()
-
-
 def _figures(logits: np.ndarray, samples: Samples, rows: np.ndarray | None = None) -> dict:
-    targets = samples.targets.cpu().numpy()
-    if rows is not None:
-        logits, targets = logits[rows], targets[rows]
-    return _figures_of(_probabilities(logits, samples), targets, samples)
-
-
-def _figures_of(scores: np.ndarray, targets: np.ndarray, samples: Samples) -> dict:
-    if samples.multi_label:
-        return multi_label_metrics(scores, targets)
-    return metrics(scores, targets.argmax(1), balanced=samples.balanced)
+    scores = samples.probabilities(logits if rows is None else logits[rows])
+    return samples.task.figures(scores, samples.labels(rows), balanced=samples.balanced)
 
 
 def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
@@ -298,14 +283,15 @@ def _choose(
     clips = _count(samples)
     best = _best([_mean_rank(each, samples) for each in found], clips)
     score = _mean_rank(unseen, samples)[0]
-    if samples.multi_label:
-        low, high = _bootstrap(_probabilities(unseen, samples).mean(0), samples)
-    else:
+    scores, in_folds = samples.probabilities(unseen), None
+    if samples.task.counts_right_clips:
         low, high = wilson_interval(score * clips, clips)
-    right, in_folds = _right(unseen, samples), None
-    if not samples.multi_label:
+    else:
+        low, high = _bootstrap(scores.mean(0), samples)
+    if samples.task.calibrates:
         classes = samples.targets.argmax(1).cpu().numpy()
         in_folds = OutOfFold(unseen, classes, _learnt(classes, folds))
+    right = samples.task.right(scores, samples.labels()).mean(0)
     return Scored(settings[best], score, min(low, score), max(high, score), right, in_folds)
 
 
@@ -317,15 +303,6 @@ def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
         np.add.at(counts, (classes, fold), 1)
         spread &= (counts > 0).sum(axis=1) > 1
     return spread[classes]
-
-
-def _right(found: np.ndarray, samples: Samples) -> np.ndarray:
-    """(R, n, K) logits → (n,) how much of each clip is told right, over the divisions."""
-    targets = samples.targets.cpu().numpy()
-    if samples.multi_label:
-        said = _probabilities(found, samples) >= POSITIVE_FROM
-        return (said == (targets > 0)).mean((0, 2))
-    return (found.argmax(-1) == targets.argmax(-1)).mean(0)
 
 
 def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:
@@ -352,7 +329,10 @@ def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
 def _bootstrap(scores: np.ndarray, samples: Samples) -> tuple[float, float]:
     draw = np.random.default_rng(0)
     picks = (draw.integers(len(scores), size=len(scores)) for _ in range(DRAWS))
-    targets = samples.targets.cpu().numpy()
-    drawn = [_rank(_figures_of(scores[rows], targets[rows], samples))[0] for rows in picks]
+    figures = (
+        samples.task.figures(scores[rows], samples.labels(rows), balanced=samples.balanced)
+        for rows in picks
+    )
+    drawn = [_rank(drawn)[0] for drawn in figures]
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(low), float(high)

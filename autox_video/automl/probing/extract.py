@@ -7,7 +7,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -265,12 +265,3 @@ def _model(config: Config, pretrained: str | None) -> nn.Module:
 
 def _has(features: np.ndarray | None) -> bool:
     return features is not None
-
-
-def targets_of(clips: ClipTable, positions: Sequence[int], num_classes: int) -> np.ndarray:
-    """(n, K) float32: 1 where a clip, by its position in the list, is of a class, else 0."""
-    targets = np.zeros((len(positions), num_classes), dtype=np.float32)
-    for row, position in zip(targets, positions, strict=True):
-        label = clips.labels[position]
-        row[list(label) if isinstance(label, tuple) else label] = 1.0
-    return targets

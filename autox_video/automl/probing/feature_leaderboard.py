@@ -47,11 +47,12 @@ from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceEr
 from autox_video.evaluation.predict import build_model
 from autox_video.metrics.headline import cross_validated, row_fields
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score_of
+from autox_video.metrics.selection_score import score_label
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.source import PROBE as BY_PROBES
 from autox_video.planning.source import RULE, Choice
 from autox_video.run.work_dir import FEATURES, PROBE
+from autox_video.tasks.task import TASKS
 from autox_video.training.checkpoints.checkpoint import (
     CONFIG,
     SCHEMA,
@@ -219,7 +220,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
 
 def _figures(job: Job, scored: Scored) -> str:
     balanced = job.prepared.plan.class_balance
-    name = MAIN_SCORES[main_score_of(multi_label=job.data.multi_label, balanced=balanced)]
+    name = score_label(TASKS[job.data.task].main_score(balanced=balanced))
     clips = job.data.num_train
     interval = interval_text(scored.low, scored.high, clips)
     return f"{name} {score_text(scored.score, clips)} ({interval}) in cross-validation"

@@ -7,11 +7,12 @@ K classes.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from autox_video.tasks.classification.attentive_head import pool
+from autox_video.tasks.task import Task
 
 LEAST_SPREAD = 1e-3
 """Of a channel, over the mean spread of all: one that hardly changes is not blown up to noise."""
@@ -29,9 +30,9 @@ class Samples:
     """(n, V, 1 + N, C) float: of each view the mean of its feature map, then its cells."""
     targets: Tensor
     """(n, K) float32 of 0 and 1."""
-    multi_label: bool
+    task: Task
     balanced: bool = False
-    """Whether a head is judged with all classes counting alike, as in `results.metrics`."""
+    """Whether a head is judged with all classes counting alike, as in `Task.figures`."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -69,15 +70,18 @@ class Samples:
         return replace(self, tokens=tokens, targets=targets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each sample as ClipHead has it: (..., S, K) and (S, K) → (..., S)."""
-        if self.multi_label:
-            targets = targets.expand_as(logits)
-            return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
-        return logits.logsumexp(-1) - (logits * targets).sum(-1)
+        """The loss of each sample as the task has it: (..., S, K) and (S, K) → (..., S)."""
+        return self.task.losses(logits, targets)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(..., K) → (..., K), as ClipHead gives them."""
-        return logits.sigmoid() if self.multi_label else logits.softmax(-1)
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """(..., K) → (..., K), as the task has them."""
+        outputs = self.task.outputs(torch.from_numpy(logits).flatten(0, -2), 1)
+        return self.task.probabilities(outputs.numpy()).reshape(logits.shape)
+
+    def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Labels as `Task.figures` takes them, of some of the clips or all."""
+        targets = self.targets.cpu().numpy()
+        return self.task.labels_of(targets if rows is None else targets[rows])
 
 
 @dataclass(frozen=True, slots=True)

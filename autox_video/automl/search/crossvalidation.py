@@ -44,9 +44,10 @@ from autox_video.metrics.intervals import (
     score_text,
     wilson_interval,
 )
-from autox_video.metrics.results import MAIN_SCORES, main_score, main_score_of
+from autox_video.metrics.selection_score import main_score, score_label
 from autox_video.planning.plan import Plan
 from autox_video.run.work_dir import FOLDS
+from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import TrainingData
 from autox_video.training.hooks.validation_logits import read_logits
 from autox_video.training.run_training import train
@@ -90,7 +91,7 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
     count = min(MOST_FOLDS, len(set(groups.tolist())))
-    if clips.multi_label or count < 2:
+    if not TASKS[data.task].counts_right_clips or count < 2:
         return []
     divisions = repeated_folds(
         clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups
@@ -305,12 +306,12 @@ class CrossValidation:
         spent_sec = sum(row.cost_sec for row in rows if row.id != SUMMARY_ID)
         try_to_put(self.work_dir, replace(summary, cost_sec=spent_sec))
         about = summary.config
-        key = main_score_of(multi_label=False, balanced=self.plan.class_balance)
+        key = TASKS[self.data.task].main_score(balanced=self.plan.class_balance)
         score, low, high = (
             score_text(one, about["clips"]) for one in (summary.score, summary.low, summary.high)
         )
         say(
-            f"Cross-validation of the plan: {MAIN_SCORES[key]} {score} (95% interval {low} to "
+            f"Cross-validation of the plan: {score_label(key)} {score} (95% interval {low} to "
             f"{high}, {about['clips']} clips in {about['folds']} folds; divisions: "
             f"{about['repeats']})."
         )

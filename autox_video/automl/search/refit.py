@@ -35,7 +35,7 @@ from autox_video.core.console import complain, say
 from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.distributed import processes
-from autox_video.metrics.results import main_score
+from autox_video.metrics.selection_score import main_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.search_space import applied, relative_cost
 from autox_video.run.work_dir import BEST, REFIT, TRIALS

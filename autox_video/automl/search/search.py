@@ -40,7 +40,7 @@ from autox_video.core.errors import CheckpointError, ListingError, NumbersError,
 from autox_video.distributed import processes
 from autox_video.metrics.headline import row_fields
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
+from autox_video.metrics.selection_score import main_score, score_label, selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.search_space import (
     applied,
@@ -286,7 +286,7 @@ class Search:
         if outcome.metrics is not None:
             key = main_score(outcome.metrics)
             score = score_text(outcome.metrics[key], outcome.metrics.get("clips", math.inf))
-            what = f"{MAIN_SCORES[key]} {score}"
+            what = f"{score_label(key)} {score}"
             kept = "the best so far; its weights are kept" if better else outcome.state
             say(f"Trial {outcome.trial.number}: validation {what}, {kept}.")
         return best

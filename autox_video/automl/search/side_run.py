@@ -18,7 +18,7 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.formats.list_files import write_list
 from autox_video.distributed import processes
 from autox_video.metrics.peak import peak_epoch
-from autox_video.metrics.results import selection_score
+from autox_video.metrics.selection_score import selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import CHECKPOINTS, CONFIG, SOUP, STATE

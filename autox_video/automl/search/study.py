@@ -26,10 +26,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from autox_video.core.errors import ResourceError
-from autox_video.metrics.results import main_score_of
 from autox_video.planning.plan import Plan
 from autox_video.planning.resume import DECIDED_ANEW
 from autox_video.planning.search_space import Range, Space, space_of
+from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import TrainingData
 
 REDUCTION = 3
@@ -60,10 +60,9 @@ def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
         space: what may be changed about it.
         data: its clips.
     """
-    multi_label, balanced = data.multi_label, plan.class_balance
     chosen = plan.as_dict().items()
     fixes = {
-        "objective": (OBJECTIVE, main_score_of(multi_label=multi_label, balanced=balanced)),
+        "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),
         "data": data.fingerprint,
         "pretrained": plan.pretrained and Path(plan.pretrained).name,
         "space": {name: asdict(values) for name, values in space.items()},

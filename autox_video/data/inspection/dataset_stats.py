@@ -23,7 +23,7 @@ class DatasetStats:
         fps_median: frames per second.
         width_median, height_median, short_side_median: pixels.
         unreadable: entries of all lists that were left out.
-        multi_label: whether a clip may be of several classes.
+        task: what its labels are for, by the name in `tasks`.
     """
 
     num_train: int
@@ -40,7 +40,7 @@ class DatasetStats:
     height_median: int
     short_side_median: int
     unreadable: int
-    multi_label: bool = False
+    task: str = "single_label"
 
 
 def summarize(
@@ -51,6 +51,7 @@ def summarize(
     train: Sequence[ClipFacts],
     val: Sequence[ClipFacts],
     test: Sequence[ClipFacts] = (),
+    task: str = "single_label",
 ) -> DatasetStats:
     """Sum up the facts of the listed clips; `train_labels` belong to `train`, one by one."""
     pairs = zip(train_labels, train, strict=True)
@@ -76,7 +77,7 @@ def summarize(
         height_median=round(_median([clip.height for clip in seen])),
         short_side_median=round(_median([min(clip.width, clip.height) for clip in seen])),
         unreadable=sum(map(len, (train, val, test))) - num_train - num_val - num_test,
-        multi_label=any(isinstance(label, tuple) for label in train_labels),
+        task=task,
     )
 
 

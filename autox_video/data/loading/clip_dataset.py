@@ -13,6 +13,7 @@ from mmengine.dataset import Compose
 from torch import Tensor
 
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
+from autox_video.data.label_array import label_array
 from autox_video.data.listing.listing import read_list
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
 from autox_video.distributed.processes import Processes
@@ -126,12 +127,8 @@ class ClipDataset:
     def _labels(self, positions: Sequence[int]) -> Tensor | None:
         if self.clips.labels is None:
             return None
-        if not self.clips.multi_label:
-            return torch.tensor([self.clips.labels[position] for position in positions])
-        labels = torch.zeros(len(positions), len(self.metainfo["classes"]))
-        for row, position in zip(labels, positions, strict=True):
-            row[list(self.clips.labels[position])] = 1.0
-        return labels
+        labels = [self.clips.labels[position] for position in positions]
+        return torch.from_numpy(label_array(labels, len(self.metainfo["classes"])))
 
 
 def _seed_global_streams(seed: int) -> None:

@@ -127,7 +127,7 @@ def sides_before(
 
 def rarest_classes(clips: ClipTable) -> Sequence[int]:
     """Give the class of each clip, of several the rarest one; -1 for none."""
-    if not clips.multi_label:
+    if not clips.has_label_sets:
         return clips.labels or ()
     count = Counter(index for indices in clips.labels for index in indices)
     return [min(each, key=lambda i: (count[i], i), default=-1) for each in clips.labels]

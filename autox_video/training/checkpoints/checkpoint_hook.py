@@ -16,7 +16,7 @@ from mmengine.registry import HOOKS
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.distributed import processes
-from autox_video.metrics.results import main_score, selection_score
+from autox_video.metrics.selection_score import main_score, selection_score
 from autox_video.run.work_dir import LATEST, PREVIOUS
 from autox_video.training.checkpoints.checkpoint import (
     CONFIG,

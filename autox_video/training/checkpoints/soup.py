@@ -19,7 +19,7 @@ from torch import Tensor
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
+from autox_video.metrics.selection_score import main_score, score_label, selection_score
 from autox_video.run.work_dir import SOUP
 from autox_video.training.checkpoints.checkpoint import (
     SCHEMA,
@@ -182,7 +182,7 @@ def _said(epochs: list[int], metrics: dict[str, float], before: dict[str, float]
     scores = [score_text(each[key], metrics.get("clips", math.inf)) for each in (metrics, before)]
     return (
         f"The average of the weights after epochs {named} validates better "
-        f"({MAIN_SCORES[key]} {scores[0]}, loss {metrics['loss']:.4f}; before "
+        f"({score_label(key)} {scores[0]}, loss {metrics['loss']:.4f}; before "
         f"{scores[1]}, {before['loss']:.4f}): it is kept as the best."
     )
 

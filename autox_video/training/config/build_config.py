@@ -15,6 +15,7 @@ from autox_video.core.files import write_text
 from autox_video.distributed.processes import own_device
 from autox_video.machine.installation import source_tree
 from autox_video.planning.plan import Plan
+from autox_video.tasks.task import TASKS
 from autox_video.training.config.config_check import PARTS, check_config
 from autox_video.training.config.stored_config import config_text
 
@@ -31,8 +32,8 @@ class TrainingData:
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
-    multi_label: bool = False
-    """Whether a clip may be of several classes."""
+    task: str = "single_label"
+    """What the model is trained for, by its name in TASKS."""
     class_clips: tuple[int, ...] = ()
     """Training clips of each class, where a clip has one."""
     fingerprint: str = ""
@@ -150,7 +151,8 @@ def _model_choices(plan: Plan, data: TrainingData) -> dict[str, Any]:
         "model.backbone.compile": plan.compile,
         "model.cls_head.num_classes": plan.num_classes,
         "model.cls_head.label_smooth_eps": plan.label_smoothing,
-        "model.cls_head.multi_label": data.multi_label,
+        "model.cls_head.task": data.task,
+        **{f"model.cls_head.{key}": value for key, value in TASKS[data.task].head().items()},
         "model.cls_head.class_clips": list(data.class_clips) if plan.class_balance else None,
         "model.cls_head.average_clips": "prob",
         "model.data_preprocessor.augment": {"flip": 0.5 if plan.flip else 0.0, **plan.augment},
@@ -190,7 +192,7 @@ def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
         "val_evaluator": [
             {
                 "type": "ClipMetric",
-                "multi_label": data.multi_label,
+                "task": data.task,
                 "balanced": plan.class_balance,
             }
         ],

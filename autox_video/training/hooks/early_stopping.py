@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from autox_video.metrics.results import selection_score
+from autox_video.metrics.selection_score import selection_score
 
 SMOOTHING = 0.5
 """Share of the smoothed score that an evaluation leaves: one lucky evaluation is none."""

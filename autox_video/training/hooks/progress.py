@@ -19,7 +19,7 @@ from autox_video.core.errors import ResourceError
 from autox_video.core.files import append_json_line, write_text
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.results import MAIN_SCORES, main_score, selection_score
+from autox_video.metrics.selection_score import main_score, score_label, selection_score
 from autox_video.run.work_dir import METRICS
 from autox_video.training.hooks.board import Board
 
@@ -167,7 +167,7 @@ class Progress(Hook):
             return
         if self.best is None or selection_score(metrics) > self.best_selection_score:
             self.best, self.best_selection_score = metrics[key], selection_score(metrics)
-        name, clips = MAIN_SCORES[key], metrics["clips"]
+        name, clips = score_label(key), metrics["clips"]
         second, its_name = SECOND_SCORES[key]
         # Of five classes each is among the first five.
         told = second != "top5" or len(runner.cfg.get("classes", ())) > 5

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from autox_video.metrics.calibration import outcomes
 from autox_video.metrics.headline import cross_validated
 from autox_video.metrics.intervals import wilson_interval
-from autox_video.metrics.selection_bias import score_of_choice
+from autox_video.metrics.selection_score import score_of_choice
 
 
 class ValidationOutcomes(Hook):

@@ -17,6 +17,7 @@ from autox_video.automl.probing.crossval import (
     make_folds,
 )
 from autox_video.automl.probing.samples import Samples, TooSlowError
+from autox_video.tasks.task import TASKS
 
 
 @pytest.fixture(autouse=True)
@@ -24,16 +25,16 @@ def quick(monkeypatch):
     monkeypatch.setattr(attentive_probe, "STEPS", 60)
 
 
-def data(signal, clips=60, classes=3, *, channels=8, cells=4, multi_label=False):
+def data(signal, clips=60, classes=3, *, channels=8, cells=4, task="single_label"):
     draw = torch.Generator().manual_seed(0)
     labels = torch.arange(clips) % classes
     tokens = torch.randn(clips, 1, cells, channels, generator=draw) + 1
     signal(tokens, labels)
     tokens = torch.cat([tokens.mean(2, keepdim=True), tokens], 2)
     targets = torch.eye(classes)[labels]
-    if multi_label:
+    if task == "multi_label":
         targets[:, 0] = 1 - targets[:, 0]
-    return Samples(tokens.half(), targets, multi_label)
+    return Samples(tokens.half(), targets, TASKS[task])
 
 
 def everywhere(tokens, labels):
@@ -52,14 +53,14 @@ def nowhere(tokens, labels):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_what_is_there_is_found(pool, multi_label):
-    samples = data(everywhere, multi_label=multi_label)
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_what_is_there_is_found(pool, task):
+    samples = data(everywhere, task=task)
     scored = cross_validate(samples, pool, make_folds(samples, range(60)))
     assert scored.score > 0.9 and 0 < scored.low <= scored.score <= scored.high <= 1
     figures = crossval.measure(samples, crossval.fit_on_all(samples, scored.setting))
     assert figures["clips"] == 60
-    assert figures["mAP" if multi_label else "top1"] > 0.95
+    assert figures[TASKS[task].main_score(balanced=False)] > 0.95
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -89,7 +90,7 @@ def test_balanced_classes_are_tried_where_they_differ_much():
     assert {s.balanced for s in crossval.settings_of(even, LINEAR)} == {False}
     uneven = even.select([n for n in range(60) if n % 3 == 0 or n < 15])
     assert {s.balanced for s in crossval.settings_of(uneven, LINEAR)} == {False}
-    several = replace(uneven, multi_label=True)
+    several = replace(uneven, task=TASKS["multi_label"])
     assert {s.balanced for s in crossval.settings_of(several, LINEAR)} == {False, True}
     judged_alike = replace(uneven, balanced=True)
     assert {s.balanced for s in crossval.settings_of(judged_alike, LINEAR)} == {False, True}

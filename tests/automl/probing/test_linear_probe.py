@@ -7,22 +7,23 @@ import torch
 
 from autox_video.automl.probing.linear_probe import LinearHead, fit_linear, fit_path, folded
 from autox_video.automl.probing.samples import Samples, Scale, class_weights, scale_of
+from autox_video.tasks.task import TASKS
 
 
-def samples(clips=60, classes=3, channels=8, views=2, multi_label=False, seed=0):
+def samples(clips=60, classes=3, channels=8, views=2, task="single_label", seed=0):
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(clips) % classes
     tokens = torch.randn(clips, views, 1, channels, generator=draw) * 3 + 5
     tokens[range(clips), :, 0, labels] += 3
     targets = torch.eye(classes)[labels]
-    if multi_label:
+    if task == "multi_label":
         targets = ((targets + targets.roll(1, 0)) > 0).float()
-    return Samples(tokens, targets, multi_label)
+    return Samples(tokens, targets, TASKS[task])
 
 
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_the_gradient_is_zero_for_each_fold_and_decay(multi_label):
-    data = samples(multi_label=multi_label)
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_the_gradient_is_zero_for_each_fold_and_decay(task):
+    data = samples(task=task)
     kept = torch.ones(2, 60)
     kept[1, ::4] = 0
     features = scale_of(data.mean_features).apply(data.mean_features)

@@ -6,6 +6,7 @@ import torch
 from autox_video.automl.probing.crossval import make_folds
 from autox_video.automl.probing.mirroring import compare
 from autox_video.automl.probing.samples import Samples, TooSlowError
+from autox_video.tasks.task import TASKS
 
 CLIPS = 120
 
@@ -17,7 +18,7 @@ def samples_of(mirrored, spread=0.7):
     plain = torch.stack([labels % 2 * 2.0 - 1, labels // 2 * 2.0 - 1], 1)
     views = torch.stack([plain, mirrored(plain)], 1)
     noise = spread * torch.randn(CLIPS, 2, 2, generator=draw)
-    return Samples((views + noise)[:, :, None].half(), torch.eye(4)[labels], multi_label=False)
+    return Samples((views + noise)[:, :, None].half(), torch.eye(4)[labels], TASKS["single_label"])
 
 
 def compared(mirrored, **options):

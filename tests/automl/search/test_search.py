@@ -13,7 +13,7 @@ from autox_video.automl.search.side_run import TimeLeft
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ResourceError
 from autox_video.jobs.train import fit, interrupt
-from autox_video.metrics.results import selection_score
+from autox_video.metrics.selection_score import selection_score
 from autox_video.planning.predicted_time import Prediction
 from autox_video.training.checkpoints.checkpoint import own_config, read_checkpoint
 from autox_video.training.config.build_config import TrainingData, build_config

@@ -66,7 +66,7 @@ def test_each_of_these_plans_has_a_study_of_its_own():
     names = [name_of(plan) for plan in (BASE, *plans)]
     assert len(set(names)) == 3 and names[0] == names[3]
     assert name_of(BASE, replace(DATA, fingerprint="e" * 64)) != names[0]
-    assert name_of(BASE, replace(DATA, multi_label=True)) != names[0]
+    assert name_of(BASE, replace(DATA, task="multi_label")) != names[0]
 
 
 def test_machines_that_differ_in_time_and_memory_share_a_study():

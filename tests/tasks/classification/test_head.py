@@ -50,7 +50,7 @@ def test_mixed_labels_share_the_loss(smoothing):
 
 
 def test_several_classes_at_once_have_a_probability_each():
-    head = ClipHead(num_classes=3, in_channels=8, multi_label=True, average_clips="prob")
+    head = ClipHead(num_classes=3, in_channels=8, task="multi_label")
     scores = torch.tensor([[0.0, 2.0, -1.0], [1.0, 0.0, 0.5]])
     losses = head.loss_by_feat(scores, soft([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
     p = 1 / (1 + (-scores).exp())
@@ -58,27 +58,18 @@ def test_several_classes_at_once_have_a_probability_each():
     expected = -(target * p.log() + (1 - target) * (1 - p).log()).mean()
     assert torch.allclose(losses["loss_cls"], expected)
     assert "top1_acc" not in losses
-    averaged = head.average_clip(scores, num_segs=2)
-    assert torch.allclose(averaged, p.mean(0, keepdim=True))
-
-
-def test_one_class_at_once_is_a_softmax():
-    head = ClipHead(num_classes=3, in_channels=8, average_clips="prob")
-    scores = torch.randn(4, 3)
-    expected = scores.softmax(1).view(2, 2, 3).mean(1)
-    assert torch.allclose(head.average_clip(scores, num_segs=2), expected)
+    (clip,) = head.predict_by_feat(scores, samples([0]))
+    assert torch.allclose(clip.pred_output, p.mean(0))
 
 
 def test_logits_hold_what_probabilities_round_away():
     """Over two views of a clip: the logarithm of the mean probability, however small that is."""
-    head = ClipHead(num_classes=2, in_channels=8, average_clips="prob")
+    head = ClipHead(num_classes=2, in_channels=8)
     scores = torch.tensor([[300.0, 0.0], [200.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     clips = head.predict_by_feat(scores, samples([0, 0]))
-    assert clips[0].pred_score.tolist() == [1.0, 0.0]
-    assert clips[0].pred_logit[1].item() == pytest.approx(-200 - math.log(2), rel=1e-6)
-    torch.testing.assert_close(clips[1].pred_logit.exp(), clips[1].pred_score)
-    several = ClipHead(num_classes=2, in_channels=8, average_clips="prob", multi_label=True)
-    assert "pred_logit" not in several.predict_by_feat(scores, samples([0, 0]))[0]
+    assert clips[0].pred_output[1].item() == pytest.approx(-200 - math.log(2), rel=1e-6)
+    mean = scores[2:].softmax(1).mean(0)
+    torch.testing.assert_close(clips[1].pred_output.exp(), mean)
 
 
 def test_balanced_logits_do_not_favour_common_classes():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autox_video.metrics.headline import IN_FOLDS
-from autox_video.metrics.selection_bias import score_of_choice
+from autox_video.metrics.selection_score import score_of_choice
 from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train

@@ -55,7 +55,7 @@ def write_list(path: str | Path, clips: ClipTable) -> None:
         quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         times = () if clips.segments is None else ("start", "end")
-        writer.writerow(("path", _LABELS if clips.multi_label else _LABEL, *times))
+        writer.writerow(("path", _LABELS if clips.has_label_sets else _LABEL, *times))
         columns = [clips.paths, _written_labels(clips)]
         if clips.segments is not None:
             columns.append(repr(start) for start, _ in clips.segments)
@@ -66,7 +66,7 @@ def write_list(path: str | Path, clips: ClipTable) -> None:
 def _written_labels(clips: ClipTable) -> Iterable[object]:
     if clips.labels is None:
         return [""] * len(clips)
-    if not clips.multi_label:
+    if not clips.has_label_sets:
         return clips.labels
     return (LABELS_JOINED_BY.join(map(str, indices)) for indices in clips.labels)
 

@@ -49,7 +49,7 @@ def test_what_is_written_is_read_again(tmp_path, clips):
     assert found.paths == clips.paths
     assert found.labels == clips.labels
     assert found.segments == clips.segments
-    assert found.multi_label == clips.multi_label
+    assert found.has_label_sets == clips.has_label_sets
     assert len(found) == len(clips.paths)
 
 
@@ -67,7 +67,11 @@ def test_columns_of_clips():
     assert clips.identities("videos") == [("a", (0.0, 1.0)), ("a", (1.0, math.inf))]
     assert clips.select([1]) == ClipTable(("./a",), ((2,),), ((1.0, math.inf),))
     plain = ClipTable(("a",), (3,))
-    assert (plain.classes(), plain.segment(0), plain.multi_label) == ({3}, (0.0, math.inf), False)
+    assert (plain.classes(), plain.segment(0), plain.has_label_sets) == (
+        {3},
+        (0.0, math.inf),
+        False,
+    )
 
 
 def test_a_written_list_is_plain_csv(tmp_path):

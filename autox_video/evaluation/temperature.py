@@ -1,0 +1,74 @@
+"""The temperature that an evaluation found, applied to predictions, and what it did."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autox_video.evaluation.results import Prediction
+from autox_video.metrics.calibration import (
+    LOG_RANGE,
+    expected_calibration_error,
+    with_temperature,
+)
+from autox_video.metrics.intervals import CROSS_VALIDATION, VALIDATION
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The temperature of trained weights, and what it was found by."""
+
+    temperature: float
+    clips: int
+    """From which it is."""
+    ece_before: float
+    ece_after: float
+    """Of these clips."""
+    on: str = VALIDATION
+    """`cross-validation`: the clips are those of validation and those learnt from, in turn."""
+
+    def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """The predictions, whose outputs are logits, with probabilities at the temperature."""
+        return [
+            p if p.outputs is None else replace(p, scores=tuple(self._scores(p).tolist()))
+            for p in predictions
+        ]
+
+    def _scores(self, prediction: Prediction) -> np.ndarray:
+        return with_temperature(np.array(prediction.outputs), self.temperature)
+
+    def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
+        """The entry in results.json; `raw` are the predictions before it was applied.
+
+        On test clips the errors are only reported, where the clips have labels.
+        """
+        errors = {"clips": self.clips, "ece_before": self.ece_before, "ece_after": self.ece_after}
+        known = [p for p in raw if p.outputs is not None and p.label is not None]
+        test = None
+        if known:
+            logits = np.stack([p.outputs for p in known])
+            labels = np.array([p.label for p in known])
+            before, after = (
+                expected_calibration_error(with_temperature(logits, t), labels)
+                for t in (1.0, self.temperature)
+            )
+            test = {"clips": len(known), "ece_before": before, "ece_after": after}
+        validation = {**errors, "on": self.on}
+        return {"temperature": self.temperature, "validation": validation, "test": test}
+
+
+def read_calibration(evaluation: Any) -> Calibration | None:
+    """Give the calibration that the evaluation of some weights found; None where it has none."""
+    names = ("temperature", "clips", "ece", "ece_calibrated")
+    values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
+    if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+        return None
+    lowest, highest = map(math.exp, LOG_RANGE)
+    if not lowest <= values[0] <= highest:
+        return None
+    calibration, clips = Calibration(*values), evaluation.get("calibration_clips")
+    if clips is None:
+        return calibration
+    return replace(calibration, clips=clips, on=CROSS_VALIDATION)

@@ -1,0 +1,143 @@
+"""Metrics of classification, of one class a clip and of any number of them.
+
+Shape letters: N clips, K classes, B draws.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from autox_video.metrics.metric import METRICS, Metric, Resampled
+
+POSITIVE_FROM = 0.5
+"""Of any number of classes a clip, those that score this much are predicted."""
+
+
+def in_first(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
+    """Share of clips whose class is among the `count` best; ties count against the model."""
+    true_score = scores[np.arange(len(labels)), labels]
+    rivals = (scores >= true_score[:, None]).sum(axis=1) - 1
+    return float((rivals < count).mean())
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of clips whose class scores highest."""
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
+    """Share of clips of each class that are right, for the classes that occur."""
+    right = scores.argmax(axis=1) == labels
+    return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
+
+
+def _mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> Resampled:
+    right = (scores.argmax(axis=1) == labels).astype(np.float64)
+    of_class = np.eye(scores.shape[1])[labels]
+    return lambda weights: _mean_over_classes((weights * right) @ of_class, weights @ of_class)
+
+
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
+    """Average precision of each class that has a positive clip.
+
+    The area under the steps of precision over recall: the sum over thresholds of
+    (R_n - R_n-1) P_n, where clips of equal score share one threshold (as scikit-learn defines it).
+
+    Args:
+        scores: (N, K) probabilities.
+        labels: (N, K) 1 where a clip is of a class, else 0.
+    """
+    once = np.ones((1, len(labels)))
+    return {
+        int(k): float(_class_precision(scores[:, k], labels[:, k] > 0)(once)[0])
+        for k in np.flatnonzero((labels > 0).any(axis=0))
+    }
+
+
+def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
+    """Average precision of one class (N,) in each draw; 0 where no positive clip is drawn."""
+    order = np.argsort(-scores, kind="stable")
+    # The last clip of each score: before it, the threshold lies within the same score.
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+
+    def precision(weights: np.ndarray) -> np.ndarray:
+        drawn = weights[:, order]
+        hits = np.cumsum(drawn * is_positive[order], axis=1)[:, last]
+        predicted = np.cumsum(drawn, axis=1)[:, last]
+        precisions = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
+        gained = np.diff(hits, prepend=0.0, axis=1)
+        return (precisions * gained).sum(axis=1) / np.maximum(hits[:, -1], 1)
+
+    return precision
+
+
+def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled:
+    truth = labels > 0
+    occurring = np.flatnonzero(truth.any(axis=0))
+    of_class = [_class_precision(scores[:, k], truth[:, k]) for k in occurring]
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        none = np.zeros((1, len(weights)))
+        precisions = np.sum([each(weights) for each in of_class] or none, axis=0)
+        occurs = np.sum([weights @ (truth[:, k] * 1.0) > 0 for k in occurring] or none, axis=0)
+        return precisions / np.maximum(occurs, 1)
+
+    return mean
+
+
+def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
+    """F1 = 2 TP / (predicted + true), over all decisions or as the mean over classes."""
+    truth, predicted = labels > 0, scores >= POSITIVE_FROM
+    right, wholes = (truth & predicted) * 1.0, truth * 1.0 + predicted
+
+    def over_all(weights: np.ndarray) -> np.ndarray:
+        return 2 * (weights @ right).sum(axis=1) / np.maximum((weights @ wholes).sum(axis=1), 1)
+
+    def over_classes(weights: np.ndarray) -> np.ndarray:
+        occurs = weights @ (truth * 1.0) > 0
+        return _mean_over_classes(2 * (weights @ right), np.where(occurs, weights @ wholes, 0.0))
+
+    return over_classes if by_class else over_all
+
+
+def _mean_over_classes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """Mean of parts over wholes (B, K) over the classes that occur in a draw."""
+    occurs = wholes > 0
+    shares = np.divide(parts, wholes, out=np.zeros_like(parts), where=occurs)
+    return shares.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
+
+
+def effective_clips(labels: np.ndarray) -> float:
+    """How many clips of equal weight are as sure as these, where all their classes count alike.
+
+    The effective sample size of weighted data: (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+
+    Args:
+        labels: (N,) classes, N >= 1.
+    """
+    weights = 1 / np.bincount(labels)[labels]
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def balancing_weights(labels: np.ndarray) -> np.ndarray:
+    """(N,) how many clips each counts as where all classes do alike: `effective_clips` in all."""
+    weights = 1 / np.bincount(labels)[labels]
+    return weights * (effective_clips(labels) / weights.sum())
+
+
+def clip_losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative log-likelihood of each clip (N,), in nats, of scores (N, K) and classes (N,)."""
+    return -np.log(np.clip(scores[np.arange(len(labels)), labels], 1e-12, None))
+
+
+_SINGLE, _MULTI = ("single_label",), ("multi_label",)
+METRICS.register("top1")(Metric("top-1", _SINGLE, accuracy, is_share=True))
+METRICS.register("top5")(Metric("top-5", _SINGLE, partial(in_first, count=5), is_share=True))
+METRICS.register("mean_class_accuracy")(
+    Metric("mean class accuracy", _SINGLE, resample=_mean_class_accuracy)
+)
+METRICS.register("mAP")(Metric("mAP", _MULTI, resample=_mean_average_precision))
+METRICS.register("f1")(Metric("F1 at 0.5", _MULTI, resample=partial(_f1, by_class=False)))
+METRICS.register("mean_class_f1")(
+    Metric("mean class F1 at 0.5", _MULTI, resample=partial(_f1, by_class=True))
+)

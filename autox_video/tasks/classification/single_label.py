@@ -1,0 +1,95 @@
+"""Classification where each clip is of one class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autox_video.metrics.calibration import calibration_figures, with_temperature
+from autox_video.metrics.classification import class_accuracy, clip_losses, effective_clips
+from autox_video.tasks.task import TASKS, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SingleLabel(Task):
+    """One class a clip: softmax and cross-entropy; outputs are the log of the mean probability.
+
+    The logarithm stays exact where the probability itself is rounded to 0 or 1.
+    """
+
+    name = "single_label"
+    has_label_sets = False
+    counts_right_clips = True
+    calibrates = True
+    balances_loss = True
+    main_scores = ("top1", "balanced_accuracy")
+
+    def labels_of(self, targets: np.ndarray) -> np.ndarray:
+        """(N,) class indices."""
+        return targets.argmax(1)
+
+    def loss(self, logits: Tensor, targets: Tensor, *, smoothing: float) -> dict[str, Tensor]:
+        """Cross-entropy."""
+        from torch.nn.functional import cross_entropy
+
+        return {"loss_cls": cross_entropy(logits, targets, label_smoothing=smoothing)}
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of each clip."""
+        return logits.logsumexp(-1) - (logits * targets).sum(-1)
+
+    def outputs(self, logits: Tensor, views: int) -> Tensor:
+        """The logarithm of the mean probability over the views."""
+        logs = logits.float().log_softmax(1).unflatten(0, (-1, views))
+        return logs.logsumexp(1) - math.log(views)
+
+    def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The logarithm of the weighted mean probability."""
+        shares = np.log(weights / weights.sum())
+        return np.logaddexp.reduce(outputs + shares.reshape(-1, *[1] * (outputs.ndim - 1)), axis=0)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Softmax."""
+        return with_temperature(outputs, 1.0)
+
+    def figures(
+        self, scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False
+    ) -> dict[str, float]:
+        """The metrics and the mean loss; balanced, also `balanced_accuracy` and `effective_clips`:
+        how many clips make a score as sure as this one."""
+        losses = clip_losses(scores, labels)
+        figures = {**super().figures(scores, labels), "loss": float(losses.mean())}
+        if balanced:
+            counts = np.bincount(labels)[labels]
+            figures["balanced_accuracy"] = figures["mean_class_accuracy"]
+            figures["loss"] = float(np.average(losses, weights=1 / counts))
+            figures["effective_clips"] = effective_clips(labels)
+        return figures
+
+    def evaluate(
+        self, outputs: np.ndarray, labels: np.ndarray, *, balanced: bool = False
+    ) -> dict[str, float]:
+        """The figures, and the temperature that calibrates the outputs with its errors."""
+        calibration = calibration_figures(outputs, labels, balanced=balanced)
+        return {**super().evaluate(outputs, labels, balanced=balanced), **calibration}
+
+    def class_scores(self, scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
+        """The share of each class's clips that are right."""
+        return class_accuracy(scores, labels)
+
+    def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """1 where the class is told, else 0."""
+        return (scores.argmax(-1) == labels) * 1.0
+
+    def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
+        """The class that scores highest."""
+        top = int(np.argmax(scores))
+        return {"predicted": top, "class": classes[top], "score": scores[top]}
+
+
+TASKS.register("single_label")(SingleLabel())
