@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-PUBLISHED_WINDOW = (8, 7, 7)
+from autox_video.backbones.video_swin.spec import WINDOW_SIZE as PUBLISHED_WINDOW
+from autox_video.backbones.weights.known_weights import Pretrained
+
+__all__ = ["PUBLISHED_WINDOW", "Pretrained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,3 @@ BACKBONES = {
 
 NANO = ("descriptors", "conv_nano", "swin_nano")
 """Those that do with few clips without pretrained weights, at a size that follows the clips."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pretrained:
-    """A file of pretrained weights and the backbone it fits."""
-
-    path: str
-    backbone: str
-    source: str
-    """What it was trained on, in words."""
-    window_size: tuple[int, int, int] = PUBLISHED_WINDOW
-    """Time steps, rows and columns of an attention window of the model to build for it."""

@@ -13,6 +13,7 @@ from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import CheckpointError, ConfigError, ListingError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.planning.record import read_plan, write_plan, write_stored
+from tests.backbones.weights.weight_files import weights_file
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 from tests.servers import serve
 from tests.videos import numbered_frames, write_stamped, write_text_video
@@ -181,20 +182,6 @@ def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="work_dir"):
         prepare.check_work_dir(tmp_path / "file" / "work")
-
-
-def weights_file(path, backbone="swin_nano"):
-    """Save weights of a backbone in mmaction2's layout."""
-    import torch
-    from mmengine.config import Config
-
-    from autox_video.evaluation.predict import build_model
-    from autox_video.training.config.build_config import base_config
-
-    path.parent.mkdir(exist_ok=True)
-    model = build_model(Config.fromfile(str(base_config(backbone))))
-    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
-    return path
 
 
 def test_a_known_file_in_checkpoints_is_used_by_itself(keys, tmp_path, monkeypatch, capsys):

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from autox_video.backbones.weights.known_weights import ARCHITECTURES, Architecture
-from tests.backbones.weights.weight_files import WINDOW
+from autox_video.config.choices import BACKBONES
+from tests.backbones.weights.weight_files import SMALL, WINDOW
 
 
 @pytest.fixture
 def small_backbone(monkeypatch):
     """The small recogniser of `weight_files` counts as a known backbone."""
-    small = Architecture(12, (2, 2), window_size=WINDOW)
-    monkeypatch.setitem(ARCHITECTURES, "swin_small_of_this_test", small)
+    tiny = BACKBONES["swin_tiny"]
+    config = {**tiny.config, "arch": SMALL, "window_size": WINDOW}
+    small = replace(tiny, config=config, window_size=WINDOW)
+    monkeypatch.setitem(BACKBONES._items, "swin_small_of_this_test", small)

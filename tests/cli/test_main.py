@@ -216,7 +216,7 @@ def test_the_installed_command_is_the_same(tmp_path):
 
 @pytest.mark.parametrize("backbone", ["swin_nano", "conv_nano"])
 def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, capsys):
-    from tests.automl.test_prepare import weights_file
+    from tests.backbones.weights.weight_files import weights_file
 
     path = weights_file(tmp_path / "w" / "mine.pth", backbone)
     config = config_for(tmp_path, data, epoch=1, load_from=str(path), backbone=backbone)

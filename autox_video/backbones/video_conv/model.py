@@ -63,7 +63,7 @@ class VideoConv(backbone.Backbone):
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision)
         self.stem = Stem(channels[0])
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist())
         self.stages = nn.ModuleList()
         for stage, depth in enumerate(depths):
             steps = 2 if stage == HALVED_STAGE else 1

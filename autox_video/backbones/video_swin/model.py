@@ -71,7 +71,7 @@ class VideoSwin(backbone.Backbone):
         depths, num_heads = sizes["depths"], sizes["num_heads"]
         self.window_size = tuple(window_size)
         self.patch_embed = PatchEmbedding(sizes["embed_dims"], tuple(patch_size))
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist())
         self.layers = nn.ModuleList()
         for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
             dims = sizes["embed_dims"] << stage

@@ -10,14 +10,17 @@ that of an image ((2H - 1) (2W - 1), h).
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autox_video.backbones.video_swin.windows import Size, table_rows
+from autox_video.backbones.spec import Size
+from autox_video.backbones.video_swin.windows import table_rows
 from autox_video.core.errors import CheckpointError
 
 State = dict[str, Tensor]
@@ -25,10 +28,8 @@ Window = tuple[int, ...]
 """Time steps, rows and columns; of images rows and columns."""
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
-FIRST_CONV = "backbone.stem.conv.weight"
-"""The first layers of a Swin and of a VideoConv."""
-_BIAS_TABLE = "relative_position_bias_table"
-
+"""Of a Swin."""
+BIAS_TABLE = "relative_position_bias_table"
 _INDEX = "relative_position_index"
 _COMPUTED = (_INDEX, "attn_mask")
 """Entries that follow from the window size and are never taken from a file."""
@@ -63,7 +64,7 @@ class NamedWeights:
     @property
     def tables(self) -> State:
         """The bias tables, (rows, h)."""
-        named = {n: t for n, t in self.tensors.items() if n.endswith(_BIAS_TABLE)}
+        named = {n: t for n, t in self.tensors.items() if n.endswith(BIAS_TABLE)}
         return {name: table for name, table in named.items() if table.dim() == 2}
 
 
@@ -86,7 +87,7 @@ def without_computed(state: Mapping[str, Tensor]) -> State:
 def indices_of(state: Mapping[str, Tensor]) -> State:
     """The relative position indices, by the names of the bias tables they are for."""
     return {
-        name.removesuffix(_INDEX) + _BIAS_TABLE: tensor
+        name.removesuffix(_INDEX) + BIAS_TABLE: tensor
         for name, tensor in state.items()
         if name.endswith(_INDEX)
     }
@@ -101,8 +102,8 @@ def in_mmaction2_naming(state: State) -> tuple[State, str]:
     for pattern, sentence in _REFUSED.items():
         if any(re.search(pattern, name) for name in state):
             raise CheckpointError(f"{sentence}.")
-    if FIRST_CONV in state:
-        return state, "mmaction2"
+    if FIRST_LAYER not in state and any(name.startswith("backbone.") for name in state):
+        return state, "mmaction2"  # of another family
     layout = _layout_of(state)
     if layout.startswith("torchvision"):
         state = _from_torchvision(state, images="image" in layout)
@@ -148,10 +149,10 @@ def _from_torchvision(state: State, *, images: bool) -> State:
         name = re.sub(r"^features\.0\.0\.(?=\w+$)", "patch_embed.proj.", name)
         name = re.sub(r"^features\.0\.2\.(?=\w+$)", "patch_embed.norm.", name)
         if match := re.fullmatch(r"features\.(\d+)\.(.+)", name):
-            place, rest = int(match[1]) - images, match[2]
-            inner = f"downsample.{rest}" if place % 2 else f"blocks.{rest}"
+            number, rest = int(match[1]) - images, match[2]
+            inner = f"downsample.{rest}" if number % 2 else f"blocks.{rest}"
             inner = inner.replace(".mlp.0.", ".mlp.fc1.").replace(".mlp.3.", ".mlp.fc2.")
-            name = f"layers.{place // 2}.{inner}"
+            name = f"layers.{number // 2}.{inner}"
         renamed[name] = tensor
     return renamed
 
@@ -173,10 +174,10 @@ def _refuse_other_models(state: State) -> None:
 
 def depths_of(state: Iterable[str]) -> tuple[int, ...]:
     """Blocks per stage, counted from mmaction2's names."""
-    blocks = (re.match(r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.", name) for name in state)
-    seen = {(int(match[1]), int(match[2])) for match in blocks if match}
-    stages = 1 + max((stage for stage, _ in seen), default=-1)
-    return tuple(sum(stage == each for stage, _ in seen) for each in range(stages))
+    matches = (re.match(r"backbone\.layers\.(\d+)\.blocks\.\d+\.", name) for name in state)
+    blocks = {match[0]: int(match[1]) for match in matches if match}
+    counts = Counter(blocks.values())
+    return tuple(counts[stage] for stage in range(1 + max(counts, default=-1)))
 
 
 def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) -> Window:
@@ -192,52 +193,30 @@ def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) ->
     Raises:
         CheckpointError: no window has such a table and such an index.
     """
+    lengths = [n for n in range(1, rows // 2 + 2) if rows % (2 * n - 1) == 0]
+    windows = [w for w in product(lengths, repeat=3) if _num_rows(w) == rows]
+    if images:
+        windows = [window for window in windows if window[0] == 1]
     if index is None:
-        windows = _windows_by_rows(rows, likely, images=images)
+        windows = [w for w in windows if w[1:] == likely[1:] or w[1] == w[2] > 1]
+        windows.sort(key=lambda w: (w[0] == 1, -w[1]))  # with time, and large in space
     else:
-        windows = _windows_by_index(rows, index, likely, images=images)
-    found = next(windows, None)
-    if found is None:
-        beside = "" if index is None else f" and {math.isqrt(index.numel())} tokens"
+        # The whole index is compared: rows in another order would be another table. A length of 1
+        # leaves no trace in it: (8, 1, 1) has that of (1, 1, 8).
+        windows = [w for w in windows if math.prod(w) ** 2 == index.numel()]
+        windows = [w for w in windows if torch.equal(_index_of(w), index.flatten().long().cpu())]
+    if not windows:
+        tokens = "" if index is None else f" and {math.isqrt(index.numel())} tokens"
         raise CheckpointError(
-            f"no attention window has bias tables of {rows} rows{beside}; use weights whose bias "
+            f"no attention window has bias tables of {rows} rows{tokens}; use weights whose bias "
             "tables are as they were published."
         )
-    return found
+    window = min(windows, key=lambda w: w[1:] != likely[1:])
+    return window[1:] if images else window
 
 
-def _windows_by_index(rows: int, index: Tensor, likely: Size, *, images: bool) -> Iterator[Window]:
-    """The whole index is compared: rows in another order would be another table."""
-    windows = _factorings(math.isqrt(index.numel()), 2 if images else 3)
-    # A length of 1 leaves no trace in the index: (8, 1, 1) has that of (1, 1, 8).
-    for window in sorted(windows, key=lambda w: w[-2:] != likely[1:]):
-        if _num_rows(window) == rows:
-            ours = table_rows(window, window).flatten()
-            if torch.equal(ours, index.flatten().to(ours)):
-                yield window
-
-
-def _windows_by_rows(rows: int, likely: Size, *, images: bool) -> Iterator[Window]:
-    """The likely H and W before squares, large squares before small, with time before without."""
-    sides = range((math.isqrt(rows) + 1) // 2, 1, -1)
-    windows: list[Window] = []
-    for space in (likely[1:], *((side, side) for side in sides)):
-        offsets, left = divmod(rows, _num_rows(space))
-        if not left and offsets % 2:
-            windows.append(((offsets + 1) // 2, *space))
-    if images:
-        return iter([window[1:] for window in windows if window[0] == 1])
-    return iter(sorted(windows, key=lambda w: (w[1:] != likely[1:], w[0] == 1)))
-
-
-def _factorings(number: int, count: int) -> Iterator[Window]:
-    """All ways to write a number as a product of so many."""
-    if count == 1:
-        yield (number,)
-        return
-    for first in range(1, number + 1):
-        if number % first == 0:
-            yield from ((first, *rest) for rest in _factorings(number // first, count - 1))
+def _index_of(window: Size) -> Tensor:
+    return table_rows(window, window).flatten()
 
 
 def _num_rows(window: Iterable[int]) -> int:
@@ -281,9 +260,9 @@ def _stretched(grid: Tensor, count: int) -> Tensor:
     if count == len(grid):
         return grid
     step = (len(grid) - 1) / (count - 1) if count > 1 else 0.0
-    places = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
-    places = (places * step + (len(grid) - 1) / 2).clamp(0, len(grid) - 1)
-    before = places.floor().long()
+    positions = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
+    positions = (positions * step + (len(grid) - 1) / 2).clamp(0, len(grid) - 1)
+    before = positions.floor().long()
     after = (before + 1).clamp(max=len(grid) - 1)
-    share = (places - before).to(grid)[:, None, None, None]
-    return grid[before].lerp(grid[after], share)
+    fraction = (positions - before).to(grid)[:, None, None, None]
+    return grid[before].lerp(grid[after], fraction)

@@ -10,23 +10,22 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmaction.registry import MODELS
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from autox_video.backbones.specs import PUBLISHED_WINDOW, Pretrained
-from autox_video.backbones.video_swin.windows import Size
-from autox_video.backbones.weights.known_weights import (
-    ARCHITECTURES,
-    CONV_ARCHITECTURES,
-    known_file,
-)
+from autox_video.backbones.spec import Size
+from autox_video.backbones.video_swin.spec import WINDOW_SIZE
+from autox_video.backbones.weights.known_weights import Pretrained, known_file
 from autox_video.backbones.weights.layouts import (
-    FIRST_CONV,
+    BIAS_TABLE,
     FIRST_LAYER,
     NamedWeights,
     State,
@@ -39,21 +38,15 @@ from autox_video.backbones.weights.layouts import (
     window_of,
     without_computed,
 )
+from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 
+ALIKE = 0.9
+"""Of the tensors of a file and a backbone together, those that both have, if it is of that one."""
+NAMED_MISFITS = 5
 _UNREADABLE = (
-    SafetensorError,
-    struct.error,
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    AssertionError,
+    *(SafetensorError, struct.error, OSError, EOFError, RuntimeError, ValueError, TypeError),
+    *(LookupError, AttributeError, OverflowError, AssertionError),
 )
 """What torch and safetensors raise on a file that is cut off, overwritten or something else."""
 
@@ -96,7 +89,7 @@ class LoadReport:
 
 
 class _Inert:
-    """Stands in for bookkeeping objects in training checkpoints; ignores what it is given."""
+    """Stands in for bookkeeping objects in training checkpoints; ignores its arguments."""
 
     def __new__(cls, *_values: Any) -> "_Inert":
         return super().__new__(cls)
@@ -204,14 +197,15 @@ def _fit(weights: NamedWeights, target: State) -> tuple[State, dict[str, tuple[W
         The tensors, and by the name of each table that was resized its window and the model's.
     """
     state, resized = dict(weights.tensors), {}
-    ours = _shape_of(target, FIRST_LAYER)
-    if weights.images and ours[:2] + ours[3:] == _shape_of(state, FIRST_LAYER):
-        state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], ours[2])
+    shapes = {name: tensor.shape for name, tensor in target.items()}
+    patches = shapes.get(FIRST_LAYER, ())
+    if weights.images and patches[:2] + patches[3:] == state[FIRST_LAYER].shape:
+        state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], patches[2])
     indices = indices_of(target)
     for name, table in weights.tables.items():
         # One with another number of heads is of another backbone, and refused as it is.
-        if _shape_of(target, name)[1:] == table.shape[1:]:
-            new = window_of(len(target[name]), indices.get(name), PUBLISHED_WINDOW, images=False)
+        if shapes.get(name, ())[1:] == table.shape[1:]:
+            new = window_of(len(target[name]), indices.get(name), WINDOW_SIZE, images=False)
             old = window_of(len(table), weights.indices.get(name), new, images=weights.images)
             state[name] = resized_table(table, old, new)
             if old != new[-len(old) :]:
@@ -223,14 +217,14 @@ def identify_file(path: str | Path) -> Pretrained:
     """Read a weight file and say what backbone it fits, and with what attention window.
 
     Raises:
-        CheckpointError: it cannot be read, or its backbone is none of ours.
+        CheckpointError: it cannot be read, or fits none of our backbones.
     """
     weights = read_weights(path)
-    known = known_file(Path(path).name)
     with _about(path):
         backbone = identify_backbone(weights.tensors)
-        swin = ARCHITECTURES.get(backbone)
-        window = _window_to_build(weights, swin.window_size if swin else PUBLISHED_WINDOW)
+        _refuse_other_backbone(weights.tensors, _backbone_state(backbone), images=weights.images)
+        window = _window_to_build(weights, BACKBONES[backbone].window_size or WINDOW_SIZE)
+    known = known_file(Path(path).name)
     source = known.source if known else weights.layout
     return Pretrained(str(path), backbone, source, window)
 
@@ -244,48 +238,43 @@ def _window_to_build(weights: NamedWeights, usual: Size) -> Size:
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:
-    """The name of the backbone that tensors in mmaction2's naming are of, e.g. "swin_tiny".
+    """The backbone that has nearly all of the tensors, in mmaction2's naming, and few others.
 
     Raises:
-        CheckpointError: there is none of that width, depth or patch.
+        CheckpointError: there is none.
     """
-    if FIRST_CONV in state:
-        return _identify_conv(state)
-    if FIRST_LAYER not in state:
-        raise CheckpointError(f"the tensor {FIRST_LAYER} of a Video Swin is missing.")
-    width, _, *patch = state[FIRST_LAYER].shape
-    depths = depths_of(state)
-    found = [n for n, a in ARCHITECTURES.items() if (a.embed_dims, a.depths) == (width, depths)]
-    if not found:
-        shown = "-".join(map(str, depths))
-        raise CheckpointError(
-            f"a Swin of width {width} and depths {shown} is none of "
-            f"{', '.join(ARCHITECTURES)}; use weights of one of those."
-        )
-    needed = ARCHITECTURES[found[0]].patch_size[-len(patch) :]
-    if tuple(patch) != needed:
-        raise CheckpointError(
-            f"its {found[0]} has patches of {_by(patch)} where {_by(needed)} is needed; use "
-            "weights whose name says patch244 or p244, or patch4 for images."
-        )
-    return found[0]
-
-
-def _identify_conv(state: Mapping[str, Tensor]) -> str:
-    channels, depths = [len(state[FIRST_CONV])], []
-    while (name := f"backbone.stages.{len(depths)}.0.weight") in state:
-        blocks = rf"backbone\.stages\.{len(depths)}\.\d+\.space\.weight"
-        channels.append(len(state[name]))
-        depths.append(sum(re.fullmatch(blocks, other) is not None for other in state))
-    found = (tuple(channels), tuple(depths))
-    for name, architecture in CONV_ARCHITECTURES.items():
-        if found == architecture:
+    names = [name for name in BACKBONES if BACKBONES[name].learns]
+    shapes = _shapes(state, images=True).items()
+    for name in names:
+        ours = _shapes(_backbone_state(name), images=True).items()
+        if len(shapes & ours) > ALIKE * len(shapes | ours):
             return name
-    shown = "-".join(map(str, channels))
-    raise CheckpointError(
-        f"a VideoConv of channels {shown} is none of {', '.join(CONV_ARCHITECTURES)}; use weights "
-        "of one of those."
-    )
+    what = "what it holds"
+    if FIRST_LAYER in state:
+        depths = "-".join(map(str, depths_of(state)))
+        what = f"a Swin of width {len(state[FIRST_LAYER])} and depths {depths}"
+    raise CheckpointError(f"{what} is none of {', '.join(names)}; use weights of one of those.")
+
+
+@cache
+def _backbone_state(name: str) -> State:
+    """Names and shapes of a backbone's tensors, without values."""
+    spec = BACKBONES[name]
+    import_module(spec.module)
+    with torch.device("meta"):
+        state = MODELS.build(dict(spec.config)).state_dict()
+    return {f"backbone.{tensor_name}": tensor for tensor_name, tensor in state.items()}
+
+
+def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
+    """Shapes of a backbone's tensors, without what may differ: the windows, of images the time."""
+    shapes = {}
+    for name, tensor in without_computed(state).items():
+        if name.startswith("backbone."):
+            shapes[name] = tuple(tensor.shape[1:] if name.endswith(BIAS_TABLE) else tensor.shape)
+    if images and len(shapes.get(FIRST_LAYER, ())) == 5:
+        shapes[FIRST_LAYER] = shapes[FIRST_LAYER][:2] + shapes[FIRST_LAYER][3:]
+    return shapes
 
 
 def _read_file(path: Path) -> Any:
@@ -340,24 +329,21 @@ def _state_of(content: Any, path: str | Path) -> State:
     return tensors
 
 
-def _refuse_other_backbone(state: State, wanted: State) -> None:
+def _refuse_other_backbone(state: State, wanted: State, *, images: bool = False) -> None:
     """Every tensor of the backbone must be there in the right shape, and none be left over."""
-    names = [n for n in (*wanted, *state) if n.startswith("backbone.")]
-    wrong = [n for n in dict.fromkeys(names) if _shape(state, n) != _shape(wanted, n)]
+    theirs, ours = _shapes(state, images=images), _shapes(wanted, images=images)
+    wrong = [n for n in {**ours, **theirs} if theirs.get(n) != ours.get(n)]
     if not wrong:
         return
     details = "; ".join(
-        f"{n}: {_shape(state, n)} in the file, {_shape(wanted, n)} in the model" for n in wrong[:5]
+        f"{name}: {_shape(state, name)} in the file, {_shape(wanted, name)} in the model"
+        for name in wrong[:NAMED_MISFITS]
     )
     raise CheckpointError(
         f"the file holds {_backbone_or_unknown(state)}, the model is "
         f"{_backbone_or_unknown(wanted)}: {len(wrong)} tensors do not fit ({details}). Set "
         "backbone to that of the file, or load_from to a file that fits."
     )
-
-
-def _shape_of(state: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
-    return tuple(state[name].shape) if name in state else ()
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> str:

@@ -4,11 +4,8 @@ import mmaction
 import pytest
 import torchvision
 import yaml
-from mmengine.config import Config
 
-from autox_video.backbones.video_swin.model import ARCHITECTURES as SIZES
 from autox_video.backbones.weights.known_weights import (
-    ARCHITECTURES,
     KNOWN_FILES,
     find_all,
     find_pretrained,
@@ -135,22 +132,3 @@ def test_torchvisions_files_are_those_it_names(models, prefix, data):
 def test_every_file_of_torchvision_is_compared():
     ours = [known for known in KNOWN_FILES if "pytorch.org" in known.url]
     assert all(known.source.startswith(("Kinetics-400", IMAGENET)) for known in ours)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("swin_*.py")), ids=lambda p: p.stem)
-def test_architectures_are_those_of_the_base_configs(path):
-    backbone = Config.fromfile(path).model.backbone
-    arch = backbone.arch
-    settings = SIZES[arch] if isinstance(arch, str) else arch
-    ours = ARCHITECTURES[path.stem]
-    assert (ours.embed_dims, list(ours.depths)) == (
-        settings["embed_dims"],
-        list(settings["depths"]),
-    )
-    assert ours.patch_size == tuple(backbone.patch_size)
-    assert ours.window_size == tuple(backbone.window_size)
-
-
-def test_every_architecture_has_its_own_width_and_depths():
-    keys = {(each.embed_dims, each.depths) for each in ARCHITECTURES.values()}
-    assert len(keys) == len(ARCHITECTURES)

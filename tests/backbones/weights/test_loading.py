@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.logging import MessageHub
 from safetensors.torch import save_file
 from torchvision.models.video import swin3d_s, swin3d_t
@@ -19,16 +18,16 @@ from tests.backbones.weights.weight_files import (
     SMALL,
     WINDOW,
     backbone_of,
-    built,
     official,
     random_state,
     recogniser,
+    recogniser_of,
     save,
     tables_of,
+    weights_file,
     without_indices,
 )
 
-ROOT = Path(__file__).parents[3]
 KEYS = Path(__file__).parents[1] / "facts" / "video_swin_keys.json"
 
 
@@ -145,9 +144,8 @@ def test_the_official_key_lists_fill_our_models(size):
     state, layout = layouts.in_mmaction2_naming(flat)
     assert layout == "official Video Swin"
     assert loading.identify_backbone(state) == f"swin_{size}"
-    config = Config.fromfile(ROOT / "configs" / f"swin_{size}.py").model
-    config.cls_head.num_classes = 600
-    ours = built(config).state_dict()
+    with torch.device("meta"):
+        ours = recogniser_of(f"swin_{size}", num_classes=600).state_dict()
     shapes = [{name: tuple(t.shape) for name, t in each.items()} for each in (state, ours)]
     assert shapes[0] == shapes[1]
 
@@ -181,7 +179,7 @@ def test_another_patch_size_is_refused_not_skipped(tmp_path):
     with pytest.raises(CheckpointError, match="12x3x2x4x4 in the file, 12x3x4x4x4 in the model"):
         loading.load_pretrained(recogniser(patch_size=(4, 4, 4)), path)
     path = save(tmp_path, {"state_dict": random_state(patch_size=(4, 4, 4))})
-    with pytest.raises(CheckpointError, match="patches of 4x4x4 where 2x4x4"):
+    with pytest.raises(CheckpointError, match="12x3x4x4x4 in the file, 12x3x2x4x4 in the model"):
         loading.identify_file(path)
 
 
@@ -268,7 +266,7 @@ def test_identify_tells_tiny_from_small(tmp_path):
 def test_an_unknown_width_is_named(tmp_path):
     arch = {**SMALL, "embed_dims": 16}
     path = save(tmp_path, {"state_dict": random_state(arch=arch)})
-    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is none of swin_nano"):
+    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is none of conv_nano"):
         loading.identify_file(path)
 
 
@@ -375,13 +373,11 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 
 def test_weights_of_the_convolution_network_are_known(tmp_path):
-    from tests.automl.test_prepare import weights_file
-
     path = weights_file(tmp_path / "conv.pth", "conv_nano")
     found = loading.identify_file(path)
     assert (found.backbone, found.window_size) == ("conv_nano", (8, 7, 7))
     state = torch.load(path, weights_only=True)
     del state["state_dict"]["backbone.stages.3.1.space.weight"]
     torch.save(state, path)
-    with pytest.raises(CheckpointError, match="channels 24-32-64-128-256 is none of conv_nano"):
+    with pytest.raises(CheckpointError, match=r"3\.1\.space\.weight: none in the file"):
         loading.identify_file(path)

@@ -1,10 +1,13 @@
 """Small recognisers and files of their weights."""
 
+from importlib import import_module
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 
 import autox_video.backbones.video_swin.model  # noqa: F401 (registers it)
+from autox_video.config.choices import BACKBONES
 from autox_video.tasks.classification.head import ClipHead
 
 SMALL = {"embed_dims": 12, "depths": [2, 2], "num_heads": [2, 4]}
@@ -12,27 +15,30 @@ WINDOW = (4, 3, 3)
 
 
 def recogniser(num_classes=5, arch=SMALL, window_size=WINDOW, **backbone):
-    config = {
-        "type": "Recognizer3D",
-        "backbone": {
-            "type": "VideoSwin",
-            "arch": arch,
-            "window_size": window_size,
-            "drop_path_rate": 0.0,
-            **backbone,
-        },
-        "cls_head": {
-            "type": ClipHead,
-            "in_channels": arch["embed_dims"] * 2 ** (len(arch["depths"]) - 1),
-            "num_classes": num_classes,
-        },
-    }
-    return built(config).eval()
+    """A small recogniser with a Video Swin."""
+    config = {"type": "VideoSwin", "arch": arch, "window_size": window_size, "drop_path_rate": 0.0}
+    channels = arch["embed_dims"] * 2 ** (len(arch["depths"]) - 1)
+    return _built({**config, **backbone}, channels, num_classes)
 
 
-def built(config):
+def recogniser_of(backbone, num_classes=400):
+    """A recogniser with one of our backbones."""
+    spec = BACKBONES[backbone]
+    import_module(spec.module)
+    return _built(dict(spec.config), spec.channels, num_classes)
+
+
+def _built(backbone, channels, num_classes):
+    head = {"type": ClipHead, "in_channels": channels, "num_classes": num_classes}
     with DefaultScope.overwrite_default_scope("mmaction"):
-        return MODELS.build(config)
+        return MODELS.build({"type": "Recognizer3D", "backbone": backbone, "cls_head": head}).eval()
+
+
+def weights_file(path, backbone="swin_nano"):
+    """Save weights of one of our backbones in mmaction2's layout."""
+    path.parent.mkdir(exist_ok=True)
+    torch.save({"state_dict": recogniser_of(backbone).state_dict(), "meta": {}}, path)
+    return path
 
 
 def random_state(seed=0, **options):
