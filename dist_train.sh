@@ -7,6 +7,8 @@
 #                (default 29400); or both in one: RDZV_ENDPOINT=HOST:PORT
 #   NODE_RANK    0 on that one, another number elsewhere; may be left out where its name is known
 #   LOCAL_ADDR   this machine's address for the others, where its own name does not lead to it
+#   GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME  the network interface that leads to the other machines,
+#                where PyTorch does not find it
 #   RESTARTS     how often all begin again from the last checkpoint after one failed (default 0)
 set -euo pipefail
 

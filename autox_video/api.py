@@ -5,6 +5,8 @@ from typing import Any
 
 from autox_video.config.load import load_settings, settings_from_mapping
 from autox_video.config.settings import AUTO, Settings
+from autox_video.core.console import complain
+from autox_video.distributed.launch import process_count
 
 
 class AutoXVideo:
@@ -32,6 +34,10 @@ class AutoXVideo:
     def settings(self) -> Settings:
         """What the config and the arguments so far come to."""
         return settings_from_mapping(self._given, "config")
+
+    def process_count(self) -> int:
+        """How many processes a command starts for these settings; 1: it does all by itself."""
+        return _process_count(self.settings())
 
     def fit(
         self,
@@ -61,7 +67,6 @@ class AutoXVideo:
             AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
-        from autox_video.distributed.launch import say_if_alone
         from autox_video.jobs.train import fit
         from autox_video.metrics.headline import headline
         from autox_video.training.interrupt import Stopped
@@ -79,7 +84,7 @@ class AutoXVideo:
         }
         given = self._with({**arguments, **others})
         settings = settings_from_mapping(given, "fit")
-        say_if_alone(settings, "autotrain.py")
+        _say_if_alone(settings, "autotrain.py")
         try:
             best = fit(settings, fresh=fresh)
         except Stopped:
@@ -127,7 +132,6 @@ class AutoXVideo:
         Raises:
             AutoXVideoError: something that the user can mend.
         """
-        from autox_video.distributed.launch import say_if_alone
         from autox_video.jobs.test import transform
 
         whole_folder = ann_file_test is None and data_root is not None
@@ -137,7 +141,7 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         settings = settings_from_mapping(self._with({**given, **others}), "transform")
-        say_if_alone(settings, "autotest.py")
+        _say_if_alone(settings, "autotest.py")
         content = transform(settings, checkpoints, whole_folder=whole_folder)
         return content["predictions"]
 
@@ -157,3 +161,16 @@ class AutoXVideo:
     def _with(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
         return {**self._given, **new}
+
+
+def _process_count(settings: Settings) -> int:
+    return process_count(settings.gpus, settings.device, only_probes=settings.only_probes)
+
+
+def _say_if_alone(settings: Settings, command: str) -> None:
+    """Say, where a command would start several processes, that this one does it alone."""
+    if (count := _process_count(settings)) > 1:
+        complain(
+            f"Called from Python, one process does it all, where {count} could: run "
+            f"`python {command}` with this config for all of them."
+        )

@@ -4,6 +4,7 @@ Whatever is missing or broken, it prints what it can: heavy packages are importe
 failure becoming a sentence.
 """
 
+import argparse
 import importlib
 import io
 import platform
@@ -18,11 +19,13 @@ from autox_video.core.errors import InstallError
 from autox_video.machine import hardware
 from autox_video.machine.installation import (
     IMPORT_FAILURES,
-    REQUIRED,
     check_installation,
     explain_import_error,
     installed_version,
+    requirements,
 )
+
+HELP = "say what this machine has and what is missing"
 
 LEAST_DISK_GIB = 2.0
 """The latest and the best checkpoint of the default backbone take about 1.4 GiB."""
@@ -34,10 +37,14 @@ IMPORTED = (
 """Modules of the packages that are needed, those that others need first."""
 
 Row = tuple[str, str]
-"""What was looked at, and what was found."""
+"""What was looked at, and what was seen."""
 
 
-def run_doctor() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: there is one report."""
+
+
+def run(options: argparse.Namespace | None = None) -> int:
     """Print the report; 0 where everything that is needed works, else 2."""
     problems = check_installation()
     sections = {
@@ -45,32 +52,31 @@ def run_doctor() -> int:
         "Machine": describe_machine(problems),
         "Decoders": describe_decoders(problems),
     }
-    problems += [p for p in check_imports() if p not in problems]
+    problems = list(dict.fromkeys([*problems, *check_imports()]))
     for title, rows in sections.items():
         say(title)
         width = max(len(name) for name, _ in rows)
-        for name, found in rows:
-            say(f"  {name:<{width}}  {found}")
+        for name, text in rows:
+            say(f"  {name:<{width}}  {text}")
     if not problems:
         say("Everything that is needed works.")
         return 0
     say(f"{len(problems)} to mend:")
-    for problem in dict.fromkeys(problems):
+    for problem in problems:
         say(f"  - {problem}")
     return 2
 
 
 def describe_packages() -> list[Row]:
     """Versions of Python and of every package that matters, from their metadata."""
-    rows = [("python", f"{platform.python_version()} on {platform.platform()}")]
-    rows += [(package, installed_version(package) or "not installed") for package in REQUIRED]
-    opencv = [
-        f"{found.metadata.get('Name')} {found.metadata.get('Version')}"
-        for found in metadata.distributions()
-        if (found.metadata.get("Name") or "").startswith("opencv-")
+    installed = {dist.metadata.get("Name") or "" for dist in metadata.distributions()}
+    opencv = sorted(name for name in installed if name.startswith("opencv-"))
+    versions = ", ".join(f"{name} {installed_version(name)}" for name in opencv)
+    return [
+        ("python", f"{platform.python_version()} on {platform.platform()}"),
+        *((package, installed_version(package) or "not installed") for package in requirements()),
+        ("opencv", versions or "not installed"),
     ]
-    rows.append(("opencv", ", ".join(sorted(opencv)) or "not installed"))
-    return rows
 
 
 def describe_machine(problems: list[str]) -> list[Row]:
@@ -85,11 +91,44 @@ def describe_machine(problems: list[str]) -> list[Row]:
     return [
         ("processor", hardware.cpu_name()),
         ("cores", f"{hardware.usable_cores()} usable"),
-        ("number types", ", ".join(types) or "none of AMX, AVX512-BF16, AVX2"),
+        ("fast dtypes", ", ".join(types) or "none of AMX, AVX512-BF16, AVX2"),
         ("memory", f"{hardware.usable_memory_gib():.1f} GiB usable"),
         *_describe_gpus(problems),
         ("disk", f"{free_gib:.1f} GiB free in {Path.cwd()}"),
     ]
+
+
+def _describe_gpus(problems: list[str]) -> Iterator[Row]:
+    torch, failure = _try_import("torch")
+    if torch is None:
+        problems.append(failure)
+        yield "GPUs", "unknown, since torch cannot be imported"
+    elif not torch.cuda.is_available():
+        there = Path("/dev/nvidia0").exists()
+        hint = "; there is one, but this torch or its driver cannot use it" if there else ""
+        yield "GPUs", f"none that torch can use{hint}"
+    else:
+        for index in range(torch.cuda.device_count()):
+            yield f"GPU {index}", _describe_gpu(torch, index, problems)
+
+
+def _describe_gpu(torch: ModuleType, index: int, problems: list[str]) -> str:
+    gpu = torch.cuda.get_device_properties(index)
+    text = (
+        f"{gpu.name}, {gpu.total_memory / hardware.GIB:.1f} GiB, compute capability "
+        f"{gpu.major}.{gpu.minor}, {'fast' if gpu.major >= 8 else 'slow'} bfloat16"
+    )
+    try:
+        ones = torch.ones(8, 8, device=f"cuda:{index}")
+        works = float((ones @ ones).sum()) == 512
+    except RuntimeError as error:
+        works, text = False, f"{text}; fails: {str(error).splitlines()[0]}"
+    if not works:
+        problems.append(
+            f"torch cannot compute on GPU {index} ({gpu.name}): install a torch that is built "
+            "for it and for its driver (see https://pytorch.org), or set device: cpu."
+        )
+    return text
 
 
 def describe_decoders(problems: list[str]) -> list[Row]:
@@ -99,59 +138,13 @@ def describe_decoders(problems: list[str]) -> list[Row]:
         problems.append(failure)
         rows = [("av", failure)]
     else:
-        rows = [("av", _try_decoding(av, problems))]
-        codecs = [codec for codec in ("h264", "hevc", "vp9", "av1", "mpeg4") if _decodes(av, codec)]
-        rows.append(("formats", ", ".join(codecs)))
+        codecs = ("h264", "hevc", "vp9", "av1", "mpeg4")
+        decoded = ", ".join(codec for codec in codecs if codec in av.codecs_available)
+        rows = [("av", _try_decoding(av, problems)), ("formats", decoded)]
     for decoder in ("torchcodec", "decord"):
         failure = _why_not_usable(decoder)
         rows.append((decoder, f"not usable, and not needed: {failure}" if failure else "imports"))
     return rows
-
-
-def check_imports() -> Iterator[str]:
-    """Import what the product imports; a sentence for each package that fails."""
-    for module in IMPORTED:
-        failure = _try_import(module)[1]
-        if failure:
-            yield failure
-    try:
-        importlib.import_module("autox_video.machine.mm_compat")
-    except InstallError as error:
-        yield from error.problems
-
-
-def _describe_gpus(problems: list[str]) -> Iterator[Row]:
-    torch, failure = _try_import("torch")
-    if torch is None:
-        problems.append(failure)
-        yield "GPUs", "unknown, since torch cannot be imported"
-        return
-    if not torch.cuda.is_available():
-        there = Path("/dev/nvidia0").exists()
-        hint = "; there is one, but this torch or its driver cannot use it" if there else ""
-        yield "GPUs", f"none that torch can use{hint}"
-        return
-    for index in range(torch.cuda.device_count()):
-        yield f"GPU {index}", _describe_gpu(torch, index, problems)
-
-
-def _describe_gpu(torch: ModuleType, index: int, problems: list[str]) -> str:
-    found = torch.cuda.get_device_properties(index)
-    text = (
-        f"{found.name}, {found.total_memory / hardware.GIB:.1f} GiB, compute capability "
-        f"{found.major}.{found.minor}, {'fast' if found.major >= 8 else 'slow'} bfloat16"
-    )
-    try:
-        ones = torch.ones(8, 8, device=f"cuda:{index}")
-        works = float((ones @ ones).sum()) == 512
-    except RuntimeError as error:
-        works, text = False, f"{text}; fails: {str(error).splitlines()[0]}"
-    if not works:
-        problems.append(
-            f"torch cannot compute on GPU {index} ({found.name}): install a torch that is built "
-            "for it and for its driver (see https://pytorch.org), or set device: cpu."
-        )
-    return text
 
 
 def _try_decoding(av: ModuleType, problems: list[str]) -> str:
@@ -173,9 +166,7 @@ def _tiny_clip(av: ModuleType) -> io.BytesIO:
     """8 black frames of 64x64 px."""
     memory = io.BytesIO()
     with av.open(memory, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=8)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
+        stream = container.add_stream("mpeg4", rate=8, width=64, height=64, pix_fmt="yuv420p")
         for _ in range(8):
             container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
         container.mux(stream.encode())
@@ -183,21 +174,22 @@ def _tiny_clip(av: ModuleType) -> io.BytesIO:
     return memory
 
 
-def _decodes(av: ModuleType, codec: str) -> bool:
-    try:
-        av.Codec(codec, "r")
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
-def _why_not_usable(decoder: str) -> str | None:
+def _why_not_usable(decoder: str) -> str:
     failure = _try_import(decoder)[1]
     if not failure and decoder == "torchcodec":
         # It imports without the libraries that it needs; our own module needs av.
         ours, failure = _try_import("autox_video.video.decoders.torchcodec")
         failure = ours.why_no_libraries() if ours else failure
-    return failure or None
+    return failure or ""
+
+
+def check_imports() -> Iterator[str]:
+    """Import what the product imports; a sentence for each package that fails."""
+    yield from filter(None, (_try_import(module)[1] for module in IMPORTED))
+    try:
+        importlib.import_module("autox_video.machine.mm_compat")
+    except InstallError as error:
+        yield from error.problems
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:

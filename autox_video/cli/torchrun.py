@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from autox_video.cli.command_line import FRESH
+from autox_video.cli.words import FRESH
 from autox_video.core.console import complain
 from autox_video.distributed.launch import STARTS_AT_MOST, as_exit_code
 from autox_video.distributed.processes import OUT_OF_MEMORY, STOPPED

@@ -1,22 +1,26 @@
 """Start one process for each GPU, or as many as `gpus` says, and wait for them.
 
 So that plain `python autotrain.py` uses the whole machine. Each runs the same command and finds
-out by its environment which one it is, as it would under torchrun. Imports torch only where there
+out by its environment which one it is, as it would under torchrun. Other than torchrun, which
+gives the others half a minute when one has ended, this waits for one that still saves, ends all at
+a second signal, and tells the user which process failed and how. Imports torch only where there
 may be several GPUs.
 """
 
-import io
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
-from autox_video.config.settings import AUTO, Settings
+from autox_video.config.settings import AUTO
 from autox_video.core.console import complain
 from autox_video.core.errors import ConfigError, ResourceError
 from autox_video.distributed.processes import (
@@ -38,6 +42,7 @@ LEAVING_SEC = 15.0
 SAVING_SEC = 600.0
 """The same after one was stopped by a signal: another may be writing a large checkpoint."""
 AT_ONCE_SEC = 5.0
+"""The same after a second signal."""
 SAME_SIGNAL_SEC = 0.2
 """Within this time a signal is the same one: some send it to a process and to its group."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -54,51 +59,46 @@ sys.exit(main({words!r}))
 """
 
 
-def wanted(settings: Settings) -> int:
+def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes: bool) -> int:
     """How many processes to start here; 1: this one does the work.
+
+    Args:
+        gpus, device: the keys of the config.
+        only_probes: whether nothing but a head is fitted, which takes one process.
 
     Raises:
         ConfigError: `gpus` and `device` contradict each other.
         ResourceError: there are not so many GPUs.
     """
-    asked, device = settings.gpus, settings.device
-    if isinstance(asked, tuple):
-        _check_numbers(asked)
-        return 1 if started_by_others() or settings.only_probes else len(asked)
-    if started_by_others() or settings.only_probes:
+    if isinstance(gpus, tuple):
+        _check_numbers(gpus)
+    if started_by_others() or only_probes:
         return 1
+    if isinstance(gpus, tuple):
+        return len(gpus)
     if device.startswith("cuda:"):
-        if asked not in (AUTO, 1):
-            raise ConfigError(f"gpus: {asked} were asked for, but device: {device} names one.")
+        if gpus not in (AUTO, 1):
+            raise ConfigError(f"gpus: {gpus} were asked for, but device: {device} names one.")
         return 1
     there = 0 if device == "cpu" else count_gpus()
     if there == 0:
-        return 1 if asked == AUTO or device == "cuda" else asked
-    if asked != AUTO and asked > there:
+        return 1 if gpus == AUTO or device == "cuda" else gpus
+    if gpus != AUTO and gpus > there:
         raise ResourceError(
-            f"gpus: {asked} were asked for, but PyTorch can use {there} here; set gpus: auto, or "
+            f"gpus: {gpus} were asked for, but PyTorch can use {there} here; set gpus: auto, or "
             "device: cpu for processes that share the CPU."
         )
-    return there if asked == AUTO else asked
-
-
-def say_if_alone(settings: Settings, command: str) -> None:
-    """Say, where several processes are to do a job, that the one that is here does it alone."""
-    if (count := wanted(settings)) > 1:
-        complain(
-            f"Called from Python, one process does it all, where {count} could: run "
-            f"`python {command}` with this config for all of them."
-        )
+    return there if gpus == AUTO else gpus
 
 
 def _check_numbers(gpus: Sequence[int]) -> None:
-    """Refuse numbers of GPUs that are not there, or that other launchers would not follow."""
+    """Refuse numbers of GPUs that are not there, or that torchrun would not follow."""
     if started_by_others():
         if LAUNCHER not in os.environ:
             numbers = ",".join(map(str, gpus))
             raise ConfigError(
-                "gpus: numbers of GPUs are for the plain command; where torchrun or srun starts "
-                f"the processes, set CUDA_VISIBLE_DEVICES={numbers} for it, and gpus: auto."
+                "gpus: numbers of GPUs are for the plain command; where torchrun starts the "
+                f"processes, set CUDA_VISIBLE_DEVICES={numbers} for it, and gpus: auto."
             )
         return
     there = count_gpus()
@@ -121,7 +121,24 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def launch(count: int, words: Sequence[str], gpus: Sequence[int] = ()) -> int:
+def use_own_share(me: Processes, device: str) -> str:
+    """Take this process's cores and GPU, so that none gets in the way of another.
+
+    Gives the device: `cpu`, or for `cuda` the GPU of this process.
+    """
+    import torch
+
+    threads = os.environ.get("OMP_NUM_THREADS")
+    by_torchrun = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ
+    if me.size > 1 and (threads is None or by_torchrun):
+        torch.set_num_threads(max(1, usable_cores() // me.local_size))
+    device = own_device(device)
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    return device
+
+
+def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str = AUTO) -> int:
     """Run a command in `count` processes to its end; gives its exit code.
 
     Signals are passed on to each process once. When one fails, the others are ended. When one runs
@@ -130,11 +147,11 @@ def launch(count: int, words: Sequence[str], gpus: Sequence[int] = ()) -> int:
     Args:
         count: processes.
         words: the command and its arguments, as `cli.main` takes them.
-        gpus: numbers of the GPUs that they are to see; none: all.
+        gpus: the key of the config; where it names GPUs, they see these alone.
     """
-    seen = {VISIBLE: visible(gpus)} if gpus else {}
+    seen = {VISIBLE: visible(gpus)} if isinstance(gpus, tuple) else {}
     for _ in range(STARTS_AT_MOST):
-        code = Group(count, command_of(words), seen).run()
+        code = ProcessGroup(count, command_of(words), seen).run()
         if code != OUT_OF_MEMORY:
             return code
         words = [word for word in words if word != "--fresh"]  # the run goes on
@@ -152,33 +169,11 @@ def visible(gpus: Sequence[int]) -> str:
 
 
 def command_of(words: Sequence[str]) -> list[str]:
-    """What a process runs to do what `cli.main(words)` does here."""
+    """What a process runs to do what `cli.main(words)` does in this one."""
     return [sys.executable, "-c", _PROGRAM.format(path=sys.path, words=list(words))]
 
 
-def use_own_share(me: Processes, device: str) -> str:
-    """Take this process's cores and GPU, so that none gets in the way of another.
-
-    Gives the device: `cpu`, or for `cuda` the GPU of this process.
-    """
-    import torch
-
-    if me.size == 1:
-        if device != "cpu":
-            torch.cuda.set_device(device)
-        return device
-    share = max(1, usable_cores() // me.local_size)
-    threads = os.environ.get("OMP_NUM_THREADS")
-    unasked = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ  # torchrun's
-    if threads is None or unasked:
-        torch.set_num_threads(share)
-    own = own_device(device)
-    if own != "cpu":
-        torch.cuda.set_device(own)
-    return own
-
-
-class Group:
+class ProcessGroup:
     """Processes that do one job together.
 
     Args:
@@ -191,57 +186,47 @@ class Group:
         self, count: int, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
         self.count = count
-        self.environment = dict(environment or {})
         self.command = list(command)
+        self.environment = {**os.environ, **(environment or {})}
         self.processes: list[subprocess.Popen] = []
+        self.ended: dict[int, tuple[int, float]] = {}
+        """Exit code of each process that has ended, and when, by rank."""
         self.signals: list[tuple[int, float]] = []
         """Those that came to stop the job, and when."""
-        self.reasons: io.FileIO | None = None
-        """What those said that only lost the others."""
 
     def run(self) -> int:
         """Start them, wait until all have ended, and give what they ended with."""
-        before = {signum: signal.getsignal(signum) for signum in STOPPED}
-        for signum, handler in before.items():
-            if handler != signal.SIG_IGN:  # as nohup does
-                signal.signal(signum, self._note)
-        try:
-            self._start()
-            return self._wait()
-        finally:
-            self._kill()
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+        with _noting(self.signals):
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            with open(reading, "rb", buffering=0) as reasons:
+                try:
+                    with open(writing, "wb"):
+                        self._start(writing)
+                    self._wait()
+                    return self._outcome(reasons)
+                finally:
+                    self._kill()
 
-    def _start(self) -> None:
-        said, reason = os.pipe()
-        self.reasons = open(said, "rb", buffering=0)  # noqa: SIM115 (it lives as long as this)
-        os.set_blocking(said, False)
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting, open(reason, "wb"):
+    def _start(self, reason: int) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting:
             for rank in range(self.count):
-                self.processes.append(
-                    subprocess.Popen(
-                        self.command,
-                        env={
-                            **os.environ,
-                            **self.environment,
-                            **self._environment(rank, meeting, reason),
-                        },
-                        pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
-                        stdin=subprocess.DEVNULL,
-                        stdout=None if rank == 0 else subprocess.DEVNULL,
-                        # Ctrl-C in a terminal reaches this process, which passes it on, once.
-                        start_new_session=True,
-                    )
+                process = subprocess.Popen(
+                    self.command,
+                    env={**self.environment, **self._variables(rank, meeting, reason)},
+                    pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
+                    stdin=subprocess.DEVNULL,
+                    stdout=None if rank == 0 else subprocess.DEVNULL,
+                    # Ctrl-C in a terminal reaches this process, which passes it on, once.
+                    start_new_session=True,
                 )
+                self.processes.append(process)
 
-    def _environment(self, rank: int, meeting: socket.socket, reason: int) -> dict[str, str]:
+    def _variables(self, rank: int, meeting: socket.socket, reason: int) -> dict[str, str]:
         threads = str(max(1, usable_cores() // self.count))
         return {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(self.count),
-            "LOCAL_WORLD_SIZE": str(self.count),
+            **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
+            **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(self.count)),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(meeting.getsockname()[1]),
             STORE_FD: str(meeting.fileno()),
@@ -250,77 +235,48 @@ class Group:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
         }
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.signals and now - self.signals[-1][1] < SAME_SIGNAL_SEC:
-            return
-        self.signals.append((signum, now))
-
-    def _wait(self) -> int:
-        """Wait for all; give the code of the first that failed by itself."""
-        ended: dict[int, int] = {}
-        deadline = None
+    def _wait(self) -> None:
+        """Wait for all, or until those that are left have had their time."""
         passed_on = 0
-        while len(ended) < self.count:
+        while len(self.ended) < self.count:
+            if time.monotonic() > deadline(self.ended.values(), self.signals):
+                return
             # Not by the handler: it may run before the last process is known.
             for signum, _ in self.signals[passed_on:]:
                 passed_on += 1
                 for process in self.processes:
                     process.send_signal(signum)
             for rank, process in enumerate(self.processes):
-                if rank not in ended and (code := process.poll()) is not None:
-                    ended[rank] = code = as_exit_code(code)
-                    if code not in (0, LOST):
-                        self._say(rank, process)
-            deadline = self._deadline(deadline, ended)
-            if deadline is not None and time.monotonic() > deadline:
-                return self._outcome(ended)
+                if rank not in self.ended and process.poll() is not None:
+                    self.ended[rank] = as_exit_code(process.returncode), time.monotonic()
+                    self._say(rank, process.returncode)
             time.sleep(_LOOK_EVERY_SEC)
-        return self._outcome(ended)
 
-    def _deadline(self, before: float | None, ended: dict[int, int]) -> float | None:
-        """Until when the others may go on: for ever where none has failed."""
-        now = time.monotonic()
-        codes = [code for code in ended.values() if code != 0]
-        times = [before] if before is not None else []
-        if len(self.signals) > 1:
-            times.append(self.signals[1][1] + AT_ONCE_SEC)
-        elif codes and all(code in STOPPED.values() for code in codes):
-            times.append(before or now + SAVING_SEC)
-        elif codes:
-            times.append(min(before or now + LEAVING_SEC, now + LEAVING_SEC))
-        return min(times, default=None)
-
-    def _outcome(self, ended: dict[int, int]) -> int:
-        codes = [code for code in ended.values() if code != 0]
-        own = [code for code in codes if code != LOST]
-        code = own[0] if own else 1 if codes else 0
-        if codes and not own:
-            complain(self._first_reason())
-        # Who was asked to stop is not to be started again.
-        if len(self.signals) > 1 or (self.signals and code == OUT_OF_MEMORY):
-            return STOPPED[self.signals[0][0]]
-        return code
-
-    def _first_reason(self) -> str:
-        """Why all have ended where none has failed by itself."""
-        lines = (self.reasons.read() or b"").decode(errors="replace").splitlines()
-        unknown = "The processes lost one another. Run the same command again to go on."
-        return lines[0] if lines else unknown
-
-    def _say(self, rank: int, process: subprocess.Popen) -> None:
+    def _say(self, rank: int, returncode: int) -> None:
         """Say which process failed, and how, where it cannot have said so itself."""
-        code = process.returncode
-        if code >= 0 or as_exit_code(code) in STOPPED.values():
-            if code == 1:
-                complain(f"Process {rank} of {self.count} failed; its error is above.")
-            return
-        name = signal.Signals(-code).name
-        why = " Was the memory full?" if name == "SIGKILL" else ""
-        complain(
-            f"Process {rank} of {self.count} was ended by {name}, and the others with it.{why} Run "
-            "the same command again to go on."
-        )
+        which = f"Process {rank} of {self.count}"
+        if returncode == 1:
+            complain(f"{which} failed; its error is above.")
+        elif returncode < 0 and -returncode not in STOPPED:
+            name = signal.Signals(-returncode).name
+            why = " Was the memory full?" if name == "SIGKILL" else ""
+            complain(
+                f"{which} was ended by {name}, and the others with it.{why} Run the same command "
+                "again to go on."
+            )
+
+    def _outcome(self, reasons: IO[bytes]) -> int:
+        """The code of the first that failed by itself; where none did, says what was seen."""
+        failures = [code for code, _ in self.ended.values() if code != 0]
+        first = next((code for code in failures if code != LOST), None)
+        if failures and first is None:
+            lines = (reasons.read() or b"").decode(errors="replace").splitlines()
+            unknown = "The processes lost one another. Run the same command again to go on."
+            complain(lines[0] if lines else unknown)
+        # Who was asked to stop is not to be started again.
+        if len(self.signals) > 1 or (self.signals and first == OUT_OF_MEMORY):
+            return STOPPED[self.signals[0][0]]
+        return first or (1 if failures else 0)
 
     def _kill(self) -> None:
         for process in self.processes:
@@ -328,6 +284,39 @@ class Group:
                 process.kill()
         for process in self.processes:
             process.wait()
+
+
+@contextmanager
+def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
+    """Append what comes to stop the job, and when, instead of being stopped by it."""
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not signals or now - signals[-1][1] >= SAME_SIGNAL_SEC:
+            signals.append((signum, now))
+
+    before = {signum: signal.getsignal(signum) for signum in STOPPED}
+    for signum, handler in before.items():
+        if handler != signal.SIG_IGN:  # as nohup does
+            signal.signal(signum, note)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, float]]) -> float:
+    """Until when those that have not ended may go on: for ever where none has failed.
+
+    Args:
+        ended: exit code and time of each process that has ended.
+        signals: signals and times.
+    """
+    stops = [when + SAVING_SEC for code, when in ended if code in STOPPED.values()]
+    failures = [when + LEAVING_SEC for code, when in ended if code and code not in STOPPED.values()]
+    second = [when + AT_ONCE_SEC for _, when in signals[1:2]]
+    return min([*stops, *failures, *second], default=math.inf)
 
 
 def as_exit_code(returncode: int) -> int:

@@ -1,17 +1,16 @@
-"""The processes that train or test together: who this one is, and what they tell each other.
+"""The processes that train or test together: which of them this one is, and their collectives.
 
-They are started by `launch`, by torchrun or by Slurm's srun, on one machine or several. Alone, a
-process is the first of one, and everything here does nothing. Importing this imports no torch.
+They are started by `launch` or by torchrun, on one machine or several. Alone, a process is the
+first of one, and everything here does nothing. Importing this imports no torch.
 """
 
 import ctypes
 import os
 import re
 import signal
-import socket
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,37 +69,45 @@ class Processes:
 
 
 def current() -> Processes:
-    """What the environment says: torchrun's variables, else those of a Slurm step, else alone.
+    """What torchrun's variables in the environment say; without them, this process is alone.
 
     Raises:
         ConfigError: the variables are no numbers, or do not fit together.
     """
-    env = os.environ
-    if "RANK" in env and "WORLD_SIZE" in env:
-        size = _number(env, "WORLD_SIZE")
-        return _checked(
-            rank=_number(env, "RANK"),
-            size=size,
-            local_rank=_number(env, "LOCAL_RANK", 0),
-            local_size=_number(env, "LOCAL_WORLD_SIZE", size),
-        )
-    # A batch script, too, has SLURM_NTASKS; only srun makes a step of several tasks.
-    size = _number(env, "SLURM_STEP_NUM_TASKS", 1)
-    if size == 1 or "SLURM_PROCID" not in env:
+    if not started_by_others():
+        tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+        if tasks != "1" and "SLURM_PROCID" in os.environ:
+            raise ConfigError(
+                f"srun has started {tasks} processes that do not know each other; start one on "
+                "each machine, which starts the others: srun --ntasks-per-node=1 dist_train.sh N."
+            )
         return Processes()
-    tasks = tasks_of_nodes(env.get("SLURM_STEP_TASKS_PER_NODE", str(size)))
-    node = min(_number(env, "SLURM_NODEID", 0), len(tasks) - 1)
-    return _checked(
-        rank=_number(env, "SLURM_PROCID"),
-        size=size,
-        local_rank=_number(env, "SLURM_LOCALID", 0),
-        local_size=tasks[node],
+    size = _number("WORLD_SIZE")
+    me = Processes(
+        _number("RANK"), size, _number("LOCAL_RANK", "0"), _number("LOCAL_WORLD_SIZE", str(size))
     )
+    if me.rank >= size or me.local_size > size or me.local_rank >= max(me.local_size, 1):
+        raise ConfigError(
+            f"The environment says process {me.rank} of {size}, {me.local_rank} of {me.local_size} "
+            "on this machine, which cannot be: see RANK, WORLD_SIZE, LOCAL_RANK and "
+            "LOCAL_WORLD_SIZE."
+        )
+    return me
 
 
 def started_by_others() -> bool:
-    """Whether torchrun, srun or `launch` has started this process, if only as one of one."""
-    return "RANK" in os.environ or current().size > 1
+    """Whether torchrun or `launch` has started this process, if only as one of one."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def _number(name: str, default: str = "") -> int:
+    text = os.environ.get(name, default)
+    if not text.isdecimal():
+        raise ConfigError(
+            f"{name} in the environment is '{text}', not a number; start the processes by "
+            "dist_train.sh or torchrun."
+        )
+    return int(text)
 
 
 def join() -> Processes:
@@ -113,11 +120,13 @@ def join() -> Processes:
     """
     global _control, _store
     me = current()
-    if me.size == 1 or _control is not None:
+    if me.size == 1 or joined():
         return me
     follow_launcher()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # warns of names it cannot look up
-    _set_meeting_place(os.environ, me)
+    if me.local_size == me.size:
+        # Gloo looks up the machine's own name, which leads nowhere on many.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not me.is_main:
         console.be_silent()
         warnings.simplefilter("ignore")
@@ -125,7 +134,6 @@ def join() -> Processes:
     import torch
     from torch import distributed
 
-    place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     hook = sys.excepthook
     try:
         _store = _meet(me)
@@ -136,198 +144,16 @@ def join() -> Processes:
             world_size=me.size,
         )
         _control = distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
-    except (distributed.DistError, RuntimeError) as error:
+    except (distributed.DistError, RuntimeError, ValueError) as error:
         raise ResourceError(
-            f"Process {me.rank} of {me.size} could not meet the others at {place} "
+            f"Process {me.rank} of {me.size} could not meet the others at "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
             f"({str(error).splitlines()[0][:200]}). Have all been started, and can every machine "
             "reach MASTER_ADDR and MASTER_PORT?"
         ) from error
     if hook is not sys.__excepthook__:
         sys.excepthook = hook  # torch has put one of its own around it, which holds back the text
     return me
-
-
-def own_device(device: str) -> str:
-    """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
-
-    Args:
-        device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
-    """
-    me = current()
-    if me.size == 1 or device == "cpu":
-        return device
-    import torch
-
-    # Slurm may show each process its own GPU only.
-    return f"cuda:{me.local_rank % torch.cuda.device_count()}"
-
-
-def joined() -> bool:
-    """Whether this process has met others."""
-    return _control is not None
-
-
-def leave() -> None:
-    """Part from the other processes, once all have come here."""
-    global _control, _store
-    if _control is not None:
-        from torch import distributed
-
-        distributed.barrier(group=_control)
-        _control = _store = None
-        distributed.destroy_process_group()
-
-
-def broadcast(value: Any = None) -> Any:
-    """Give every process the main one's value, which may take it as long as it likes."""
-    if _control is None:
-        return value
-    from torch import distributed
-
-    box = [value]
-    distributed.broadcast_object_list(box, src=0, group=_control)
-    return box[0]
-
-
-def all_gather(value: Any) -> list[Any]:
-    """Give every process the values of all, by rank."""
-    if _control is None:
-        return [value]
-    from torch import distributed
-
-    values = [None] * distributed.get_world_size()
-    distributed.all_gather_object(values, value, group=_control)
-    return values
-
-
-def all_reduce_max(values: Sequence[int]) -> list[int]:
-    """Give every process, place by place, the largest of all processes' values."""
-    if _control is None:
-        return list(values)
-    import torch
-    from torch import distributed
-
-    numbers = torch.tensor(values)
-    distributed.all_reduce(numbers, distributed.ReduceOp.MAX, group=_control)
-    return numbers.tolist()
-
-
-def run_on_rank_zero(make: Callable[[], T]) -> T:
-    """Have the main process make something, and give it to all.
-
-    What the user can mend is raised in all of them, so that they may go on together without it.
-    Where it fails there otherwise, the others leave without a word, with the main one's exit code.
-    """
-    if _control is None:
-        return make()
-    if not current().is_main:
-        value, failure = broadcast()
-        if failure is not None:
-            raise failure if isinstance(failure, AutoXVideoError) else SystemExit(failure)
-        return value
-    try:
-        value = make()
-    except BaseException as error:
-        failure = error if isinstance(error, AutoXVideoError) else _exit_code_of(error)
-        with suppress(RuntimeError):  # the others may be gone already
-            broadcast((None, failure))
-        raise
-    broadcast((value, None))
-    return value
-
-
-def may_complain() -> bool:
-    """Whether this process is the one that tells the user why all of them end: the first to ask.
-
-    Before the processes have met, one on each machine may.
-    """
-    if _store is None:
-        return current().local_rank == 0
-    try:
-        return _store.add("complaints", 1) == 1
-    except RuntimeError:
-        return False  # the main process has gone, and has said why
-
-
-def lost_others(error: BaseException) -> bool:
-    """Whether an error is one of talking to other processes, one of which may have ended."""
-    if _control is None:
-        return False
-    from torch import distributed
-
-    from_gloo = isinstance(error, RuntimeError) and _FROM_GLOO.match(str(error))
-    return bool(from_gloo) or isinstance(error, distributed.DistError)
-
-
-def end_as_lost(error: BaseException) -> int:
-    """Give the exit code of a process that has lost the others, and see to it that they are told.
-
-    `launch` tells of it where no other has failed by itself; else the first to ask does.
-    """
-    me = current()
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
-    sentence = (
-        f"Process {me.rank} of {me.size} could not talk to the others any more ({what}). "
-        "Run the same command again to go on."
-    )
-    if LAUNCHER in os.environ:
-        with suppress(OSError, ValueError):
-            os.write(int(os.environ.get(REASON_FD, "")), f"{sentence}\n".encode())
-        return LOST
-    if may_complain():
-        console.complain(sentence)
-    return 1
-
-
-def follow_launcher() -> None:
-    """Let this process be told to stop, as by SIGTERM, when `launch` or torchrun is killed."""
-    if LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
-        return
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.environ.get(LAUNCHER, str(os.getppid())) != str(os.getppid()):
-        os.kill(os.getpid(), signal.SIGTERM)  # it was killed before
-
-
-def first_host(nodes: str) -> str:
-    """The first machine of a Slurm list: `gpu[03-05,9],cpu1` begins with gpu03."""
-    found = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
-    if found is None:
-        return "127.0.0.1"
-    prefix, number, suffix = found.groups()
-    return prefix if number is None else f"{prefix}{number}{suffix}"
-
-
-def tasks_of_nodes(text: str) -> list[int]:
-    """Tasks on each machine as Slurm writes it: `2(x3),1` is 2, 2, 2 and 1."""
-    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
-    return [int(tasks) for tasks, times in found for _ in range(int(times or 1))] or [1]
-
-
-def _number(env: Mapping[str, str], name: str, default: int | None = None) -> int:
-    text = env.get(name, "" if default is None else str(default))
-    if not text.isdecimal():
-        raise ConfigError(
-            f"{name} in the environment is '{text}', not a number; start the processes by "
-            "dist_train.sh, torchrun or srun."
-        )
-    return int(text)
-
-
-def _checked(rank: int, size: int, local_rank: int, local_size: int) -> Processes:
-    if rank >= size or local_size > size or local_rank >= max(local_size, 1):
-        raise ConfigError(
-            f"The environment says process {rank} of {size}, {local_rank} of {local_size} on this "
-            "machine, which cannot be: see RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE."
-        )
-    return Processes(rank, size, local_rank, local_size)
-
-
-def _exit_code_of(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT
-    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
-    return code if isinstance(code, int) else 1
 
 
 def _meet(me: Processes) -> Any:
@@ -347,51 +173,150 @@ def _meet(me: Processes) -> Any:
     )
 
 
-def _set_meeting_place(env: Mapping[str, str], me: Processes) -> None:
-    """Where torchrun has not, name a machine and a port that all tasks of a Slurm step agree on."""
-    if "MASTER_ADDR" not in env:
-        os.environ["MASTER_ADDR"] = first_host(
-            env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "127.0.0.1"))
-        )
-    if "MASTER_PORT" not in env:
-        # Two steps of one job may share a machine.
-        job = _number(env, "SLURM_JOB_ID", 0) * 31 + _number(env, "SLURM_STEP_ID", 0)
-        os.environ["MASTER_PORT"] = str(20_000 + job % 12_000)  # below the ports given out freely
-    if "GLOO_SOCKET_IFNAME" not in env and (name := _interface(env["MASTER_ADDR"], me)):
-        os.environ["GLOO_SOCKET_IFNAME"] = name
+def joined() -> bool:
+    """Whether this process has met others."""
+    return _control is not None
 
 
-def _interface(address: str, me: Processes) -> str | None:
-    """The network interface by which this machine reaches the others; None: let gloo look.
+def leave() -> None:
+    """Part from the other processes, once all have come here."""
+    global _control, _store
+    if joined():
+        from torch import distributed
 
-    Gloo looks up the machine's own name, which many systems give a loopback address.
+        distributed.barrier(group=_control)
+        _control = _store = None
+        distributed.destroy_process_group()
+
+
+def own_device(device: str) -> str:
+    """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
+
+    Args:
+        device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
     """
-    if me.local_size == me.size:
-        return "lo"
-    ours = _own_address(address)
-    if ours is None or (ours.startswith("127.") and not re.match(r"localhost$|127\.", address)):
-        ours = _own_address("192.0.2.1")  # an address of no machine: the way out
-    names = (name for _, name in socket.if_nameindex())
-    return next((name for name in names if ours and _address_of(name) == ours), None)
+    me = current()
+    if me.size == 1 or device == "cpu":
+        return device
+    import torch
+
+    # A cluster may show each process its own GPU only.
+    return f"cuda:{me.local_rank % torch.cuda.device_count()}"
 
 
-def _own_address(other: str) -> str | None:
-    """This machine's address as another one sees it; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((other, 9))
-            return probe.getsockname()[0]
-        except OSError:
-            return None
+def broadcast(value: Any = None) -> Any:
+    """Give every process the main one's value, which may take it as long as it likes."""
+    if not joined():
+        return value
+    from torch import distributed
+
+    box = [value]
+    distributed.broadcast_object_list(box, src=0, group=_control)
+    return box[0]
 
 
-def _address_of(interface: str) -> str | None:
-    import fcntl
+def all_gather(value: Any) -> list[Any]:
+    """Give every process the values of all, by rank."""
+    if not joined():
+        return [value]
+    from torch import distributed
 
-    request = interface.encode()[:15].ljust(40, b"\0")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            answer = fcntl.ioctl(probe.fileno(), 0x8915, request)  # SIOCGIFADDR
-        except OSError:
-            return None
-    return socket.inet_ntoa(answer[20:24])
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value, group=_control)
+    return values
+
+
+def all_reduce_max(values: Sequence[int]) -> list[int]:
+    """Give every process, place by place, the largest of all processes' values."""
+    if not joined():
+        return list(values)
+    import torch
+    from torch import distributed
+
+    numbers = torch.tensor(values)
+    distributed.all_reduce(numbers, distributed.ReduceOp.MAX, group=_control)
+    return numbers.tolist()
+
+
+def run_on_rank_zero(make: Callable[[], T]) -> T:
+    """Have the main process make something, and give it to all.
+
+    What the user can mend is raised in all of them, so that they may go on together without it.
+    Where it fails there otherwise, the others leave without a word, with the main one's exit code.
+    """
+    if not joined():
+        return make()
+    if not current().is_main:
+        value, failure = broadcast()
+        if failure is not None:
+            raise failure if isinstance(failure, AutoXVideoError) else SystemExit(failure)
+        return value
+    try:
+        value = make()
+    except BaseException as error:
+        failure = error if isinstance(error, AutoXVideoError) else _exit_code_of(error)
+        with suppress(RuntimeError):  # the others may be gone already
+            broadcast((None, failure))
+        raise
+    broadcast((value, None))
+    return value
+
+
+def _exit_code_of(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED[signal.SIGINT]
+    code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) else 1
+
+
+def may_complain() -> bool:
+    """Whether this process is the one that tells the user why all of them end: the first to ask.
+
+    Before the processes have met, one on each machine may.
+    """
+    if _store is None:
+        return current().local_rank == 0
+    try:
+        return _store.add("complaints", 1) == 1
+    except RuntimeError:
+        return False  # the main process has gone, and has said why
+
+
+def lost_others(error: BaseException) -> bool:
+    """Whether an error is one of talking to other processes, one of which may have ended."""
+    if not joined():
+        return False
+    from torch import distributed
+
+    from_gloo = isinstance(error, RuntimeError) and _FROM_GLOO.match(str(error))
+    return bool(from_gloo) or isinstance(error, distributed.DistError)
+
+
+def end_as_lost(error: BaseException) -> int:
+    """Give the exit code of a process that has lost the others, and see to it that they are told.
+
+    `launch` tells of it where no other has failed by itself; else the first to ask does.
+    """
+    me = current()
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+    sentence = (
+        f"Process {me.rank} of {me.size} could not talk to the others any more ({what}). Run the "
+        "same command again to go on."
+    )
+    if LAUNCHER in os.environ:
+        with suppress(OSError, ValueError):
+            os.write(int(os.environ.get(REASON_FD, "")), f"{sentence}\n".encode())
+        return LOST
+    if may_complain():
+        console.complain(sentence)
+    return 1
+
+
+def follow_launcher() -> None:
+    """Let this process be told to stop, as by SIGTERM, when `launch` or torchrun is killed."""
+    if LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.environ.get(LAUNCHER, str(os.getppid())) != str(os.getppid()):
+        os.kill(os.getpid(), signal.SIGTERM)  # it was killed before

@@ -5,49 +5,17 @@ are missing or broken.
 """
 
 import re
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 
-REQUIRED: Mapping[str, str] = MappingProxyType(
-    {
-        "torch": "2.6",
-        "torchvision": "0.21",
-        "onedl-mmcv": "2.3.6",
-        "onedl-mmengine": "0.10.12",
-        "mmaction2": "1.2.0",
-        "importlib_metadata": "",
-        "pyyaml": "6",
-        "decord": "0.6",
-        "av": "17",
-        "numpy": "1.26",
-        "pillow": "9.1",
-        "timm": "1.0",
-        "einops": "0.8",
-        "safetensors": "0.5",
-        "pydantic": "2.10",
-        "rich": "13",
-        "fsspec": "2024.6",
-        "aiohttp": "3.9",
-        "optuna": "4.2",
-        "sqlalchemy": "2",
-    }
-)
-"""Lowest version by distribution name; a test holds it in step with pyproject.toml."""
-
+PROJECT = "autox-video"
 OPTIONAL = frozenset({"decord"})
-"""Of these, what mmaction2 demands and nothing here needs: a second decoder."""
-
-_TWINS = {
-    "mmcv": "onedl-mmcv",
-    "mmcv-full": "onedl-mmcv",
-    "mmcv-lite": "onedl-mmcv",
-    "mmengine": "onedl-mmengine",
-    "mmengine-lite": "onedl-mmengine",
+"""Of the requirements, what mmaction2 demands and nothing here needs: a second decoder."""
+_FORKS = {
+    "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
+    "onedl-mmengine": ("mmengine", "mmengine-lite"),
 }
-"""Packages that write the same files as the maintained fork we need, by their names."""
-
+"""The maintained forks that are needed, and the packages that write the same files."""
 _DISTRIBUTION_OF = {
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
@@ -57,7 +25,6 @@ _DISTRIBUTION_OF = {
     "PIL": "pillow",
 }
 """What to install for a module whose package has another name."""
-
 _SYSTEM_PACKAGE_OF = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -68,16 +35,9 @@ _SYSTEM_PACKAGE_OF = {
     "libxcb.so.1": "libxcb1",
 }
 """Debian's package for each system library that OpenCV loads at import."""
-
 IMPORT_FAILURES = (
-    ImportError,
-    OSError,
-    RuntimeError,
-    SystemError,
-    ValueError,
-    AttributeError,
-    TypeError,
-    AssertionError,
+    *(ImportError, OSError, RuntimeError, SystemError),
+    *(ValueError, AttributeError, TypeError, AssertionError),
 )
 """What a package raises at import when it, or something under it, is broken."""
 
@@ -88,45 +48,60 @@ _NUMPY_ABI = re.compile(
     re.IGNORECASE,
 )
 _TORCH_MISMATCH = re.compile(r"torchvision::|undefined symbol|partially initialized module 'torchv")
-_SAME_INDEX = (
-    "install both again from the same place: `pip install --force-reinstall torch torchvision` "
-    "(for a machine without a GPU add `--index-url https://download.pytorch.org/whl/cpu`)"
-)
+
+
+def requirements() -> dict[str, str]:
+    """The version specifier (`>=2.6`) of each package that is needed, by its name.
+
+    Empty where this project itself is not installed.
+    """
+    from packaging.requirements import Requirement
+
+    try:
+        lines = metadata.requires(PROJECT) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    needed = [Requirement(line) for line in lines if "extra ==" not in line]
+    return {requirement.name: str(requirement.specifier) for requirement in needed}
 
 
 def check_installation() -> list[str]:
-    """Every conflict, missing package and package that is too old, as one sentence each."""
-    return [*find_conflicts(), *find_missing()]
+    """Every conflict, missing package and package of a wrong version, as one sentence each."""
+    itself = []
+    if installed_version(PROJECT) is None:
+        itself = [f"{PROJECT} itself is not installed: run `pip install -e .` in its folder."]
+    return [*itself, *find_conflicts(), *find_missing()]
 
 
 def find_conflicts() -> list[str]:
-    """What is installed and cannot work together: twins of the forks, and too old packages."""
-    problems = []
-    for twin, fork in _TWINS.items():
-        version = installed_version(twin)
-        if version is not None:
-            problems.append(
-                f"The package {twin} {version} writes the same files as {fork}, which this project "
-                f"needs, and one breaks the other: run `pip uninstall -y {twin} {fork}` and then "
-                f"`pip install {fork}`."
-            )
-    for package, lowest in REQUIRED.items():
+    """What is installed and cannot work: twins of the forks, and packages of a wrong version."""
+    problems = [
+        f"The package {twin} {version} writes the same files as {fork}, which this project needs, "
+        f"and one breaks the other: run `pip uninstall -y {twin} {fork}` and then `pip install "
+        f"{fork}`."
+        for fork, twins in _FORKS.items()
+        for twin in twins
+        if (version := installed_version(twin)) is not None
+    ]
+    for package, specifier in requirements().items():
         version = installed_version(package)
-        if version is not None and _release(version) < _release(lowest):
+        if version is not None and not _fits(version, specifier):
+            pair = package in ("torch", "torchvision")
+            what = "torch torchvision" if pair else f'"{package}{specifier}"'
             problems.append(
-                f"The package {package} {version} is too old, {lowest} or newer is needed: run "
-                f"`{_upgrade_command(package, lowest)}`."
+                f"The package {package} {version} is installed, but {package}{specifier} is "
+                f"needed: run `pip install --upgrade {what}`."
             )
     return problems
 
 
 def find_missing() -> list[str]:
     """The packages that are needed and not installed."""
-    twins_of = {fork for twin, fork in _TWINS.items() if installed_version(twin) is not None}
+    replaced = {fork for fork, twins in _FORKS.items() if any(map(installed_version, twins))}
     return [
-        _missing_sentence(package, f'"{package}>={lowest}"' if lowest else package)
-        for package, lowest in REQUIRED.items()
-        if installed_version(package) is None and package not in twins_of | OPTIONAL
+        _missing_sentence(package, f'"{package}{specifier}"' if specifier else package)
+        for package, specifier in requirements().items()
+        if installed_version(package) is None and package not in replaced | OPTIONAL
     ]
 
 
@@ -138,6 +113,16 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def _fits(version: str, specifier: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
+
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
+
+
 def explain_import_error(module: str, error: BaseException) -> str:
     """One sentence for a failed `import module`: what is broken and what to do.
 
@@ -145,12 +130,17 @@ def explain_import_error(module: str, error: BaseException) -> str:
         module: the module that was being imported, e.g. "torchvision" or "mmaction.models".
         error: what the import raised.
     """
-    text = _first_line(error)
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     library = _MISSING_LIBRARY.search(str(error))
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _explain_missing_module(module, error.name)
     if library is not None and library[1] in _SYSTEM_PACKAGE_OF:
-        return _explain_missing_library(module, library[1])
+        return (
+            f"{module} needs the system library {library[1]}, which is not there: run `apt-get "
+            f"install {_SYSTEM_PACKAGE_OF[library[1]]}` as root, or, without root, `pip uninstall "
+            "-y opencv-python opencv-contrib-python` and then `pip install "
+            "opencv-contrib-python-headless`."
+        )
     if _NUMPY_ABI.search(str(error)):
         return (
             f"{module} was built for another version of NumPy than the installed "
@@ -161,7 +151,9 @@ def explain_import_error(module: str, error: BaseException) -> str:
         return (
             f"{module} cannot be imported: torch {installed_version('torch')} and torchvision "
             f"{installed_version('torchvision')} are broken or do not belong together ({text}); "
-            f"{_SAME_INDEX}."
+            "install both again from the same place: `pip install --force-reinstall torch "
+            "torchvision` (for a machine without a GPU add `--index-url "
+            "https://download.pytorch.org/whl/cpu`)."
         )
     return (
         f"{module} cannot be imported ({type(error).__name__}: {text}): its installation is "
@@ -181,39 +173,13 @@ def _explain_missing_module(module: str, missing: str) -> str:
     )
 
 
-def _explain_missing_library(module: str, library: str) -> str:
-    return (
-        f"{module} needs the system library {library}, which is not there: run `apt-get install "
-        f"{_SYSTEM_PACKAGE_OF[library]}` as root, or, without root, `pip uninstall -y "
-        "opencv-python opencv-contrib-python` and then `pip install "
-        "opencv-contrib-python-headless`."
-    )
-
-
 def _missing_sentence(subject: str, requirement: str) -> str:
     return f"The package {subject} is not installed: run `pip install {requirement}`."
-
-
-def _upgrade_command(package: str, lowest: str) -> str:
-    if package in ("torch", "torchvision"):
-        return "pip install --upgrade torch torchvision"
-    return f'pip install --upgrade "{package}>={lowest}"'
 
 
 def _distribution_of(module: str) -> str:
     top = module.partition(".")[0]
     return _DISTRIBUTION_OF.get(top, top)
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, so that 2.10 is above 2.6 and "unknown" above nothing."""
-    leading = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in leading[0].split(".")) if leading else ()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def source_tree() -> Path | None:

@@ -8,19 +8,19 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from autox_video.cli.main import doctor
+from autox_video.cli import doctor
 from autox_video.core.errors import InstallError
-from autox_video.machine.installation import REQUIRED
+from autox_video.machine.installation import requirements
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_here_everything_works(capsys):
-    assert doctor.run_doctor() == 0
+    assert doctor.run() == 0
     report = capsys.readouterr().out
     assert report.endswith("Everything that is needed works.\n")
     decoders = ("formats", "torchcodec", "decord")
-    for name in (*REQUIRED, "python", "opencv", "processor", "memory", "disk", *decoders):
+    for name in (*requirements(), "python", "opencv", "processor", "memory", "disk", *decoders):
         assert f"\n  {name} " in report, name
     assert "decodes, with FFmpeg" in report and "h264" in report
 
@@ -28,7 +28,7 @@ def test_here_everything_works(capsys):
 def test_problems_are_listed_once_and_end_with_2(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "check_installation", lambda: ["A is broken."])
     monkeypatch.setattr(doctor, "check_imports", lambda: iter(["A is broken.", "B is broken."]))
-    assert doctor.run_doctor() == 2
+    assert doctor.run() == 2
     assert capsys.readouterr().out.endswith("2 to mend:\n  - A is broken.\n  - B is broken.\n")
 
 

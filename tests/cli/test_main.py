@@ -293,15 +293,15 @@ def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
     """As a schema does that is built while a library is imported."""
     code = (
         "import os\n"
-        "from autox_video.cli import main\n"
+        "from autox_video.cli import main, test\n"
         "def command(options):\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(signum)})\n"
         "        while True: pass\n"
         "    except BaseException as error:\n"
         "        raise ValueError('no schema') from error\n"
-        "cli._test = command\n"
-        "raise SystemExit(cli.main(['test']))"
+        "test.run = command\n"
+        "raise SystemExit(main.main(['test']))"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from autox_video import AutoXVideo
-from autox_video.cli.main import main, torchrun
-from autox_video.distributed.processes import OUT_OF_MEMORY
+from autox_video.cli import torchrun
+from autox_video.cli.main import main
 from tests.datasets import REPOSITORY, TINY, colour_data, write_config
 
 VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "RDZV_ENDPOINT", "RESTARTS", "OMP_NUM_THREADS")
@@ -87,12 +87,13 @@ there ip link set lo up
 there ip addr add 10.77.0.2/24 dev two
 there ip link set two up
 [ "$#" -gt 0 ] || exit 0
-NODE_RANK=1 LOCAL_ADDR=10.77.0.2 there "$@" > two.log 2>&1 & two=$!
-NODE_RANK=0 LOCAL_ADDR=10.77.0.1 "$@"
+NODE_RANK=1 LOCAL_ADDR=10.77.0.2 GLOO_SOCKET_IFNAME=two there "$@" > two.log 2>&1 & two=$!
+NODE_RANK=0 LOCAL_ADDR=10.77.0.1 GLOO_SOCKET_IFNAME=one "$@"
 wait $two
 """
 LOOPBACK = """
 set -eu
+export GLOO_SOCKET_IFNAME=lo
 NODE_RANK=1 LOCAL_ADDR=127.0.0.1 "$@" > two.log 2>&1 & two=$!
 NODE_RANK=0 LOCAL_ADDR=127.0.0.1 "$@"
 wait $two
@@ -129,19 +130,6 @@ def test_two_machines_train_together(tmp_path):
     assert [e["clips"] for e in events if e["event"] == "val"] == [6]
     plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
     assert plan["processes"] == {"value": 2, "reason": "1 on this machine", "source": "rule"}
-
-
-def test_a_restart_goes_on_with_the_run_that_began(monkeypatch):
-    begun = []
-
-    def run(options):
-        begun.append(options.training_script_args)
-        return OUT_OF_MEMORY if len(begun) < 3 else 0
-
-    monkeypatch.setattr(torchrun, "_run", run)
-    words = ["--standalone", "--nproc-per-node", "2", "autotrain.py", "--fresh", "my.yaml", "lr=1"]
-    assert torchrun.main(words) == 0
-    assert begun == [["--fresh", "my.yaml", "lr=1"], ["my.yaml", "lr=1"], ["my.yaml", "lr=1"]]
 
 
 @pytest.mark.parametrize(("restarts", "fresh"), [(None, True), ("0", True), ("2", False)])

@@ -1,5 +1,6 @@
 """Several processes started by one command: exit codes, signals, and nobody left behind."""
 
+import math
 import os
 import signal
 import subprocess
@@ -8,10 +9,9 @@ import time
 
 import pytest
 
-from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError, ResourceError
 from autox_video.distributed import launch
-from autox_video.distributed.launch import Group, as_exit_code, wanted
+from autox_video.distributed.launch import ProcessGroup, as_exit_code, process_count
 from tests.datasets import REPOSITORY
 
 # A process of a group: writes its pid to a file of its own, then does what its rank is told.
@@ -30,8 +30,12 @@ os.replace(f".pid{rank}", f"pid{rank}")  # nothing is left that would swallow th
 WAIT = "time.sleep(60)\n"
 
 
-def group(body: str, count: int = 2) -> Group:
-    return Group(count, [sys.executable, "-c", START + body])
+def group(body: str, count: int = 2) -> ProcessGroup:
+    return ProcessGroup(count, [sys.executable, "-c", START + body])
+
+
+def wanted(gpus="auto", device="auto", *, only_probes=False) -> int:
+    return process_count(gpus, device, only_probes=only_probes)
 
 
 def wait_for(*paths) -> None:
@@ -53,7 +57,7 @@ def is_alive(pid: int) -> bool:
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
+    for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -71,40 +75,39 @@ def folder(tmp_path, monkeypatch):
         ({"device": "cuda"}, 4, 4),
         ({"device": "cuda:1"}, 4, 1),
         ({"device": "cuda:1", "gpus": 1}, 4, 1),
-        ({"gpus": [0, 2]}, 4, 2),
-        ({"gpus": [3]}, 4, 1),
-        ({"gpus": [0, 2], "mode": "probe"}, 4, 1),
+        ({"gpus": (0, 2)}, 4, 2),
+        ({"gpus": (3,)}, 4, 1),
+        ({"gpus": (0, 2), "only_probes": True}, 4, 1),
         ({"device": "cuda", "gpus": 2}, 0, 1),  # which then says that there is none
     ],
 )
 def test_how_many_are_started(given, gpus, count, monkeypatch):
     monkeypatch.setattr(launch, "count_gpus", lambda: gpus)
-    assert wanted(settings_from_mapping({"data_root": "x", **given}, "test")) == count
+    assert wanted(**given) == count
 
 
 def test_gpus_that_are_not_there_and_a_contradiction(monkeypatch):
     monkeypatch.setattr(launch, "count_gpus", lambda: 2)
     with pytest.raises(ResourceError, match="gpus: 3 were asked for, but PyTorch can use 2"):
-        wanted(settings_from_mapping({"data_root": "x", "gpus": 3}, "test"))
+        wanted(gpus=3)
     with pytest.raises(ConfigError, match="device: cuda:1 names one"):
-        wanted(settings_from_mapping({"data_root": "x", "gpus": 2, "device": "cuda:1"}, "test"))
+        wanted(gpus=2, device="cuda:1")
 
 
 @pytest.mark.parametrize(("gpus", "seen"), [(2, "0 to 1"), (0, "none")])
 def test_numbers_of_gpus_that_are_not_there(monkeypatch, gpus, seen):
     monkeypatch.setattr(launch, "count_gpus", lambda: gpus)
     with pytest.raises(ResourceError, match=f"no GPU 2 here; PyTorch can use {seen}"):
-        wanted(settings_from_mapping({"data_root": "x", "gpus": [2, 3]}, "test"))
+        wanted(gpus=(2, 3))
 
 
 def test_numbers_of_gpus_are_not_for_other_launchers(monkeypatch):
-    settings = settings_from_mapping({"data_root": "x", "gpus": [0, 2]}, "test")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="set CUDA_VISIBLE_DEVICES=0,2 for it"):
-        wanted(settings)
+        wanted(gpus=(0, 2))
     monkeypatch.setenv(launch.LAUNCHER, "1")
-    assert wanted(settings) == 1
+    assert wanted(gpus=(0, 2)) == 1
 
 
 @pytest.mark.parametrize(
@@ -128,10 +131,9 @@ def test_the_processes_see_the_gpus_of_these_numbers_alone(monkeypatch, folder, 
 
 
 def test_none_are_started_by_one_that_was_started(monkeypatch):
-    settings = settings_from_mapping({"data_root": "x", "gpus": 2, "device": "cpu"}, "test")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert wanted(settings) == 1
+    assert wanted(gpus=2, device="cpu") == 1
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ LAUNCHER = (
 )
 
 
-def started(body: str, run: str = "launch.Group(2, launch.command_of([])).run()"):
+def started(body: str, run: str = "launch.ProcessGroup(2, launch.command_of([])).run()"):
     """A launcher in a process group of its own, as a shell would start it."""
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER.format(program=START + body, run=run)],
@@ -289,3 +291,18 @@ def test_nobody_is_left_when_the_launcher_is_killed(folder):
 @pytest.mark.parametrize(("returncode", "code"), [(0, 0), (75, 75), (-2, 130), (-15, 143), (-9, 1)])
 def test_what_an_end_means(returncode, code):
     assert as_exit_code(returncode) == code
+
+
+@pytest.mark.parametrize(
+    ("ended", "signals", "until"),
+    [
+        ([], [], math.inf),
+        ([(0, 5.0)], [(2, 6.0)], math.inf),
+        ([(1, 5.0), (76, 6.0)], [], 5.0 + launch.LEAVING_SEC),
+        ([(143, 5.0), (130, 6.0)], [], 5.0 + launch.SAVING_SEC),
+        ([(143, 5.0), (1, 6.0)], [], 6.0 + launch.LEAVING_SEC),
+        ([(1, 5.0)], [(2, 6.0), (2, 7.0)], 7.0 + launch.AT_ONCE_SEC),
+    ],
+)
+def test_how_long_the_others_may_go_on(ended, signals, until):
+    assert launch.deadline(ended, signals) == until

@@ -1,7 +1,6 @@
 """Who a process is, and what several tell each other over gloo."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,14 +8,13 @@ import pytest
 
 from autox_video.core.errors import ConfigError
 from autox_video.distributed import processes
-from autox_video.distributed.launch import Group
-from autox_video.distributed.processes import Processes, current, first_host, tasks_of_nodes
+from autox_video.distributed.launch import ProcessGroup
+from autox_video.distributed.processes import Processes, current
 from tests.datasets import REPOSITORY
 
 VARIABLES = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID"),
-    *("SLURM_LOCALID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID", "GLOO_SOCKET_IFNAME"),
+    *("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "GLOO_SOCKET_IFNAME"),
 )
 
 
@@ -39,16 +37,6 @@ def alone(tmp_path, monkeypatch):
         ({"RANK": "1", "WORLD_SIZE": "2"}, (1, 2, 0, 2)),
         ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, (0, 1, 0, 1)),  # a batch script
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, (0, 1, 0, 1)),
-        (
-            {
-                "SLURM_STEP_NUM_TASKS": "5",
-                "SLURM_PROCID": "4",
-                "SLURM_LOCALID": "0",
-                "SLURM_NODEID": "2",
-                "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
-            },
-            (4, 5, 0, 1),
-        ),
     ],
 )
 def test_who_this_is(variables, who, monkeypatch):
@@ -63,34 +51,14 @@ def test_who_this_is(variables, who, monkeypatch):
         {"RANK": "one", "WORLD_SIZE": "2"},
         {"RANK": "2", "WORLD_SIZE": "2"},
         {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "3"},
+        {"SLURM_STEP_NUM_TASKS": "5", "SLURM_PROCID": "4"},
     ],
 )
 def test_an_environment_that_cannot_be(variables, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="environment"):
+    with pytest.raises(ConfigError, match="environment|srun has started 5"):
         current()
-
-
-@pytest.mark.parametrize(
-    ("nodes", "first"),
-    [
-        ("gpu[03-05,9],cpu1", "gpu03"),
-        ("gpu7,gpu9", "gpu7"),
-        ("n[1,4]-ib", "n1-ib"),
-        ("alone", "alone"),
-        ("", "127.0.0.1"),
-    ],
-)
-def test_first_host_of_a_slurm_list(nodes, first):
-    assert first_host(nodes) == first
-
-
-@pytest.mark.parametrize(
-    ("text", "tasks"), [("2(x3),1", [2, 2, 2, 1]), ("4", [4]), ("1,3", [1, 3]), ("", [1])]
-)
-def test_tasks_of_nodes(text, tasks):
-    assert tasks_of_nodes(text) == tasks
 
 
 def test_alone_everything_is_immediate():
@@ -101,12 +69,6 @@ def test_alone_everything_is_immediate():
     assert processes.run_on_rank_zero(lambda: 4) == 4
     assert processes.may_complain()
     processes.leave()
-
-
-def test_the_way_to_other_machines():
-    several = Processes(0, 2, 0, 1)
-    assert processes._interface("10.0.0.1", Processes(0, 2, 0, 2)) == "lo"
-    assert processes._interface("127.0.0.1", several) == "lo"
 
 
 TALK = """
@@ -147,36 +109,18 @@ def check_talk(folder):
 
 
 def test_two_talk_and_nothing_is_seen_of_it(tmp_path, capfd):
-    assert Group(2, [sys.executable, "-c", TALK]).run() == 0
+    assert ProcessGroup(2, [sys.executable, "-c", TALK]).run() == 0
     check_talk(tmp_path)
     assert capfd.readouterr() == ("library noise\n", "")
-
-
-def test_two_tasks_of_a_slurm_step_meet(tmp_path):
-    def task(rank):
-        return subprocess.Popen(
-            [sys.executable, "-c", TALK],
-            env={
-                **os.environ,
-                "SLURM_STEP_NUM_TASKS": "2",
-                "SLURM_PROCID": str(rank),
-                "SLURM_LOCALID": str(rank),
-                "SLURM_STEP_TASKS_PER_NODE": "2",
-                "SLURM_STEP_NODELIST": "localhost",
-                "SLURM_JOB_ID": str(os.getpid()),
-            },
-        )
-
-    tasks = [task(rank) for rank in (0, 1)]
-    assert [process.wait(60) for process in tasks] == [0, 0]
-    check_talk(tmp_path)
 
 
 FAIL = """
 import os, sys
 os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `join` does before torch is there
 import torch.distributed
-from autox_video import cli, processes
+from autox_video.cli import check
+from autox_video.cli.main import main
+from autox_video.distributed import processes
 from autox_video.core.errors import ListingError
 
 def run(how):
@@ -185,7 +129,7 @@ def run(how):
         if how == "mistake":
             raise ListingError("there is no clip")
         if how == "stop":
-            cli._stop(15, None)
+            os.kill(os.getpid(), 15)
         return 1
     processes.run_on_rank_zero(make)
     if how == "all":
@@ -213,9 +157,9 @@ def start(how, rank, port):
     if how == "torchrun":
         del os.environ["AUTOX_VIDEO_LAUNCHER"]
         how = "network"
-    cli._check = lambda options: run(how)
+    check.run = lambda options: run(how)
     try:
-        code = cli.main(["check"])
+        code = main(["check"])
     except SystemExit as leave:
         code = leave.code
     except BaseException:

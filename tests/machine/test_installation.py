@@ -1,4 +1,4 @@
-import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -6,44 +6,51 @@ import pytest
 
 from autox_video.machine import installation
 from autox_video.machine.installation import (
-    REQUIRED,
     check_installation,
     explain_import_error,
     find_conflicts,
     find_missing,
     installed_version,
+    requirements,
 )
 
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+NEEDED = requirements()
 
 
-def install(folder: Path, package: str, version: str) -> None:
+def install(folder: Path, package: str, version: str, *needs: str) -> None:
     """Metadata of a package that is not there."""
     metadata = folder / f"{package.replace('-', '_')}-{version}.dist-info"
     metadata.mkdir(parents=True)
-    lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}", ""]
-    (metadata / "METADATA").write_text("\n".join(lines))
+    lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {need}" for need in needs]
+    (metadata / "METADATA").write_text("\n".join([*lines, ""]))
 
 
 @pytest.fixture
 def only(tmp_path, monkeypatch):
-    """An environment in which nothing but what is installed by `install` exists."""
+    """An environment with this project, and nothing else but what `install` makes."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    needs = [f"{package}{specifier}" for package, specifier in NEEDED.items()]
+    install(tmp_path, "autox-video", "0.1.0", *needs, 's3fs>=2024.6; extra == "s3"')
     return tmp_path
 
 
 @pytest.fixture
 def complete(only):
-    for package, lowest in REQUIRED.items():
-        install(only, package, lowest or "1.0")
+    for package, specifier in NEEDED.items():
+        install(only, package, specifier.lstrip(">=") or "1.0")
     return only
 
 
-def test_required_packages_are_those_of_pyproject():
-    text = PYPROJECT.read_text(encoding="utf-8")
-    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)[1]
-    declared = re.findall(r'"([\w-]+)(?:[=>]=([\d.]+))?"', block)
-    assert dict(declared) == dict(REQUIRED)
+def test_what_is_needed_is_what_the_project_declares(only):
+    assert NEEDED["torch"].startswith(">=") and NEEDED["mmaction2"] == "==1.2.0"
+    assert requirements() == NEEDED
+
+
+def test_a_project_that_is_not_installed_is_one_problem(complete):
+    shutil.rmtree(complete / "autox_video-0.1.0.dist-info")
+    (problem,) = check_installation()
+    assert problem.startswith("autox-video itself is not installed: run `pip install -e .`")
 
 
 def test_this_environment_is_complete():
@@ -72,36 +79,40 @@ def test_a_twin_of_a_fork_is_a_conflict(complete, twin, fork):
 
 
 def test_a_twin_alone_is_one_problem_not_two(only):
-    for package, lowest in REQUIRED.items():
+    for package, specifier in NEEDED.items():
         if package != "onedl-mmcv":
-            install(only, package, lowest or "1")
+            install(only, package, specifier.lstrip(">=") or "1")
     install(only, "mmcv", "2.1.0")
     assert len(check_installation()) == 1
 
 
 @pytest.mark.parametrize(
-    ("package", "version", "too_old"),
+    ("package", "version", "wrong"),
     [
         ("torch", "2.5.1+cu124", True),
         ("torch", "2.6.0+cu124", False),
         ("torch", "2.15.0", False),
         ("torch", "3.0.0a0+git12", False),
         ("mmaction2", "0.24.1", True),
+        ("mmaction2", "1.3.0", True),
         ("av", "9.2.0", True),
     ],
 )
-def test_too_old_packages(only, package, version, too_old):
+def test_packages_of_a_wrong_version(only, package, version, wrong):
     install(only, package, version)
     problems = find_conflicts()
-    assert bool(problems) == too_old
-    if too_old:
-        assert problems[0].startswith(f"The package {package} {version} is too old, ")
+    assert bool(problems) == wrong
+    if wrong:
+        needed = f"{package}{NEEDED[package]}"
+        assert problems[0].startswith(
+            f"The package {package} {version} is installed, but {needed} is needed: "
+        )
         assert "pip install --upgrade" in problems[0]
 
 
 def test_missing_packages_that_are_needed_are_all_named(only):
     problems = find_missing()
-    assert len(problems) == len(REQUIRED) - 1
+    assert len(problems) == len(NEEDED) - 1
     assert not any("decord" in problem for problem in problems)
     assert (
         'The package onedl-mmcv is not installed: run `pip install "onedl-mmcv>=2.3.6"`.'

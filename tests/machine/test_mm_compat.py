@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autox_video.machine.installation import REQUIRED
+from autox_video.machine.installation import requirements
 
 ROOT = Path(__file__).parents[2]
 REPORT = """
@@ -135,7 +135,7 @@ def test_what_fails_at_import_is_one_sentence(tmp_path, module, statement, part)
     [
         ("mmcv", "2.1.0", "The package mmcv 2.1.0 writes the same files as onedl-mmcv"),
         ("mmengine", "0.10.4", "The package mmengine 0.10.4 writes the same files as"),
-        ("torch", "2.5.1", f"The package torch 2.5.1 is too old, {REQUIRED['torch']} or newer"),
+        ("torch", "2.5.1", f"torch 2.5.1 is installed, but torch{requirements()['torch']} is"),
     ],
 )
 def test_conflicts_are_found_before_anything_heavy_is_imported(tmp_path, package, version, part):

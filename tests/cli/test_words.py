@@ -2,8 +2,8 @@
 
 import pytest
 
-from autox_video.cli.command_line import read_words
 from autox_video.cli.main import main
+from autox_video.cli.words import read_words
 from autox_video.core.errors import ConfigError
 
 

@@ -1,0 +1,23 @@
+"""`autox-video test`."""
+
+import argparse
+
+from autox_video.cli.words import read_words
+
+HELP = "test the best weights and write results.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: keys say all."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Test in as many processes as the config says."""
+    from autox_video.api import AutoXVideo
+    from autox_video.distributed.launch import launch
+
+    model = AutoXVideo().read_cfg(*read_words(options.words))
+    if (count := model.process_count()) > 1:
+        return launch(count, options.command_words, model.settings().gpus)
+    model.transform()
+    return 0
