@@ -19,17 +19,19 @@ BACKBONES: Registry[Any] = Registry(
 LIST_FORMATS: Registry[Any] = Registry(
     "data_format",
     {
-        "list": "autox_video.data.listing.formats.text_lists",
-        "folders": "autox_video.data.listing.folders.class_folders",
-        "ucf101": "autox_video.data.listing.formats.official",
-        "hmdb51": "autox_video.data.listing.formats.official",
-        "kinetics": "autox_video.data.listing.formats.csv_lists",
-        "ssv2": "autox_video.data.listing.formats.json_lists",
-        "jester": "autox_video.data.listing.formats.csv_lists",
-        "metadata": "autox_video.data.listing.formats.csv_lists",
-        "vertex_csv": "autox_video.data.listing.formats.cloud",
-        "vertex_jsonl": "autox_video.data.listing.formats.cloud",
-        "rawframes": "autox_video.data.listing.formats.text_lists",
+        # From the general to the particular: a list is recognised by the last that knows it.
+        "list": "autox_video.data.listing.formats.plain_list",
+        "folders": "autox_video.data.listing.formats.plain_list",
+        "json": "autox_video.data.listing.formats.json_list",
+        "rawframes": "autox_video.data.listing.formats.rawframes",
+        "jester": "autox_video.data.listing.formats.jester",
+        "ucf101": "autox_video.data.listing.formats.ucf101",
+        "hmdb51": "autox_video.data.listing.formats.hmdb51",
+        "vertex_csv": "autox_video.data.listing.formats.vertex",
+        "metadata": "autox_video.data.listing.formats.metadata",
+        "vertex_jsonl": "autox_video.data.listing.formats.vertex",
+        "kinetics": "autox_video.data.listing.formats.kinetics",
+        "ssv2": "autox_video.data.listing.formats.ssv2",
     },
 )
 DECODERS: Registry[Any] = Registry(

@@ -13,8 +13,8 @@ from autox_video.core.wording import counted
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.inspect import inspect_clips
-from autox_video.data.listing.formats.segments import part_of_video
 from autox_video.data.listing.listing import Listing, divide_listing
+from autox_video.data.listing.reading.segments import part_of_video
 from autox_video.data.splitting.recordings import Recordings, find_recordings, kept_together
 from autox_video.data.splitting.splits import rarest_classes
 from autox_video.video.files.remote import join

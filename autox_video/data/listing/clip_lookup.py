@@ -13,8 +13,8 @@ from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.listing.boundary import find_outside
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.formats.csv_lists import Table
 from autox_video.data.listing.missing_clips import find_missing
+from autox_video.data.listing.reading.table import Table
 from autox_video.data.listing.spelling import as_seen
 from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES

@@ -13,7 +13,7 @@ from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, whole_or
 from autox_video.data.listing.folders.folder_walk import find_videos
-from autox_video.data.listing.formats.csv_lists import Table
+from autox_video.data.listing.reading.table import Table
 from autox_video.data.listing.spelling import file_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
@@ -178,7 +178,7 @@ def _say_missing(table: Table, missing: list[int], tree: ClipTree, dataset: str)
     more = ", ..." if len(missing) > _NAMED_AT_MOST else "."
     if len(missing) > MISSING_AT_MOST * len(table.paths):
         first = missing[0]
-        place = table.source if os.path.isdir(table.source) else table.place(first)
+        place = table.source if os.path.isdir(table.source) else table.location(first)
         why = "data_root is probably wrong, or the clips are not unpacked."
         if (example := tree.example()) is not None:
             why = f"those that are there have other names, as {example}."

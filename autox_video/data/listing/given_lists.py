@@ -4,30 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from autox_video.config.choices import LIST_FORMATS
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names
 from autox_video.data.listing.boundary import refuse_outside
-from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.folders.class_folders import read_class_folders
 from autox_video.data.listing.folders.split_folders import has_test_folder
 from autox_video.data.listing.folders.split_names import split_of
-from autox_video.data.listing.formats.cloud import find_metadata, has_labels
-from autox_video.data.listing.formats.detect import (
-    OFFICIAL,
-    VERTEX,
-    Given,
-    Reading,
-    read_given,
-    read_metadata_folder,
-    recognise,
-)
+from autox_video.data.listing.formats.detect import ListedClips, read_listed, recognise
+from autox_video.data.listing.formats.list_format import Reading
+from autox_video.data.listing.formats.metadata import find_metadata, has_labels
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 
 _SPLITS = {"train": "training", "val": "validation", "test": "testing"}
-# Lists for testing in these formats may look like any other.
-_PASSED_ON = ("jester", "ucf101")
 
 
 @dataclass(slots=True)
@@ -57,7 +48,6 @@ def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
     }
     lists = GivenLists()
     problems: list[str] = []
-    tree = ClipTree(root)
     before = settings.data_format
     if settings.ann_file_train == AUTO:
         before = _read_data_root(settings, root, lists)
@@ -68,22 +58,22 @@ def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
             several = _several_numbers(settings, lists)
             reading = _reading(settings, root, AUTO, several_numbers=several)
             wanted = _format_of(file, reading, before=before if split != "train" else AUTO)
-            given = read_given(file, split, replace(reading, data_format=wanted), tree)
+            given = read_listed(file, replace(reading, data_format=wanted, split=split))
             _add(lists, given, split, file, files)
         except ListingError as error:
             problems += error.problems
             continue
         if split == "train":
             before = wanted
-            lists.are_names = wanted in OFFICIAL
-        lists.repeats_are_labels |= wanted in VERTEX
+            lists.are_names = bool(LIST_FORMATS[wanted].data_set)
+        lists.repeats_are_labels |= LIST_FORMATS[wanted].repeats_are_labels
     if problems:
         raise ListingError(*problems)
     refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
     return lists
 
 
-def read_test_entries(file: str, settings: Settings, root: str | Path) -> Given:
+def read_test_entries(file: str, settings: Settings, root: str | Path) -> ListedClips:
     """Read a list of clips to test, in whatever format it is in.
 
     Raises:
@@ -92,11 +82,11 @@ def read_test_entries(file: str, settings: Settings, root: str | Path) -> Given:
     several = None if settings.multi_label == AUTO else settings.multi_label
     reading = _reading(settings, root, AUTO, several_numbers=several)
     wanted = _format_of(file, reading, before=settings.data_format)
-    given = read_given(file, "test", replace(reading, data_format=wanted), ClipTree(root))
+    given = read_listed(file, replace(reading, data_format=wanted, split="test"))
     lists = GivenLists()
     _add(lists, given, "test", file, {})
     refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
-    return Given(lists.splits, given.names, lists.notes)
+    return ListedClips(lists.splits, given.classes, lists.notes)
 
 
 def _several_numbers(settings: Settings, lists: GivenLists) -> bool | None:
@@ -124,8 +114,10 @@ def _reading(
 def _format_of(file: str, reading: Reading, *, before: str) -> str:
     if reading.data_format not in (AUTO, "folders"):
         return reading.data_format
-    found = recognise(file, reading.data_root, several_numbers=reading.several_numbers)
-    return before if found == "list" and before in _PASSED_ON else found
+    data_format = recognise(file, reading)
+    if data_format == "list" and before != AUTO and LIST_FORMATS[before].has_plain_tests:
+        return before
+    return data_format
 
 
 def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> str:
@@ -152,18 +144,23 @@ def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> 
 
 def _read_metadata(settings: Settings, root: str | Path, lists: GivenLists) -> None:
     reading = _reading(settings, root, "metadata")
-    found = read_metadata_folder(reading)
+    found = find_metadata(str(root))
+    if not found:
+        raise ListingError(
+            f"data_root: there is no metadata.csv and no metadata.jsonl in {root}; put it beside "
+            "the clips, or give ann_file_train."
+        )
     if "train" not in found and "" not in found:
         names = ", ".join(sorted(found.values()))
         raise ListingError(f"data_root: there is no metadata for training, only {names}.")
     for split, file in found.items():
-        given = read_given(file, split or "train", reading, ClipTree(root))
+        given = read_listed(file, replace(reading, split=split or "train"))
         if not split:
             given = _split_by_folder(given, file)
         _add(lists, given, split or "train", file, dict.fromkeys(_SPLITS, AUTO))
 
 
-def _split_by_folder(given: Given, file: str) -> Given:
+def _split_by_folder(given: ListedClips, file: str) -> ListedClips:
     """Divide what one metadata file says as the folders of its clips are called, where they are."""
     if len(given.splits) != 1:
         return given
@@ -178,13 +175,15 @@ def _split_by_folder(given: Given, file: str) -> Given:
         for name in dict.fromkeys(homes)
     }
     note = f"{file}: its clips are split as their folders are called: {', '.join(sorted(known))}."
-    return Given(splits, given.names, [*given.notes, note])
+    return ListedClips(splits, given.classes, [*given.notes, note])
 
 
-def _add(lists: GivenLists, given: Given, split: str, file: str, files: Mapping[str, str]) -> None:
+def _add(
+    lists: GivenLists, given: ListedClips, split: str, file: str, files: Mapping[str, str]
+) -> None:
     """Take over what a list that was given for `split` says, and of which splits it says it."""
     lists.notes += given.notes
-    lists.names = lists.names or given.names
+    lists.names = lists.names or given.classes
     if len(given.splits) == 1:
         lists.splits[split] = next(iter(given.splits.values()))
         return

@@ -13,7 +13,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from autox_video.core.errors import VideoError
-from autox_video.data.listing.formats.segments import part_of_video
+from autox_video.data.listing.reading.segments import part_of_video
 from autox_video.data.loading.frame_cache import CachedClip, FrameCache, content_name
 from autox_video.video.decode import Video
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING

@@ -4,7 +4,7 @@ import pytest
 
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree, locate, stem_of
-from autox_video.data.listing.formats.csv_lists import Table
+from autox_video.data.listing.reading.table import Table
 
 
 @pytest.fixture

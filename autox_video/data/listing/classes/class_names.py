@@ -7,7 +7,7 @@ from autox_video.config.settings import AUTO, Settings
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
 from autox_video.data.clip_table import ClipTable, Names
-from autox_video.data.listing.formats.list_text import kept_lines, read_text
+from autox_video.data.listing.reading.list_text import numbered_lines, read_text
 from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
 
 _CLASS_NAMES = "classes.txt"
@@ -30,7 +30,7 @@ def read_class_names(settings: Settings) -> Names | None:
         text = read_text(path, "file")
     except ListingError as error:
         raise ListingError(*(f"class_names: {problem}" for problem in error.problems)) from error
-    lines = list(kept_lines(text))
+    lines = list(numbered_lines(text))
     if not lines:
         raise ListingError(f"class_names: {path} is empty; it holds one class name per line.")
     _refuse_others(lines, path)

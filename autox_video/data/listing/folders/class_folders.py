@@ -11,8 +11,8 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.folders.folder_walk import Contents, find_videos, read_contents, some
 from autox_video.data.listing.folders.split_folders import Arrangement, arrange
 from autox_video.data.listing.folders.split_names import split_of
-from autox_video.data.listing.formats.columns import find_columns
-from autox_video.data.listing.formats.list_text import data_lines, read_text
+from autox_video.data.listing.reading.columns import find_columns
+from autox_video.data.listing.reading.list_text import data_lines, read_text
 from autox_video.video.files.remote import beside, is_remote
 from autox_video.video.files.suffixes import split_suffix
 
@@ -119,7 +119,7 @@ def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
         _, first = next(data_lines(read_text(beside(f"{data_root}/x", name))), (0, ""))
     except ListingError:
         return False
-    return find_columns(first, only_paths_will_do=False) is not None
+    return find_columns(first) is not None
 
 
 def _without_video(contents: Contents, classes_at: int) -> list[str]:

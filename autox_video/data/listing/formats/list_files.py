@@ -14,24 +14,7 @@ from autox_video.data.clip_table import (
     WHOLE_VIDEO,
     ClipTable,
 )
-from autox_video.data.listing.formats.csv_lists import Table
-from autox_video.data.listing.formats.segments import read_segment
-
-
-def to_entries(table: Table, *, need_labels: bool) -> ClipTable:
-    """Give what was read; raises ListingError if labels are needed and there is none."""
-    labels = table.labels if any(table.labels) else None
-    if need_labels and labels is None:
-        raise ListingError(f"{table.source}: the clips have no labels; a line is `path,label`.")
-    return ClipTable(
-        table.paths,
-        labels,
-        table.segments,
-        lines=table.lines,
-        source=table.source,
-        all_exist=table.all_there,
-    )
-
+from autox_video.data.listing.reading.segments import read_segment
 
 _LABEL, _LABELS = "label", "labels"
 

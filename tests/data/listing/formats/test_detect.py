@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autox_video.data.listing.formats.detect import recognise
+from autox_video.data.listing.formats.list_format import Reading
 from autox_video.data.listing.listing import read_listing
 from tests.places import Place
 from tests.videos import numbered_frames, write_video
@@ -212,7 +213,7 @@ def test_a_format_without_its_list_is_a_mistake(place):
 )
 def test_formats_are_told_by_content(place, content, wanted):
     place.write(x_dot_csv=content)
-    assert recognise("x.csv", "videos") == wanted
+    assert recognise("x.csv", Reading("videos")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_names_of_a_data_set_do_not_outdo_what_the_list_says(tmp_path, lines, wa
     for name in ("Archery", "Biking", "Knitting"):
         lines = lines.replace(f"{{{name}}}", f"{name}/v_{name}_g01_c01.avi")
     (tmp_path / "t.txt").write_text(lines)
-    assert recognise(str(tmp_path / "t.txt"), str(tmp_path)) == wanted
+    assert recognise(str(tmp_path / "t.txt"), Reading(str(tmp_path))) == wanted
 
 
 def test_metadata_over_folders_of_splits(place):

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from autox_video.data.listing.formats.detect import recognise
+from autox_video.data.listing.formats.list_format import Reading
 from autox_video.data.listing.listing import read_test
 from tests.places import Place, named
 
@@ -42,7 +43,7 @@ def test_ucf101_lists_are_read_as_they_are(place):
         "Biking/v_Biking_g08_c01.avi": "Biking",
     }
     assert listing.val.labels == (0, 1)
-    assert recognise("ucf/testlist01.txt", "videos") == "ucf101"
+    assert recognise("ucf/testlist01.txt", Reading("videos")) == "ucf101"
 
 
 def test_ucf101_clips_are_found_in_other_folders_and_as_other_files(place):
@@ -336,5 +337,5 @@ def test_json_with_ids_of_other_kinds_is_not_something_something(place):
     place.videos("1.mp4", "2.mp4", "v.mp4")
     rows = [{"id": 1, "label": "a", "video": "1.mp4"}, {"id": 2, "label": "b", "video": "2.mp4"}]
     place.write(t_dot_json=json.dumps(rows), v_dot_csv="path,label\nv.mp4,a\n")
-    assert recognise("t.json", "videos") == "json"
+    assert recognise("t.json", Reading("videos")) == "json"
     assert place.read("t.json", ann_file_val="v.csv").train.paths == ("1.mp4", "2.mp4")

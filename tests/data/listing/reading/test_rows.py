@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from autox_video.data.listing.formats.text_lists import read_table
+from autox_video.data.listing.formats.list_format import Reading
+from autox_video.data.listing.formats.plain_list import read_table
 from autox_video.data.listing.listing import read_listing
 from tests.places import Place
 
@@ -148,13 +149,13 @@ def test_one_hot_columns_are_named(place, path):
     ],
 )
 def test_parts_of_videos_by_other_columns(header, cells, segment):
-    table = read_table(f"path,label,{header}\na.mp4,x,{cells}\n", "t.csv", "x", need_labels=True)
+    table = read_table(f"path,label,{header}\na.mp4,x,{cells}\n", "t.csv", Reading("x"))
     assert (table.segments, table.notes) == ([segment], [])
 
 
 @pytest.mark.parametrize("header", ["start,video_duration", "start_ms,duration", "begin,fin"])
 def test_a_start_alone_is_said_to_run_to_the_end(header):
-    table = read_table(f"path,label,{header}\na.mp4,x,5,2\n", "t.csv", "x", need_labels=True)
+    table = read_table(f"path,label,{header}\na.mp4,x,5,2\n", "t.csv", Reading("x"))
     (note,) = table.notes
     assert f"only column `{header.partition(',')[0]}` is read" in note
     assert table.segments[0][1] == float("inf")
@@ -166,7 +167,7 @@ def test_a_start_alone_is_said_to_run_to_the_end(header):
 )
 def test_parts_that_are_not_read_are_named(column, cell):
     text = f"path,label,{column}\na.mp4,x,{cell}\n"
-    (note,) = read_table(text, "t.csv", "x", need_labels=True).notes
+    (note,) = read_table(text, "t.csv", Reading("x")).notes
     assert f"not read: `{column}`" in note
 
 
@@ -184,6 +185,6 @@ def test_addresses_are_paths_where_nothing_else_is(place):
 
 def test_tags_are_labels_where_nothing_else_is():
     text = "path,tags,activity\na.mp4,day,run\n"
-    table = read_table(text, "t.csv", "x", need_labels=True)
+    table = read_table(text, "t.csv", Reading("x"))
     assert list(table.labels) == ["run"]
     assert "not read: `tags`" in table.notes[0]

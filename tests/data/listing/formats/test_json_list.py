@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from autox_video.data.listing.formats.json_lists import _read_label_studio
+from autox_video.data.listing.formats.json_kinds import _read_label_studio
 from tests.places import Place, named
 
 CLIPS = {"a_0.mp4": "run", "a_1.mp4": "walk", "a_2.mp4": "run"}
@@ -103,7 +103,7 @@ def test_activitynet_with_videos_called_v(place):
     assert listing.train.paths == ("a_0.mp4", "a_0.mp4")
     assert listing.train.segments == ((0, 1), (1.5, 3))
     assert (listing.val.paths, listing.val.segments) == (("v_x.mp4",), ((1.5, 3.0),))
-    assert "t.json: 1 video without an annotation left out." in listing.notes
+    assert "t.json lists 1 clip without a label, left out: t.json:1." in listing.notes
 
 
 def test_kinetics_in_json(place):
@@ -134,7 +134,7 @@ def test_label_studio_with_several_choices_and_parts(place):
     listing = place.read("t.json", ann_file_val="v.csv")
     assert listing.multi_label
     assert listing.train.labels == ((0, 1), (1,), (0,))
-    assert "t.json: 1 video without an annotation left out." in listing.notes
+    assert "t.json lists 1 clip without a label, left out: t.json:1." in listing.notes
 
 
 def test_lines_of_json_know_their_times(place):
@@ -217,7 +217,7 @@ def test_each_range_of_label_studio_is_a_part(place):
         {"data": {"video": path}, "annotations": [{"result": [{"type": "x", "value": value}]}]}
         for path in CLIPS
     ]
-    records, _ = _read_label_studio(tasks, None)
+    records = _read_label_studio(tasks, None)
     frames = [(record["start_frame"], record["end_frame"]) for record in records]
     assert frames == [(0, 2), (2, 4)] * 3
 

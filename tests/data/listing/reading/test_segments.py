@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from autox_video.data.listing.formats.segments import read_segment
+from autox_video.data.listing.reading.segments import read_segment
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
     Raises:
         ValueError: with a part of a sentence on what is wrong.
     """
-    start, end = (text.strip() for text in (start, end))
-    start, end = ("" if text.lower() in _NOTHING else text for text in (start, end))
+    texts = (start.strip(), end.strip())
+    start, end = ("" if text.lower() in _NOTHING else text for text in texts)
     if not start and not end:
         return WHOLE_VIDEO
     first = read_time(start, "start", unit) if start else 0.0
@@ -50,7 +50,7 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
 
 
 def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[float, float]:
-    """Give where a segment begins, in seconds from the first picture on, and how long it is.
+    """Where a segment begins, in seconds from the first picture on, and how long it is.
 
     Args:
         segment: of the player's clock, or WHOLE_VIDEO.
@@ -78,16 +78,16 @@ def read_time(text: str, which: str, unit: str = "s") -> float:
             raise ValueError(f"the {which} `{text}` is not the number of a frame from 0 on")
         return float(text)
     number, suffix = text, unit
-    if found := _SUFFIX.fullmatch(text):
-        number, suffix = found[1], "ms" if found[2].lower().startswith("ms") else "s"
+    if match := _SUFFIX.fullmatch(text):
+        number, suffix = match[1], "ms" if match[2].lower().startswith("ms") else "s"
     if suffix == "ms" and _THOUSANDS.fullmatch(number):
         number = re.sub("[.,]", "", number)
     if _NUMBER.fullmatch(number):
         return float(number.replace(",", ".")) * _SECONDS_OF[suffix]
-    found = _OF_DAY.fullmatch(number)
-    if found is None or float(found[3].replace(",", ".")) >= 60:
+    match = _OF_DAY.fullmatch(number)
+    if match is None or float(match[3].replace(",", ".")) >= 60:
         raise ValueError(f"the {which} `{text}` is no time from 0 on; {EXAMPLE}")
-    hours, minutes, seconds = found.groups()
+    hours, minutes, seconds = match.groups()
     if hours and int(minutes) >= 60:
         raise ValueError(f"the {which} `{text}` has {minutes} minutes; {EXAMPLE}")
     return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))

@@ -2,12 +2,12 @@
 
 import pytest
 
-from autox_video.data.listing.formats.columns import find_columns
+from autox_video.data.listing.reading.columns import find_columns
 
 
-def read(header, *, only_paths_will_do=False):
+def read(header, *, need_labels=True):
     """Give what a header says: names of (paths, label, start, end, length, unit)."""
-    found = find_columns(header, only_paths_will_do=only_paths_will_do)
+    found = find_columns(header, need_labels=need_labels)
     if found is None:
         return None
     times = found.times
@@ -90,8 +90,8 @@ def test_a_number_of_frames_goes_with_the_first_one():
 
 
 def test_a_column_of_paths_alone_does_for_clips_without_labels():
-    assert read("video_name", only_paths_will_do=True)[0] == "video_name"
-    assert read("id", only_paths_will_do=True) is None
+    assert read("video_name", need_labels=False)[0] == "video_name"
+    assert read("id", need_labels=False) is None
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,5 @@ def test_a_column_of_paths_alone_does_for_clips_without_labels():
     ],
 )
 def test_what_is_not_read_is_known(header, labels, times):
-    found = find_columns(header, only_paths_will_do=False)
+    found = find_columns(header, need_labels=True)
     assert (found.other_labels, found.other_times) == (labels, times)

@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from autox_video.data.listing.formats import frame_segments
 from autox_video.data.listing.listing import read_test_list
+from autox_video.data.listing.reading import frame_segments
 from autox_video.video.decode import Video
 from tests.places import Place
 from tests.videos import numbered_frames, read_numbers, write_video
@@ -82,10 +82,10 @@ def test_only_videos_of_a_variable_rate_are_opened_anew(place, monkeypatch):
     place.write(t_dot_csv=HEADER + "a.mp4,x,0,12\nb.mp4,y,6,12\np.mp4,x,3,9\np.mp4,y,0,3\n")
     place.write(v_dot_csv="path,label\nv.mp4,x\n")
     opened = []
-    looked_up = frame_segments._looked_up
+    looked_up = frame_segments._times_of_frames
     monkeypatch.setattr(
         frame_segments,
-        "_looked_up",
+        "_times_of_frames",
         lambda places, *rest, **more: opened.append(places) or looked_up(places, *rest, **more),
     )
     place.read("t.csv", ann_file_val="v.csv")
@@ -96,14 +96,14 @@ def test_a_video_that_goes_away_meanwhile_is_named(place, monkeypatch):
     write_video("videos/p.mp4", numbered_frames(24), times_ms=PHONE_MS.tolist())
     place.write(t_dot_csv=HEADER + "p.mp4,x,3,9\na.mp4,y,0,3\n")
     place.write(v_dot_csv="path,label\nv.mp4,x\n")
-    probe = frame_segments.probe_contents
+    probe = frame_segments.inspect_clips
 
     def lose(*places, **more):
         found = probe(*places, **more)
         os.remove("videos/p.mp4")
         return found
 
-    monkeypatch.setattr(frame_segments, "probe_contents", lose)
+    monkeypatch.setattr(frame_segments, "inspect_clips", lose)
     (problem,) = place.problems("t.csv", ann_file_val="v.csv")
     assert "p.mp4: there is no such file" in problem
 
@@ -159,7 +159,7 @@ def test_no_video_outside_is_opened(place, monkeypatch):
     place.write(v_dot_csv="path,label\nv.mp4,x\n")
     opened = []
     monkeypatch.setattr(
-        "autox_video.data.listing.formats.frame_segments.probe_contents",
+        "autox_video.data.listing.reading.frame_segments.inspect_clips",
         lambda paths, *_, **__: opened.append(paths),
     )
     (problem,) = place.problems("t.csv", ann_file_val="v.csv")

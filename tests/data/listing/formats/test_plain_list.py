@@ -5,9 +5,9 @@ import os
 import pytest
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.formats.detect import Reading, read_given
-from autox_video.data.listing.formats.list_text import read_text
+from autox_video.data.listing.formats.detect import read_listed
+from autox_video.data.listing.formats.list_format import Reading
+from autox_video.data.listing.reading.list_text import read_text
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def read(tmp_path, monkeypatch):
         data = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(data)
         split = "train" if need_labels else "test"
-        given = read_given(name, split, Reading("videos", "list"), ClipTree("videos"))
-        return next(iter(given.splits.values()))
+        listed = read_listed(name, Reading("videos", "list", split))
+        return next(iter(listed.splits.values()))
 
     return read
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+DELIMITERS = ",;\t|"
+
 # Compared without case, spaces and punctuation; of several that are there the first counts.
 # fmt: off
 PATH_COLUMNS = (
@@ -72,9 +74,9 @@ class Columns:
     """As written."""
     paths: tuple[int, ...]
     """All that may hold the paths, the likeliest first."""
-    label: int | None
-    times: Times | None
-    split: int | None
+    label: int | None = None
+    times: Times | None = None
+    split: int | None = None
     other_labels: tuple[str, ...] = ()
     """Columns that may be of labels too, and are not read."""
     other_times: tuple[str, ...] = ()
@@ -87,18 +89,18 @@ class Columns:
         return tuple(i for i, name in enumerate(self.names) if name and i not in used)
 
 
-def find_columns(header: str, *, only_paths_will_do: bool) -> Columns | None:
-    """Read the header of a CSV list; None if this is none."""
-    for delimiter in ",;\t|":
+def find_columns(header: str, *, need_labels: bool = True) -> Columns | None:
+    """The columns that the header of a CSV list names; None if it is none."""
+    for delimiter in DELIMITERS:
         names = split_row(header, delimiter)
-        columns = columns_of(names, delimiter, only_paths_will_do=only_paths_will_do)
+        columns = columns_of(names, delimiter, need_labels=need_labels)
         if columns is not None:
             return columns
     return None
 
 
 def split_row(line: str, delimiter: str) -> list[str]:
-    """Split one line of CSV into its cells."""
+    """The cells of one line of CSV."""
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
@@ -106,14 +108,14 @@ def split_row(line: str, delimiter: str) -> list[str]:
 
 
 def columns_of(
-    names: Sequence[str], delimiter: str = ",", *, only_paths_will_do: bool
+    names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Find the columns among names; None where there is none of paths, or none of labels."""
+    """Which of the named columns are read; None where none is of paths, or of needed labels."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
         paths = _all(plain, VAGUE_PATH_COLUMNS)
-    if not paths or not (labels or only_paths_will_do):
+    if not paths or (need_labels and not labels):
         return None
     splits, times = _all(plain, SPLIT_COLUMNS), _find_times(names)
     used = {*paths, *labels, *splits, *_used_by(times)}
@@ -123,36 +125,39 @@ def columns_of(
         for i, name in enumerate(names)
         if i not in used and _says_a_part(name) and not (times and _time_of(name))
     ]
-    label = labels[0] if labels else None
-    others = tuple(names[i] for i in _other_labels(plain, labels))
-    split = splits[0] if splits else None
-    return Columns(delimiter, tuple(names), tuple(paths), label, times, split, others, tuple(odd))
+    return Columns(
+        delimiter,
+        tuple(names),
+        tuple(paths),
+        label=labels[0] if labels else None,
+        times=times,
+        split=splits[0] if splits else None,
+        other_labels=tuple(names[i] for i in _other_labels(plain, labels)),
+        other_times=tuple(odd),
+    )
 
 
 def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
-    """Give the columns that may be of other labels than the first of these."""
+    """The columns that may be of other labels than the first of these."""
     if not labels:
         return []
-    first, *others = labels
-    again = (i for i, name in enumerate(plain) if name.rstrip("0123456789") == plain[first])
-    different = [i for i in others if plain[i] not in _pairs(plain[first])]
-    return [*different, *(i for i in again if i not in labels)]  # label2, or `label` twice
-
-
-def _pairs(plain: str) -> tuple[str, ...]:
-    """Names of columns that hold the same as this one, by number or by name."""
-    base = re.sub(r"(name|id|idx|index|label|class)$", "", plain) or plain
+    first, *rest = labels
+    # Names of columns that hold the same as the first, by number or by name.
+    base = re.sub(r"(name|id|idx|index|label|class)$", "", plain[first]) or plain[first]
     ends = ("", "name", "id", "idx", "index", "label", "class")
-    return tuple(f"{stem}{end}" for stem in (base, plain) for end in ends)
+    same = {stem + end for stem in (base, plain[first]) for end in ends}
+    again = (i for i, name in enumerate(plain) if name.rstrip("0123456789") == plain[first])
+    # label2, or `label` twice
+    return [*(i for i in rest if plain[i] not in same), *(i for i in again if i not in labels)]
 
 
-def describe_columns(names: Sequence[str]) -> str:
-    """Say which columns a header has, and which would do, in a part of a sentence."""
+def describe_columns(names: Sequence[str], what: str = "the columns are") -> str:
+    """Which columns a header has, and which would do, as a part of a sentence."""
     there = ", ".join(f"`{name}`" for name in names[:12] if name)
     more = ", ..." if len(names) > 12 else ""
     return (
-        f"the columns are {there}{more}; that of the clips is called path, video, filename or "
-        "file_name, that of the labels label, class or category"
+        f"{what} {there}{more}; that of the clips is called path, video, filename or file_name, "
+        "that of the labels label, class or category"
     )
 
 
@@ -161,6 +166,11 @@ def looks_like_header(names: Sequence[str]) -> bool:
     plain = [_plain(name) for name in names]
     kinds = (PATH_COLUMNS, LABEL_COLUMNS, VAGUE_PATH_COLUMNS, SPLIT_COLUMNS)
     return any(_all(plain, kind) for kind in kinds)
+
+
+def is_count(name: str) -> bool:
+    """Whether a column is called as one that counts frames."""
+    return _COUNT.fullmatch(re.sub(r"[^a-z]+", "_", name.casefold()).strip("_")) is not None
 
 
 def _plain(name: str) -> str:
@@ -173,30 +183,27 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 
 def _find_times(names: Sequence[str]) -> Times | None:
-    found: dict[tuple[str, str], int] = {}
+    columns: dict[tuple[str, str], int] = {}
     # MS-ASL has start, end in frames beside start_time, end_time: what names its unit comes first.
     for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
-        for said in _time_of(names[index]):
-            found.setdefault(said, index)
+        for meaning in _time_of(names[index]):
+            columns.setdefault(meaning, index)
     plain = [_plain(name) for name in names]
     if "onset" in plain and "offset" in plain:
-        found.setdefault(("end", "s"), plain.index("offset"))
+        columns.setdefault(("end", "s"), plain.index("offset"))
     for unit in ("s", "ms", "frame"):
-        start, end = found.get(("start", unit)), found.get(("end", unit))
-        length = found.get(("length", unit))
+        start, end, length = (columns.get((kind, unit)) for kind in ("start", "end", "length"))
         if start is None and end is not None and "offset" in plain[end]:
             start, end = (end if length is not None else None), None  # it says where a clip begins
-        if end is None and start is not None and (length is not None or unit == "frame"):
-            if length is None:
-                length = next((i for i, name in enumerate(names) if is_count(name)), None)
-            return Times(start, None, length, unit)
+        if start is not None and end is None and length is None and unit == "frame":
+            length = next((i for i, name in enumerate(names) if is_count(name)), None)
         if start is not None or end is not None:
-            return Times(start, end, None, unit)
+            return Times(start, end, length if end is None else None, unit)
     return None
 
 
 def _time_of(name: str) -> list[tuple[str, str]]:
-    """Give what a column says of a part of a video, [(start, end or length, unit)], or []."""
+    """What a column says of a part of a video, [(start, end or length, unit)], or []."""
     plain = _plain(name)
     words = (_words_of(plain) if len(plain) <= _LONGEST else None) or ()
     kinds = [_KIND_OF[word] for word in words]
@@ -217,18 +224,13 @@ def _names_unit(name: str) -> bool:
 
 
 def _words_of(plain: str) -> tuple[str, ...] | None:
-    """Take a name apart into known words; None where that cannot be done."""
+    """The known words that a name is made of; None where it is made of others."""
     if not plain:
         return ()
     for end in range(len(plain), 0, -1):
         if plain[:end] in _KIND_OF and (rest := _words_of(plain[end:])) is not None:
             return plain[:end], *rest
     return None
-
-
-def is_count(name: str) -> bool:
-    """Whether a column is called as one that counts frames."""
-    return _COUNT.fullmatch(re.sub(r"[^a-z]+", "_", name.casefold()).strip("_")) is not None
 
 
 def _used_by(times: Times | None) -> set[int | None]:

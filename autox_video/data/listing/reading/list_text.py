@@ -12,7 +12,7 @@ from autox_video.core.errors import ListingError
 from autox_video.video.files.remote import RemoteFault, is_remote, read_bytes
 
 _AS_CSV = "export it as CSV with the columns path and label"
-# What files of other kinds begin with; of Office files, the name of a part inside tells which.
+# What files of other kinds begin with.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "an Excel or OpenDocument table, or another ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls)"),
@@ -48,20 +48,16 @@ _UTF16_OR_32 = (
 
 
 def read_text(path: str | Path, kind: str = "list file") -> str:
-    """Read a list file, here or at an address.
+    """Read a list file, or another `kind` of file, on this machine or at an address.
 
     It is UTF-8, or UTF-16 or UTF-32 with a byte order mark. Line ends of old Macs become `\\n`.
-
-    Args:
-        path: the file.
-        kind: what it should be, for sentences.
 
     Raises:
         ListingError: it cannot be read, or is no text, or text of another kind of file.
     """
     try:
         data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
-        refuse_other_kinds(data, path)
+        _refuse_other_kinds(data, path)
         text = _decode(data, path)
     except RemoteFault as fault:
         raise ListingError(f"{path}: {fault}.") from fault
@@ -77,8 +73,7 @@ def read_text(path: str | Path, kind: str = "list file") -> str:
     return text.replace("\r", "\n") if "\r" in text and "\n" not in text else text
 
 
-def refuse_other_kinds(data: bytes, path: str | Path) -> None:
-    """Raise ListingError if the bytes are of a file that is no list, and say of which."""
+def _refuse_other_kinds(data: bytes, path: str | Path) -> None:
     for magic, what in _MAGIC:
         if data.startswith(magic):
             raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
@@ -99,7 +94,7 @@ def _decode(data: bytes, path: str | Path) -> str:
         if data[1::2].count(0) > len(data) // 4 or data[::2].count(0) > len(data) // 4:
             raise ListingError(f"{path}: this looks like UTF-16 text; save it as UTF-8.")
         raise ListingError(f"{path}:{line}: this is not text (it has a byte 0).")
-    return data.decode("utf-8-sig")
+    return data.decode("utf-8-sig").lstrip("\ufeff")
 
 
 def refuse_markup(text: str, path: str | Path) -> None:
@@ -109,10 +104,10 @@ def refuse_markup(text: str, path: str | Path) -> None:
     if _MARKUP.match(text) and is_closed:
         what = next((name for sign, name in _MARKUP_KINDS if sign in head), "XML")
         raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
-    lines = [line for _, line in islice(kept_lines(text), 20)]
+    lines = [line for _, line in islice(numbered_lines(text), 20)]
     is_map = bool(lines) and all(map(_YAML_MAP.fullmatch, lines))
     starts = bool(lines) and _YAML.match(lines[0]) is not None
-    if is_map or (starts and all(":" in one or one[0] == "-" for one in lines)):
+    if is_map or (starts and all(":" in line or line[0] == "-" for line in lines)):
         raise ListingError(f"{path}: this looks like YAML, not a list in text; {_AS_CSV}.")
 
 
@@ -131,8 +126,8 @@ def read_json(text: str) -> Any:
     return value
 
 
-def kept_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give each line that is not blank, with its number; comments too."""
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line that is not blank, with its number; comments too."""
     # Not str.splitlines: it would split inside a name that holds, say, U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
@@ -141,5 +136,5 @@ def kept_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def data_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give each line that is neither blank nor begins with #, with its number."""
-    return ((number, line) for number, line in kept_lines(text) if line[0] != "#")
+    """Yield each line that is neither blank nor begins with #, with its number."""
+    return ((number, line) for number, line in numbered_lines(text) if line[0] != "#")

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.formats.list_text import read_text, refuse_markup
+from autox_video.data.listing.reading.list_text import read_text, refuse_markup
 
 TEXT = "path,label\nT\u00fcr.mp4,0\n"
 

@@ -1,0 +1,76 @@
+"""Kinetics' lists: CSV of label, youtube_id, time_start, time_end and split.
+
+The clips are files ID_000010_000020 or ID_10_20 with any suffix, which hold the seconds named, cut
+out; or ID, which is taken for the whole video, of which the clip is those seconds.
+"""
+
+from autox_video.config.choices import LIST_FORMATS
+from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.listing.clip_tree import ClipTree
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading
+from autox_video.data.listing.reading.rows import csv_rows
+from autox_video.data.listing.reading.table import Table
+
+_COLUMNS = ("youtube_id", "time_start", "time_end")
+
+
+class Kinetics(ListFormat):
+    """The CSV of each split, or of all; a test list has no labels."""
+
+    data_set = "Kinetics"
+
+    def recognises(self, source: ListSource, reading: Reading) -> bool:
+        names = source.head[0].split(",") if source.head else ()
+        return set(_COLUMNS) <= {name.strip().strip('"').lower() for name in names}
+
+    def read(self, source: ListSource, reading: Reading) -> Table:
+        rows = csv_rows(source.text, source.path)
+        header = [name.strip().lower() for name in next(rows, (0, []))[1]]
+        if not set(_COLUMNS) <= set(header):
+            columns = ", ".join(_COLUMNS)
+            raise ListingError(f"{source.path}:1: a Kinetics list has the columns {columns}.")
+        table, whole = Table(source.path), []
+        for line, row in rows:
+            if len(row) != len(header):
+                if not row[0].startswith("#"):
+                    wrong = f"there are {len(row)} columns, not {len(header)}"
+                    table.bad.append(f"{source.path}:{line}: {wrong}.")
+                continue
+            cells = dict(zip(header, map(str.strip, row), strict=True))
+            name, *times = (cells[column] for column in _COLUMNS)
+            try:
+                path, is_whole = kinetics_clip(reading.tree, name, *times)
+            except (ValueError, OverflowError):
+                wrong = f"`{times[0]}`, `{times[1]}` are no seconds"
+                table.bad.append(f"{source.path}:{line}: {wrong}.")
+                continue
+            if is_whole:
+                whole.append(path)
+            label, split = cells.get("label", ""), cells.get("split")
+            table.add(line, path, label, *(times if is_whole else ()), split=split)
+        if whole:
+            table.notes.append(
+                f"{source.path}: {counted(len(whole), 'clip')} read from time_start to time_end "
+                f"of a whole video, as {whole[0]}: no file {whole[0]}_START_END is there, cut out."
+            )
+        table.check(may_lack_labels=False)
+        return table
+
+
+LIST_FORMATS.register("kinetics")(Kinetics())
+
+
+def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
+    """The name of a clip of Kinetics, and whether it is the whole video that is there.
+
+    Raises:
+        ValueError: start or end is no number of seconds.
+    """
+    first, last = (int(float(seconds)) for seconds in (start, end))
+    official = f"{video}_{first:06d}_{last:06d}"
+    for name in (official, f"{video}_{first}_{last}", f"{video}_{start}_{end}"):
+        if tree.find(name):
+            return name, False
+    is_whole = tree.find(video) is not None
+    return (video if is_whole else official), is_whole

@@ -1,0 +1,314 @@
+"""Plain lists: `path label` lines or CSV with a header, as whoever wrote them meant them."""
+
+# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# ruff: noqa: PTH122
+
+import os
+import re
+from collections.abc import Iterable
+
+from autox_video.config.choices import LIST_FORMATS
+from autox_video.core.errors import ListingError
+from autox_video.core.wording import at_most, counted
+from autox_video.data.clip_table import LABELS_JOINED_BY
+from autox_video.data.listing.formats.list_format import (
+    ListFormat,
+    ListSource,
+    Reading,
+    exists,
+)
+from autox_video.data.listing.reading.columns import (
+    DELIMITERS,
+    Columns,
+    columns_of,
+    describe_columns,
+    find_columns,
+    looks_like_header,
+    split_row,
+)
+from autox_video.data.listing.reading.list_text import data_lines, numbered_lines, refuse_markup
+from autox_video.data.listing.reading.rows import csv_rows, label_of, read_rows
+from autox_video.data.listing.reading.table import Table
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+
+# Excel's own first line says `sep=;`: the header is the next one.
+_SEP = re.compile(r'\A"?sep=.?"?[ \r]*(?=\n)', re.IGNORECASE)
+
+_SUFFIXES = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
+_IS_VIDEO = re.compile(rf".*(?:{_SUFFIXES})", re.IGNORECASE | re.DOTALL)
+_HAS_VIDEO = re.compile(rf"(?:{_SUFFIXES})(?=[\s\"',;|]|$)", re.IGNORECASE)
+_LABEL_BEHIND_SUFFIX = re.compile(rf"(.*(?:{_SUFFIXES}))\s+(\S.*)", re.IGNORECASE)
+_QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
+# mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
+_SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
+_JOINED_NUMBERS = re.compile(rf"[0-9]+({LABELS_JOINED_BY}[0-9]+)*")
+_NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
+_COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
+_NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
+_TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
+# Two numbers and more, but for whole ones alone, which may be labels.
+_TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
+_LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
+_COLUMNS_NAMED_AT_MOST = 3
+_FEWEST_LINES = 3
+# What else is told about clips in lines of text, by data sets that many use.
+_OTHER_LISTS = (
+    (
+        re.compile(rf"\S+(?:{_SUFFIXES})\s+[A-Za-z]\w*(\s+-?[0-9]+){{4}}", re.IGNORECASE),
+        "a list of anomalies in time, as UCF-Crime has it",
+    ),
+    (
+        re.compile(r"[\w-]{11},[0-9]{3,4}(\.[0-9]+)?(,[01]\.[0-9]+){4},[0-9]+(,[0-9]+)?"),
+        "a list of people in boxes, as AVA has it",
+    ),
+)
+
+
+class PlainList(ListFormat):
+    """Lists of text or CSV, of whatever habits; JSON is read as JSON all the same."""
+
+    def read(self, source: ListSource, reading: Reading) -> Table:
+        if source.is_json:
+            return LIST_FORMATS["json"].read(source, reading)
+        table = read_table(source.text, source.path, reading)
+        if reading.several_numbers is not True:
+            _refuse_columns_of_numbers(table)
+        return table
+
+
+LIST_FORMATS.register("list")(PlainList())
+LIST_FORMATS.register("folders")(PlainList())  # only data_root is read by its folders then
+
+
+def read_table(text: str, source: str, reading: Reading) -> Table:
+    """Read the text of a list, without looking for its clips; labels are "" where it has none.
+
+    A line is `path label`: the label is what follows the last TAB, or else the suffix of a video,
+    or else the last space. Blank lines say nothing; of lines that begin with # it is noted that
+    they do. A file whose first line names the columns (`path` and `label`, among others) is CSV,
+    as is one of two columns of which one names videos.
+
+    Args:
+        text: the file.
+        source: its name, for messages.
+        reading: what it is read for.
+
+    Raises:
+        ListingError: the list is empty, or a line has no path or no label where it should have.
+    """
+    refuse_markup(text, source)
+    text = _SEP.sub("", text)
+    number, first = _first_line(text, reading.data_root)
+    if not first:
+        raise ListingError(f"{source}: the list is empty; a line is `path label`.")
+    is_csv = source.lower().endswith(".csv")
+    columns = find_columns(first.lstrip("# "), need_labels=not is_csv)
+    header_line = number if columns else 0
+    columns = columns or _columns_without_header(text)
+    if columns is not None:
+        return _read_csv(text, source, header_line, columns, reading)
+    _refuse_other_lists(first, f"{source}:{number}", is_csv=is_csv)
+    skipped = number if _is_spaced_header(first) else 0
+    lines = (line for line in numbered_lines(text) if line[0] != skipped)
+    if reading.split == "test" and _is_video_path(first, reading.data_root):
+        return _read_unlabelled(lines, source, reading.data_root)
+    return _read_lines(lines, source)
+
+
+def _first_line(text: str, data_root: str) -> tuple[int, str]:
+    """The first line that is no comment, with its number; (0, "") where there is none."""
+    remark = (0, "")
+    for number, line in numbered_lines(text):
+        if line[0] != "#" or find_columns(line.lstrip("# ")):
+            return number, line
+        if exists(data_root, _path_and_label(line)[0]):
+            return number, line
+        if not remark[0] and _HAS_VIDEO.search(line):
+            remark = number, line
+    # Nothing but lines that begin with #: clips, where they have a suffix.
+    return remark
+
+
+# ---- CSV ----
+
+
+def _read_csv(
+    text: str, source: str, header_line: int, columns: Columns, reading: Reading
+) -> Table:
+    rows = csv_rows(text, source, header_line, columns.delimiter)
+    table = read_rows(rows, source, columns, lambda path: exists(reading.data_root, path))
+    table.check(may_lack_labels=reading.may_lack_labels)
+    if columns.label is None and reading.split != "test":
+        raise ListingError(
+            f"{source}:{header_line}: the clips have no labels; {table.about_labels}."
+        )
+    return table
+
+
+def _columns_without_header(text: str) -> Columns | None:
+    """The two columns of CSV without a header: in one, all cells are names of videos."""
+    lines = [line for _, line in data_lines(text)]
+    for delimiter in DELIMITERS if lines else "":
+        if any(delimiter not in line for line in lines):
+            continue
+        rows = [split_row(line, delimiter) for line in lines]
+        if any(len(row) != 2 for row in rows):
+            continue
+        for path, label in ((0, 1), (1, 0)):
+            if all(_IS_VIDEO.fullmatch(row[path]) and row[label] for row in rows):
+                return Columns(delimiter, ("path", "label"), (path,), label)
+    return None
+
+
+def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
+    """Raise ListingError for a header of no known columns, and for lists of other things."""
+    for pattern, what in _OTHER_LISTS:
+        if pattern.fullmatch(line):
+            raise ListingError(
+                f"{location}: this is {what}, which is not read; write CSV with the columns "
+                "path, label, start and end."
+            )
+    has_video = _HAS_VIDEO.search(line)
+    for delimiter in "" if has_video else DELIMITERS:
+        names = split_row(line, delimiter)
+        if len(names) > 1 and looks_like_header(names):
+            raise ListingError(f"{location}: {describe_columns(names)}.")
+    # `a.mp4 0;1` is a clip of two classes
+    delimiter = next((sign for sign in ("," if has_video else ",;|") if sign in line), None)
+    if is_csv and delimiter:
+        raise ListingError(
+            f"{location}: a CSV list begins with a header, `path,label`; in this line "
+            f"{describe_columns(split_row(line, delimiter))}."
+        )
+
+
+# ---- lines of text ----
+
+
+def _is_spaced_header(line: str) -> bool:
+    words = line.split()
+    return len(words) == 2 and columns_of(words) is not None
+
+
+def _is_video_path(line: str, data_root: str) -> bool:
+    last = line.replace("\t", " ").rsplit(" ", 1)[-1]
+    if os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
+        return True
+    return last == line or exists(data_root, line)
+
+
+def _path_and_label(line: str) -> tuple[str, str]:
+    """Split a line into path and label, "" where it has none."""
+    if match := _QUOTED.fullmatch(line):
+        return match[1] or match[2], label_of(match[3])
+    if "\t" in line:
+        path, label = line.rsplit("\t", 1)
+    elif match := _LABEL_BEHIND_SUFFIX.fullmatch(line):
+        path, label = match.groups()
+    else:
+        path, label = ([*line.rsplit(None, 1), ""])[:2]
+    label = label.strip()
+    if _SEVERAL_NUMBERS.fullmatch(label):
+        return path.rstrip(), LABELS_JOINED_BY.join(label.split())
+    return path.rstrip(), label_of(label)
+
+
+def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
+    table = Table(source)
+    unlabelled, commented = [], []
+    for number, line in lines:
+        path, label = _path_and_label(line)
+        is_remark = line[0] == "#"
+        if match := _COMMENT_BEHIND.fullmatch(label):
+            label = match[1]
+            commented.append(number)
+        if "\t" in path and not is_remark:
+            columns = line.count("\t") + 1
+            table.bad.append(
+                f"{source}:{number}: the line has {columns} columns; a list of more than path and "
+                "label needs a header that names them, as `path,label,start,end`."
+            )
+        if label:
+            table.add(number, path, label, hashed=is_remark)
+        elif not is_remark:
+            unlabelled.append(f"{source}:{number}: `{line}` has no label; a line is `path label`.")
+    if unlabelled:
+        raise ListingError(*at_most(unlabelled))
+    if table.bad:
+        raise ListingError(*at_most(table.bad, shown=_COLUMNS_NAMED_AT_MOST))
+    if commented:
+        table.notes.append(
+            f"{source}: what follows a # behind the label is taken for a comment in "
+            f"{counted(len(commented), 'line')}, as in line {commented[0]}."
+        )
+    if table.labels:
+        _settle_labels(table)
+    return table
+
+
+def _settle_labels(table: Table) -> None:
+    """Find the classes in what is behind the paths, which is the same kind of thing in all."""
+    if all(map(_IS_VIDEO.fullmatch, table.labels)) and not any(
+        map(_IS_VIDEO.fullmatch, table.paths)
+    ):
+        table.paths, table.labels = table.labels, table.paths  # lines of `label path`
+    for pattern in (_TWO_NUMBERS, _LABEL_AND_TWO):
+        if all(map(pattern.fullmatch, table.labels)):
+            raise ListingError(
+                f"{table.location(0)}: behind the path is `{table.labels[0]}`, of which only a "
+                "part can be the label; write CSV with a header, as path,label,start,end."
+            )
+    _drop_frame_counts(table)
+    table.known = {label: label for label in table.labels}
+    odd = (i for i, label in enumerate(table.labels) if _NUMBER_AND_WORDS.fullmatch(label))
+    if (first := next(odd, None)) is not None:
+        table.notes.append(
+            f"{table.location(first)}: the class is `{table.labels[first]}`, all that follows the "
+            "video's name; if the number is no part of it, leave it out, or write CSV."
+        )
+
+
+def _drop_frame_counts(table: Table) -> None:
+    """Read `path num_frames class name`: where names come with several numbers, they are counts."""
+    matches = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
+    if not all(matches):
+        return
+    names = [match[2] for match in matches]
+    if not 1 < len(set(names)) < len(set(table.labels)):
+        return
+    table.labels = names
+    table.notes.append(
+        f"{table.source}: its lines are read as `path num_frames label`; if the number is a part "
+        "of the class, write CSV with the header path,label."
+    )
+
+
+def _read_unlabelled(lines: Iterable[tuple[int, str]], source: str, data_root: str) -> Table:
+    table = Table(source)
+    labelled = []
+    for number, line in lines:
+        is_remark = line[0] == "#"
+        if not is_remark and not _is_video_path(line, data_root):
+            labelled.append(
+                f"{source}:{number}: `{line}` has a label, but line {table.lines[0]} has none; "
+                "give all clips labels, or none."
+            )
+        table.add(number, line, "", hashed=is_remark)
+    if labelled:
+        raise ListingError(*at_most(labelled))
+    return table
+
+
+def _refuse_columns_of_numbers(table: Table) -> None:
+    """Raise ListingError if three numbers or more are behind every path: they are no labels."""
+    labels = set(table.labels)
+    counts = {label.count(LABELS_JOINED_BY) + 1 for label in labels}
+    count = min(counts, default=0)
+    if len(counts) != 1 or count < 3 or len(table.paths) < _FEWEST_LINES:
+        return
+    if all(map(_JOINED_NUMBERS.fullmatch, labels)):
+        raise ListingError(
+            f"{table.location(0)}: each line has {count} numbers behind the path, of which only "
+            "one can be the label; write CSV with the header path,label,start_frame,end_frame, or "
+            "set multi_label: true if all of them are classes of the clip."
+        )

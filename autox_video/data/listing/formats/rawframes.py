@@ -1,0 +1,80 @@
+"""Lists of `PATH NUM_FRAMES LABEL`, told from those of `PATH LABEL LABEL` for several classes."""
+
+import re
+
+from autox_video.config.choices import LIST_FORMATS
+from autox_video.data.clip_table import LABELS_JOINED_BY
+from autox_video.data.listing.formats.list_format import (
+    ListFormat,
+    ListSource,
+    Reading,
+    exists,
+)
+from autox_video.data.listing.reading.list_text import data_lines
+from autox_video.data.listing.reading.table import Table
+from autox_video.video.files.remote import is_remote
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+
+_LINE = re.compile(r"(\S.*?)\s+([0-9]+)((?:\s+[0-9]+)+)")
+_TRIED = 20
+
+
+class RawFrames(ListFormat):
+    """Lists of mmaction2, TSN and others: PATH NUM_FRAMES LABEL in each line."""
+
+    def recognises(self, source: ListSource, reading: Reading) -> bool:
+        """Whether the first number in each line is that of the frames.
+
+        Behind a folder of frames it is. Behind a video it is, where each line has two numbers, as
+        several classes are rarely two for every clip, and none of the first numbers is 0.
+        """
+        if not source.head or not all(map(_LINE.fullmatch, source.head)):
+            return False
+        matches = [_LINE.fullmatch(line) for _, line in data_lines(source.text)]
+        if not all(matches):
+            return False
+        if not any(_is_video(match[1]) for match in matches):
+            kind = _kind_of_bare(matches[:_TRIED], reading)
+            if kind != "video":
+                return kind == "folder"
+        if reading.several_numbers:
+            return False
+        return all(int(match[2]) > 0 and len(match[3].split()) == 1 for match in matches)
+
+    def read(self, source: ListSource, reading: Reading) -> Table:
+        table = Table(source.path)
+        for number, line in source.lines():
+            if match := _LINE.fullmatch(line):
+                label = LABELS_JOINED_BY.join(match[3].split())
+                table.add(number, match[1], label, hashed=line[0] == "#")
+            elif line[0] != "#":
+                table.bad.append(
+                    f"{source.path}:{number}: `{line}` is not `PATH NUM_FRAMES LABEL`."
+                )
+        table.check(may_lack_labels=False)
+        if any(map(_is_video, table.paths)):
+            table.notes.append(
+                f"{source.path}: its lines are read as `path num_frames label`; if both numbers "
+                "are classes of the clip, set multi_label: true."
+            )
+        return table
+
+
+LIST_FORMATS.register("rawframes")(RawFrames())
+
+
+def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
+    """What paths without a suffix are: folder, video, or None where no number is of frames."""
+    root, tree = reading.data_root, reading.tree
+    if is_remote(root):
+        return None
+    longer = [f"{match[1]} {match[2]}" for match in matches]
+    if any(exists(root, path) or tree.resolve(path) for path in longer):
+        return None  # the first number is a part of the name
+    if any(exists(root, match[1]) for match in matches):
+        return "folder"
+    return "video" if any(tree.resolve(match[1]) for match in matches) else None
+
+
+def _is_video(path: str) -> bool:
+    return path.lower().endswith(tuple(VIDEO_SUFFIXES))

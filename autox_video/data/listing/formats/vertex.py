@@ -1,0 +1,153 @@
+"""Vertex AI's lists for import: CSV without a header, and JSON lines."""
+
+# ruff: noqa: PTH113, PTH118
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autox_video.config.choices import LIST_FORMATS
+from autox_video.core.errors import ListingError
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading
+from autox_video.data.listing.reading.records import parse_lines
+from autox_video.data.listing.reading.rows import csv_rows
+from autox_video.data.listing.reading.table import Table
+from autox_video.video.files.remote import is_remote
+from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+
+ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}
+"""What Vertex AI calls the splits; clips of the last are split by us, as it would itself."""
+
+_ML_USE_LABEL = "aiplatform.googleapis.com/ml_use"
+_ANNOTATIONS = (
+    *("timeSegmentAnnotations", "timeSegmentAnnotation"),
+    *("classificationAnnotations", "classificationAnnotation"),
+)
+_TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
+
+
+class VertexCsv(ListFormat):
+    """Rows of `[ML_USE,]URI,label,start,end` without a header; times are seconds or `inf`."""
+
+    repeats_are_labels = True
+
+    def recognises(self, source: ListSource, reading: Reading) -> bool:
+        return bool(source.head) and all(_is_row(line.split(",")) for line in source.head)
+
+    def read(self, source: ListSource, reading: Reading) -> Table:
+        table, is_vertex = Table(source.path), False
+        for line, row in csv_rows(source.text, source.path):
+            if row[0].startswith("#") and len(row) < 2:
+                continue
+            cells = [cell.strip() for cell in row]
+            use = cells[0].lower()
+            if use in ML_USES:
+                cells = cells[1:]
+            elif use == "" or (len(cells) > 4 and use.isalpha()):
+                table.bad.append(_say_use(f"{source.path}:{line}: ML_USE `{cells[0]}`"))
+                continue
+            uri, label, start, end, *more = (*cells, "", "", "", "")
+            if not uri or any(more):
+                wrong = "this is not `[ML_USE,]URI,label,start,end`"
+                table.bad.append(f"{source.path}:{line}: {wrong}.")
+                continue
+            is_vertex = is_vertex or is_remote(uri) or use in ML_USES
+            path = _local_path(uri, reading.data_root)
+            table.add(line, path, label, start, end, split=ML_USES.get(use, ""))
+        if not is_vertex and table.segments:
+            table.notes.append(
+                f"{source.path}: its lines, without a header, are read as path,label,start,end in "
+                "seconds."
+            )
+        return _checked(table, reading)
+
+
+class VertexJsonl(ListFormat):
+    """A JSON object in each line: videoGcsUri with its annotations, each on a time segment."""
+
+    repeats_are_labels = True
+
+    def recognises(self, source: ListSource, reading: Reading) -> bool:
+        record = source.first_json
+        return isinstance(record, dict) and "videogcsuri" in {str(key).lower() for key in record}
+
+    def read(self, source: ListSource, reading: Reading) -> Table:
+        table = Table(source.path)
+        records, lines = parse_lines(source.text, source.path)
+        for line, record in zip(lines, records, strict=True):
+            uri, use = record.get("videoGcsUri"), _use_of(record)
+            if not isinstance(uri, str) or not uri.strip():
+                table.bad.append(f"{source.path}:{line}: there is no videoGcsUri.")
+            elif use.lower() not in ML_USES:
+                table.bad.append(_say_use(f"{source.path}:{line}: {_ML_USE_LABEL} `{use}`"))
+            else:
+                path, split = _local_path(uri.strip(), reading.data_root), ML_USES[use.lower()]
+                for label, *times in _annotations(record):
+                    table.add(line, path, label, *times, split=split)
+        return _checked(table, reading)
+
+
+LIST_FORMATS.register("vertex_csv")(VertexCsv())
+LIST_FORMATS.register("vertex_jsonl")(VertexJsonl())
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    cells = [cell.strip() for cell in cells]
+    has_use = cells[0].lower() in ML_USES
+    uri, *rest = (cells[1:] if has_use else cells) or [""]
+    is_video = Path(uri).suffix.lower() in VIDEO_SUFFIXES if uri else False
+    if not rest or len(rest) > 3 or not (is_video or is_remote(uri)):
+        return False
+    if not all(map(_TIME.fullmatch, rest[1:])):
+        return False
+    is_sure = has_use or is_remote(uri)
+    return is_sure or (len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf"))
+
+
+def _checked(table: Table, reading: Reading) -> Table:
+    table.check(may_lack_labels=True)
+    if not any(table.labels) and reading.split != "test":
+        raise ListingError(f"{table.source}: the clips have no labels; give those that have some.")
+    return table.labelled()
+
+
+def _say_use(what: str) -> str:
+    return f"{what} is none of {', '.join(ML_USES)}."
+
+
+def _use_of(record: Mapping[str, Any]) -> str:
+    labels = record.get("dataItemResourceLabels")
+    return str((labels.get(_ML_USE_LABEL) if isinstance(labels, dict) else None) or "unassigned")
+
+
+def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield label, start and end of each annotation; of a video without any, "" for all three."""
+    annotations = []
+    for name in _ANNOTATIONS:
+        value = record.get(name) or []
+        annotations += value if isinstance(value, list) else [value]
+    for annotation in annotations or [{}]:
+        values = annotation if isinstance(annotation, dict) else {}
+        times = values.get("timeSegment")
+        times = times if isinstance(times, dict) else values
+        start = times.get("startTime", times.get("startTimeOffset"))
+        end = times.get("endTime", times.get("endTimeOffset"))
+        yield _text(values.get("displayName")), _text(start), _text(end)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _local_path(uri: str, data_root: str) -> str:
+    """Where in data_root a clip is that Vertex AI has in a bucket; the URI where it is not."""
+    if not is_remote(uri) or is_remote(data_root):
+        return uri
+    bucket_and_path = uri.partition("://")[2]
+    path = bucket_and_path.partition("/")[2]
+    for inside in (path, bucket_and_path, path.rpartition("/")[2]):
+        if inside and os.path.isfile(os.path.join(data_root, inside)):
+            return inside
+    return uri

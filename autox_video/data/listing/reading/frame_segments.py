@@ -1,0 +1,111 @@
+"""Segments given as numbers of frames, turned into seconds by opening the videos."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autox_video.config.settings import AUTO
+from autox_video.core.console import say
+from autox_video.core.errors import ListingError
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import WHOLE_VIDEO, Segment
+from autox_video.data.inspection.facts_cache import default_cache_path
+from autox_video.data.inspection.inspect import inspect_clips
+from autox_video.data.listing.reading.table import Table
+from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
+from autox_video.video.decode import Video
+from autox_video.video.files.remote import join
+from autox_video.video.files.remote_cache import local_path
+from autox_video.video.files.video_file import FALLBACK_FPS
+
+OPENED_AT_ONCE = 16
+
+_READ_AT_ONCE = 64  # segments
+
+
+def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO) -> None:
+    """Turn the segments of a table from frames into seconds, in place.
+
+    A segment begins when its first frame comes on screen, and ends where its last one does, as that
+    one is not part of it. What the videos are like is remembered, so that they are not opened again
+    when they are inspected, but for those of a variable frame rate: each of their frames has a time
+    of its own. Those that cannot be read are named then, whatever their segments are.
+
+    Args:
+        table: its `segments` in frames, its paths those of files.
+        data_root: the folder or address that they are relative to.
+        remote_cache: the config's key.
+
+    Raises:
+        ListingError: a video that could be read cannot be read once more.
+    """
+    table.unit = "s"
+    segments = table.segments or []
+    parts = [index for index, segment in enumerate(segments) if segment != WHOLE_VIDEO]
+    files = [join(data_root, table.paths[index]) for index in parts]
+    say(f"Opening {counted(len(set(files)), 'video')} of {table.source} for the frame rates.")
+    workers = min(OPENED_AT_ONCE, len(os.sched_getaffinity(0)))
+    facts, _ = inspect_clips(
+        files, default_cache_path(), workers=workers, remote_cache=remote_cache
+    )
+    uneven = [row for row, video in enumerate(facts) if not video.is_even]
+    exact = _times_of_frames(
+        [files[row] for row in uneven],
+        [segments[parts[row]] for row in uneven],
+        workers=workers,
+        remote_cache=remote_cache,
+    )
+    looked_up = dict(zip(uneven, exact, strict=True))
+    for row, (index, video) in enumerate(zip(parts, facts, strict=True)):
+        fps, frames = video.fps or FALLBACK_FPS, segments[index]
+        start, end = looked_up.get(row) or (frames[0] / fps, frames[1] / fps)
+        segments[index] = (video.start + start, video.start + end)
+
+
+def _times_of_frames(
+    files: Sequence[str | Path], segments: Sequence[Segment], *, workers: int, remote_cache: str
+) -> list[Segment]:
+    """Segments in seconds from the first picture on, by the times of their frames."""
+    if not files:
+        return []
+    loader = ClipLoader(
+        _FrameTimes(files, segments, remote_cache),
+        batch_size=_READ_AT_ONCE,
+        workers=min(workers, len(files)),
+        time_limit_sec=TIME_LIMIT_SEC,
+    )
+    order = range(len(files))
+    batches = [order[first : first + _READ_AT_ONCE] for first in order[::_READ_AT_ONCE]]
+    seconds: list[Segment] = []
+    try:
+        for loaded in loader.read(order, batches):
+            if loaded.unreadable:
+                raise ListingError(f"its frames have no time: {loaded.unreadable[0].error}")
+            seconds += map(tuple, loaded.items.copy().view(np.float64).tolist())
+    finally:
+        loader.close()
+    return seconds
+
+
+class _FrameTimes:
+    """Segments of videos in frames; an item is one in seconds, two float64 as bytes."""
+
+    item_shape = (16,)
+
+    def __init__(
+        self, files: Sequence[str | Path], segments: Sequence[Segment], remote_cache: str
+    ) -> None:
+        self._files, self._segments, self._remote_cache = files, segments, remote_cache
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name(self, index: int) -> str:
+        return str(self._files[index])
+
+    def read(self, index: int, out: np.ndarray) -> None:
+        with Video(local_path(self._files[index], self._remote_cache), "pyav") as video:
+            seconds = video.timeline().starts_of(np.array(self._segments[index]))
+        out[:] = seconds.view(np.uint8)

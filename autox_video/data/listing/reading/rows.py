@@ -1,0 +1,247 @@
+"""Rows of cells under named columns, of CSV or JSON, read as clips; what is not read is said."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import LABELS_JOINED_BY
+from autox_video.data.listing.folders.split_names import split_of
+from autox_video.data.listing.reading.columns import Columns, describe_columns, is_count
+from autox_video.data.listing.reading.list_text import read_json
+from autox_video.data.listing.reading.segments import read_time
+from autox_video.data.listing.reading.table import Table
+
+NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
+"""What stands for nothing in a column of labels, in lower case."""
+
+_NAMED_AT_MOST = 5
+_REMEMBERED = 100
+"""Different values of a column that is not read; one that has more says nothing of splits."""
+_OTHER_VALUES = 5
+"""Of a column that holds more of these beside splits, it is not said that it holds splits."""
+
+_BIT = re.compile(r"[01](\.0*)?")
+_RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
+# Columns that say who is for training by yes and no, or by the number of a fold.
+_YES_NO = re.compile(r"([01](\.0*)?|true|false|yes|no|[tfynx])?", re.IGNORECASE)
+_ASKS = re.compile(r"(?<![a-z])(is|for|in|used?)(?![a-z])[ _-]*")  # is_train, used_for_test
+_FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
+# Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+_TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
+
+
+def csv_rows(
+    text: str, source: str, header_line: int = 0, delimiter: str = ","
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row under the header with the line that it starts in, comments too.
+
+    Raises:
+        ListingError: this is not CSV.
+    """
+    file = io.StringIO(text, newline="")
+    for _ in range(header_line):
+        file.readline()
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    start = header_line + 1
+    try:
+        for row in reader:
+            if any(row):
+                yield start, row
+            start = header_line + reader.line_num + 1
+    except csv.Error as error:
+        raise ListingError(f"{source}:{start}: this is not valid CSV ({error}).") from error
+
+
+def read_rows(
+    rows: Iterable[tuple[int, Sequence[str]]],
+    source: str,
+    columns: Columns,
+    is_there: Callable[[str], bool],
+) -> Table:
+    """Read rows, each with its line, into a table that is still to be checked.
+
+    Args:
+        rows: line and cells.
+        source: the list, for messages.
+        columns: what is in which cell.
+        is_there: whether there is a clip of this path; it decides between columns of paths.
+    """
+    unit = "s" if columns.times is None else columns.times.unit
+    table = Table(source, unit=unit, notes=list(_say_unread(source, columns)))
+    seen: dict[int, set[str]] = {column: set() for column in columns.unread}
+    path_column = None
+    for line, row in rows:
+        cells, is_remark = [cell.strip() for cell in row], row[0].startswith("#")
+        if path_column is None:
+            path_column = _path_column(columns, cells, is_there)
+        path = _cell(cells, path_column)
+        if (is_remark and not path) or tuple(cells) == columns.names:
+            continue  # a comment, or the header again where files were put together
+        table.bad += _say_wrong_cells(cells, columns, path_column, f"{source}:{line}", is_remark)
+        for column, values in seen.items():
+            if len(values) < _REMEMBERED:
+                values.add(_cell(cells, column))
+        split = None if columns.split is None else _cell(cells, columns.split)
+        for label, *times in _parts(cells, columns, table, line):
+            table.add(line, path, label, *times, split=split, hashed=is_remark)
+    table.about_labels = _about_labels(columns, seen)
+    table.notes += _say_unread_values(source, columns, seen)
+    return table
+
+
+def _cell(cells: Sequence[str], column: int | None) -> str:
+    return "" if column is None or column >= len(cells) else cells[column]
+
+
+def _path_column(
+    columns: Columns, first_row: Sequence[str], is_there: Callable[[str], bool]
+) -> int:
+    if len(columns.paths) == 1:
+        return columns.paths[0]
+    there = (column for column in columns.paths if is_there(_cell(first_row, column)))
+    return next(there, columns.paths[0])
+
+
+def _say_wrong_cells(
+    cells: Sequence[str], columns: Columns, path_column: int, location: str, is_remark: bool
+) -> Iterator[str]:
+    if not _cell(cells, path_column):
+        what = f"path in column {path_column + 1}"
+        if not columns.delimiter:  # keys of objects, not columns
+            what = f"text under the key `{columns.names[path_column]}`"
+        yield f"{location}: there is no {what}."
+    if not is_remark and any(cells[len(columns.names) :]):
+        yield (
+            f"{location}: there are {len(cells)} cells, but the header has {len(columns.names)}; "
+            f"put what holds `{columns.delimiter}` into quotation marks."
+        )
+
+
+def _parts(
+    cells: Sequence[str], columns: Columns, table: Table, line: int
+) -> Iterator[tuple[str, str, str]]:
+    """Yield label, start and end as text of each clip that a row names."""
+    label = _cell(cells, columns.label)
+    if _TIMED_LABELS.fullmatch(label):
+        yield from (tuple(part.split()) for part in label.split(";"))
+        return
+    try:
+        start, end = _times(cells, columns)
+    except ValueError as error:
+        table.bad_times.append(f"{table.source}:{line}: {error}.")
+        start = end = ""
+    yield label_of(label), start, end
+
+
+def _times(cells: Sequence[str], columns: Columns) -> tuple[str, str]:
+    times = columns.times
+    if times is None:
+        return "", ""
+    start, length = _cell(cells, times.start), _cell(cells, times.length)
+    if not length:
+        return start, _cell(cells, times.end)
+    start = start or "0"
+    seconds = read_time(start, "start", times.unit)
+    seconds += read_time(length, columns.names[times.length], times.unit)
+    return start, repr(seconds * (1000.0 if times.unit == "ms" else 1.0))
+
+
+def label_of(text: str) -> str:
+    """A label as it is used: "" for what stands for nothing, the names of a JSON array."""
+    text = text.strip()
+    if text.lower() in NO_LABEL:
+        return ""
+    if text[:1] in "[{" and text[-1:] in "]}":
+        return LABELS_JOINED_BY.join(_labels_in(text))
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].strip()
+    return text
+
+
+def _labels_in(text: str) -> list[str]:
+    for spelling in (text, text.replace("'", '"')):
+        try:
+            labels = read_json(spelling)
+        except ValueError:
+            continue
+        if isinstance(labels, dict):
+            labels = labels.get("choices")
+        if isinstance(labels, list) and all(isinstance(label, str | int) for label in labels):
+            return [str(label).strip() for label in labels]
+    return [text]
+
+
+def _about_labels(columns: Columns, seen: Mapping[int, Collection[str]]) -> str:
+    what = "the columns are" if columns.delimiter else "its keys are"
+    columns_there = describe_columns(columns.names, what)
+    bits = [i for i, values in seen.items() if values and all(map(_BIT.fullmatch, values))]
+    if columns.label is not None or len(bits) < 2:
+        return columns_there
+    names = ", ".join(f"`{columns.names[column]}`" for column in bits[:_NAMED_AT_MOST])
+    more = ", ..." if len(bits) > _NAMED_AT_MOST else ""
+    return (
+        f"{columns_there}. {names}{more} look one-hot: write the names of a clip's classes into "
+        f"one column, joined by `{LABELS_JOINED_BY}`"
+    )
+
+
+def _say_unread(source: str, columns: Columns) -> Iterator[str]:
+    if columns.other_labels:
+        names = ", ".join(f"`{name}`" for name in columns.other_labels)
+        label = columns.names[columns.label]
+        yield f"{source}: labels are those of column `{label}`; not read: {names}."
+    times = columns.times
+    if times is not None and times.length is None and None in (times.start, times.end):
+        column = times.end if times.start is None else times.start
+        where = "up to it" if times.start is None else "from there to the end of its video"
+        yield (
+            f"{source}: of where a clip is in its video, only column `{columns.names[column]}` is "
+            f"read: a clip runs {where}. A second column would be called start, end or duration, "
+            "in the same unit."
+        )
+    if columns.other_times:
+        yield _say_unread_times(source, columns.other_times)
+
+
+def _say_unread_times(source: str, names: Iterable[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names)
+    return (
+        f"{source}: not read: {shown}. Which part of a video a clip is, columns called start "
+        "and end say in seconds, start_frame and end_frame in frames."
+    )
+
+
+def _say_unread_values(
+    source: str, columns: Columns, seen: Mapping[int, Collection[str]]
+) -> Iterator[str]:
+    ranges = [
+        columns.names[column]
+        for column, values in seen.items()
+        if is_count(columns.names[column]) and any(map(_RANGE.fullmatch, values))
+    ]
+    if ranges:
+        yield _say_unread_times(source, ranges)
+    if columns.split is not None:
+        return
+    for column, values in seen.items():
+        name = columns.names[column]
+        splits = sorted(filter(split_of, values))
+        are_few = len(set(values) - {""}) - len(splits) <= _OTHER_VALUES
+        if are_few and len(set(map(split_of, splits))) > 1:
+            yield (
+                f"{source}: its column `{name}` is not read, though it holds "
+                f"{', '.join(splits)}: call it `split` if the clips are to be split by it."
+            )
+        elif _may_say_split(name.strip().lower(), values):
+            yield (
+                f"{source}: its column `{name}` is not read: which clips are for training, "
+                "a column `split` of train, val and test says."
+            )
+
+
+def _may_say_split(name: str, values: Collection[str]) -> bool:
+    """Whether a column is the number of a fold, or says yes or no to being for a split."""
+    is_switch = len(values) > 1 and all(map(_YES_NO.fullmatch, values))
+    return name in _FOLDS or (is_switch and split_of(_ASKS.sub("", name)) is not None)
