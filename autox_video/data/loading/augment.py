@@ -21,42 +21,31 @@ FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Strengths:
-    """How much of each kind; 0 is none.
-
-    Attributes:
-        flip: probability of a mirror image.
-        colour: greatest relative change of brightness, contrast and saturation; of the hue, a
-            quarter of it.
-        recolour: half of the clips get their colours in a random order, half of those as a
-            negative, each with a contrast of up to this more or less and moved by up to so many
-            standard deviations of all pixels. The other half still shows what colours tell.
-        rand_augment: magnitude of two operations of RandAugment (arXiv:1909.13719), 0 to 30.
-        erasing: probability that a rectangle is blanked (arXiv:1708.04896).
-        mixup: Beta distribution's parameter of MixUp (arXiv:1710.09412).
-        cutmix: the same of CutMix (arXiv:1905.04899); with both, each batch gets one of them.
-    """
+    """How much of each kind; 0 is none."""
 
     flip: float = 0.0
+    """Probability of a horizontal flip."""
     colour: float = 0.0
+    """Greatest relative change of brightness, contrast and saturation; of the hue, a quarter."""
     recolour: float = 0.0
+    """Half of the clips get their colours in a random order, half of those as a negative, each with
+    a contrast of up to this more or less and moved by up to so many standard deviations of all
+    pixels. The other half still shows what colours tell."""
     rand_augment: int = 0
+    """Magnitude of two operations of RandAugment (arXiv:1909.13719), 0 to 30."""
     erasing: float = 0.0
+    """Probability that a rectangle is blanked (arXiv:1708.04896)."""
     mixup: float = 0.0
+    """Beta distribution's parameter of MixUp (arXiv:1710.09412)."""
     cutmix: float = 0.0
+    """The same of CutMix (arXiv:1905.04899); with both, each batch gets one of them."""
 
 
 class ClipAugmentation:
-    """Augments batches of clips, and their labels where clips are mixed.
-
-    Args:
-        strengths: how much.
-        num_classes: K.
-    """
+    """Augments batches of clips, and their labels where clips are mixed."""
 
     def __init__(self, strengths: Strengths, num_classes: int) -> None:
-        self.flip = strengths.flip
-        self.recolour = strengths.recolour
-        self.erasing = strengths.erasing
+        self.strengths = strengths
         self.pictures = []
         if strengths.rand_augment:
             self.pictures.append(v2.RandAugment(num_ops=2, magnitude=strengths.rand_augment))
@@ -70,7 +59,7 @@ class ClipAugmentation:
 
     def on_pixels(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
         """Flip and change the pictures of clips (B, T, 3, H, W) uint8, one seed for each clip."""
-        flipped = [_chance(seed + FLIP, self.flip) for seed in seeds]
+        flipped = [_chance(seed + FLIP, self.strengths.flip) for seed in seeds]
         if any(flipped):
             mask = torch.tensor(flipped).to(clips.device, non_blocking=True)
             clips = torch.where(mask.view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
@@ -91,10 +80,11 @@ class ClipAugmentation:
 
         Labels (B) or (B, K) come back as (B, K) float where clips are mixed.
         """
+        strength = self.strengths.recolour
         for clip, seed in zip(clips, seeds, strict=True):
-            if self.recolour and _chance(seed + RECOLOUR, 0.5):
-                clip.copy_(_recoloured(clip, self.recolour, seed + COLOURS))
-            if _chance(seed + ERASE, self.erasing):
+            if strength and _chance(seed + RECOLOUR, 0.5):
+                clip.copy_(_recoloured(clip, strength, seed + COLOURS))
+            if _chance(seed + ERASE, self.strengths.erasing):
                 with _seeded(seed + ERASED_PART):
                     part = self.erase.make_params([clip])
                 top, left = part["i"], part["j"]

@@ -3,14 +3,13 @@
 import math
 import mmap
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmaction.registry import DATASETS
 from mmengine.dataset import Compose
-from torch import Tensor
 
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
 from autox_video.data.label_array import label_array
@@ -90,19 +89,21 @@ class ClipDataset:
         """Write the views of a clip into `out`, (*item_shape) uint8; raises VideoError."""
         epoch, position = divmod(index, len(self))
         rng = np.random.default_rng([self.seed, epoch, position])
-        _seed_global_streams(int(rng.integers(2**32)))
+        # mmaction2's transforms draw from the global streams.
+        global_seed = int(rng.integers(2**32))
+        np.random.seed(global_seed)
+        random.seed(global_seed)
         filename = join(self.data_root, self.clips.paths[position])
         item: dict[str, Any] = {"filename": filename, "rng": rng, "out": out}
         if self.clips.segment(position) != WHOLE_VIDEO:
             item["segment"] = self.clips.segment(position)
         if self.rounds is not None:
             item["round"] = self.rounds[position]
-        read = self.pipeline(item)
+        results = self.pipeline(item)
         if self.rounds is not None:
-            self.seconds[position] = read["seconds"]
-        inputs = read["inputs"]
-        if inputs is not out:
-            out[...] = inputs
+            self.seconds[position] = results["seconds"]
+        if results["inputs"] is not out:
+            out[...] = results["inputs"]
 
     def batch(self, loaded: Loaded) -> dict[str, Any]:
         """What a model takes of loaded items.
@@ -113,28 +114,18 @@ class ClipDataset:
         """
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
-        labels = self._labels(positions)
         seeds = [_seed_of(self.seed, *divmod(index, len(self))) for index in loaded.indices]
         if self.views_are_clips:
             # Views of one clip apart from each other: mixing pairs neighbours.
             views = range(self.item_shape[0])
             inputs = inputs.transpose(0, 1).flatten(0, 1).unsqueeze(1)
-            labels = None if labels is None else torch.cat([labels for _ in views])
-            positions = [position for _ in views for position in positions]
+            positions = positions * len(views)
             seeds = [_seed_of(seed, view, 0) for view in views for seed in seeds]
+        labels = None
+        if self.clips.labels is not None:
+            listed = [self.clips.labels[position] for position in positions]
+            labels = torch.from_numpy(label_array(listed, len(self.metainfo["classes"])))
         return {"inputs": inputs, "labels": labels, "positions": positions, "seeds": seeds}
-
-    def _labels(self, positions: Sequence[int]) -> Tensor | None:
-        if self.clips.labels is None:
-            return None
-        labels = [self.clips.labels[position] for position in positions]
-        return torch.from_numpy(label_array(labels, len(self.metainfo["classes"])))
-
-
-def _seed_global_streams(seed: int) -> None:
-    # mmaction2's transforms draw from the global streams.
-    np.random.seed(seed)
-    random.seed(seed)
 
 
 def _seed_of(seed: int, epoch: int, position: int) -> int:
@@ -173,10 +164,10 @@ class ClipBatches:
         self.pin_memory = pin_memory
         self.processes = processes or Processes()
         self.clips_in_batch = math.ceil(batch_size / dataset.samples_per_clip)
-        share = self.processes.size if shuffle else 1
+        parts = self.processes.size if shuffle else 1
         self.loader = ClipLoader(
             dataset,
-            batch_size=math.ceil(self.clips_in_batch / share),
+            batch_size=math.ceil(self.clips_in_batch / parts),
             workers=workers,
             time_limit_sec=FETCH_LIMIT_SEC if dataset.is_remote else TIME_LIMIT_SEC,
         )
@@ -185,7 +176,7 @@ class ClipBatches:
         """The number of batches in an epoch."""
         return self.batches_in(len(self.dataset))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.epoch(0)
 
     def batches_in(self, clips: int) -> int:
@@ -211,7 +202,7 @@ class ClipBatches:
         black = np.zeros((1, *self.dataset.item_shape), dtype=np.uint8)
         return {**self.dataset.batch(Loaded([0], black, [])), "weight": 0.0}
 
-    def epoch(self, epoch: int, *, skip: int = 0):
+    def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
         """Give this process's batches of an epoch, in order.
 
         Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many places
@@ -221,34 +212,42 @@ class ClipBatches:
 
         Args:
             epoch: counted from 0.
-            skip: places of the order that were used before a stop.
+            skip: places of the epoch's order that were used before a stop.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.clips_in_batch)
-        whole = [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
-        shares = self._deal(whole)
-        places = [part for _, part, _ in shares]
+        parts = self._deal(
+            [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
+        )
+        loader = self.loader.read(order, [part for _, part, _ in parts], fill=self.shuffle)
         # What is read ends early where too much cannot be.
-        for (all_of_it, places_of, weight), loaded in zip(
-            shares, self.loader.read(order, places, fill=self.shuffle), strict=False
-        ):
+        for (whole, part, weight), loaded in zip(parts, loader, strict=False):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()
-            is_full = len(all_of_it) == self.clips_in_batch
-            extras = {"taken": all_of_it.stop, "weight": weight, "unreadable": loaded.unreadable}
-            yield {**batch, **extras, "is_full": is_full and len(loaded.indices) == len(places_of)}
+            is_full = len(whole) == self.clips_in_batch and len(loaded.indices) == len(part)
+            batch |= {"taken": whole.stop, "weight": weight, "is_full": is_full}
+            yield batch | {"unreadable": loaded.unreadable}
 
     def close(self) -> None:
         """End the workers."""
         self.loader.close()
 
-    def _deal(self, whole: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Give of each batch that concerns this process: all its places, this one's, the weight."""
+    def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
+        """Give of each batch that concerns this process: all its places, this one's, the weight.
+
+        The weight is of this process's mean. A process for which nothing is left of a batch takes
+        part with a clip that does not count.
+        """
         rank, size = self.processes.rank, self.processes.size
         if not self.shuffle:
-            return [(batch, batch, 1.0) for batch in whole[rank::size]]
-        return [(batch, *_part_of(batch, rank, size)) for batch in whole]
+            return [(batch, batch, 1.0) for batch in batches[rank::size]]
+        dealt = []
+        for batch in batches:
+            start, stop = (len(batch) * number // size for number in (rank, rank + 1))
+            part = batch[start:stop] or batch[:1]
+            dealt.append((batch, part, (stop - start) * size / len(batch)))
+        return dealt
 
     def _order(self, epoch: int) -> list[int]:
         clips = len(self.dataset)
@@ -256,17 +255,6 @@ class ClipBatches:
         if self.shuffle:
             order = np.random.default_rng([self.dataset.seed, epoch]).permutation(clips)
         return (epoch * clips + order).tolist()
-
-
-def _part_of(batch: range, rank: int, size: int) -> tuple[range, float]:
-    """Give a process's part of a batch, and the weight of its mean.
-
-    A process for which nothing is left takes part with a clip that does not count.
-    """
-    start, stop = (len(batch) * number // size for number in (rank, rank + 1))
-    if start == stop:
-        return batch[:1], 0.0
-    return batch[start:stop], (stop - start) * size / len(batch)
 
 
 def build_batches(config: dict, processes: Processes | None = None) -> ClipBatches:

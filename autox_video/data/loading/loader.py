@@ -7,13 +7,13 @@ Items are written straight into memory that all processes share (anonymous, so t
 import math
 import mmap
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
-from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_here
+from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
 TIME_LIMIT_SEC = 60.0
 """A worker that reads one clip for longer is taken to hang."""
@@ -84,13 +84,13 @@ class ClipLoader:
         time_limit_sec: float = TIME_LIMIT_SEC,
     ) -> None:
         self.dataset = dataset
-        self.batch_size = batch_size
         self.broken: dict[int, str] = {}
         """Why, by position, of every clip that could not be read; they are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
-        rows = batch_size * (1 + BATCHES_AHEAD if workers else 1)
-        self._rows = _shared_rows(rows, dataset.item_shape)
+        shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)
+        self._rows = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
+        self._free = deque(range(len(self._rows)))
         self._pool = ReaderPool(dataset, self._rows, workers, time_limit_sec) if workers else None
 
     def read(
@@ -109,17 +109,22 @@ class ClipLoader:
         """
         if self._pool is not None:
             self._pool.forget()
-        free = deque(range(len(self._rows)))
-        waiting: deque[tuple[int, Task | None]] = deque()
+        self._free = deque(range(len(self._rows)))
         to_come = chain.from_iterable(batches)
+        waiting: deque[tuple[int, Task | None]] = deque()
         for places in batches:
             done: list[Task] = []
             unreadable: list[Unreadable] = []
             for _ in places:
-                self._read_ahead(order, to_come, waiting, free, fill)
+                # As far as there is room; without workers, one item.
+                while self._free and not (waiting and self._pool is None):
+                    if (place := next(to_come, None)) is None:
+                        break
+                    waiting.append((place, self._start(self._index(order, place, fill))))
                 place, task = waiting.popleft()
                 while task is not None and not self._succeeds(task, unreadable):
-                    task = self._task(order, place, free, fill, task.row)
+                    self._free.appendleft(task.row)
+                    task = self._start(self._index(order, place, fill))
                 if task is not None:
                     done.append(task)
                 if self.gives_up:
@@ -128,7 +133,7 @@ class ClipLoader:
             yield Loaded([task.index for task in done], self._gather(rows), unreadable)
             if self.gives_up:
                 return
-            free.extend(rows)
+            self._free.extend(rows)
 
     @property
     def gives_up(self) -> bool:
@@ -140,41 +145,8 @@ class ClipLoader:
         if self._pool is not None:
             self._pool.close()
 
-    def _read_ahead(
-        self,
-        order: Sequence[int],
-        to_come: Iterator[int],
-        waiting: deque[tuple[int, Task | None]],
-        free: deque[int],
-        fill: bool,
-    ) -> None:
-        """Have what comes next read, as far as there is room; without workers, one item."""
-        while free and not (waiting and self._pool is None):
-            place = next(to_come, None)
-            if place is None:
-                return
-            waiting.append((place, self._task(order, place, free, fill)))
-
-    def _task(
-        self,
-        order: Sequence[int],
-        place: int,
-        free: deque[int],
-        fill: bool,
-        row: int | None = None,
-    ) -> Task | None:
-        """Have a place's item read into a row; None, and the row is free, where there is none."""
-        index = self._index_for(order, place, fill)
-        if index is None:
-            if row is not None:
-                free.append(row)
-            return None
-        task = Task(index, free.popleft() if row is None else row)
-        if self._pool is not None:
-            self._pool.submit(task)
-        return task
-
-    def _index_for(self, order: Sequence[int], place: int, fill: bool) -> int | None:
+    def _index(self, order: Sequence[int], place: int, fill: bool) -> int | None:
+        """The item to read for a place; None where there is none."""
         clips = len(self.dataset)
         if order[place] % clips not in self.broken:
             return order[place]
@@ -185,35 +157,32 @@ class ClipLoader:
         candidates = (order[(far + step) % len(order)] for step in range(len(order)))
         return next((index for index in candidates if index % clips not in self.broken), None)
 
+    def _start(self, index: int | None) -> Task | None:
+        """Have an item read into a free row."""
+        if index is None:
+            return None
+        task = Task(index, self._free.popleft())
+        if self._pool is not None:
+            self._pool.submit(task)
+        return task
+
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
         """Wait for a task; where it failed, remember and report its clip."""
         if self._pool is None:
-            task.error = read_here(self.dataset, task.index, self._rows[task.row])
-        else:
-            while not task.done:
-                self._pool.attend()
-        if task.error is not None:
-            unreadable += self._note(task)
-        else:
+            task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
+        while self._pool is not None and not task.done:
+            self._pool.attend()
+        position = task.index % len(self.dataset)
+        if task.error is None:
             self._in_a_row = 0
+        elif position not in self.broken:
+            self.broken[position] = task.error
+            self._in_a_row += 1
+            unreadable.append(Unreadable(position, self.dataset.name(task.index), task.error))
         return task.error is None
 
-    def _note(self, task: Task) -> list[Unreadable]:
-        position = task.index % len(self.dataset)
-        if position in self.broken:
-            return []
-        self.broken[position] = task.error
-        self._in_a_row += 1
-        return [Unreadable(position, self.dataset.name(task.index), task.error)]
-
     def _gather(self, rows: list[int]) -> np.ndarray:
-        if not rows:
-            return self._rows[:0]
-        if rows == list(range(rows[0], rows[0] + len(rows))):
-            return self._rows[rows[0] : rows[0] + len(rows)]
+        first = rows[0] if rows else 0
+        if rows == list(range(first, first + len(rows))):
+            return self._rows[first : first + len(rows)]
         return self._rows[rows]
-
-
-def _shared_rows(rows: int, item_shape: Iterable[int]) -> np.ndarray:
-    shape = (rows, *item_shape)
-    return np.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=np.uint8).reshape(shape)

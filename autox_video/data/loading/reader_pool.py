@@ -18,7 +18,7 @@ import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,16 +27,14 @@ from autox_video.core.errors import AutoXVideoError, VideoError
 _TASKS_AHEAD = 256  # of one worker: few enough to fit into its pipe
 _LOOK_EVERY_SEC = 1.0  # for workers that hang
 _TRIES = 2  # of a clip in whose reading a worker died or hung: the cause may lie outside of it
+_PR_SET_PDEATHSIG = 1
 
 
 class Readable(Protocol):
-    """What a loader reads from; `len` gives the number of clips.
-
-    Attributes:
-        item_shape: of one item, uint8.
-    """
+    """What a loader reads from; `len` gives the number of clips."""
 
     item_shape: tuple[int, ...]
+    """Of one item, uint8."""
 
     def __len__(self) -> int: ...
 
@@ -58,7 +56,7 @@ class Task:
     deaths: int = 0
 
 
-def read_here(dataset: Readable, index: int, out: np.ndarray) -> str | None:
+def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> str | None:
     """Read an item in this process; why it cannot be read, None if it can."""
     try:
         dataset.read(index, out)
@@ -92,31 +90,35 @@ class ReaderPool:
         self.waited_sec = 0.0
         """For answers, as far as this process ran: a clock that stops where the machine does."""
         self.since = np.frombuffer(mmap.mmap(-1, 8 * workers), dtype=np.float64)
+        """When each worker began with its item, by its clock; infinity: it has none."""
         self.workers: list[_Worker] = []
-        self.count = workers
         self.queue: deque[Task] = deque()
 
     def submit(self, task: Task) -> None:
         """Have a task done."""
-        while len(self.workers) < self.count:
+        while len(self.workers) < len(self.since):
             self.workers.append(self._start(len(self.workers)))
         self.queue.append(task)
         self._hand_out()
 
     def attend(self) -> None:
         """Take the answers that are there; wait for one where there is none."""
-        pipes = {worker.pipe: worker for worker in self.workers}
+        worker_of = {worker.pipe: worker for worker in self.workers}
         began = time.monotonic()
-        answers = wait(list(pipes), _LOOK_EVERY_SEC)
+        pipes = wait(list(worker_of), _LOOK_EVERY_SEC)
         # A container that was paused, or a process that was stopped, has lost no time by it.
         self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
-        for pipe in answers:
-            worker = pipes[pipe]
+        for pipe in pipes:
             try:
-                self._answered(worker, pipe.recv())
+                error, defect = pipe.recv()
             except (EOFError, OSError):
-                self._replace(worker, None)
-        self._look_for_hanging()
+                self._replace(worker_of[pipe])
+                continue
+            if defect is not None:
+                raise defect
+            task = worker_of[pipe].tasks.popleft()
+            task.done, task.error = True, error
+        self._replace_hanging()
         self._hand_out()
 
     def forget(self) -> None:
@@ -128,9 +130,7 @@ class ReaderPool:
     def close(self) -> None:
         """End the workers."""
         for worker in self.workers:
-            worker.process.kill()
-            worker.process.join()
-            worker.pipe.close()
+            _end(worker)
         self.workers.clear()
         self.queue.clear()
 
@@ -145,16 +145,7 @@ class ReaderPool:
             with contextlib.suppress(OSError):
                 worker.pipe.send((task.index, task.row))
 
-    def _answered(self, worker: _Worker, answer: tuple[str | None, Any]) -> None:
-        error, defect = answer
-        if isinstance(defect, AutoXVideoError):
-            raise defect
-        if defect is not None:
-            raise RuntimeError(f"A data worker failed:\n{defect}")
-        task = worker.tasks.popleft()
-        task.done, task.error = True, error
-
-    def _look_for_hanging(self) -> None:
+    def _replace_hanging(self) -> None:
         for worker in list(self.workers):
             since = self.since[worker.number]
             if since != worker.at_since[0]:
@@ -163,30 +154,26 @@ class ReaderPool:
             if worker.tasks and since < math.inf and hangs:
                 self._replace(worker, f"reading it took more than {self.time_limit_sec:g} s, twice")
 
-    def _replace(self, worker: _Worker, reason: str | None) -> None:
-        worker.process.kill()
-        worker.process.join()
-        worker.pipe.close()
+    def _replace(self, worker: _Worker, reason: str | None = None) -> None:
+        """Start another in place of one that has died, or, for a reason, is to die."""
+        _end(worker)
         if worker.tasks:
-            self._blame(worker.tasks[0], worker.process.exitcode, reason)
-            left = [task for task in worker.tasks if not task.done]
-            self.queue.extendleft(reversed(left))
+            task, code = worker.tasks[0], worker.process.exitcode or 0
+            task.deaths += 1
+            if task.deaths >= _TRIES:
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                reason = reason or f"the process that read it died ({how}), twice"
+                task.done, task.error = True, f"{self.dataset.name(task.index)}: {reason}."
+                worker.tasks.popleft()
+            self.queue.extendleft(reversed(worker.tasks))
         self.workers[worker.number] = self._start(worker.number)
-
-    def _blame(self, task: Task, exit_code: int | None, reason: str | None) -> None:
-        task.deaths += 1
-        if task.deaths < _TRIES:
-            return
-        how = f"signal {-exit_code}" if (exit_code or 0) < 0 else f"exit code {exit_code}"
-        reason = reason or f"the process that read it died ({how}), twice"
-        task.done, task.error = True, f"{self.dataset.name(task.index)}: {reason}."
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
         self.since[number] = math.inf
         process = multiprocessing.get_context("fork").Process(
             target=_work,
-            args=(self.dataset, self.rows, theirs, self.since, number, os.getpid()),
+            args=(self.dataset, self.rows, theirs, self.since[number : number + 1], os.getpid()),
             daemon=True,
         )
         with warnings.catch_warnings():
@@ -197,33 +184,35 @@ class ReaderPool:
         return _Worker(number, process, ours)
 
 
+def _end(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
+
+
 # ---- the worker's side ----
 
 
 def _work(
-    dataset: Readable,
-    rows: np.ndarray,
-    pipe: Connection,
-    since: np.ndarray,
-    number: int,
-    parent: int,
+    dataset: Readable, rows: np.ndarray, pipe: Connection, since: np.ndarray, parent: int
 ) -> None:
+    """Answer each (index, row) by why it cannot be read, if so, and what is to be raised, if so."""
     _stand_alone(parent)
     while True:
         try:
             index, row = pipe.recv()
         except EOFError:
             os._exit(0)
-        since[number] = time.monotonic()
-        answer: tuple[str | None, Any]
+        since[0] = time.monotonic()
+        error = defect = None
         try:
-            answer = read_here(dataset, index, rows[row]), None
-        except AutoXVideoError as error:  # nothing that another clip would be spared
-            answer = None, error
+            error = read_in_process(dataset, index, rows[row])
+        except AutoXVideoError as problem:  # nothing that another clip would be spared
+            defect = problem
         except BaseException:  # noqa: BLE001 (the parent raises it)
-            answer = None, traceback.format_exc()
-        since[number] = math.inf
-        pipe.send(answer)
+            defect = RuntimeError(f"A data worker failed:\n{traceback.format_exc()}")
+        since[0] = math.inf
+        pipe.send((error, defect))
 
 
 def _stand_alone(parent: int) -> None:
@@ -237,7 +226,7 @@ def _stand_alone(parent: int) -> None:
         signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before that
         os._exit(1)
     if "cv2" in sys.modules:

@@ -84,28 +84,35 @@ class ReadClips(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the frames to `results`; see the class for the keys."""
         segment = results.get("segment")
-        name = None if "round" in results else self._cached_name(results["filename"], segment)
+        name = None
+        if self.cache is not None and "round" not in results:
+            name = content_name(results["filename"], self._reading_of(segment))
         cached = self.cache.get(name) if name else None
         if cached is None:
             frames = self._decode(results, segment, name)
         else:
             frames = cached.frames_at(self._times(cached.seconds, results))
-        results["imgs"] = frames
-        results["num_clips"] = self.num_clips
-        results["clip_len"] = self.clip_len
-        results["img_shape"] = results["original_shape"] = frames[0].shape[:2]
-        results["modality"] = "RGB"
+        size = frames[0].shape[:2]
+        results |= {"imgs": frames, "num_clips": self.num_clips, "clip_len": self.clip_len}
+        results |= {"img_shape": size, "original_shape": size, "modality": "RGB"}
         return results
+
+    def _reading_of(self, segment: tuple | None) -> str:
+        """What the frames in the cache depend on, beside the file."""
+        which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
+        times = (self.clip_len, self.frame_interval_sec, which, segment)
+        return repr((*times, self.short_side, self.decoder))
 
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
         path = local_path(results["filename"], self.remote_cache)
         with Video(path, self.decoder) as video:
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
-            if name is None or not self._is_worth_keeping(video, seconds):
-                return _each(video, times + start, self._scaled_to(video))
+            short_side = self._scaled_to(video)
+            if name is None or not self._is_worth_caching(video, seconds, short_side):
+                return _frames_at(video, times + start, short_side)
             possible = self._all_times(seconds)
-            frames = _each(video, possible + start, self._scaled_to(video))
+            frames = _frames_at(video, possible + start, short_side)
         clip = _without_repeats(seconds, possible, frames)
         self.cache.put(name, clip)
         return clip.frames_at(times)
@@ -113,18 +120,19 @@ class ReadClips(BaseTransform):
     def _times(self, seconds: float, results: dict) -> np.ndarray:
         results["seconds"] = seconds
         clip = seconds, self.clip_len, self.frame_interval_sec
-        if self.test_mode and "round" in results:
-            span_sec = self.clip_len * self.frame_interval_sec
-            rounds = rounds_of(seconds, span_sec, num_clips=self.num_clips)
-            every = test_times(*clip, num_clips=rounds * self.num_clips)
-            return every.reshape(rounds, -1)[results["round"]]
-        if self.test_mode:
+        if not self.test_mode:
+            rng = results["rng"]
+            drawn = [train_times(*clip, rng=rng, jitter=self.jitter) for _ in range(self.num_clips)]
+            return np.concatenate(drawn)
+        if "round" not in results:
             return test_times(*clip, num_clips=self.num_clips).reshape(-1)
-        rng = results["rng"]
-        drawn = [train_times(*clip, rng=rng, jitter=self.jitter) for _ in range(self.num_clips)]
-        return np.concatenate(drawn)
+        span_sec = self.clip_len * self.frame_interval_sec
+        rounds = rounds_of(seconds, span_sec, num_clips=self.num_clips)
+        times = test_times(*clip, num_clips=rounds * self.num_clips)
+        return times.reshape(rounds, -1)[results["round"]]
 
     def _all_times(self, seconds: float) -> np.ndarray:
+        """Every time that can be asked for, increasing."""
         clip = seconds, self.clip_len, self.frame_interval_sec
         if self.test_mode:
             return np.unique(test_times(*clip, num_clips=self.num_clips))
@@ -133,23 +141,14 @@ class ReadClips(BaseTransform):
     def _scaled_to(self, video: Video) -> int | None:
         if self.short_side is None:
             return None
-        large = min(video.width, video.height) >= WORTH_SCALING * self.short_side
-        return self.short_side if large else None
+        is_large = min(video.width, video.height) >= WORTH_SCALING * self.short_side
+        return self.short_side if is_large else None
 
-    def _is_worth_keeping(self, video: Video, seconds: float) -> bool:
-        short_side = min(video.width, video.height)
-        scale = (self._scaled_to(video) or short_side) / short_side
+    def _is_worth_caching(self, video: Video, seconds: float, short_side: int | None) -> bool:
+        scale = short_side / min(video.width, video.height) if short_side else 1.0
         frame_bytes = 3 * video.width * video.height * scale**2
         clip = seconds, self.clip_len, self.frame_interval_sec
-        count = count_train_times(*clip, jitter=self.jitter)
-        return count * frame_bytes <= LARGEST_CACHED_BYTES
-
-    def _cached_name(self, filename: str, segment: tuple | None) -> str | None:
-        if self.cache is None:
-            return None
-        which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
-        times = (self.clip_len, self.frame_interval_sec, which, segment)
-        return content_name(filename, repr((*times, self.short_side, self.decoder)))
+        return count_train_times(*clip, jitter=self.jitter) * frame_bytes <= LARGEST_CACHED_BYTES
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
@@ -165,22 +164,18 @@ def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
         raise VideoError(f"{video.path}: {error}.") from error
 
 
-def _each(video: Video, times_sec: np.ndarray, short_side: int | None) -> list[np.ndarray]:
+def _frames_at(video: Video, times_sec: np.ndarray, short_side: int | None) -> list[np.ndarray]:
     """Give the frame at each time; one that is asked for twice is decoded once."""
-    unique, places = np.unique(times_sec, return_inverse=True)
+    unique, rows = np.unique(times_sec, return_inverse=True)
     frames = video.frames_at(unique, short_side)
-    return [frames[place] for place in places]
+    return [frames[row] for row in rows]
 
 
 def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]) -> CachedClip:
     """Make a cached clip in which a frame that is on screen at several times is held once."""
-    kept: list[np.ndarray] = []
-    index = []
-    for frame in frames:
-        if not kept or not np.array_equal(frame, kept[-1]):
-            kept.append(frame)
-        index.append(len(kept) - 1)
-    return CachedClip(seconds, times, np.array(index, dtype=np.int32), np.stack(kept))
+    is_new = [True] + [not np.array_equal(*pair) for pair in zip(frames[1:], frames, strict=False)]
+    index = np.cumsum(is_new, dtype=np.int32) - np.int32(1)
+    return CachedClip(seconds, times, index, np.stack([frames[i] for i in np.flatnonzero(is_new)]))
 
 
 @TRANSFORMS.register_module()
@@ -188,14 +183,13 @@ class CropClips(BaseTransform):
     """Cut a square out of the frames and scale it to the model's size: the same in all of a clip.
 
     Reads `imgs`, `num_clips`, `clip_len`, and `rng` for `random`; adds `inputs` (V, T, S, S, 3)
-    uint8, written into `out` where that is given. `random` takes a random part of the area in a
-    random shape, one for each clip (torchvision's RandomResizedCrop); `centre` the largest square
-    in the middle; `three` the largest at both ends of the longer side and in the middle, so that
-    there are three views of each clip.
+    uint8, written into `out` where that is given.
 
     Args:
         side: of the views, in px.
-        crop: `random`, `centre` or `three`.
+        crop: `random` takes a random part of the area in a random shape, one for each clip
+            (torchvision's RandomResizedCrop); `centre` the largest square in the middle; `three`
+            the largest at both ends of the longer side and in the middle: three views of each clip.
         area_range: least and greatest share of the frame's area, for `random`.
         aspect_ratio_range: least and greatest width over height, for `random`.
     """
@@ -212,8 +206,7 @@ class CropClips(BaseTransform):
             raise ValueError(f"crop must be random, centre or three, not {crop!r}")
         self.side = side
         self.crop = crop
-        self.area_range = tuple(area_range)
-        self.aspect_ratio_range = tuple(aspect_ratio_range)
+        self.ranges = tuple(area_range), tuple(aspect_ratio_range)
 
     def transform(self, results: dict) -> dict:
         """Add the views to `results`; see the class for the keys."""
@@ -226,28 +219,24 @@ class CropClips(BaseTransform):
         for view, (clip, (top, left, height, width)) in zip(out, boxes, strict=True):
             for scaled, frame in zip(view, clip, strict=True):
                 part = frame[top : top + height, left : left + width]
-                self._scale(part, scaled)
+                if part.shape == scaled.shape:
+                    scaled[...] = part
+                else:
+                    size = (self.side, self.side)
+                    cv2.resize(part, size, dst=scaled, interpolation=cv2.INTER_LINEAR)
         results["inputs"] = out
         return results
 
     def _boxes(self, frame: np.ndarray, results: dict) -> list[tuple[int, int, int, int]]:
         height, width = frame.shape[:2]
         if self.crop == "random":
-            box = random_box(
-                height, width, self.area_range, self.aspect_ratio_range, rng=results["rng"]
-            )
-            return [box]
+            return [random_box(height, width, *self.ranges, rng=results["rng"])]
         side = min(height, width)
-        room = height - side, width - side
         shares = (0.5,) if self.crop == "centre" else (0.0, 0.5, 1.0)
-        return [(round(room[0] * s), round(room[1] * s), side, side) for s in shares]
-
-    def _scale(self, part: np.ndarray, scaled: np.ndarray) -> None:
-        if part.shape == scaled.shape:
-            scaled[...] = part
-            return
-        size = (self.side, self.side)
-        cv2.resize(part, size, dst=scaled, interpolation=cv2.INTER_LINEAR)
+        return [
+            (round((height - side) * share), round((width - side) * share), side, side)
+            for share in shares
+        ]
 
 
 def random_box(
