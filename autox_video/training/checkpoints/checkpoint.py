@@ -25,7 +25,6 @@ from autox_video.backbones.weights.tensor_file import (
     META,
     is_tensor_file,
     read_tensor_file,
-    read_tensor_meta,
 )
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import atomic_write
@@ -120,7 +119,7 @@ def read_meta(path: Path) -> Mapping[str, Any]:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
     if is_tensor_file(path):
-        meta = read_tensor_meta(path)
+        meta = read_tensor_file(path, tensors=False)["meta"]
     else:
         state = _load(path, mmap=True)
         meta = state.get("meta") if isinstance(state, dict) else None

@@ -4,7 +4,8 @@ from safetensors.torch import save_file
 from timm.models.swin_transformer import SwinTransformer as TimmSwin
 from torchvision.models import SwinTransformer
 
-from autox_video.backbones.weights import layouts, loading
+from autox_video.backbones.weights import loading
+from autox_video.backbones.weights.resizing import resized_table
 from autox_video.core.errors import CheckpointError
 from tests.backbones.weights.weight_files import (
     WINDOW,
@@ -84,7 +85,7 @@ def test_a_still_clip_gets_the_features_of_its_image(tmp_path, layout):
     path, features = image_file(tmp_path, layout)
     model = recogniser()
     report = loading.load_pretrained(model, path)
-    assert (report.layout, report.resized) == (layout, ())
+    assert (report.layout, report.resized) == (layout, {})
     image = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
         expected = features(image)
@@ -114,7 +115,7 @@ def test_the_report_on_images(tmp_path, layout):
     report = loading.load_pretrained(model, path)
     count = len(backbone_of(model))
     assert torch.equal(model.cls_head.fc_cls.weight, head)
-    assert (report.loaded, report.inflated, report.windows) == (count, True, ())
+    assert (report.loaded, report.inflated, report.resized) == (count, True, {})
     assert set(report.skipped) == set(report.missing)
     assert report.sentence() == (
         f"Loaded {count} of {count + 2} tensors of {path} ({layout}, swin_small_of_this_test); "
@@ -131,7 +132,7 @@ def test_image_tables_of_another_window_are_resized_in_space(tmp_path, indexed):
     report = loading.load_pretrained(model, path)
     theirs = state["features.3.1.attn.relative_position_bias_table"]
     ours = model.state_dict()["backbone.layers.1.blocks.1.attn.relative_position_bias_table"]
-    assert torch.equal(ours, layouts.resized_table(theirs, (6, 6), WINDOW))
+    assert torch.equal(ours, resized_table(theirs, (6, 6), WINDOW))
     assert len(report.resized) == 4
     assert "; 4 bias tables resized from windows of 6x6 to 4x3x3; " in report.sentence()
 
@@ -142,7 +143,7 @@ def test_each_table_is_resized_from_its_own_window(tmp_path):
     other = torchvision_image_swin((2, 2)).state_dict()
     state.update({n: t for n, t in other.items() if "relative_position" in n and ".3." in n})
     report = loading.load_pretrained(recogniser(), save(tmp_path, state))
-    assert report.windows == (((2, 2), WINDOW),)
+    assert set(report.resized.values()) == {((2, 2), WINDOW)}
     assert all("layers.1" in name for name in report.resized)
     assert len(report.resized) == 2
 

@@ -1,18 +1,17 @@
 import json
-import pickle
-import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from safetensors.torch import save_file
 from torchvision.models.video import swin3d_s, swin3d_t
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from autox_video.backbones.video_swin.model import VideoSwin
-from autox_video.backbones.weights import layouts, loading
+from autox_video.backbones.weights import loading
+from autox_video.backbones.weights.layouts import in_mmaction2_naming
+from autox_video.backbones.weights.reading import read_weights
+from autox_video.backbones.weights.resizing import resized_table
 from autox_video.core.errors import CheckpointError
 from tests.backbones.weights.weight_files import (
     SMALL,
@@ -114,7 +113,7 @@ def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
     report = loading.load_pretrained(ours, save(tmp_path, theirs.state_dict()))
     assert report.layout == "torchvision"
     clip = torch.randn(2, 3, 10, 52, 44)
-    state = loading.read_weights(tmp_path / "weights.pth").tensors
+    state = read_weights(tmp_path / "weights.pth").tensors
     ours.load_state_dict(state, strict=False)
     with torch.no_grad():
         assert torch.allclose(ours.backbone(clip), torchvision_features(theirs, clip), atol=1e-5)
@@ -124,7 +123,7 @@ def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
 def test_torchvisions_swin3d_t_at_224_px(tmp_path):
     torch.manual_seed(0)
     theirs = swin3d_t().eval()
-    state = loading.read_weights(save(tmp_path, theirs.state_dict())).tensors
+    state = read_weights(save(tmp_path, theirs.state_dict())).tensors
     assert loading.identify_backbone(state) == "swin_tiny"
     ours = VideoSwin("tiny").eval()
     backbone = {n.removeprefix("backbone."): t for n, t in state.items() if "backbone." in n}
@@ -141,7 +140,7 @@ def test_the_official_key_lists_fill_our_models(size):
     """Names and shapes of the whole official recogniser, and of ours, without their values."""
     entries = json.loads(KEYS.read_text())[size]
     flat = {name: torch.empty(shape, device="meta") for name, (shape, _) in entries.items()}
-    state, layout = layouts.in_mmaction2_naming(flat)
+    state, layout = in_mmaction2_naming(flat)
     assert layout == "official Video Swin"
     assert loading.identify_backbone(state) == f"swin_{size}"
     with torch.device("meta"):
@@ -190,19 +189,18 @@ def test_tables_of_another_window_are_resized_and_all_else_is_kept(tmp_path, win
     for name, tensor in backbone_of(model).items():
         expected = state[name]
         if name in tables_of(state):
-            expected = layouts.resized_table(expected, window, WINDOW)
+            expected = resized_table(expected, window, WINDOW)
         assert torch.equal(tensor, expected), name
-    assert report.resized == tuple(tables_of(state))
-    assert report.windows == ((window, WINDOW),)
+    assert report.resized == dict.fromkeys(tables_of(state), (window, WINDOW))
     assert not report.inflated
 
 
 def test_without_an_index_the_rows_say_how_to_resize(tmp_path):
     state, model = random_state(window_size=(8, 3, 3)), recogniser()
     path = save(tmp_path, {"state_dict": without_indices(state)})
-    assert loading.load_pretrained(model, path).windows == (((8, 3, 3), WINDOW),)
+    assert set(loading.load_pretrained(model, path).resized.values()) == {((8, 3, 3), WINDOW)}
     name = "backbone.layers.1.blocks.1.attn.relative_position_bias_table"
-    expected = layouts.resized_table(state[name], (8, 3, 3), WINDOW)
+    expected = resized_table(state[name], (8, 3, 3), WINDOW)
     assert torch.equal(model.state_dict()[name], expected)
 
 
@@ -210,7 +208,7 @@ def test_nothing_is_resized_for_the_same_window(tmp_path):
     for state in (random_state(), without_indices(random_state())):
         model = recogniser()
         report = loading.load_pretrained(model, save(tmp_path, {"state_dict": state}))
-        assert (report.resized, report.windows) == ((), ())
+        assert report.resized == {}
         for name, tensor in backbone_of(model).items():
             assert torch.equal(tensor, state[name]), name
 
@@ -247,7 +245,7 @@ def test_identify_file_gives_the_window_of_a_video_file(tmp_path, window, indexe
     found = loading.identify_file(path)
     assert found.window_size == window
     model = recogniser(window_size=found.window_size)
-    assert loading.load_pretrained(model, path).resized == ()
+    assert loading.load_pretrained(model, path).resized == {}
 
 
 def test_identify_file(tmp_path):
@@ -268,108 +266,6 @@ def test_an_unknown_width_is_named(tmp_path):
     path = save(tmp_path, {"state_dict": random_state(arch=arch)})
     with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is none of conv_nano"):
         loading.identify_file(path)
-
-
-def test_a_training_checkpoint_of_mmengine_is_read_without_its_log(tmp_path):
-    hub = MessageHub.get_instance("weights_test")
-    hub.update_scalar("train/loss", np.float64(1.5))
-    hub.update_info("epoch", np.int64(3))
-    content = {"message_hub": hub.state_dict(), "meta": {}, "state_dict": random_state()}
-    path, allowed = save(tmp_path, content), set(torch.serialization.get_safe_globals())
-    assert loading.load_pretrained(recogniser(), path).layout == "mmaction2"
-    assert set(torch.serialization.get_safe_globals()) == allowed
-
-
-class Intruder:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return Path.touch, (self.mark,)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_code_in_a_file_is_never_run(tmp_path, legacy):
-    mark = tmp_path / "mark"
-    content = {"state_dict": random_state(), "meta": Intruder(mark)}
-    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(CheckpointError, match="refused, since reading it would run code"):
-        loading.read_weights(tmp_path / "w.pth")
-    assert not mark.exists()
-
-
-def test_weights_that_are_not_numbers_are_refused(tmp_path):
-    state = random_state()
-    state["backbone.norm1.weight"][3] = float("nan")
-    path = save(tmp_path, {"state_dict": state})
-    with pytest.raises(CheckpointError, match=r"not numbers \(first: backbone.norm1.weight\)"):
-        loading.read_weights(path)
-
-
-def test_weights_that_are_no_floats_are_refused(tmp_path):
-    state = random_state()
-    state["backbone.layers.0.blocks.0.mlp.fc1.weight"] = torch.ones(48, 12, dtype=torch.int8)
-    path = save(tmp_path, {"state_dict": state})
-    with pytest.raises(CheckpointError, match=r"fc1\.weight holds int8 .*not quantised"):
-        loading.read_weights(path)
-
-
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize("kept", [0.0, 0.001, 0.3, 0.9, 0.999])
-def test_a_file_that_is_cut_off_is_refused(tmp_path, suffix, kept):
-    whole = tmp_path / f"whole.{suffix}"
-    if suffix == "pth":
-        torch.save({"state_dict": random_state()}, whole)
-    else:
-        save_file(random_state(), whole)
-    part = tmp_path / f"part.{suffix}"
-    part.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
-    with pytest.raises(CheckpointError, match=f"part.{suffix}: damaged or no weight file"):
-        loading.read_weights(part)
-
-
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_random_bytes_and_other_files_are_refused(tmp_path, suffix):
-    path = tmp_path / f"weights.{suffix}"
-    generator = np.random.RandomState(0)
-    contents = [generator.bytes(size) for size in (1, 7, 64, 1000) for _ in range(25)]
-    contents += [b"<!DOCTYPE html><html>Not Found</html>", b"version https://git-lfs", b"\x80\x02."]
-    contents += [struct.pack("<Q", 1 << 60) + b"{}", pickle.dumps({"state_dict": 1}), b"PK\x03\x04"]
-    for content in contents:
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError):
-            loading.read_weights(path)
-
-
-def test_a_cut_off_download_of_a_known_file_says_where_to_get_it(tmp_path):
-    path = tmp_path / "swin3d_t-7615ae03.pth"
-    path.write_bytes(b"PK\x03\x04" + bytes(2**20))
-    with pytest.raises(CheckpointError, match=r"1\.0 MiB of about 122.*https://download\.pytorch"):
-        loading.read_weights(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ([1, 2], "holds no weights, but a list"),
-        ({}, "holds no weights"),
-        ({"state_dict": {"a": 1}}, "'a' is not a tensor"),
-        ({"conv1.weight": torch.zeros(3)}, "no Swin of a known layout .*conv1.weight"),
-        ({"model": {"layers.0.blocks.0.attn.cpb_mlp.0.bias": torch.zeros(3)}}, "a Swin v2"),
-    ],
-)
-def test_other_content_is_named(tmp_path, content, sentence):
-    with pytest.raises(CheckpointError, match=sentence):
-        loading.read_weights(save(tmp_path, content))
-
-
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    folder = (tmp_path, "is a folder; name")
-    for path, what in ((tmp_path / "none.pth", "there is no such"), folder):
-        with pytest.raises(CheckpointError, match=f"{what}.* weight file"):
-            loading.read_weights(path)
 
 
 def test_weights_of_the_convolution_network_are_known(tmp_path):

@@ -1,0 +1,131 @@
+"""Weight files as tensors by mmaction2's names, read without running anything that they carry."""
+
+import pickle
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from autox_video.backbones.weights.known_weights import known_file
+from autox_video.backbones.weights.layouts import NamedWeights, State, named_weights
+from autox_video.core.errors import CheckpointError
+
+_UNREADABLE = (
+    *(SafetensorError, struct.error, OSError, EOFError, RuntimeError, ValueError, TypeError),
+    *(LookupError, AttributeError, OverflowError, AssertionError),
+)
+"""What torch and safetensors raise on a file that is cut off, overwritten or something else."""
+
+_BOOKKEEPING = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "builtins.getattr",
+)
+"""What mmengine's training log puts beside the weights: read as `_Inert`, never as itself."""
+
+
+class _Inert:
+    """Stands in for bookkeeping objects in training checkpoints."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+
+def read_weights(path: str | Path) -> NamedWeights:
+    """What a weight file holds, in mmaction2's naming.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, would have to run code to be read, or
+            holds no Swin of a known layout.
+    """
+    content = _read_file(Path(path))
+    with errors_about(path):
+        weights = named_weights(_state_of(content))
+        _refuse_odd_values(weights.tensors)
+    if "schema" in content and weights.layout == "mmaction2":
+        return replace(weights, layout="checkpoint of this project")
+    return weights
+
+
+@contextmanager
+def errors_about(path: str | Path) -> Iterator[None]:
+    """Name the file in what is wrong with its tensors."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _read_file(path: Path) -> Any:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the weight file in it as load_from.")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such weight file; check load_from.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([(_Inert, name) for name in _BOOKKEEPING]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, *_UNREADABLE) as error:
+        code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and code:
+            raise CheckpointError(
+                f"{path}: refused, since reading it would run code that it names ({code[1]}); save "
+                'its tensors alone with `torch.save({"state_dict": model.state_dict()}, file)` '
+                "where it is from."
+            ) from error
+        raise CheckpointError(f"{path}: damaged or no weight file; {_get_again(path)}.") from error
+
+
+def _get_again(path: Path) -> str:
+    size = path.stat().st_size
+    known = known_file(path.name)
+    if known is None:
+        return f"it has {size:,} bytes; get it again"
+    return f"it has {size / 2**20:.1f} MiB of about {known.size_mib}; get it again from {known.url}"
+
+
+def _state_of(content: Any) -> State:
+    """The mapping of names to tensors within a file's content, without wrappers' prefixes."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"it holds no weights, but a {type(content).__name__}.")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(f"it holds no plain weights; '{name}' is not a tensor.")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _refuse_odd_values(tensors: State) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{name} holds {dtype} where floating-point numbers are needed; use weights that "
+                "are not quantised."
+            )
+    broken = [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} tensors hold values that are not numbers (first: {broken[0]}): the "
+            "file is damaged, get it again."
+        )
