@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from autox_video.run.lock import LOCK, own
+from autox_video.run.lock import own
+from autox_video.run.work_dir import LOCK
 from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 from tests.faults.runs import without_coverage
