@@ -34,6 +34,7 @@ from autox_video.config.load import settings_from_mapping  # noqa: E402
 from autox_video.data.inspection.dataset_stats import DatasetStats  # noqa: E402
 from autox_video.data.loading.clip_dataset import build_batches  # noqa: E402
 from autox_video.machine.hardware import detect  # noqa: E402
+from autox_video.planning.draft import Basis  # noqa: E402
 from autox_video.planning.plan import choose  # noqa: E402
 from autox_video.training.config.build_config import TrainingData, build_config  # noqa: E402
 from autox_video.training.run_training import train  # noqa: E402
@@ -166,7 +167,7 @@ def config_of(folder: Path, sizes: Sizes, device: str, *, cached: bool) -> Confi
         *(sizes.clips, 0, 0, len(names), names, True, 16, 16, 2.0, 30.0),
         *(sizes.side, sizes.side, sizes.side, 0),
     )
-    plan = choose(settings, stats, detect(device))
+    plan = choose(Basis(settings, stats, detect(device)))
     data = TrainingData(str(folder), str(folder / "train.csv"), None, names, sizes.clips)
     config = build_config(plan, data, str(folder / "work"))
     frames = {"folder": str(folder / "cache"), "max_gib": 32.0}

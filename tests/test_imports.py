@@ -65,6 +65,7 @@ LIGHT = (
     "automl.probing.feature_store",
     "automl.run_data",
     "automl.settle_plan",
+    "automl.starting_weights",
     "jobs",
     "api",
     "cli",

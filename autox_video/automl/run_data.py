@@ -1,7 +1,8 @@
 """The clips of a run: kept as they were when it began, and compared with what is listed now."""
 
+import hashlib
 import tempfile
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +24,52 @@ def list_file(work_dir: Path, name: str) -> Path:
     return work_dir / f"{name}.csv"
 
 
-def left_out(probed: ProbedListing) -> dict[str, list[list[Any]]]:
-    """The listed clips that cannot be read, by list: path, start and end of each, in seconds."""
-    found = {}
+def listing_fingerprint(listing: Listing) -> str:
+    """SHA-256 over the class names and the training and validation clips with their labels."""
+    digest = hashlib.sha256("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
+    for split in (listing.train, listing.val):
+        for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
+            part = "" if split.segments is None else f" {split.segments[index]}"
+            digest.update(f"\n{label} {path}{part}".encode("utf-8", "surrogateescape"))
+        digest.update(b"\n--")
+    return digest.hexdigest()
+
+
+def begin(
+    work_dir: Path, probed: ProbedListing, readable: Listing, data_root: str
+) -> dict[str, Any]:
+    """Write the lists of a new run; gives what its record says of its clips, as plain values.
+
+    Args:
+        work_dir: of the run.
+        probed: all that is listed.
+        readable: what of it can be read, from which the run learns.
+        data_root: the full name of the folder, or the address, of the clips.
+    """
+    about: dict[str, Any] = {"classes": list(readable.classes), "data_root": data_root}
     for name in SPLITS:
-        split = probed.splits[name]
-        found[name] = [_spelled(split.clips, number) for number in split.unreadable()]
-    return found
+        path, clips, split = list_file(work_dir, name), getattr(readable, name), probed.splits[name]
+        write_list(path, clips)
+        absent = [_spelled(split.clips, number) for number in split.unreadable()]
+        about[name] = {"clips": len(clips), "sha256": sha256(path), "left_out": absent}
+    return about
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
+    """Path, start and end of a clip in seconds, as JSON can hold them."""
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
     return [clips.paths[number], start_sec, None if end_sec == float("inf") else end_sec]
 
 
-def record(
-    work_dir: Path, classes: Sequence[str], absent: Mapping[str, list[list[Any]]]
-) -> dict[str, Any]:
-    """What plan.json says of the clips of a run, whose lists are in the work dir.
-
-    Args:
-        work_dir: of the run.
-        classes: name of each class index.
-        absent: what `left_out` gives.
-    """
-    about: dict[str, Any] = {"classes": list(classes)}
-    for name in SPLITS:
-        path = list_file(work_dir, name)
-        clips = len(read_list(path))
-        about[name] = {"clips": clips, "sha256": sha256(path), "left_out": absent[name]}
-    return about
+def _left_out(data: Mapping[str, Any], name: str, listing: Listing) -> set[Hashable]:
+    """What tells the clips from all others that could not be read when the run began."""
+    spelled, segments = data[name]["left_out"], None
+    if any(len(clip) == 3 for clip in spelled):
+        segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
+    clips = ClipTable(tuple(clip[0] for clip in spelled), None, segments)
+    return set(clips.identities(listing.data_root))
 
 
 def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> dict[str, ClipTable]:
@@ -62,7 +77,7 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
 
     Args:
         work_dir: of the run.
-        data: what `record` gave when it began.
+        data: what `begin` gave.
         listing: what is listed now.
 
     Raises:
@@ -70,39 +85,43 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
     """
     lists = {}
     for name in SPLITS:
-        path, expected = list_file(work_dir, name), data[name]["sha256"]
-        clips = _read_exactly(path, expected)
-        if clips is None:
-            clips = _made_again(getattr(listing, name), data[name]["left_out"], listing, expected)
-            if clips is None:
-                raise CheckpointError(
-                    f"{path}: missing or damaged, and what is listed now does not give it again, "
-                    "as other clips were listed when the run began. Put the file or the lists "
-                    f"back; {TO_TRAIN_ANEW}"
-                )
-            write_list(path, clips)
-            say(f"{path}: was missing or damaged, and was made again from the lists.")
-        lists[name] = clips
+        path, digest = list_file(work_dir, name), data[name]["sha256"]
+        lists[name] = _read_exactly(path, digest)
+        if lists[name] is None:
+            lists[name] = _write_again(
+                path,
+                getattr(listing, name),
+                listing.data_root,
+                digest,
+                _left_out(data, name, listing),
+            )
     return lists
 
 
-def _read_exactly(path: Path, expected: str) -> ClipTable | None:
+def _read_exactly(path: Path, digest: str) -> ClipTable | None:
     try:
-        return read_list(path) if sha256(path) == expected else None
+        return read_list(path) if sha256(path) == digest else None
     except (OSError, ListingError):
         return None
 
 
-def _made_again(
-    listed: ClipTable, absent: Sequence[Sequence[Any]], listing: Listing, expected: str
-) -> ClipTable | None:
-    root, gone = listing.data_root, set(_identities(absent, listing))
+def _write_again(
+    path: Path, listed: ClipTable, root: str | Path, digest: str, left_out: set[Hashable]
+) -> ClipTable:
     identities = listed.identities(root)
-    clips = listed.select([i for i, one in enumerate(identities) if one not in gone])
+    clips = listed.select([i for i, clip in enumerate(identities) if clip not in left_out])
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "list.csv")
-        write_list(path, clips)
-        return clips if sha256(path) == expected else None
+        trial = Path(folder, path.name)
+        write_list(trial, clips)
+        if sha256(trial) != digest:
+            raise CheckpointError(
+                f"{path}: missing or damaged, and what is listed now does not give it again, as "
+                "other clips were listed when the run began. Put the file or the lists back; "
+                f"{TO_TRAIN_ANEW}"
+            )
+    write_list(path, clips)
+    say(f"{path}: was missing or damaged, and was made again from the lists.")
+    return clips
 
 
 def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]) -> list[str]:
@@ -113,40 +132,43 @@ def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipT
 
     Args:
         listing: what is listed now.
-        data: what `record` gave when the run began.
-        lists: the clips that it began with.
+        data: what `begin` gave.
+        lists: the clips that the run began with.
     """
-    found = _compare_classes(data["classes"], listing.classes)
-    root = listing.data_root
+    differences = list(_compare_classes(data["classes"], listing.classes))
     for name, purpose in SPLITS.items():
-        before = _labelled(lists[name], data["classes"], root)
-        now = _labelled(getattr(listing, name), listing.classes, root)
-        absent = set(_identities(data[name]["left_out"], listing))
-        new = [one for one in now if one not in before and one not in absent]
-        gone = [one for one in before if one not in now]
-        other = [one for one in before if one in now and before[one] != now[one]]
-        parts = [f"{len(new)} new ({_examples(new)})"] if new else []
-        parts += [f"{len(gone)} gone ({_examples(gone)})"] if gone else []
-        if other:
-            one = other[0]
-            change = f"{_name(one)}: {_label(before[one])} -> {_label(now[one])}"
-            parts.append(f"{len(other)} of another class ({change})")
+        before = _labelled(lists[name], data["classes"], listing.data_root)
+        now = _labelled(getattr(listing, name), listing.classes, listing.data_root)
+        new = now.keys() - before.keys() - _left_out(data, name, listing)
+        parts = _new_and_gone(
+            [clip for clip in now if clip in new], [clip for clip in before if clip not in now]
+        )
+        changed = [clip for clip in before if clip in now and before[clip] != now[clip]]
+        if changed:
+            clip = changed[0]
+            change = f"{_name(clip)}: {_joined(before[clip])} -> {_joined(now[clip])}"
+            parts.append(f"{len(changed)} of another class ({change})")
         if parts:
-            found.append(f"{purpose} clips: {', '.join(parts)}")
-    return found
+            differences.append(f"{purpose} clips: {', '.join(parts)}")
+    return differences
 
 
-def _compare_classes(before: Sequence[str], now: Sequence[str]) -> list[str]:
+def _compare_classes(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     if list(before) == list(now):
-        return []
-    new = [name for name in now if name not in set(before)]
-    gone = [name for name in before if name not in set(now)]
-    parts = [f"{len(new)} new ({_examples(new)})"] if new else []
-    parts += [f"{len(gone)} gone ({_examples(gone)})"] if gone else []
+        return
+    old, new = set(before), set(now)
+    parts = _new_and_gone(
+        [name for name in now if name not in old], [name for name in before if name not in new]
+    )
     if not parts:
         first = next(i for i, pair in enumerate(zip(before, now, strict=False)) if len({*pair}) > 1)
         parts = [f"in another order (number {first} was {before[first]}, is {now[first]})"]
-    return [f"classes: {', '.join(parts)}"]
+    yield f"classes: {', '.join(parts)}"
+
+
+def _new_and_gone(new: Sequence[Hashable], gone: Sequence[Hashable]) -> list[str]:
+    kinds = ((new, "new"), (gone, "gone"))
+    return [f"{len(some)} {what} ({_examples(some)})" for some, what in kinds if some]
 
 
 def notes_on_reading(
@@ -156,12 +178,11 @@ def notes_on_reading(
     listing, notes = probed.listing, []
     for name, purpose in SPLITS.items():
         split = probed.splits[name]
-        bad = set(split.unreadable())
         identities = split.clips.identities(listing.data_root)
-        absent = set(_identities(data[name]["left_out"], listing))
-        mine = set(lists[name].identities(listing.data_root))
-        mended = [one for i, one in enumerate(identities) if i not in bad and one in absent]
-        spoilt = [one for i, one in enumerate(identities) if i in bad and one in mine]
+        bad, absent = set(split.unreadable()), _left_out(data, name, listing)
+        learnt = set(lists[name].identities(listing.data_root))
+        mended = [clip for i, clip in enumerate(identities) if i not in bad and clip in absent]
+        spoilt = [clip for i, clip in enumerate(identities) if i in bad and clip in learnt]
         if mended:
             notes.append(
                 f"{len(mended)} {purpose} clips that could not be read when the run began can be "
@@ -170,43 +191,28 @@ def notes_on_reading(
         if spoilt:
             notes.append(
                 f"{len(spoilt)} {purpose} clips of the run cannot be read any more "
-                f"({_examples(spoilt)}); it goes on without them."
+                f"({_examples(spoilt)}); it resumes without them."
             )
     return notes
 
 
 def _labelled(clips: ClipTable, classes: Sequence[str], root: str | Path) -> dict[Hashable, Any]:
     """Class names of each clip, by what tells it from all others."""
-    labels = clips.labels or ()
-    sets = (label if isinstance(label, tuple) else (label,) for label in labels)
-    names = [tuple(sorted(_class(classes, index) for index in indices)) for indices in sets]
+    names = [tuple(sorted(classes[index] for index in label)) for label in clips.class_sets()]
     return dict(zip(clips.identities(root), names, strict=True))
 
 
-def _class(classes: Sequence[str], index: int) -> str:
-    return classes[index] if index < len(classes) else f"class {index}"
+def _examples(clips: Sequence[Hashable]) -> str:
+    more = ", ..." if len(clips) > EXAMPLES else ""
+    return ", ".join(map(_name, clips[:EXAMPLES])) + more
 
 
-def _identities(spelled: Sequence[Sequence[Any]], listing: Listing) -> Sequence[Hashable]:
-    """What tells clips from all others, of clips as `left_out` gives them."""
-    segments = None
-    if any(len(each) == 3 for each in spelled):
-        segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
-    clips = ClipTable(tuple(each[0] for each in spelled), None, segments)
-    return clips.identities(listing.data_root)
-
-
-def _examples(some: Iterable[Hashable]) -> str:
-    names = [_name(one) for one in some]
-    return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")
-
-
-def _name(one: Hashable) -> str:
-    if isinstance(one, tuple):
-        path, (start_sec, end_sec) = one
+def _name(clip: Hashable) -> str:
+    if isinstance(clip, tuple):
+        path, (start_sec, end_sec) = clip
         return f"{path} from {start_sec:g} to {end_sec:g} s"
-    return str(one)
+    return str(clip)
 
 
-def _label(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str]) -> str:
     return ";".join(names) or "none"

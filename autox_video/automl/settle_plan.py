@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING
 from autox_video.automl.prepare import Prepared, check_writable, prepare
 from autox_video.automl.run_data import list_file
 from autox_video.config.settings import AUTO, OFF, Settings
-from autox_video.core.console import say
+from autox_video.core.console import say, table
 from autox_video.core.disk_cache import free_bytes
 from autox_video.core.durations import duration
 from autox_video.core.errors import ResourceError
 from autox_video.core.sized_folder import read_sized_folder
 from autox_video.data.inspection.coverage import mean_rounds
-from autox_video.data.listing.listing import Listing
 from autox_video.data.loading.frame_cache import default_folder
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.planning.cache_choice import Speeds, choose_cache
+from autox_video.planning.choice import MEASUREMENT, Choice
+from autox_video.planning.compute import COMPILING_SEC, SAVED_BY_COMPILING
 from autox_video.planning.evidence import evidence_of
-from autox_video.planning.plan import COMPILING_SEC, SAVED_BY_COMPILING, Plan, choose
+from autox_video.planning.plan import Plan, choose
 from autox_video.planning.predicted_time import Amount, Measured, Prediction, predict
-from autox_video.planning.resume import same_budget, start_of_plan
-from autox_video.planning.source import MEASUREMENT, Choice
 from autox_video.planning.time_limit import (
+    ENOUGH_SHARE,
+    FOLLOW_EPOCHS,
     LARGEST_TEST_SHARE,
     MEASURED_SHARE,
     amount_of,
     choose_epochs,
-    evidence_of_time,
-    is_enough,
+    evidence_of_sizes,
+    fitting_epochs,
     smaller_sizes,
     with_early_clips,
-    with_epochs,
 )
 from autox_video.run.clock import BudgetClock
 from autox_video.run.work_dir import free_for_others_bytes
@@ -57,6 +57,7 @@ LEAST_IMPORTING_SEC = 1.0
 """Where all is imported already, starting and ending are as quick."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
 """Where none of the clips that were tried can be read; training finds out what is true."""
+BOTTLENECKS = {"decode": "decoding the clips", "compute": "computing the model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Planned:
     prepared: Prepared
     data: "TrainingData"
     prediction: Prediction | None
-    """How long it takes; None where no clip could be read to find out, or an old run goes on."""
+    """How long it takes; None where no clip could be read to find out."""
     test_clips: int
     """Clips to be tested at the end; 0: no test is made."""
     most_epochs: int
@@ -81,36 +82,55 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
         settings: what the user asked for.
         work_dir: that of the settings, as an absolute path.
         clock: what the run has used of its time.
-        resuming: whether the work dir holds a run to go on with.
+        resuming: whether the work dir holds a run to resume.
 
     Raises:
         AutoXVideoError: something that the user can mend.
     """
     prepared = prepare(settings, resuming=resuming)
     began = time.monotonic()
-    data = training_data(prepared, settings, work_dir)  # brings torch and mmaction2
+    data = training_data(prepared, work_dir)  # brings torch and mmaction2
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
-    prepared = _with_probes(prepared, settings, data, work_dir, clock)
-    planner = _Planner(settings, prepared, data, work_dir, clock, importing_sec)
+    prepared = _with_probes(prepared, data, work_dir, clock)
+    planner = _Planner(prepared, data, work_dir, clock, importing_sec)
     return planner.probed() if prepared.plan.mode == "probe" else planner.planned()
 
 
+def training_data(prepared: Prepared, work_dir: Path) -> "TrainingData":
+    """The clips of a run as its config names them."""
+    from autox_video.training.config.build_config import TrainingData
+
+    listing, root = prepared.listing, prepared.listing.data_root
+    task, clips = prepared.basis.stats.task, ()
+    if TASKS[task].balances_loss:
+        counts = Counter(listing.train.labels)
+        clips = tuple(counts[label] for label in range(len(listing.classes)))
+    return TrainingData(
+        data_root=str(root if is_remote(root) else Path(root).absolute()),
+        train_list=str(list_file(work_dir, "train")),
+        val_list=str(list_file(work_dir, "val")),
+        classes=listing.classes,
+        num_train=len(listing.train),
+        task=task,
+        class_clips=clips,
+        fingerprint=prepared.fingerprint,
+        remote_cache=prepared.basis.settings.remote_cache,
+    )
+
+
 def _with_probes(
-    prepared: Prepared,
-    settings: Settings,
-    data: "TrainingData",
-    work_dir: Path,
-    clock: BudgetClock,
+    prepared: Prepared, data: "TrainingData", work_dir: Path, clock: BudgetClock
 ) -> Prepared:
     """Let probes decide which weights the run starts from, where there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
-    if not is_wanted(prepared, settings, resuming=prepared.stored is not None):
+    asked = prepared.basis.settings
+    if not is_wanted(prepared, asked, resuming=prepared.stored_plan is not None):
         return prepared
     budget_sec = prepared.plan.time_budget_sec
     seconds = None if budget_sec is None else min(PROBING_SHARE * budget_sec, clock.left_sec)
-    probed = probe_candidates(prepared, settings, data, work_dir, seconds=seconds)
-    return replace(probed, pretrained=start_of_plan(probed.plan))
+    probed = probe_candidates(prepared, asked, data, work_dir, seconds=seconds)
+    return replace(probed, basis=replace(probed.basis, weights=probed.plan.weights))
 
 
 class _Planner:
@@ -118,24 +138,19 @@ class _Planner:
 
     def __init__(
         self,
-        settings: Settings,
         prepared: Prepared,
         data: "TrainingData",
         work_dir: Path,
         clock: BudgetClock,
         importing_sec: float,
     ) -> None:
-        self.settings = settings
-        self.prepared = prepared
-        self.work_dir = work_dir
-        self.clock = clock
-        self.data = data
-        self.importing_sec = importing_sec
-        budget_sec = prepared.plan.time_budget_sec
-        self.limit_sec = LIMIT_SEC if budget_sec is None else MEASURED_SHARE * budget_sec
-        self.test_clips = 0 if budget_sec is None else prepared.stats.num_test
-        self.sizes: dict[tuple[int, int], Prediction] = {}
-        """How long a run takes with clips of a side in px and a number of frames."""
+        self.prepared, self.data, self.work_dir = prepared, data, work_dir
+        self.stats, self.hardware = prepared.basis.stats, prepared.basis.hardware
+        self.clock, self.importing_sec = clock, importing_sec
+        self.budget_sec = prepared.plan.time_budget_sec
+        has_limit = self.budget_sec is not None
+        self.limit_sec = MEASURED_SHARE * self.budget_sec if has_limit else LIMIT_SEC
+        self.test_clips = self.stats.num_test if has_limit else 0
 
     def planned(self) -> Planned:
         plan = self.prepared.plan
@@ -143,130 +158,142 @@ class _Planner:
             keep_freed_memory()
         else:
             plan = self._with_parts(plan)
-        plan, prediction = self._gone_on(plan) if self.prepared.stored else self._begun(plan)
+        resumes = self.prepared.stored_plan is not None
+        plan, prediction = self._resumed(plan) if resumes else self._begun(plan)
         most = max(plan.epochs, self._by_rules(plan).epochs)
         return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
 
     def probed(self) -> Planned:
         """The same for a plan that trains no more: what takes time still is the test, if any."""
-        plan, known = self.prepared.plan, (self.prepared.stored or {}).get("prediction")
-        prediction = None
-        if self.test_clips and known and known["testing_sec"]:
-            prediction = Prediction.of(known)
-        elif self.test_clips:
-            measured = self._measure(plan, self.limit_sec) or GUESSED
-            self._drop_long_test(plan, measured)
-            one = self._predict(plan, measured)
-            prediction = replace(one, training_sec=0.0, evaluating_sec=0.0, saving_sec=0.0)
+        plan, prediction = self.prepared.plan, None
+        if self.test_clips:
+            prediction = self._known_prediction(plan)
+            prediction = replace(prediction, training_sec=0.0, evaluating_sec=0.0, saving_sec=0.0)
         return Planned(plan, self.prepared, self.data, prediction, self.test_clips, 0)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
+        """The plan of a new run, with its cache and what fits into the budget."""
         from autox_video.training.measure import measure_cached
 
-        share = 1.0 if plan.time_budget_sec is None else FIRST_SHARE
-        measured = self._measure(plan, share * self.limit_sec)
-        if plan.time_budget_sec is not None:
+        share = 1.0 if self.budget_sec is None else FIRST_SHARE
+        measured, sizes = self._measure(plan, share * self.limit_sec), {}
+        if self.budget_sec is not None:
             measured = measured or GUESSED
-            self._drop_long_test(plan, measured)
-            plan, measured = self._with_size(plan, measured)
+            self._drop_long_test(self._predict(plan, measured))
+            plan, measured, sizes = self._with_size(plan, measured)
         plan = self._with_cache(plan, measured)
         if measured is None:
             return plan, None
         if plan.cache is not None:
             limit_sec = CACHED_SHARE * self.limit_sec
             measured = measure_cached(self._config(plan), measured, limit_sec=limit_sec)
-        return self._in_time(plan, measured)
+        plan = plan.with_evidence(evidence_of(plan.backbone, self.stats, self.hardware, measured))
+        if self.budget_sec is None:
+            return plan, self._predict(plan, measured)
+        plan = self._in_time(plan, measured, sizes)
+        return plan, self._predict(plan, measured).within(self.budget_sec)
 
-    def _gone_on(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        if self.settings.cache != AUTO:
+    def _resumed(self, plan: Plan) -> tuple[Plan, Prediction | None]:
+        """The plan of a run that is resumed: what is left of the budget may be another now."""
+        if self.prepared.basis.given("cache") is not None:
             plan = self._with_cache(plan, None)
-        budget_sec, stored = plan.time_budget_sec, self.prepared.stored
-        known = stored.get("prediction")
-        if budget_sec is None:
-            return plan, known and Prediction.of(known)
+        if self.budget_sec is None:
+            return plan, self.prepared.stored_prediction
         say(
-            f"time_budget: {duration(self.clock.before_sec)} of {duration(budget_sec)} were used "
-            "by earlier starts."
+            f"time_budget: {duration(self.clock.before_sec)} of {duration(self.budget_sec)} were "
+            "used by earlier starts."
         )
-        if known is None or (self.test_clips and not known["testing_sec"]):
-            measured = self._measure(plan, self.limit_sec) or GUESSED
-            self._drop_long_test(plan, measured)
-            prediction = self._predict(plan, measured)
-        else:
-            prediction = Prediction.of(known)
-        if not same_budget(self.settings, stored["choices"]):
-            whole_sec = budget_sec - prediction.preparing_sec
-            plan = self._with_epochs(self._by_rules(plan), plan, prediction, whole_sec)
-            prediction = prediction.of_epochs(plan.epochs, self._amount(plan)).within(budget_sec)
+        prediction = self._known_prediction(plan)
+        if self.budget_sec != self.prepared.stored_plan.time_budget_sec:
+            most, amount = self._by_rules(plan).choices["epochs"], self._amount(plan)
+            left_sec = self.budget_sec - prediction.preparing_sec
+            plan = self._in_epochs(plan, choose_epochs(most, prediction, amount, left_sec=left_sec))
+            prediction = prediction.of_epochs(plan.epochs, self._amount(plan))
+            prediction = prediction.within(self.budget_sec)
         return plan, prediction
 
-    def _in_time(self, plan: Plan, measured: Measured) -> tuple[Plan, Prediction]:
-        """Fit the epochs into the budget, if there is one, and say how long the run takes."""
-        one = self._predict(plan, measured)
-        evidence = evidence_of(plan, self.prepared.stats, self.prepared.hardware, measured)
-        budget_sec = plan.time_budget_sec
-        if budget_sec is not None:
-            amount, left_sec = self._amount(plan), budget_sec - one.preparing_sec
-            for place, found in evidence_of_time(one, amount, self.sizes, left_sec).items():
-                evidence[place] = {**evidence.get(place, {}), **found}
-            evidence["epochs"]["figures"]["asked"] = plan.epochs
-            if self.settings.progressive == AUTO:
-                plan = with_early_clips(plan, one, amount, left_sec=left_sec)
-                one = self._predict(plan, measured)
-            plan = self._with_epochs(plan, plan, one, left_sec)
-        plan = replace(plan, evidence={**plan.evidence, **evidence})
-        prediction = self._predict(plan, measured)
-        return plan, prediction if budget_sec is None else prediction.within(budget_sec)
+    def _known_prediction(self, plan: Plan) -> Prediction:
+        """What was predicted when the run began; measured now where the test was not foreseen."""
+        known = self.prepared.stored_prediction
+        if known is not None and (known.testing_sec or not self.test_clips):
+            return known
+        prediction = self._predict(plan, self._measure(plan, self.limit_sec) or GUESSED)
+        self._drop_long_test(prediction)
+        return prediction if self.test_clips else replace(prediction, testing_sec=0.0)
 
-    def _with_epochs(self, most: Plan, plan: Plan, one: Prediction, left_sec: float) -> Plan:
-        """The plan with as many epochs as fit, at most those of another."""
-        epochs = choose_epochs(most, one, self._amount(plan), left_sec=left_sec)
-        return with_epochs(plan, self._by_rules(plan, epochs=epochs))
+    def _in_time(
+        self, plan: Plan, measured: Measured, sizes: dict[tuple[int, int], Prediction]
+    ) -> Plan:
+        """Fit the epochs into the budget; `sizes` are those of clips that were tried."""
+        prediction, amount = self._predict(plan, measured), self._amount(plan)
+        left_sec = self.budget_sec - prediction.preparing_sec
+        plan = plan.with_evidence(evidence_of_sizes(sizes, amount, left_sec))
+        if not plan.is_given("early_side"):
+            plan = with_early_clips(plan, fitting_epochs(prediction, amount, left_sec))
+            prediction = self._predict(plan, measured)
+        most, amount = plan.choices["epochs"], self._amount(plan)
+        return self._in_epochs(plan, choose_epochs(most, prediction, amount, left_sec=left_sec))
 
-    def _with_size(self, plan: Plan, measured: Measured) -> tuple[Plan, Measured]:
-        """Make clips smaller as long as too few epochs fit into the budget."""
-        whole, asked = plan, plan.epochs
-        sizes = smaller_sizes(plan)
+    def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
+        """The plan with another number of epochs, and what follows from it."""
+        kept = {
+            name: choice
+            for name, choice in plan.choices.items()
+            if name not in FOLLOW_EPOCHS or plan.is_given(name)
+        }
+        return choose(self.prepared.basis, {**kept, "epochs": epochs})
+
+    def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
+        """What the rules choose where some choices are settled.
+
+        What probes have settled stays, what was tried on this GPU, and the size of clips.
+        """
+        fields = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
+        if plan.device != "cpu":
+            fields.append("accumulation")
+        kept = {name: plan.choices[name] for name in fields}
+        return choose(self.prepared.basis, {**kept, **settled})
+
+    def _with_size(
+        self, plan: Plan, measured: Measured
+    ) -> tuple[Plan, Measured, dict[tuple[int, int], Prediction]]:
+        """Make clips smaller as long as too few epochs fit; gives all sizes that were tried."""
+        smaller, tried = smaller_sizes(plan), {}
         while True:
-            one = self._predict(plan, measured)
-            self.sizes[plan.resolution, plan.clip_len] = one
-            left_sec = plan.time_budget_sec - one.preparing_sec
-            if is_enough(one, self._amount(plan), asked, left_sec):
-                return plan, measured
-            size = next(sizes, None)
+            prediction = self._predict(plan, measured)
+            tried[plan.resolution, plan.clip_len] = prediction
+            left_sec = self.budget_sec - prediction.preparing_sec
+            fit = fitting_epochs(prediction, self._amount(plan), left_sec)
+            size = None if fit >= ENOUGH_SHARE * plan.epochs else next(smaller, None)
             if size is None:
-                return plan, measured
-            plan = self._by_rules(plan, **size)
-            measured = self._measure_smaller(plan, measured, whole)
+                return plan, measured, tried
+            whole, plan = plan, self._by_rules(plan, **size)
+            measured = self._measure_smaller(plan, whole, measured)
 
-    def _measure_smaller(self, plan: Plan, before: Measured, whole: Plan) -> Measured:
+    def _measure_smaller(self, plan: Plan, whole: Plan, before: Measured) -> Measured:
         """Measure a smaller size; where there is no time left for it, reckon by its pixels."""
         left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
         if left_sec > before.took_sec / 2:
-            found = self._measure(plan, left_sec / 2)
-            if found is not None:
-                return replace(found, took_sec=before.took_sec + found.took_sec)
-        place = max(self.sizes, key=lambda size: -size[0] * size[0] * size[1])
-        share = plan.resolution**2 * plan.clip_len / (place[0] ** 2 * place[1])
+            measured = self._measure(plan, left_sec / 2)
+            if measured is not None:
+                return replace(measured, took_sec=before.took_sec + measured.took_sec)
+        share = plan.resolution**2 * plan.clip_len / (whole.resolution**2 * whole.clip_len)
         return replace(before, step_sec=share * before.step_sec, view_sec=share * before.view_sec)
 
-    def _drop_long_test(self, plan: Plan, measured: Measured) -> None:
-        testing_sec = self._predict(plan, measured).testing_sec
-        if testing_sec > LARGEST_TEST_SHARE * plan.time_budget_sec:
+    def _drop_long_test(self, prediction: Prediction) -> None:
+        if prediction.testing_sec > LARGEST_TEST_SHARE * self.budget_sec:
             say(
-                f"time_budget: testing {self.test_clips} clips would take {duration(testing_sec)} "
-                "of it, more than half; they are left to autotest.py."
+                f"time_budget: testing {self.test_clips} clips would take "
+                f"{duration(prediction.testing_sec)} of it, more than half; they are left to "
+                "autotest.py."
             )
             self.test_clips = 0
 
     def _amount(self, plan: Plan) -> Amount:
-        stats, test = self.prepared.stats, self.prepared.probed.splits.get("test")
-        facts, span_sec = (
-            () if test is None else test.facts,
-            plan.clip_len * plan.frame_interval_sec,
-        )
-        rounds = mean_rounds(facts, span_sec, num_clips=plan.test_clips)
-        clips = {"train": stats.num_train, "val": stats.num_val, "test": self.test_clips}
+        test = self.prepared.probed.splits.get("test")
+        span_sec = plan.clip_len * plan.frame_interval_sec
+        rounds = mean_rounds(test.facts if test else (), span_sec, num_clips=plan.test_clips)
+        clips = {"train": self.stats.num_train, "val": self.stats.num_val, "test": self.test_clips}
         return amount_of(plan, **clips, test_rounds=rounds)
 
     def _predict(self, plan: Plan, measured: Measured) -> Prediction:
@@ -276,26 +303,15 @@ class _Planner:
             measured = replace(measured, step_sec=(1 - SAVED_BY_COMPILING) * measured.step_sec)
         return predict(measured, self._amount(plan), plan.epochs, used_sec=used_sec)
 
-    def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
-        """What the rules choose with the plan's own clips, and other choices that are settled."""
-        size = {field: plan.choice(field) for field in ("resolution", "clip_len")}
-        found = self.prepared
-        made = choose(
-            self.settings, found.stats, found.hardware, found.pretrained, {**size, **settled}
-        )
-        # What probes have settled stays, and what was tried on this GPU.
-        kept = {field: found.plan.choice(field) for field in ("backbone", "pretrained", "flip")}
-        if plan.device != "cpu":
-            kept["accumulation"] = plan.choice("accumulation")
-        return replace(made.with_choices(kept), evidence=found.plan.evidence)
-
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:
         from autox_video.training.measure import measure
 
         config = self._config(replace(plan, cache=None))
-        found = measure(config, processes=plan.processes, limit_sec=limit_sec)
+        measured = measure(config, processes=plan.processes, limit_sec=limit_sec)
         probe_sec = self.prepared.probe_view_sec
-        return found and replace(found, importing_sec=self.importing_sec, probe_view_sec=probe_sec)
+        return measured and replace(
+            measured, importing_sec=self.importing_sec, probe_view_sec=probe_sec
+        )
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
@@ -309,15 +325,13 @@ class _Planner:
 
         if plan.strategy == "fsdp" and plan.processes > 1:
             return plan  # one alone cannot try what all share; a step that does not fit is cut
-        clips, machine = math.ceil(plan.batch_size / plan.processes), self.prepared.hardware
-        tried = " ".join(
-            str(value)
-            for value in (
-                *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
-                *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes),
-                *(plan.precision, plan.gradient_checkpointing, plan.compile),
-            )
+        clips, machine = math.ceil(plan.batch_size / plan.processes), self.hardware
+        what = (
+            *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
+            *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes),
+            *(plan.precision, plan.gradient_checkpointing, plan.compile),
         )
+        tried = " ".join(map(str, what))
         parts = read_accumulation(self.work_dir, tried)
         if parts is None:
             parts = parts_that_fit(self._config(plan), clips)
@@ -327,55 +341,28 @@ class _Planner:
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
         """Decide whether decoded frames are kept; where that is left open, by what it saves."""
-        folder = _cache_folder(self.settings)
+        asked = self.prepared.basis.settings.cache
+        folder = _cache_folder(asked)
+        disk = folder or self.work_dir
+        free = free_for_others_bytes(disk, free_bytes(disk), self.work_dir, plan.disk_gib)
         return choose_cache(
             plan,
-            self.settings,
-            self.prepared.stats,
+            self.stats,
+            asked=asked,
             folder=None if folder is None else str(folder.absolute()),
-            free_gib=_free_for_cache(folder or self.work_dir, self.work_dir, plan) / 2**30,
+            free_gib=free / 2**30,
             speeds=measured and Speeds(measured.read_sec, measured.step_sec),
         )
 
 
-def training_data(prepared: Prepared, settings: Settings, work_dir: Path) -> "TrainingData":
-    """The clips of a run as its config names them."""
-    from autox_video.training.config.build_config import TrainingData
-
-    listing, root = prepared.listing, prepared.listing.data_root
-    return TrainingData(
-        data_root=str(root if is_remote(root) else Path(root).absolute()),
-        train_list=str(list_file(work_dir, "train")),
-        val_list=str(list_file(work_dir, "val")),
-        classes=listing.classes,
-        num_train=len(listing.train),
-        task=prepared.stats.task,
-        class_clips=_class_clips(listing, prepared.stats.task),
-        fingerprint=prepared.fingerprint,
-        remote_cache=settings.remote_cache,
-    )
-
-
-def _class_clips(listing: Listing, task: str) -> tuple[int, ...]:
-    """Training clips of each class; nothing where the loss cannot be balanced."""
-    if not TASKS[task].balances_loss:
-        return ()
-    counts = Counter(listing.train.labels)
-    return tuple(counts[label] for label in range(len(listing.classes)))
-
-
-def _free_for_cache(folder: Path, work_dir: Path, plan: Plan) -> int:
-    return free_for_others_bytes(folder, free_bytes(folder), work_dir, plan.disk_gib)
-
-
-def _cache_folder(settings: Settings) -> Path | None:
-    """The folder for decoded frames; None for none, or where the user's own cannot be written."""
-    if settings.cache == OFF:
+def _cache_folder(asked: str) -> Path | None:
+    """The folder for decoded frames; None for none, or where the usual one cannot be written."""
+    if asked == OFF:
         return None
-    if settings.cache != AUTO:
-        given = Path(read_sized_folder(settings.cache)[0])
-        check_writable("cache", given)
-        return given
+    if asked != AUTO:
+        folder = Path(read_sized_folder(asked)[0])
+        check_writable("cache", folder)
+        return folder
     folder = default_folder()
     try:
         if folder is not None:
@@ -384,3 +371,25 @@ def _cache_folder(settings: Settings) -> Path | None:
         say(f"{error} Frames are not kept in this run.")
         return None
     return folder
+
+
+def show_plan(plan: Plan, prediction: Prediction | None = None) -> None:
+    """Print every choice with its reason, and how long the run will take, where that is known."""
+    rows = [
+        (name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.reason)
+        for name, c in plan.choices.items()
+    ]
+    table("Plan", ("choice", "value", "reason"), rows)
+    if prediction is None:
+        return
+    parts = {
+        "preparing": prediction.preparing_sec,
+        "training": prediction.training_sec + prediction.saving_sec,
+        "evaluating": prediction.evaluating_sec,
+        "testing": prediction.testing_sec,
+    }
+    spelled_out = ", ".join(f"{what} {duration(sec)}" for what, sec in parts.items() if sec)
+    say(
+        f"Predicted time: {duration(prediction.total_sec)} ({spelled_out}). The bottleneck is "
+        f"{BOTTLENECKS[prediction.bottleneck]}."
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from autox_video.automl.clip_review import verdict
 from autox_video.automl.prepare import check_work_dir, probe, read_data
-from autox_video.config.settings import Settings
+from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say, table
 from autox_video.core.files import write_json
 from autox_video.data.inspection.coverage import notes_on_long_clips
@@ -35,7 +35,7 @@ def check(settings: Settings) -> dict[str, Any]:
     check_work_dir(folder)
     check_decoder(settings.decoder)
     listing = read_data(settings)
-    probed = probe(listing, settings)
+    probed = probe(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     for note in probed.listing.notes[len(listing.notes) :]:
         say(note)
     health = Health(probed)
@@ -66,8 +66,9 @@ def _say_what_is_seen(health: Health, settings: Settings) -> None:
     if not seconds:
         return
     middle_sec = median(seconds)
-    span_sec = clip_shape.span(settings, middle_sec)
-    num_clips = clip_shape.test_clips(middle_sec, span_sec).value
+    length = None if settings.video_length == AUTO else settings.video_length
+    span_sec = clip_shape.span_sec(length, middle_sec)
+    num_clips = clip_shape.count_test_clips(middle_sec, span_sec)
     for note in notes_on_long_clips(splits, span_sec, num_clips=num_clips):
         say(note)
 

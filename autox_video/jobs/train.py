@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autox_video.automl.prepare import check_work_dir, groups_of, show_plan
-from autox_video.automl.settle_plan import Planned, plan_run
+from autox_video.automl.prepare import check_work_dir, groups_of
+from autox_video.automl.settle_plan import Planned, plan_run, show_plan
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.data.inspection.coverage import notes_on_long_clips
@@ -125,12 +125,12 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
         budget_sec = None if settings.time_budget == AUTO else settings.time_budget
         clock = command_clock(work_dir if place == work_dir else place, budget_sec)
         planned = plan_run(elsewhere, place, clock, resuming=place == work_dir)
-        show_plan(planned.plan, None if planned.prepared.stored else planned.prediction)
+        show_plan(planned.plan, None if planned.prepared.stored_plan else planned.prediction)
         _say_what_is_seen(planned)
         if there:
             say(f"{work_dir} holds a run: its plan.json stays as it is.")
             return planned.plan
-        prepared, figures = planned.prepared, planned.prediction and planned.prediction.as_dict()
+        prepared, figures = planned.prepared, planned.prediction and planned.prediction.to_json()
         write_plan(work_dir, planned.plan, prepared.fingerprint, prepared.data, figures)
         say(f"The plan is in {work_dir / PLAN}; without --plan, training begins.")
         return planned.plan
@@ -244,12 +244,12 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     from autox_video.training.deadline import keep_time
 
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
-    show_plan(plan, None if prepared.stored else prediction)
+    show_plan(plan, None if prepared.stored_plan else prediction)
     _say_what_is_seen(planned)
     check_disk(work_dir, plan.disk_gib)
     if planned.test_clips:
         check_results_path(settings.results_file)
-    figures = prediction and prediction.as_dict()
+    figures = prediction and prediction.to_json()
     write_plan(work_dir, plan, prepared.fingerprint, prepared.data, figures)
     config = build_config(plan, planned.data, str(work_dir))
     if plan.mode != "probe" and plan.time_budget_sec is not None and prediction is not None:
@@ -270,7 +270,7 @@ def _plan_and_write(settings: Settings, work_dir: Path, clock: BudgetClock) -> _
     if (
         plan.evaluation
         and num_val < FEW_VALIDATION_CLIPS
-        and TASKS[prepared.stats.task].counts_right_clips
+        and TASKS[prepared.basis.stats.task].counts_right_clips
     ):
         groups = groups_of(prepared, prepared.listing.val)
     return _Job(

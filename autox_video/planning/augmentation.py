@@ -1,10 +1,10 @@
-"""How training clips are changed: rules for crops, mirror images, jitter and the rest."""
+"""How training clips are changed: rules for crops, flips, colours and smaller clips at first."""
 
 import re
+from dataclasses import replace
 
-from autox_video.config.settings import AUTO, Settings
-from autox_video.data.inspection.dataset_stats import DatasetStats
-from autox_video.planning.source import GIVEN, USER, Chosen
+from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
+from autox_video.planning.draft import Draft, by_start
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "light": {},
@@ -12,7 +12,7 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
     "medium": {"colour": 0.2, "erasing": 0.25},
     "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
 }
-"""What each adds to random crops and mirror images: fields of models.augment.Strengths."""
+"""What each adds to random crops and flips: fields of the model's augmentation `Strengths`."""
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
@@ -23,59 +23,61 @@ EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
 """Where clips are smaller at first: of the training, and their side over that of the others."""
 GRAIN_PX = 28  # whole windows of 7 tokens of 4 px in the first stage of a Swin
 
-
-def jitter(scratch: bool) -> Chosen:
-    """Whether training frames are moved within their slot of time."""
-    if scratch:
-        return False, "from scratch: even motion is learned sooner"
-    return True, "other frames in every epoch"
-
-
-def smallest_crop(scratch: bool) -> Chosen:
-    """Least share of the area that a random crop keeps."""
-    if scratch:
-        return 0.8, "from scratch: mild crops, so that what moves stays in sight"
-    return 0.08, "the usual range for pretrained weights"
+jitter = by_start(
+    scratch=(False, "from scratch: even motion is learned sooner"),
+    pretrained=(True, "other frames in every epoch"),
+)
+smallest_crop = by_start(
+    scratch=(0.8, "from scratch: mild crops, so that what moves stays in sight"),
+    pretrained=(0.08, "the usual range for pretrained weights"),
+)
 
 
-def early_clips(settings: Settings, resolution: int) -> tuple[Chosen, Chosen]:
-    """Side of the clips in the first part of training, and that part."""
-    side = early_side(resolution)
-    if settings.progressive == AUTO:
-        why = "all clips are whole: there is time"
-        return (resolution, why), (0.0, why)
-    if settings.progressive is False:
-        return (resolution, GIVEN, USER), (0.0, GIVEN, USER)
-    if side < resolution:
-        return (side, GIVEN, USER), (EARLY_SHARE, GIVEN, USER)
-    why = f"progressive: on changes nothing, clips of {resolution} px are small already"
-    return (resolution, why, USER), (0.0, why, USER)
+def early_share(draft: Draft) -> Choice:
+    """The part of training, its first, in which clips are smaller."""
+    side, asked = draft.resolution, draft.given("progressive")
+    if asked is None:
+        return by_rule(0.0, "all clips are whole: there is time")
+    if asked and smaller_side(side) == side:
+        why = f"progressive: on changes nothing, clips of {side} px are small already"
+        return by_user(0.0, why)
+    return by_user(EARLY_SHARE if asked else 0.0)
 
 
-def early_side(resolution: int) -> int:
+def early_side(draft: Draft) -> Choice:
+    """Side of the clips in that part."""
+    share, side = draft.choice("early_share"), draft.resolution
+    return replace(share, value=smaller_side(side) if share.value else side)
+
+
+def smaller_side(resolution: int) -> int:
     """The side of smaller clips, in px; that of the others where they are small already."""
     return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
-def flip(stats: DatasetStats) -> Chosen:
-    """Whether half of the clips are mirrored: only where that cannot change the class."""
-    if not stats.named:
-        return True, "no class names that speak of a direction"
-    telling = [name for name in stats.class_names if tells_direction(name)]
+def flip(draft: Draft) -> Choice:
+    """Whether half of the clips are flipped: only where that cannot change the class."""
+    if not draft.stats.named:
+        return by_rule(True, "no class names that speak of a direction")
+    telling = [name for name in draft.stats.class_names if tells_direction(name)]
     if telling:
-        return False, f"a mirror image would change the class: {', '.join(telling[:3])}"
-    return True, "no class name speaks of a direction"
+        why = f"a mirror image would change the class: {', '.join(telling[:3])}"
+        return by_rule(False, why)
+    return by_rule(True, "no class name speaks of a direction")
 
 
-def augment(settings: Settings, stats: DatasetStats, scratch: bool, backbone: str) -> Chosen:
-    """What is added to crops and mirror images."""
-    if settings.augment != AUTO:
-        return AUGMENTATIONS[settings.augment], f"{settings.augment}, {GIVEN}", USER
-    if scratch and backbone == "conv_nano" and stats.num_train < MANY_CLIPS:
-        return AUGMENTATIONS["recolour"], "recolour: from scratch, few clips hold too few colours"
-    if scratch:
-        return AUGMENTATIONS["light"], "light: from scratch, plain clips are learned sooner"
-    return AUGMENTATIONS["light"], "light: crops and mirror images, as Video Swin is published"
+def augment(draft: Draft) -> Choice:
+    """What is added to crops and flips."""
+    asked = draft.given("augment")
+    if asked is not None:
+        return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")
+    if draft.scratch and draft.backbone == "conv_nano" and draft.stats.num_train < MANY_CLIPS:
+        why = "recolour: from scratch, few clips hold too few colours"
+        return by_rule(AUGMENTATIONS["recolour"], why)
+    why = "light: crops and flips, as Video Swin is published"
+    if draft.scratch:
+        why = "light: from scratch, plain clips are learned sooner"
+    return by_rule(AUGMENTATIONS["light"], why)
 
 
 def tells_direction(name: str) -> bool:

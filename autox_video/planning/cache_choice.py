@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from autox_video.config.settings import AUTO, OFF, Settings
+from autox_video.config.settings import AUTO, OFF
 from autox_video.core.sized_folder import read_sized_folder
 from autox_video.data.inspection.dataset_stats import DatasetStats
+from autox_video.planning.choice import GIVEN, MEASUREMENT, RULE, USER, Choice, Source
 from autox_video.planning.plan import Plan
-from autox_video.planning.source import GIVEN, MEASUREMENT, RULE, USER, Choice, Source
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.sampling import count_train_times
 
@@ -30,40 +30,49 @@ class Speeds:
 
 def choose_cache(
     plan: Plan,
-    settings: Settings,
     stats: DatasetStats,
     *,
+    asked: str,
     folder: str | None,
     free_gib: float,
     speeds: Speeds | None,
 ) -> Plan:
-    """Give the plan with its cache settled; a pure function.
+    """The plan with its cache chosen.
 
     Args:
         plan: all other choices.
-        settings: what the user asked for.
         stats: the clips in figures.
-        folder: where it would be, the user's own or the given one; None where there can be none.
-        free_gib: free space on the disk of the folder that it would be.
-        speeds: measured where the settings leave the choice open.
+        asked: the key `cache` of the config.
+        folder: where it would be, the user's own or the usual one; None where there can be none.
+        free_gib: free space on the disk of that folder.
+        speeds: measured where `asked` leaves the choice open.
     """
-    if settings.cache == OFF:
-        return _settled(plan, None, 0.0, GIVEN, USER)
-    if settings.cache != AUTO:
-        _, limit = read_sized_folder(settings.cache)
-        return _settled(plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, GIVEN, USER)
+    if asked == OFF:
+        return _with_cache(plan, None, 0.0, USER, GIVEN)
+    if asked != AUTO:
+        _, limit = read_sized_folder(asked)
+        return _with_cache(
+            plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, USER, GIVEN
+        )
     if folder is None or speeds is None:
         why = "there is no folder to keep it in" if folder is None else "nothing was measured"
-        return _settled(plan, None, 0.0, why, RULE)
+        return _with_cache(plan, None, 0.0, RULE, why)
+    if plan.epochs < 2:
+        why = "a single epoch reads each clip once"
+        return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     saved, why = _saved_share(plan, speeds)
-    if plan.epochs < 2 or saved < LEAST_SAVED_SHARE:
-        few = "a single epoch reads each clip once" if plan.epochs < 2 else why
-        return _settled(plan, None, 0.0, few, MEASUREMENT)
-    wanted_gib = stats.num_train * clip_bytes(plan, stats) / GIB
-    limit_gib = free_gib * FREE_SHARE
+    if saved < LEAST_SAVED_SHARE:
+        return _with_cache(plan, None, 0.0, MEASUREMENT, why)
+    wanted_gib, limit_gib = stats.num_train * clip_bytes(plan, stats) / GIB, free_gib * FREE_SHARE
     enough = "" if wanted_gib <= limit_gib else f", of which {limit_gib:.3g} GiB fit"
     why = f"{why}; about {wanted_gib:.2g} GiB{enough}"
-    return _settled(plan, folder, limit_gib, why, MEASUREMENT)
+    return _with_cache(plan, folder, limit_gib, MEASUREMENT, why)
+
+
+def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why: str) -> Plan:
+    size_why = "no cache" if folder is None else "at most; clips of other runs make room"
+    size = Choice(round(gib, 3), source, size_why)
+    return plan.with_choices({"cache": Choice(folder, source, why), "cache_gib": size})
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
@@ -88,9 +97,3 @@ def _saved_share(plan: Plan, speeds: Speeds) -> tuple[float, str]:
     waiting = speeds.read_sec / max(plan.workers, 1) / speeds.step_sec
     share = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
     return share, f"{figures}, {plan.workers} workers: the GPU would wait {share:.0%} of the time"
-
-
-def _settled(plan: Plan, folder: str | None, gib: float, why: str, source: Source) -> Plan:
-    size_why = "no cache" if folder is None else "at most; clips of other runs make room"
-    size = Choice(round(gib, 3), size_why, source)
-    return plan.with_choices({"cache": Choice(folder, why, source), "cache_gib": size})

@@ -2,11 +2,11 @@
 
 import math
 
-from autox_video.backbones.specs import BACKBONES, NANO
-from autox_video.config.settings import Settings
-from autox_video.data.inspection.dataset_stats import DatasetStats
-from autox_video.planning.batch import MOST_AVERAGED
-from autox_video.planning.source import Chosen
+from autox_video.backbones.specs import NANO
+from autox_video.core.errors import ConfigError
+from autox_video.planning.choice import Choice, by_rule, by_user
+from autox_video.planning.compute import MOST_AVERAGED
+from autox_video.planning.draft import Draft, by_start
 from autox_video.tasks.task import TASKS
 
 PRETRAINED_EPOCHS = 30
@@ -16,99 +16,107 @@ FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
 IMBALANCE = 4  # clips of the commonest class over those of the rarest
 
+beta2 = by_start(
+    scratch=(0.95, "from scratch: a short memory leaves the first plateau sooner"),
+    pretrained=(0.999, "AdamW's usual value"),
+)
+backbone_lr_mult = by_start(
+    scratch=(1.0, "from scratch: all layers alike"),
+    pretrained=(0.1, "pretrained layers move slowly"),
+)
+layer_decay = by_start(
+    scratch=(1.0, "from scratch: all layers alike"),
+    pretrained=(0.9, "the first layers fit other clips as well, and move least"),
+)
 
-def epochs(stats: DatasetStats, scratch: bool) -> Chosen:
+
+def epochs(draft: Draft) -> Choice:
     """How often training goes through the clips."""
-    if not scratch:
-        return PRETRAINED_EPOCHS, "fine-tuning pretrained weights"
-    fewest, most = SCRATCH_EPOCHS
-    epochs = min(max(math.ceil(SCRATCH_CLIPS_SEEN / stats.num_train), fewest), most)
-    return epochs, f"from scratch: {epochs * stats.num_train} clips seen in all"
+    if not draft.scratch:
+        return by_rule(PRETRAINED_EPOCHS, "fine-tuning pretrained weights")
+    (fewest, most), clips = SCRATCH_EPOCHS, draft.stats.num_train
+    count = min(max(math.ceil(SCRATCH_CLIPS_SEEN / clips), fewest), most)
+    return by_rule(count, f"from scratch: {count * clips} clips seen in all")
 
 
-def warmup(epochs: int, scratch: bool) -> Chosen:
+def warmup_epochs(draft: Draft) -> Choice:
     """Epochs of the rise to the full learning rate."""
-    return min(1.0 if scratch else 2.5, epochs / 4), "linear, before the cosine"
+    most = 1.0 if draft.scratch else 2.5
+    return by_rule(min(most, draft.epochs / 4), "linear, before the cosine")
 
 
-def flat(epochs: int, scratch: bool) -> Chosen:
+def flat_epochs(draft: Draft) -> Choice:
     """Epochs at the full learning rate."""
-    if scratch:
-        return epochs / 2, "from scratch: the first plateau needs the full learning rate"
-    return 0.0, "the cosine begins after the warm-up"
+    if draft.scratch:
+        why = "from scratch: the first plateau needs the full learning rate"
+        return by_rule(draft.epochs / 2, why)
+    return by_rule(0.0, "the cosine begins after the warm-up")
 
 
-def lr(batch: int, scratch: bool, backbone: str) -> Chosen:
+def lr(draft: Draft) -> Choice:
     """The head's learning rate for a batch.
 
     By its square root, as AdamW wants it (Malladi et al., NeurIPS 2022): in proportion to the
     batch, the small batches of few clips would hardly move the weights.
     """
-    rate, usual = 1e-3, 16 if scratch else 64
-    if scratch and backbone != "conv_nano":
-        rate = 3.5e-4
+    batch, usual = draft.batch_size, 16 if draft.scratch else 64
+    rate = 3.5e-4 if draft.scratch and draft.backbone != "conv_nano" else 1e-3
     why = f"{rate:g} at batch {usual}, by the square root of the batch ({batch})"
-    return rate * math.sqrt(batch / usual), why
+    return by_rule(rate * math.sqrt(batch / usual), why)
 
 
-def beta2(scratch: bool) -> Chosen:
-    """AdamW's memory of squared gradients."""
-    if scratch:
-        return 0.95, "from scratch: a short memory leaves the first plateau sooner"
-    return 0.999, "AdamW's usual value"
-
-
-def backbone_lr(scratch: bool) -> Chosen:
-    """The backbone's learning rate over the head's."""
-    if scratch:
-        return 1.0, "from scratch: all layers alike"
-    return 0.1, "pretrained layers move slowly"
-
-
-def layer_decay(scratch: bool) -> Chosen:
-    """The learning rate of a block over that of the next."""
-    if scratch:
-        return 1.0, "from scratch: all layers alike"
-    return 0.9, "the first layers fit other clips as well, and move least"
-
-
-def drop_path(backbone: str) -> Chosen:
+def drop_path(draft: Draft) -> Choice:
     """Stochastic depth of the last block."""
-    if backbone in NANO:
-        return 0.0, "none for a small network: it helps one set of few clips and harms another"
-    return BACKBONES[backbone].drop_path, f"the value {backbone} is published with"
+    if draft.backbone in NANO:
+        why = "none for a small network: it helps one set of few clips and harms another"
+        return by_rule(0.0, why)
+    return by_rule(draft.facts.drop_path, f"the value {draft.backbone} is published with")
 
 
-def label_smoothing(stats: DatasetStats, scratch: bool) -> Chosen:
+def label_smoothing(draft: Draft) -> Choice:
     """Share of a label that is spread over all classes."""
-    if scratch:
-        return 0.0, "from scratch: the plain loss learns sooner"
-    if stats.num_classes == 2:
-        return 0.0, "two classes: nothing to spread over"
-    return 0.1, "keeps a large model from growing overconfident"
+    if draft.scratch:
+        return by_rule(0.0, "from scratch: the plain loss learns sooner")
+    if draft.stats.num_classes == 2:
+        return by_rule(0.0, "two classes: nothing to spread over")
+    return by_rule(0.1, "keeps a large model from growing overconfident")
 
 
-def class_balance(stats: DatasetStats) -> Chosen:
-    """Whether loss and validation make up for classes being common or rare."""
-    fewest, most = stats.clips_per_class_min, stats.clips_per_class_max
-    if not TASKS[stats.task].balances_loss:
-        return False, "each class has a probability of its own"
+def class_balance(draft: Draft) -> Choice:
+    """Whether loss and validation make up for classes being common or rare.
+
+    Raises:
+        ConfigError: the user asks for it, and clips are of several classes.
+    """
+    asked = draft.given("class_balance")
+    fewest, most = draft.stats.clips_per_class_min, draft.stats.clips_per_class_max
+    can_balance = TASKS[draft.stats.task].balances_loss
+    if asked and not can_balance:
+        raise ConfigError(
+            "class_balance: on needs clips of one class each; here they have several."
+        )
+    if asked is not None:
+        return by_user(asked)
+    if not can_balance:
+        return by_rule(False, "each class has a probability of its own")
     if most < IMBALANCE * max(fewest, 1):
-        return False, f"{fewest} to {most} clips a class: nearly alike"
+        return by_rule(False, f"{fewest} to {most} clips a class: nearly alike")
     why = "the loss makes up for that, and validation counts all classes alike"
-    return True, f"{fewest} to {most} clips a class: {why}"
+    return by_rule(True, f"{fewest} to {most} clips a class: {why}")
 
 
-def soup(settings: Settings) -> Chosen:
+def soup(draft: Draft) -> Choice:
     """How many of the best weights are averaged when training is over."""
-    if not settings.evaluation:
-        return 0, "without evaluations none are known to be the best"
-    return MOST_AVERAGED, "as many of the best weights, where their average validates better"
+    if not draft.evaluation:
+        return by_rule(0, "without evaluations none are known to be the best")
+    why = "as many of the best weights, where their average validates better"
+    return by_rule(MOST_AVERAGED, why)
 
 
-def patience(settings: Settings, epochs: int, scratch: bool) -> Chosen:
+def patience(draft: Draft) -> Choice:
     """Evaluations without a better one, after which training ends."""
-    if scratch:
-        return 0, "from scratch: nothing may be learned for long, and then all at once"
-    evaluations = epochs // max(settings.evaluation, 1)
-    return max(FEWEST_WAITED, round(evaluations * WAITED_SHARE)), "a third of the evaluations"
+    if draft.scratch:
+        return by_rule(0, "from scratch: nothing may be learned for long, and then all at once")
+    evaluations = draft.epochs // max(draft.evaluation, 1)
+    count = max(FEWEST_WAITED, round(evaluations * WAITED_SHARE))
+    return by_rule(count, "a third of the evaluations")

@@ -1,402 +1,297 @@
 """Settings, statistics and hardware → a Plan: every automatic choice, made here and nowhere else.
 
-The choices are rules with their reasons beside them. Whatever the user set is taken as it is.
+The fields of `Plan` are the table of what is chosen: its key of the config, its rule, and whether
+it may change when a run is resumed.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autox_video.backbones.specs import BACKBONES, PUBLISHED_WINDOW, Pretrained
-from autox_video.config.settings import AUTO, DESCRIPTORS, Settings
-from autox_video.core.errors import ConfigError
-from autox_video.data.inspection.dataset_stats import DatasetStats
-from autox_video.machine.hardware import Hardware
-from autox_video.planning import clip_shape, optimization
-from autox_video.planning.augmentation import (
-    augment,
-    early_clips,
-    flip,
-    jitter,
-    smallest_crop,
-)
-from autox_video.planning.batch import (
-    accumulation,
-    batch_size,
-    disk_gib,
-    gradient_checkpointing,
-    room_for_clips,
-    whole_readings,
-)
-from autox_video.planning.source import GIVEN, RULE, USER, Choice, Chosen, Source
-from autox_video.tasks.task import TASKS
+from autox_video.config.settings import DESCRIPTORS
+from autox_video.planning import augmentation, clip_shape, compute, optimization
+from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
+from autox_video.planning.draft import Basis, Draft, Field, always, chosen, default
 
-HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
-CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
-COMPILING_SEC = 90.0  # an estimate
-SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
-GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
-ROOM_FOR_CROPS = 8 / 7  # frames' shorter side over the model's: 256 for 224, as is usual
+LAST_DIGITS = "results may differ in their last digits from here on"
+
+
+def _mode(draft: Draft) -> Choice:
+    if draft.backbone == DESCRIPTORS:
+        return by_rule("probe", "descriptors have nothing to train but a head")
+    return by_rule("train", "all of the model learns")
+
+
+def _backbone(draft: Draft) -> Choice:
+    weights, clips = draft.weights, draft.stats.num_train
+    if weights is not None:
+        return by_rule(weights.backbone, f"fits the pretrained weights ({weights.source})")
+    if draft.hardware.device == "cpu":
+        why = "from scratch on a CPU: learns more than swin_nano in the same time"
+        return by_rule("conv_nano", why)
+    fitting = [name for name, facts in BACKBONES.items() if facts.scratch_clips <= clips]
+    return by_rule(fitting[-1], f"from scratch: the size that {clips} clips can train")
+
+
+def _pretrained(draft: Draft) -> Choice:
+    if draft.weights is None:
+        return by_rule(None, "no weights were found or named: training starts from scratch")
+    return by_rule(draft.weights.path, draft.weights.source)
+
+
+def _window_size(draft: Draft) -> Choice:
+    if draft.weights is None or draft.weights.window_size == PUBLISHED_WINDOW:
+        return by_rule(PUBLISHED_WINDOW, "as published")
+    return by_rule(draft.weights.window_size, "that of the pretrained weights")
+
+
+def _num_classes(draft: Draft) -> Choice:
+    classes = draft.stats.num_classes
+    return (
+        by_rule(classes, "from the lists") if draft.given("num_class") is None else by_user(classes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every choice that a training run rests on, with its reason and its source, field by field."""
+    """Every choice that a training run rests on."""
 
-    mode: str
+    mode: str = chosen(_mode, "mode")
     """`train`: all of the model learns; `probe`: a head on features that stay as they are."""
-    backbone: str
-    pretrained: str | None
+    backbone: str = chosen(_backbone, "backbone")
+    pretrained: str | None = chosen(_pretrained, "load_from", as_given=False)
     """Path of the weights to start from; None: from scratch."""
-    window_size: tuple[int, int, int]
+    window_size: tuple[int, int, int] = chosen(_window_size)
     """Time steps, rows and columns of an attention window."""
-    head_grid: tuple[int, int, int] | None
+    head_grid: tuple[int, int, int] | None = chosen(
+        always(None, "the mean over the feature map, as published")
+    )
     """Cells over time, rows and columns that the head attends over; None: it takes their mean."""
-    num_classes: int
-    clip_len: int
+    num_classes: int = chosen(_num_classes, "num_class", as_given=False)
+    clip_len: int = chosen(clip_shape.clip_len, "clip_len")
     """Frames in one clip."""
-    frame_interval_sec: float
+    frame_interval_sec: float = chosen(
+        clip_shape.frame_interval_sec, "video_length", as_given=False
+    )
     """Seconds between two frames of a clip."""
-    resolution: int
+    resolution: int = chosen(clip_shape.resolution, "resolution")
     """Side of the square the model sees, in px."""
-    early_side: int
+    early_side: int = chosen(augmentation.early_side, "progressive", as_given=False)
     """Side of the clips in the first part of training, in px: smaller ones save time."""
-    early_share: float
+    early_share: float = chosen(augmentation.early_share, "progressive", as_given=False)
     """Of the training steps, that part."""
-    decoder: str
+    decoder: str = chosen(always("pyav", "decodes no more than is wanted, and is exact"), "decoder")
     """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
-    short_side: int
+    short_side: int = chosen(clip_shape.short_side)
     """Frames at least twice as large are scaled down to this shorter side in decoding, in px."""
-    jitter: bool
+    jitter: bool = chosen(augmentation.jitter)
     """Whether training frames are moved within their slot of time at random."""
-    test_clips: int
+    test_clips: int = chosen(clip_shape.test_clips)
     """Clips taken over time from a video in testing, each with three crops."""
-    batch_size: int
+    batch_size: int = chosen(
+        compute.batch_size,
+        "videos_per_gpu",
+        as_given=False,
+        change="lr stays {lr:g}; steps have other clips from here on",
+    )
     """Clips in one training step, of all processes together."""
-    accumulation: int
+    accumulation: int = chosen(compute.accumulation, change="", anew=True)
     """Parts into which a process cuts its clips of a step, one after the other, to save memory."""
-    epochs: int
-    warmup_epochs: float
-    flat_epochs: float
+    epochs: int = chosen(
+        optimization.epochs,
+        "epoch",
+        change="the learning rate falls over {now} epochs from here on, so the result is not that "
+        "of a run which began with {now}; where as many are over, training ends at once",
+    )
+    warmup_epochs: float = chosen(optimization.warmup_epochs)
+    flat_epochs: float = chosen(optimization.flat_epochs)
     """Epochs at the full learning rate between warm-up and cosine."""
-    lr: float
+    lr: float = chosen(optimization.lr, "lr")
     """Learning rate of the head, for the whole batch."""
-    backbone_lr_mult: float
+    backbone_lr_mult: float = chosen(optimization.backbone_lr_mult)
     """The learning rate of the backbone's last block over the head's."""
-    layer_decay: float
+    layer_decay: float = chosen(optimization.layer_decay)
     """The learning rate of a block over that of the next."""
-    beta2: float
+    beta2: float = chosen(optimization.beta2)
     """How long AdamW remembers squared gradients: 1 / (1 - beta2) steps."""
-    weight_decay: float
-    max_grad_norm: float
+    weight_decay: float = chosen(always(0.05, "AdamW's value in the Video Swin paper"))
+    max_grad_norm: float = chosen(
+        always(1.0, "stops a rare bad batch from throwing the weights off")
+    )
     """Gradients are scaled down to this 2-norm."""
-    ema: float
-    """Share of the weights' moving average that a step leaves; 0: there is no average."""
-    soup: int
+    ema: float = chosen(
+        always(0.0, "none: the best weights are averaged at the end"),
+        "ema",
+        change="other averages are evaluated from here on",
+    )
+    """EMA decay of the weights; 0: there is no average."""
+    soup: int = chosen(optimization.soup)
     """So many of the best weights are averaged at the end; 0: none."""
-    drop_path: float
-    label_smoothing: float
-    class_balance: bool
+    drop_path: float = chosen(optimization.drop_path, "drop_path")
+    label_smoothing: float = chosen(optimization.label_smoothing)
+    class_balance: bool = chosen(optimization.class_balance, "class_balance", as_given=False)
     """Whether the loss makes up for classes being common or rare."""
-    smallest_crop: float
+    smallest_crop: float = chosen(augmentation.smallest_crop)
     """Least share of a frame's area that a random crop in training keeps."""
-    flip: bool
-    augment: dict[str, float]
-    """What training adds to crops and mirror images: fields of models.augment.Strengths."""
-    repeats: int
+    flip: bool = chosen(augmentation.flip, "flip")
+    augment: Mapping[str, float] = chosen(augmentation.augment, "augment", as_given=False)
+    """What training adds to crops and flips: fields of the model's augmentation `Strengths`."""
+    repeats: int = chosen(always(1, "a clip is read again for each sample"), "repeats")
     """Samples of training from one reading of a clip, each cut out anew."""
-    cache: str | None
+    cache: str | None = chosen(always(None, "not decided yet"), "cache", as_given=False, change="")
     """Folder for decoded frames; None: every clip is decoded each time."""
-    cache_gib: float
+    cache_gib: float = chosen(always(0.0, "not decided yet"), "cache", as_given=False, change="")
     """Greatest size of that folder, in GiB."""
-    max_bad: float
+    max_bad: float = chosen(
+        default("max_bad", "more is taken for a fault of the disk"),
+        "max_bad",
+        change="it counts from here on",
+        anew=True,
+    )
     """Greatest share of the training clips that may turn out unreadable in training."""
-    precision: str
+    precision: str = chosen(
+        compute.precision,
+        "precision",
+        change="the weights themselves are float32 as before; {digits}",
+    )
     """Number type of the computation: `float32`, `bfloat16` or `float16`."""
-    gradient_checkpointing: bool
+    gradient_checkpointing: bool = chosen(
+        compute.gradient_checkpointing,
+        "gradient_checkpointing",
+        change="only time and memory change",
+    )
     """Whether blocks are computed again in the backward pass instead of kept."""
-    compile: bool
+    compile: bool = chosen(
+        compute.compiled, "compile", as_given=False, change="{digits}", anew=True
+    )
     """Whether torch compiles the backbone's blocks."""
-    device: str
-    processes: int
+    device: str = chosen(compute.device, change="{digits}", anew=True)
+    processes: int = chosen(
+        compute.processes,
+        change="the batch of all together is {batch}, lr stays {lr:g}; {digits}",
+        anew=True,
+    )
     """Processes that train together."""
-    strategy: str
+    strategy: str = chosen(
+        default("strategy", "how processes share the model"),
+        "strategy",
+        change="{digits}",
+        anew=True,
+    )
     """How they share the model: `ddp` or `fsdp`."""
-    deterministic: bool
+    deterministic: bool = chosen(
+        compute.deterministic, "deterministic", change="{digits}", anew=True
+    )
     """Whether a GPU computes the same bits in every run."""
-    workers: int
+    workers: int = chosen(compute.workers, "workers", change="", anew=True)
     """Processes that decode clips, for each that trains."""
-    checkpoint_minutes: float
+    checkpoint_minutes: float = chosen(
+        default("checkpoint_minutes", "at most that much can be lost"),
+        "checkpoint_minutes",
+        change="at most that much can be lost",
+        anew=True,
+    )
     """Greatest time between two checkpoints."""
-    disk_gib: float
+    disk_gib: float = chosen(compute.disk_gib, change="", anew=True)
     """What the checkpoints of the run take while one is written, in GiB."""
-    evaluation: int
+    evaluation: int = chosen(
+        default("evaluation", "epochs between two evaluations"),
+        "evaluation",
+        change="the best weights are looked for at other epochs from here on",
+        anew=True,
+    )
     """Epochs between two evaluations; 0: none."""
-    patience: int
+    patience: int = chosen(optimization.patience, "patience", change="it counts from here on")
     """Evaluations without a better one, after which training ends; 0: it goes on to its end."""
-    time_budget_sec: float | None
+    time_budget_sec: float | None = chosen(
+        always(None, "no limit"),
+        "time_budget",
+        change="what is left of it is planned anew; what was used counts",
+        anew=True,
+    )
     """What the whole run may take; None: as long as it takes."""
-    seed: int
-    reasons: dict[str, str]
-    """Why, in words for people: no code reads them."""
-    sources: dict[str, Source]
-    """Who or what chose."""
-    evidence: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of some fields: `figures` that the choice rests on, and `alternatives` with theirs."""
+    seed: int = chosen(always(0, "the same run every time"), "seed")
+    choices: Mapping[str, Choice]
+    """Who or what chose each field, why, and on what evidence; the values are those of above."""
+
+    def __post_init__(self) -> None:
+        """Let `dataclasses.replace` change values: their choices change with them."""
+        values = {name: getattr(self, name) for name in self.choices}
+        choices = {
+            name: choice if choice.value is values[name] else replace(choice, value=values[name])
+            for name, choice in self.choices.items()
+        }
+        object.__setattr__(self, "choices", choices)
+
+    @classmethod
+    def of(cls, choices: Mapping[str, Choice]) -> "Plan":
+        """The plan of choices that are made for every field."""
+        return cls(**{name: choices[name].value for name in FIELDS}, choices=choices)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> "Plan":
+        """What `to_json` gave."""
+        return cls.of({name: Choice.from_json(stored[name]) for name in FIELDS})
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Every choice as plain values."""
+        return {name: choice.to_json() for name, choice in self.choices.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """The choices and reasons as plain JSON values."""
-        values = asdict(self)
-        del values["evidence"], values["sources"]
-        return values
+        """The values by field, and the `reasons`."""
+        reasons = {name: choice.reason for name, choice in self.choices.items()}
+        return {**{name: getattr(self, name) for name in FIELDS}, "reasons": reasons}
 
-    def choice(self, field: str) -> Choice:
-        """One choice with its reason and its source."""
-        return Choice(getattr(self, field), self.reasons[field], self.sources[field])
-
-    def is_given(self, field: str) -> bool:
-        """Whether the user chose this."""
-        return self.sources[field] == USER
+    def is_given(self, name: str) -> bool:
+        """Whether the user chose this field."""
+        return self.choices[name].source == USER
 
     def with_choices(self, choices: Mapping[str, Choice]) -> "Plan":
-        """The plan with other choices, which bring their reasons and sources."""
-        return replace(
-            self,
-            **{field: choice.value for field, choice in choices.items()},
-            reasons={**self.reasons, **{f: choice.reason for f, choice in choices.items()}},
-            sources={**self.sources, **{f: choice.source for f, choice in choices.items()}},
-        )
+        """The plan with other choices of some fields."""
+        return Plan.of({**self.choices, **choices})
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
         """The plan with values that one source chose, for one reason."""
-        return self.with_choices({f: Choice(v, reason, source) for f, v in values.items()})
+        return self.with_choices({f: Choice(v, source, reason) for f, v in values.items()})
+
+    def with_evidence(self, evidence: Mapping[str, Mapping[str, Any]]) -> "Plan":
+        """The plan with more of what choices rest on, by field."""
+        return self.with_choices(
+            {
+                name: replace(choice, evidence={**choice.evidence, **evidence[name]})
+                for name, choice in self.choices.items()
+                if name in evidence
+            }
+        )
+
+    @property
+    def weights(self) -> Pretrained | None:
+        """What it starts from, None where that is from scratch."""
+        if self.pretrained is None:
+            return None
+        source = self.choices["pretrained"].reason
+        return Pretrained(self.pretrained, self.backbone, source, self.window_size)
 
 
-def choose(
-    settings: Settings,
-    stats: DatasetStats,
-    hardware: Hardware,
-    pretrained: Pretrained | None = None,
-    settled: Mapping[str, Choice] | None = None,
-) -> Plan:
+FIELDS: Mapping[str, Field] = {
+    field.name: field.metadata["how"]
+    for field in dataclasses.fields(Plan)
+    if "how" in field.metadata
+}
+"""How each field is chosen, in the order in which the plan is shown."""
+
+
+def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
     """Make every choice for a training run; a pure function.
 
     Args:
-        settings: what the user asked for.
-        stats: the readable clips in figures.
-        hardware: the machine.
-        pretrained: weights that were found, or None.
+        basis: what the choices rest on.
         settled: choices that are made already, whoever made them; the others follow from them.
+
+    Raises:
+        ConfigError: what the user asks for does not go with the clips.
     """
-    choices, scratch = _Choices(settings, settled or {}), pretrained is None
-    made, decide = choices.made, choices.decide
-    decide("mode", "mode", lambda: _mode(settings))
-    backbone = decide("backbone", "backbone", lambda: _backbone(stats, hardware, pretrained))
-    facts = BACKBONES[backbone]
-    made["pretrained"] = _pretrained(pretrained)
-    made["window_size"] = _window_size(pretrained)
-    made["head_grid"] = None, "the mean over the feature map, as published"
-    made["num_classes"] = _num_classes(settings, stats)
-    size = _choose_clips(choices, stats, hardware, backbone)
-    precision = decide("precision", "precision", lambda: _precision(hardware, backbone))
-    cost_gib = facts.gib_per_clip * size * (1.0 if precision == "float32" else HALF_TYPE_SHARE)
-    room_gib = room_for_clips(facts, hardware)
-    key = "gradient_checkpointing"
-    if decide(key, key, lambda: gradient_checkpointing(room_gib / cost_gib)):
-        cost_gib *= CHECKPOINTING_SHARE
-    batch = _choose_batch(choices, stats, hardware, room_gib / cost_gib, scratch=scratch)
-    epochs = decide("epochs", "epoch", lambda: optimization.epochs(stats, scratch))
-    _choose_optimization(choices, batch, epochs, scratch=scratch)
-    decide("drop_path", "drop_path", lambda: optimization.drop_path(backbone))
-    made["label_smoothing"] = optimization.label_smoothing(stats, scratch)
-    _choose_balance(choices, stats)
-    _choose_reading(choices, stats, scratch=scratch)
-    macs = facts.gmacs_per_clip * 1e9 * size * epochs * stats.num_train
-    if decide("compile", "compile", lambda: _compile(macs, hardware)) and not hardware.compiler:
-        made["compile"] = True, f"{GIVEN}; does nothing, as there is no C compiler", USER
-    made["device"] = hardware.device, hardware.device_name
-    _choose_processes(choices, hardware)
-    made["disk_gib"] = disk_gib(facts)
-    decide("workers", "workers", lambda: _workers(hardware))
-    choices.take("evaluation", "epochs between two evaluations")
-    decide("patience", "patience", lambda: optimization.patience(settings, epochs, scratch))
-    early = early_clips(settings, made["resolution"][0])
-    made["early_side"], made["early_share"] = early
-    budget = settings.time_budget
-    made["time_budget_sec"] = (None, "no limit") if budget == AUTO else (budget, GIVEN, USER)
-    decide("seed", "seed", lambda: (0, "the same run every time"))
-    every = {name: Choice(*chosen) for name, chosen in made.items()}
-    return Plan(
-        **{name: choice.value for name, choice in every.items()},
-        reasons={name: choice.reason for name, choice in every.items()},
-        sources={name: choice.source for name, choice in every.items()},
-    )
-
-
-class _Choices:
-    """What is chosen so far; what the user set, or is settled already, is taken as it is."""
-
-    def __init__(self, settings: Settings, settled: Mapping[str, Choice]) -> None:
-        self.settings = settings
-        self.settled = settled
-        self.made: dict[str, Chosen] = {}
-
-    def decide(self, field: str, key: str, rule: Callable[[], Chosen]) -> Any:
-        """Choose `field` by the config's `key`, or by the rule where that is auto."""
-        asked = getattr(self.settings, key)
-        if field in self.settled:
-            self.made[field] = self.settled[field]
-        else:
-            self.made[field] = rule() if asked == AUTO else (asked, GIVEN, USER)
-        return self.made[field][0]
-
-    def take(self, key: str, reason: str) -> None:
-        """Take a key of the config whose default is a value, for that reason."""
-        given = key in self.settings.model_fields_set
-        self.made[key] = getattr(self.settings, key), reason, USER if given else RULE
-
-
-def _choose_clips(
-    choices: _Choices, stats: DatasetStats, hardware: Hardware, backbone: str
-) -> float:
-    """Choose what a clip is; gives its size as a multiple of 8x224x224."""
-    made, decide = choices.made, choices.decide
-    span_sec = clip_shape.span(choices.settings, stats.seconds_median)
-    clip_len = decide(
-        "clip_len", "clip_len", lambda: clip_shape.clip_len(span_sec, backbone, hardware)
-    )
-    given = choices.settings.video_length != AUTO
-    interval = clip_shape.frame_interval(span_sec, clip_len, given=given, stats=stats)
-    made["frame_interval_sec"] = interval
-    side = decide("resolution", "resolution", lambda: clip_shape.resolution(backbone, stats))
-    made["short_side"] = round(side * ROOM_FOR_CROPS), "room for crops; for larger frames"
-    made["test_clips"] = clip_shape.test_clips(stats.seconds_median, span_sec)
-    return clip_len / 8 * (side / 224) ** 2
-
-
-def _choose_batch(
-    choices: _Choices,
-    stats: DatasetStats,
-    hardware: Hardware,
-    clips_that_fit: float,
-    *,
-    scratch: bool,
-) -> int:
-    """Choose the clips of a step by what learns well, and cut them up by what fits."""
-    processes, asked = hardware.processes, choices.settings.videos_per_gpu
-    of_each = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
-    one_each = 1, "a clip is read again for each sample"
-    repeats = choices.decide("repeats", "repeats", lambda: one_each)
-    auto = batch_size(stats, processes, scratch=scratch)
-    chosen = auto if asked == AUTO else (asked * processes, of_each, USER)
-    choices.made["batch_size"] = whole_readings(chosen, repeats)
-    batch = choices.made["batch_size"][0]
-    choices.made["accumulation"] = accumulation(batch, processes, clips_that_fit)
-    return batch
-
-
-def _choose_processes(choices: _Choices, hardware: Hardware) -> None:
-    made, settings = choices.made, choices.settings
-    where = f"{hardware.local_processes} on this machine"
-    made["processes"] = hardware.processes, where if hardware.processes > 1 else "this one"
-    choices.take("strategy", "how processes share the model")
-    on_gpu = "the same bits in every run" if settings.deterministic else "off, which is faster"
-    on_cpu = "a CPU computes the same bits in any case"
-    choices.take("deterministic", on_cpu if hardware.device == "cpu" else on_gpu)
-    choices.take("checkpoint_minutes", "at most that much can be lost")
-
-
-def _choose_optimization(choices: _Choices, batch: int, epochs: int, *, scratch: bool) -> None:
-    made = choices.made
-    made["warmup_epochs"] = optimization.warmup(epochs, scratch)
-    made["flat_epochs"] = optimization.flat(epochs, scratch)
-    choices.decide("lr", "lr", lambda: optimization.lr(batch, scratch, choices.made["backbone"][0]))
-    made["backbone_lr_mult"] = optimization.backbone_lr(scratch)
-    made["layer_decay"] = optimization.layer_decay(scratch)
-    made["beta2"] = optimization.beta2(scratch)
-    made["weight_decay"] = 0.05, "AdamW's value in the Video Swin paper"
-    choices.decide("ema", "ema", lambda: (0.0, "none: the best weights are averaged at the end"))
-    made["soup"] = optimization.soup(choices.settings)
-    made["max_grad_norm"] = 1.0, "stops a rare bad batch from throwing the weights off"
-
-
-def _choose_balance(choices: _Choices, stats: DatasetStats) -> None:
-    key = "class_balance"
-    balanced = choices.decide(key, key, lambda: optimization.class_balance(stats))
-    if balanced and not TASKS[stats.task].balances_loss:
-        raise ConfigError(
-            "class_balance: on needs clips of one class each; here they have several."
-        )
-
-
-def _choose_reading(choices: _Choices, stats: DatasetStats, *, scratch: bool) -> None:
-    """Choose how clips are read and changed; the cache stays open until speeds are known."""
-    made, decide = choices.made, choices.decide
-    decide("decoder", "decoder", lambda: ("pyav", "decodes no more than is wanted, and is exact"))
-    made["jitter"] = jitter(scratch)
-    made["smallest_crop"] = smallest_crop(scratch)
-    decide("flip", "flip", lambda: flip(stats))
-    made["augment"] = augment(choices.settings, stats, scratch, made["backbone"][0])
-    made["cache"], made["cache_gib"] = (None, "not decided yet"), (0.0, "not decided yet")
-    choices.take("max_bad", "more is taken for a fault of the disk")
-
-
-def _mode(settings: Settings) -> Chosen:
-    if settings.backbone == DESCRIPTORS:
-        return "probe", "descriptors have nothing to train but a head"
-    return "train", "all of the model learns"
-
-
-def _backbone(stats: DatasetStats, hardware: Hardware, pretrained: Pretrained | None) -> Chosen:
-    if pretrained is not None:
-        return pretrained.backbone, f"fits the pretrained weights ({pretrained.source})"
-    if hardware.device == "cpu":
-        return "conv_nano", "from scratch on a CPU: learns more than swin_nano in the same time"
-    fitting = [n for n, f in BACKBONES.items() if f.scratch_clips <= stats.num_train]
-    return fitting[-1], f"from scratch: the size that {stats.num_train} clips can train"
-
-
-def _pretrained(pretrained: Pretrained | None) -> Chosen:
-    if pretrained is None:
-        return None, "no weights were found or named: training starts from scratch"
-    return pretrained.path, pretrained.source
-
-
-def _window_size(pretrained: Pretrained | None) -> Chosen:
-    if pretrained is None or pretrained.window_size == PUBLISHED_WINDOW:
-        return PUBLISHED_WINDOW, "as published"
-    return pretrained.window_size, "that of the pretrained weights"
-
-
-def _num_classes(settings: Settings, stats: DatasetStats) -> Chosen:
-    why = ("from the lists", RULE) if settings.num_class == AUTO else (GIVEN, USER)
-    return stats.num_classes, *why
-
-
-def _precision(hardware: Hardware, backbone: str) -> Chosen:
-    name = hardware.device_name
-    if backbone == DESCRIPTORS:
-        return "float32", "that of all descriptors"
-    if hardware.fast_bfloat16:
-        return "bfloat16", f"fast on {name}; weights and loss stay float32"
-    if hardware.fast_float16:
-        return "float16", f"fast on {name}; weights and loss stay float32, the loss is scaled"
-    return "float32", f"the fastest safe type on {name}"
-
-
-def _compile(macs: float, hardware: Hardware) -> Chosen:
-    if hardware.device == "cpu":
-        return False, "on a CPU it takes longer than it saves"
-    if not hardware.compiler:
-        return False, "there is no C compiler, which it needs"
-    # A training step takes three forward passes, each two operations per multiply-accumulate.
-    saved_sec = SAVED_BY_COMPILING * 6 * macs / GPU_FLOPS
-    why = f"about {saved_sec:.0f} s saved over the run, {COMPILING_SEC:.0f} s to compile"
-    return saved_sec > COMPILING_SEC, why
-
-
-def _workers(hardware: Hardware) -> Chosen:
-    cores = hardware.cores // hardware.local_processes
-    if hardware.device == "cpu":
-        return min(max(cores - 1, 1), 4), "the model needs the other cores"
-    return min(max(cores - 1, 1), 16), f"{hardware.cores} cores"
+    draft = Draft(basis, FIELDS, settled or {})
+    return Plan.of({name: draft.choice(name) for name in FIELDS})

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 STARTING_SHARE = 0.4
@@ -10,7 +10,7 @@ STARTING_SHARE = 0.4
 LOADING_SHARE = 0.3
 """Of the same: to read the best weights and start the workers for the test."""
 SAVING_SHARE = 0.01
-"""Of the training: what `engine.keeper` lets checkpoints take."""
+"""Of the training: what the checkpoint hook lets saving take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,6 @@ class Amount:
     """Clips of the test at the end; 0: none is made."""
     test_views: int
     """Views of one of them."""
-    steps: int
-    """Training steps in an epoch."""
     interval: int
     """Epochs between two evaluations."""
     workers: int
@@ -89,11 +87,14 @@ class Prediction:
     """Of one of them, over one of the others."""
 
     @classmethod
-    def of(cls, figures: Mapping[str, Any]) -> "Prediction":
-        """What `as_dict` gave."""
-        return cls(
-            **{each.name: figures[each.name] for each in fields(cls) if each.name in figures}
-        )
+    def from_json(cls, stored: Mapping[str, Any]) -> "Prediction":
+        """What `to_json` gave."""
+        return cls(**{name: value for name, value in stored.items() if name != "total_sec"})
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain values, and their total."""
+        figures = {"total_sec": self.total_sec, **asdict(self)}
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
     @property
     def total_sec(self) -> float:
@@ -101,26 +102,23 @@ class Prediction:
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
 
-    def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
-        """The same for another number of epochs."""
-        saved_sec = epochs * self.epoch_sec * self._saved_share
-        training_sec = self.first_epoch_sec + (epochs - 1) * self.epoch_sec - saved_sec
-        made = evaluations(0, epochs, amount.interval)
-        return replace(
-            self,
-            training_sec=training_sec,
-            evaluating_sec=(made + min(amount.averages, max(made - 1, 0))) * self.evaluation_sec,
-            saving_sec=SAVING_SHARE * training_sec,
-        )
-
     @property
     def mean_epoch_sec(self) -> float:
         """An epoch, over all but the first."""
-        return self.epoch_sec * (1 - self._saved_share)
+        return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
-    @property
-    def _saved_share(self) -> float:
-        return self.early_share * (1 - self.early_cost)
+    def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
+        """The same for another number of epochs."""
+        first_sec = self.first_epoch_sec - self.epoch_sec
+        training_sec = first_sec + epochs * self.mean_epoch_sec
+        count = evaluations(0, epochs, amount.interval)
+        count += min(amount.averages, max(count - 1, 0))
+        return replace(
+            self,
+            training_sec=training_sec,
+            evaluating_sec=count * self.evaluation_sec,
+            saving_sec=SAVING_SHARE * training_sec,
+        )
 
     def within(self, budget_sec: float) -> "Prediction":
         """The same with training cut short where it would go beyond a budget."""
@@ -132,11 +130,6 @@ class Prediction:
         times = ("training_sec", "evaluating_sec", "epoch_sec", "first_epoch_sec", "evaluation_sec")
         return replace(self, **{name: share * getattr(self, name) for name in times})
 
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON values."""
-        figures = {"total_sec": self.total_sec, **asdict(self)}
-        return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
-
 
 def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float) -> Prediction:
     """How long a run of so many epochs takes.
@@ -147,20 +140,24 @@ def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float)
         epochs: in all.
         used_sec: what preparing has taken up to now.
     """
-    one = Prediction(
+    step_sec, read_sec = measured.step_sec, measured.read_sec
+    sample_sec = _together(amount, read_sec, step_sec)
+    early_sec = _together(amount, read_sec, amount.early_size * step_sec)
+    train, val = amount.train / amount.processes, amount.val / amount.processes
+    decodes = read_sec / max(amount.workers, 1) > step_sec
+    return Prediction(
         preparing_sec=used_sec + STARTING_SHARE * measured.importing_sec,
         training_sec=0.0,
         evaluating_sec=0.0,
         saving_sec=0.0,
         testing_sec=_testing_sec(measured, amount),
-        epoch_sec=_epoch_sec(measured, amount, measured.read_sec),
-        first_epoch_sec=_epoch_sec(measured, amount, measured.first_read_sec),
-        evaluation_sec=_evaluation_sec(measured, amount),
-        bottleneck=_bottleneck(measured, amount),
+        epoch_sec=train * sample_sec,
+        first_epoch_sec=train * _together(amount, measured.first_read_sec, step_sec),
+        evaluation_sec=val * _together(amount, read_sec, measured.view_sec),
+        bottleneck="decode" if decodes else "compute",
         early_share=amount.early_share,
-        early_cost=_early_cost(measured, amount),
-    )
-    return one.of_epochs(epochs, amount)
+        early_cost=early_sec / sample_sec,
+    ).of_epochs(epochs, amount)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
@@ -170,33 +167,19 @@ def evaluations(done: int, epochs: int, interval: int) -> int:
     return epochs // interval - done // interval + (epochs % interval != 0)
 
 
-def epochs_that_fit(one: Prediction, amount: Amount, left_sec: float) -> int:
+def epochs_that_fit(prediction: Prediction, amount: Amount, left_sec: float) -> int:
     """The most epochs of a run that ends within a time; 0 where not even one fits.
 
     Args:
-        one: the prediction for any number of epochs.
+        prediction: of any number of epochs.
         amount: what there is to do.
         left_sec: for training, evaluations and the test.
     """
-    fixed_sec = one.testing_sec + (1 + amount.averages) * one.evaluation_sec
-    fixed_sec += (one.first_epoch_sec - one.epoch_sec) * (1 + SAVING_SHARE)
-    each_sec = one.mean_epoch_sec * (1 + SAVING_SHARE) + one.evaluation_sec / amount.interval
+    fixed_sec = prediction.testing_sec + (1 + amount.averages) * prediction.evaluation_sec
+    fixed_sec += (prediction.first_epoch_sec - prediction.epoch_sec) * (1 + SAVING_SHARE)
+    each_sec = prediction.mean_epoch_sec * (1 + SAVING_SHARE)
+    each_sec += prediction.evaluation_sec / amount.interval
     return max(0, math.floor((left_sec - fixed_sec) / each_sec))
-
-
-def _epoch_sec(measured: Measured, amount: Amount, read_sec: float) -> float:
-    clips = amount.train / amount.processes
-    return clips * _together(amount, read_sec, measured.step_sec)
-
-
-def _early_cost(measured: Measured, amount: Amount) -> float:
-    whole = _together(amount, measured.read_sec, measured.step_sec)
-    return _together(amount, measured.read_sec, amount.early_size * measured.step_sec) / whole
-
-
-def _evaluation_sec(measured: Measured, amount: Amount) -> float:
-    clips = amount.val / amount.processes
-    return clips * _together(amount, measured.read_sec, measured.view_sec)
 
 
 def _testing_sec(measured: Measured, amount: Amount) -> float:
@@ -214,8 +197,3 @@ def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:
     reading_sec = read_sec / amount.workers
     # A core that decodes has its part of each step to compute too, and the step waits for it.
     return compute_sec + reading_sec if amount.shares_cores else max(compute_sec, reading_sec)
-
-
-def _bottleneck(measured: Measured, amount: Amount) -> str:
-    reading_sec = measured.read_sec / max(amount.workers, 1)
-    return "decode" if reading_sec > measured.step_sec else "compute"

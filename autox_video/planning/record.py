@@ -8,11 +8,10 @@ from typing import Any
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError
 from autox_video.core.files import write_json
-from autox_video.planning.plan import Plan
-from autox_video.planning.resume import MAY_CHANGE
+from autox_video.planning.plan import FIELDS, Plan
 from autox_video.run.work_dir import BEST, PLAN, PLAN_COPY, has_checkpoint
 
-PLAN_SCHEMA = 5
+PLAN_SCHEMA = 6
 """What runs can be gone on with: each number before had another optimizer or another loader."""
 
 TO_TRAIN_ANEW = (
@@ -41,10 +40,8 @@ def write_plan(
     Raises:
         ResourceError: a file cannot be written.
     """
-    fields = [field for field in plan.as_dict() if field in plan.reasons]
-    choices = {f: {**plan.choice(f)._asdict(), **plan.evidence.get(f, {})} for f in fields}
     stored = {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data}
-    write_stored(folder, {**stored, "prediction": prediction, "choices": choices})
+    write_stored(folder, {**stored, "prediction": prediction, "choices": plan.to_json()})
 
 
 def write_stored(folder: Path, stored: dict[str, Any]) -> None:
@@ -109,7 +106,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _settled(stored: dict[str, Any]) -> dict[str, Any]:
     """What stays the same as long as a run goes on."""
     choices = stored.get("choices", {}).items()
-    values = {f: choice["value"] for f, choice in choices if f not in MAY_CHANGE}
+    fixed = {f for f, field in FIELDS.items() if field.change is None}
+    values = {f: choice["value"] for f, choice in choices if f in fixed}
     return {**stored, "choices": values, "prediction": None, "digest": None}
 
 

@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autox_video.planning.augmentation import (
-    AUGMENTATIONS,
-    GRAIN_PX,
-    early_side,
-)
-from autox_video.planning.clip_shape import LARGEST_ROUND
-from autox_video.planning.plan import ROOM_FOR_CROPS, Plan
-from autox_video.planning.source import SEARCH, USER
+from autox_video.planning.augmentation import AUGMENTATIONS, GRAIN_PX, smaller_side
+from autox_video.planning.choice import SEARCH
+from autox_video.planning.clip_shape import LARGEST_ROUND, ROOM_FOR_CROPS
+from autox_video.planning.plan import Plan
 
 LONGEST_CLIP = 64
 SMALLEST_SIDE_PX = 56
@@ -30,58 +26,55 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Options:
     """One of a few values."""
 
     values: tuple[Any, ...]
 
 
-Space = Mapping[str, Range | Choice]
+Space = Mapping[str, Range | Options]
 
 
-def space_of(plan: Plan) -> dict[str, Range | Choice]:
+def space_of(plan: Plan) -> dict[str, Range | Options]:
     """What is worth trying around a plan; what the user has given stays as it is.
 
     Mirror images that the plan leaves out are known to be of other classes: they stay out.
     """
-    space: dict[str, Range | Choice] = {
+    space: dict[str, Range | Options] = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
         "weight_decay": Range(0.005, 0.5, log=True),
         "drop_path": Range(0.0, 0.3),
         "smallest_crop": Range(0.1, 1.0),
-        "label_smoothing": Choice((0.0, 0.1)),
-        "augment": Choice(tuple(AUGMENTATIONS)),
-        "clip_len": Choice(_lengths(plan.clip_len)),
-        "resolution": Choice(_sides(plan.resolution)),
-        "span": Choice(SPAN_SHARES),
+        "label_smoothing": Options((0.0, 0.1)),
+        "augment": Options(tuple(AUGMENTATIONS)),
+        "clip_len": Options(_lengths(plan.clip_len)),
+        "resolution": Options(_sides(plan.resolution)),
+        "span": Options(SPAN_SHARES),
     }
     if plan.pretrained is not None:
         space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
         space["layer_decay"] = Range(0.6, 1.0)
     if plan.flip:
-        space["flip"] = Choice((True, False))
-    given = {field for field, source in plan.sources.items() if source == USER}
-    if "frame_interval_sec" in given:
-        given.add("span")
+        space["flip"] = Options((True, False))
     return {
         name: values
         for name, values in space.items()
-        if name not in given and not (isinstance(values, Choice) and len(values.values) == 1)
+        if not plan.is_given("frame_interval_sec" if name == "span" else name)
+        and not (isinstance(values, Options) and len(values.values) == 1)
     }
 
 
 def start_of(plan: Plan, space: Space) -> dict[str, Any]:
     """The point of a space at which the plan itself is."""
-    point = {name: getattr(plan, name) for name in space if name not in ("span", "augment")}
-    if "span" in space:
-        point["span"] = 1.0
-    if "augment" in space:
-        names = [name for name, values in AUGMENTATIONS.items() if values == plan.augment]
-        point["augment"] = names[0]
-    for name, values in space.items():
-        if isinstance(values, Range):
-            point[name] = min(max(point[name], values.low), values.high)
-    return point
+    augment = next(name for name, values in AUGMENTATIONS.items() if values == plan.augment)
+    start = {"span": 1.0, "augment": augment}
+    point = {name: start[name] if name in start else getattr(plan, name) for name in space}
+    return {
+        name: min(max(value, space[name].low), space[name].high)
+        if isinstance(space[name], Range)
+        else value
+        for name, value in point.items()
+    }
 
 
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
@@ -92,7 +85,7 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
-    probed = "flip" in plan.evidence
+    probed = bool(plan.choices["flip"].evidence)
     # Pretrained weights may need to go further than is usual, where few clips make few steps.
     rates = (0.5, 2.0) if plan.pretrained is None else (2.0, 0.5)
     changes: list[dict[str, Any]] = [
@@ -112,8 +105,8 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
 
 
 def _values(space: Space, name: str) -> tuple[Any, ...]:
-    found = space.get(name)
-    return found.values if isinstance(found, Choice) else ()
+    options = space.get(name)
+    return options.values if isinstance(options, Options) else ()
 
 
 def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
@@ -126,8 +119,8 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
         chosen["augment"] = AUGMENTATIONS[chosen["augment"]]
     if "resolution" in chosen:
         chosen["short_side"] = round(chosen["resolution"] * ROOM_FOR_CROPS)
-        small = early_side(chosen["resolution"])
-        chosen["early_side"] = small if plan.early_share else chosen["resolution"]
+        side = chosen["resolution"]
+        chosen["early_side"] = smaller_side(side) if plan.early_share else side
     return replace(
         plan.settle(SEARCH, "tried by the search", **chosen),
         frame_interval_sec=span_sec / clip_len,

@@ -15,8 +15,8 @@ FAST_READING = Speeds(read_sec=0.0001, step_sec=0.008)
 
 def settled(speeds=None, *, plan=None, folder="/home/me/.cache/x", free_gib=100.0, **keys):
     settings = settings_from_mapping({"data_root": "d", **keys}, "test")
-    plan = plan or plan_for(epoch=10)
-    return choose_cache(plan, settings, STATS, folder=folder, free_gib=free_gib, speeds=speeds)
+    where = {"asked": settings.cache, "folder": folder, "free_gib": free_gib}
+    return choose_cache(plan or plan_for(epoch=10), STATS, **where, speeds=speeds)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def settled(speeds=None, *, plan=None, folder="/home/me/.cache/x", free_gib=100.
 def test_on_a_cpu_every_share_of_the_time_counts(speeds, cache, why):
     plan = settled(speeds)
     assert plan.cache == cache
-    assert why in plan.reasons["cache"]
+    assert why in plan.choices["cache"].reason
     assert plan.cache_gib == (50.0 if cache else 0.0)
 
 
@@ -41,12 +41,12 @@ def test_beside_a_gpu_only_waiting_counts(workers, cached):
     plan = settled(speeds, plan=plan)
     assert (plan.cache is not None) == cached
     share = max(0.0, 1 - 0.004 / (0.040 / workers))
-    assert f"would wait {share:.0%}" in plan.reasons["cache"]
+    assert f"would wait {share:.0%}" in plan.choices["cache"].reason
 
 
 def test_a_single_epoch_keeps_nothing():
     plan = settled(SLOW_READING, plan=plan_for(epoch=1))
-    assert plan.cache is None and "single epoch" in plan.reasons["cache"]
+    assert plan.cache is None and "single epoch" in plan.choices["cache"].reason
 
 
 def test_without_a_home_there_is_no_cache():
@@ -85,5 +85,5 @@ def test_the_size_of_a_clip_is_that_of_the_frames_training_can_ask_for():
 def test_what_does_not_fit_is_said():
     plan = settled(SLOW_READING, free_gib=0.002)
     assert plan.cache is not None
-    assert "of which 0.001 GiB fit" in plan.reasons["cache"]
+    assert "of which 0.001 GiB fit" in plan.choices["cache"].reason
     assert not math.isinf(plan.cache_gib)

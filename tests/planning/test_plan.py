@@ -1,5 +1,6 @@
 """Every automatic choice, as a table of cases."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from autox_video.core.errors import ConfigError
 from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.augmentation import tells_direction
-from autox_video.planning.plan import choose
-from autox_video.planning.source import GIVEN
+from autox_video.planning.choice import GIVEN
+from autox_video.planning.draft import Basis
+from autox_video.planning.plan import FIELDS, Plan, choose
 
 CPU = Hardware("cpu", "some CPU", 2, 24.0, None, False)
 GPU = Hardware("cuda:0", "some GPU", 16, 128.0, 80.0, True)
@@ -37,14 +39,14 @@ STATS = DatasetStats(
 
 def plan_for(stats=STATS, hardware=CPU, pretrained=None, **keys):
     settings = settings_from_mapping({"data_root": "d", **keys}, "test")
-    return choose(settings, stats, hardware, pretrained)
+    return choose(Basis(settings, stats, hardware, pretrained))
 
 
 def test_every_choice_has_a_reason():
     plan = plan_for()
-    fields = set(plan.as_dict()) - {"reasons"}
-    assert set(plan.reasons) == fields
-    assert all(plan.reasons.values())
+    assert plan.as_dict().keys() == {*FIELDS, "reasons"}
+    assert plan.choices.keys() == FIELDS.keys()
+    assert all(choice.reason for choice in plan.choices.values())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_pretrained_weights_bring_the_seed_systems_recipe():
 def test_drop_path_is_as_published_unless_given():
     assert plan_for().drop_path == 0.0
     given = plan_for(pretrained=SWIN_B, drop_path=0.35)
-    assert (given.drop_path, given.reasons["drop_path"]) == (0.35, "given in the config")
+    assert (given.drop_path, given.choices["drop_path"].reason) == (0.35, "given in the config")
 
 
 def test_few_clips_are_recoloured_and_many_are_not():
@@ -124,8 +126,8 @@ def test_the_seed_systems_video_length_gives_its_frames():
 def test_a_span_that_the_user_gives_is_taken_whole(seconds, video_length, said, test_clips):
     plan = plan_for(replace(STATS, seconds_median=seconds), video_length=video_length)
     assert plan.clip_len * plan.frame_interval_sec == pytest.approx(video_length)
-    assert said in plan.reasons["frame_interval_sec"] and plan.is_given("frame_interval_sec")
-    assert ("repeated" in plan.reasons["frame_interval_sec"]) == (video_length > seconds)
+    assert said in plan.choices["frame_interval_sec"].reason and plan.is_given("frame_interval_sec")
+    assert ("repeated" in plan.choices["frame_interval_sec"].reason) == (video_length > seconds)
     assert plan.test_clips == test_clips
 
 
@@ -195,7 +197,7 @@ LONG_RUN = replace(STATS, num_train=200_000)
 def test_compiles_only_where_it_pays(stats, hardware, compiled, reason):
     plan = plan_for(stats, hardware, SWIN_B)
     assert plan.compile is compiled
-    assert reason in plan.reasons["compile"]
+    assert reason in plan.choices["compile"].reason
     assert plan_for(stats, hardware, SWIN_B, compile=not compiled).compile is not compiled
 
 
@@ -249,7 +251,7 @@ def test_flip_is_off_where_a_class_tells_a_direction():
     names = ("walk", "turn left", "turn right")
     stats = replace(STATS, class_names=names, named=True, num_classes=3)
     assert plan_for(stats).flip is False
-    assert "turn left" in plan_for(stats).reasons["flip"]
+    assert "turn left" in plan_for(stats).choices["flip"].reason
     assert plan_for(replace(stats, class_names=("walk", "run", "sit"))).flip is True
     assert plan_for(stats, flip=True).flip is True
 
@@ -273,7 +275,7 @@ def test_what_the_user_gives_is_taken():
     assert plan.workers == 0
     same = ("backbone", "clip_len", "resolution", "lr", "precision", "seed", "evaluation")
     assert all(getattr(plan, key) == given[key] for key in same)
-    assert plan.reasons["lr"] == "given in the config"
+    assert plan.choices["lr"].reason == "given in the config"
 
 
 @pytest.mark.parametrize(
@@ -308,9 +310,25 @@ def test_balance_of_clips_with_several_classes_is_refused():
 def test_a_step_has_whole_readings_and_the_plan_says_so(keys, batch):
     plan = plan_for(**keys)
     assert plan.batch_size == batch and plan.is_given("batch_size")
-    assert ("more than" in plan.reasons["batch_size"]) == (batch != keys["videos_per_gpu"])
+    assert ("more than" in plan.choices["batch_size"].reason) == (batch != keys["videos_per_gpu"])
 
 
 def test_compiling_that_does_nothing_is_said():
-    assert "no C compiler" in plan_for(hardware=GPU, compile=True).reasons["compile"]
-    assert plan_for(hardware=COMPILING_GPU, compile=True).reasons["compile"] == GIVEN
+    assert "no C compiler" in plan_for(hardware=GPU, compile=True).choices["compile"].reason
+    assert plan_for(hardware=COMPILING_GPU, compile=True).choices["compile"].reason == GIVEN
+
+
+def test_values_can_be_replaced_and_the_choices_follow():
+    plan = replace(plan_for(lr=0.5), lr=0.25, flip=False)
+    assert (plan.lr, plan.choices["lr"].value, plan.choices["flip"].value) == (0.25, 0.25, False)
+    assert plan.is_given("lr")
+
+
+def test_a_plan_comes_back_from_json_as_it_was():
+    for plan in (plan_for(augment="strong"), plan_for(hardware=GPU, pretrained=SWIN_B)):
+        plan = plan.with_evidence({"lr": {"figures": {"tried": 3}}})
+        assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert plan.to_json()["lr"]["figures"] == {"tried": 3}
+    assert plan_for().weights is None and plan_for(pretrained=SWIN_B).weights == SWIN_B
+    small = Pretrained("w.pth", "swin_tiny", "mine", (16, 7, 7))
+    assert plan_for(pretrained=small).weights == small

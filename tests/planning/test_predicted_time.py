@@ -23,7 +23,6 @@ GPU = Amount(
     val=20,
     test=10,
     test_views=3,
-    steps=10,
     interval=2,
     workers=4,
     processes=1,
@@ -130,6 +129,6 @@ def test_a_prediction_is_kept_within_its_budget():
 
 def test_plain_values_come_back():
     found = predict(MEASURED, GPU, 5, used_sec=4.0)
-    again = Prediction.of(found.as_dict())
+    again = Prediction.from_json(found.to_json())
     assert again.total_sec == pytest.approx(found.total_sec)
     assert again.bottleneck == found.bottleneck

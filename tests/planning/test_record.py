@@ -45,7 +45,7 @@ def damage(kind, path):
             "cut": content[: len(content) // 2],
             "a flipped bit": content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :],
             "no object": b"[]",
-            "no key": b'{"schema": 5}',
+            "no key": b'{"schema": 6}',
             "deep": b"[" * 100_000,
         }
         path.write_bytes(damaged[kind])

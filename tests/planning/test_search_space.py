@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from autox_video.planning.choice import RULE
 from autox_video.planning.search_space import (
-    Choice,
+    Options,
     Range,
     applied,
     neighbours,
@@ -13,7 +14,6 @@ from autox_video.planning.search_space import (
     space_of,
     start_of,
 )
-from autox_video.planning.source import RULE
 from autox_video.planning.time_limit import smaller_sizes
 from tests.planning.test_plan import STATS, SWIN_B, plan_for
 
@@ -83,8 +83,8 @@ def test_a_point_becomes_a_plan():
 )
 def test_sizes_to_try(clip_len, side, lengths, sides):
     space = space_of(replace(PLAN, clip_len=clip_len, resolution=side))
-    assert space["clip_len"] == Choice(lengths)
-    assert sides is None or space["resolution"] == Choice(sides)
+    assert space["clip_len"] == Options(lengths)
+    assert sides is None or space["resolution"] == Options(sides)
 
 
 def test_the_names_of_the_space_are_fields_of_the_plan():

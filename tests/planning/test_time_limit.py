@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from autox_video.planning.choice import BUDGET, RULE, USER
 from autox_video.planning.predicted_time import Measured, predict
-from autox_video.planning.source import BUDGET, RULE, USER
 from autox_video.planning.time_limit import (
     amount_of,
     choose_epochs,
-    evidence_of_time,
-    is_enough,
+    evidence_of_sizes,
+    fitting_epochs,
     smaller_sizes,
     with_early_clips,
-    with_epochs,
 )
 from tests.planning.test_plan import GPU, SWIN_B, plan_for
 
@@ -22,6 +21,11 @@ MEASURED = Measured(0.002, 0.002, 0.010, 0.003, 0.004)
 
 def one_of(plan, amount):
     return predict(MEASURED, amount, 1, used_sec=0.0)
+
+
+def chosen_epochs(plan, amount, left_sec):
+    most = plan.choices["epochs"]
+    return choose_epochs(most, one_of(plan, amount), amount, left_sec=left_sec)
 
 
 @pytest.fixture
@@ -37,12 +41,12 @@ def amount(plan):
 def test_the_amount_of_work_is_the_plans(plan, amount):
     assert plan.time_budget_sec == 600
     assert plan_for().time_budget_sec is None
-    assert (amount.steps, amount.interval, amount.test_views) == (10, 2, 3)
+    assert (amount.interval, amount.test_views) == (2, 3)
     assert amount.shares_cores
     other = amount_of(
         replace(plan, repeats=2, evaluation=0, device="cuda:0"), train=150, val=5, test=0
     )
-    assert (other.train, other.steps, other.val, other.shares_cores) == (300, 19, 0, False)
+    assert (other.train, other.val, other.shares_cores) == (300, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -55,28 +59,21 @@ def test_the_amount_of_work_is_the_plans(plan, amount):
     ],
 )
 def test_epochs_are_as_many_as_fit_and_no_more_than_are_useful(plan, amount, left_sec, epochs, why):
-    found, reason, source = choose_epochs(plan, one_of(plan, amount), amount, left_sec=left_sec)
-    assert found == epochs
-    assert why in reason
-    assert source == (RULE if epochs == 120 else BUDGET)
-    total_sec = predict(MEASURED, amount, found, used_sec=0.0).total_sec
+    found = chosen_epochs(plan, amount, left_sec)
+    assert found.value == epochs
+    assert why in found.reason
+    assert found.source == (RULE if epochs == 120 else BUDGET)
+    assert found.evidence["figures"]["asked"] == 120
+    total_sec = predict(MEASURED, amount, epochs, used_sec=0.0).total_sec
     assert total_sec <= max(left_sec, 7.0)
-
-
-def test_the_schedule_follows_the_epochs(plan):
-    made = plan_for(epoch=40).settle(BUDGET, "so many fit", epochs=40)
-    found = with_epochs(plan, made)
-    assert (found.epochs, found.flat_epochs) == (40, 20.0)
-    assert found.choice("epochs") == (40, "so many fit", BUDGET)
-    assert found.lr == plan.lr
 
 
 def test_epochs_that_the_user_asks_for_are_called_so(amount):
     plan = plan_for(time_budget=600, epoch=500)
-    found = choose_epochs(plan, one_of(plan, amount), amount, left_sec=100.0)
+    found = chosen_epochs(plan, amount, 100.0)
     assert found.value == 47 and found.source == BUDGET
     assert "500 are asked for" in found.reason
-    assert choose_epochs(plan, one_of(plan, amount), amount, left_sec=1e6).source == USER
+    assert chosen_epochs(plan, amount, 1e6).source == USER
 
 
 @pytest.mark.parametrize(
@@ -98,7 +95,7 @@ def test_smaller_clips_where_the_user_leaves_their_size_open(keys, sizes):
 def test_a_smaller_size_says_which_part_of_it_the_budget_made_smaller():
     first, *_, last = smaller_sizes(plan_for())
     assert (first["resolution"].source, first["clip_len"].source) == (BUDGET, RULE)
-    assert first["clip_len"] == plan_for().choice("clip_len")
+    assert first["clip_len"] == plan_for().choices["clip_len"]
     assert (last["resolution"].source, last["clip_len"].source) == (BUDGET, BUDGET)
     (only,) = smaller_sizes(plan_for(resolution=112))
     assert (only["resolution"].source, only["clip_len"].source) == (USER, BUDGET)
@@ -109,31 +106,24 @@ def test_pretrained_models_keep_half_their_side():
     assert [s["resolution"].value for s in smaller_sizes(plan)] == [168, 112]
 
 
-def test_half_of_the_useful_epochs_are_enough(plan, amount):
-    one = one_of(plan, amount)
-    assert is_enough(one, amount, 120, 130.0)
-    assert not is_enough(one, amount, 120, 100.0)
-
-
 def test_evidence_has_the_sizes_that_were_tried(plan, amount):
     one = one_of(plan, amount)
-    found = evidence_of_time(one, amount, {(112, 8): one}, 100.0)
-    assert found == {"epochs": {"figures": {"epoch_sec": 1.8, "epochs_that_fit": 47}}}
-    found = evidence_of_time(one, amount, {(112, 8): one, (84, 8): one}, 100.0)
+    assert evidence_of_sizes({(112, 8): one}, amount, 100.0) == {}
+    found = evidence_of_sizes({(112, 8): one, (84, 8): one}, amount, 100.0)
     assert [a["resolution"] for a in found["resolution"]["alternatives"]] == [112, 84]
+    assert found["clip_len"]["alternatives"][0]["epochs_that_fit"] == 47
 
 
 def test_clips_are_smaller_at_first_where_epochs_would_not_fit(plan, amount):
-    one = one_of(plan, amount)
+    fit = fitting_epochs(one_of(plan, amount), amount, 100.0)
     assert (plan.early_side, plan.early_share) == (112, 0.0)
-    assert with_early_clips(plan, one, amount, left_sec=1e6) == plan
-    found = with_early_clips(plan, one, amount, left_sec=100.0)
+    assert with_early_clips(plan, plan.epochs) == plan
+    found = with_early_clips(plan, fit)
     assert (found.early_side, found.early_share) == (84, 0.5)
     again = amount_of(found, train=150, val=50, test=50)
-    epochs, *_ = choose_epochs(found, one_of(found, again), again, left_sec=100.0)
-    assert epochs > choose_epochs(plan, one, amount, left_sec=100.0)[0]
+    assert chosen_epochs(found, again, 100.0).value > chosen_epochs(plan, amount, 100.0).value
     for other in (replace(plan, compile=True), replace(plan, resolution=56)):
-        assert with_early_clips(other, one, amount, left_sec=100.0) == other
+        assert with_early_clips(other, fit) == other
 
 
 @pytest.mark.parametrize(

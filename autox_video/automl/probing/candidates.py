@@ -23,8 +23,8 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.label_array import class_rows
 from autox_video.distributed.processes import own_device
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
+from autox_video.planning.choice import PROBE, Choice
 from autox_video.planning.plan import Plan
-from autox_video.planning.source import PROBE
 from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import TrainingData, build_config
 
@@ -130,12 +130,12 @@ def _with_flip(
     with_images, without = compared.with_images.score, compared.without.score
     shown = [score_text(score, len(samples)) for score in (with_images, without)]
     figures = f"probes with mirror images {shown[0]}, without {shown[1]}"
-    why = f"{plan.reasons['flip']}; {figures}"
+    why = f"{plan.choices['flip'].reason}; {figures}"
     if compared.harms:
         why = f"mirror images are of other classes: {figures}"
     alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
-    evidence = {**plan.evidence, "flip": {"alternatives": alternatives}}
-    plan = replace(plan.settle(PROBE, why, flip=not compared.harms), evidence=evidence)
+    flip = Choice(not compared.harms, PROBE, why, {"alternatives": alternatives})
+    plan = plan.with_choices({"flip": flip})
     return plan, compared.without if compared.harms else compared.with_images
 
 

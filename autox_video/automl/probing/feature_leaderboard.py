@@ -24,7 +24,7 @@ from autox_video.automl.leaderboard import (
     trial,
     try_to_read,
 )
-from autox_video.automl.prepare import Prepared, groups_of, look_around, weight_folders
+from autox_video.automl.prepare import Prepared, groups_of
 from autox_video.automl.probing import crossval
 from autox_video.automl.probing.candidates import (
     Candidate,
@@ -39,6 +39,7 @@ from autox_video.automl.probing.candidates import (
 from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
 from autox_video.automl.probing.feature_store import FeatureStore, default_folder
 from autox_video.automl.search.refit import is_of_use
+from autox_video.automl.starting_weights import weight_folders
 from autox_video.backbones.specs import Pretrained
 from autox_video.backbones.weights.known_weights import find_all
 from autox_video.config.settings import AUTO, DESCRIPTORS, OFF, Settings
@@ -48,9 +49,9 @@ from autox_video.evaluation.predict import build_model
 from autox_video.metrics.headline import cross_validated, row_fields
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.metrics.selection_score import score_label
+from autox_video.planning.choice import PROBE as BY_PROBES
+from autox_video.planning.choice import RULE, Choice, by_rule
 from autox_video.planning.plan import Plan, choose
-from autox_video.planning.source import PROBE as BY_PROBES
-from autox_video.planning.source import RULE, Choice
 from autox_video.run.work_dir import FEATURES, PROBE
 from autox_video.tasks.task import TASKS
 from autox_video.training.checkpoints.checkpoint import (
@@ -127,11 +128,11 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
     if start is not None:
         return replace(start.plan, head_grid=None)  # training takes the head as published
     plan = job.prepared.plan
-    why = f"{plan.reasons['backbone']}; beside it a probe on {best.plan.backbone}, "
+    backbone = plan.choices["backbone"]
+    why = f"{backbone.reason}; beside it a probe on {best.plan.backbone}, "
     why += f"{_figures(job, best.scored)}: the better one is kept"
-    backbone = plan.choice("backbone")._replace(reason=why)
-    plan = plan.with_choices({"backbone": backbone, "flip": best.plan.choice("flip")})
-    return replace(plan, evidence=best.plan.evidence)
+    chosen = {"backbone": replace(backbone, reason=why), "flip": best.plan.choices["flip"]}
+    return plan.with_choices(chosen)
 
 
 def _job(
@@ -150,8 +151,7 @@ def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
     plan = prepared.plan
     if plan.pretrained is None:
         return []
-    source = plan.reasons["pretrained"]
-    first = Pretrained(plan.pretrained, plan.backbone, source, plan.window_size)
+    first = plan.weights
     if settings.load_from != AUTO:
         return [first]
     wanted = None if settings.backbone == AUTO else settings.backbone
@@ -166,18 +166,17 @@ def _describes(settings: Settings) -> bool:
 
 def _plans(job: Job) -> list[Plan]:
     """The plan of each candidate: of each file of weights, of descriptors, of random weights."""
-    stats, settings = job.prepared.stats, job.settings
-    hardware = look_around(settings)
+    basis, settings = job.prepared.basis, job.settings
     weights = _weights(job.prepared, settings)
-    plans = [choose(settings, stats, hardware, each) for each in weights]
+    plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(settings):
         why = "nothing has to be learnt but a head"
-        fixed = {"mode": Choice("probe", why), "backbone": Choice(DESCRIPTORS, why)}
-        plans.append(choose(settings, stats, hardware, settled=fixed))
+        fixed = {"mode": by_rule("probe", why), "backbone": by_rule(DESCRIPTORS, why)}
+        plans.append(choose(replace(basis, weights=None), fixed))
     # To compare with, or because there is nothing else.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (settings.load_from == AUTO or not weights)):
-        plans.append(choose(settings, stats, hardware, None))
+        plans.append(choose(replace(basis, weights=None)))
     return plans
 
 
@@ -237,19 +236,19 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
         rest = [f"{r.id} {score_text(r.score, clips)}" for r in others if r.id not in mine]
         why += f", the best of {count} candidates; others: {', '.join(rest)}"
     fields = ("backbone", "pretrained")
-    chosen = {field: _probed(plan.choice(field), why, many=count > 1) for field in fields}
-    head = plan.choice("head_grid")._replace(value=None)
+    chosen = {field: _probed(plan.choices[field], why, many=count > 1) for field in fields}
+    head = replace(plan.choices["head_grid"], value=None)
     if scored.setting.pool != LINEAR:
-        head = head._replace(value=best.reading.grid)
+        head = replace(head, value=best.reading.grid)
         if plan.mode == "probe":
-            head = Choice(head.value, f"parts of the clip are looked at: {why}", BY_PROBES)
+            head = Choice(head.value, BY_PROBES, f"parts of the clip are looked at: {why}")
     return replace(best, plan=plan.with_choices({**chosen, "head_grid": head}))
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
     """A choice of weights with the figures for it; the probes made it where there were several."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
-    return Choice(choice.value, f"{choice.reason}; {why}", source)
+    return replace(choice, source=source, reason=f"{choice.reason}; {why}")
 
 
 def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:

@@ -26,8 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from autox_video.core.errors import ResourceError
-from autox_video.planning.plan import Plan
-from autox_video.planning.resume import DECIDED_ANEW
+from autox_video.planning.plan import FIELDS, Plan
 from autox_video.planning.search_space import Range, Space, space_of
 from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import TrainingData
@@ -39,7 +38,7 @@ OBJECTIVE = 1
 
 # What may differ between machines that share a study: time and memory, not what is compared.
 _FREE = {
-    *DECIDED_ANEW,
+    *(name for name, field in FIELDS.items() if field.anew),
     *("epochs", "warmup_epochs", "flat_epochs", "patience", "soup", "early_side", "early_share"),
     *("seed", "cache", "cache_gib", "precision", "gradient_checkpointing", "test_clips"),
     *("reasons", "pretrained", "clip_len", "frame_interval_sec", "short_side"),

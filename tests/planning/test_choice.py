@@ -1,8 +1,11 @@
 """Who made each choice: a field of the plan, whatever the reason says."""
 
+import json
+
 import pytest
 
-from autox_video.planning.source import BUDGET, PROBE, RULE, SEARCH, USER
+from autox_video.planning.choice import BUDGET, RULE, Choice
+from autox_video.planning.plan import FIELDS
 from tests.planning.test_plan import GPU, STATS, SWIN_B, plan_for
 
 GIVEN_KEYS = {
@@ -39,24 +42,26 @@ GIVEN_KEYS = {
 @pytest.mark.parametrize("field", GIVEN_KEYS)
 def test_what_the_user_gives_and_nothing_else_is_the_users(field):
     key, value = GIVEN_KEYS[field]
-    for hardware in (GPU,):
-        assert plan_for(hardware=hardware).sources[field] == RULE
-        plan = plan_for(hardware=hardware, **{key: value})
-        mine = {name for name, source in plan.sources.items() if source == USER}
-        siblings = {"early_side", "early_share"} if key == "progressive" else {field}
-        assert mine == siblings
-        assert plan.is_given(field)
+    assert not plan_for(hardware=GPU).is_given(field)
+    plan = plan_for(hardware=GPU, **{key: value})
+    siblings = {"early_side", "early_share"} if key == "progressive" else {field}
+    assert {name for name in FIELDS if plan.is_given(name)} == siblings
 
 
-def test_every_choice_has_a_source():
+def test_every_choice_is_a_rules_where_nothing_is_given():
     for plan in (plan_for(), plan_for(pretrained=SWIN_B), plan_for(STATS, GPU)):
-        assert plan.sources.keys() == plan.reasons.keys()
-        assert set(plan.sources.values()) == {RULE}
+        assert {choice.source for choice in plan.choices.values()} == {RULE}
 
 
 def test_a_choice_made_later_brings_its_reason_and_its_source():
     plan = plan_for().settle(BUDGET, "so that it fits", epochs=3, flat_epochs=1.5)
     assert (plan.epochs, plan.flat_epochs) == (3, 1.5)
-    assert plan.choice("epochs") == (3, "so that it fits", BUDGET)
-    assert plan.sources["lr"] == RULE and not plan.is_given("epochs")
-    assert {PROBE, SEARCH}.isdisjoint(plan.sources.values())
+    assert plan.choices["epochs"] == Choice(3, BUDGET, "so that it fits")
+    assert plan.choices["lr"].source == RULE and not plan.is_given("epochs")
+
+
+def test_a_choice_comes_back_from_json_with_its_evidence():
+    choice = Choice((8, 7, 7), RULE, "as published", {"alternatives": [{"value": 1}]})
+    stored = json.loads(json.dumps(choice.to_json()))
+    assert stored["value"] == [8, 7, 7] and stored["alternatives"] == [{"value": 1}]
+    assert Choice.from_json(stored) == choice

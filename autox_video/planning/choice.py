@@ -1,0 +1,58 @@
+"""A choice of the plan: its value, who or what made it, why, and the figures that it rests on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Source = Literal["user", "rule", "measurement", "probe", "budget", "search"]
+
+USER: Source = "user"
+"""The config or the command line."""
+RULE: Source = "rule"
+"""A rule on the clips and the machine, or the default of a key."""
+MEASUREMENT: Source = "measurement"
+"""Speed or memory, measured on this machine."""
+PROBE: Source = "probe"
+"""Heads on features, scored before training."""
+BUDGET: Source = "budget"
+"""What fits into `time_budget`."""
+SEARCH: Source = "search"
+"""A trial of the search."""
+
+GIVEN = "given in the config"
+"""The reason, for people, of what the user chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value with its source, for code, and its reason, for people: no code reads that."""
+
+    value: Any
+    source: Source
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """`figures` that the choice rests on, and `alternatives` with theirs, where there are some."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice as plain values, the evidence beside the others."""
+        return {
+            **{"value": self.value, "reason": self.reason, "source": self.source},
+            **self.evidence,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Choice":
+        """What `to_json` gave; sequences are tuples again."""
+        evidence = dict(stored)
+        value, source, reason = (evidence.pop(key) for key in ("value", "source", "reason"))
+        return cls(tuple(value) if isinstance(value, list) else value, source, reason, evidence)
+
+
+def by_rule(value: Any, reason: str) -> Choice:
+    """What a rule chooses."""
+    return Choice(value, RULE, reason)
+
+
+def by_user(value: Any, reason: str = GIVEN) -> Choice:
+    """What the user gave."""
+    return Choice(value, USER, reason)

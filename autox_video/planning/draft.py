@@ -1,0 +1,117 @@
+"""How a plan is made: each field by what the user gave, or by a rule on the fields before it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from autox_video.backbones.specs import BACKBONES, BackboneFacts, Pretrained
+from autox_video.config.settings import AUTO, Settings
+from autox_video.data.inspection.dataset_stats import DatasetStats
+from autox_video.machine.hardware import Hardware
+from autox_video.planning.choice import Choice, by_rule, by_user
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the choices of a plan rest on."""
+
+    settings: Settings
+    """What the user asked for."""
+    stats: DatasetStats
+    """The readable clips in figures."""
+    hardware: Hardware
+    weights: Pretrained | None = None
+    """Pretrained weights to start from."""
+
+    def given(self, key: str | None) -> Any:
+        """What the user gave for a key of the config; None where it is left open."""
+        if key not in self.settings.model_fields_set:
+            return None
+        value = getattr(self.settings, key)
+        return None if value == AUTO else value
+
+
+class Draft:
+    """A plan in the making: asking for a field chooses it, and what it rests on before it.
+
+    Args:
+        basis: what the choices rest on.
+        fields: how each is chosen.
+        settled: choices that are made already, whoever made them; the others follow from them.
+    """
+
+    def __init__(
+        self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
+    ) -> None:
+        self.stats, self.hardware, self.weights = basis.stats, basis.hardware, basis.weights
+        self.basis, self.given = basis, basis.given
+        self.scratch = basis.weights is None
+        self._fields, self._choices = fields, dict(settled)
+
+    @cached_property
+    def facts(self) -> BackboneFacts:
+        """What is known of the backbone."""
+        return BACKBONES[self.backbone]
+
+    def choice(self, name: str) -> Choice:
+        """The choice of a field, made now if it is still open."""
+        if name not in self._choices:
+            how = self._fields[name]
+            given = self.given(how.key) if how.as_given else None
+            self._choices[name] = how.rule(self) if given is None else by_user(given)
+        return self._choices[name]
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a field."""
+        if name.startswith("_") or name not in self._fields:
+            raise AttributeError(name)
+        return self.choice(name).value
+
+
+Rule = Callable[[Draft], Choice]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How a field of the plan is chosen, and what happens to it when a run is resumed."""
+
+    rule: Rule
+    key: str | None
+    """Of the config, that settles it; None: the rule alone does, and a run keeps it."""
+    as_given: bool
+    """Whether the value of the key is that of the field; else the rule reads it."""
+    change: str | None
+    """What a change means when a run is resumed, in words; "": nothing to speak of; None: it would
+    be another run, which is refused."""
+    anew: bool
+    """Whether a run that is resumed chooses it anew, and does not keep what it began with."""
+
+
+def chosen(
+    rule: Rule,
+    key: str | None = None,
+    *,
+    as_given: bool = True,
+    change: str | None = None,
+    anew: bool = False,
+) -> Any:
+    """A field of the plan; the arguments are those of `Field`."""
+    return field(metadata={"how": Field(rule, key, as_given, change, anew)})
+
+
+def always(value: Any, reason: str) -> Rule:
+    """The rule that always gives this."""
+    choice = by_rule(value, reason)
+    return lambda draft: choice
+
+
+def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
+    """The rule that gives one value with its reason from scratch, another from weights."""
+    from_scratch, from_weights = by_rule(*scratch), by_rule(*pretrained)
+    return lambda draft: from_scratch if draft.scratch else from_weights
+
+
+def default(key: str, reason: str) -> Rule:
+    """The rule that takes the default of a key of the config."""
+    return lambda draft: by_rule(getattr(draft.basis.settings, key), reason)
