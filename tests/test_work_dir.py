@@ -50,7 +50,7 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     for said in (
         "plan.json: missing or damaged; its copy",
         "train.csv: was missing or damaged, and was made again",
-        "Going on with epochs: 1 -> 2",
+        "Resuming with epochs: 1 -> 2",
         "Going on after epoch 1 of 2",
     ):
         assert said in done.stdout

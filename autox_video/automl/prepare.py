@@ -107,7 +107,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
         plan, fingerprint = choose(basis), run_data.listing_fingerprint(probed.listing)
-        data = run_data.begin(work_dir, probed, readable, root)
+        data = run_data.begin_run(work_dir, probed, readable, root)
         return Prepared(plan, basis, readable, probed, fingerprint, data)
     before, data = Plan.from_json(stored["choices"]), stored["data"]
     weights = weights_to_resume(before.weights, settings.load_from, settings.backbone)

@@ -35,7 +35,7 @@ def listing_fingerprint(listing: Listing) -> str:
     return digest.hexdigest()
 
 
-def begin(
+def begin_run(
     work_dir: Path, probed: ProbedListing, readable: Listing, data_root: str
 ) -> dict[str, Any]:
     """Write the lists of a new run; gives what its record says of its clips, as plain values.
@@ -77,7 +77,7 @@ def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> d
 
     Args:
         work_dir: of the run.
-        data: what `begin` gave.
+        data: what `begin_run` gave.
         listing: what is listed now.
 
     Raises:
@@ -132,7 +132,7 @@ def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipT
 
     Args:
         listing: what is listed now.
-        data: what `begin` gave.
+        data: what `begin_run` gave.
         lists: the clips that the run began with.
     """
     differences = list(_compare_classes(data["classes"], listing.classes))

@@ -83,5 +83,5 @@ def test_a_plan_names_no_folder_that_is_gone(settings_of, capsys):
     spoil("red", 1)
     show(settings)
     said = capsys.readouterr().out
-    assert "They are left out." in said and "WORK_DIR/split" in said
+    assert "They are skipped." in said and "WORK_DIR/split" in said
     assert ".plan-" not in said

@@ -43,7 +43,7 @@ def done(keys, tmp_path_factory):
 def config_of(keys, folder, work_dir):
     settings = settings_of(keys, work_dir, **KEYS)
     prepared = prepare(settings, resuming=False)
-    return build_config(prepared.plan, training_data(prepared, settings, folder), str(folder))
+    return build_config(prepared.plan, training_data(prepared, folder), str(folder))
 
 
 def copy_of(done, folder, **metrics):

@@ -3,14 +3,13 @@
 import csv
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autox_video.automl import prepare
 from autox_video.config.load import settings_from_mapping
-from autox_video.core.errors import CheckpointError, ConfigError, ListingError, ResourceError
+from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.planning.record import read_plan, write_plan, write_stored
 from tests.backbones.weights.weight_files import weights_file
@@ -123,7 +122,7 @@ def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     begun(auto, work)
     stored = read_plan(work)
     del stored["digest"]
-    stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was"}
+    stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was", "source": "rule"}
     write_stored(work, stored)
     assert prepare.prepare(settings_of(auto), resuming=True).plan.batch_size == 5
     assert prepare.prepare(settings_of(keys), resuming=True).plan.batch_size == 4
@@ -184,29 +183,6 @@ def test_a_work_dir_that_cannot_be_made_is_named(tmp_path):
         prepare.check_work_dir(tmp_path / "file" / "work")
 
 
-def test_a_known_file_in_checkpoints_is_used_by_itself(keys, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prepare, "source_tree", lambda: None)
-    assert prepare.find_weights(settings_of(keys, load_from="auto")) is None
-    assert "starts from scratch" in capsys.readouterr().out
-    name = "swin_base_patch244_window877_kinetics600_22k.pth"
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / name).write_bytes(b"x")
-    found = prepare.find_weights(settings_of(keys, load_from="auto"))
-    assert (found.backbone, Path(found.path).name) == ("swin_base", name)
-    assert prepare.find_weights(settings_of(keys, load_from="none")) is None
-
-
-def test_a_named_file_is_identified_by_its_tensors(keys, tmp_path):
-    path = weights_file(tmp_path / "w" / "mine.pth")
-    found = prepare.find_weights(settings_of(keys, load_from=str(path)))
-    assert found.backbone == "swin_nano"
-    with pytest.raises(ConfigError, match="holds swin_nano, but backbone is swin_tiny"):
-        prepare.find_weights(settings_of(keys, load_from=str(path), backbone="swin_tiny"))
-    with pytest.raises(CheckpointError, match="absent"):
-        prepare.find_weights(settings_of(keys, load_from=str(tmp_path / "absent.pth")))
-
-
 def test_clips_and_lists_of_a_web_server(keys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serve(tmp_path / "data") as server:
@@ -237,17 +213,9 @@ def test_parts_of_videos_have_their_own_lengths(keys, tmp_path):
         Path(keys[f"ann_file_{name}"]).write_text(rows)
     prepared = prepare.prepare(settings_of(keys), resuming=False)
     assert prepared.listing.train.segments == ((0.1, 0.3),) * 6
-    assert prepared.stats.seconds_median == pytest.approx(0.2)
+    assert prepared.basis.stats.seconds_median == pytest.approx(0.2)
     (bad,) = csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))
     assert bad["reason"] == "the segment begins at 7 s, but the video ends at 0.5 s"
-
-
-def test_the_fingerprint_is_of_segments_and_all_classes(keys):
-    listing = prepare.read_listing(settings_of(keys))
-    parts = replace(listing.train, segments=((0.0, 1.0),) * len(listing.train))
-    several = replace(listing.train, labels=tuple((label,) for label in listing.train.labels))
-    found = {prepare.listing_fingerprint(replace(listing, train=c)) for c in (parts, several)}
-    assert len(found | {prepare.listing_fingerprint(listing)}) == 3
 
 
 def test_several_classes_a_clip_are_prepared(keys, tmp_path):
@@ -261,7 +229,7 @@ def test_several_classes_a_clip_are_prepared(keys, tmp_path):
     prepared = prepare.prepare(settings_of(keys), resuming=False)
     assert prepared.listing.multi_label
     assert prepared.listing.classes == ("blue", "even", "green", "odd", "red")
-    assert prepared.stats.clips_per_class_max == 3
+    assert prepared.basis.stats.clips_per_class_max == 3
     assert read_list(tmp_path / "work" / "train.csv") == prepared.listing.train
 
 
@@ -295,22 +263,10 @@ def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):
     assert (again.train, again.val, again.test) == splits
 
 
-def test_weights_are_looked_for_here_and_in_the_source_tree_alone(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    tree = tmp_path / "tree"
-    (tree / "checkpoints").mkdir(parents=True)
-    for found, folders in ((tree, 2), (None, 1), (tmp_path, 1), (tmp_path / "nowhere", 1)):
-        monkeypatch.setattr(prepare, "source_tree", lambda found=found: found)
-        assert (
-            prepare.weight_folders() == [tmp_path / "checkpoints", tree / "checkpoints"][:folders]
-        )
-
-
 @pytest.mark.parametrize(("asked", "told"), [(True, ":4096:8"), (False, None)])
 def test_before_planning_uses_a_gpu_it_is_told_to_give_the_same_bits(monkeypatch, asked, told):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    keys = {"data_root": "x", "device": "cpu", "deterministic": asked}
-    prepare.look_around(settings_from_mapping(keys, "test"))
+    prepare.look_around("cpu", "auto", deterministic=asked)
     found = os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
     assert found == told
 
@@ -323,4 +279,4 @@ def test_going_on_with_clips_of_another_folder_is_said(keys, tmp_path, capsys):
     assert "began with the clips of" not in capsys.readouterr().out
     prepare.prepare(settings_of(keys, data_root=str(tmp_path / "night")), resuming=True)
     shown = capsys.readouterr().out
-    assert f"began with the clips of {keys['data_root']}, and goes on with those of" in shown
+    assert f"began with the clips of {keys['data_root']}, and resumes with those of" in shown

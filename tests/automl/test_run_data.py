@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 
 from autox_video.automl.run_data import (
+    begin_run,
     compare,
-    left_out,
     list_file,
+    listing_fingerprint,
     lists_of_run,
     notes_on_reading,
-    record,
 )
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
-from autox_video.data.listing.formats.list_files import write_list
 from autox_video.data.listing.listing import Listing
 
 CLASSES = ("red", "green", "blue")
@@ -36,9 +35,8 @@ def probed(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
 
 
 def begin(work_dir, found):
-    for name in ("train", "val"):
-        write_list(list_file(work_dir, name), found.splits[name].readable())
-    return record(work_dir, found.listing.classes, left_out(found))
+    splits = {name: found.splits[name].readable() for name in ("train", "val")}
+    return begin_run(work_dir, found, replace(found.listing, **splits), "/data")
 
 
 @pytest.fixture
@@ -153,6 +151,14 @@ def test_what_can_be_read_now_and_what_no_longer_is_noted(run):
     assert "(bad.mp4)" in note
     (note,) = notes_on_reading(spoilt, data, _lists(work_dir, data))
     assert note.startswith("1 validation clips of the run cannot be read any more (v.mp4)")
+
+
+def test_the_fingerprint_is_of_segments_and_all_classes():
+    listing = probed().listing
+    parts = replace(TRAIN, segments=((0.0, 1.0),) * len(TRAIN))
+    several = replace(TRAIN, labels=tuple((label,) for label in TRAIN.labels))
+    digests = {listing_fingerprint(replace(listing, train=c)) for c in (TRAIN, parts, several)}
+    assert len(digests) == 3
 
 
 def _lists(work_dir: Path, data):

@@ -1,6 +1,5 @@
 """The plan of a run, settled by measuring, on real clips and a real model."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import pytest
 from autox_video.automl import settle_plan
 from autox_video.automl.settle_plan import GUESSED, plan_run
 from autox_video.config.load import settings_from_mapping
+from autox_video.planning.choice import PROBE, Choice
 from autox_video.planning.predicted_time import LOADING_SHARE
-from autox_video.planning.record import read_plan, write_plan, write_stored
+from autox_video.planning.record import write_plan
 from autox_video.planning.search_space import space_of
 from autox_video.run.clock import BudgetClock
 from tests.datasets import TINY, colour_clip, colour_data
@@ -46,19 +46,16 @@ def test_with_a_budget_what_fits_is_chosen_and_the_test_is_counted(keys):
     assert found.test_clips == 3
     assert found.prediction.testing_sec > 0
     assert found.plan.flat_epochs == found.plan.epochs / 2
-    figures = found.plan.evidence["epochs"]["figures"]
+    figures = found.plan.choices["epochs"].evidence["figures"]
     assert figures["asked"] == 200
-    assert found.plan.evidence["time_budget_sec"]["figures"]["measuring_sec"] < 2
+    assert found.plan.choices["time_budget_sec"].evidence["figures"]["measuring_sec"] < 2
 
 
 def test_the_test_of_longer_clips_is_predicted_to_take_longer(keys):
     def testing_sec():
         found = planned(keys, time_budget="1h", video_length=0.5)
-        settings = settings_from_mapping({**keys, "time_budget": "1h"}, "test")
         clock = BudgetClock(3600.0, before_sec=0.0)
-        planner = settle_plan._Planner(
-            settings, found.prepared, found.data, Path("work"), clock, 4.0
-        )
+        planner = settle_plan._Planner(found.prepared, found.data, Path("work"), clock, 4.0)
         return planner._predict(found.plan, GUESSED).testing_sec
 
     short = testing_sec()
@@ -81,12 +78,12 @@ def test_where_time_is_short_clips_are_smaller_unless_their_size_is_given(keys, 
     assert whole.resolution == 112
     found = planned(keys, time_budget="2s").plan
     assert found.resolution < 112
-    assert "so that more epochs fit into time_budget" in found.reasons["resolution"]
-    sides = [each["resolution"] for each in found.evidence["resolution"]["alternatives"]]
+    assert "so that more epochs fit into time_budget" in found.choices["resolution"].reason
+    sides = [each["resolution"] for each in found.choices["resolution"].evidence["alternatives"]]
     assert sides[0] == 112 and sides[-1] == found.resolution
-    sources = found.sources
-    assert sources["resolution"] == "budget"
-    assert sources["clip_len"] == ("rule" if found.clip_len == whole.clip_len else "budget")
+    assert found.choices["resolution"].source == "budget"
+    source = "rule" if found.clip_len == whole.clip_len else "budget"
+    assert found.choices["clip_len"].source == source
     assert {"resolution", "clip_len"} <= set(space_of(found))
     given = planned(keys, time_budget="2s", resolution=112).plan
     assert given.resolution == 112 and given.is_given("resolution")
@@ -107,12 +104,12 @@ def test_clips_that_cannot_be_read_any_more_leave_a_guess(keys, monkeypatch):
 
 def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, capsys):
     first = planned(keys, time_budget="30s", epoch=150)
-    figures = first.prediction.as_dict()
+    figures = first.prediction.to_json()
     prepared = first.prepared
     write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
     again = planned(keys, resuming=True, before_sec=12.0, time_budget="30s", epoch=150)
     assert again.plan.epochs == first.plan.epochs
-    assert again.prediction.as_dict() == pytest.approx(figures, abs=1e-3)
+    assert again.prediction.to_json() == pytest.approx(figures, abs=1e-3)
     assert "12 s of 30 s were used by earlier starts" in capsys.readouterr().out
     more = planned(keys, resuming=True, before_sec=12.0, time_budget="10h", epoch=150)
     assert more.plan.epochs == 150
@@ -125,48 +122,31 @@ def test_what_fits_in_memory_is_remembered_for_this_gpu_and_this_model(keys, mon
     monkeypatch.setattr(
         "autox_video.training.measure.parts_that_fit", lambda *_: asked.append(1) or 2
     )
-    settings = settings_from_mapping(keys, "test")
 
     def parts(*, gpu_memory_gib=8.0, **changes):
-        hardware = replace(found.prepared.hardware, gpu_memory_gib=gpu_memory_gib)
-        prepared = replace(found.prepared, hardware=hardware)
+        basis = found.prepared.basis
+        hardware = replace(basis.hardware, gpu_memory_gib=gpu_memory_gib)
+        prepared = replace(found.prepared, basis=replace(basis, hardware=hardware))
         clock = BudgetClock(None, before_sec=0.0)
-        planner = settle_plan._Planner(settings, prepared, found.data, Path("work"), clock, 1.0)
+        planner = settle_plan._Planner(prepared, found.data, Path("work"), clock, 1.0)
         plan = planner._with_parts(replace(found.plan, **changes))
-        assert plan.choice("accumulation")[::2] == (2, "measurement")
+        assert plan.accumulation == 2 and plan.choices["accumulation"].source == "measurement"
         return len(asked)
 
     assert (parts(), parts()) == (1, 1)
     assert (parts(gpu_memory_gib=80.0), parts(num_classes=700)) == (2, 3)
 
 
-def test_a_run_that_was_begun_before_choices_had_a_source_goes_on(keys):
-    first = planned(keys, time_budget="30s", epoch=150)
-    prepared = first.prepared
-    figures = first.prediction.as_dict()
-    write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
-    stored = read_plan(Path("work"))
-    for choice in stored["choices"].values():
-        del choice["source"]
-    del stored["digest"]
-    write_stored(Path("work"), stored)
-    again = planned(keys, resuming=True, before_sec=5.0, time_budget="30s", epoch=150).plan
-    plain = [json.dumps(plan.as_dict()) for plan in (again, first.plan)]
-    assert plain[0] == plain[1]
-    assert again.is_given("resolution") and again.is_given("clip_len") and not again.is_given("lr")
-
-
 @pytest.mark.parametrize("budget", ["auto", "1s"])
 def test_what_probes_have_settled_stays_whatever_else_is_chosen(keys, monkeypatch, budget):
     def without_mirror_images(prepared, *_):
         tried = [{"value": True, "score": 0.5}, {"value": False, "score": 0.9}]
-        plan = replace(prepared.plan, flip=False, evidence={"flip": {"alternatives": tried}})
-        reasons = {**plan.reasons, "flip": "other classes"}
-        return replace(prepared, plan=replace(plan, reasons=reasons))
+        flip = Choice(False, PROBE, "other classes", {"alternatives": tried})
+        return replace(prepared, plan=prepared.plan.with_choices({"flip": flip}))
 
     monkeypatch.setattr(settle_plan, "_with_probes", without_mirror_images)
     keys = {key: value for key, value in keys.items() if key not in ("resolution", "clip_len")}
     plan = planned(keys, time_budget=budget).plan
-    assert (plan.flip, plan.reasons["flip"]) == (False, "other classes")
-    assert plan.evidence["flip"]["alternatives"][1] == {"value": False, "score": 0.9}
-    assert "figures" in plan.evidence["epochs"]
+    assert (plan.flip, plan.choices["flip"].reason) == (False, "other classes")
+    assert plan.choices["flip"].evidence["alternatives"][1] == {"value": False, "score": 0.9}
+    assert "figures" in plan.choices["epochs"].evidence

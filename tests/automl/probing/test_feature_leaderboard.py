@@ -156,7 +156,7 @@ def weights_for(keys, folder):
     folder.mkdir()
     settings = settings_of(keys, backbone="swin_nano", load_from="none")
     prepared = prepare(settings, resuming=False)
-    data = settle_plan.training_data(prepared, settings, Path(keys["work_dir"]))
+    data = settle_plan.training_data(prepared, Path(keys["work_dir"]))
     model = build_model(build_config(prepared.plan, data, keys["work_dir"]))
     torch.manual_seed(0)
     model.init_weights()
@@ -176,7 +176,7 @@ def known(monkeypatch):
 
 def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_path, monkeypatch):
     folder = weights_for(keys, tmp_path / "checkpoints")
-    monkeypatch.setattr("autox_video.automl.prepare.weight_folders", lambda: [folder])
+    monkeypatch.setattr("autox_video.automl.starting_weights.weight_folders", lambda: [folder])
     assert Path(find_pretrained([folder]).path).name == NAMES[0]  # what the rules take
     fit(settings_of(keys, mode="auto", backbone="swin_nano", load_from="auto", epoch=1))
     plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
@@ -265,7 +265,7 @@ def test_there_is_a_time_limit(keys, tmp_path, monkeypatch):
 
 def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatch, capsys):
     folder = weights_for(keys, tmp_path / "checkpoints")
-    monkeypatch.setattr("autox_video.automl.prepare.weight_folders", lambda: [folder])
+    monkeypatch.setattr("autox_video.automl.starting_weights.weight_folders", lambda: [folder])
     (folder / NAMES[0]).write_bytes(b"no weights")
     fit(settings_of(keys, backbone="swin_nano", load_from="auto"))
     assert "The leaderboard goes on without it" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def settings_of(keys, folder, **changes):
 def made(keys, folder, repeats=2, **changes):
     """What a run of these settings cross-validates: plan, clips to train on, folds."""
     prepared = prepare(settings_of(keys, folder, **changes), resuming=False)
-    data = training_data(prepared, settings_of(keys, folder, **changes), folder)
+    data = training_data(prepared, folder)
     folds = [f for f in make_folds(prepared, data, folder) if f.repeat <= repeats]
     return prepared.plan, data.num_train, folds
 

@@ -42,7 +42,7 @@ def run(keys, tmp_path):
     """A run that was trained: its Refit, its plan, the metrics of its best weights."""
     settings = settings_of(keys, tmp_path, epoch=EPOCHS)
     prepared = prepare(settings, resuming=False)
-    data = training_data(prepared, settings, tmp_path)
+    data = training_data(prepared, tmp_path)
     best = train_and_score(build_config(prepared.plan, data, str(tmp_path)), tmp_path)
     return Refit(prepared.plan, data, len(prepared.listing.val), tmp_path), prepared.plan, best
 
