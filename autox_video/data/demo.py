@@ -7,7 +7,7 @@ end of its range it begins anew at the other end. Such a cycle keeps equal chanc
 every moment of every class all four are independent and uniform: a single frame says nothing about
 the class, whatever its place in the clip.
 
-Letters in shapes: T frames, H height, W width, P pixels around the shape.
+Letters in shapes: T frames, H height, W width, S side of the sprite.
 """
 
 import io
@@ -51,7 +51,7 @@ SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
 CENTRE_RANGE = (-0.24, 0.24)
 RADIUS_RANGE = (0.12, 0.26)
 
-_MARKER = "demo.json"
+_MARKER = "annotations/demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
 # Of the shape, in parts of its reach from the pivot: where its middle lies, and half its width.
@@ -79,8 +79,23 @@ class DemoClip:
 
     def rng(self) -> np.random.Generator:
         """A stream of chance of this clip alone, so that clips can be made in any order."""
-        place = (list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label))
-        return np.random.default_rng([self.seed, *place, self.number])
+        split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
+        return np.random.default_rng([self.seed, split, label, self.number])
+
+
+def demo_clips(
+    *, seed: int = 0, clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS
+) -> list[DemoClip]:
+    """Every clip of the demo, by split, then by number, then by motion."""
+    return [
+        DemoClip(split, label, number, seed)
+        for split, count in clips_per_class.items()
+        for number in range(count)
+        for label in MOTIONS
+    ]
+
+
+# ---- the data set on disk ----
 
 
 def make_demo(
@@ -114,10 +129,20 @@ def make_demo(
     marker = {"version": _VERSION, "seed": seed, "clips_per_class": dict(clips_per_class)}
     clips = demo_clips(seed=seed, clips_per_class=clips_per_class)
     _claim(root, marker, clips)
-    _make_missing_clips(root / "videos", clips, on_done=on_done, workers=workers)
-    _write_lists(root / "annotations", clips)
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        try:
+            made = pool.map(lambda clip: _make_missing(root / "videos" / clip.name, clip), clips)
+            for done, _ in enumerate(made, start=1):
+                if on_done is not None:
+                    on_done(done, len(clips))
+        finally:
+            # After an error or Ctrl-C the clips that are not begun must not be waited for.
+            pool.shutdown(cancel_futures=True)
+    for path, text in _lists(root, clips).items():
+        if not path.exists():
+            write_text(path, text)
     # Last of all: only when this is written is the demo complete.
-    write_json(root / "annotations" / _MARKER, {**marker, "complete": True})
+    write_json(root / _MARKER, {**marker, "complete": True})
 
 
 def demo_is_complete(root: str | Path) -> bool:
@@ -130,24 +155,91 @@ def demo_is_complete(root: str | Path) -> bool:
     return all(path.is_file() for path in _files_of(root, clips))
 
 
-def demo_clips(
-    *, seed: int = 0, clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS
-) -> list[DemoClip]:
-    """Every clip of the demo, by split, then by number, then by motion."""
-    return [
-        DemoClip(split, label, number, seed)
-        for split, count in clips_per_class.items()
-        for number in range(count)
-        for label in MOTIONS
-    ]
+def _make_missing(path: Path, clip: DemoClip) -> None:
+    if not path.exists():
+        content = encode_mp4(*draw_clip(clip))
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def _lists(root: Path, clips: list[DemoClip]) -> dict[Path, str]:
+    """The list files by path, with what is in them."""
+    lines = {"classes.txt": list(MOTIONS)}
+    for clip in clips:
+        lines.setdefault(f"{clip.split}_list.txt", []).append(f"{clip.name} {clip.label}")
+    return {root / "annotations" / name: "\n".join(lines[name]) + "\n" for name in lines}
+
+
+def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
+    return [*_lists(root, clips), *(root / "videos" / clip.name for clip in clips)]
+
+
+def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
+    """Mark `root` as a demo in the making, unless it holds something else."""
+    before = _read_marker(root)
+    if before is not None:
+        if any(before[key] != value for key, value in marker.items()):
+            raise ListingError(
+                f"{root / _MARKER}: a demo with another seed, version or number of clips is "
+                "there; remove its folder or name another one."
+            )
+        return
+    taken = next((path for path in _files_of(root, clips) if path.exists()), None)
+    if taken is not None:
+        raise ListingError(
+            f"{taken}: the demo data set would be written here, but this file is not of a demo; "
+            "name another folder in data_root, or set demo to false to use these data."
+        )
+    write_json(root / _MARKER, {**marker, "complete": False})
+
+
+def _read_marker(root: Path) -> dict | None:
+    """What the marker says, or None where there is none that can be understood."""
+    try:
+        marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    keys = {"version", "seed", "clips_per_class"}
+    return marker if isinstance(marker, dict) and keys <= marker.keys() else None
+
+
+def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
+    """Frames (T, H, W, 3) as an MP4 file with one H.264 stream, the same bytes on any machine.
+
+    Args:
+        frames: uint8 RGB, of even height and width.
+        fps: frames per second.
+        crf: of H.264, 0 (no loss) to 51; 14 looks like the original.
+
+    Raises:
+        InstallError: PyAV cannot write H.264.
+    """
+    file = io.BytesIO()
+    try:
+        with av.open(file, "w", format="mp4") as container:
+            # One thread: with more, the bytes would depend on the number of cores.
+            options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
+            # Else x264's fast paths round by where memory happens to lie: other bytes each time.
+            options["x264-params"] = "cpu-independent=1"
+            stream = container.add_stream("libx264", rate=fps, options=options)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+    except av.codec.codec.UnknownCodecError as error:
+        raise InstallError(
+            "This PyAV cannot write H.264 (it was built without libx264), so the demo cannot be "
+            "made: install the wheel with `pip install --force-reinstall --only-binary av av`."
+        ) from error
+    return file.getvalue()
+
+
+# ---- what a clip shows ----
 
 
 def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
-    """Draw a clip.
-
-    Returns:
-        Frames (T, H, W, 3), uint8 RGB, and frames per second.
-    """
+    """Draw a clip: frames (T, H, W, 3), uint8 RGB, and frames per second."""
     rng = clip.rng()
     fps = int(rng.choice(FPS_CHOICES))
     count = round(rng.uniform(*SECONDS_RANGE) * fps)
@@ -162,13 +254,8 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
     """Where across, down, turn and size are in their ranges, in a random clip of a motion.
 
-    Args:
-        rng: what the start and the speed are drawn from.
-        label: a key of MOTIONS.
-        times_sec: (T,) times since the start of the clip.
-
-    Returns:
-        (T, 4) in [0, 1); each row by itself is uniform, whatever the label.
+    Gives (T, 4) in [0, 1) for times (T,) since the start; each row by itself is uniform, whatever
+    the label.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
@@ -179,20 +266,19 @@ def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -
 def _background(rng: np.random.Generator) -> np.ndarray:
     """A plain dark colour, in half of the clips running into another: (H, W, 3) in 0..255."""
     colour = rng.uniform(10, 90, size=3)
-    other = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
+    far_colour = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
     down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
     bearing = rng.uniform(0, 2 * np.pi)
     ramp = across / WIDTH_PX * np.cos(bearing) + down / HEIGHT_PX * np.sin(bearing)
     ramp = (ramp - ramp.min()) / np.ptp(ramp)
-    return colour + ramp[..., None] * (other - colour)
+    return colour + ramp[..., None] * (far_colour - colour)
 
 
 def _sprite(rng: np.random.Generator) -> np.ndarray:
     """A textured polygon that turns about its one end: (S, S, 4), RGB and coverage.
 
-    Of its two sides one is warm and one is cold in colour, always the same way round: the side that
-    leads tells which way it turns. Without that a small model sees that something turns, but takes
-    far more clips to see which way.
+    One side of it is warm and one cold in colour: the side that leads tells which way it turns.
+    Without that a small model sees that something turns, but takes far more clips to see which way.
     """
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
@@ -228,10 +314,7 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
-    """Two warm and two cold colours (4, 3), brighter than any background.
-
-    Motion can be seen by an untrained eye: always the bright moves over the dark.
-    """
+    """Two warm and two cold colours (4, 3), brighter than any background."""
     strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
     middle = rng.uniform(60, 200, size=4)
     warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)
@@ -267,110 +350,8 @@ def _sample(sprite: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
     column, row = np.clip(column, 0, last - 1e-3), np.clip(row, 0, last - 1e-3)
     x, y = column.astype(int), row.astype(int)
     dx, dy = (column - x)[..., None], (row - y)[..., None]
-    place, flat = y * _SPRITE_PX + x, sprite.reshape(-1, 4)
-    upper = flat[place] + dx * (flat[place + 1] - flat[place])
-    lower = flat[place + _SPRITE_PX]
-    lower = lower + dx * (flat[place + _SPRITE_PX + 1] - lower)
+    upper = sprite[y, x] + dx * (sprite[y, x + 1] - sprite[y, x])
+    lower = sprite[y + 1, x] + dx * (sprite[y + 1, x + 1] - sprite[y + 1, x])
     colour = upper + dy * (lower - upper)
     colour[..., 3] *= inside
     return colour
-
-
-def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
-    """Frames (T, H, W, 3) as an MP4 file with one H.264 stream, the same bytes on any machine.
-
-    Args:
-        frames: uint8 RGB, of even height and width.
-        fps: frames per second.
-        crf: of H.264, 0 (no loss) to 51; 14 looks like the original.
-
-    Raises:
-        InstallError: PyAV cannot write H.264.
-    """
-    file = io.BytesIO()
-    try:
-        with av.open(file, "w", format="mp4") as container:
-            # One thread: with more, the bytes would depend on the number of cores.
-            options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
-            # Else x264's fast paths round by where memory happens to lie: other bytes each time.
-            options["x264-params"] = "cpu-independent=1"
-            stream = container.add_stream("libx264", rate=fps, options=options)
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-    except av.codec.codec.UnknownCodecError as error:
-        raise InstallError(
-            "This PyAV cannot write H.264 (it was built without libx264), so the demo cannot be "
-            "made: install the wheel with `pip install --force-reinstall --only-binary av av`."
-        ) from error
-    return file.getvalue()
-
-
-def _make_missing_clips(
-    folder: Path,
-    clips: list[DemoClip],
-    *,
-    on_done: Callable[[int, int], None] | None,
-    workers: int | None,
-) -> None:
-    def make(clip: DemoClip) -> None:
-        if not (folder / clip.name).exists():
-            content = encode_mp4(*draw_clip(clip))
-            with atomic_write(folder / clip.name) as temporary:
-                temporary.write_bytes(content)
-
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        try:
-            for done, _ in enumerate(pool.map(make, clips), start=1):
-                if on_done is not None:
-                    on_done(done, len(clips))
-        finally:
-            # After an error or Ctrl-C the clips that are not begun must not be waited for.
-            pool.shutdown(cancel_futures=True)
-
-
-def _write_lists(folder: Path, clips: list[DemoClip]) -> None:
-    texts = {"classes.txt": "".join(f"{label}\n" for label in MOTIONS)}
-    for clip in clips:
-        name = f"{clip.split}_list.txt"
-        texts[name] = texts.get(name, "") + f"{clip.name} {clip.label}\n"
-    for name, text in texts.items():
-        if not (folder / name).exists():
-            write_text(folder / name, text)
-
-
-def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
-    """Mark `root` as a demo in the making, unless it holds something else."""
-    found = _read_marker(root)
-    if found is not None:
-        if {key: found.get(key) for key in marker} != marker:
-            raise ListingError(
-                f"{root / 'annotations' / _MARKER}: a demo with another seed, version or number of "
-                "clips is there; remove its folder or name another one."
-            )
-        return
-    taken = next((path for path in _files_of(root, clips) if path.exists()), None)
-    if taken is not None:
-        raise ListingError(
-            f"{taken}: the demo data set would be written here, but this file is not of a demo; "
-            "name another folder in data_root, or set demo to false to use these data."
-        )
-    write_json(root / "annotations" / _MARKER, {**marker, "complete": False})
-
-
-def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
-    lists = [f"{split}_list.txt" for split in dict.fromkeys(clip.split for clip in clips)]
-    annotations = [root / "annotations" / name for name in ("classes.txt", *lists)]
-    return annotations + [root / "videos" / clip.name for clip in clips]
-
-
-def _read_marker(root: Path) -> dict | None:
-    """What the marker says, or None where there is none that can be understood."""
-    try:
-        marker = json.loads((root / "annotations" / _MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    keys = {"version", "seed", "clips_per_class"}
-    return marker if isinstance(marker, dict) and keys <= marker.keys() else None

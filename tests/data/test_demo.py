@@ -86,6 +86,7 @@ def test_decoded_frames_are_close_to_the_drawn_ones(small_demo):
     assert np.abs(decoded.astype(float) - drawn).mean() < 3
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_whatever_the_number_of_threads(small_demo, tmp_path):
     demo.make_demo(tmp_path, clips_per_class=FEW, workers=3)
     assert contents(tmp_path) == contents(small_demo)
@@ -108,6 +109,7 @@ def test_progress_counts_every_clip(tmp_path):
     assert seen == [(done, 8) for done in range(1, 9)]
 
 
+@pytest.mark.slow
 def test_a_killed_make_is_completed_and_keeps_what_was_made(small_demo, tmp_path):
     code = (
         "import os, sys\n"
@@ -211,6 +213,7 @@ def leak_clips(tmp_path_factory):
     return frames, labels, held_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.0, 0.5, 1.0])
 def test_one_frame_stays_near_chance(leak_clips, moment):
     frames, labels, held_out = leak_clips
@@ -223,6 +226,7 @@ def test_one_frame_stays_near_chance(leak_clips, moment):
     assert ridge_accuracy(shapes, labels, held_out) < 0.25
 
 
+@pytest.mark.slow
 def test_motion_tells_the_classes_apart(leak_clips):
     frames, labels, held_out = leak_clips
     features = np.stack([motion_facts(clip.astype(float)) for clip in frames])
