@@ -5,76 +5,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from autox_video.config.config_file import read_config, read_overrides, show_value
 from autox_video.config.custom_imports import import_custom_modules
-from autox_video.config.settings import Settings, allowed
+from autox_video.config.settings import (
+    Settings,
+    allowed,
+    impossible_combinations,
+    read_value,
+)
 from autox_video.core.errors import ConfigError
 
-OTHER_NAMES = {
-    "accelerator": "device",
-    "arch": "backbone",
-    "batch": "videos_per_gpu",
-    "batch_size": "videos_per_gpu",
-    "batches": "videos_per_gpu",
-    "bs": "videos_per_gpu",
-    "checkpoint": "load_from",
-    "classes": "class_names",
-    "clip_length": "clip_len",
-    "data": "data_root",
-    "data_dir": "data_root",
-    "data_path": "data_root",
-    "dataset": "data_root",
-    "devices": "gpus",
-    "e": "epoch",
-    "epochs": "epoch",
-    "frames": "clip_len",
-    "gpu": "device",
-    "image_size": "resolution",
-    "img_size": "resolution",
-    "imgsz": "resolution",
-    "input_size": "resolution",
-    "learning_rate": "lr",
-    "max_epochs": "epoch",
-    "model": "backbone",
-    "net": "backbone",
-    "nproc_per_node": "gpus",
-    "num_classes": "num_class",
-    "num_epochs": "epoch",
-    "num_frames": "clip_len",
-    "num_gpus": "gpus",
-    "num_workers": "workers",
-    "out": "test_results_path",
-    "out_dir": "work_dir",
-    "output": "test_results_path",
-    "output_dir": "work_dir",
-    "pretrained": "load_from",
-    "project": "work_dir",
-    "save_dir": "work_dir",
-    "size": "resolution",
-    "test": "ann_file_test",
-    "test_list": "ann_file_test",
-    "train": "ann_file_train",
-    "train_list": "ann_file_train",
-    "val": "ann_file_val",
-    "val_interval": "evaluation",
-    "val_list": "ann_file_val",
-    "weights": "load_from",
-    "workdir": "work_dir",
+_CALLED_ELSEWHERE = {
+    "ann_file_test": "test test_list",
+    "ann_file_train": "train train_list",
+    "ann_file_val": "val val_list",
+    "backbone": "arch model net",
+    "class_names": "classes",
+    "clip_len": "clip_length frames num_frames",
+    "data_root": "data data_dir data_path dataset",
+    "device": "accelerator gpu",
+    "epoch": "e epochs max_epochs num_epochs",
+    "evaluation": "val_interval",
+    "gpus": "devices nproc_per_node num_gpus",
+    "load_from": "checkpoint pretrained weights",
+    "lr": "learning_rate",
+    "num_class": "num_classes",
+    "resolution": "image_size img_size imgsz input_size size",
+    "test_results_path": "out output",
+    "videos_per_gpu": "batch batch_size batches bs",
+    "work_dir": "out_dir output_dir project save_dir workdir",
+    "workers": "num_workers",
 }
+OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
 """What other tools call our keys; spelling alone would not find these."""
 
-_TEXT_KEYS = {name for name, field in Settings.model_fields.items() if field.annotation is str}
+_FIELDS = Settings.model_fields
+_TEXT_KEYS = {key for key, field in _FIELDS.items() if field.json_schema_extra["kind"].is_text}
 
 
 def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     """Read a config file, then `key=value` overrides from the command line.
 
-    The modules of `custom_imports` are imported before the other keys are checked.
-
-    An override's value is YAML, except that the keys which hold a path or a name take the text as
-    it is (`data_root=/a b/c`); `key=null` gives the key its default back.
+    The modules of `custom_imports` are imported before the other keys are checked. An override's
+    value is YAML, except that the keys which hold a path or a name take the text as it is
+    (`data_root=/a b/c`); `key=null` gives the key its default back.
 
     Raises:
         ConfigError: with every problem of the file and of the overrides, one sentence each.
@@ -87,7 +61,7 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
     origins.update(dict.fromkeys(given, "command line"))
-    values = {**values, **given}
+    values.update(given)
     origin = origins.get("custom_imports", str(path))
     import_custom_modules(values.get("custom_imports"), Path(path).parent, origin)
     return _build(values, origins, str(path), [*file_problems, *problems])
@@ -106,9 +80,9 @@ def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
 def _build(
     values: Mapping[Any, Any], origins: Mapping[str, str], source: str, problems: Sequence[str]
 ) -> Settings:
-    known = {key: values[key] for key in Settings.model_fields if values.get(key) is not None}
-    faults = [(str(key), _unknown(key)) for key in values if key not in Settings.model_fields]
-    faults += [(key, f"key `{key}`{what}") for key, what in _faults(known)]
+    known = {key: values[key] for key in _FIELDS if values.get(key) is not None}
+    faults = [(str(key), f"key `{key}` {_unknown(key)}") for key in values if key not in _FIELDS]
+    faults += [(key, f"key `{key}`{fault}") for key, fault in _faults(known)]
     found = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
     if problems or found:
         raise ConfigError(*problems, *found)
@@ -118,36 +92,29 @@ def _build(
 def _unknown(key: Any) -> str:
     name = str(key).strip().lower()
     # Spelling that is less alike leads astray: `cache` for `batch`.
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
-    longer = [known for known in Settings.model_fields if len(name) > 2 and known.startswith(name)]
+    near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.7)
+    longer = [known for known in _FIELDS if len(name) > 2 and known.startswith(name)]
     nearest = OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)
     if nearest:
-        return f"key `{key}` is not known; did you mean `{nearest}`?"
-    return f"key `{key}` is not known; the keys are {', '.join(Settings.model_fields)}."
+        return f"is not known; did you mean `{nearest}`?"
+    return f"is not known; the keys are {', '.join(_FIELDS)}."
 
 
 def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (key, what is wrong with it) for single keys first, then for combinations."""
-    details = _error_details(known)
-    bad = dict.fromkeys(detail["loc"][0] for detail in details if detail["loc"])
-    for key in bad:
-        if key in known:
+    values, bad = {key: field.default for key, field in _FIELDS.items()}, set()
+    for key, field in _FIELDS.items():
+        try:
+            if key in known:
+                values[key] = read_value(key, known[key])
+            elif field.is_required():
+                bad.add(key)
+                yield key, f" is missing: {field.description[0].lower()}{field.description[1:]}"
+        except ValueError:
+            bad.add(key)
             yield key, f": {show_value(known[key])} is not allowed; give {allowed(key)}."
-        else:
-            meaning = Settings.model_fields[key].description
-            yield key, f" is missing: {meaning[0].lower()}{meaning[1:]}"
-    if bad:
-        # Combinations are only checked once each key is right: check those of the right keys.
-        details = _error_details({"data_root": "."} | {k: known[k] for k in known if k not in bad})
-    for keys, sentence in (pair for detail in details for pair in detail["ctx"]["found"]):
-        if not bad.keys() & set(keys):
-            value = known.get(keys[0], Settings.model_fields[keys[0]].default)
-            yield keys[0], f": {show_value(value)} {sentence}"
-
-
-def _error_details(known: Mapping[str, Any]) -> list[Any]:
-    try:
-        Settings.model_validate(known)
-    except ValidationError as error:
-        return error.errors()
-    return []
+    for keys, sentence in impossible_combinations(
+        {**values, "data_root": str(values["data_root"])}
+    ):
+        if not bad & set(keys):
+            yield keys[0], f": {show_value(known.get(keys[0], values[keys[0]]))} {sentence}"

@@ -1,19 +1,20 @@
 """What values of the config may be: how each is read, from YAML or from Python, and checked."""
 
+import math
 import os
 import re
-from numbers import Integral
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BeforeValidator, Field
+from typing import Any
 
 from autox_video.config.custom_imports import read_module_names
 from autox_video.core.durations import read_duration
 from autox_video.core.registry import Registry
 from autox_video.core.sized_folder import read_sized_folder
 
-OFF = "off"
+AUTO, OFF = "auto", "off"
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER = re.compile(rf"[+-]?({_DIGITS}\.?({_DIGITS})?|\.{_DIGITS})([eE][+-]?[0-9]+)?")
@@ -21,104 +22,159 @@ _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 """The words of YAML 1.1."""
 
 
-def _read_number(value: Any) -> Any:
-    # The config gives numbers as they are written, and people quote them.
-    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
-        return float(value) if re.search(r"[.eE]", value) else int(value)
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)  # of NumPy's, from the Python API
-    return value
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The values that a key may hold, beside `auto` where that is its default."""
+
+    read: Callable[[Any], Any]
+    """Gives the value of what is written; raises ValueError where it is not allowed."""
+    words: str | Registry
+    """What is allowed, for messages; of a registry, every name in it."""
+    is_text: bool = False
+    """Whether the text of an override is the value, instead of YAML."""
+
+    def allowed(self, default: Any) -> str:
+        """Say what a key with this default may hold."""
+        names = list(self.words) if isinstance(self.words, Registry) else [self.words]
+        names += [AUTO] if default == AUTO else []
+        return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _read_whole_number(value: Any) -> Any:
-    value = _read_number(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def text(words: str, *, local: bool = False, suffix: str = "") -> Kind:
+    """A path, or text, of a key: `local` takes no address, `suffix` names the only one."""
+
+    def read(value: Any) -> str:
+        path = _text_of(value)
+        if path.lower() in ("true", "false"):
+            raise ValueError("a switch by mistake: ./true is the folder")
+        if local and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+            raise ValueError("an address")
+        if suffix and Path(path).suffix.lower() != suffix:
+            raise ValueError("another suffix")
+        return os.path.expanduser(path)  # noqa: PTH111 (an address stays as it is)
+
+    return Kind(read, words, is_text=True)
 
 
-def _read_numbers(value: Any) -> Any:
-    # As on the command line: gpus=0,2
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}(\s*,\s*[0-9]{1,4})+", value.strip()):
-        value = value.split(",")
-    return tuple(value) if isinstance(value, list) else value
+def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
+    """A folder on this machine, with a bound on its size where one follows a colon."""
+    path = text(words, local=True)
+
+    def read(value: Any) -> str:
+        switch = read_switch(value) if may_be_off else None
+        if switch is False:
+            return OFF
+        folder = path.read(switch or value)
+        read_sized_folder(folder)
+        return folder
+
+    return Kind(read, words, is_text=True)
 
 
-def _check_different(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("a number twice")
-    return values
+def pattern(expression: str, words: str) -> Kind:
+    """Text that matches a regular expression."""
+
+    def read(value: Any) -> str:
+        if not re.fullmatch(expression, _text_of(value)):
+            raise ValueError("another text")
+        return str(value)
+
+    return Kind(read, words, is_text=True)
 
 
-def _read_path(value: Any) -> Any:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"  # a switch by mistake: ./true is the folder
-    return os.fspath(value) if isinstance(value, Path) else value
+def named(registry: Registry) -> Kind:
+    """Something by its name in a registry."""
+
+    def read(value: Any) -> str:
+        if _text_of(value) not in registry:
+            raise ValueError(registry.unknown(value))
+        return str(value)
+
+    return Kind(read, registry, is_text=True)
 
 
-def _read_switch(value: Any) -> Any:
+def choice(*values: str) -> Kind:
+    """One of a few words; where `off` is one, every way to write that."""
+
+    def read(value: Any) -> str:
+        value = OFF if OFF in values and read_switch(value) is False else value
+        if value not in values:
+            raise ValueError("another word")
+        return str(value)
+
+    return Kind(read, ", ".join(values))
+
+
+def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = False) -> Kind:
+    """A finite number; `duration` takes spans of time as people write them, too."""
+
+    def read(value: Any) -> float:
+        value = _number_of(value)
+        if duration and isinstance(value, str):
+            value = read_duration(value)
+        if isinstance(value, str) or not (math.isfinite(value) and is_allowed(value)):
+            raise ValueError("another number")
+        return float(value)
+
+    return Kind(read, words)
+
+
+def whole(low: int, high: int, *, multiple_of: int = 1) -> Kind:
+    """A whole number in a range, both ends included."""
+    what = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
+
+    def read(value: Any) -> int:
+        value = _number_of(value)
+        if isinstance(value, str) or value % multiple_of or not low <= value <= high:
+            raise ValueError("another number")
+        return int(value)
+
+    return Kind(read, f"{what} from {low} to {high}")
+
+
+def read_switch(value: Any) -> Any:
+    """Give True or False for a switch, however it is written; else the value itself."""
     return _SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
-def _read_seconds(value: Any) -> Any:
-    value = _read_number(value)
-    return read_duration(value) if isinstance(value, str) else value
-
-
-def read_off(value: Any) -> Any:
-    """Give `off`, however it is written (`no`, `false`, False), as text; of `on` make True."""
-    switch = _read_switch(value)
-    return OFF if switch is False else switch
-
-
-def _check_text(value: str) -> str:
-    if not value.strip() or "\0" in value:
-        raise ValueError("blank text")
+def _read_flag(value: Any) -> bool:
+    value = read_switch(value)
+    if not isinstance(value, bool):
+        raise ValueError("not a switch")
     return value
 
 
-def check_json_suffix(value: str) -> str:
-    """Give the name of a .json file, or auto; raises ValueError for another."""
-    if value != "auto" and Path(value).suffix.lower() != ".json":
-        raise ValueError("not a .json file")
+def _read_gpus(value: Any) -> int | tuple[int, ...]:
+    # As on the command line: gpus=0,2
+    if isinstance(value, str) and "," in value:
+        value = value.split(",")
+    if not isinstance(value, list | tuple):
+        return whole(1, 1024).read(value)
+    numbers = tuple(whole(0, 1023).read(number) for number in value)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError("a number twice, or none")
+    return numbers
+
+
+def _number_of(value: Any) -> Any:
+    """Give a number for what is one, numbers of NumPy and in quotes too; text as it is."""
+    if isinstance(value, str):
+        # The config gives numbers as they are written, and people quote them.
+        if len(value) >= 100 or not _NUMBER.fullmatch(value.strip()):
+            return value
+        return float(value) if re.search(r"[.eE]", value) else int(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError("not a number")
     return value
 
 
-def _check_local(value: str) -> str:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
-        raise ValueError("an address")
-    return value
+def _text_of(value: Any) -> str:
+    value = os.fspath(value) if isinstance(value, Path) else value
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("not text")
+    return str(value)
 
 
-def _check_sized_folder(value: str) -> str:
-    read_sized_folder(value)
-    return value
-
-
-Auto = Literal["auto"]
-Text = Annotated[str, Field(strict=True), AfterValidator(_check_text)]
-PathText = Annotated[Text, BeforeValidator(_read_path), AfterValidator(os.path.expanduser)]
-Number = Annotated[float, BeforeValidator(_read_number), Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_read_whole_number), Field(strict=True)]
-GpuNumbers = Annotated[
-    tuple[Annotated[Whole, Field(ge=0, le=1023)], ...],
-    BeforeValidator(_read_numbers),
-    Field(min_length=1),
-    AfterValidator(_check_different),
-]
-Seconds = Annotated[float, BeforeValidator(_read_seconds), Field(strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, BeforeValidator(_read_switch), Field(strict=True)]
-LocalPath = Annotated[PathText, AfterValidator(_check_local)]
-SizedFolder = Annotated[LocalPath, AfterValidator(_check_sized_folder)]
-ModuleNames = Annotated[tuple[str, ...], BeforeValidator(read_module_names)]
-DESCRIPTORS = "descriptors"
-"""The backbone that has nothing to train."""
-
-
-def one_of(registry: Registry) -> Any:
-    """The type of a key that names something in a registry, or is `auto`."""
-
-    def check(value: str) -> str:
-        if value != "auto" and value not in registry:
-            raise ValueError(registry.unknown(value))
-        return value
-
-    return Annotated[Text, AfterValidator(check)]
+FLAG = Kind(_read_flag, "true, false")
+GPUS = Kind(_read_gpus, "a whole number from 1 to 1024, GPU numbers as in [0, 2]")
+MODULES = Kind(read_module_names, "a list of module names, as in [my_backbone]")

@@ -40,7 +40,7 @@ def test_what_a_module_registers_can_be_chosen(folder):
     # As the API does, which checks its settings again.
     again = settings_from_mapping(settings.model_dump(exclude_unset=True), "fit")
     assert again == settings
-    with pytest.raises(ConfigError, match="auto, pyav, torchcodec, decord or of_the_user"):
+    with pytest.raises(ConfigError, match="pyav, torchcodec, decord, of_the_user or auto"):
         load(folder, "[my_decoder]", "decoder=of_nobody")
 
 

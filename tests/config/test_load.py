@@ -203,8 +203,9 @@ def test_what_is_refused_gets_one_sentence(problems, line):
 
 
 def test_the_sentence_names_value_and_what_is_allowed(problems):
-    assert problems("data_root: d\n\nepoch: ten\n") == [
-        "c.yaml:3: key `epoch`: 'ten' is not allowed; give a whole number >= 1 or auto."
+    assert problems("data_root: d\n\nofficial_split: ten\n") == [
+        "c.yaml:3: key `official_split`: 'ten' is not allowed; give a whole number from 1 to 3 or "
+        "auto."
     ]
 
 
@@ -364,7 +365,7 @@ def test_the_last_override_counts(load):
         ("epoch", "command line: `epoch` is not key=value, as in epoch=10."),
         ("=3", "command line: `=3` is not key=value, as in epoch=10."),
         ("epoch=", "command line: `epoch=` has no value; epoch=auto?"),
-        ("epoch=x", "command line: key `epoch`: 'x' is not allowed; give a whole number >= 1"),
+        ("epoch=x", "command line: key `epoch`: 'x' is not allowed; give a whole number from 1 to"),
         ("epoc=3", "command line: key `epoc` is not known; did you mean `epoch`?"),
         ("data_root=null", "command line: key `data_root` is missing: "),
     ],

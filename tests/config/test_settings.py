@@ -23,7 +23,7 @@ def test_impossible_combinations_fail_on_construction():
 
 def test_every_key_has_help():
     assert list(KEY_HELP) == list(Settings.model_fields)
-    assert KEY_HELP["epoch"].endswith("(a whole number >= 1 or auto; default auto)")
+    assert KEY_HELP["epoch"].endswith("(a whole number from 1 to 1000000 or auto; default auto)")
     assert KEY_HELP["data_root"].endswith("s3://bucket/clips; needed)")
 
 
