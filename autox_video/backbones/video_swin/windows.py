@@ -1,6 +1,6 @@
 """Attention windows over a (T, H, W) map of tokens: who is in which window, where and beside whom.
 
-Everything here follows from sizes alone and is computed once per geometry, type and device.
+All of it follows from sizes alone and is computed once per geometry, type and device.
 
 Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the map, L = T H W;
 G windows, N tokens of a window.
@@ -82,17 +82,19 @@ def make_windows(
     """
     window = tuple(map(min, size, full))
     shift = tuple(w // 2 if shifted and w < s else 0 for s, w in zip(size, window, strict=True))
+    padded = tuple(-(-s // w) * w for s, w in zip(size, window, strict=True))
     # Kept for later training steps too, where tensors made in inference mode must not appear.
     with torch.inference_mode(False), torch.no_grad():
-        slots, back = _places(size, window, shift)
-        mask = _mask(size, window, shift) if any(shift) else None
-        return Windows(
-            slots.to(device),
-            back.to(device),
-            table_rows(window, full).flatten().to(device),
-            None if mask is None else mask[:, None].to(device, dtype),
-            math.prod(window),
-        )
+        num_tokens = math.prod(size)
+        tokens = torch.full(padded, num_tokens)
+        tokens[: size[0], : size[1], : size[2]] = torch.arange(num_tokens).view(size)
+        slots = _partition(tokens.roll([-s for s in shift], (0, 1, 2)), window).flatten()
+        back = torch.empty(num_tokens + 1, dtype=torch.int64)
+        back[slots] = torch.arange(len(slots))
+        mask = _mask(padded, window, shift).to(device, dtype) if any(shift) else None
+        offsets = table_rows(window, full).flatten()
+        num_places = math.prod(window)
+        return Windows(slots.to(device), back[:-1].to(device), offsets.to(device), mask, num_places)
 
 
 def table_rows(window: Size, full: Size) -> Tensor:
@@ -111,26 +113,15 @@ def table_rows(window: Size, full: Size) -> Tensor:
     return rows
 
 
-def _places(size: Size, window: Size, shift: Size) -> tuple[Tensor, Tensor]:
-    """Which token is in which place of which window, and the inverse."""
-    num_tokens = math.prod(size)
-    tokens = torch.full(_padded(size, window), num_tokens)
-    tokens[: size[0], : size[1], : size[2]] = torch.arange(num_tokens).view(size)
-    slots = _partition(tokens.roll([-s for s in shift], (0, 1, 2)), window).flatten()
-    back = torch.empty(num_tokens + 1, dtype=torch.int64)
-    back[slots] = torch.arange(len(slots))
-    return slots, back[:-1]
-
-
-def _mask(size: Size, window: Size, shift: Size) -> Tensor:
-    """`APART` for two tokens of a window that come from different ends of the map: (G, N, N)."""
+def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
+    """`APART` for two tokens of a window that come from different ends: (G, 1, N, N)."""
     region = torch.zeros((), dtype=torch.int64)
-    for length, w, s in zip(_padded(size, window), window, shift, strict=True):
+    for length, w, s in zip(padded, window, shift, strict=True):
         along = torch.arange(length)
         end = (along >= length - w).long() + (along >= length - s) if s else along * 0
         region = region[..., None] * 3 + end
     regions = _partition(region, window)
-    return APART * (regions[:, None] != regions[:, :, None])
+    return APART * (regions[:, None, None] != regions[:, None, :, None])
 
 
 def _partition(values: Tensor, window: Size) -> Tensor:
@@ -138,8 +129,3 @@ def _partition(values: Tensor, window: Size) -> Tensor:
     counts = [length // w for length, w in zip(values.shape, window, strict=True)]
     split = values.reshape([n for pair in zip(counts, window, strict=True) for n in pair])
     return split.permute(0, 2, 4, 1, 3, 5).reshape(-1, math.prod(window))
-
-
-def _padded(size: Size, window: Size) -> Size:
-    """The map's size with whole windows."""
-    return tuple(-(-s // w) * w for s, w in zip(size, window, strict=True))
