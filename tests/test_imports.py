@@ -45,7 +45,6 @@ LIGHT = (
     "data.loading.loader",
     "data.loading.reader_pool",
     "backbones.spec",
-    "backbones.specs",
     "backbones.descriptors.spec",
     "backbones.video_conv.spec",
     "backbones.video_swin.spec",

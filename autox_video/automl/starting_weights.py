@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autox_video.backbones.specs import Pretrained
-from autox_video.backbones.weights.known_weights import find_pretrained, find_unknown
-from autox_video.config.settings import AUTO, DESCRIPTORS
+from autox_video.backbones.weights.known_weights import Pretrained, find_pretrained, find_unknown
+from autox_video.config.choices import BACKBONES
+from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.core.errors import ConfigError
 from autox_video.machine.installation import source_tree
@@ -38,7 +38,7 @@ def find_weights(load_from: str, backbone: str) -> Pretrained | None:
 def _find_known(backbone: str | None) -> Pretrained | None:
     folders = weight_folders()
     weights = find_pretrained(folders, backbone)
-    if weights is None and backbone != DESCRIPTORS:
+    if weights is None and (backbone is None or BACKBONES[backbone].learns):
         _say_from_scratch(folders, backbone)
     return weights
 

@@ -25,8 +25,6 @@ from autox_video.config.value_types import (
 from autox_video.config.value_types import OFF as OFF
 from autox_video.run.work_dir import RESULTS
 
-DESCRIPTORS = "descriptors"
-"""The backbone that has nothing to train."""
 Auto = Literal["auto"]
 
 
@@ -272,7 +270,7 @@ class Settings(BaseModel):
     @property
     def only_probes(self) -> bool:
         """Whether nothing but a head is to be fitted."""
-        return self.mode == "probe" or self.backbone == DESCRIPTORS
+        return self.mode == "probe" or not _learns(self.backbone)
 
     @field_validator("*", mode="plain")
     @classmethod
@@ -304,6 +302,10 @@ def allowed(key: str) -> str:
     return field.json_schema_extra["kind"].allowed(field.default)
 
 
+def _learns(backbone: str) -> bool:
+    return backbone == AUTO or BACKBONES[backbone].learns
+
+
 def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield two keys that do not go together, the one to change first, and what to do.
 
@@ -323,9 +325,9 @@ def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[s
     if values["demo"] and Path(data_root).name != "videos":
         keys = ("demo", "data_root")
         yield keys, "needs a `data_root` that ends in /videos, as data/demo/videos."
-    if values["backbone"] == DESCRIPTORS and values["mode"] == "train":
-        keys = ("mode", "backbone")
-        yield keys, "needs a backbone that learns; `descriptors` has nothing to train but a head."
+    if not _learns(values["backbone"]) and values["mode"] == "train":
+        what = f"`{values['backbone']}` has nothing to train but a head"
+        yield ("mode", "backbone"), f"needs a backbone that learns; {what}."
     if isinstance(values["gpus"], tuple) and device not in (AUTO, "cuda"):
         keys = ("gpus", "device")
         yield keys, f"names GPUs, and `device: {device}` another; leave that at auto."

@@ -71,7 +71,8 @@ def augment(draft: Draft) -> Choice:
     asked = draft.given("augment")
     if asked is not None:
         return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")
-    if draft.scratch and draft.backbone == "conv_nano" and draft.stats.num_train < MANY_CLIPS:
+    few = draft.stats.num_train < MANY_CLIPS
+    if draft.scratch and few and draft.spec.scratch_recolours:
         why = "recolour: from scratch, few clips hold too few colours"
         return by_rule(AUGMENTATIONS["recolour"], why)
     why = "light: crops and flips, as Video Swin is published"

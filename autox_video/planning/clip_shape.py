@@ -2,7 +2,6 @@
 
 import math
 
-from autox_video.backbones.specs import NANO
 from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
@@ -12,7 +11,7 @@ FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 LARGEST_ROUND = 4
 """Test clips of a video as long as most; longer ones have several rounds (`video.sampling`)."""
-NANO_SHARE_OF_SIDE = 0.6
+SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7
 """The frames' shorter side over the model's: 256 for 224, as is usual."""
 
@@ -29,7 +28,7 @@ def count_test_clips(seconds_median: float, span_sec: float) -> int:
 
 def clip_len(draft: Draft) -> Choice:
     """Frames of a clip."""
-    most, rate = MOST_FRAMES[draft.device.partition(":")[0]], draft.facts.frames_per_sec
+    most, rate = MOST_FRAMES[draft.device.partition(":")[0]], draft.spec.frames_per_sec
     span = _span_sec(draft)
     frames = min(max(2 * math.ceil(span * rate / 2), FEWEST_FRAMES), most)
     return by_rule(frames, f"{rate} frames/s over {span:.2g} s, {FEWEST_FRAMES} to {most}")
@@ -49,12 +48,12 @@ def frame_interval_sec(draft: Draft) -> Choice:
 
 def resolution(draft: Draft) -> Choice:
     """Side of the square that the model sees, in px."""
-    largest = draft.facts.resolution
-    if draft.backbone not in NANO:
+    largest = draft.spec.resolution
+    if not draft.spec.follows_clips:
         return by_rule(largest, f"what {draft.backbone} is made for")
     # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage of a Swin.
-    wanted = 28 * round(draft.stats.short_side_median * NANO_SHARE_OF_SIDE / 28)
-    why = f"about {NANO_SHARE_OF_SIDE:.0%} of the clips' short side, {largest} at most"
+    wanted = 28 * round(draft.stats.short_side_median * SHARE_OF_SIDE / 28)
+    why = f"about {SHARE_OF_SIDE:.0%} of the clips' short side, {largest} at most"
     return by_rule(min(max(wanted, largest // 2), largest), why)
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-from autox_video.config.settings import DESCRIPTORS
 from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
@@ -25,8 +24,8 @@ def precision(draft: Draft) -> Choice:
     """Number type of the computation."""
     hardware = draft.hardware
     name, others = hardware.device_name, "weights and loss stay float32"
-    if draft.backbone == DESCRIPTORS:
-        return by_rule("float32", "that of all descriptors")
+    if not draft.spec.learns:
+        return by_rule("float32", f"that of {draft.backbone}")
     if hardware.fast_bfloat16:
         return by_rule("bfloat16", f"fast on {name}; {others}")
     if hardware.fast_float16:
@@ -75,11 +74,11 @@ def accumulation(draft: Draft) -> Choice:
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
     """Clips of a training step that the memory of a process holds beside the model."""
-    hardware, facts = draft.hardware, draft.facts
+    hardware, spec = draft.hardware, draft.spec
     # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
-    fixed_gib = facts.parameters_millions * 16e6 / 1024**3
+    fixed_gib = spec.parameters_millions * 16e6 / 1024**3
     memory_gib = hardware.gpu_memory_gib or hardware.memory_gib / hardware.local_processes
-    cost_gib = facts.gib_per_clip * _size(draft)
+    cost_gib = spec.gib_per_clip * _size(draft)
     cost_gib *= 1.0 if draft.precision == "float32" else HALF_TYPE_SHARE
     cost_gib *= CHECKPOINTING_SHARE if checkpointing else 1.0
     return (memory_gib * MEMORY_SHARE - fixed_gib) / cost_gib
@@ -102,7 +101,7 @@ def compiled(draft: Draft) -> Choice:
         return by_rule(False, "there is no C compiler, which it needs")
     clips = draft.epochs * draft.stats.num_train
     # A training step takes three forward passes, each two operations per multiply-accumulate.
-    flops = 6 * draft.facts.gmacs_per_clip * 1e9 * _size(draft) * clips
+    flops = 6 * draft.spec.gmacs_per_clip * 1e9 * _size(draft) * clips
     saved_sec = SAVED_BY_COMPILING * flops / GPU_FLOPS
     why = f"about {saved_sec:.0f} s saved over the run, {COMPILING_SEC:.0f} s to compile"
     return by_rule(saved_sec > COMPILING_SEC, why)
@@ -137,6 +136,6 @@ def workers(draft: Draft) -> Choice:
 
 def disk_gib(draft: Draft) -> Choice:
     """What the checkpoints of a run take at most, in GiB."""
-    size_gib = draft.facts.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
+    size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
     why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
     return by_rule(round(size_gib, 3), why)

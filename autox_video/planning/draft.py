@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from autox_video.backbones.specs import BACKBONES, BackboneFacts, Pretrained
+from autox_video.backbones.spec import BackboneSpec
+from autox_video.backbones.weights.known_weights import Pretrained
+from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO, Settings
 from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
@@ -50,8 +52,8 @@ class Draft:
         self._fields, self._choices = fields, dict(settled)
 
     @cached_property
-    def facts(self) -> BackboneFacts:
-        """What is known of the backbone."""
+    def spec(self) -> BackboneSpec:
+        """Of the backbone."""
         return BACKBONES[self.backbone]
 
     def choice(self, name: str) -> Choice:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autox_video.backbones.specs import BACKBONES
+from autox_video.config.choices import BACKBONES
 from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.machine.hardware import Hardware
 from autox_video.planning.predicted_time import Measured
@@ -41,11 +41,11 @@ def evidence_of(
     evidence["backbone"]["alternatives"] = [
         {
             "value": name,
-            "parameters_millions": facts.parameters_millions,
-            "step_sec_of_a_clip": round(step_sec_of_a_gmac * facts.gmacs_per_clip, 6),
+            "parameters_millions": spec.parameters_millions,
+            "step_sec_of_a_clip": round(step_sec_of_a_gmac * spec.gmacs_per_clip, 6),
             "measured": name == backbone,
-            "clips_to_learn_from_scratch": facts.scratch_clips,
+            "clips_to_learn_from_scratch": spec.scratch_clips,
         }
-        for name, facts in BACKBONES.items()
+        for name, spec in ((name, BACKBONES[name]) for name in BACKBONES)
     ]
     return evidence

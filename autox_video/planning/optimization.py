@@ -2,7 +2,6 @@
 
 import math
 
-from autox_video.backbones.specs import NANO
 from autox_video.core.errors import ConfigError
 from autox_video.planning.choice import Choice, by_rule, by_user
 from autox_video.planning.compute import MOST_AVERAGED
@@ -59,18 +58,18 @@ def lr(draft: Draft) -> Choice:
     By its square root, as AdamW wants it (Malladi et al., NeurIPS 2022): in proportion to the
     batch, the small batches of few clips would hardly move the weights.
     """
-    batch, usual = draft.batch_size, 16 if draft.scratch else 64
-    rate = 3.5e-4 if draft.scratch and draft.backbone != "conv_nano" else 1e-3
+    batch = draft.batch_size
+    rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)
     why = f"{rate:g} at batch {usual}, by the square root of the batch ({batch})"
     return by_rule(rate * math.sqrt(batch / usual), why)
 
 
 def drop_path(draft: Draft) -> Choice:
     """Stochastic depth of the last block."""
-    if draft.backbone in NANO:
+    if not draft.spec.drop_path:
         why = "none for a small network: it helps one set of few clips and harms another"
         return by_rule(0.0, why)
-    return by_rule(draft.facts.drop_path, f"the value {draft.backbone} is published with")
+    return by_rule(draft.spec.drop_path, f"the value {draft.backbone} is published with")
 
 
 def label_smoothing(draft: Draft) -> Choice:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autox_video.backbones.specs import BACKBONES, PUBLISHED_WINDOW, Pretrained
-from autox_video.config.settings import DESCRIPTORS
+from autox_video.backbones.video_swin.spec import WINDOW_SIZE
+from autox_video.backbones.weights.known_weights import Pretrained
+from autox_video.config.choices import BACKBONES
 from autox_video.planning import augmentation, clip_shape, compute, optimization
 from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
 from autox_video.planning.draft import Basis, Draft, Field, always, chosen, default
@@ -19,8 +20,8 @@ LAST_DIGITS = "results may differ in their last digits from here on"
 
 
 def _mode(draft: Draft) -> Choice:
-    if draft.backbone == DESCRIPTORS:
-        return by_rule("probe", "descriptors have nothing to train but a head")
+    if not draft.spec.learns:
+        return by_rule("probe", f"{draft.backbone} has nothing to train but a head")
     return by_rule("train", "all of the model learns")
 
 
@@ -28,11 +29,13 @@ def _backbone(draft: Draft) -> Choice:
     weights, clips = draft.weights, draft.stats.num_train
     if weights is not None:
         return by_rule(weights.backbone, f"fits the pretrained weights ({weights.source})")
+    scratch_clips = {name: BACKBONES[name].scratch_clips for name in BACKBONES}
+    fitting = [name for name, n in scratch_clips.items() if n is not None and n <= clips]
     if draft.hardware.device == "cpu":
-        why = "from scratch on a CPU: learns more than swin_nano in the same time"
-        return by_rule("conv_nano", why)
-    fitting = [name for name, facts in BACKBONES.items() if facts.scratch_clips <= clips]
-    return by_rule(fitting[-1], f"from scratch: the size that {clips} clips can train")
+        quickest = min(fitting, key=lambda name: BACKBONES[name].gmacs_per_clip)
+        return by_rule(quickest, "from scratch on a CPU: learns the most in the same time")
+    largest = max(fitting, key=lambda name: BACKBONES[name].scratch_clips)
+    return by_rule(largest, f"from scratch: the size that {clips} clips can train")
 
 
 def _pretrained(draft: Draft) -> Choice:
@@ -42,8 +45,8 @@ def _pretrained(draft: Draft) -> Choice:
 
 
 def _window_size(draft: Draft) -> Choice:
-    if draft.weights is None or draft.weights.window_size == PUBLISHED_WINDOW:
-        return by_rule(PUBLISHED_WINDOW, "as published")
+    if draft.weights is None or draft.weights.window_size == WINDOW_SIZE:
+        return by_rule(WINDOW_SIZE, "as published")
     return by_rule(draft.weights.window_size, "that of the pretrained weights")
 
 

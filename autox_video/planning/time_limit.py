@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autox_video.backbones.specs import BACKBONES
+from autox_video.config.choices import BACKBONES
 from autox_video.planning.augmentation import EARLY_SHARE, GRAIN_PX, smaller_side
 from autox_video.planning.choice import BUDGET, USER, Choice
 from autox_video.planning.clip_shape import FEWEST_FRAMES

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from autox_video.backbones.specs import Pretrained
+from autox_video.backbones.weights.known_weights import Pretrained
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError
 from autox_video.data.inspection.dataset_stats import DatasetStats

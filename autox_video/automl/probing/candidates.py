@@ -16,7 +16,8 @@ from autox_video.automl.probing.crossval import LINEAR, Scored
 from autox_video.automl.probing.extract import Extractor, Features, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.automl.probing.samples import Samples, TooSlowError
-from autox_video.config.settings import DESCRIPTORS, Settings
+from autox_video.config.choices import BACKBONES
+from autox_video.config.settings import Settings
 from autox_video.core.console import progress, say, still_at_it
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
@@ -57,7 +58,7 @@ class Candidate:
     @property
     def is_random(self) -> bool:
         """Whether its features are those of weights that have learnt nothing."""
-        return self.plan.pretrained is None and self.plan.backbone != DESCRIPTORS
+        return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
         """Whether it is better; random weights never are, beside what is made to describe clips."""

@@ -40,9 +40,9 @@ from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
 from autox_video.automl.probing.feature_store import FeatureStore, default_folder
 from autox_video.automl.search.refit import is_of_use
 from autox_video.automl.starting_weights import weight_folders
-from autox_video.backbones.specs import Pretrained
-from autox_video.backbones.weights.known_weights import find_all
-from autox_video.config.settings import AUTO, DESCRIPTORS, OFF, Settings
+from autox_video.backbones.weights.known_weights import Pretrained, find_all
+from autox_video.config.choices import BACKBONES
+from autox_video.config.settings import AUTO, OFF, Settings
 from autox_video.core.console import complain
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.evaluation.predict import build_model
@@ -171,8 +171,9 @@ def _plans(job: Job) -> list[Plan]:
     plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(settings):
         why = "nothing has to be learnt but a head"
-        fixed = {"mode": by_rule("probe", why), "backbone": by_rule(DESCRIPTORS, why)}
-        plans.append(choose(replace(basis, weights=None), fixed))
+        for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
+            fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
+            plans.append(choose(replace(basis, weights=None), fixed))
     # To compare with, or because there is nothing else.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (settings.load_from == AUTO or not weights)):

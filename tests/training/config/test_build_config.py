@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
-from autox_video.backbones.specs import BACKBONES
+from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 from autox_video.training.config import build_config as recipe
 from autox_video.training.config.build_config import (
