@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from torch.distributed import run as torchrun
 
-    logging.disable(logging.ERROR)
+    torch_log = logging.getLogger("torch")
+    torch_log.handlers, torch_log.propagate = [logging.NullHandler()], False
     options = torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments))
     code = _run(options)
     for _ in range(STARTS_AT_MOST - 1):

@@ -1,26 +1,63 @@
-"""What the user sees: sentences and tables on a terminal, plain lines everywhere else."""
+"""What the user sees: sentences and tables on a terminal, plain lines everywhere else.
+
+Sentences are records of the logger `autox_video`; tables and bars are drawn by rich.
+"""
 
 import io
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
 
 SILENCE_SEC = 15.0
 """Where no bar shows it, somebody says how far a job is once nothing was said for so long."""
 _LOOK_EVERY_SEC = 1.0
 
-_silent = False
-_said_at = -SILENCE_SEC
+
+class _Escaped(logging.Formatter):
+    """One line for each record: what a name says after a line break would pass for one of ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.msg if getattr(record, "is_drawing", False) else printable(str(record.msg))
+
+
+class _Console(logging.Handler):
+    """Prints what is said on stdout, and warnings on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(_Escaped())
+        self.said_at = -SILENCE_SEC
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        self.said_at = time.monotonic()
+        try:
+            print(self.format(record), file=stream, flush=True)
+        except BrokenPipeError:
+            # As where `head` has seen enough: the job goes on, and what it still says is dropped.
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+_console = _Console()
+_log = logging.getLogger("autox_video")
+_log.addHandler(_console)
+_log.setLevel(logging.INFO)
+_log.propagate = False
 
 
 def be_silent() -> None:
     """Show nothing more on stdout: another process speaks. Complaints are still printed."""
-    global _silent
-    _silent = True
+    _log.setLevel(logging.WARNING)
+
+
+def is_silent() -> bool:
+    """Whether another process speaks."""
+    return not _log.isEnabledFor(logging.INFO)
 
 
 def show_every_letter() -> None:
@@ -31,43 +68,21 @@ def show_every_letter() -> None:
 
 def say(sentence: str = "") -> None:
     """Print one line on stdout."""
-    if not _silent:
-        _print(printable(sentence), sys.stdout)
+    _log.info(sentence)
 
 
 def complain(sentence: str) -> None:
     """Print one line on stderr."""
-    _print(printable(sentence), sys.stderr)
+    _log.warning(sentence)
 
 
 def is_quiet(seconds: float = SILENCE_SEC) -> bool:
     """Whether nothing was said for some seconds."""
-    return time.monotonic() - _said_at >= seconds
-
-
-def _print(text: str, stream: TextIO) -> None:
-    """Print text and a line break; where nobody reads any more, nobody is to be told."""
-    global _said_at
-    _said_at = time.monotonic()
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # As where `head` has seen enough: the job goes on, and what it still says is dropped.
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def remark(sentence: str) -> None:
-    """Print one line on stderr, where no other process says the same."""
-    if not _silent:
-        complain(sentence)
+    return time.monotonic() - _console.said_at >= seconds
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped, so that a file name cannot steer the terminal.
-
-    A line break is one of them: what a name says after it would pass for a sentence of ours.
-    """
+    """The text with control characters escaped, so that a file name cannot steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -76,7 +91,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
     A cell that is a list has a line for each item.
     """
-    if _silent:
+    if is_silent():
         return
     from rich.console import Console
     from rich.markup import escape
@@ -86,17 +101,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for name in columns:
         sheet.add_column(name, overflow="fold")
     for row in rows:
-        sheet.add_row(*(escape(_cell(cell)) for cell in row))
+        cells = (cell if isinstance(cell, list) else [cell] for cell in row)
+        sheet.add_row(*(escape("\n".join(printable(str(c)) for c in lines)) for lines in cells))
     width = None if sys.stdout.isatty() else 120
     console = Console(width=width, highlight=False, safe_box=True)
     with console.capture() as text:  # rich ends the process where nobody reads
         console.print(sheet)
-    _print(text.get().removesuffix("\n"), sys.stdout)
-
-
-def _cell(cell: object) -> str:
-    lines = cell if isinstance(cell, list) else [cell]
-    return "\n".join(printable(str(line)) for line in lines)
+    _log.info(text.get().removesuffix("\n"), extra={"is_drawing": True})
 
 
 @contextmanager
@@ -105,23 +116,19 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     Gives a function that takes the number of steps done so far.
     """
-    if _silent or not sys.stdout.isatty():
+    if is_silent() or not sys.stdout.isatty():
         with still_at_it(what) as note:
             yield lambda done: note(f"{done} of {total}")
         say(f"{what}: {total} done.")
         return
+    from rich import progress as bars
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    # Not a format for the column itself: braces in a name would be fields of it.
-    text = TextColumn("{task.description}")
-    with Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+    columns = (
+        bars.TextColumn("{task.description}"),  # braces in a name would be fields of the format
+        *(bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn()),
+    )
+    with bars.Progress(*columns) as bar:
         task = bar.add_task(escape(printable(what)), total=total)
         yield lambda done: bar.update(task, completed=done)
 

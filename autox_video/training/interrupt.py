@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from autox_video.core.console import complain, remark
+from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
@@ -116,6 +116,7 @@ def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -
         if _received is None:
             _received, first = signum, time.monotonic()
             pipe.settimeout(give_up_sec)
-            remark("Stopping after this step; once more to leave at once.")
+            if not is_silent():
+                complain("Stopping after this step; once more to leave at once.")
         elif time.monotonic() - first > TWICE_SEC:
             os._exit(STOPPED[signum])
