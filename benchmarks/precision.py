@@ -30,7 +30,7 @@ def same_predictions(folder: Path) -> tuple[float, int]:
     """Share of clips that the best weights give the same class in both types, of how many."""
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
     from autox_video.data.clip_table import ClipTable
-    from autox_video.data.listing.folders.class_folders import find_videos
+    from autox_video.data.listing.folders.folder_walk import find_videos
     from autox_video.evaluation.predict import Loading, load_model, predict, read_config
 
     videos = folder / "data" / "demo" / "videos"

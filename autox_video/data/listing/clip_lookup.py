@@ -32,7 +32,7 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
         return _without_comments(table, table.hashed)
     missing = _missing(table.paths, tree.data_root)
     try:
-        labels = {_folder_key(label) for label in table.known}
+        labels = {_folder_key(label) for label in set(table.labels)}
         found = {index: path for index in missing if (path := _meant(table, index, tree, labels))}
     except ListingError:  # a folder that cannot be read: then clips are there by their names only
         found = {}

@@ -1,22 +1,18 @@
 """Class folders read as lists of clips."""
 
-# A folder may hold a million paths: as `Path` objects they cost ten times as much.
-
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.folders.folder_walk import Contents, find_videos, read_contents, some
+from autox_video.data.listing.folders.folder_walk import Contents, read_contents, some
 from autox_video.data.listing.folders.split_folders import Arrangement, arrange
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.reading.columns import find_columns
 from autox_video.data.listing.reading.list_text import data_lines, read_text
 from autox_video.video.files.remote import beside, is_remote
 from autox_video.video.files.suffixes import split_suffix
-
-__all__ = ["find_videos", "read_class_folders"]
 
 
 def read_class_folders(
@@ -35,33 +31,31 @@ def read_class_folders(
         ListingError: there is no video, none in a class folder, or the folders are ambiguous.
     """
     contents = read_contents(data_root)
-    if not contents.videos:
-        raise ListingError(_say_no_video(data_root, contents))
-    found = arrange(contents.videos, contents.folders, str(data_root))
-    if "train" not in found.splits:
+    arranged = arrange(contents.videos, contents.folders, str(data_root))
+    if "train" not in arranged.splits:
         raise ListingError(_say_no_class(data_root, contents))
     splits = {
-        name: _entries(data_root, paths, labels) for name, (paths, labels) in found.splits.items()
+        name: ClipTable(paths, arranged.labels(name), source=str(data_root), all_exist=True)
+        for name, paths in arranged.splits.items()
     }
     notes = [
-        *found.notes,
-        *_notes(data_root, contents, found),
-        *_unused_lists(data_root, contents, named),
+        *arranged.notes,
+        *_say_unused(data_root, contents, arranged),
+        *_say_lacking_classes(data_root, splits),
+        *_say_unused_lists(data_root, contents, named),
         *contents.notes(data_root),
     ]
     return splits, notes
 
 
-def _say_no_video(data_root: str | Path, contents: Contents) -> str:
-    passed_over = " ".join(contents.notes(data_root))
-    return (
-        f"data_root: there is no video in {_absolute(data_root)}; put each class's clips in a "
-        f"folder of their own there, or give ann_file_train. {passed_over}".rstrip()
-    )
-
-
 def _say_no_class(data_root: str | Path, contents: Contents) -> str:
-    root = _absolute(data_root)
+    root = data_root if is_remote(data_root) else Path(data_root).absolute()
+    if not contents.videos:
+        passed_over = " ".join(contents.notes(data_root))
+        return (
+            f"data_root: there is no video in {root}; put each class's clips in a folder of their "
+            f"own there, or give ann_file_train. {passed_over}".rstrip()
+        )
     if contents.frame_folders.issuperset(contents.videos):
         return (
             f"data_root: the numbered pictures in each folder of {root} are the frames of one "
@@ -75,37 +69,43 @@ def _say_no_class(data_root: str | Path, contents: Contents) -> str:
     )
 
 
-def _absolute(data_root: str | Path) -> str | Path:
-    return data_root if is_remote(data_root) else Path(data_root).absolute()
-
-
-def _entries(data_root: str | Path, paths: list[str], labels: list[str] | None) -> ClipTable:
-    return ClipTable(paths, labels, source=str(data_root), all_exist=True)
-
-
-def _notes(data_root: str | Path, contents: Contents, found: Arrangement) -> list[str]:
-    notes = []
-    if found.unused:
-        notes.append(
-            f"{counted(len(found.unused), 'video')} of {data_root} not in a class folder"
-            f"{' of a split' if found.classes_at or len(found.splits) > 1 else ''}, so not used: "
-            f"{some(found.unused)}"
+def _say_unused(data_root: str | Path, contents: Contents, arranged: Arrangement) -> Iterator[str]:
+    """Say which clips are in no class, and which folders where classes are expected hold none."""
+    level = arranged.classes_at
+    if arranged.unused:
+        has_splits = level or len(arranged.splits) > 1
+        yield (
+            f"{counted(len(arranged.unused), 'video')} of {data_root} not in a class folder"
+            f"{' of a split' if has_splits else ''}, so not used: {some(arranged.unused)}"
         )
-    if empty := _without_video(contents, found.classes_at):
-        notes.append(f"Folders of {data_root} without a video are not classes: {some(empty)}")
-    notes += _lacking_classes(data_root, found)
-    return notes
+    used, empty = (
+        {"/".join(path.split("/")[: level + 1]) for path in paths}
+        for paths in (contents.videos, contents.folders)
+    )
+    if without := sorted(path for path in empty - used if path.count("/") == level):
+        yield f"Folders of {data_root} without a video are not classes: {some(without)}"
 
 
-def _unused_lists(data_root: str | Path, contents: Contents, named: Collection[str]) -> list[str]:
+def _say_lacking_classes(data_root: str | Path, splits: dict[str, ClipTable]) -> Iterator[str]:
+    """Say which classes of training have no clip in another split."""
+    trained = set(splits["train"].labels)
+    for split, clips in splits.items():
+        if lacking := sorted(trained.difference(clips.labels or trained)):
+            what = "validation" if split == "val" else split
+            classes = counted(len(lacking), "class", "classes")
+            yield f"{classes} of {data_root} without a {what} clip: {some(lacking)}"
+
+
+def _say_unused_lists(
+    data_root: str | Path, contents: Contents, named: Collection[str]
+) -> Iterator[str]:
     names = {Path(file).name for file in named}
     lists = [n for n in contents.lists if n not in names and _may_be_of_clips(data_root, n)]
-    if not lists:
-        return []
-    return [
-        f"Lists in {data_root} that are not used, as ann_file_train, ann_file_val and "
-        f"ann_file_test do not name them: {some(lists)}"
-    ]
+    if lists:
+        yield (
+            f"Lists in {data_root} that are not used, as ann_file_train, ann_file_val and "
+            f"ann_file_test do not name them: {some(lists)}"
+        )
 
 
 def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
@@ -120,21 +120,3 @@ def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
     except ListingError:
         return False
     return find_columns(first) is not None
-
-
-def _without_video(contents: Contents, classes_at: int) -> list[str]:
-    """Give the folders where classes are expected that hold no clip at all."""
-    used = {"/".join(v.split("/")[: classes_at + 1]) for v in contents.videos}
-    empty = {"/".join(path.split("/")[: classes_at + 1]) for path in contents.folders}
-    return sorted(path for path in empty - used if path.count("/") == classes_at)
-
-
-def _lacking_classes(data_root: str | Path, found: Arrangement) -> list[str]:
-    """Say which classes of training have no clip in another split."""
-    trained, notes = set(found.splits["train"][1] or ()), []
-    for split, (_, labels) in found.splits.items():
-        if lacking := sorted(trained.difference(labels or trained)):
-            clips = "validation" if split == "val" else split
-            classes = counted(len(lacking), "class", "classes")
-            notes.append(f"{classes} of {data_root} without a {clips} clip: {some(lacking)}")
-    return notes

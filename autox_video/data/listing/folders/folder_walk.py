@@ -5,8 +5,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
@@ -27,6 +28,16 @@ NAMED_AT_MOST = 3
 _FEWEST_FRAMES = 2
 _LOOKED_INTO = 4
 """So many pictures of a folder are opened, to see whether they move."""
+_SUFFIXES_NAMED_AT_MOST = 10
+
+# What is passed over: how it is counted, and why.
+_LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _PASSED_OVER = (
+    ("link", "links", "leading nowhere, so not used"),
+    ("folder", "folders", "that may not be read, so not used"),
+    ("pipe or device", "pipes and devices", "not used"),
+    ("hidden video", "hidden videos", "not used"),
+    ("link", "links", "to folders that are read already, not used"),
+)
 
 
 @dataclass(slots=True)
@@ -39,43 +50,28 @@ class Contents:
     """Those of `videos` that are folders of frames."""
     folders: list[str] = field(default_factory=list)
     """Folders that hold neither a clip nor another folder."""
-    lost_links: list[str] = field(default_factory=list)
-    repeated_links: list[str] = field(default_factory=list)
-    """Links to folders that are read by another way."""
-    closed: list[str] = field(default_factory=list)
-    """Folders that may not be read."""
-    odd_files: list[str] = field(default_factory=list)
-    """Pipes, sockets and devices."""
-    hidden_videos: list[str] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
     """Files right in the folder that may be lists of clips."""
+    passed_over: dict[tuple[str, str, str], list[str]] = field(
+        default_factory=lambda: {what: [] for what in _PASSED_OVER}
+    )
     others: Counter[str] = field(default_factory=Counter)
     """Files of other kinds by suffix, without text about clips and thumbnails."""
 
     def notes(self, folder: str | Path) -> list[str]:
         """Say what was passed over in `folder`, one sentence for each kind."""
-        kinds = (
-            (self.lost_links, ("link", "links"), "leading nowhere, so not used"),
-            (self.closed, ("folder", "folders"), "that may not be read, so not used"),
-            (self.odd_files, ("pipe or device", "pipes and devices"), "not used"),
-            (self.hidden_videos, ("hidden video", "hidden videos"), "not used"),
-            (self.repeated_links, ("link", "links"), "to folders that are read already, not used"),
-        )
         notes = [
             f"{counted(len(paths), *what)} in {folder} {why}: {some(paths)}"
-            for paths, what, why in kinds
+            for (*what, why), paths in self.passed_over.items()
             if paths
         ]
         if self.others:
-            notes.append(f"Files in {folder} that are not read as clips: {self.say_others()}.")
+            most = self.others.most_common(_SUFFIXES_NAMED_AT_MOST)
+            shown = ", ".join(f"{suffix or 'no suffix'} ({count})" for suffix, count in most)
+            rest = self.others.total() - sum(count for _, count in most)
+            more = f" and {rest} more" if rest else ""
+            notes.append(f"Files in {folder} that are not read as clips: {shown}{more}.")
         return notes
-
-    def say_others(self) -> str:
-        """Count the files of other kinds: ".zip (3), .h5 (1)"."""
-        most = self.others.most_common(10)
-        shown = ", ".join(f"{suffix or 'no suffix'} ({count})" for suffix, count in most)
-        rest = self.others.total() - sum(count for _, count in most)
-        return f"{shown} and {rest} more" if rest else shown
 
 
 def some(names: Iterable[str]) -> str:
@@ -86,16 +82,12 @@ def some(names: Iterable[str]) -> str:
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
-    """Give every clip under `folder`, sorted, relative to `folder`.
-
-    Raises:
-        ListingError: the folder is missing or cannot be read.
-    """
+    """Every clip under `folder`, sorted, relative to it; raises ListingError as `read_contents`."""
     return tuple(read_contents(folder).videos)
 
 
 def read_contents(folder: str | Path) -> Contents:
-    """Give every clip under `folder`, sorted, and what was passed over.
+    """Every clip under `folder`, sorted, and what was passed over.
 
     A clip is a video file, by its suffix, or on this machine a folder of two or more numbered
     pictures and nothing else of use. Links are followed; hidden files and folders are left out.
@@ -106,14 +98,14 @@ def read_contents(folder: str | Path) -> Contents:
     Raises:
         ListingError: the folder is missing or cannot be read.
     """
-    found = _read_remote(folder) if is_remote(folder) else _read_local(folder)
-    found.videos.sort()
-    found.folders.sort()
-    return found
+    contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
+    for paths in (contents.videos, contents.folders, *contents.passed_over.values()):
+        paths.sort()
+    return contents
 
 
 def _read_remote(address: str) -> Contents:
-    found = Contents()
+    contents = Contents()
     try:
         paths = find_files(address)
     except RemoteFault as fault:
@@ -122,116 +114,100 @@ def _read_remote(address: str) -> Contents:
         if any(map(is_hidden, path.split("/"))):
             continue
         if is_video(path):
-            found.videos.append(path)
+            contents.videos.append(path)
         elif not is_sidecar(path.rpartition("/")[2]):
-            found.others[split_suffix(path)[1]] += 1
-    return found
+            contents.others[split_suffix(path)[1]] += 1
+    return contents
 
 
-def _read_local(folder: str | Path) -> Contents:
-    found = Contents()
+def _read_local(root: str | Path) -> Contents:
+    contents = Contents()
     seen: set[tuple[int, int]] = set()
     # Links wait until all else is read: what a folder holds belongs to its own name first.
-    waiting, links = [""], []
-    while waiting or links:
-        is_link = not waiting
-        inside = waiting.pop() if waiting else links.pop()
-        place = os.path.join(folder, inside) if inside else folder
+    folders, links = [""], []
+    while folders or links:
+        is_link = not folders
+        inside = folders.pop() if folders else links.pop()
+        path = os.path.join(root, inside) if inside else root
         try:
             # A link may lead back up: each folder is read once, by whatever way it is reached.
-            status = os.stat(place)
+            status = os.stat(path)
             if (status.st_dev, status.st_ino) in seen:
                 if is_link:
-                    found.repeated_links.append(inside)
+                    contents.passed_over[_REPEATED].append(inside)
                 continue
             seen.add((status.st_dev, status.st_ino))
-            reading = _Folder(folder, inside)
+            folder = _Folder(inside)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    folder.take(entry, contents)
         except OSError as error:
             if not inside:
-                raise ListingError(f"{place}: cannot be read ({error.strerror}).") from error
-            found.closed.append(inside)
+                raise ListingError(f"{path}: cannot be read ({error.strerror}).") from error
+            contents.passed_over[_CLOSED].append(inside)
             continue
-        reading.add_to(found)
-        waiting += sorted(reading.folders, reverse=True)
-        links += sorted(reading.links, reverse=True)
-    return found
+        folder.add_to(contents)
+        folders += sorted(folder.folders, reverse=True)
+        links += sorted(folder.links, reverse=True)
+    return contents
 
 
 class _Folder:
-    """What lies right in one folder.
+    """What lies right in one folder, `inside` the root."""
 
-    Attributes:
-        folders, links: paths of the folders in it, and of the links to folders.
-    """
-
-    def __init__(self, root: str | Path, inside: str) -> None:
-        self._root, self._inside = root, inside
+    def __init__(self, inside: str) -> None:
+        self.inside = inside
         self.folders: list[str] = []
-        self.links: list[str] = []
+        self.links: list[str] = []  # to folders
         self._videos: list[str] = []
-        self._frames = 0  # two at most
-        self._to_look_into = _LOOKED_INTO
         self._others: list[str] = []
-        self._lost: list[str] = []
-        self._odd: list[str] = []
-        self._hidden: list[str] = []
-        with os.scandir(os.path.join(root, inside)) as entries:
-            for entry in entries:
-                self._take(entry)
+        self._to_look_into = _LOOKED_INTO
 
-    def _take(self, entry: os.DirEntry) -> None:
-        name = entry.name
+    def take(self, entry: os.DirEntry, contents: Contents) -> None:
+        """Put an entry where it belongs."""
+        name, path = entry.name, os.path.join(self.inside, entry.name)
         if is_hidden(name):
             # AppleDouble files, `._NAME`, go with a video and are none.
             if name[:2] != "._" and is_video(name) and entry.is_file():
-                self._hidden.append(name)
+                contents.passed_over[_HIDDEN].append(path)
         elif entry.is_symlink() and not _leads_somewhere(entry):
-            self._lost.append(name)
+            contents.passed_over[_LOST].append(path)
         elif entry.is_dir():
-            path = os.path.join(self._inside, name)
             (self.links if entry.is_symlink() else self.folders).append(path)
-        elif entry.is_file():
-            if is_video(name) or self._is_animation(entry):
-                self._videos.append(name)
-                return
-            self._others.append(name)
-            if self._frames < _FEWEST_FRAMES and PICTURE_NAME.fullmatch(name):
-                self._frames += 1
+        elif not entry.is_file():
+            contents.passed_over[_ODD].append(path)
+        elif is_video(name) or self._is_animation(entry):
+            self._videos.append(name)
         else:
-            self._odd.append(name)
+            self._others.append(name)
 
     def _is_animation(self, entry: os.DirEntry) -> bool:
-        if self._to_look_into and split_suffix(entry.name)[1] in ANIMATION_SUFFIXES:
-            if moves(entry.path):
-                return True
-            self._to_look_into -= 1
+        if not self._to_look_into or split_suffix(entry.name)[1] not in ANIMATION_SUFFIXES:
+            return False
+        if moves(entry.path):
+            return True
+        self._to_look_into -= 1
         return False
 
-    def add_to(self, found: Contents) -> None:
-        """Put what lies in the folder where it belongs."""
-        has_folders = bool(self.folders or self.links)
-        is_clip = self._frames == _FEWEST_FRAMES and not (has_folders or self._videos)
-        if is_clip and self._inside:
-            found.videos.append(self._inside)
-            found.frame_folders.add(self._inside)
-            return
-        if not (has_folders or self._videos or not self._inside):
-            found.folders.append(self._inside)
-        found.videos += self._spell(self._videos)
-        found.lost_links += self._spell(self._lost)
-        found.odd_files += self._spell(self._odd)
-        found.hidden_videos += self._spell(self._hidden)
+    def add_to(self, contents: Contents) -> None:
+        """Add the clips, once everything in the folder was taken."""
+        is_bare = not (self.folders or self.links or self._videos)
+        if is_bare and self.inside:
+            frames = islice(filter(PICTURE_NAME.fullmatch, self._others), _FEWEST_FRAMES)
+            if len(list(frames)) == _FEWEST_FRAMES:
+                contents.videos.append(self.inside)
+                contents.frame_folders.add(self.inside)
+                return
+            contents.folders.append(self.inside)
+        contents.videos += (os.path.join(self.inside, name) for name in self._videos)
+        if not self.inside:
+            contents.lists += sorted(filter(is_list, self._others))
         # A picture, sound or features by the name of a clip are that clip's.
         stems = {split_suffix(name)[0] for name in self._videos}
-        if not self._inside:
-            found.lists += sorted(filter(is_list, self._others))
         for name in self._others:
             stem, suffix = split_suffix(name)
             if stem not in stems and not is_sidecar(name):
-                found.others[suffix] += 1
-
-    def _spell(self, names: list[str]) -> Iterator[str]:
-        return (os.path.join(self._inside, name) for name in sorted(names))
+                contents.others[suffix] += 1
 
 
 def _leads_somewhere(link: os.DirEntry) -> bool:

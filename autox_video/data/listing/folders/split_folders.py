@@ -12,60 +12,31 @@ from autox_video.data.listing.folders.folder_walk import some
 from autox_video.data.listing.folders.split_names import parse_split, split_of
 
 SPLITS = ("train", "val", "test")
-Clips = tuple[list[str], list[str] | None]
-"""Paths, and the class of each; None where they have none."""
 
 
 @dataclass(slots=True)
 class Arrangement:
     """What folders say of the clips in them."""
 
-    splits: dict[str, Clips] = field(default_factory=dict)
-    """Of training, validation and test, as far as there are any."""
+    splits: dict[str, list[str]] = field(default_factory=dict)
+    """Paths of the clips for training, validation and test, as far as there are any."""
+    classes_at: int = 0
+    """The part of a path that is the class, from 0."""
     unused: list[str] = field(default_factory=list)
     """Clips that lie in no split or in no class."""
     notes: list[str] = field(default_factory=list)
-    classes_at: int = 0
-    """The part of a path that is the class, from 0."""
 
-
-def split_names(names: Iterable[str]) -> dict[str, str]:
-    """Give the split of each of the folders beside each other that is called like one.
-
-    Where none is called so alone, names that differ in nothing but the split are taken, as in
-    kinetics_train, kinetics_val.
-
-    Raises:
-        ListingError: there are several such pairs: `red_train`, `red_test`, `blue_train`, ...
-    """
-    alone, pairs = _called_like_splits(names)
-    if alone or not pairs:
-        return alone
-    if len(pairs) > 1:
-        shown = some(name for group in pairs for name in group)
-        raise ListingError(
-            f"data_root: its folders look like the splits of several classes: {shown} Put them "
-            "into train/CLASS, val/CLASS and test/CLASS, or give ann_file_train."
-        )
-    return pairs[0]
-
-
-def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Give the names that say nothing but a split, and groups of those with an equal rest."""
-    parsed = {name: parse_split(name) for name in names}
-    alone = {name: split for name, (split, rest) in parsed.items() if split and not rest}
-    groups: dict[str, dict[str, str]] = {}
-    for name, (split, rest) in parsed.items():
-        if split and rest:
-            groups.setdefault(rest, {})[name] = split
-    return alone, [group for group in groups.values() if {"train"} < set(group.values())]
+    def labels(self, split: str) -> list[str] | None:
+        """The class of each clip of a split; None for a flat folder of test clips."""
+        parts = [path.split("/")[self.classes_at :] for path in self.splits[split]]
+        return [label for label, *_ in parts] if all(len(inner) > 1 for inner in parts) else None
 
 
 def has_test_folder(root: str | Path) -> bool:
     """Whether a folder on this machine, or a folder in it, holds one that is called like a test."""
-    folders = [path for path in Path(root).iterdir() if path.is_dir()]
-    inner = (path for folder in folders for path in _folders_in(folder))
-    return any(parse_split(path.name)[0] == "test" for path in chain(folders, inner))
+    folders = _folders_in(Path(root))
+    names = (path.name for path in chain(folders, *map(_folders_in, folders)))
+    return any(parse_split(name)[0] == "test" for name in names)
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -83,7 +54,7 @@ def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangeme
     Args:
         videos: paths relative to `root`, sorted.
         empty: folders without anything in them.
-        root: the folder, for sentences.
+        root: the folder, for messages.
 
     Raises:
         ListingError: the folders cannot be what they look like.
@@ -91,22 +62,21 @@ def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangeme
     tops: dict[str, list[str]] = {}
     for video in videos:
         if "/" in video:
-            tops.setdefault(video.partition("/")[0], []).append(video)
-    without = {path.partition("/")[0] for path in empty} - tops.keys()
-    splits = split_names([*tops, *sorted(without)])
+            tops.setdefault(_top(video), []).append(video)
+    without = sorted({_top(path) for path in empty} - tops.keys())
+    splits = _split_names([*tops, *without], root)
     if _are_splits(tops, splits, root):
-        return _splits_above(videos, tops, splits, root)
-    _refuse_wrapper(videos, tops, root)
+        return _splits_above(videos, splits, root)
+    _refuse_wrapper(videos, root)
     return _splits_inside(videos, tops, root) or _classes(videos, tops, splits, root)
 
 
-def _depth(video: str) -> int:
-    return video.count("/")
+def _top(path: str) -> str:
+    return path.partition("/")[0]
 
 
-def _is_nested(videos: Sequence[str]) -> bool:
-    """Whether most clips of a folder lie in folders of it."""
-    return 2 * sum(_depth(video) > 1 for video in videos) > len(videos)
+def _depth(path: str) -> int:
+    return path.count("/")
 
 
 def _inner(videos: Iterable[str]) -> set[str]:
@@ -114,114 +84,116 @@ def _inner(videos: Iterable[str]) -> set[str]:
     return {video.split("/")[1] for video in videos if _depth(video) > 1}
 
 
+def _is_nested(videos: Sequence[str]) -> bool:
+    """Whether most clips of a folder lie in folders of it."""
+    return 2 * sum(_depth(video) > 1 for video in videos) > len(videos)
+
+
+def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
+    """Names that all of these folders have of folders in them, where they share at least two."""
+    shared = set.intersection(*map(_inner, folders))
+    return shared if len(shared) > 1 else set()
+
+
+def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
+    """The split of each of the folders beside each other that is called like one.
+
+    Where none is called so alone, names that differ in nothing but the split are taken, as in
+    kinetics_train, kinetics_val; of several such pairs it cannot be told what they are.
+    """
+    alone, pairs = _called_like_splits(names)
+    if not alone and len(pairs) > 1:
+        shown = some(chain.from_iterable(pairs))
+        raise ListingError(
+            f"data_root: folders of {root} look like the splits of several classes: {shown} Put "
+            "them into train/CLASS, val/CLASS and test/CLASS, or give ann_file_train."
+        )
+    return alone or (pairs[0] if pairs else {})
+
+
+def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """The names that say nothing but a split, and groups of those with an equal rest."""
+    alone: dict[str, str] = {}
+    groups: dict[str, dict[str, str]] = {}
+    for name in names:
+        split, rest = parse_split(name)
+        if split:
+            (groups.setdefault(rest, {}) if rest else alone)[name] = split
+    return alone, [group for group in groups.values() if {"train"} < set(group.values())]
+
+
 def _are_splits(tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], root: str) -> bool:
     """Whether the folders right in `root` that are called like splits are splits."""
-    others = [top for top in tops if top not in splits]
+    rest = [top for top in tops if top not in splits]
     train = [top for top in tops if splits.get(top) == "train"]
     nested = any(_is_nested(tops[top]) for top in train)
-    if not any(top in splits for top in tops):
+    if len(rest) == len(tops):
         return False
     if len(set(splits.values())) > 1:
         # Nobody has classes of these names alone; among others, train may be the vehicle.
-        is_level = nested or len(others) < 2
+        are_level = nested or len(rest) < 2
     elif train:
         # Alone it is a split where only its clips lie in classes.
-        return nested and (not others or (len(others) == 1 and not _is_nested(tops[others[0]])))
+        return nested and (not rest or (len(rest) == 1 and not _is_nested(tops[rest[0]])))
     else:
-        is_level = bool(others) and _look_alike(tops, [*splits, *others])
-    if is_level and not any(_inner(tops[top]) for top in train):
-        _refuse_no_training(tops, splits, others, root=root)
-    return is_level
-
-
-def _look_alike(tops: Mapping[str, Sequence[str]], names: Sequence[str]) -> bool:
-    """Whether folders hold folders of the same names, at least two of them."""
-    inner = [_inner(tops.get(name, ())) for name in names]
-    return len(set.intersection(*inner)) > 1
-
-
-def _refuse_no_training(
-    tops: Mapping[str, Sequence[str]],
-    splits: Mapping[str, str],
-    others: Sequence[str],
-    *,
-    root: str,
-) -> None:
-    look = f"data_root: {_named(splits)} in {root} {_look(splits)}"
-    ways = "put each class's clips in train/CLASS, or give ann_file_train"
-    if any(splits.get(top) == "train" for top in tops):
-        raise ListingError(f"{look}, but the clips for training are in no class folders; {ways}.")
-    if "train" in splits.values():
-        raise ListingError(f"{look}, but there is no video for training; {ways}.")
-    beside = f" (is it {others[0]}?)" if len(others) == 1 else ""
-    raise ListingError(f"{look}, but none is called train{beside}; {ways}.")
-
-
-def _look(splits: Mapping[str, str]) -> str:
-    return "looks like a split" if len(splits) == 1 else "look like splits"
+        are_level = bool(rest and _look_alike(tops.get(top, ()) for top in (*splits, *rest)))
+    if are_level and not any(_inner(tops[top]) for top in train):
+        look = f"{_named(splits)} in {root} look{'s' if len(splits) == 1 else ''} like"
+        lacking = "none is called train" + (f" (is it {rest[0]}?)" if len(rest) == 1 else "")
+        if "train" in splits.values():
+            lacking = "there is no video for training"
+        if train:
+            lacking = "the clips for training are in no class folders"
+        raise ListingError(
+            f"data_root: {look} {'a split' if len(splits) == 1 else 'splits'}, but {lacking}; put "
+            "each class's clips in train/CLASS, or give ann_file_train."
+        )
+    return are_level
 
 
 def _named(names: Iterable[str]) -> str:
-    names = sorted(names)
-    if len(names) == 1:
-        return f"the folder {names[0]}"
-    return f"the folders {', '.join(names[:-1])} and {names[-1]}"
+    *first, last = sorted(names)
+    return f"the folders {', '.join(first)} and {last}" if first else f"the folder {last}"
 
 
-def _splits_above(
-    videos: Sequence[str],
-    tops: Mapping[str, Sequence[str]],
-    splits: Mapping[str, str],
-    root: str,
-) -> Arrangement:
-    found = Arrangement(classes_at=1)
-    odd = [
-        f"{top} for {split}" for top, split in sorted(splits.items()) if top.lower() not in SPLITS
-    ]
+def _splits_above(videos: Sequence[str], splits: Mapping[str, str], root: str) -> Arrangement:
+    arranged = Arrangement(classes_at=1)
+    odd = [f"{top} for {splits[top]}" for top in sorted(splits) if top.lower() not in SPLITS]
     if odd:
-        found.notes.append(f"Folders of {root} are taken for splits: {', '.join(odd)}.")
+        arranged.notes.append(f"Folders of {root} are taken for splits: {', '.join(odd)}.")
     for split in SPLITS:
-        clips = [v for v in videos if _depth(v) and splits.get(v.partition("/")[0]) == split]
-        _add_split(found, split, clips)
-        names = [top for top, of in splits.items() if of == split]
+        clips = [v for v in videos if _depth(v) and splits.get(_top(v)) == split]
+        labelled = [clip for clip in clips if _depth(clip) > 1]
+        if clips and (labelled or split == "test"):
+            arranged.splits[split] = labelled or clips
+        if labelled or split != "test":
+            arranged.unused += [clip for clip in clips if _depth(clip) < 2]
+        names = [top for top in splits if splits[top] == split]
         if names and not clips:
-            found.notes.append(f"There is no video in {_named(names)} of {root}.")
-    found.unused += [v for v in videos if not _depth(v) or v.partition("/")[0] not in splits]
-    for clips, _ in found.splits.values():
-        found.notes += _say_deeper(clips, root, below=2)
-    _refuse_one_folder(found.splits["train"], root)
-    return found
+            arranged.notes.append(f"There is no video in {_named(names)} of {root}.")
+    arranged.unused += [v for v in videos if not _depth(v) or _top(v) not in splits]
+    for clips in arranged.splits.values():
+        arranged.notes += _say_deeper(clips, root, below=2)
+    _refuse_one_folder(arranged.splits["train"], root)
+    return arranged
 
 
-def _add_split(found: Arrangement, split: str, clips: Sequence[str]) -> None:
-    labelled = [clip for clip in clips if _depth(clip) > 1]
-    if split == "test" and clips and not labelled:
-        found.splits[split] = (list(clips), None)
-        return
-    if labelled:
-        found.splits[split] = (labelled, [clip.split("/")[1] for clip in labelled])
-    found.unused += [clip for clip in clips if _depth(clip) < 2]
-
-
-def _refuse_one_folder(train: Clips, root: str) -> None:
+def _refuse_one_folder(train: Sequence[str], root: str) -> None:
     """Refuse train/videos/CLASS/CLIP, where a folder too many makes one class of all."""
-    paths, labels = train
-    deeper = {path.split("/")[2] for path in paths if _depth(path) > 2}
-    if len(set(labels)) == 1 and len(deeper) > 1:
-        inside = "/".join(paths[0].split("/")[:2])
+    inside = {"/".join(path.split("/")[:2]) for path in train}
+    deeper = {path.split("/")[2] for path in train if _depth(path) > 2}
+    if len(_inner(train)) == 1 and len(deeper) > 1:
         raise ListingError(
-            f"data_root: all clips for training are in one folder, {root}/{inside}; if the "
+            f"data_root: all clips for training are in one folder, {root}/{min(inside)}; if the "
             "folders in it are the classes, move them one level up."
         )
 
 
-def _refuse_wrapper(videos: Sequence[str], tops: Mapping[str, Sequence[str]], root: str) -> None:
+def _refuse_wrapper(videos: Sequence[str], root: str) -> None:
     """Refuse a folder whose only folder with clips holds the classes."""
-    if len(tops) != 1:
-        return
     folders = {video.rpartition("/")[0] for video in videos if _depth(video)}
-    top = posixpath.commonpath(folders)
-    if len(folders - {top}) > 1:
+    top = posixpath.commonpath(folders) if folders else ""
+    if top and len(folders - {top}) > 1:
         raise ListingError(
             f"data_root: all clips in class folders are in one folder, {root}/{top}; is "
             f"data_root={root}/{top} meant?"
@@ -237,63 +209,48 @@ def _splits_inside(
         alone, pairs = _called_like_splits(sorted(_inner(clips)))
         splits[top] = alone or (pairs[0] if len(pairs) == 1 else {})
     kinds = {split for inside in splits.values() for split in inside.values()}
-    having = [top for top, inside in splits.items() if inside]
-    if not kinds - {"train"} or 2 * len(having) <= len(tops):
+    if not kinds - {"train"} or 2 * sum(map(bool, splits.values())) <= len(tops):
         return None
-    found = Arrangement()
+    arranged = Arrangement()
     parts: dict[str, list[str]] = {name: [] for name in SPLITS}
     for video in videos:
         top, *rest = video.split("/")
         split = splits.get(top, {}).get(rest[0]) if len(rest) > 1 else None
         if split is None and rest and "train" not in kinds:
             split = "train"  # CLASS/CLIP beside CLASS/test/CLIP
-        (found.unused if split is None else parts[split]).append(video)
-    found.splits = {
-        split: (clips, [clip.partition("/")[0] for clip in clips])
-        for split, clips in parts.items()
-        if clips
-    }
-    trained = set(found.splits.get("train", ([], []))[1])
-    if lacking := sorted(tops.keys() - trained):
+        (arranged.unused if split is None else parts[split]).append(video)
+    arranged.splits = {split: clips for split, clips in parts.items() if clips}
+    if lacking := sorted(tops.keys() - set(map(_top, parts["train"]))):
         raise ListingError(
             f"data_root: in most classes of {root} the clips are in folders called like splits "
-            f"({some(sorted(kinds))[:-1]}), but for training there are none of {some(lacking)}"
+            f"({', '.join(sorted(kinds))}), but for training there are none of {some(lacking)}"
         )
-    names = sorted({f"CLASS/{name}" for inside in splits.values() for name in inside})
-    sizes = ", ".join(f"{len(clips)} for {split}" for split, (clips, _) in found.splits.items())
-    found.notes.append(
-        f"Folders in the classes of {root} are splits ({', '.join(names)}): {sizes}."
-    )
-    return found
+    names = ", ".join(sorted({f"CLASS/{name}" for inside in splits.values() for name in inside}))
+    sizes = ", ".join(f"{len(clips)} for {split}" for split, clips in arranged.splits.items())
+    arranged.notes.append(f"Folders in the classes of {root} are splits ({names}): {sizes}.")
+    return arranged
 
 
 def _classes(
-    videos: Sequence[str],
-    tops: Mapping[str, Sequence[str]],
-    splits: Mapping[str, str],
-    root: str,
+    videos: Sequence[str], tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], root: str
 ) -> Arrangement:
     labelled = [video for video in videos if _depth(video)]
-    labels = [video.partition("/")[0] for video in labelled]
-    found = Arrangement(unused=[video for video in videos if not _depth(video)])
+    arranged = Arrangement(unused=[video for video in videos if not _depth(video)])
     if labelled:
-        found.splits["train"] = (labelled, labels)
-    if named := sorted(top for top in tops if top in splits):
-        one = len(named) == 1
-        found.notes.append(
-            f"In {root} {_named(named)} {'counts as a class' if one else 'count as classes'}, not "
-            f"as {'a split' if one else 'splits'}."
-        )
-    inner = {top: _inner(clips) for top, clips in tops.items()}
-    if len(tops) > 1 and _look_alike(tops, list(tops)):
-        below = some(sorted(set.intersection(*inner.values())))[:-1]
-        found.notes.append(
+        arranged.splits["train"] = labelled
+    if named := [top for top in tops if top in splits]:
+        what = "counts as a class, not as a split"
+        what = what if len(named) == 1 else "count as classes, not as splits"
+        arranged.notes.append(f"In {root} {_named(named)} {what}.")
+    if len(tops) > 1 and (shared := _look_alike(tops.values())):
+        below = some(sorted(shared))[:-1]
+        arranged.notes.append(
             f"The classes are the folders right in {root} ({some(tops)[:-1]}); the folders in "
             f"each of them ({below}) do not count. If {below} are the classes, call the splits "
             "train, val and test."
         )
-    found.notes += _say_deeper(labelled, root, below=1)
-    return found
+    arranged.notes += _say_deeper(labelled, root, below=1)
+    return arranged
 
 
 def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:

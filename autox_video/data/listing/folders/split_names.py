@@ -43,21 +43,21 @@ _HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """Give the split that a folder or a value is called like: train, val, test; None for others.
+    """The split that a folder or a value is called like, in any spelling; None for others.
 
-    Known are the usual words in any spelling (Training_set, 01_train, valData, hold-out).
+    Training_set, 01_train, valData and hold-out are known, for some.
     """
     split, rest = parse_split(name)
     return None if rest else split
 
 
 def parse_split(name: str) -> tuple[str | None, str]:
-    """Give the split that a name speaks of, if it is one, and what else is in the name."""
+    """The split that a name speaks of, if it is one, and what else is in the name."""
     splits, rest = [], []
     name = _HELD_OUT.sub("holdout", name)
     for word in _BETWEEN.split(_CAMEL.sub(" ", name).lower()):
-        if found := _SPLIT_WORD.fullmatch(word):
-            splits.append(_WORDS[found[1]])
+        if match := _SPLIT_WORD.fullmatch(word):
+            splits.append(_WORDS[match[1]])
         elif not _AROUND_WORD.fullmatch(word):
             rest.append(word)
     return (splits[0] if len(splits) == 1 else None), " ".join(rest)

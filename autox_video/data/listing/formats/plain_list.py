@@ -259,7 +259,6 @@ def _settle_labels(table: Table) -> None:
                 "part can be the label; write CSV with a header, as path,label,start,end."
             )
     _drop_frame_counts(table)
-    table.known = {label: label for label in table.labels}
     odd = (i for i, label in enumerate(table.labels) if _NUMBER_AND_WORDS.fullmatch(label))
     if (first := next(odd, None)) is not None:
         table.notes.append(

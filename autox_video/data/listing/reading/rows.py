@@ -79,7 +79,16 @@ def read_rows(
         path = _cell(cells, path_column)
         if (is_remark and not path) or tuple(cells) == columns.names:
             continue  # a comment, or the header again where files were put together
-        table.bad += _say_wrong_cells(cells, columns, path_column, f"{source}:{line}", is_remark)
+        if not path:
+            name = columns.names[path_column]
+            key, column = f"text under the key `{name}`", f"path in column {path_column + 1}"
+            table.refuse(line, f"there is no {column if columns.delimiter else key}")
+        if not is_remark and any(cells[len(columns.names) :]):
+            table.refuse(
+                line,
+                f"there are {len(cells)} cells, but the header has {len(columns.names)}; put what "
+                f"holds `{columns.delimiter}` into quotation marks",
+            )
         for column, values in seen.items():
             if len(values) < _REMEMBERED:
                 values.add(_cell(cells, column))
@@ -95,28 +104,11 @@ def _cell(cells: Sequence[str], column: int | None) -> str:
     return "" if column is None or column >= len(cells) else cells[column]
 
 
-def _path_column(
-    columns: Columns, first_row: Sequence[str], is_there: Callable[[str], bool]
-) -> int:
+def _path_column(columns: Columns, first: Sequence[str], is_there: Callable[[str], bool]) -> int:
     if len(columns.paths) == 1:
         return columns.paths[0]
-    there = (column for column in columns.paths if is_there(_cell(first_row, column)))
+    there = (column for column in columns.paths if is_there(_cell(first, column)))
     return next(there, columns.paths[0])
-
-
-def _say_wrong_cells(
-    cells: Sequence[str], columns: Columns, path_column: int, location: str, is_remark: bool
-) -> Iterator[str]:
-    if not _cell(cells, path_column):
-        what = f"path in column {path_column + 1}"
-        if not columns.delimiter:  # keys of objects, not columns
-            what = f"text under the key `{columns.names[path_column]}`"
-        yield f"{location}: there is no {what}."
-    if not is_remark and any(cells[len(columns.names) :]):
-        yield (
-            f"{location}: there are {len(cells)} cells, but the header has {len(columns.names)}; "
-            f"put what holds `{columns.delimiter}` into quotation marks."
-        )
 
 
 def _parts(
@@ -174,71 +166,72 @@ def _labels_in(text: str) -> list[str]:
 
 
 def _about_labels(columns: Columns, seen: Mapping[int, Collection[str]]) -> str:
-    what = "the columns are" if columns.delimiter else "its keys are"
-    columns_there = describe_columns(columns.names, what)
+    about = describe_columns(
+        columns.names, "the columns are" if columns.delimiter else "its keys are"
+    )
     bits = [i for i, values in seen.items() if values and all(map(_BIT.fullmatch, values))]
     if columns.label is not None or len(bits) < 2:
-        return columns_there
-    names = ", ".join(f"`{columns.names[column]}`" for column in bits[:_NAMED_AT_MOST])
+        return about
+    names = _quoted(columns.names[column] for column in bits[:_NAMED_AT_MOST])
     more = ", ..." if len(bits) > _NAMED_AT_MOST else ""
     return (
-        f"{columns_there}. {names}{more} look one-hot: write the names of a clip's classes into "
-        f"one column, joined by `{LABELS_JOINED_BY}`"
+        f"{about}. {names}{more} look one-hot: write the names of a clip's classes into one "
+        f"column, joined by `{LABELS_JOINED_BY}`"
     )
 
 
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _say_unread(source: str, columns: Columns) -> Iterator[str]:
+    """Say which columns may be of labels or times too."""
+    names, times = columns.names, columns.times
     if columns.other_labels:
-        names = ", ".join(f"`{name}`" for name in columns.other_labels)
-        label = columns.names[columns.label]
-        yield f"{source}: labels are those of column `{label}`; not read: {names}."
-    times = columns.times
+        yield (
+            f"{source}: labels are those of column `{names[columns.label]}`; not read: "
+            f"{_quoted(columns.other_labels)}."
+        )
     if times is not None and times.length is None and None in (times.start, times.end):
         column = times.end if times.start is None else times.start
         where = "up to it" if times.start is None else "from there to the end of its video"
         yield (
-            f"{source}: of where a clip is in its video, only column `{columns.names[column]}` is "
-            f"read: a clip runs {where}. A second column would be called start, end or duration, "
-            "in the same unit."
+            f"{source}: of where a clip is in its video, only column `{names[column]}` is read: a "
+            f"clip runs {where}. A second column would be called start, end or duration, in the "
+            "same unit."
         )
     if columns.other_times:
         yield _say_unread_times(source, columns.other_times)
 
 
 def _say_unread_times(source: str, names: Iterable[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names)
     return (
-        f"{source}: not read: {shown}. Which part of a video a clip is, columns called start "
-        "and end say in seconds, start_frame and end_frame in frames."
+        f"{source}: not read: {_quoted(names)}. Which part of a video a clip is, columns called "
+        "start and end say in seconds, start_frame and end_frame in frames."
     )
 
 
 def _say_unread_values(
     source: str, columns: Columns, seen: Mapping[int, Collection[str]]
 ) -> Iterator[str]:
+    """Say which columns look like times or splits by what is in them."""
+    by_name = {columns.names[column]: values for column, values in seen.items()}
     ranges = [
-        columns.names[column]
-        for column, values in seen.items()
-        if is_count(columns.names[column]) and any(map(_RANGE.fullmatch, values))
+        name
+        for name, values in by_name.items()
+        if is_count(name) and any(map(_RANGE.fullmatch, values))
     ]
     if ranges:
         yield _say_unread_times(source, ranges)
-    if columns.split is not None:
-        return
-    for column, values in seen.items():
-        name = columns.names[column]
+    for name, values in by_name.items() if columns.split is None else ():
+        unread = f"{source}: its column `{name}` is not read"
         splits = sorted(filter(split_of, values))
         are_few = len(set(values) - {""}) - len(splits) <= _OTHER_VALUES
         if are_few and len(set(map(split_of, splits))) > 1:
-            yield (
-                f"{source}: its column `{name}` is not read, though it holds "
-                f"{', '.join(splits)}: call it `split` if the clips are to be split by it."
-            )
+            shown = ", ".join(splits)
+            yield f"{unread}, though it holds {shown}: call it `split` to split the clips by it."
         elif _may_say_split(name.strip().lower(), values):
-            yield (
-                f"{source}: its column `{name}` is not read: which clips are for training, "
-                "a column `split` of train, val and test says."
-            )
+            yield f"{unread}: to say who is for what, a column `split` holds train, val or test."
 
 
 def _may_say_split(name: str, values: Collection[str]) -> bool:

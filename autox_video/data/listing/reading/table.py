@@ -1,6 +1,7 @@
 """The clips of one list as columns, while it is read."""
 
 import re
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,25 +24,24 @@ _ONE_HOT = re.compile(r"[01](;[01])+")
 
 @dataclass(slots=True)
 class Table:
-    """What a list says of its clips: a format adds them one by one, then calls `check`."""
+    """What a list says of its clips: a format adds them one by one, then calls `check`.
+
+    `labels` and `splits` are as written, "" for none, several labels joined by `;`; `segments` and
+    `splits` are None where the list has none. `classes` are the data set's own, in its order.
+    """
 
     source: str
     paths: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    """As written, "" for none; several are joined by `;`."""
     lines: array = field(default_factory=lambda: array("L"))
     segments: list[Segment] | None = None
-    """None: all clips are whole videos."""
     splits: list[str] | None = None
-    """As written; None where the list names no splits."""
     classes: Names | None = None
-    """The data set's own classes in its order, and what says so."""
     unit: str = "s"
     """What plain numbers for times count: s, ms or frame."""
     about_labels: str = "a line is `path,label`"
     """Where labels should have been, a part of a sentence."""
     bad: list[str] = field(default_factory=list)
-    """What is wrong, a sentence each."""
     bad_times: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the user should know of how the list was read."""
@@ -49,8 +49,6 @@ class Table:
     """Clips whose line begins with #: comments, unless there are such files."""
     all_there: bool = False
     """Whether there is a file for each path."""
-    known: dict[str, str] = field(default_factory=dict)
-    """A label is held once, not once for each clip."""
 
     def add(
         self,
@@ -61,16 +59,7 @@ class Table:
         split: str | None = None,
         hashed: bool = False,
     ) -> None:
-        """Add a clip, by default a whole video of no split.
-
-        Args:
-            line: where it is listed, from 1.
-            path: as listed.
-            label: as written.
-            times: start and end as written, "" for the video's own.
-            split: as written; None where the list names none.
-            hashed: whether the line begins with #.
-        """
+        """Add a clip: its line from 1, what that says, and start and end, "" for the video's."""
         count = len(self.paths)
         if any(times) and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
@@ -79,11 +68,11 @@ class Table:
         if split is not None and self.splits is None:
             self.splits = [""] * count
         if self.splits is not None:
-            self.splits.append(self.known.setdefault(split or "", split or ""))
+            self.splits.append(sys.intern(split or ""))
         if hashed:
             self.hashed.add(count)
         self.paths.append(path)
-        self.labels.append(self.known.setdefault(label, label))
+        self.labels.append(sys.intern(label))  # one object, not a million equal ones
         self.lines.append(line)
 
     def _segment(self, line: int, start: str = "", end: str = "") -> Segment:
@@ -93,37 +82,36 @@ class Table:
             self.bad_times.append(f"{self.source}:{line}: {error}.")
             return WHOLE_VIDEO
 
+    def refuse(self, line: int, what: str) -> None:
+        """Take down what is wrong in a line, a sentence without its end; `check` raises it."""
+        self.bad.append(f"{self.source}:{line}: {what}.")
+
     def location(self, index: int) -> str:
         """Where a clip is listed: FILE:LINE."""
         return f"{self.source}:{self.lines[index]}"
 
     def check(self, *, may_lack_labels: bool) -> None:
         """Raise ListingError if there is no clip, or if something was wrong with one."""
-        if not self.paths and not (self.bad or self.bad_times):
+        if not (self.paths or self.bad or self.bad_times):
             raise ListingError(f"{self.source}: the list is empty but for its header.")
-        if not may_lack_labels and "" in self.known and any(self.labels):
-            self.bad += [
-                f"{self.location(index)}: `{self.paths[index]}` has no label."
-                for index, label in enumerate(self.labels)
-                if not label and index not in self.hashed
-            ]
-        self.bad += self._say_one_hot()
+        labels = set(self.labels)
+        if not may_lack_labels and "" in labels and len(labels) > 1:
+            for index, label in enumerate(self.labels):
+                if not label and index not in self.hashed:
+                    self.refuse(self.lines[index], f"`{self.paths[index]}` has no label")
+        labels.discard("")
+        if labels and all(map(_ONE_HOT.fullmatch, labels)) and len(set(map(len, labels))) == 1:
+            index = next(index for index, label in enumerate(self.labels) if label)
+            shown = self.labels[index].replace(LABELS_JOINED_BY, ", ")
+            self.refuse(
+                self.lines[index],
+                f"the labels look one-hot, as [{shown}]; write the names of the classes, or their "
+                f"indices, joined by `{LABELS_JOINED_BY}` where a clip has several",
+            )
         if self.bad or self.bad_times:
             times = at_most(self.bad_times, shown=_TIMES_NAMED_AT_MOST)
             raise ListingError(*at_most(self.bad), *times)
         self.segments = self.segments and whole_or(self.segments)
-
-    def _say_one_hot(self) -> list[str]:
-        labels = set(self.labels) - {""}
-        if not labels or not all(map(_ONE_HOT.fullmatch, labels)) or len(set(map(len, labels))) > 1:
-            return []
-        index = next(index for index, label in enumerate(self.labels) if label)
-        shown = self.labels[index].replace(LABELS_JOINED_BY, ", ")
-        return [
-            f"{self.location(index)}: the labels look one-hot, as [{shown}]; write the names of "
-            f"the classes, or their indices, joined by `{LABELS_JOINED_BY}` where a clip has "
-            "several."
-        ]
 
     def select(self, indices: Sequence[int]) -> "Table":
         """The clips at `indices`, in that order."""
@@ -142,10 +130,10 @@ class Table:
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
-        first = next(index for index, label in enumerate(self.labels) if not label)
+        first, left_out = self.labels.index(""), len(self.labels) - len(indices)
         self.notes.append(
-            f"{self.source} lists {counted(len(self.paths) - len(indices), 'clip')} without a "
-            f"label, left out: {self.location(first)}."
+            f"{self.source} lists {counted(left_out, 'clip')} without a label, left out: "
+            f"{self.location(first)}."
         )
         return self.select(indices)
 

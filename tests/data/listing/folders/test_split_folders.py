@@ -1,5 +1,7 @@
 """Which folders are splits and which are classes: by their names, and by what else is there."""
 
+from collections import Counter
+
 import pytest
 
 from autox_video.core.errors import ListingError
@@ -40,10 +42,8 @@ def arranged(*videos, empty=()):
     """Give {split: {class: clips}}, and the arrangement."""
     found = arrange(sorted(videos), sorted(empty), "ROOT")
     counts = {}
-    for split, (paths, labels) in found.splits.items():
-        of = counts.setdefault(split, {})
-        for label in labels or [None] * len(paths):
-            of[label] = of.get(label, 0) + 1
+    for split, paths in found.splits.items():
+        counts[split] = Counter(found.labels(split) or [None] * len(paths))
     return counts, found
 
 
