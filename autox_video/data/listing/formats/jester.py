@@ -1,20 +1,15 @@
 """Jester's lists: `id;label` lines, or ids alone for testing, with labels.csv beside them."""
 
 import re
-from pathlib import Path
 
 from autox_video.config.choices import LIST_FORMATS
-from autox_video.data.listing.formats.list_format import (
-    ListFormat,
-    ListSource,
-    Reading,
-    labels_file,
-)
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading
 from autox_video.data.listing.reading.list_text import numbered_lines, read_text
 from autox_video.data.listing.reading.table import Table
-from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+from autox_video.video.files.suffixes import is_video
 
-_LINE = re.compile(r"[0-9]+;.*\S")
+_LINE = re.compile(r"[0-9]+;(.*\S)")
+_LINE_OR_ID = re.compile(r"(?!#[^;]*$)([^;]+)(?:;(.*))?")
 
 
 class Jester(ListFormat):
@@ -24,22 +19,15 @@ class Jester(ListFormat):
     has_plain_tests = True
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
-        if not source.head or not all(map(_LINE.fullmatch, source.head)):
-            return False
-        labels = (line.partition(";")[2].strip() for line in source.head)
-        return any(Path(label).suffix.lower() not in VIDEO_SUFFIXES for label in labels)
+        matches = [_LINE.fullmatch(line) for line in source.head]
+        return bool(matches) and all(matches) and not all(is_video(m[1]) for m in matches)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         table = Table(source.path)
-        for number, line in source.lines():
-            if line[0] == "#" and ";" not in line:
-                continue
-            name, _, label = (part.strip() for part in line.partition(";"))
-            if not name:
-                table.bad.append(f"{source.path}:{number}: there is no id before the semicolon.")
-            table.add(number, name, label)
+        for number, match in source.matches(_LINE_OR_ID, "ID;LABEL", table):
+            table.add(number, match[1].strip(), (match[2] or "").strip())
         table.check(may_lack_labels=False)
-        if (file := labels_file(source, ".csv")) is not None:
+        if (file := source.labels_beside(".csv")) is not None:
             names = dict.fromkeys(name for _, name in numbered_lines(read_text(file)))
             table.classes = tuple(names), file
         return table

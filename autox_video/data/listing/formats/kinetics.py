@@ -22,7 +22,7 @@ class Kinetics(ListFormat):
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         names = source.head[0].split(",") if source.head else ()
-        return set(_COLUMNS) <= {name.strip().strip('"').lower() for name in names}
+        return {name.strip().strip('"').lower() for name in names}.issuperset(_COLUMNS)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         rows = csv_rows(source.text, source.path)
@@ -34,21 +34,18 @@ class Kinetics(ListFormat):
         for line, row in rows:
             if len(row) != len(header):
                 if not row[0].startswith("#"):
-                    wrong = f"there are {len(row)} columns, not {len(header)}"
-                    table.bad.append(f"{source.path}:{line}: {wrong}.")
+                    table.refuse(line, f"there are {len(row)} columns, not {len(header)}")
                 continue
             cells = dict(zip(header, map(str.strip, row), strict=True))
-            name, *times = (cells[column] for column in _COLUMNS)
+            video, start, end = (cells[column] for column in _COLUMNS)
             try:
-                path, is_whole = kinetics_clip(reading.tree, name, *times)
+                path, is_whole = kinetics_clip(reading.tree, video, start, end)
             except (ValueError, OverflowError):
-                wrong = f"`{times[0]}`, `{times[1]}` are no seconds"
-                table.bad.append(f"{source.path}:{line}: {wrong}.")
+                table.refuse(line, f"`{start}`, `{end}` are no seconds")
                 continue
-            if is_whole:
-                whole.append(path)
-            label, split = cells.get("label", ""), cells.get("split")
-            table.add(line, path, label, *(times if is_whole else ()), split=split)
+            whole += [path] if is_whole else []
+            times = (start, end) if is_whole else ()
+            table.add(line, path, cells.get("label", ""), *times, split=cells.get("split"))
         if whole:
             table.notes.append(
                 f"{source.path}: {counted(len(whole), 'clip')} read from time_start to time_end "

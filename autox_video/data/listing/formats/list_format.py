@@ -8,7 +8,7 @@ in the table of `config/choices.py`; elsewhere in a module that `custom_imports`
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -32,15 +32,19 @@ _HEAD_LINES = 20
 
 @dataclass(frozen=True)
 class ListSource:
-    """A list file, or a folder of lists; what is in it is read when it is asked for."""
+    """A list file, its address, or a folder of lists; what is in it is read when asked for."""
 
     path: str
-    """Of the file or the folder, or the file's address."""
 
     @cached_property
     def is_folder(self) -> bool:
         """Whether this is a folder on this machine."""
         return not is_remote(self.path) and Path(self.path).is_dir()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the files in a folder; [] of a file."""
+        return sorted(os.listdir(self.path)) if self.is_folder else []  # noqa: PTH208
 
     @cached_property
     def text(self) -> str:
@@ -74,9 +78,33 @@ class ListSource:
         """Yield each line that is not blank, with its number; comments too."""
         return numbered_lines(self.text)
 
+    def matches(
+        self, pattern: re.Pattern, example: str, table: Table
+    ) -> Iterator[tuple[int, re.Match]]:
+        """Yield each line that is like the example; of others, those that are no comments are bad.
+
+        Some clips have names that begin with #: what matches is no comment.
+        """
+        for number, line in self.lines():
+            if match := pattern.fullmatch(line):
+                yield number, match
+            elif line[0] != "#":
+                table.bad.append(f"{self.path}:{number}: `{line}` is not `{example}`.")
+
     def beside(self, name: str) -> str:
         """The path or address of a file in the same folder, which need not be there."""
         return beside(self.path, name)
+
+    def labels_beside(self, suffix: str) -> str | None:
+        """The `labels.json` or `something-labels.csv` beside the list, where there is one."""
+        if not is_remote(self.path):
+            files = sorted(Path(self.path).parent.glob(f"*labels{suffix}"))
+            files = (file for file in files if file.is_file() and file != Path(self.path))
+            return next(map(str, files), None)
+        name = self.path.rpartition("/")[2]
+        prefix = re.sub(r"(train|validation|val|test)\.[a-z]+$", "", name)
+        near = (self.beside(f"{prefix}labels{suffix}"), self.beside(f"labels{suffix}"))
+        return next(filter(is_file, near), None)
 
 
 @dataclass(frozen=True)
@@ -97,7 +125,6 @@ class Reading:
     """Whether numbers behind a path are all labels; None: by what they are."""
     remote_cache: str = AUTO
     allow_outside: bool = False
-    """Both are the config's keys."""
 
     @cached_property
     def tree(self) -> ClipTree:
@@ -112,8 +139,7 @@ class ListFormat:
     """Whose published lists these are: their clips are found under data_root by name, whatever
     folders they were unpacked into, may be missing in part, and have names of classes."""
     has_plain_tests: bool = False
-    """Whether lists for testing may look like plain ones: then they are read as the training list
-    is."""
+    """Whether lists for testing may look like plain ones: they are read as the training list is."""
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
 
@@ -121,16 +147,12 @@ class ListFormat:
         """Whether a list is surely in this format."""
         return False
 
-    def lists_in(self, source: ListSource, reading: Reading) -> Mapping[str, str]:
+    def lists_in(self, source: ListSource, reading: Reading) -> dict[str, str]:
         """The list of each split in a folder of lists; {} where it is read as a whole."""
         return {}
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Read a list into a table, and `check` that.
-
-        Raises:
-            ListingError: with what is wrong, and where.
-        """
+        """Read a list into a table, and `check` that; raises ListingError."""
         raise NotImplementedError
 
 
@@ -140,14 +162,3 @@ def exists(data_root: str | Path, path: str) -> bool:
         return not is_remote(data_root) and os.path.exists(os.path.join(data_root, path))  # noqa: PTH110, PTH118
     except ValueError:  # a byte 0
         return False
-
-
-def labels_file(source: ListSource, suffix: str) -> str | None:
-    """The `labels.json` or `something-labels.csv` beside a list, where there is one."""
-    if is_remote(source.path):
-        name = source.path.rpartition("/")[2]
-        prefix = re.sub(r"(train|validation|val|test)\.[a-z]+$", "", name)
-        near = (source.beside(f"{prefix}labels{suffix}"), source.beside(f"labels{suffix}"))
-        return next((file for file in near if is_file(file)), None)
-    files = sorted(Path(source.path).parent.glob(f"*labels{suffix}"))
-    return next((str(file) for file in files if file.is_file() and file != Path(source.path)), None)

@@ -9,12 +9,7 @@ from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.folders.split_names import SPLIT_NAMES, split_of
-from autox_video.data.listing.formats.list_format import (
-    ListFormat,
-    ListSource,
-    Reading,
-    exists,
-)
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading, exists
 from autox_video.data.listing.reading.columns import columns_of, find_columns
 from autox_video.data.listing.reading.list_text import data_lines, read_json, read_text
 from autox_video.data.listing.reading.records import parse_lines, read_records
@@ -39,27 +34,23 @@ class Metadata(ListFormat):
         return columns is not None and isinstance(list(record.values())[columns.paths[0]], str)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        folder = source.beside("")
+        folder, root = source.beside(""), reading.data_root
         if source.path.lower().endswith(".jsonl") or source.text.lstrip().startswith("{"):
             records, lines = parse_lines(source.text, source.path)
             table = read_records(records, lines, source.path, ClipTree(folder))
         else:
-            table = _read_csv(source, folder)
+            header_line, header = next(data_lines(source.text), (1, ""))
+            if (columns := find_columns(header, need_labels=False)) is None:
+                columns_of_it = "a metadata list has the columns file_name and label"
+                raise ListingError(f"{source.path}:{header_line}: {columns_of_it}.")
+            rows = csv_rows(source.text, source.path, header_line, columns.delimiter)
+            table = read_rows(rows, source.path, columns, lambda path: exists(folder, path))
         table.check(may_lack_labels=reading.may_lack_labels)
-        table.paths = [_from_root(path, folder, reading.data_root) for path in table.paths]
+        table.paths = [_from_root(path, folder, root) for path in table.paths]
         return table
 
 
 LIST_FORMATS.register("metadata")(Metadata())
-
-
-def _read_csv(source: ListSource, folder: str) -> Table:
-    header_line, header = next(data_lines(source.text), (0, ""))
-    columns = find_columns(header, need_labels=False)
-    if columns is None:
-        raise ListingError(f"{source.path}:1: a metadata list has the columns file_name and label.")
-    rows = csv_rows(source.text, source.path, header_line, columns.delimiter)
-    return read_rows(rows, source.path, columns, lambda path: exists(folder, path))
 
 
 def _from_root(path: str, folder: str, data_root: str) -> str:
@@ -82,7 +73,7 @@ def find_metadata(data_root: str) -> dict[str, str]:
     if is_remote(data_root):
         folders = [*dict.fromkeys(SPLIT_NAMES.values()), "validation"]
     else:
-        folders = sorted(p.name for p in Path(data_root).iterdir() if p.is_dir())
+        folders = sorted(path.name for path in Path(data_root).iterdir() if path.is_dir())
     files: dict[str, str] = {}
     for folder in folders:
         split = split_of(folder)
@@ -93,8 +84,7 @@ def find_metadata(data_root: str) -> dict[str, str]:
 
 
 def _metadata_in(folder: str) -> str | None:
-    files = (join(folder, name) for name in METADATA_FILES)
-    return next(filter(is_file, files), None)
+    return next(filter(is_file, (join(folder, name) for name in METADATA_FILES)), None)
 
 
 def has_labels(path: str) -> bool:

@@ -4,16 +4,11 @@ import re
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.data.clip_table import LABELS_JOINED_BY
-from autox_video.data.listing.formats.list_format import (
-    ListFormat,
-    ListSource,
-    Reading,
-    exists,
-)
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading, exists
 from autox_video.data.listing.reading.list_text import data_lines
 from autox_video.data.listing.reading.table import Table
 from autox_video.video.files.remote import is_remote
-from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+from autox_video.video.files.suffixes import is_video
 
 _LINE = re.compile(r"(\S.*?)\s+([0-9]+)((?:\s+[0-9]+)+)")
 _TRIED = 20
@@ -33,7 +28,7 @@ class RawFrames(ListFormat):
         matches = [_LINE.fullmatch(line) for _, line in data_lines(source.text)]
         if not all(matches):
             return False
-        if not any(_is_video(match[1]) for match in matches):
+        if not any(is_video(match[1]) for match in matches):
             kind = _kind_of_bare(matches[:_TRIED], reading)
             if kind != "video":
                 return kind == "folder"
@@ -43,16 +38,11 @@ class RawFrames(ListFormat):
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         table = Table(source.path)
-        for number, line in source.lines():
-            if match := _LINE.fullmatch(line):
-                label = LABELS_JOINED_BY.join(match[3].split())
-                table.add(number, match[1], label, hashed=line[0] == "#")
-            elif line[0] != "#":
-                table.bad.append(
-                    f"{source.path}:{number}: `{line}` is not `PATH NUM_FRAMES LABEL`."
-                )
+        for number, line in source.matches(_LINE, "PATH NUM_FRAMES LABEL", table):
+            label = LABELS_JOINED_BY.join(line[3].split())
+            table.add(number, line[1], label, hashed=line[1][0] == "#")
         table.check(may_lack_labels=False)
-        if any(map(_is_video, table.paths)):
+        if any(map(is_video, table.paths)):
             table.notes.append(
                 f"{source.path}: its lines are read as `path num_frames label`; if both numbers "
                 "are classes of the clip, set multi_label: true."
@@ -65,16 +55,12 @@ LIST_FORMATS.register("rawframes")(RawFrames())
 
 def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
     """What paths without a suffix are: folder, video, or None where no number is of frames."""
-    root, tree = reading.data_root, reading.tree
+    root, resolve = reading.data_root, reading.tree.resolve
     if is_remote(root):
         return None
-    longer = [f"{match[1]} {match[2]}" for match in matches]
-    if any(exists(root, path) or tree.resolve(path) for path in longer):
+    longer = (f"{match[1]} {match[2]}" for match in matches)
+    if any(exists(root, path) or resolve(path) for path in longer):
         return None  # the first number is a part of the name
     if any(exists(root, match[1]) for match in matches):
         return "folder"
-    return "video" if any(tree.resolve(match[1]) for match in matches) else None
-
-
-def _is_video(path: str) -> bool:
-    return path.lower().endswith(tuple(VIDEO_SUFFIXES))
+    return "video" if any(resolve(match[1]) for match in matches) else None

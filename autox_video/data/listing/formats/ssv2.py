@@ -1,22 +1,16 @@
 """Something-Something V2's lists: JSON arrays of clips, with labels.json beside them."""
 
-import re
 from typing import Any
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import Names
-from autox_video.data.listing.formats.list_format import (
-    ListFormat,
-    ListSource,
-    Reading,
-    labels_file,
-)
+from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading
 from autox_video.data.listing.reading.list_text import read_json, read_text
+from autox_video.data.listing.reading.records import find_lines, parse
 from autox_video.data.listing.reading.table import Table
 
 _NO_BRACKETS = str.maketrans("", "", "[]")
-_ID = re.compile(r'"id"\s*:')
 
 
 class SomethingSomething(ListFormat):
@@ -29,27 +23,21 @@ class SomethingSomething(ListFormat):
         return isinstance(clips, list) and bool(clips) and all(map(_is_clip, clips))
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        try:
-            clips = read_json(source.text)
-        except ValueError as error:
-            line = getattr(error, "lineno", 1)
-            raise ListingError(
-                f"{source.path}:{line}: this is not valid JSON ({error})."
-            ) from error
+        clips, _ = parse(source.text, source.path)
         if not isinstance(clips, list):
             raise ListingError(
                 f"{source.path}:1: Something-Something's list is a JSON array of clips."
             )
         table = Table(source.path)
-        lines = _lines_of_ids(source.text, len(clips))
-        for number, (clip, line) in enumerate(zip(clips, lines, strict=True), 1):
-            if not isinstance(clip, dict) or not str(clip.get("id") or "").strip():
+        for number, clip in enumerate(clips, 1):
+            name = str(clip.get("id") or "").strip() if isinstance(clip, dict) else ""
+            if not name:
                 table.bad.append(f"{source.path}: clip {number} of the array has no `id`.")
                 continue
-            label = str(clip.get("template") or "").translate(_NO_BRACKETS).strip()
-            table.add(line, str(clip["id"]).strip(), label)
+            table.add(1, name, str(clip.get("template") or "").translate(_NO_BRACKETS).strip())
+        find_lines(table, source.text)
         table.check(may_lack_labels=False)
-        table.classes = _classes(source)
+        table.classes = _classes(source.labels_beside(".json"))
         return table
 
 
@@ -63,18 +51,7 @@ def _is_clip(record: Any) -> bool:
     return "template" in record or len(record) == 1
 
 
-def _lines_of_ids(text: str, count: int) -> list[int]:
-    """The line of each clip of the array; all 1 where it is not to be seen."""
-    lines, line, position = [], 1, 0
-    for match in _ID.finditer(text):
-        line += text.count("\n", position, match.start())
-        position = match.start()
-        lines.append(line)
-    return lines if len(lines) == count else [1] * count
-
-
-def _classes(source: ListSource) -> Names | None:
-    file = labels_file(source, ".json")
+def _classes(file: str | None) -> Names | None:
     if file is None:
         return None
     try:

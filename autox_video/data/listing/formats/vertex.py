@@ -5,7 +5,6 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from autox_video.config.choices import LIST_FORMATS
@@ -15,7 +14,7 @@ from autox_video.data.listing.reading.records import parse_lines
 from autox_video.data.listing.reading.rows import csv_rows
 from autox_video.data.listing.reading.table import Table
 from autox_video.video.files.remote import is_remote
-from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+from autox_video.video.files.suffixes import is_video
 
 ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}
 """What Vertex AI calls the splits; clips of the last are split by us, as it would itself."""
@@ -46,12 +45,11 @@ class VertexCsv(ListFormat):
             if use in ML_USES:
                 cells = cells[1:]
             elif use == "" or (len(cells) > 4 and use.isalpha()):
-                table.bad.append(_say_use(f"{source.path}:{line}: ML_USE `{cells[0]}`"))
+                table.refuse(line, f"ML_USE `{cells[0]}` is none of {', '.join(ML_USES)}")
                 continue
             uri, label, start, end, *more = (*cells, "", "", "", "")
             if not uri or any(more):
-                wrong = "this is not `[ML_USE,]URI,label,start,end`"
-                table.bad.append(f"{source.path}:{line}: {wrong}.")
+                table.refuse(line, "this is not `[ML_USE,]URI,label,start,end`")
                 continue
             is_vertex = is_vertex or is_remote(uri) or use in ML_USES
             path = _local_path(uri, reading.data_root)
@@ -77,13 +75,15 @@ class VertexJsonl(ListFormat):
         table = Table(source.path)
         records, lines = parse_lines(source.text, source.path)
         for line, record in zip(lines, records, strict=True):
-            uri, use = record.get("videoGcsUri"), _use_of(record)
+            uri, labels = record.get("videoGcsUri"), record.get("dataItemResourceLabels")
+            use = (labels.get(_ML_USE_LABEL) if isinstance(labels, dict) else None) or "unassigned"
+            split = ML_USES.get(str(use).lower())
             if not isinstance(uri, str) or not uri.strip():
-                table.bad.append(f"{source.path}:{line}: there is no videoGcsUri.")
-            elif use.lower() not in ML_USES:
-                table.bad.append(_say_use(f"{source.path}:{line}: {_ML_USE_LABEL} `{use}`"))
+                table.refuse(line, "there is no videoGcsUri")
+            elif split is None:
+                table.refuse(line, f"{_ML_USE_LABEL} `{use}` is none of {', '.join(ML_USES)}")
             else:
-                path, split = _local_path(uri.strip(), reading.data_root), ML_USES[use.lower()]
+                path = _local_path(uri.strip(), reading.data_root)
                 for label, *times in _annotations(record):
                     table.add(line, path, label, *times, split=split)
         return _checked(table, reading)
@@ -97,8 +97,7 @@ def _is_row(cells: Sequence[str]) -> bool:
     cells = [cell.strip() for cell in cells]
     has_use = cells[0].lower() in ML_USES
     uri, *rest = (cells[1:] if has_use else cells) or [""]
-    is_video = Path(uri).suffix.lower() in VIDEO_SUFFIXES if uri else False
-    if not rest or len(rest) > 3 or not (is_video or is_remote(uri)):
+    if not rest or len(rest) > 3 or not (is_video(uri) or is_remote(uri)):
         return False
     if not all(map(_TIME.fullmatch, rest[1:])):
         return False
@@ -111,15 +110,6 @@ def _checked(table: Table, reading: Reading) -> Table:
     if not any(table.labels) and reading.split != "test":
         raise ListingError(f"{table.source}: the clips have no labels; give those that have some.")
     return table.labelled()
-
-
-def _say_use(what: str) -> str:
-    return f"{what} is none of {', '.join(ML_USES)}."
-
-
-def _use_of(record: Mapping[str, Any]) -> str:
-    labels = record.get("dataItemResourceLabels")
-    return str((labels.get(_ML_USE_LABEL) if isinstance(labels, dict) else None) or "unassigned")
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
