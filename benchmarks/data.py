@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 import autox_video.data.loading.transforms  # noqa: E402, F401 (registers the steps)
 from autox_video.data.demo import make_demo  # noqa: E402
 from autox_video.data.clip_table import ClipTable  # noqa: E402
-from autox_video.data.listing.listing import find_videos  # noqa: E402
+from autox_video.data.listing.folders.folder_walk import find_videos  # noqa: E402
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset  # noqa: E402
 
 FRAMES, SIDE, SHORT_SIDE, BATCH, WORKERS, TEST_CLIPS = 8, 224, 256, 8, 2, 4

@@ -9,38 +9,37 @@ from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.health import Group, Health
-from autox_video.data.inspection.inspected_listing import ProbedListing, divide_probed
 from autox_video.data.listing.folders.folder_walk import some
-from autox_video.data.listing.listing import Listing
+from autox_video.data.listing.listing import Listing, divide_listing
 
 
-def readable_listing(probed: ProbedListing, *, strict: bool) -> Listing:
+def readable_listing(listing: Listing, *, strict: bool) -> Listing:
     """Give a listing without the clips that cannot be read.
 
     Args:
-        probed: a listing that is divided.
+        listing: inspected and divided.
         strict: the config's key.
 
     Raises:
         ListingError: `strict` is set and a clip cannot be read, none can, or a class loses its
             last training clip.
     """
-    listing, splits = probed.listing, probed.splits
-    bad = [split.clips.paths[n] for split in splits.values() for n in split.unreadable()]
+    splits = listing.splits
+    bad = [clips.paths[row] for clips in splits.values() for row in clips.unreadable()]
     if strict and bad:
         raise ListingError(f"strict: {counted(len(bad), 'clip')} cannot be read: {some(bad)}")
     readable = {name: splits[name].readable() for name in ("train", "val")}
-    _refuse_empty(probed, readable)
+    _refuse_empty(listing, readable)
     return replace(listing, **readable)
 
 
-def _refuse_empty(probed: ProbedListing, readable: Mapping[str, ClipTable]) -> None:
+def _refuse_empty(listing: Listing, readable: Mapping[str, ClipTable]) -> None:
     for name, purpose in (("train", "training"), ("val", "validation")):
         if not len(readable[name]):
-            split = probed.splits[name]
-            why = f" ({split.clips.paths[0]}: {split.facts[0].error})" if len(split) else ""
+            clips = listing.splits[name]
+            why = f" ({clips.paths[0]}: {clips.facts[0].error})" if len(clips) else ""
             raise ListingError(f"No {purpose} clip can be read{why}.")
-    classes = probed.listing.classes
+    classes = listing.classes
     missing = sorted(set(range(len(classes))) - readable["train"].classes())
     if missing:
         names = some(classes[label] for label in missing)
@@ -48,9 +47,9 @@ def _refuse_empty(probed: ProbedListing, readable: Mapping[str, ClipTable]) -> N
         raise ListingError(f"No training clip can be read of {count}: {names}")
 
 
-def say_equal(probed: ProbedListing) -> list[str]:
+def say_equal(listing: Listing) -> list[str]:
     """Say which clips of equal content have other labels, or are in training and in a test."""
-    health = Health(probed)
+    health = Health(listing)
     groups = health.groups(health.exact)
     kinds = (
         ([group for group in groups if not group["agree"]], "with different labels"),
@@ -76,22 +75,19 @@ def _example(groups: Sequence[Group]) -> str:
     return some([" = ".join(videos[:2])])
 
 
-def verdict(probed: ProbedListing, *, strict: bool) -> tuple[list[str], list[str]]:
+def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
     """Give what training would refuse of these clips, and what else it would say of them.
 
     Nothing is written.
     """
-    listing, how = probed.listing, probed.listing.to_divide
-    notes: list[str] = []
+    how, notes = listing.to_divide, []
     try:
         with tempfile.TemporaryDirectory() as folder:
             if how is not None:
                 listing = replace(listing, to_divide=replace(how, folder=Path(folder)))
-            divided = divide_probed(
-                replace(probed, listing=listing, known_recordings=probed.recordings)
-            )
+            divided = divide_listing(listing)
         # The first says how they are divided, which is not done yet.
-        notes += divided.listing.notes[len(listing.notes) + 1 :]
+        notes += divided.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)
     except ListingError as error:
         return list(error.problems), notes

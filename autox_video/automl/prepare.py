@@ -22,16 +22,9 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.data.inspection.dataset_stats import DatasetStats, summarize
 from autox_video.data.inspection.facts_cache import default_cache_path
-from autox_video.data.inspection.inspected_listing import (
-    ProbedListing,
-    divide_probed,
-    probe_listing,
-    shared_recordings,
-    splits_of,
-)
-from autox_video.data.listing.listing import Listing, read_listing
+from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
+from autox_video.data.listing.listing import Listing, divide_listing, read_listing
 from autox_video.data.splitting.recordings import kept_together
-from autox_video.data.splitting.splits import rarest_classes
 from autox_video.distributed import processes
 from autox_video.machine.hardware import (
     Hardware,
@@ -62,7 +55,7 @@ class Prepared:
     """What the plan rests on: what the user asked for, the clips as they can be read now, ..."""
     listing: Listing
     """The clips that the run learns from; WORK_DIR/train.csv and val.csv hold them."""
-    probed: ProbedListing
+    inspected: Listing
     """All that is listed now, with what is known of each clip."""
     fingerprint: str
     """Of the clips and classes that were listed when the run began."""
@@ -92,48 +85,48 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     check_decoder(settings.decoder)
     stored = read_plan(work_dir) if resuming else None
     listing = read_data(settings)
-    probed = divide_probed(
-        probe(listing, workers=settings.workers, remote_cache=settings.remote_cache)
+    inspected = divide_listing(
+        inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     )
-    notes = [*probed.listing.notes[len(listing.notes) :], *say_equal(probed)]
-    _say_all([*notes, *shared_recordings(probed)])
+    notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
+    _say_all([*notes, *shared_recordings(inspected)])
     root = full_root(settings.data_root)
-    lists = {} if stored is None else _same_clips(work_dir, stored, probed, root)
-    _report_unreadable(probed, work_dir, strict=settings.strict)
-    _report_odd(probed)
-    readable = readable_listing(probed, strict=settings.strict)
+    lists = {} if stored is None else _same_clips(work_dir, stored, inspected, root)
+    _report_unreadable(inspected, work_dir, strict=settings.strict)
+    _report_odd(inspected)
+    readable = readable_listing(inspected, strict=settings.strict)
     hardware = look_around(settings.device, settings.gpus, deterministic=settings.deterministic)
-    basis = Basis(settings, stats_of(probed, settings.task), hardware)
+    basis = Basis(settings, stats_of(inspected, settings.task), hardware)
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
-        plan, fingerprint = choose(basis), run_data.listing_fingerprint(probed.listing)
-        data = run_data.begin_run(work_dir, probed, readable, root)
-        return Prepared(plan, basis, readable, probed, fingerprint, data)
+        plan, fingerprint = choose(basis), run_data.listing_fingerprint(inspected)
+        data = run_data.begin_run(work_dir, inspected, readable, root)
+        return Prepared(plan, basis, readable, inspected, fingerprint, data)
     before, data = Plan.from_json(stored["choices"]), stored["data"]
     weights = weights_to_resume(before.weights, settings.load_from, settings.backbone)
     basis = replace(basis, weights=weights)
     plan = resume(before, basis)
     _refuse(work_dir, "choices", refused_changes(before, plan))
     _say_all(notes_on_changes(before, plan))
-    listing = replace(probed.listing, classes=tuple(data["classes"]), **lists)
+    listing = replace(inspected, classes=tuple(data["classes"]), **lists)
     prediction = stored["prediction"] and Prediction.from_json(stored["prediction"])
     fingerprint = stored["fingerprint"]
-    return Prepared(plan, basis, listing, probed, fingerprint, data, before, prediction)
+    return Prepared(plan, basis, listing, inspected, fingerprint, data, before, prediction)
 
 
 def _same_clips(
-    work_dir: Path, stored: dict[str, Any], probed: ProbedListing, root: str
+    work_dir: Path, stored: dict[str, Any], listing: Listing, root: str
 ) -> dict[str, ClipTable]:
     """The lists that a run began with.
 
     Raises:
         CheckpointError: other clips or classes are listed now.
     """
-    data, listing = stored["data"], probed.listing
+    data = stored["data"]
     lists = run_data.lists_of_run(work_dir, data, listing)
     if run_data.listing_fingerprint(listing) != stored["fingerprint"]:
         _refuse(work_dir, "data", run_data.compare(listing, data, lists))
-    _say_all(run_data.notes_on_reading(probed, data, lists))
+    _say_all(run_data.notes_on_reading(listing, data, lists))
     if data["data_root"] != root:
         say(
             f"data_root: the run began with the clips of {data['data_root']}, and resumes with "
@@ -207,11 +200,11 @@ def check_writable(key: str, folder: Path) -> None:
         ) from error
 
 
-def probe(listing: Listing, *, workers: int | str, remote_cache: str) -> ProbedListing:
+def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
     """Open every listed clip once, and show how far that is; the others are keys of the config."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
-    with progress("Opening every clip once", sum(map(len, splits_of(listing).values()))) as show:
-        return probe_listing(
+    with progress("Opening every clip once", sum(map(len, listing.splits.values()))) as show:
+        return inspect_listing(
             listing,
             default_cache_path(),
             workers=count,
@@ -221,35 +214,33 @@ def probe(listing: Listing, *, workers: int | str, remote_cache: str) -> ProbedL
         )
 
 
-def stats_of(probed: ProbedListing, task: str) -> DatasetStats:
+def stats_of(listing: Listing, task: str) -> DatasetStats:
     """The readable clips in figures; `task` is the key of the config."""
-    listing, splits = probed.listing, probed.splits
     return summarize(
         class_names=listing.classes,
         named=listing.named,
         train_labels=listing.train.labels,
         task=task_of(listing.train.labels, task),
-        train=splits["train"].facts,
-        val=splits["val"].facts,
-        test=splits["test"].facts if "test" in splits else (),
+        train=listing.train.facts,
+        val=listing.val.facts,
+        test=() if listing.test is None else listing.test.facts,
     )
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
     """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
-    probed, root = prepared.probed, prepared.listing.data_root
-    listed = probed.splits["train"].clips.with_those_of(probed.splits["val"].clips)
-    recordings = probed.recordings.select(slice(len(listed)))  # these come first
-    labels = kept_together(recordings, listed.paths, rarest_classes(listed))
+    root = prepared.listing.data_root
+    listed = prepared.inspected.train.with_those_of(prepared.inspected.val)
+    labels = kept_together(listed.recordings, listed.paths, listed.rarest_classes())
     known = dict(zip(listed.identities(root), labels.tolist(), strict=True))
     return np.array([known.get(clip, -1 - i) for i, clip in enumerate(clips.identities(root))])
 
 
-def _report_unreadable(probed: ProbedListing, work_dir: Path, *, strict: bool) -> None:
+def _report_unreadable(listing: Listing, work_dir: Path, *, strict: bool) -> None:
     rows = [
-        (split.clips.paths[number], split.facts[number].error)
-        for split in probed.splits.values()
-        for number in split.unreadable()
+        (clips.paths[row], clips.facts[row].error)
+        for clips in listing.splits.values()
+        for row in clips.unreadable()
     ]
     rows = list(dict(rows).items())
     if not rows:
@@ -265,11 +256,11 @@ def _report_unreadable(probed: ProbedListing, work_dir: Path, *, strict: bool) -
     say(f"{what}; {work_dir / UNREADABLE} names them all.")
 
 
-def _report_odd(probed: ProbedListing) -> None:
+def _report_odd(listing: Listing) -> None:
     odd = {
         path: fact.odd
-        for split in probed.splits.values()
-        for path, fact in zip(split.clips.paths, split.facts, strict=True)
+        for clips in listing.splits.values()
+        for path, fact in zip(clips.paths, clips.facts, strict=True)
         if fact.odd
     }
     if odd:

@@ -10,8 +10,8 @@ from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.inspected_listing import ProbedListing
-from autox_video.data.listing.listing import Listing, read_list, write_list
+from autox_video.data.listing.formats.list_files import read_list, write_list
+from autox_video.data.listing.listing import Listing
 from autox_video.planning.record import TO_TRAIN_ANEW
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -36,21 +36,21 @@ def listing_fingerprint(listing: Listing) -> str:
 
 
 def begin_run(
-    work_dir: Path, probed: ProbedListing, readable: Listing, data_root: str
+    work_dir: Path, listing: Listing, readable: Listing, data_root: str
 ) -> dict[str, Any]:
     """Write the lists of a new run; gives what its record says of its clips, as plain values.
 
     Args:
         work_dir: of the run.
-        probed: all that is listed.
+        listing: all that is listed, inspected.
         readable: what of it can be read, from which the run learns.
         data_root: the full name of the folder, or the address, of the clips.
     """
     about: dict[str, Any] = {"classes": list(readable.classes), "data_root": data_root}
     for name in SPLITS:
-        path, clips, split = list_file(work_dir, name), getattr(readable, name), probed.splits[name]
+        path, clips, listed = list_file(work_dir, name), readable.splits[name], listing.splits[name]
         write_list(path, clips)
-        absent = [_spelled(split.clips, number) for number in split.unreadable()]
+        absent = [_spelled(listed, row) for row in listed.unreadable()]
         about[name] = {"clips": len(clips), "sha256": sha256(path), "left_out": absent}
     return about
 
@@ -172,14 +172,14 @@ def _new_and_gone(new: Sequence[Hashable], gone: Sequence[Hashable]) -> list[str
 
 
 def notes_on_reading(
-    probed: ProbedListing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]
+    listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]
 ) -> list[str]:
     """Say which clips of a run can no longer be read, and which can that could not."""
-    listing, notes = probed.listing, []
+    notes = []
     for name, purpose in SPLITS.items():
-        split = probed.splits[name]
-        identities = split.clips.identities(listing.data_root)
-        bad, absent = set(split.unreadable()), _left_out(data, name, listing)
+        clips = listing.splits[name]
+        identities = clips.identities(listing.data_root)
+        bad, absent = set(clips.unreadable()), _left_out(data, name, listing)
         learnt = set(lists[name].identities(listing.data_root))
         mended = [clip for i, clip in enumerate(identities) if i not in bad and clip in absent]
         spoilt = [clip for i, clip in enumerate(identities) if i in bad and clip in learnt]

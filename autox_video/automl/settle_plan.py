@@ -290,7 +290,7 @@ class _Planner:
             self.test_clips = 0
 
     def _amount(self, plan: Plan) -> Amount:
-        test = self.prepared.probed.splits.get("test")
+        test = self.prepared.inspected.test
         span_sec = plan.clip_len * plan.frame_interval_sec
         rounds = mean_rounds(test.facts if test else (), span_sec, num_clips=plan.test_clips)
         clips = {"train": self.stats.num_train, "val": self.stats.num_val, "test": self.test_clips}

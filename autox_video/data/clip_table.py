@@ -6,7 +6,8 @@
 import math
 import os
 from array import array
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 from autox_video.video.files.remote import is_remote
 
 if TYPE_CHECKING:
-    from autox_video.data.inspection.clip_facts import ClipFacts
+    from autox_video.data.inspection.clip_facts import ClipFacts, Contents
+    from autox_video.data.splitting.recordings import Recordings
 
 LABELS_JOINED_BY = ";"
 
@@ -47,6 +49,10 @@ class ClipTable:
     """(start_sec, end_sec) of each clip in its video; None: all are whole videos."""
     facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
     """What opening each clip told, of a part of a video where it is one; None: not opened yet."""
+    contents: "Contents | None" = field(default=None, compare=False)
+    """What is in the videos, whole ones; None: not opened yet."""
+    recordings: "Recordings | None" = field(default=None, compare=False)
+    """Which clips of a listing seem to be cut from one recording; None: not known yet."""
     lines: array | None = field(default=None, compare=False)
     """Line number of each clip in its list, from 1; None where a folder was read."""
     source: str = field(default="", compare=False)
@@ -71,11 +77,28 @@ class ClipTable:
         """Class indices of each clip, none where there are no labels."""
         if self.labels is None:
             return [()] * len(self)
-        return list(self.labels) if self.has_label_sets else [(label,) for label in self.labels]
+        return list(map(indices_of, self.labels))
 
     def classes(self) -> set[int]:
         """The class indices that occur."""
-        return {index for indices in self.class_sets() for index in indices}
+        return {index for label in set(self.labels or ()) for index in indices_of(label)}
+
+    def class_counts(self) -> Counter[int]:
+        """Count the clips of each class index that occurs."""
+        counts: Counter[int] = Counter()
+        for label, clips in Counter(self.labels or ()).items():
+            counts.update(dict.fromkeys(indices_of(label), clips))
+        return counts
+
+    def rarest_classes(self) -> list[int | None]:
+        """Class of each clip, of several the rarest one, of none -1; None without labels."""
+        if self.labels is None:
+            return [None] * len(self)
+        counts = self.class_counts()
+        return [
+            min(indices_of(label), key=lambda i: (counts[i], i), default=-1)
+            for label in self.labels
+        ]
 
     def segment(self, row: int) -> Segment:
         """Start and end of a clip in its video, in seconds."""
@@ -97,15 +120,19 @@ class ClipTable:
         return self.select([row for row, fact in enumerate(self.facts) if fact.error is None])
 
     def unreadable(self) -> list[int]:
-        """The rows of the clips that could not be opened."""
-        return [row for row, fact in enumerate(self.facts) if fact.error is not None]
+        """The rows of the clips that were found to be unreadable."""
+        return [row for row, fact in enumerate(self.facts or ()) if fact.error is not None]
 
     def select(self, rows: Sequence[int]) -> "ClipTable":
         """Keep the clips at `rows`, in that order."""
         columns = ("paths", "labels", "segments", "facts")
         chosen = {name: _at(getattr(self, name), rows) for name in columns}
         lines = None if self.lines is None else array("L", _at(self.lines, rows))
-        return replace(self, **chosen, lines=lines)
+        contents, recordings = (
+            None if column is None else column.select(rows)
+            for column in (self.contents, self.recordings)
+        )
+        return replace(self, **chosen, lines=lines, contents=contents, recordings=recordings)
 
     def with_those_of(self, others: "ClipTable") -> "ClipTable":
         """These clips and then those of another table; both have labels, or neither."""
@@ -113,13 +140,23 @@ class ClipTable:
         if self.segments is not None or others.segments is not None:
             segments = [table.segment(row) for table in (self, others) for row in range(len(table))]
         labels = None if self.labels is None else self.labels + others.labels
-        has_facts = self.facts is not None and others.facts is not None
-        facts = self.facts + others.facts if has_facts else None
-        return ClipTable(self.paths + others.paths, labels, segments, facts)
+        known = self.recordings, others.recordings
+        recordings = None if None in known else known[0].with_those_of(known[1])
+        paths = self.paths + others.paths
+        return ClipTable(paths, labels, segments, recordings=recordings)
+
+
+def indices_of(label: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Give the class indices of a label, one or any number of them."""
+    return label if isinstance(label, tuple) else (label,)
 
 
 def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
     return None if column is None else tuple(map(column.__getitem__, rows))
+
+
+Splits = Mapping[str, ClipTable]
+"""The tables of a listing by the names of its splits: train, val, test, as far as there are any."""
 
 
 def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:

@@ -10,8 +10,9 @@ from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.boundary import say_outside
 from autox_video.data.listing.folders.folder_walk import read_contents, some
+from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.listing.given_lists import check_root
-from autox_video.data.listing.listing import read_list, read_test, read_test_list
+from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
 from autox_video.tasks.task import Task
@@ -47,13 +48,7 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
     if whole_folder:
         return _every_video(check_root(root))
     if settings.ann_file_test != AUTO:
-        return read_test_list(
-            settings.ann_file_test,
-            root,
-            model.classes,
-            settings=settings,
-            multi_label=model.task.has_label_sets,
-        )
+        return read_test(settings, model.classes, multi_label=model.task.has_label_sets)
     split = Path(settings.work_dir, SPLIT)
     if (split / TEST_LIST).is_file() and _is_of_run(settings, model, split):
         return _set_aside(split / TEST_LIST, settings)

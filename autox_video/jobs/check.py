@@ -7,13 +7,13 @@ from statistics import median
 from typing import Any
 
 from autox_video.automl.clip_review import verdict
-from autox_video.automl.prepare import check_work_dir, probe, read_data
+from autox_video.automl.prepare import check_work_dir, inspect, read_data
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say, table
 from autox_video.core.files import write_json
 from autox_video.data.inspection.coverage import notes_on_long_clips
 from autox_video.data.inspection.health import Health, good_clips, report
-from autox_video.data.listing.listing import write_list
+from autox_video.data.listing.formats.list_files import write_list
 from autox_video.planning import clip_shape
 from autox_video.run.work_dir import CHECK, CHECK_REPORT
 from autox_video.video.decode import check_decoder
@@ -35,19 +35,19 @@ def check(settings: Settings) -> dict[str, Any]:
     check_work_dir(folder)
     check_decoder(settings.decoder)
     listing = read_data(settings)
-    probed = probe(listing, workers=settings.workers, remote_cache=settings.remote_cache)
-    for note in probed.listing.notes[len(listing.notes) :]:
+    inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
+    for note in inspected.notes[len(listing.notes) :]:
         say(note)
-    health = Health(probed)
+    health = Health(inspected)
     found = report(health)
-    found["refused"], notes = verdict(probed, strict=settings.strict)
+    found["refused"], notes = verdict(inspected, strict=settings.strict)
     found["notes"] += notes
     for note in notes:
         say(note)
     good = good_clips(health)
     found["left_out"] = {name: len(health.splits[name]) - len(good[name]) for name in good}
     for name, numbers in good.items():
-        write_list(folder / f"{name}.csv", health.splits[name].clips.select(numbers))
+        write_list(folder / f"{name}.csv", health.splits[name].select(numbers))
     write_json(folder / CHECK_REPORT, found)
     show(found)
     _say_what_is_seen(health, settings)

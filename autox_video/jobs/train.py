@@ -293,7 +293,7 @@ def _check_storage(settings: Settings, planned: Planned, *, searches: bool) -> N
 
 def _say_what_is_seen(planned: Planned) -> None:
     """Say of which long clips a part is looked at only."""
-    plan, splits = planned.plan, planned.prepared.probed.splits
+    plan, splits = planned.plan, planned.prepared.inspected.splits
     span_sec = plan.clip_len * plan.frame_interval_sec
     probes = plan.mode == "probe"
     for note in notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes):

@@ -16,7 +16,6 @@ from autox_video.automl.run_data import (
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
-from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
 from autox_video.data.listing.listing import Listing
 
 CLASSES = ("red", "green", "blue")
@@ -24,29 +23,28 @@ TRAIN = ClipTable(("a.mp4", "b.mp4", "bad.mp4", "c.mp4"), (0, 1, 1, 2))
 VAL = ClipTable(("v.mp4", "w.mp4"), (0, 1))
 
 
-def probed(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
-    listing = Listing("/data", classes, True, train, val, None, (), train.has_label_sets)
-    splits = {}
-    for name, clips in (("train", train), ("val", val)):
+def inspected(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
+    tables = []
+    for clips in (train, val):
         errors = ["torn" if path in bad else None for path in clips.paths]
         facts = [ClipFacts(1, 1.0, 1.0, 1, 1, "x", error) for error in errors]
-        splits[name] = ProbedSplit(clips, facts)
-    return ProbedListing(listing, splits, None)
+        tables.append(replace(clips, facts=facts))
+    return Listing("/data", classes, True, *tables, None, (), train.has_label_sets)
 
 
-def begin(work_dir, found):
-    splits = {name: found.splits[name].readable() for name in ("train", "val")}
-    return begin_run(work_dir, found, replace(found.listing, **splits), "/data")
+def begin(work_dir, listing):
+    splits = {name: clips.readable() for name, clips in listing.splits.items()}
+    return begin_run(work_dir, listing, replace(listing, **splits), "/data")
 
 
 @pytest.fixture
 def run(tmp_path):
-    return tmp_path, begin(tmp_path, probed())
+    return tmp_path, begin(tmp_path, inspected())
 
 
 def now(run, found):
     work_dir, data = run
-    return compare(found.listing, data, lists_of_run(work_dir, data, found.listing))
+    return compare(found, data, lists_of_run(work_dir, data, found))
 
 
 def test_the_record_says_how_many_clips_and_which_are_left_out(run):
@@ -93,7 +91,7 @@ def test_the_record_says_how_many_clips_and_which_are_left_out(run):
     ],
 )
 def test_what_is_listed_otherwise_is_spelled_out(run, change, said):
-    assert now(run, probed(**change)) == said
+    assert now(run, inspected(**change)) == said
 
 
 def test_classes_in_another_order_are_named_and_hide_no_labels(run):
@@ -101,7 +99,7 @@ def test_classes_in_another_order_are_named_and_hide_no_labels(run):
     same = {0: 1, 1: 0, 2: 2}
     train = replace(TRAIN, labels=tuple(same[label] for label in TRAIN.labels))
     val = replace(VAL, labels=tuple(same[label] for label in VAL.labels))
-    assert now(run, probed(train, val, swapped)) == [
+    assert now(run, inspected(train, val, swapped)) == [
         "classes: in another order (number 0 was red, is green)"
     ]
 
@@ -110,12 +108,12 @@ def test_parts_of_videos_and_several_classes_a_clip(tmp_path):
     inf = float("inf")
     parts = ClipTable(("a.mp4", "a.mp4", "bad.mp4"), ((0, 1), (2,), ()), ((0, 1), (1, 2), (3, inf)))
     val = ClipTable(("v.mp4",), ((0,),), ((0.0, 1.0),))
-    found = probed(parts, val)
+    found = inspected(parts, val)
     run = tmp_path, begin(tmp_path, found)
     assert run[1]["train"]["left_out"] == [["bad.mp4", 3, None]]
     assert now(run, found) == []
     other = replace(parts, labels=((1, 0), (1,), ()), segments=((0, 1), (1, 2), (3, 4)))
-    assert now(run, probed(other, val)) == [
+    assert now(run, inspected(other, val)) == [
         "training clips: 1 new (bad.mp4 from 3 to 4 s), 1 of another class "
         "(a.mp4 from 1 to 2 s: blue -> green)"
     ]
@@ -127,7 +125,7 @@ def test_a_damaged_list_is_made_again_where_the_lists_are_the_same(run, capsys, 
     path = list_file(work_dir, "train")
     before = path.read_bytes()
     path.unlink() if content is None else path.write_bytes(content)
-    lists = lists_of_run(work_dir, data, probed(bad=("a.mp4",)).listing)
+    lists = lists_of_run(work_dir, data, inspected(bad=("a.mp4",)))
     assert path.read_bytes() == before
     assert lists["train"].paths == ("a.mp4", "b.mp4", "c.mp4")
     assert "train.csv: was missing or damaged, and was made again" in capsys.readouterr().out
@@ -138,14 +136,14 @@ def test_a_damaged_list_that_cannot_be_made_again_is_a_sentence(run):
     path = list_file(work_dir, "val")
     path.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"val\.csv: missing or damaged.*--fresh"):
-        lists_of_run(work_dir, data, probed(val=VAL.select([1, 0])).listing)
+        lists_of_run(work_dir, data, inspected(val=VAL.select([1, 0])))
     assert path.read_bytes() == b"damaged"
 
 
 def test_what_can_be_read_now_and_what_no_longer_is_noted(run):
     work_dir, data = run
-    assert notes_on_reading(probed(), data, _lists(work_dir, data)) == []
-    spoilt, mended = probed(bad=("bad.mp4", "v.mp4")), probed(bad=())
+    assert notes_on_reading(inspected(), data, _lists(work_dir, data)) == []
+    spoilt, mended = inspected(bad=("bad.mp4", "v.mp4")), inspected(bad=())
     (note,) = notes_on_reading(mended, data, _lists(work_dir, data))
     assert note.startswith("1 training clips that could not be read when the run began can be")
     assert "(bad.mp4)" in note
@@ -154,7 +152,7 @@ def test_what_can_be_read_now_and_what_no_longer_is_noted(run):
 
 
 def test_the_fingerprint_is_of_segments_and_all_classes():
-    listing = probed().listing
+    listing = inspected()
     parts = replace(TRAIN, segments=((0.0, 1.0),) * len(TRAIN))
     several = replace(TRAIN, labels=tuple((label,) for label in TRAIN.labels))
     digests = {listing_fingerprint(replace(listing, train=c)) for c in (TRAIN, parts, several)}
@@ -162,4 +160,4 @@ def test_the_fingerprint_is_of_segments_and_all_classes():
 
 
 def _lists(work_dir: Path, data):
-    return lists_of_run(work_dir, data, probed().listing)
+    return lists_of_run(work_dir, data, inspected())

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +95,12 @@ class Contents:
         columns = self.digests, self.fingerprints, self.scenes
         for column, row in zip(columns, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
+
+    @classmethod
+    def of_all(cls, parts: Iterable["Contents"]) -> "Contents":
+        """The rows of several, one after the other."""
+        columns = zip(*((p.digests, p.fingerprints, p.scenes) for p in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Give the rows at `positions`, in that order."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from autox_video.core.durations import duration
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
-from autox_video.data.inspection.inspected_listing import ProbedSplit
 from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds_of
 
 
@@ -22,7 +22,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 
 
 def notes_on_long_clips(
-    splits: Mapping[str, ProbedSplit], span_sec: float, *, num_clips: int, probes: bool = False
+    splits: Mapping[str, ClipTable], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
     """Give a sentence for validation and one for testing, where they see a part of clips only.
 
@@ -48,13 +48,13 @@ def notes_on_long_clips(
     return notes
 
 
-def _seen_in_part(split: ProbedSplit | None, seen_sec: float) -> str | None:
+def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
     """Say of how many clips less is seen than should be, and of which the least."""
     if split is None:
         return None
     lengths = [
         (fact.seconds, path)
-        for fact, path in zip(split.facts, split.clips.paths, strict=True)
+        for fact, path in zip(split.facts, split.paths, strict=True)
         if fact.error is None and seen_sec < LEAST_SEEN_SHARE * fact.seconds - 1e-6
     ]
     if not lengths:

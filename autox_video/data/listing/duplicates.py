@@ -1,14 +1,12 @@
 """Clips that are listed more than once, in one list or in two."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from autox_video.core.wording import at_most, counted
-from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, parts_of, video_keys
-
-Splits = Mapping[str, ClipTable]
+from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Splits, parts_of, video_keys
 
 
 def has_several_labels(clips: ClipTable, data_root: str | Path) -> bool:

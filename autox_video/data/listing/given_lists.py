@@ -18,7 +18,10 @@ from autox_video.data.listing.formats.list_format import Reading
 from autox_video.data.listing.formats.metadata import find_metadata, has_labels
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 
-_SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+_PURPOSES = {"train": "training", "val": "validation", "test": "testing"}
+
+Files = Mapping[str, str]
+"""The list of each split, AUTO for none."""
 
 
 @dataclass(slots=True)
@@ -33,179 +36,154 @@ class GivenLists:
     """Whether labels are names, even if they look like numbers."""
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
+    data_format: str = AUTO
+    """Of the list that was read last, where later ones may be like it."""
 
 
-def read_given_lists(settings: Settings, root: str | Path) -> GivenLists:
-    """Read every list or folder that the settings name.
-
-    Raises:
-        ListingError: with every problem that was found, one sentence each.
-    """
-    files = {
-        "train": settings.ann_file_train,
-        "val": settings.ann_file_val,
-        "test": settings.ann_file_test,
-    }
-    lists = GivenLists()
-    problems: list[str] = []
-    before = settings.data_format
-    if settings.ann_file_train == AUTO:
-        before = _read_data_root(settings, root, lists)
-    for split, file in files.items():
-        if file == AUTO:
-            continue
-        try:
-            several = _several_numbers(settings, lists)
-            reading = _reading(settings, root, AUTO, several_numbers=several)
-            wanted = _format_of(file, reading, before=before if split != "train" else AUTO)
-            given = read_listed(file, replace(reading, data_format=wanted, split=split))
-            _add(lists, given, split, file, files)
-        except ListingError as error:
-            problems += error.problems
-            continue
-        if split == "train":
-            before = wanted
-            lists.are_names = bool(LIST_FORMATS[wanted].data_set)
-        lists.repeats_are_labels |= LIST_FORMATS[wanted].repeats_are_labels
-    if problems:
-        raise ListingError(*problems)
-    refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
-    return lists
-
-
-def read_test_entries(file: str, settings: Settings, root: str | Path) -> ListedClips:
-    """Read a list of clips to test, in whatever format it is in.
-
-    Raises:
-        ListingError: with every problem that was found, one sentence each.
-    """
-    several = None if settings.multi_label == AUTO else settings.multi_label
-    reading = _reading(settings, root, AUTO, several_numbers=several)
-    wanted = _format_of(file, reading, before=settings.data_format)
-    given = read_listed(file, replace(reading, data_format=wanted, split="test"))
-    lists = GivenLists()
-    _add(lists, given, "test", file, {})
-    refuse_outside(tuple(lists.splits.values()), root, allowed=settings.allow_outside)
-    return ListedClips(lists.splits, given.classes, lists.notes)
-
-
-def _several_numbers(settings: Settings, lists: GivenLists) -> bool | None:
-    """Whether two numbers behind a path are labels: as the config says, or the training list."""
-    if settings.multi_label != AUTO:
-        return settings.multi_label
-    labels = lists.splits["train"].labels if "train" in lists.splits else None
-    return True if any(LABELS_JOINED_BY in label for label in set(labels or ())) else None
-
-
-def _reading(
-    settings: Settings, root: str | Path, data_format: str, *, several_numbers: bool | None = None
-) -> Reading:
+def reading_of(settings: Settings) -> Reading:
+    """Give how the settings say that lists are to be read."""
     return Reading(
-        str(root),
-        settings.data_format if data_format == AUTO else data_format,
+        str(check_root(settings.data_root)),
+        settings.data_format,
         list_number=1 if settings.official_split == AUTO else settings.official_split,
         may_lack_labels=settings.multi_label is True,
-        several_numbers=several_numbers,
+        several_numbers=None if settings.multi_label == AUTO else settings.multi_label,
         remote_cache=settings.remote_cache,
         allow_outside=settings.allow_outside,
     )
 
 
-def _format_of(file: str, reading: Reading, *, before: str) -> str:
-    if reading.data_format not in (AUTO, "folders"):
-        return reading.data_format
-    data_format = recognise(file, reading)
-    if data_format == "list" and before != AUTO and LIST_FORMATS[before].has_plain_tests:
-        return before
-    return data_format
+def read_given_lists(files: Files, reading: Reading) -> GivenLists:
+    """Read every list that is named, or data_root itself where there is none for training.
 
-
-def _read_data_root(settings: Settings, root: str | Path, lists: GivenLists) -> str:
-    """Read what data_root itself says; gives the format."""
-    if settings.data_format not in (AUTO, "folders", "metadata"):
-        raise ListingError(
-            f"data_format: {settings.data_format} needs ann_file_train; give the training list."
-        )
-    if settings.data_format != "folders":
+    Raises:
+        ListingError: with every problem that was found, one sentence each.
+    """
+    lists, problems = GivenLists(), []
+    if files["train"] == AUTO:
+        _read_data_root(lists, files, reading)
+    for split in [split for split, file in files.items() if file != AUTO]:
         try:
-            found = find_metadata(str(root))
+            _read_list(lists, split, files, reading)
+        except ListingError as error:
+            problems += error.problems
+    if problems:
+        raise ListingError(*problems)
+    refuse_outside(lists.splits.values(), reading.data_root, allowed=reading.allow_outside)
+    return lists
+
+
+def read_test_list(file: str, reading: Reading) -> tuple[ClipTable, list[str]]:
+    """Read a list of clips to test, in whatever format it is in; give notes beside.
+
+    Raises:
+        ListingError: with every problem that was found, one sentence each.
+    """
+    lists = GivenLists()
+    _read_list(lists, "test", {"test": file}, reading)
+    refuse_outside(lists.splits.values(), reading.data_root, allowed=reading.allow_outside)
+    return lists.splits["test"], lists.notes
+
+
+def _read_list(lists: GivenLists, split: str, files: Files, reading: Reading) -> None:
+    file, train = files[split], lists.splits.get("train")
+    if reading.several_numbers is None and train is not None:
+        # Two numbers behind a path are labels if those for training are several.
+        is_joined = any(LABELS_JOINED_BY in label for label in set(train.labels or ()))
+        reading = replace(reading, several_numbers=is_joined or None)
+    data_format = reading.data_format
+    if data_format in (AUTO, "folders"):
+        data_format, before = recognise(file, reading), lists.data_format
+        if data_format == "list" and before != AUTO and LIST_FORMATS[before].has_plain_tests:
+            data_format = before
+    listed = read_listed(file, replace(reading, data_format=data_format, split=split))
+    _add(lists, listed, split, files)
+    if split == "train":
+        lists.data_format = data_format
+        lists.are_names = bool(LIST_FORMATS[data_format].data_set)
+    lists.repeats_are_labels |= LIST_FORMATS[data_format].repeats_are_labels
+
+
+def _read_data_root(lists: GivenLists, files: Files, reading: Reading) -> None:
+    """Read what data_root itself says."""
+    root, wanted = reading.data_root, reading.data_format
+    if wanted not in (AUTO, "folders", "metadata"):
+        raise ListingError(f"data_format: {wanted} needs ann_file_train; give the training list.")
+    if wanted != "folders":
+        try:
+            metadata = find_metadata(root)
         except RemoteFault as fault:
             raise ListingError(f"{root}: {fault}.") from fault
-        by_name = settings.data_format == "metadata"
-        first = found.get("train") or found.get("")
-        if by_name or (first and has_labels(first)):
-            _read_metadata(settings, root, lists)
-            return "metadata"
-    lists.splits, notes = read_class_folders(root, named=(settings.ann_file_test,))
+        first = metadata.get("train") or metadata.get("")
+        if wanted == "metadata" or (first and has_labels(first)):
+            reading = replace(reading, data_format="metadata", several_numbers=None)
+            _read_metadata(lists, reading)
+            return
+    lists.splits, notes = read_class_folders(root, named=(files["test"],))
     lists.notes += notes
     lists.are_names = True
-    return "folders"
 
 
-def _read_metadata(settings: Settings, root: str | Path, lists: GivenLists) -> None:
-    reading = _reading(settings, root, "metadata")
-    found = find_metadata(str(root))
-    if not found:
+def _read_metadata(lists: GivenLists, reading: Reading) -> None:
+    metadata = find_metadata(reading.data_root)
+    if not metadata:
         raise ListingError(
-            f"data_root: there is no metadata.csv and no metadata.jsonl in {root}; put it beside "
-            "the clips, or give ann_file_train."
+            f"data_root: there is no metadata.csv and no metadata.jsonl in {reading.data_root}; "
+            "put it beside the clips, or give ann_file_train."
         )
-    if "train" not in found and "" not in found:
-        names = ", ".join(sorted(found.values()))
+    if "train" not in metadata and "" not in metadata:
+        names = ", ".join(sorted(metadata.values()))
         raise ListingError(f"data_root: there is no metadata for training, only {names}.")
-    for split, file in found.items():
-        given = read_listed(file, replace(reading, split=split or "train"))
+    for split, file in metadata.items():
+        purpose = split or "train"
+        given = read_listed(file, replace(reading, split=purpose))
         if not split:
             given = _split_by_folder(given, file)
-        _add(lists, given, split or "train", file, dict.fromkeys(_SPLITS, AUTO))
+        _add(lists, given, purpose, {**dict.fromkeys(_PURPOSES, AUTO), purpose: file})
 
 
 def _split_by_folder(given: ListedClips, file: str) -> ListedClips:
     """Divide what one metadata file says as the folders of its clips are called, where they are."""
     if len(given.splits) != 1:
         return given
-    (entries,) = given.splits.values()
-    folders = [path.replace("\\", "/").partition("/")[0] for path in entries.paths]
+    (clips,) = given.splits.values()
+    folders = [path.replace("\\", "/").partition("/")[0] for path in clips.paths]
     known = {folder: split_of(folder) for folder in set(folders)}
     if None in known.values() or "train" not in known.values() or len(set(known.values())) < 2:
         return given
-    homes = [known[folder] for folder in folders]
-    splits = {
-        name: entries.select([number for number, home in enumerate(homes) if home == name])
-        for name in dict.fromkeys(homes)
-    }
+    rows: dict[str, list[int]] = {}
+    for row, folder in enumerate(folders):
+        rows.setdefault(known[folder], []).append(row)
+    splits = {name: clips.select(of_split) for name, of_split in rows.items()}
     note = f"{file}: its clips are split as their folders are called: {', '.join(sorted(known))}."
     return ListedClips(splits, given.classes, [*given.notes, note])
 
 
-def _add(
-    lists: GivenLists, given: ListedClips, split: str, file: str, files: Mapping[str, str]
-) -> None:
+def _add(lists: GivenLists, given: ListedClips, split: str, files: Files) -> None:
     """Take over what a list that was given for `split` says, and of which splits it says it."""
+    file = files[split]
     lists.notes += given.notes
     lists.names = lists.names or given.classes
     if len(given.splits) == 1:
-        lists.splits[split] = next(iter(given.splits.values()))
+        (lists.splits[split],) = given.splits.values()
         return
     if split not in given.splits:
-        others = ", ".join(given.splits)
-        raise ListingError(f"{file}: has no clips for {_SPLITS[split]}, only for {others}.")
+        known = ", ".join(given.splits)
+        raise ListingError(f"{file}: has no clips for {_PURPOSES[split]}, only for {known}.")
     lists.splits[split] = given.splits[split]
-    if split != "train":
-        return
-    for other in ("val", "test"):
-        if other not in given.splits:
-            continue
-        if files[other] == AUTO:
-            lists.splits[other] = given.splits[other]
-        else:
-            clips = counted(len(given.splits[other]), "clip")
-            lists.notes.append(f"{clips} of {file} for {_SPLITS[other]} not used: there is a list.")
+    for name in ("val", "test") if split == "train" else ():
+        if name in given.splits and files[name] == AUTO:
+            lists.splits[name] = given.splits[name]
+        elif name in given.splits:
+            clips = counted(len(given.splits[name]), "clip")
+            lists.notes.append(
+                f"{clips} of {file} for {_PURPOSES[name]} not used: there is a list."
+            )
 
 
-def may_name_test_clips(settings: Settings, root: str | Path) -> bool:
+def may_name_test_clips(train_list: str, root: str | Path) -> bool:
     """Whether there may be clips to test without a test list, before anything is read."""
-    if settings.ann_file_train != AUTO or is_remote(root):
+    if train_list != AUTO or is_remote(root):
         return True
     return has_test_folder(root) or bool(find_metadata(str(root)))
 
@@ -215,14 +193,14 @@ def used_names(lists: GivenLists) -> Names | None:
     if lists.names is None:
         return None
     classes, source = lists.names
-    used = set(lists.splits["train"].labels or ())
-    kept = tuple(name for name in classes if name in used)
-    if left_out := len(classes) - len(kept):
+    labels = set(lists.splits["train"].labels or ())
+    used = tuple(name for name in classes if name in labels)
+    if left_out := len(classes) - len(used):
         lists.notes.append(
             f"{left_out} of the {len(classes)} classes of {source} without a training clip, so "
             "left out."
         )
-    return kept, source
+    return used, source
 
 
 def check_root(path: str) -> str | Path:
@@ -234,18 +212,14 @@ def check_root(path: str) -> str | Path:
     """
     path = path.removeprefix("file://")
     if is_remote(path):
-        return _check_address(path)
+        try:
+            filesystem(path)
+        except RemoteFault as fault:
+            raise ListingError(f"data_root: {path}: {fault}.") from fault
+        return path.rstrip("/")
     root = Path(path)
     if root.is_dir():
         return root
     what = "is not a folder" if root.exists() else "does not exist"
     hint = "" if root.is_absolute() else f"; relative paths start from {Path.cwd()}"
     raise ListingError(f"data_root: {root} {what}{hint}.")
-
-
-def _check_address(address: str) -> str:
-    try:
-        filesystem(address)
-    except RemoteFault as fault:
-        raise ListingError(f"data_root: {address}: {fault}.") from fault
-    return address.rstrip("/")

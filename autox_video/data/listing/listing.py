@@ -1,20 +1,18 @@
 """The user's clips, classes and splits, from list files or folders, with every check on them."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.core.errors import ListingError
-from autox_video.data.clip_table import ClipTable, video_keys
+from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable, Names, Splits, video_keys
 from autox_video.data.listing.classes.class_labels import (
     Labels,
     drop_placeholders,
-    is_multi_label,
+    has_joined_labels,
     number_labels,
     say_indices,
 )
@@ -28,31 +26,26 @@ from autox_video.data.listing.duplicates import (
     say_overlaps,
     say_several_labels,
 )
-from autox_video.data.listing.folders.folder_walk import find_videos
-from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.listing.given_lists import (
     GivenLists,
     check_root,
     may_name_test_clips,
     read_given_lists,
-    read_test_entries,
+    read_test_list,
+    reading_of,
     used_names,
 )
 from autox_video.data.listing.missing_clips import say_missing
-from autox_video.data.splitting.splits import ToDivide, check_kept, divide, keep, read_kept
+from autox_video.data.splitting.recordings import kept_together
+from autox_video.data.splitting.splits import (
+    ToDivide,
+    check_stored,
+    divide,
+    divide_as_stored,
+    read_stored,
+    store,
+)
 from autox_video.run.work_dir import EARLIER, SPLIT
-
-__all__ = [
-    "ClipTable",
-    "Listing",
-    "divide_listing",
-    "find_videos",
-    "read_list",
-    "read_listing",
-    "read_test",
-    "read_test_list",
-    "write_list",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +70,17 @@ class Listing:
     to_divide: ToDivide | None = None
     """How `train` is to be divided; None where nothing is."""
 
+    @property
+    def splits(self) -> dict[str, ClipTable]:
+        """The tables that there are, by name, in the order train, val, test."""
+        tables = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: clips for name, clips in tables.items() if clips is not None}
+
+    def count_by_class(self, clips: ClipTable) -> dict[str, int]:
+        """Count the clips of each class, by its name."""
+        counts = clips.class_counts()
+        return {name: counts[index] for index, name in enumerate(self.classes)}
+
 
 def read_listing(settings: Settings) -> Listing:
     """Read and check the lists that the settings name, or the class folders where they name none.
@@ -88,13 +92,15 @@ def read_listing(settings: Settings) -> Listing:
         ListingError: with every problem that was found, one sentence each.
         InstallError: a package for the addresses of clips or lists is missing.
     """
-    root = check_root(settings.data_root)
-    lists = read_given_lists(settings, root)
-    given_names, notes_on_names = without_numbers(read_class_names(settings), lists.splits)
-    multi_label = _is_multi_label(lists, given_names, settings, root)
-    splits, notes = _once(lists, root, multi_label=multi_label)
-    names = given_names or used_names(lists)
-    notes = [*lists.notes, *notes_on_names, *notes]
+    root, train_list = check_root(settings.data_root), settings.ann_file_train
+    files = {"train": train_list, "val": settings.ann_file_val, "test": settings.ann_file_test}
+    lists = read_given_lists(files, reading_of(settings))
+    names = read_class_names(settings.class_names, settings.data_root, train_list)
+    names, notes = without_numbers(names, lists.splits)
+    multi_label = _is_multi_label(lists, names, settings.multi_label, root)
+    splits, repeats = _each_clip_once(lists.splits, root, multi_label=multi_label)
+    names = names or used_names(lists)
+    notes = [*lists.notes, *notes, *repeats]
     if multi_label and settings.multi_label == AUTO:
         notes += say_several_labels(splits)
     elif not multi_label:
@@ -103,133 +109,131 @@ def read_listing(settings: Settings) -> Listing:
         classes = names[0] if names else set(splits["train"].labels or ())
         splits["test"], placeholders = drop_placeholders(splits["test"], classes)
         notes += placeholders
-    splits["train"], how = _to_divide(splits, settings, root)
-    kept = None if how is None else read_kept(splits["train"], root, how)
-    if kept is not None:
-        splits = {**splits, **kept.splits}
-        notes += kept.notes
+    how, stored = None, None
+    if "val" not in splits:
+        from_folders = train_list == AUTO
+        clips, parts = _to_divide(splits, root, from_folders=from_folders)
+        seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
+        earlier = _earlier_divisions(work_dir, settings.load_from)
+        how = ToDivide(clips.source, parts, seed, work_dir / SPLIT, earlier)
+        splits["train"], stored = clips, read_stored(how)
+    if stored is not None:
+        divided, changes = divide_as_stored(splits["train"], stored, root, how)
+        splits, notes = {**splits, **divided}, [*notes, *changes]
+    num_class = None if settings.num_class == AUTO else settings.num_class
     labels = number_labels(
-        splits,
-        names=names,
-        num_class=None if settings.num_class == AUTO else settings.num_class,
-        are_names=lists.are_names,
-        multi_label=multi_label,
+        splits, names, num_class, are_names=lists.are_names, multi_label=multi_label
     )
     twice = same_clip_twice(splits, root) if "val" in splits else []
-    problems = [*labels.problems, *twice, *say_missing(splits, root)]
-    if problems:
+    if problems := [*labels.problems, *twice, *say_missing(splits, root)]:
         raise ListingError(*problems)
-    clips = {name: _clip_list(split, labels) for name, split in splits.items()}
-    if kept is not None:
-        check_kept(kept, clips, how, len(labels.classes))
-    notes += labels.notes
-    notes += near_names(count_clips(clips["train"], labels.classes)) if labels.named else []
-    notes += say_overlaps(splits, root)
-    return Listing(
-        root,
-        labels.classes,
-        labels.named,
-        clips["train"],
-        clips.get("val"),
-        clips.get("test"),
-        tuple(notes),
-        multi_label,
-        to_divide=how if kept is None else None,
+    tables = {"val": None, "test": None}
+    tables |= {name: _numbered(clips, labels) for name, clips in splits.items()}
+    if stored is not None:
+        check_stored(stored, tables, how, len(labels.classes))
+    listing = Listing(
+        root, labels.classes, labels.named, **tables, notes=(), multi_label=multi_label
     )
+    notes += labels.notes
+    notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
+    notes += say_overlaps(splits, root)
+    return replace(listing, notes=tuple(notes), to_divide=how if stored is None else None)
 
 
-def divide_listing(
-    listing: Listing, groups: np.ndarray | None = None, unreadable: Sequence[int] = ()
-) -> Listing:
+def divide_listing(listing: Listing) -> Listing:
     """Set training clips aside by class where no validation list is given, else give `listing`.
 
-    WORK_DIR/split keeps which; `read_listing` uses the same ones the next time.
-
-    Args:
-        listing: what `read_listing` gives.
-        groups: (N,) labels of the training clips that stay together, as in `groups`; None: none.
-        unreadable: the numbers of the training clips that cannot be read.
+    Where the clips were opened, those that cannot be read stay in training, and what is cut from
+    one recording stays together. WORK_DIR/split keeps which are set aside; `read_listing` uses the
+    same ones the next time.
 
     Raises:
         ListingError: no clip is left for validation.
         ResourceError: WORK_DIR/split cannot be written.
     """
-    how = listing.to_divide
+    how, train = listing.to_divide, listing.train
     if how is None:
         return listing
-    splits, notes = divide(
-        listing.train,
-        how,
-        listing.classes,
-        data_root=listing.data_root,
-        groups=groups,
-        unreadable=unreadable,
-    )
-    keep(splits, how.folder)
-    return replace(
-        listing,
-        train=splits["train"],
-        val=splits["val"],
-        test=splits.get("test", listing.test),
-        notes=(*listing.notes, *notes),
-        to_divide=None,
-    )
+    groups = None
+    if train.recordings is not None:
+        groups = kept_together(train.recordings, train.paths, train.rarest_classes())
+    splits, notes = divide(train, how, listing.classes, data_root=listing.data_root, groups=groups)
+    store(splits, how.folder)
+    notes = (*listing.notes, *notes, *_on_recordings(train))
+    return replace(listing, **splits, notes=notes, to_divide=None)
 
 
-def _is_multi_label(lists: GivenLists, names: object, settings: Settings, root: str | Path) -> bool:
-    splits = lists.splits
-    if settings.multi_label == AUTO and lists.repeats_are_labels:
-        repeated = any(has_several_labels(split, root) for split in splits.values())
-        if repeated:
-            return True
-    return is_multi_label(splits, names or lists.names, settings.multi_label)
+def _on_recordings(train: ClipTable) -> list[str]:
+    """Say how recordings were kept together in a division, where there is something to say."""
+    recordings, notes = train.recordings, []
+    if recordings is not None and recordings.count < len(train):
+        notes.append(
+            f"The {len(train)} clips seem to be cut from {counted(recordings.count, 'recording')}; "
+            "each recording is on one side of the split."
+        )
+    if recordings is not None and recordings.standing.any():
+        notes.append(
+            f"{counted(int(recordings.standing.sum()), 'clip')} show scenes that too many clips "
+            "share to keep each on one side: expect less in other places than validation says."
+        )
+    return notes
 
 
-def _once(
-    lists: GivenLists, root: str | Path, *, multi_label: bool
+def _is_multi_label(
+    lists: GivenLists, names: Names | None, wanted: bool | str, root: str | Path
+) -> bool:
+    """Decide whether a clip may be of any number of classes, where the config does not say so."""
+    if wanted != AUTO:
+        return wanted
+    splits = lists.splits.values()
+    if lists.repeats_are_labels and any(has_several_labels(clips, root) for clips in splits):
+        return True
+    return has_joined_labels(lists.splits, names or lists.names)
+
+
+def _each_clip_once(
+    splits: Splits, root: str | Path, *, multi_label: bool
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Give the lists with each clip once, and notes."""
-    splits, problems, notes = {}, [], []
-    for name, clips in lists.splits.items():
-        splits[name], wrong, said = drop_repeats(clips, root, multi_label=multi_label)
+    once, problems, notes = {}, [], []
+    for name, clips in splits.items():
+        once[name], wrong, said = drop_repeats(clips, root, multi_label=multi_label)
         problems += wrong
         notes += said
     if problems:
         raise ListingError(*problems)
-    return splits, notes
+    return once, notes
 
 
-def read_test_list(
-    path: str | Path,
-    data_root: str | Path,
-    classes: Sequence[str],
-    *,
-    settings: Settings | None = None,
-    multi_label: bool = False,
-    on_note: Callable[[str], None] = say,
-) -> ClipTable:
-    """Read and check a list of clips to test; its labels are None where the list has none.
+def _to_divide(
+    splits: Splits, root: str | Path, *, from_folders: bool
+) -> tuple[ClipTable, tuple[str, ...]]:
+    """Give the training clips that are to be divided, and into which splits."""
+    clips = splits["train"]
+    if not from_folders:
+        return clips, ("train", "val")
+    if "test" not in splits:
+        return clips, ("train", "val", "test")
+    # Of the same folders: what is tested is not for training.
+    tested = set(video_keys(splits["test"].paths, root))
+    keys = enumerate(video_keys(clips.paths, root))
+    return clips.select([row for row, key in keys if key not in tested]), ("train", "val")
 
-    A clip that is listed twice is kept once.
 
-    Args:
-        path: the list file, or a folder of lists.
-        data_root: folder that the listed paths are relative to.
-        classes: the model's classes; a label is the name of one, or its index.
-        settings: in what format the list is; None: whatever is recognised.
-        multi_label: whether the model gives a clip any number of classes.
-        on_note: is told in sentences how the list was read, where that is not plain.
+def _earlier_divisions(work_dir: Path, weights: str) -> tuple[Path, ...]:
+    """Give the folders of divisions in which clips should keep their sides, the likeliest first.
 
-    Raises:
-        ListingError: with every problem that was found, one sentence each.
+    The weights that training starts from know their training clips; so does the run before.
     """
-    root = check_root(str(data_root))
-    how = settings or Settings(data_root=str(data_root))
-    how = how.model_copy(update={"multi_label": multi_label})
-    given = read_test_entries(str(path), how, root)
-    for note in given.notes:
-        on_note(note)
-    return _for_model(given.splits["test"], root, classes, multi_label=multi_label, on_note=on_note)
+    before = sorted((work_dir / EARLIER).glob(f"*/{SPLIT}"), reverse=True)
+    if weights not in (AUTO, "none"):
+        before.insert(0, Path(weights).parent / SPLIT)
+    return tuple(before)
+
+
+def _numbered(clips: ClipTable, labels: Labels) -> ClipTable:
+    if clips.labels is None:
+        return clips
+    return replace(clips, labels=map(labels.index.__getitem__, clips.labels))
 
 
 def read_test(
@@ -239,90 +243,40 @@ def read_test(
     multi_label: bool = False,
     on_note: Callable[[str], None] = say,
 ) -> ClipTable | None:
-    """Give the clips to test that the training list or data_root itself names; None for none.
+    """Read and check the clips to test: of the test list, or of what is given for training.
+
+    Labels are None where there are none. A clip that is listed twice is kept once.
+
+    Args:
+        settings: what names the clips.
+        classes: the model's; a label is the name of one, or its index.
+        multi_label: whether the model gives a clip any number of classes.
+        on_note: is told in sentences how the list was read, where that is not plain.
+
+    Returns:
+        The clips; None where nothing names any.
 
     Raises:
         ListingError: with every problem that was found, one sentence each.
     """
-    root = check_root(settings.data_root)
-    if not may_name_test_clips(settings, root):
+    root, reading = check_root(settings.data_root), reading_of(settings)
+    if settings.ann_file_test != AUTO:
+        reading = replace(reading, several_numbers=multi_label, may_lack_labels=multi_label)
+        clips, notes = read_test_list(settings.ann_file_test, reading)
+    elif may_name_test_clips(settings.ann_file_train, root):
+        files = {"train": settings.ann_file_train, "val": settings.ann_file_val, "test": AUTO}
+        clips, notes = read_given_lists(files, reading).splits.get("test"), []
+    else:
         return None
-    given = read_given_lists(settings, root).splits.get("test")
-    if given is None:
+    if clips is None:
         return None
-    return _for_model(given, root, classes, multi_label=multi_label, on_note=on_note)
-
-
-def _for_model(
-    given: ClipTable,
-    root: str | Path,
-    classes: Sequence[str],
-    *,
-    multi_label: bool,
-    on_note: Callable[[str], None],
-) -> ClipTable:
-    entries, twice, repeated = drop_repeats(given, root, multi_label=multi_label)
-    entries, notes = drop_placeholders(entries, classes)
-    splits = {"test": entries}
-    labels = number_labels(
-        splits,
-        names=(tuple(classes), "the model"),
-        num_class=None,
-        are_names=False,
-        multi_label=multi_label,
-    )
-    problems = [*twice, *labels.problems, *say_missing(splits, root)]
-    if problems:
+    clips, twice, repeats = drop_repeats(clips, root, multi_label=multi_label)
+    clips, placeholders = drop_placeholders(clips, classes)
+    splits = {"test": clips}
+    labels = number_labels(splits, (tuple(classes), "the model"), multi_label=multi_label)
+    if problems := [*twice, *labels.problems, *say_missing(splits, root)]:
         raise ListingError(*problems)
-    notes += say_indices(entries, classes)
-    for note in (*repeated, *notes, *labels.notes):
+    indices = say_indices(clips, classes)
+    for note in (*notes, *repeats, *placeholders, *indices, *labels.notes):
         on_note(note)
-    return _clip_list(entries, labels)
-
-
-def _to_divide(
-    splits: Mapping[str, ClipTable], settings: Settings, root: str | Path
-) -> tuple[ClipTable, ToDivide | None]:
-    """Give the training clips and, where there is no validation list, how they are divided."""
-    entries = splits["train"]
-    if "val" in splits:
-        return entries, None
-    names: tuple[str, ...] = ("train", "val")
-    if "test" in splits and settings.ann_file_train == AUTO:
-        # Of the same folders: what is tested is not for training.
-        tested = set(video_keys(splits["test"].paths, root))
-        keys = video_keys(entries.paths, root)
-        entries = entries.select([i for i, key in enumerate(keys) if key not in tested])
-    elif settings.ann_file_train == AUTO:
-        names = ("train", "val", "test")
-    seed = 0 if settings.seed == AUTO else settings.seed
-    work_dir = Path(settings.work_dir)
-    return entries, ToDivide(
-        entries.source, names, seed, work_dir / SPLIT, _earlier_divisions(work_dir, settings)
-    )
-
-
-def _earlier_divisions(work_dir: Path, settings: Settings) -> tuple[Path, ...]:
-    """Give the folders of divisions in which clips should keep their sides, the likeliest first.
-
-    The weights that training starts from know their training clips; so does the run before.
-    """
-    before = sorted((work_dir / EARLIER).glob(f"*/{SPLIT}"), reverse=True)
-    if settings.load_from not in (AUTO, "none"):
-        before.insert(0, Path(settings.load_from).parent / SPLIT)
-    return tuple(before)
-
-
-def count_clips(clips: ClipTable, classes: Sequence[str]) -> dict[str, int]:
-    """Count the clips of each class, by its name."""
-    labels = clips.labels or ()
-    several = (label if isinstance(label, tuple) else (label,) for label in labels)
-    count = Counter(index for indices in several for index in indices)
-    return {name: count[index] for index, name in enumerate(classes)}
-
-
-def _clip_list(entries: ClipTable, labels: Labels) -> ClipTable:
-    numbers = None
-    if entries.labels is not None:
-        numbers = tuple(map(labels.index.__getitem__, entries.labels))
-    return replace(entries, labels=numbers)
+    return _numbered(clips, labels)

@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
 from autox_video.data.label_array import label_array
-from autox_video.data.listing.listing import read_list
+from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
 from autox_video.distributed.processes import Processes
 from autox_video.video.files.remote import is_remote, join

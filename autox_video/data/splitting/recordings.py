@@ -45,8 +45,8 @@ class Recordings(NamedTuple):
     """(N,) as in `groups`: by video, by source in the name, by content, by looks and by scene."""
     named: np.ndarray
     """(N,) whether the name or the video tells the source of a clip."""
-    standing: int
-    """Clips of scenes that too many clips show to be one recording, which count for nothing."""
+    standing: np.ndarray
+    """(N,) whether a scene that too many clips show to be one recording was passed over."""
 
     @property
     def count(self) -> int:
@@ -55,7 +55,11 @@ class Recordings(NamedTuple):
 
     def select(self, rows: Sequence[int] | slice) -> "Recordings":
         """Give the same of the clips at `rows`, in that order."""
-        return Recordings(same(self.labels[rows].tolist()), self.named[rows], self.standing)
+        return Recordings(*(column[rows] for column in self))
+
+    def with_those_of(self, others: "Recordings") -> "Recordings":
+        """Give the same of these clips and then of others of the same listing."""
+        return Recordings(*map(np.concatenate, zip(self, others, strict=True)))
 
 
 def find_recordings(
@@ -82,13 +86,13 @@ def find_recordings(
     copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
     certain = both(both(of_video, same(names)), copies)
     labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
-    standing, clips_of = 0, Counter(classes)
+    standing, clips_of = np.zeros(len(labels), dtype=bool), Counter(classes)
     for numbers in members(labels):
         if len(np.unique(certain[numbers])) > 1 and _is_too_common(
             [classes[number] for number in numbers], clips_of
         ):
             labels[numbers] = certain[numbers]
-            standing += len(numbers)
+            standing[numbers] = True
     whole = np.bincount(of_video, minlength=len(of_video))[of_video] == 1
     named = np.array([name is not None for name in names], dtype=bool) | ~whole
     return Recordings(labels, named, standing)
@@ -124,7 +128,7 @@ def kept_together(
         paths: (N,) of the clips.
         classes: (N,) of each clip; of several, the rarest.
     """
-    groups = recordings.labels.copy()
+    groups = same(recordings.labels.tolist())
     single = (np.bincount(groups, minlength=len(groups))[groups] == 1) & ~recordings.named
     for sequence in _sequences(paths):
         left = sequence[single[sequence]]

@@ -1,4 +1,4 @@
-"""Clips divided into training, validation and test once, and the division kept in the work dir."""
+"""Clips divided into training, validation and test once, which the work dir stores."""
 
 import contextlib
 from collections import Counter
@@ -10,7 +10,7 @@ import numpy as np
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
-from autox_video.data.clip_table import ClipTable
+from autox_video.data.clip_table import ClipTable, Splits
 from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.splitting.groups import alone
 from autox_video.data.splitting.stratify import stratify
@@ -26,19 +26,9 @@ class ToDivide:
     """Of the splits, a key of SHARES."""
     seed: int
     folder: Path
-    """Where the division is kept."""
+    """Where the division is stored."""
     earlier: tuple[Path, ...] = ()
-    """Folders with divisions of runs before, the likeliest first; clips keep the side they had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """ClipTable divided as the files in a folder say."""
-
-    splits: dict[str, ClipTable]
-    lists: dict[str, ClipTable]
-    """What the files say."""
-    notes: tuple[str, ...]
+    """Folders with divisions of runs before, the likeliest first; clips stay on their side."""
 
 
 def divide(
@@ -48,12 +38,11 @@ def divide(
     *,
     data_root: str | Path,
     groups: np.ndarray | None = None,
-    unreadable: Sequence[int] = (),
-) -> tuple[dict[str, ClipTable], tuple[str, ...]]:
-    """Divide clips anew; give the list of each split, and notes. Nothing is written.
+) -> tuple[dict[str, ClipTable], list[str]]:
+    """Divide clips anew; give the table of each split, and notes. Nothing is written.
 
-    A clip of several classes counts for the rarest of them. Clips that cannot be read are left to
-    training, where they count for nothing.
+    A clip of several classes counts for the rarest of them. Clips that are known to be unreadable
+    are left to training, where they count for nothing.
 
     Args:
         clips: labelled ones.
@@ -61,42 +50,42 @@ def divide(
         classes: name of each class index.
         data_root: what the clips' paths are relative to.
         groups: (N,) labels of clips that stay together, as in `groups`.
-        unreadable: the numbers of the clips that cannot be read.
 
     Raises:
         ListingError: no clip is left for validation.
     """
-    left_out = set(unreadable)
-    usable = [index for index in range(len(clips)) if index not in left_out]
-    identities = clips.identities(data_root)
-    keys = [identities[index] for index in usable]
-    strata = [classes[label] if label >= 0 else "" for label in rarest_classes(clips)]
-    labels = [strata[index] for index in usable]
+    unreadable = set(clips.unreadable())
+    usable = [row for row in range(len(clips)) if row not in unreadable]
+    identities, strata = clips.identities(data_root), clips.rarest_classes()
+    keys = [identities[row] for row in usable]
+    labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
     kin = alone(len(usable)) if groups is None else groups[usable]
     sides, notes = sides_before(keys, how, data_root)
-    found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin, sides=sides)
-    if sides and not found["val"]:
-        notes = []
-        found = stratify(keys, labels, names=how.names, seed=how.seed, groups=kin)
-    if not found["val"]:
-        found = stratify(keys, labels, names=how.names, seed=how.seed)
+
+    def drawn(**limits: object) -> dict[str, list[int]]:
+        return stratify(keys, labels, names=how.names, seed=how.seed, **limits)
+
+    splits = drawn(groups=kin, sides=sides)
+    if sides and not splits["val"]:
+        splits, notes = drawn(groups=kin), []
+    if not splits["val"]:
+        splits = drawn()
         notes = [
             f"In each class of {how.source} all clips belong together (one source, or near-"
             "duplicates). They were divided all the same: expect less on other clips than the "
             "figures say."
         ]
-    if not found["val"]:
+    if not splits["val"]:
         raise ListingError(
             f"{how.source}: every class has a single clip, so none is left for validation; "
             "add clips, or give ann_file_val."
         )
-    notes += _thin_classes(found, labels)
-    chosen = {name: [usable[index] for index in indices] for name, indices in found.items()}
-    chosen["train"] = sorted([*chosen["train"], *left_out])
-    splits = {name: clips.select(indices) for name, indices in chosen.items()}
-    parts = ", ".join(f"{len(split)} for {name}" for name, split in splits.items())
+    notes += _thin_classes(splits, labels)
+    rows = {name: [usable[index] for index in indices] for name, indices in splits.items()}
+    rows["train"] = sorted([*rows["train"], *unreadable])
+    parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
     note = f"The clips of {how.source} are divided: {parts}; a run keeps that in WORK_DIR/split."
-    return splits, (note, *notes)
+    return {name: clips.select(of_split) for name, of_split in rows.items()}, [note, *notes]
 
 
 def sides_before(
@@ -112,119 +101,110 @@ def sides_before(
         data_root: what the clips' paths are relative to.
     """
     for folder in how.earlier:
-        home: dict[Hashable, str] = {}
+        split_of: dict[Hashable, str] = {}
         for name in how.names:
             with contextlib.suppress(ListingError):
                 file = folder / f"{name}.csv"
-                clips = read_list(file) if file.is_file() else None
-                home.update(dict.fromkeys(clips.identities(data_root) if clips else (), name))
-        sides = {index: home[key] for index, key in enumerate(keys) if key in home}
-        if sides:
-            kept = counted(len(sides), "clip")
-            return sides, [f"{kept} stay on the side of the split that they had in {folder}."]
+                if file.is_file():
+                    split_of |= dict.fromkeys(read_list(file).identities(data_root), name)
+        if sides := {row: split_of[key] for row, key in enumerate(keys) if key in split_of}:
+            clips = counted(len(sides), "clip")
+            return sides, [f"{clips} stay on the side of the split that they had in {folder}."]
     return {}, []
 
 
-def rarest_classes(clips: ClipTable) -> Sequence[int]:
-    """Give the class of each clip, of several the rarest one; -1 for none."""
-    if not clips.has_label_sets:
-        return clips.labels or ()
-    count = Counter(index for indices in clips.labels for index in indices)
-    return [min(each, key=lambda i: (count[i], i), default=-1) for each in clips.labels]
-
-
-def _thin_classes(found: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
+def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
     """Say which classes have no clip for validation, and why."""
-    train = Counter(labels[index] for index in found["train"])
-    val = {labels[index] for index in found["val"]}
+    train = Counter(labels[index] for index in splits["train"])
+    val = {labels[index] for index in splits["val"]}
     missing = sorted(train.keys() - val - {""})
-    single = [label for label in missing if train[label] == 1]
-    together = [label for label in missing if train[label] > 1]
     notes = []
     for thin, why in (
-        (single, "of a single clip"),
-        (together, "whose clips all belong together (one source, or near-duplicates)"),
+        ([label for label in missing if train[label] == 1], "of a single clip"),
+        (
+            [label for label in missing if train[label] > 1],
+            "whose clips all belong together (one source, or near-duplicates)",
+        ),
     ):
         if thin:
             names = ", ".join(thin[:10]) + (", ..." if len(thin) > 10 else "")
-            number = counted(len(thin), "class", "classes")
-            notes.append(f"{number} {why}, so not validated: {names}.")
+            classes = counted(len(thin), "class", "classes")
+            notes.append(f"{classes} {why}, so not validated: {names}.")
     return notes
 
 
-def read_kept(entries: ClipTable, data_root: str | Path, how: ToDivide) -> Kept | None:
-    """Divide entries as the files in the folder say; None where there are none.
+def store(splits: Splits, folder: Path) -> None:
+    """Write a new division; raises ResourceError if the folder cannot be written."""
+    # Training comes last: where it is, the others are too, even after a crash in between.
+    for name in reversed(splits):
+        write_list(folder / f"{name}.csv", splits[name])
 
-    Clips that are new since are not used.
+
+def read_stored(how: ToDivide) -> dict[str, ClipTable] | None:
+    """Give the division that was stored, None where there is none.
 
     Raises:
-        ListingError: the kept files are of other clips, or damaged.
+        ListingError: its files are damaged.
     """
     files = {name: how.folder / f"{name}.csv" for name in how.names}
     if not (files["train"].is_file() and files["val"].is_file()):
         return None
     try:
-        kept = {name: read_list(file) for name, file in files.items() if file.is_file()}
+        return {name: read_list(file) for name, file in files.items() if file.is_file()}
     except ListingError as error:
         raise ListingError(
             *error.problems, f"Put it back, or delete {how.folder} to divide the clips anew."
         ) from error
-    return _divide_as_kept(entries, kept, data_root, how.folder)
 
 
-def _divide_as_kept(
-    entries: ClipTable, kept: dict[str, ClipTable], data_root: str | Path, folder: Path
-) -> Kept:
-    home = {one: name for name, clips in kept.items() for one in clips.identities(data_root)}
-    identities = entries.identities(data_root)
-    chosen: dict[str, list[int]] = {name: [] for name in kept}
-    new = 0
-    same_kind = any(clips.segments for clips in kept.values()) == (entries.segments is not None)
-    for index, identity in enumerate(identities if same_kind else ()):
-        if identity in home:
-            chosen[home[identity]].append(index)
-        else:
-            new += 1
-    if not chosen["train"] or not chosen["val"]:
+def divide_as_stored(
+    clips: ClipTable, stored: Splits, data_root: str | Path, how: ToDivide
+) -> tuple[dict[str, ClipTable], list[str]]:
+    """Divide clips as was stored, without those that are new since; give notes beside.
+
+    Raises:
+        ListingError: it is of other clips.
+    """
+    label_of, rows = {}, {name: [] for name in stored}
+    split_of: dict[Hashable, str] = {}
+    for name, before in stored.items():
+        identities = before.identities(data_root)
+        split_of |= dict.fromkeys(identities, name)
+        label_of |= dict(zip(identities, before.labels or (), strict=False))
+    now = clips.identities(data_root)
+    if any(before.segments for before in stored.values()) == (clips.segments is not None):
+        for row, key in enumerate(now):
+            if key in split_of:
+                rows[split_of[key]].append(row)
+    if not rows["train"] or not rows["val"]:
         raise ListingError(
-            f"{folder} keeps a division of other clips than those of {entries.source}; give "
+            f"{how.folder} keeps a division of other clips than those of {how.source}; give "
             "another work_dir, or delete that folder to divide anew."
         )
-    gone = len(home) - sum(map(len, chosen.values()))
-    if new and gone and _lost_a_class(kept, data_root, set(identities)):
+    known = sum(map(len, rows.values()))
+    new, gone = len(clips) - known, len(split_of) - known
+    left = {label_of[key] for key in set(now) & label_of.keys()}
+    if new and gone and set(label_of.values()) - left:
         raise ListingError(
-            f"{folder} keeps how the clips were divided, and all clips of a class are gone since "
-            f"({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo that, "
-            "or divide and train anew with --fresh."
+            f"{how.folder} keeps how the clips were divided, and all clips of a class are gone "
+            f"since ({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo "
+            "that, or divide and train anew with --fresh."
         )
     changes = [f"{counted(new, 'new clip')}, not used"] if new else []
     changes += [f"{counted(gone, 'clip')} gone"] if gone else []
-    since = f"{folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
-    notes = (since + "Delete that folder to divide anew.",) if changes else ()
-    splits = {name: entries.select(indices) for name, indices in chosen.items()}
-    return Kept(splits, kept, notes)
+    since = f"{how.folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
+    notes = [since + "Delete that folder to divide anew."] if changes else []
+    return {name: clips.select(of_split) for name, of_split in rows.items()}, notes
 
 
-def _lost_a_class(
-    kept: Mapping[str, ClipTable], data_root: str | Path, there: set[Hashable]
-) -> bool:
-    """Whether no clip of a class of a kept division is there any more."""
-    label_of = {
-        one: label
-        for clips in kept.values()
-        for one, label in zip(clips.identities(data_root), clips.labels or (), strict=False)
-    }
-    return bool(set(label_of.values()) - {label_of[one] for one in there & label_of.keys()})
-
-
-def check_kept(kept: Kept, lists: Mapping[str, ClipTable], how: ToDivide, num_classes: int) -> None:
-    """Check that a kept division still means the same classes.
+def check_stored(stored: Splits, tables: Splits, how: ToDivide, num_classes: int) -> None:
+    """Check that a stored division still means the same classes.
 
     Raises:
         ListingError: a class of it is gone, or a clip is of another class now.
     """
-    for name, before in kept.lists.items():
-        now = lists[name]
+    for name, before in stored.items():
+        now = tables[name]
         label_of = dict(zip(before.identities(""), before.labels or (), strict=False))
         changed = any(
             label_of.get(identity, label) != label
@@ -235,10 +215,3 @@ def check_kept(kept: Kept, lists: Mapping[str, ClipTable], how: ToDivide, num_cl
                 f"{how.folder} keeps a division with other classes or labels than there are "
                 "now; give another work_dir, or delete that folder to divide anew."
             )
-
-
-def keep(splits: Mapping[str, ClipTable], folder: Path) -> None:
-    """Write a new division; raises ResourceError if the folder cannot be written."""
-    # Training comes last: where it is, the others are too, even after a crash in between.
-    for name in reversed(splits):
-        write_list(folder / f"{name}.csv", splits[name])

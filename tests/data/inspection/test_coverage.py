@@ -1,7 +1,5 @@
 """How much of long clips is looked at."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from autox_video.data.clip_table import ClipTable
@@ -14,15 +12,9 @@ def facts(*seconds):
     return [ClipFacts(10, 25.0, s, 64, 48, "h264", None if s else "broken") for s in seconds]
 
 
-@dataclass
-class Split:
-    facts: list
-    clips: ClipTable
-
-
 def split_of(*seconds):
-    names = tuple(f"{number}.mp4" for number in range(len(seconds)))
-    return Split(facts(*seconds), ClipTable(names, None))
+    names = [f"{number}.mp4" for number in range(len(seconds))]
+    return ClipTable(names, facts=facts(*seconds))
 
 
 @pytest.mark.parametrize(

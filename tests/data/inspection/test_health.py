@@ -7,8 +7,7 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, Contents
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES, GREY_BYTES
 from autox_video.data.inspection.health import Health, good_clips, report
-from autox_video.data.inspection.inspected_listing import ProbedListing, ProbedSplit
-from autox_video.data.inspection.scene import SCENE_BYTES
+from autox_video.data.inspection.inspected_listing import with_recordings
 from autox_video.data.listing.listing import Listing
 
 CLASSES = ("run", "jump")
@@ -30,25 +29,24 @@ def content(seed, noise=0):
 
 def healthy(*, segments=False, **splits):
     """Give the Health of splits of rows (path, label, seed, noise, facts or None, segment)."""
-    lists, probed, contents = {}, {}, []
+    tables = {"val": None, "test": None}
     for name, rows in splits.items():
         rows = [(*row, *(None, 0, 0, None, (0.0, np.inf))[len(row) - 1 :]) for row in rows]
-        parts = tuple(row[5] for row in rows) if segments else None
-        labels = None if rows[0][1] is None else tuple(row[1] for row in rows)
-        lists[name] = ClipTable(tuple(row[0] for row in rows), labels, parts)
-        probed[name] = ProbedSplit(lists[name], [row[4] or facts() for row in rows])
+        parts = [row[5] for row in rows] if segments else None
+        labels = None if rows[0][1] is None else [row[1] for row in rows]
+        contents = Contents.of_unknown(len(rows))
         for number, row in enumerate(rows):
-            bad = row[4] is not None and row[4].error is not None
-            unique = row[2] or 1000 + hash((name, number)) % 10**6
-            contents.append(
-                [np.zeros_like(c) for c in content(0)] if bad else content(unique, row[3])
-            )
-    digests, looks = (np.stack(column) for column in zip(*contents, strict=True))
-    scenes = np.zeros((len(contents), SCENE_BYTES), dtype=np.uint8)
-    listing = Listing(
-        "/data", CLASSES, True, lists["train"], lists.get("val"), lists.get("test"), ("a note",)
-    )
-    return Health(ProbedListing(listing, probed, Contents(digests, looks, scenes)))
+            if row[4] is None or row[4].error is None:
+                unique = row[2] or 1000 + hash((name, number)) % 10**6
+                contents.digests[number], contents.fingerprints[number] = content(unique, row[3])
+        tables[name] = ClipTable(
+            [row[0] for row in rows],
+            labels,
+            parts,
+            facts=[row[4] or facts() for row in rows],
+            contents=contents,
+        )
+    return Health(with_recordings(Listing("/data", CLASSES, True, **tables, notes=("a note",))))
 
 
 TRAIN = [("a.mp4", 0), ("b.mp4", 1), ("c.mp4", 0)]

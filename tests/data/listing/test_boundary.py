@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from autox_video.config.settings import Settings
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import find_outside
-from autox_video.data.listing.given_lists import read_given_lists, read_test_entries
-from autox_video.data.listing.listing import read_test_list
+from autox_video.data.listing.given_lists import read_given_lists, read_test_list, reading_of
+from autox_video.data.listing.listing import read_test
 from tests.places import Place
 
 
@@ -158,6 +159,11 @@ def write_list_of(data_format, path):
     return name, line
 
 
+def read_lists(settings):
+    files = {name: getattr(settings, f"ann_file_{name}") for name in ("train", "val", "test")}
+    return read_given_lists(files, reading_of(settings))
+
+
 @pytest.mark.parametrize("path", ["../other/1.mp4", "/etc/passwd", "s3://bucket/1.mp4"])
 @pytest.mark.parametrize("data_format", LISTS)
 @pytest.mark.parametrize("split", ["train", "val", "test", "a test alone"])
@@ -178,9 +184,9 @@ def test_every_format_and_split_names_list_line_and_clip(here, data_format, path
         settings = here.settings(data_format=data_format.partition(",")[0], ann_file_train=name)
     with pytest.raises(ListingError) as caught:
         if split == "a test alone":
-            read_test_entries(name, settings, Path("videos"))
+            read_test_list(name, reading_of(settings))
         else:
-            read_given_lists(settings, Path("videos"))
+            read_lists(settings)
     problems = [p for p in caught.value.problems if f"{name}:{line}: " in p]
     assert len(problems) == 1
     assert "outside data_root (videos)" in problems[0]
@@ -194,13 +200,13 @@ def test_allow_outside_allows_it(here, data_format):
     settings = here.settings(
         data_format=data_format.partition(",")[0], ann_file_train=name, allow_outside=True
     )
-    assert len(read_given_lists(settings, Path("videos")).splits["train"]) == 2
+    assert len(read_lists(settings).splits["train"]) == 2
 
 
 def test_metadata_names_files_beside_itself_by_way_of_its_parent(here):
     here.write(videos__a__metadata_dot_csv="file_name,label\n1.mp4,x\n../b/1.mp4,y\n")
     settings = here.settings(ann_file_train="videos/a/metadata.csv")
-    found = read_given_lists(settings, Path("videos")).splits["train"]
+    found = read_lists(settings).splits["train"]
     assert list(found.paths) == ["a/1.mp4", "b/1.mp4"]
 
 
@@ -223,4 +229,4 @@ def test_folders_of_frames_count_like_files(here):
 def test_a_list_to_test_is_held_to_it_without_settings(here):
     here.write(t_dot_txt="../other/1.mp4\n")
     with pytest.raises(ListingError, match=r"t\.txt:1: .* outside data_root"):
-        read_test_list("t.txt", "videos", ["x", "y"])
+        read_test(Settings(data_root="videos", ann_file_test="t.txt"), ["x", "y"])

@@ -7,7 +7,12 @@ import pytest
 
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import InstallError, ListingError
-from autox_video.data.listing.given_lists import check_root, may_name_test_clips, read_given_lists
+from autox_video.data.listing.given_lists import (
+    check_root,
+    may_name_test_clips,
+    read_given_lists,
+    reading_of,
+)
 from autox_video.data.listing.listing import divide_listing, read_listing
 from tests.servers import serve
 
@@ -23,15 +28,20 @@ def settings(**given):
     return settings_from_mapping({"data_root": "videos", "work_dir": "work", **given}, "test")
 
 
+def read(**files):
+    files = {"train": "auto", "val": "auto", "test": "auto", **files}
+    return read_given_lists(files, reading_of(settings())).splits
+
+
 def test_the_split_column_of_a_plain_list_is_followed_where_it_names_splits(here):
     Path("l.csv").write_text("path,label,split\na.mp4,x,train\nb.mp4,y,\nc.mp4,x,valid\n")
-    found = read_given_lists(settings(ann_file_train="l.csv"), Path("videos")).splits
+    found = read(train="l.csv")
     assert {name: list(split.paths) for name, split in found.items()} == {
         "train": ["a.mp4", "b.mp4"],
         "val": ["c.mp4"],
     }
     Path("l.csv").write_text("path,label,split\na.mp4,x,fold1\nb.mp4,y,fold2\n")
-    found = read_given_lists(settings(ann_file_train="l.csv"), Path("videos")).splits
+    found = read(train="l.csv")
     assert {name: list(split.paths) for name, split in found.items()} == {
         "train": ["a.mp4", "b.mp4"]
     }
@@ -40,14 +50,14 @@ def test_the_split_column_of_a_plain_list_is_followed_where_it_names_splits(here
 def test_a_list_for_a_split_that_it_does_not_have(here):
     Path("l.csv").write_text("path,label,split\na.mp4,x,train\nc.mp4,x,val\n")
     with pytest.raises(ListingError, match=r"l\.csv: has no clips for testing, only for train"):
-        read_given_lists(settings(ann_file_train="l.csv", ann_file_test="l.csv"), Path("videos"))
+        read(train="l.csv", test="l.csv")
 
 
 def test_where_test_clips_may_be_named(here):
-    assert may_name_test_clips(settings(ann_file_train="l.csv"), Path("videos"))
-    assert not may_name_test_clips(settings(), Path("videos"))
+    assert may_name_test_clips("l.csv", "videos")
+    assert not may_name_test_clips("auto", "videos")
     os.mkdir("videos/Test")
-    assert may_name_test_clips(settings(), Path("videos"))
+    assert may_name_test_clips("auto", "videos")
 
 
 def test_roots(here):

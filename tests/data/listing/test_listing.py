@@ -8,11 +8,16 @@ import pytest
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.listing import divide_listing, read_listing, read_test_list
+from autox_video.data.listing.listing import divide_listing, read_listing, read_test
 from tests.videos import real_clips
 
 TRAIN = "a 1.mp4 0\nb.mp4 1\n"
 VAL = "c.mp4 0\nd.mp4 1\n"
+
+
+def list_of(file):
+    """Give the settings that name a list of clips to test in videos."""
+    return settings_from_mapping({"data_root": "videos", "ann_file_test": file}, "test")
 
 
 class Place:
@@ -267,19 +272,19 @@ def test_a_work_dir_that_cannot_be_written(place):
 )
 def test_a_test_list_for_a_model(place, content, labels):
     Path("test.txt").write_text(content)
-    found = read_test_list("test.txt", "videos", ("walk", "jump"))
+    found = read_test(list_of("test.txt"), ("walk", "jump"))
     assert found == ClipTable(("b.mp4", "a 1.mp4"), labels)
 
 
 def test_classes_that_are_called_like_numbers_go_by_name(place):
     Path("test.txt").write_text("b.mp4 10\na 1.mp4 2\n")
-    assert read_test_list("test.txt", "videos", ("2", "10")).labels == (1, 0)
+    assert read_test(list_of("test.txt"), ("2", "10")).labels == (1, 0)
 
 
 def test_a_test_list_that_does_not_fit_the_model(place):
     Path("test.txt").write_text("b.mp4 2\nno.mp4 0\n")
     with pytest.raises(ListingError) as caught:
-        read_test_list("test.txt", "videos", ("walk", "jump"))
+        read_test(list_of("test.txt"), ("walk", "jump"))
     assert caught.value.problems == (
         "test.txt:1: label 2 is out of range: the model has 2 classes, so labels go from 0 to 1.",
         f"test.txt:2: clip {Path('videos/no.mp4').absolute()} is not there.",
@@ -324,7 +329,7 @@ def test_near_names_and_other_readings_are_in_the_notes(place):
 def test_how_a_test_list_was_read_is_told(place, content, labels, words):
     Path("test.csv").write_text(content)
     notes = []
-    found = read_test_list("test.csv", "videos", ("walk", "jump"), on_note=notes.append)
+    found = read_test(list_of("test.csv"), ("walk", "jump"), on_note=notes.append)
     assert found.labels == labels
     assert any(words in note for note in notes)
 
@@ -332,6 +337,6 @@ def test_how_a_test_list_was_read_is_told(place, content, labels, words):
 def test_two_numbers_behind_a_test_clip_are_read_as_for_the_model(place):
     Path("test.txt").write_text("b.mp4 2 1\na 1.mp4 1 2\n")
     classes = ("x", "y", "z")
-    assert read_test_list("test.txt", "videos", classes).labels == (1, 2)
-    found = read_test_list("test.txt", "videos", classes, multi_label=True)
+    assert read_test(list_of("test.txt"), classes).labels == (1, 2)
+    found = read_test(list_of("test.txt"), classes, multi_label=True)
     assert found.labels == ((1, 2), (1, 2))

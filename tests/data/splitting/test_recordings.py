@@ -50,7 +50,7 @@ def test_what_belongs_together(tmp_path):
     found = found_in(names, ["a", "b"] * 3, contents)
     assert found.labels.tolist() == [0, 0, 0, 3, 3, 5]
     assert found.named.tolist() == [True, True, False, False, False, False]
-    assert (found.count, found.standing) == (3, 0)
+    assert (found.count, found.standing.sum()) == (3, 0)
 
 
 def test_clips_of_one_camera_are_one_recording_whatever_their_class():
@@ -67,7 +67,7 @@ def test_a_scene_of_all_clips_of_a_class_is_no_recording():
     places = [1] * 8 + [2] * 8 + list(range(10, 18))
     found = found_in(paths, classes, filmed(places))
     assert found.labels.tolist() == list(range(24))
-    assert found.standing == 16
+    assert found.standing.sum() == 16
 
 
 @pytest.mark.parametrize(("cameras", "standing"), [(1, 80), (2, 80), (8, 0)])
@@ -75,12 +75,12 @@ def test_a_scene_that_a_large_part_of_the_clips_show_is_no_recording(cameras, st
     paths = [f"{name}/{i:03}.mp4" for name in "ab" for i in range(40)]
     places = [i // 5 % cameras for i in range(80)]
     found = found_in(paths, [path[0] for path in paths], filmed(places))
-    assert found.standing == standing
+    assert found.standing.sum() == standing
     assert found.count == (80 if standing else cameras)
 
 
 def unrelated(count):
-    return Recordings(alone(count), np.zeros(count, dtype=bool), 0)
+    return Recordings(alone(count), *np.zeros((2, count), dtype=bool))
 
 
 def test_what_nothing_tells_apart_is_kept_in_blocks_of_the_natural_order():
@@ -109,7 +109,11 @@ def test_names_without_a_common_sequence_are_left_alone():
 
 
 def test_clips_whose_source_is_named_or_known_are_in_no_block():
-    known = Recordings(np.array([0, 0, 2, 3, 4, 5]), np.array([0, 0, 1, 1, 0, 0], dtype=bool), 0)
+    known = Recordings(
+        np.array([0, 0, 2, 3, 4, 5]),
+        np.array([0, 0, 1, 1, 0, 0], dtype=bool),
+        np.zeros(6, dtype=bool),
+    )
     groups = kept_together(known, [f"{i}.mp4" for i in range(6)], ["a"] * 6)
     assert groups.tolist() == [0, 0, 2, 3, 4, 5]
 

@@ -4,6 +4,7 @@ import os
 import random
 from array import array
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
+from autox_video.data.inspection.clip_facts import ClipFacts, unreadable
 from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
 from autox_video.data.splitting.splits import (
     ToDivide,
-    check_kept,
+    check_stored,
     divide,
-    keep,
-    read_kept,
+    divide_as_stored,
+    read_stored,
+    store,
 )
 from autox_video.data.splitting.stratify import split_counts, stratify
 
@@ -39,9 +42,10 @@ def numbered(given):
     return ClipTable(tuple(given.paths), tuple(map(names.index, given.labels))), names
 
 
-def divided(given, folder, *, names=THREE, seed=0, **others):
+def divided(given, folder, *, names=THREE, seed=0, facts=None, **others):
     """Divide entries anew; gives the lists and the notes."""
     clips, classes = numbered(given)
+    clips = replace(clips, facts=facts)
     how = ToDivide(given.source, names, seed, folder)
     return divide(clips, how, classes, data_root="/data", **others)
 
@@ -98,11 +102,11 @@ def test_divide_writes_nothing_and_keep_does(tmp_path):
     folder = tmp_path / "split"
     lists, notes = divided(entries({"a": 5, "b": 5}), folder)
     assert not folder.exists()
-    assert notes == (
+    assert notes == [
         "The clips of list.txt are divided: 6 for train, 2 for val, 2 for test; a run keeps that "
         "in WORK_DIR/split.",
-    )
-    keep(lists, folder)
+    ]
+    store(lists, folder)
     assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]
     assert {name: read_list(folder / f"{name}.csv") for name in THREE} == lists
 
@@ -112,49 +116,49 @@ def kept(tmp_path):
     """Give a function that divides as a folder says, which keeps 5 a and 5 b by seed 0."""
     folder = tmp_path / "split"
     first, _ = divided(entries({"a": 5, "b": 5}), folder)
-    keep(first, folder)
+    store(first, folder)
     how = ToDivide("list.txt", THREE, 99, folder)
 
     def again(given):
-        return read_kept(given, tmp_path, how)
+        return divide_as_stored(given, read_stored(how), tmp_path, how)
 
-    def check(found):
-        names = sorted({label for split in found.splits.values() for label in split.labels})
-        lists = {
-            name: ClipTable(tuple(split.paths), tuple(map(names.index, split.labels)))
-            for name, split in found.splits.items()
+    def check(splits):
+        names = sorted({label for split in splits.values() for label in split.labels})
+        tables = {
+            name: ClipTable(split.paths, map(names.index, split.labels))
+            for name, split in splits.items()
         }
-        check_kept(found, lists, how, len(names))
-        return lists, names
+        check_stored(read_stored(how), tables, how, len(names))
+        return tables, names
 
     again.first, again.folder, again.check, again.how = first, folder, check, how
     return again
 
 
 def test_a_kept_division_counts_whatever_the_seed(kept):
-    again = kept(entries({"a": 5, "b": 5}))
-    assert again.notes == ()
-    assert kept.check(again)[0] == kept.first
+    splits, notes = kept(entries({"a": 5, "b": 5}))
+    assert notes == []
+    assert kept.check(splits)[0] == kept.first
 
 
 def test_new_and_gone_clips_are_left_out_and_said(kept):
     given = entries({"a": 5, "b": 5, "new": 2})
     gone = kept.first["train"].paths[0]
-    again = kept(given.select([i for i, key in enumerate(given.paths) if key != gone]))
-    assert again.splits["train"].paths == kept.first["train"].paths[1:]
-    assert again.splits["val"].paths == kept.first["val"].paths
-    (note,) = again.notes
+    splits, (note,) = kept(given.select([i for i, key in enumerate(given.paths) if key != gone]))
+    assert splits["train"].paths == kept.first["train"].paths[1:]
+    assert splits["val"].paths == kept.first["val"].paths
     assert "since then: 2 new clips, not used, 1 clip gone." in note
-    kept.check(again)
+    kept.check(splits)
 
 
 def test_a_kept_division_of_two_stays_one(tmp_path):
     folder = tmp_path / "split"
     given = entries({"a": 5, "b": 5})
     lists, _ = divided(given, folder, names=TWO)
-    keep(lists, folder)
-    again = read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder))
-    assert {name: tuple(split.paths) for name, split in again.splits.items()} == {
+    store(lists, folder)
+    how = ToDivide("list.txt", THREE, 0, folder)
+    again, _ = divide_as_stored(given, read_stored(how), tmp_path, how)
+    assert {name: split.paths for name, split in again.items()} == {
         name: clips.paths for name, clips in lists.items()
     }
 
@@ -173,8 +177,8 @@ def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatc
     lists, _ = divided(given, folder)
     monkeypatch.setattr(splits_module, "write_list", stop)
     with pytest.raises(ResourceError):
-        keep(lists, folder)
-    assert read_kept(given, tmp_path, ToDivide("list.txt", THREE, 0, folder)) is None
+        store(lists, folder)
+    assert read_stored(ToDivide("list.txt", THREE, 0, folder)) is None
 
 
 def test_other_clips_are_refused(kept):
@@ -183,16 +187,15 @@ def test_other_clips_are_refused(kept):
 
 
 def test_a_clip_of_another_class_now_is_refused(kept):
-    again = kept(entries({"a": 5, "b": 5}))
-    lists, names = kept.check(again)
+    lists, names = kept.check(kept(entries({"a": 5, "b": 5}))[0])
     lists["test"] = ClipTable(lists["test"].paths, lists["test"].labels[::-1])
     with pytest.raises(ListingError, match="other classes or labels"):
-        check_kept(again, lists, kept.how, len(names))
+        check_stored(read_stored(kept.how), lists, kept.how, len(names))
 
 
 def test_a_class_that_is_gone_is_refused(kept):
     with pytest.raises(ListingError, match="other classes or labels"):
-        kept.check(kept(entries({"a": 5})))
+        kept.check(kept(entries({"a": 5}))[0])
 
 
 def test_classes_of_one_clip(tmp_path):
@@ -313,7 +316,8 @@ def test_if_no_class_can_be_validated_the_groups_are_divided_and_that_is_said(tm
 
 def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
     given = entries({"a": 15, "b": 10})
-    lists, _ = divided(given, tmp_path, names=TWO, unreadable=range(5))
+    facts = [unreadable("torn").facts] * 5 + [ClipFacts(9, 9.0, 1.0, 8, 8, "x", None)] * 20
+    lists, _ = divided(given, tmp_path, names=TWO, facts=facts)
     assert lists["train"].paths[:5] == tuple(given.paths[:5])
     assert Counter(lists["val"].labels) == {0: 2, 1: 2}
     assert len(lists["train"]) == 21
@@ -321,7 +325,7 @@ def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
 
 def division_in(folder, **splits):
     """Keep a division of clips, given as their paths by split."""
-    keep(
+    store(
         {name: ClipTable(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
     )
 
@@ -374,10 +378,11 @@ def test_sides_that_leave_nothing_for_validation_count_for_nothing(tmp_path):
 def test_a_renamed_class_folder_is_named(tmp_path):
     given, folder = entries({"run": 10, "sit": 10}), tmp_path / "split"
     splits, _ = divided(given, folder, names=TWO)
-    keep(splits, folder)
+    store(splits, folder)
     renamed = entries({"walk": 10, "sit": 10})
+    how = ToDivide("list.txt", TWO, 0, folder)
     with pytest.raises(ListingError) as caught:
-        read_kept(renamed, "/data", ToDivide("list.txt", TWO, 0, folder))
+        divide_as_stored(renamed, read_stored(how), "/data", how)
     (problem,) = caught.value.problems
     for part in (
         str(folder),

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
-from autox_video.config.settings import AUTO
 from autox_video.core.wording import SHOWN_AT_MOST, at_most, counted
-from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names, parts_of
+from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names, Splits, parts_of
 from autox_video.data.listing.classes.similar_names import PLACEHOLDER
 from autox_video.data.listing.spelling import as_seen
 
@@ -37,21 +35,12 @@ class Labels:
     """What the user should know of how the labels were read."""
 
 
-def is_multi_label(
-    splits: Mapping[str, ClipTable], names: Names | None, wanted: bool | Literal["auto"]
-) -> bool:
-    """Whether clips are of several classes each, written as `one;other`.
+def has_joined_labels(splits: Splits, names: Names | None) -> bool:
+    """Whether labels seem to be of several classes each, written as `one;other`.
 
-    Left to us, they are where a label joins classes of `names`, or numbers, or, where there are no
-    names, a class that another label has too.
-
-    Args:
-        splits: the lists.
-        names: class names that are given apart from the lists.
-        wanted: the config's key `multi_label`.
+    They are where one joins classes of `names`, or numbers, or, where there are no names, a class
+    that another label has too.
     """
-    if wanted != AUTO:
-        return wanted
     texts = {text for split in splits.values() for text in set(split.labels or ())}
     joined = [parts_of(text) for text in texts if LABELS_JOINED_BY in text]
     if any(len(of) > 1 and all(map(_WHOLE_NUMBER.fullmatch, of)) for of in joined):
@@ -99,11 +88,11 @@ def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
 
 
 def number_labels(
-    splits: Mapping[str, ClipTable],
-    *,
+    splits: Splits,
     names: Names | None,
-    num_class: int | None,
-    are_names: bool,
+    num_class: int | None = None,
+    *,
+    are_names: bool = False,
     multi_label: bool = False,
 ) -> Labels:
     """Find the classes of the lists, and the index of each label.
@@ -157,9 +146,7 @@ def _are_class_names(texts: set[str], names: Names | None) -> bool:
 class _Labelled:
     """The lists that have labels, and what classes each label is of."""
 
-    def __init__(
-        self, splits: Mapping[str, ClipTable], names: Names | None, *, multi_label: bool
-    ) -> None:
+    def __init__(self, splits: Splits, names: Names | None, *, multi_label: bool) -> None:
         self.splits = {name: split for name, split in splits.items() if split.labels is not None}
         texts = {text for split in self.splits.values() for text in set(split.labels)}
         parts = {text: parts_of(text) if multi_label else (text,) for text in texts}

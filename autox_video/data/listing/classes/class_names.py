@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from autox_video.config.settings import AUTO, Settings
+from autox_video.config.settings import AUTO
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
 from autox_video.data.clip_table import ClipTable, Names
@@ -17,13 +17,18 @@ _NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*[,;:=.)|]\s*|\s+)(\S.*)")
 _HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
 
 
-def read_class_names(settings: Settings) -> Names | None:
-    """Read the class names that the settings name, or classes.txt where there is one.
+def read_class_names(file: str, data_root: str, train_list: str) -> Names | None:
+    """Read a file of class names, or classes.txt beside the training list or in data_root.
+
+    Args:
+        file: the config's `class_names`; AUTO for classes.txt, where there is one.
+        data_root: the folder, or the address.
+        train_list: the training list; AUTO for none.
 
     Raises:
         ListingError: the file is missing, not text of one name a line, or names a class twice.
     """
-    path = _class_names_file(settings)
+    path = _find_class_names(data_root, train_list) if file == AUTO else file
     if path is None:
         return None
     try:
@@ -97,14 +102,12 @@ def without_numbers(
     return (read, path), [note]
 
 
-def _class_names_file(settings: Settings) -> str | None:
-    if settings.class_names != AUTO:
-        return settings.class_names
-    places = [join(settings.data_root, _CLASS_NAMES)]
-    if settings.ann_file_train != AUTO:
-        places.insert(0, beside(settings.ann_file_train, _CLASS_NAMES))
+def _find_class_names(data_root: str, train_list: str) -> str | None:
+    candidates = [join(data_root, _CLASS_NAMES)]
+    if train_list != AUTO:
+        candidates.insert(0, beside(train_list, _CLASS_NAMES))
     try:
-        return next((place for place in places if is_file(place)), None)
+        return next((path for path in candidates if is_file(path)), None)
     except RemoteFault as fault:
-        where = next(place for place in places if is_remote(place))
-        raise ListingError(f"{where.rpartition('/')[0]}: {fault}.") from fault
+        address = next(path for path in candidates if is_remote(path))
+        raise ListingError(f"{address.rpartition('/')[0]}: {fault}.") from fault

@@ -125,11 +125,12 @@ class Reading:
     """Whether numbers behind a path are all labels; None: by what they are."""
     remote_cache: str = AUTO
     allow_outside: bool = False
+    tree: ClipTree | None = None
+    """The clips under data_root, found by name; one for all lists, as it is made at a walk."""
 
-    @cached_property
-    def tree(self) -> ClipTree:
-        """The clips under data_root, found by name."""
-        return ClipTree(self.data_root)
+    def __post_init__(self) -> None:
+        if self.tree is None:
+            object.__setattr__(self, "tree", ClipTree(self.data_root))
 
 
 class ListFormat:

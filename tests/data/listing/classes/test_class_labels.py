@@ -7,7 +7,7 @@ import pytest
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.classes.class_labels import (
     drop_placeholders,
-    is_multi_label,
+    has_joined_labels,
     number_labels,
     say_indices,
 )
@@ -24,14 +24,8 @@ def lists(**labels):
     return found
 
 
-def number(splits, *, names=None, num_class=None, are_names=False, multi_label=False):
-    return number_labels(
-        splits,
-        names=names,
-        num_class=num_class,
-        are_names=are_names,
-        multi_label=multi_label,
-    )
+def number(splits, *, names=None, **options):
+    return number_labels(splits, names, **options)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +167,7 @@ def test_at_most_ten_are_named():
 def test_several_classes_are_told_from_a_semicolon_in_a_name(labels, names, wanted):
     splits = lists(train=labels, test=None)
     names = names and (names, "classes.txt")
-    assert is_multi_label(splits, names, "auto") == wanted
-    assert is_multi_label(splits, names, True)
-    assert not is_multi_label(splits, names, False)
+    assert has_joined_labels(splits, names) == wanted
 
 
 def test_classes_of_joined_labels():

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.classes.class_names import read_class_names
 from autox_video.data.listing.listing import read_listing
@@ -21,7 +20,8 @@ def names(tmp_path, monkeypatch):
     def names(content=None, place="classes.txt", **given):
         if content is not None:
             (tmp_path / place).write_bytes(content)
-        return read_class_names(settings_from_mapping({"data_root": "videos", **given}, "test"))
+        given = {"class_names": "auto", "data_root": "videos", "ann_file_train": "auto", **given}
+        return read_class_names(*given.values())
 
     return names
 

@@ -71,7 +71,7 @@ def test_a_folder_of_ucf101_lists_is_for_training_and_testing(place):
     }
     test = read_test(place.settings(ann_file_train="ucf"), listing.classes)
     assert test == listing.test
-    assert read_test(place.settings(ann_file_test="ucf"), listing.classes) is None
+    assert read_test(place.settings(ann_file_test="ucf"), listing.classes) == listing.test
     assert place.problems("ucf", official_split=3) == [
         "ucf/trainlist03.txt: there is no such list file."
     ]

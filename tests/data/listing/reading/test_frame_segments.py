@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from autox_video.data.listing.listing import read_test_list
+from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.reading import frame_segments
 from autox_video.video.decode import Video
 from tests.places import Place
@@ -38,7 +38,7 @@ def test_frames_are_divided_by_each_videos_rate(place):
     listing = place.read("t.csv", ann_file_val="v.csv", ann_file_test="v.csv")
     assert rounded(listing.train.segments) == [(0, 1), (1, 2), (0.25, 0.5), (0.5, math.inf)]
     assert rounded(listing.val.segments) == rounded(listing.test.segments) == [(0.25, 0.75)]
-    alone = read_test_list("v.csv", "videos", ("x", "y"))
+    alone = read_test(place.settings(ann_file_test="v.csv"), ("x", "y"))
     assert alone.segments == listing.test.segments
 
 
