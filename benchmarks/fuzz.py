@@ -26,7 +26,7 @@ import av  # noqa: E402
 import numpy as np  # noqa: E402
 
 from autox_video.core.errors import VideoError  # noqa: E402
-from autox_video.video.decode import Video  # noqa: E402
+from autox_video.video.open_video import open_video  # noqa: E402
 
 HANG_SEC = 10.0
 BAR_LEAK_MB = 50
@@ -115,7 +115,7 @@ def damaged_copies(
 def read_clip(path: Path, decoder: str) -> str:
     """Read one clip as the probe and the data loader would; what came of it."""
     try:
-        with Video(path, decoder) as video:
+        with open_video(path, decoder) as video:
             video.examine()
             times = np.linspace(0, video.seconds, NUM_FRAMES, endpoint=False)
             video.frames_at(times, SHORT_SIDE_PX)

@@ -40,8 +40,8 @@ from autox_video.planning.record import WAYS_ON, read_plan
 from autox_video.planning.resume import notes_on_changes, refused_changes, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
-from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root
+from autox_video.video.open_video import check_decoder
 
 NAMED_AT_MOST = 20
 

@@ -16,7 +16,7 @@ from autox_video.data.inspection.health import Health, good_clips, report
 from autox_video.data.listing.formats.list_files import write_list
 from autox_video.planning import clip_shape
 from autox_video.run.work_dir import CHECK, CHECK_REPORT
-from autox_video.video.decode import check_decoder
+from autox_video.video.open_video import check_decoder
 
 ALL_CLASSES_UP_TO = 20
 SHOWN_CLASSES = 10

@@ -33,8 +33,8 @@ from autox_video.metrics.intervals import score_text
 from autox_video.metrics.metric import METRICS
 from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST
 from autox_video.tasks.task import TASKS, Task
-from autox_video.video.decode import check_decoder
 from autox_video.video.files.remote import full_root, is_remote
+from autox_video.video.open_video import check_decoder
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
 WEIGHTS = (BEST, BEST_SAFE, LATEST)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video
 from autox_video.video.files.video_file import FALLBACK_FPS, believed_fps
+from autox_video.video.open_video import open_video
 from autox_video.video.sampling import test_times as times_for_test
 from tests.videos import (
     decode_all,
@@ -27,7 +27,7 @@ CONTAINERS = ("mp4", "mkv", "avi", "ts", "h264")
 
 
 def frames_at(path, times_sec):
-    with Video(path) as video:
+    with open_video(path) as video:
         return video.frames_at(np.array(times_sec))
 
 
@@ -41,7 +41,7 @@ def numbers_at(path, times_sec):
 )
 def test_lossless_video_gives_back_the_same_frames(tmp_path, name, codec):
     path = write_video(tmp_path / name, FRAMES, codec=codec)
-    with Video(path) as video:
+    with open_video(path) as video:
         np.testing.assert_array_equal(video.frames_at(np.arange(60) / 25), FRAMES)
         assert (video.width, video.height, video.num_frames) == (48, 24, 60)
         assert video.seconds == pytest.approx(2.4, abs=1e-3)
@@ -85,7 +85,7 @@ def test_times_in_any_order_and_repeated(tmp_path):
 def test_same_open_video_answers_again_and_again(tmp_path):
     options = {"crf": "0", "g": "10"}
     path = write_video(tmp_path / "a.mp4", FRAMES, options=options)
-    with Video(path) as video:
+    with open_video(path) as video:
         for number in (40, 3, 59, 30, 30, 0):
             frame = video.frames_at(np.array([number / 25]))
             np.testing.assert_array_equal(frame[0], FRAMES[number])
@@ -111,7 +111,7 @@ def test_odd_size(tmp_path):
 
 def test_one_frame(tmp_path):
     path = write_video(tmp_path / "a.mp4", FRAMES[:1])
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.num_frames, video.seconds, video.fps) == (1, 0.04, 25)
         np.testing.assert_array_equal(video.frames_at(np.array([0.0, 0.03, 5])), FRAMES[[0, 0, 0]])
 
@@ -122,7 +122,7 @@ def test_b_frames_in_every_container(tmp_path, container, open_gop):
     path = write_b_frames(tmp_path / f"b.{container}", numbered_frames(90), open_gop=open_gop)
     whole = decode_all(path)
     assert read_numbers(whole) == list(range(90))
-    with Video(path) as video:
+    with open_video(path) as video:
         np.testing.assert_array_equal(video.frames_at(np.arange(90) / 25), whole)
         for number in range(89, -1, -1):
             frame = video.frames_at(np.array([number / 25 + 0.01]))
@@ -133,7 +133,7 @@ def test_b_frames_in_every_container(tmp_path, container, open_gop):
 def test_b_frames_of_mpeg(tmp_path, codec, name):
     options = {"bf": "2", "g": "12", "b": "2000k"}
     path = write_video(tmp_path / name, numbered_frames(60), codec=codec, options=options)
-    with Video(path) as video:
+    with open_video(path) as video:
         for number in (59, 31, 30, 0, 47):
             assert read_numbers(video.frames_at(np.array([number / 25 + 0.01]))) == [number]
 
@@ -144,7 +144,7 @@ def test_variable_frame_rate(tmp_path, container):
     path = write_video(tmp_path / f"v.{container}", FRAMES[:5], times_ms=times_ms)
     wanted = [0.0, 0.005, 0.01, 0.3, 0.49, 0.51, 0.52, 1.5, 2.99, 3.0, 3.02]
     assert numbers_at(path, wanted) == [0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4]
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.num_frames == 5
         assert video.seconds == pytest.approx(3.04, abs=0.001)
         assert video.fps == pytest.approx(5 / 3.04, abs=0.01)
@@ -152,7 +152,7 @@ def test_variable_frame_rate(tmp_path, container):
 
 def test_video_whose_first_frame_is_late_starts_at_its_first_frame(tmp_path):
     path = write_video(tmp_path / "v.mkv", FRAMES[:4], times_ms=[5000, 5040, 6500, 6540])
-    with Video(path) as video:
+    with open_video(path) as video:
         assert read_numbers(video.frames_at(np.array([0, 0.04, 1.49, 1.5, 1.6]))) == [0, 1, 1, 2, 3]
         assert video.seconds == pytest.approx(1.58)
 
@@ -170,7 +170,7 @@ def test_same_scene_at_other_frame_rates_gives_the_same_scene(tmp_path):
         # The number is the scene's time in fifteenths of a second.
         scene = FRAMES[np.arange(2 * fps) * 15 // fps]
         path = write_video(tmp_path / f"{fps}.mp4", scene, fps=fps)
-        with Video(path) as video:
+        with open_video(path) as video:
             times = times_for_test(video.seconds, 8, 0.2, num_clips=2)
             seen.append(read_numbers(video.frames_at(times.reshape(-1))))
     assert seen[0] == seen[1]
@@ -239,7 +239,7 @@ def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded, large, mo
         "packets_between",
         lambda *given: landed.append(plain(*given)) or landed[-1],
     )
-    with Video(path) as video:
+    with open_video(path) as video:
         video.frames_at(np.zeros(1))
         for number in range(160, 200):
             decoded.clear()
@@ -251,9 +251,9 @@ def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded, large, mo
 @pytest.mark.parametrize("landing", ["late", "refused", "early", "off_key"])
 def test_seek_that_lands_elsewhere_is_not_believed(tmp_path, landing, large):
     path = write_video(tmp_path / "a.mp4", FRAMES, codec="mpeg4", options={"g": "10"})
-    with Video(path) as video:
+    with open_video(path) as video:
         video.frames_at(np.zeros(1))
-        file = video._decoder.file
+        file = video.file
         file.container = _Lying(file.container, landing)
         assert read_numbers(video.frames_at(np.array([1.3, 2.2]))) == [32, 55]
 
@@ -281,7 +281,7 @@ class _Lying:
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 def test_length_is_that_of_the_pictures_not_of_the_sound(tmp_path, container):
     path = write_video_with_sound(tmp_path / f"s.{container}", FRAMES[:10], sound_seconds=3)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.seconds == pytest.approx(0.4, abs=0.01)
         assert video.num_frames == 10
 
@@ -289,14 +289,14 @@ def test_length_is_that_of_the_pictures_not_of_the_sound(tmp_path, container):
 def test_large_file_is_not_read_to_know_its_length(tmp_path, monkeypatch, large):
     path = write_video(tmp_path / "a.mp4", FRAMES)
     monkeypatch.setattr(media_file.MediaFile, "_count", None)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.num_frames, video.seconds, video.fps) == (60, 2.4, 25)
 
 
 def test_absurd_times_in_the_file_give_the_nominal_length(tmp_path):
     times_ms = [0, 40, 80, 80_000_000]  # four frames in 22 hours
     path = write_video(tmp_path / "v.mkv", FRAMES[:4], times_ms=times_ms)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.num_frames, video.seconds, video.fps) == (4, 4 / 25, 25)
 
 
@@ -320,7 +320,7 @@ def test_real_clips_give_the_frames_of_a_plain_decode():
     rng = np.random.default_rng(0)
     for path in sorted((real_clips() / "videos").iterdir())[:12]:
         whole = decode_all(path)
-        with Video(path) as video:
+        with open_video(path) as video:
             assert video.num_frames == len(whole)
             numbers = rng.integers(0, len(whole), size=6)
             times = (numbers + 0.5) / video.fps
@@ -338,7 +338,7 @@ def test_a_file_is_counted_once_and_again_when_it_has_changed(tmp_path, monkeypa
         write_video(path, numbered_frames(frames))
         found = []
         for _ in range(3):
-            with Video(path) as video:
+            with open_video(path) as video:
                 video.examine()
                 found.append((video.num_frames, video.seconds, video.fps))
         assert len(set(found)) == 1
@@ -353,10 +353,10 @@ def test_a_closed_video_is_freed_at_once(tmp_path):
     gc.disable()
     try:
         for times in ([0.0], [1.5], [0.2, 1.5]):
-            with Video(path) as video:
+            with open_video(path) as video:
                 video.examine()
                 video.frames_at(np.array(times))
-                file = weakref.ref(video._decoder.file)
+                file = weakref.ref(video.file)
             del video
             assert file() is None
     finally:
@@ -376,10 +376,10 @@ def test_long_clips_are_sought_through_and_cost_no_memory(tmp_path, decoded, lar
         "read",
         lambda file: (read.append(packet.size) or packet for packet in plain(file)),
     )
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.seconds == 6000
         times = np.array([5.0, 2000.0, 4000.0, 5999.9])
         frames = video.frames_at(times)
     assert read_numbers(frames) == [10, 0, 0, 149]
     assert len(read) < 700 and len(decoded) < 450
-    assert len(video._decoder.file._kept) == 0
+    assert len(video.file._kept) == 0

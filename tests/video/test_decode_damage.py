@@ -8,7 +8,7 @@ import pytest
 
 from autox_video.core.errors import VideoError
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 from tests.videos import (
     numbered_frames,
     overwrite,
@@ -70,7 +70,7 @@ def header_only(path):
 def test_what_is_not_a_clip_gets_one_sentence(tmp_path, make, reason):
     path = make(tmp_path / "clip.mp4")
     with pytest.raises(VideoError) as caught:
-        Video(path)
+        open_video(path)
     (sentence,) = caught.value.problems
     assert sentence.startswith(f"{path}: ")
     assert reason in sentence
@@ -85,7 +85,7 @@ def test_file_without_permission_gets_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(av, "open", refuse)  # the tests may run as root, who may read all
     with pytest.raises(VideoError, match=r"cannot be opened \(Permission denied\)"):
-        Video(path)
+        open_video(path)
 
 
 def test_strange_names_are_opened_as_files(tmp_path, monkeypatch):
@@ -93,7 +93,7 @@ def test_strange_names_are_opened_as_files(tmp_path, monkeypatch):
     for name in ("concat:a.mp4", "a b%03d#?.mp4", "-y.mp4", os.fsdecode(b"\xff\xe9.mp4"), "片.mp4"):
         plain = write_video(tmp_path / "plain.mp4", FRAMES[:3])
         os.replace(plain, name)
-        with Video(name) as video:
+        with open_video(name) as video:
             assert read_numbers(video.frames_at(np.array([0.05]))) == [1]
 
 
@@ -104,7 +104,7 @@ def test_cut_off_avi_is_as_long_as_what_is_left(tmp_path):
     frames = numbered_frames(60, height=96, width=160)
     path = write_video(tmp_path / "a.avi", frames, codec="mpeg4", options={"g": "12"})
     truncate(path, 0.5)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert 2 <= video.num_frames < 50
         assert video.seconds == pytest.approx(video.num_frames / 25)
         video.examine()
@@ -124,7 +124,7 @@ def write_fast_start(path):
 
 def test_cut_off_mp4_with_its_index_in_front_is_as_long_as_what_is_left(tmp_path):
     path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.6)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert 30 <= video.num_frames < 80
         last = video.num_frames - 1
         assert read_numbers(video.frames_at(np.array([last / 25]))) == [last]
@@ -134,7 +134,7 @@ def test_large_cut_off_file_never_freezes_silently(tmp_path, monkeypatch):
     path = truncate(write_fast_start(tmp_path / "a.mp4"), 0.5)
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     monkeypatch.setattr(media_file, "is_cut_off", lambda *_: False)  # of other containers
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.seconds == 4.0  # what its header promises
         assert read_numbers(video.frames_at(np.array([0.4]))) == [10]
         with pytest.raises(VideoError, match=r"cut off, nothing can be decoded from \d\.\d s to 3"):
@@ -152,7 +152,7 @@ def test_large_file_cut_off_between_two_frames_never_freezes_silently(tmp_path, 
     os.truncate(path, starts[50])
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     monkeypatch.setattr(media_file, "is_cut_off", lambda *_: False)  # of other containers
-    with Video(path) as video:
+    with open_video(path) as video:
         assert read_numbers(video.frames_at(np.array([0.4, 1.98]))) == [10, 49]
         with pytest.raises(VideoError, match=r"nothing can be decoded from 2.0 s to 3.9 s"):
             video.frames_at(np.array([0.4, 3.9]))
@@ -160,7 +160,7 @@ def test_large_file_cut_off_between_two_frames_never_freezes_silently(tmp_path, 
 
 def test_damage_in_the_middle_is_said_with_its_place(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.4, 0.98)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert read_numbers(video.frames_at(np.array([0.2, 0.4]))) == [5, 10]
         with pytest.raises(VideoError, match=r"nothing can be decoded from 1\.\d s to 3\.6 s"):
             video.frames_at(np.array([0.2, 3.6]))
@@ -168,13 +168,13 @@ def test_damage_in_the_middle_is_said_with_its_place(tmp_path):
 
 def test_end_that_was_never_written_is_found(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.9, 1.0)
-    with Video(path) as video, pytest.raises(VideoError, match="its end holds only zeros"):
+    with open_video(path) as video, pytest.raises(VideoError, match="its end holds only zeros"):
         video.examine()
 
 
 def test_raw_video_may_end_in_black(tmp_path):
     path = write_video(tmp_path / "a.avi", FRAMES[:3] * 0, codec="rawvideo", pixels="bgr24")
-    with Video(path) as video:
+    with open_video(path) as video:
         video.examine()
 
 
@@ -187,13 +187,13 @@ def test_last_key_frame_that_cannot_be_decoded_is_found(tmp_path):
         for packet in packets[last_key - 30 :]:
             file.seek(packet.pos + 5)  # behind the bytes that tell the kind of packet
             file.write(b"\xff" * (packet.size - 5))
-    with Video(path) as video, pytest.raises(VideoError, match="damaged or cut off"):
+    with open_video(path) as video, pytest.raises(VideoError, match="damaged or cut off"):
         video.examine()
 
 
 def test_short_damage_shows_the_last_good_frame(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.5, 0.51)
-    with Video(path) as video:
+    with open_video(path) as video:
         numbers = read_numbers(video.frames_at(np.arange(100) / 25))
     assert numbers[:30] == list(range(30)) and numbers[-30:] == list(range(70, 100))
     assert numbers != list(range(100))
@@ -201,7 +201,7 @@ def test_short_damage_shows_the_last_good_frame(tmp_path):
 
 def test_file_of_garbage_behind_a_good_header(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.2, 1.0)
-    with Video(path) as video, pytest.raises(VideoError, match=r"can be decoded|damaged"):
+    with open_video(path) as video, pytest.raises(VideoError, match=r"can be decoded|damaged"):
         video.frames_at(np.array([3.0]))
 
 
@@ -227,7 +227,7 @@ def test_streams_that_come_up_late_do_no_harm(tmp_path, monkeypatch):
         file.container = Late(file.container)
 
     monkeypatch.setattr(media_file.MediaFile, "_open", open_late)
-    with Video(path) as video:
+    with open_video(path) as video:
         video.examine()
         assert read_numbers(video.frames_at(np.array([0.5, 2.39]))) == [12, 59]
 
@@ -242,7 +242,7 @@ def test_start_that_cannot_be_decoded(tmp_path, good_from, is_known):
         for packet in packets[:good_from]:
             file.seek(packet.pos)
             file.write(bytes(packet.size))
-    with Video(path) as video:
+    with open_video(path) as video:
         assert read_numbers(video.frames_at(np.array([3.0, 2.0]))) == [75, 50]
         if is_known:
             assert read_numbers(video.frames_at(np.array([0.1, 0.5]))) == [10, 12]

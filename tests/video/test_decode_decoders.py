@@ -6,9 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from autox_video.core.errors import InstallError, VideoError
-from autox_video.video import decode
-from autox_video.video.decode import Video, why_not_usable
+from autox_video.core.errors import ConfigError, InstallError, VideoError
+from autox_video.video.open_video import open_video, why_not_usable
 from tests.video.test_decode_exact import CODINGS, PIXELS, moving_frames
 from tests.video.test_decode_formats import write_cut, write_turned
 from tests.videos import (
@@ -45,13 +44,14 @@ def other(request):
 def test_auto_is_pyav(tmp_path):
     path = write_video(tmp_path / "a.mkv", numbered_frames(3))
     for decoder in ("auto", "pyav"):
-        with Video(path, decoder) as video:
+        with open_video(path, decoder) as video:
             assert video.decoder == "pyav"
 
 
 def test_decoder_of_another_name_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="decoder must be one of"):
-        Video(tmp_path, "opencv")
+    path = write_video(tmp_path / "a.mkv", numbered_frames(3))
+    with pytest.raises(ConfigError, match="decoder: there is none named opencv; there are pyav"):
+        open_video(path, "opencv")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -63,7 +63,7 @@ def test_lossless_clips_are_pixel_equal(tmp_path, other, name, size):
     pixels = "rgb24" if codec == "libx264rgb" else "yuv444p"
     path = write_video(tmp_path / name, frames, codec=codec, pixels=pixels, options=options)
     times = np.array([0.0, 1.19, 0.5, 0.5, 0.04, 7.0])
-    with Video(path) as ours, Video(path, other) as theirs:
+    with open_video(path) as ours, open_video(path, other) as theirs:
         assert theirs.decoder == other
         for fact in ("seconds", "fps", "num_frames", "width", "height", "codec"):
             assert getattr(ours, fact) == getattr(theirs, fact), fact
@@ -88,10 +88,10 @@ def test_codings(tmp_path, other, coding):
     rng = np.random.default_rng(0)
     if coding in REFUSED[other]:
         with pytest.raises(VideoError, match="decoder: pyav") as caught:
-            Video(path, other)
+            open_video(path, other)
         assert f"{path}: {other} cannot decode it (" in str(caught.value)
         return
-    with Video(path) as ours, Video(path, other) as theirs:
+    with open_video(path) as ours, open_video(path, other) as theirs:
         for _ in range(20):
             times = (rng.integers(0, 60, size=rng.integers(1, 9)) + 0.5) / ours.fps
             difference = ours.frames_at(times).astype(int) - theirs.frames_at(times)
@@ -103,9 +103,9 @@ def test_turned_clips(tmp_path, other, degrees):
     path = write_turned(tmp_path / "a.mp4", moving_frames(5, 64, 96), degrees)
     if other == "decord" and degrees:
         with pytest.raises(VideoError, match=r"frames are turned\); set decoder: pyav"):
-            Video(path, other)
+            open_video(path, other)
         return
-    with Video(path) as ours, Video(path, other) as theirs:
+    with open_video(path) as ours, open_video(path, other) as theirs:
         times = np.arange(5) / 25
         np.testing.assert_array_equal(theirs.frames_at(times), ours.frames_at(times))
 
@@ -114,9 +114,9 @@ def test_clips_with_an_edit_list(tmp_path, other):
     path = write_cut(tmp_path / "a.mp4", 480)
     if other == "decord":
         with pytest.raises(VideoError, match=r"an edit list .*set decoder: pyav"):
-            Video(path, other)
+            open_video(path, other)
         return
-    with Video(path, other) as video:
+    with open_video(path, other) as video:
         numbers = read_numbers(video.frames_at((np.arange(28) + 0.5) / 25))
     assert numbers == list(range(12, 40))
 
@@ -124,7 +124,7 @@ def test_clips_with_an_edit_list(tmp_path, other):
 def test_what_is_no_clip_is_said_as_ever(tmp_path, other):
     path = write_text_video(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="this is text, not a video"):
-        Video(path, other)
+        open_video(path, other)
 
 
 def test_frames_that_cannot_be_decoded_name_the_way_out(tmp_path, other):
@@ -134,7 +134,7 @@ def test_frames_that_cannot_be_decoded_name_the_way_out(tmp_path, other):
     path = write_video(tmp_path / "a.mp4", frames, options=options, container_options=front)
     overwrite(path, 0.3, 0.7, b"\xff")
     try:
-        with Video(path, other) as video:
+        with open_video(path, other) as video:
             video.frames_at(np.array([0.0, 1.2, 2.2]))
     except VideoError as error:
         assert "set decoder: pyav" in str(error)
@@ -143,7 +143,7 @@ def test_frames_that_cannot_be_decoded_name_the_way_out(tmp_path, other):
 def test_real_clips(other):
     rng = np.random.default_rng(0)
     for path in sorted((real_clips() / "videos").iterdir())[:12]:
-        with Video(path) as ours, Video(path, other) as theirs:
+        with open_video(path) as ours, open_video(path, other) as theirs:
             times = rng.uniform(0, ours.seconds, size=8)
             difference = ours.frames_at(times).astype(int) - theirs.frames_at(times)
             assert np.abs(difference).max() <= LOSSY_BOUND
@@ -154,13 +154,13 @@ def test_real_clips(other):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_decoder_that_is_not_there_is_a_fault_of_the_installation(tmp_path, name, monkeypatch):
     path = write_video(tmp_path / "a.mkv", numbered_frames(3))
-    decode.why_not_usable.cache_clear()
+    why_not_usable.cache_clear()
     monkeypatch.setitem(sys.modules, name, None)
     try:
         with pytest.raises(InstallError, match=rf"decoder: {name} cannot be used.*decoder: pyav"):
-            Video(path, name)
+            open_video(path, name)
     finally:
-        decode.why_not_usable.cache_clear()
+        why_not_usable.cache_clear()
 
 
 def test_torchcodec_without_libraries_is_a_fault_of_the_installation(tmp_path, monkeypatch):
@@ -173,9 +173,9 @@ def test_torchcodec_without_libraries_is_a_fault_of_the_installation(tmp_path, m
 
     module.VideoDecoder = fail
     path = write_video(tmp_path / "a.mkv", numbered_frames(3))
-    decode.why_not_usable.cache_clear()
+    why_not_usable.cache_clear()
     try:
         with pytest.raises(InstallError, match="no FFmpeg libraries that fit.*decoder: pyav"):
-            Video(path, "torchcodec")
+            open_video(path, "torchcodec")
     finally:
-        decode.why_not_usable.cache_clear()
+        why_not_usable.cache_clear()

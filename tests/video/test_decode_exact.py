@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video
 from autox_video.video.decoders.pyav import PyAVDecoder, tells_references
+from autox_video.video.open_video import open_video
 from tests.videos import decode_all, write_video
 
 NUM_FRAMES = 60
@@ -79,7 +79,7 @@ def test_index_is_right_about_sound_files(tmp_path, frames, monkeypatch, coding,
     path = tmp_path / name
     write_video(path, frames, codec=codec, options=options, pixels=PIXELS.get(codec, "yuv420p"))
     monkeypatch.setattr(PyAVDecoder, "_frames_in_order", None)
-    with Video(path) as video:
+    with open_video(path) as video:
         for numbers in ([59], [0, 30], [19, 21], [39, 18, 57], [22]):
             video.frames_at((np.array(numbers) + 0.5) / video.fps)
 
@@ -87,7 +87,7 @@ def test_index_is_right_about_sound_files(tmp_path, frames, monkeypatch, coding,
 def test_every_single_frame(clip):
     path, whole = clip
     for number in range(NUM_FRAMES):
-        with Video(path) as video:
+        with open_video(path) as video:
             assert video.num_frames == NUM_FRAMES
             (frame,) = video.frames_at(np.array([(number + 0.5) / video.fps]))
         np.testing.assert_array_equal(frame, whole[number], err_msg=f"frame {number}")
@@ -96,7 +96,7 @@ def test_every_single_frame(clip):
 def test_any_frames_of_one_open_clip(clip):
     path, whole = clip
     rng = np.random.default_rng(1)
-    with Video(path) as video:
+    with open_video(path) as video:
         for _ in range(40):
             numbers = rng.integers(0, NUM_FRAMES, size=rng.integers(1, 9))
             frames = video.frames_at((numbers + 0.5) / video.fps)
@@ -107,7 +107,7 @@ def test_any_frames_of_a_large_file(clip, monkeypatch):
     path, whole = clip
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     rng = np.random.default_rng(2)
-    with Video(path) as video:
+    with open_video(path) as video:
         for _ in range(20):
             numbers = rng.integers(0, NUM_FRAMES, size=rng.integers(1, 9))
             frames = video.frames_at((numbers + 0.5) / video.fps)
@@ -143,7 +143,7 @@ def test_few_packets_are_decoded_for_frames_that_lie_apart(tmp_path, frames, mon
         "decode",
         lambda file, packet, *number: sent.append(packet) or plain(file, packet, *number),
     )
-    with Video(path) as video:
+    with open_video(path) as video:
         video.frames_at(np.array([0.0, 20.5, 40.5]) / 25)  # the key frames
     packets = [packet for packet in sent if packet is not None]
     assert len(packets) == 3 and all(packet.is_keyframe for packet in packets)
@@ -152,8 +152,8 @@ def test_few_packets_are_decoded_for_frames_that_lie_apart(tmp_path, frames, mon
 def test_frames_are_converted_once_each_and_no_others(tmp_path, frames, monkeypatch):
     path = write_video(tmp_path / "a.mp4", frames[:20])
     converted = []
-    with Video(path) as video:
-        converter = video._decoder._converter
+    with open_video(path) as video:
+        converter = video._converter
         plain = converter.convert
         converter.convert = lambda *all: converted.append(all) or plain(*all)
         video.frames_at(np.array([0.7, 0.1, 0.1, 0.3]))

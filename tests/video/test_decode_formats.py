@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 from tests.videos import (
     LOSSLESS_OPTIONS,
     decode_all,
@@ -22,7 +22,7 @@ COLOUR = (200, 40, 90)
 
 
 def frames_at(path, times_sec, short_side=None):
-    with Video(path) as video:
+    with open_video(path) as video:
         return video.frames_at(np.array(times_sec, dtype=float), short_side)
 
 
@@ -61,7 +61,7 @@ def test_containers_and_codings(tmp_path, name, codec, pixels, options):
         pytest.skip(f"this FFmpeg cannot write {codec}")
     path = write_video(tmp_path / name, FRAMES, codec=codec, pixels=pixels, options=options)
     whole = decode_all(path)
-    with Video(path) as video:
+    with open_video(path) as video:
         video.examine()
         assert (video.num_frames, video.width, video.height) == (40, 96, 48)
         wanted = [31, 0, 17, 39, 17]
@@ -207,7 +207,7 @@ def test_turned_frames_are_put_upright(tmp_path, container, degrees, turns):
     path = write_turned(tmp_path / f"a.{container}", FRAMES[:10], degrees)
     upright = np.rot90(FRAMES[:10], turns, axes=(1, 2))
     for _ in range(2):  # the second time from memory
-        with Video(path) as video:
+        with open_video(path) as video:
             assert (video.width, video.height) == (upright.shape[2], upright.shape[1])
             np.testing.assert_array_equal(video.frames_at(np.arange(10) / 25), upright)
             small = video.frames_at(np.zeros(1), short_side=24)
@@ -241,7 +241,7 @@ def test_edit_list_that_starts_inside_a_group(tmp_path, first):
     path = write_cut(tmp_path / "a.mp4", 40 * first)
     whole = decode_all(path)
     assert read_numbers(whole) == list(range(first, 40))
-    with Video(path) as video:
+    with open_video(path) as video:
         video.examine()
         assert video.num_frames == 40 - first
         assert video.seconds == pytest.approx((40 - first) / 25, abs=0.002)
@@ -255,7 +255,7 @@ def test_edit_list_that_starts_late_begins_with_the_first_frame(tmp_path):
     path = write_cut(tmp_path / "a.mp4", 0, lead_ms=3000)
     with av.open(str(path)) as container:
         assert next(container.decode(video=0)).time == pytest.approx(3.0)
-    with Video(path) as video:
+    with open_video(path) as video:
         video.examine()
         assert video.num_frames == 40
         assert video.seconds == pytest.approx(1.6, abs=0.002)

@@ -7,7 +7,7 @@ import pytest
 from autox_video.core.errors import VideoError
 from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video, why_not_usable
+from autox_video.video.open_video import open_video, why_not_usable
 from tests.videos import (
     numbered_frames,
     read_numbers,
@@ -37,7 +37,7 @@ def _size_of_file(request, monkeypatch):
 
 def spread(path, decoder="pyav", *, count=8):
     """Give the numbers of frames at evenly spread times."""
-    with Video(path, decoder) as video:
+    with open_video(path, decoder) as video:
         times = (np.arange(count) + 0.5) / count * video.seconds
         return read_numbers(video.frames_at(times))
 
@@ -119,7 +119,7 @@ def write_joined_flv(path):
 def test_clock_that_starts_anew_is_refused_by_others_than_pyav(tmp_path):
     path = joined(tmp_path / "a.ts")
     with pytest.raises(VideoError, match="set decoder: pyav"):
-        Video(path, "decord")
+        open_video(path, "decord")
 
 
 @pytest.mark.usefixtures("_size_of_file")
@@ -141,7 +141,7 @@ def test_slow_clips_keep_their_times(tmp_path, name, step_ms, odd):
 def test_screen_recording_that_stands_still_keeps_its_times(tmp_path, name):
     times = [*range(0, 1200, 40), *range(21_200, 22_400, 40)]
     path = write_stamped(tmp_path / name, FRAMES, times)
-    with Video(path) as video:
+    with open_video(path) as video:
         wanted = np.array([0.5, 1.19, 10.0, 21.19, 21.21, 22.3])
         assert read_numbers(video.frames_at(wanted)) == [12, 29, 29, 29, 30, 57]
     assert examine_clip(path).facts.odd == "its frame 30 stays on screen for 20 s of its 22.4 s"
@@ -188,7 +188,7 @@ def test_large_file_whose_header_is_wrong_is_counted(tmp_path, monkeypatch, name
 def test_large_file_whose_rate_is_absurd_is_counted(tmp_path, monkeypatch, name, step_ms):
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     path = write_stamped(tmp_path / name, FRAMES, [step_ms * number for number in range(60)])
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.seconds == pytest.approx(2.4, abs=0.05)
         assert video.odd
     assert spread(path) == SPREAD
@@ -212,5 +212,5 @@ def test_an_edit_list_that_hides_all_is_told(tmp_path, monkeypatch, large):
     path.write_bytes(content)
     said = "its edit list hides all"
     assert said in examine_clip(path).facts.error
-    with pytest.raises(VideoError), Video(path) as video:
+    with pytest.raises(VideoError), open_video(path) as video:
         video.frames_at(np.array([0.0, 1.0]))

@@ -14,7 +14,7 @@ import numpy as np
 from autox_video.core.errors import VideoError
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES, fingerprint, sampled_frames
 from autox_video.data.inspection.scene import SCENE_BYTES, scene
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
@@ -134,7 +134,7 @@ def examine_clip(path: str | Path) -> Inspection:
 def _examine_once(path: str | Path) -> Inspection:
     try:
         # What another decoder would bring along takes seconds to import.
-        with Video(path, "pyav") as video:
+        with open_video(path, "pyav") as video:
             video.examine()
             frames = sampled_frames(video)
             facts = ClipFacts(

@@ -15,7 +15,7 @@ import numpy as np
 
 from autox_video.data.inspection.similar_pairs import in_chunks, near_pairs
 from autox_video.data.splitting.groups import alone, join
-from autox_video.video.decode import Video
+from autox_video.video.video import Video
 
 FRAMES = 5
 SIDE = 8

@@ -15,9 +15,9 @@ from mmcv.transforms import BaseTransform
 from autox_video.core.errors import VideoError
 from autox_video.data.listing.reading.segments import part_of_video
 from autox_video.data.loading.frame_cache import CachedClip, FrameCache, content_name
-from autox_video.video.decode import Video
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.files.remote_cache import local_path
+from autox_video.video.open_video import open_video
 from autox_video.video.sampling import (
     all_train_times,
     count_train_times,
@@ -25,6 +25,7 @@ from autox_video.video.sampling import (
     test_times,
     train_times,
 )
+from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
 """A clip whose frames would take more is decoded each time: hours of video, say."""
@@ -105,7 +106,7 @@ class ReadClips(BaseTransform):
 
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
         path = local_path(results["filename"], self.remote_cache)
-        with Video(path, self.decoder) as video:
+        with open_video(path, self.decoder) as video:
             start, seconds = _extent(video, segment)
             times = self._times(seconds, results)
             short_side = self._scaled_to(video)

@@ -5,36 +5,34 @@ from pathlib import Path
 
 import numpy as np
 
-from autox_video.core.errors import VideoError
 from autox_video.video.container.packet_count import Counted
 from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
+from autox_video.video.video import Video
 
 FASTEST_MS, SHOWN_MS = 10, 100
 """Frames that are to stay for so little are shown for so long, as browsers do."""
 
 
-class AnimatedWebp:
-    """The pictures of an animated WebP; `Video` tells what its attributes are.
+class AnimatedWebp(Video):
+    """The pictures of an animated WebP.
 
     Raises:
         VideoError: the file cannot be read.
     """
 
-    name = "pictures"
+    decoder = "pictures"
     codec = "webp"
-    is_seekable = True
-    start_sec = 0.0
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise self._error(f"it cannot be read ({error.strerror or error})") from error
+            raise self.error(f"it cannot be read ({error.strerror or error})") from error
         durations = np.array(list(_durations_ms(data)), dtype=np.int64)
         if len(durations) == 0:
-            raise self._error("it holds no frame, it is damaged or cut off")
+            raise self.error("it holds no frame, it is damaged or cut off")
         durations[durations <= FASTEST_MS] = SHOWN_MS
         self._timeline = _timeline(durations)
         self.num_frames, self.seconds = len(durations), self._timeline.seconds
@@ -43,44 +41,26 @@ class AnimatedWebp:
         self.size = tuple(int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
         self._converter = RgbConverter()
 
-    def close(self) -> None:
-        """Nothing is left open."""
-
     def count(self) -> Counted:
-        """Give the length; the last frame stands for the last key frame."""
         return Counted(self._timeline, 0, float(self._timeline.starts[-1]), blank_end=False)
 
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Give (places, pixels): what is on screen at the times wanted[places].
-
-        Transparency is left out: the colours are those under it.
-
-        Args:
-            wanted: (T,) seconds, >= 0.
-            short_side: pixels, or None for the full size.
-
-        Raises:
-            VideoError: a picture cannot be decoded.
-        """
         from PIL import Image
 
         shown = self._timeline.on_screen(wanted)
         size = scaled_size(*self.size, short_side)
         try:
-            with Image.open(self._path) as image:
+            with Image.open(self.path) as image:
                 for number in np.unique(shown):
                     image.seek(int(number))
                     pixels = np.asarray(image.convert("RGBA"))[..., :3]
                     yield np.flatnonzero(shown == number), self._converter.scale(pixels, size)
         except Image.DecompressionBombError as error:
-            raise self._error(f"its pictures are too large ({error})") from error
+            raise self.error(f"its pictures are too large ({error})") from error
         except (OSError, EOFError, SyntaxError, ValueError) as error:
-            raise self._error(f"it is damaged or cut off ({error})") from error
-
-    def _error(self, reason: str) -> VideoError:
-        return VideoError(f"{self._path}: {reason}.")
+            raise self.error(f"it is damaged or cut off ({error})") from error
 
 
 def _durations_ms(data: bytes) -> Iterator[int]:

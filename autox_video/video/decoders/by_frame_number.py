@@ -3,7 +3,7 @@
 PyAV's index says which number is on screen when, so that all decoders give the same frames.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,36 +16,36 @@ from autox_video.video.container.packet_count import Counted
 from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.decoders.pyav import PyAVDecoder
+from autox_video.video.video import Video
 
 _WHOLE_PICTURES = (0, 1)  # what PyAV calls an unknown order of fields, or none
 
 
-class NumberedDecoder(ABC):
+class NumberedDecoder(Video):
     """An open clip; length, size and index come from PyAV, the frames from elsewhere.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot give its frames exactly.
     """
 
-    name: str
     failures: tuple[type[Exception], ...]
     """What the library raises about files that it cannot read."""
-    is_seekable = True
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._facts = PyAVDecoder(path)
+        self.path = path
+        self._pyav = PyAVDecoder(path)
         self._converter = RgbConverter()
-        self.codec = self._facts.codec
         try:
-            self._facts.count()
-            reason = self._why_inexact(self._facts.file)
+            self._counted = self._pyav.count()
+            for name in ("seconds", "fps", "num_frames", "start_sec", "odd", "size", "codec"):
+                setattr(self, name, getattr(self._pyav, name))
+            reason = self._why_inexact(self._pyav.file)
             if reason is not None:
                 raise self._refusal(reason)
             with self._refusing():
-                found = self._open(path)
-            if found != self.num_frames:
-                raise self._refusal(f"it finds {found} frames instead of {self.num_frames}")
+                frames = self._open(path)
+            if frames != self.num_frames:
+                raise self._refusal(f"it finds {frames} frames instead of {self.num_frames}")
         except VideoError:
             self.close()
             raise
@@ -64,7 +64,7 @@ class NumberedDecoder(ABC):
             return "its packets do not tell which frame is shown when"
         if not file.counted.timeline.in_stamp_order:
             return "its clock does not go on"
-        if self._facts.orientation.is_mirrored:
+        if self._pyav.orientation.is_mirrored:
             return "its frames are mirrored"
         # PyAV tells from release 18 on.
         if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
@@ -73,52 +73,16 @@ class NumberedDecoder(ABC):
             return "its key frames lean on what is before them"
         return None
 
-    @property
-    def seconds(self) -> float:
-        return self._facts.seconds
-
-    @property
-    def fps(self) -> float:
-        return self._facts.fps
-
-    @property
-    def num_frames(self) -> int:
-        return self._facts.num_frames
-
-    @property
-    def start_sec(self) -> float:
-        return self._facts.start_sec
-
-    @property
-    def odd(self) -> tuple[str, ...]:
-        return self._facts.odd
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of a frame as it is shown."""
-        return self._facts.size
-
     def close(self) -> None:
-        """Free the file; closing twice does no harm."""
-        self._facts.close()
+        self._pyav.close()
 
     def count(self) -> Counted:
-        """Give what all packets tell."""
-        return self._facts.count()
+        return self._counted
 
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Give (places, pixels): what is on screen at the times wanted[places].
-
-        Args:
-            wanted: (T,) seconds, rising, >= 0.
-            short_side: pixels, or None for the full size.
-
-        Raises:
-            VideoError: a frame cannot be decoded.
-        """
-        shown = self._facts.count().timeline.on_screen(wanted)
+        shown = self._counted.timeline.on_screen(wanted)
         numbers = np.unique(shown)
         with self._refusing():
             frames = self._read(numbers.tolist())
@@ -128,8 +92,8 @@ class NumberedDecoder(ABC):
 
     def _check_size(self, pixels: np.ndarray) -> None:
         """Raise VideoError unless a frame is turned as the file says; today's decoders do it."""
-        codec, found = self._facts.file.codec, (pixels.shape[1], pixels.shape[0])
-        expected = self._facts.orientation.size(codec.width, codec.height)
+        codec, found = self._pyav.file.codec, (pixels.shape[1], pixels.shape[0])
+        expected = self._pyav.orientation.size(codec.width, codec.height)
         if found != expected:
             sizes = f"{found[0]}x{found[1]} instead of {expected[0]}x{expected[1]}"
             raise self._refusal(f"its frames are {sizes} pixels")
@@ -139,7 +103,7 @@ class NumberedDecoder(ABC):
 
     def _refusal(self, reason: str) -> VideoError:
         return VideoError(
-            f"{self._path}: {self.name} cannot decode it ({reason}); set decoder: pyav."
+            f"{self.path}: {self.decoder} cannot decode it ({reason}); set decoder: pyav."
         )
 
     @contextmanager

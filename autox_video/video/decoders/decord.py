@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.config.choices import DECODERS
 from autox_video.video.container.media_file import THREADS_PER_VIDEO, MediaFile
 from autox_video.video.container.orientation import UPRIGHT
 from autox_video.video.container.stream_choice import is_clip
@@ -12,6 +13,7 @@ from autox_video.video.decoders.by_frame_number import NumberedDecoder
 from autox_video.video.decoders.pyav import tells_references
 
 
+@DECODERS.register("decord")
 class DecordDecoder(NumberedDecoder):
     """An open clip, decoded by decord.
 
@@ -22,7 +24,7 @@ class DecordDecoder(NumberedDecoder):
         VideoError: the file is not a video, or this decoder cannot give its frames exactly.
     """
 
-    name = "decord"
+    decoder = package = "decord"
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
@@ -49,7 +51,7 @@ class DecordDecoder(NumberedDecoder):
             return "an edit list cuts off a part"
         if file.codec.name == "hevc" and not tells_references(file.codec):
             return "its frames are in layers of time"
-        if self._facts.orientation != UPRIGHT:
+        if self._pyav.orientation != UPRIGHT:
             return "its frames are turned"
         if sum(map(is_clip, file.container.streams.video)) > 1:
             return "it has several streams of pictures"
@@ -59,6 +61,5 @@ class DecordDecoder(NumberedDecoder):
         return self._reader.get_batch(numbers).asnumpy()
 
     def close(self) -> None:
-        """Free the file; closing twice does no harm."""
         self._reader = None
         super().close()

@@ -14,6 +14,7 @@ from autox_video.video.container.timeline import Timeline
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.files.file_kinds import why_no_video
 from autox_video.video.files.video_file import PICTURE_NAME
+from autox_video.video.video import Video
 
 FRAME_FOLDER_FPS = 30.0
 """Frames per second of a folder of pictures, which does not say any."""
@@ -27,8 +28,8 @@ _EXIF_ORIENTATION = 0x112
 _LOOK_FOR_END_BYTES = 4096  # some write a few words behind the end
 
 
-class FrameFolder:
-    """The pictures of a folder as an open clip; `Video` tells what its attributes are.
+class FrameFolder(Video):
+    """The pictures of a folder as an open clip.
 
     The number at the end of a name gives the order; pictures follow each other at
     `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first,
@@ -38,14 +39,11 @@ class FrameFolder:
         VideoError: the folder cannot be read, or holds pictures of several kinds.
     """
 
-    name = "pictures"
-    is_seekable = True
-    start_sec = 0.0
-    odd = ()
+    decoder = "pictures"
     fps = FRAME_FOLDER_FPS
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._names = self._frame_names()
         self._converter = RgbConverter()
         self._size: tuple[int, int] | None = None
@@ -55,17 +53,12 @@ class FrameFolder:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the first picture."""
         if self._size is None:
             frame, orientation = self._frame(0)
             self._size = orientation.size(frame.width, frame.height)
         return self._size
 
-    def close(self) -> None:
-        """Nothing is left open."""
-
     def count(self) -> Counted:
-        """Give the length; the last picture is a key frame as all are."""
         starts = np.arange(self.num_frames) / self.fps
         timeline = Timeline(np.arange(self.num_frames), starts, self.seconds)
         return Counted(timeline, None, float(starts[-1]), blank_end=False)
@@ -73,15 +66,6 @@ class FrameFolder:
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Give (places, pixels): what is on screen at the times wanted[places].
-
-        Args:
-            wanted: (T,) seconds, >= 0.
-            short_side: pixels, or None for the full size.
-
-        Raises:
-            VideoError: a picture cannot be read.
-        """
         shown = np.minimum((wanted * self.fps).astype(np.int64), self.num_frames - 1)
         size = scaled_size(*self.size, short_side)
         for number in np.unique(shown):
@@ -93,9 +77,9 @@ class FrameFolder:
         """Give the names of the pictures in order of their numbers."""
         kinds: dict[str, list[tuple[int, str]]] = {}
         try:
-            names = sorted(entry.name for entry in self._path.iterdir())
+            names = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
-            raise VideoError(f"{self._path}: it cannot be read ({error.strerror}).") from error
+            raise VideoError(f"{self.path}: it cannot be read ({error.strerror}).") from error
         for name in names:
             match = PICTURE_NAME.fullmatch(name)
             if match:
@@ -107,7 +91,7 @@ class FrameFolder:
         if len(kinds) != 1:
             found = ", ".join(sorted(kinds)[:4]) or "none"
             raise VideoError(
-                f"{self._path}: a folder of frames holds pictures of one kind, not {found}."
+                f"{self.path}: a folder of frames holds pictures of one kind, not {found}."
             )
         return [name for _, name in sorted(*kinds.values())]
 
@@ -115,7 +99,7 @@ class FrameFolder:
         """Give a picture, and what puts it upright."""
         name = self._names[number]
         try:
-            data = (self._path / name).read_bytes()
+            data = (self.path / name).read_bytes()
         except OSError as error:
             raise self._error(name, error.strerror or str(error)) from error
         end = _END_OF_PICTURE.get(Path(name).suffix.lower())
@@ -130,11 +114,11 @@ class FrameFolder:
             raise self._error(name, self._why_damaged(name)) from error
 
     def _why_damaged(self, name: str) -> str:
-        what = why_no_video(self._path / name)
+        what = why_no_video(self.path / name)
         return "it is cut off or damaged" if what is None or "picture" in what else what
 
     def _error(self, name: str, reason: str) -> VideoError:
-        return VideoError(f"{self._path}: the picture {name} cannot be read ({reason}).")
+        return VideoError(f"{self.path}: the picture {name} cannot be read ({reason}).")
 
 
 def _exif_orientation(data: bytes) -> Orientation:

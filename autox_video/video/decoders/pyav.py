@@ -9,6 +9,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from autox_video.config.choices import DECODERS
 from autox_video.video.container.frame_clock import CountedClock, StampClock
 from autox_video.video.container.media_file import MediaFile
 from autox_video.video.container.orientation import Orientation, orientation_of
@@ -16,6 +17,7 @@ from autox_video.video.container.packet_count import Counted
 from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.container.timeline import Timeline
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
+from autox_video.video.video import Video
 
 _HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
 _SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
@@ -47,16 +49,18 @@ class _InexactError(Exception):
     """The decoder does not give what the index says."""
 
 
-class PyAVDecoder:
-    """An open clip, decoded by PyAV; `Video` tells what its attributes are.
+@DECODERS.register("pyav")
+class PyAVDecoder(Video):
+    """An open clip, decoded by PyAV.
 
     Raises:
         VideoError: the file is unreadable, not a video, or has no length or size.
     """
 
-    name = "pyav"
+    decoder = "pyav"
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.file = MediaFile(path)
         self.codec = self.file.codec.name
         self._origin: float | None = None  # ticks of the first frame, of a large file
@@ -93,12 +97,10 @@ class PyAVDecoder:
 
     @property
     def is_seekable(self) -> bool:
-        """Whether its last frames are reached without decoding all."""
         return self.file.is_seekable
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of a frame as it is shown."""
         return self.orientation.size(self.file.width, self.file.height)
 
     @property
@@ -112,27 +114,14 @@ class PyAVDecoder:
         return self._orientation
 
     def close(self) -> None:
-        """Free the file and the decoder; closing twice does no harm."""
         self.file.close()
 
     def count(self) -> Counted:
-        """Read all packets; raises VideoError where there is no frame."""
         return self.file.count()
 
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Give (places, pixels): what is on screen at the times wanted[places].
-
-        What is given last for a place counts.
-
-        Args:
-            wanted: (T,) seconds, rising, >= 0.
-            short_side: pixels, or None for the full size.
-
-        Raises:
-            VideoError: the frame of some time cannot be decoded, nor any up to a second before.
-        """
         for places, frame in self._frames(wanted):
             self._see(frame)
             size = scaled_size(self.file.width, self.file.height, short_side)
@@ -140,7 +129,7 @@ class PyAVDecoder:
                 yield places, self._converter.convert(frame, size, self._orientation)
             except av.error.FFmpegError as error:
                 reason = f"pixels of the kind {frame.format.name} are not known"
-                raise self.file.error(reason) from error
+                raise self.error(reason) from error
 
     def _see(self, frame: av.VideoFrame) -> None:
         if self._orientation is None:
@@ -212,7 +201,7 @@ class PyAVDecoder:
         if self._origin is None:
             next(self._shown_from_start())
         if self._origin is None:
-            raise self.file.error("no frame of it can be decoded")
+            raise self.error("no frame of it can be decoded")
 
     def _indexed_frames(
         self,
@@ -263,7 +252,7 @@ class PyAVDecoder:
         for shown in self._shown_from(wanted[0]):
             end = int(np.searchsorted(wanted, shown.second))
             if before is None and shown.frame is None:
-                raise self.file.error("no frame of it can be decoded")
+                raise self.error("no frame of it can be decoded")
             if end > first:
                 self._check_hole(before, shown, wanted[end - 1])
                 yield first, end, (before or shown).frame
@@ -280,7 +269,7 @@ class PyAVDecoder:
             is_unknown = after.after_hole and second > before.second + _HOLE_SEC
         if is_unknown:
             start = before.second if before else 0.0
-            raise self.file.error(
+            raise self.error(
                 f"it is damaged or cut off, nothing can be decoded from {start:.1f} s "
                 f"to {second:.1f} s"
             )

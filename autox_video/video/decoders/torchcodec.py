@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.config.choices import DECODERS
 from autox_video.video.container.media_file import THREADS_PER_VIDEO
 from autox_video.video.decoders.by_frame_number import NumberedDecoder
 
 
+@DECODERS.register("torchcodec")
 class TorchCodecDecoder(NumberedDecoder):
     """An open clip, decoded by torchcodec.
 
@@ -19,7 +21,7 @@ class TorchCodecDecoder(NumberedDecoder):
         VideoError: the file is not a video, or this decoder cannot give its frames exactly.
     """
 
-    name = "torchcodec"
+    decoder = package = "torchcodec"
     failures = (RuntimeError, ValueError, IndexError)
 
     def _open(self, path: Path) -> int:
@@ -27,7 +29,7 @@ class TorchCodecDecoder(NumberedDecoder):
 
         self._decoder = VideoDecoder(
             os.fspath(path.absolute()),
-            stream_index=self._facts.file.stream.index,
+            stream_index=self._pyav.file.stream.index,
             dimension_order="NHWC",
             num_ffmpeg_threads=THREADS_PER_VIDEO,
             seek_mode="exact",
@@ -38,22 +40,21 @@ class TorchCodecDecoder(NumberedDecoder):
         return self._decoder.get_frames_at(numbers).data.numpy()
 
     def close(self) -> None:
-        """Free the file; closing twice does no harm."""
         self._decoder = None
         super().close()
 
+    @classmethod
+    def why_not_usable(cls) -> str | None:
+        """Why torchcodec finds no FFmpeg that it knows."""
+        try:
+            from torchcodec.decoders import VideoDecoder
 
-def why_no_libraries() -> str | None:
-    """Say in a sentence why torchcodec finds no FFmpeg that it knows, None where it does."""
-    try:
-        from torchcodec.decoders import VideoDecoder
-
-        VideoDecoder(b"not a video")
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
-            return None  # it tried to read it
-        return (
-            "torchcodec finds no FFmpeg libraries that fit: install them, as by `apt-get install "
-            "ffmpeg`, and the torchcodec that belongs to the installed torch."
-        )
-    return None
+            VideoDecoder(b"not a video")
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
+                return None  # it tried to read it
+            return (
+                "torchcodec finds no FFmpeg libraries that fit: install them, as by `apt-get "
+                "install ffmpeg`, and the torchcodec that belongs to the installed torch."
+            )
+        return None

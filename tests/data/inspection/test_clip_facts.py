@@ -11,7 +11,7 @@ from autox_video.core.errors import VideoError
 from autox_video.data.inspection import clip_facts
 from autox_video.data.inspection.clip_facts import DIGEST_BYTES, ClipFacts, examine_clip
 from autox_video.data.inspection.fingerprint import FINGERPRINT_BYTES
-from autox_video.video.decode import Video
+from autox_video.video.video import Video
 from tests.videos import (
     decode_all,
     numbered_frames,

@@ -15,14 +15,14 @@ from autox_video.data.inspection.fingerprint import (
 )
 from autox_video.data.inspection.scene import same_scene, scene
 from autox_video.data.splitting.groups import alone, members
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 from tests.videos import decode_all, real_clips, write_video
 
 LOSSY = {"codec": "libx264", "options": {"crf": "30"}}
 
 
 def sampled(path):
-    with Video(path) as video:
+    with open_video(path) as video:
         return sampled_frames(video)
 
 

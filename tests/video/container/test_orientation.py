@@ -10,7 +10,7 @@ from autox_video.core.errors import VideoError
 from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.video.container import media_file
 from autox_video.video.container.orientation import EXIF, UPRIGHT, by_matrix, pixel_aspect
-from autox_video.video.decode import Video, why_not_usable
+from autox_video.video.open_video import open_video, why_not_usable
 from tests.videos import LOSSLESS_OPTIONS, numbered_frames, write_video
 
 ONE = 1 << 16
@@ -60,7 +60,7 @@ def test_frames_are_shown_as_the_display_matrix_says(
     shown = SHOWN[number][1](FRAMES)
     path = write_lying(tmp_path / name, number)
     for _ in range(2):  # the second time from memory
-        with Video(path) as video:
+        with open_video(path) as video:
             assert (video.width, video.height) == (shown.shape[2], shown.shape[1])
             np.testing.assert_array_equal(video.frames_at(np.arange(5) / 25), shown)
     facts = examine_clip(path).facts
@@ -74,7 +74,7 @@ def test_other_decoders_show_them_alike_or_refuse(tmp_path, decoder, number):
         pytest.skip(reason)
     path = write_lying(tmp_path / "a.mp4", number)
     try:
-        with Video(path, decoder) as video:
+        with open_video(path, decoder) as video:
             shown = video.frames_at(np.arange(5) / 25)
     except VideoError as error:
         assert number != 1 and "set decoder: pyav" in str(error)
@@ -125,7 +125,7 @@ def decoder(request):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_pixels_have_the_shape_in_which_they_are_shown(tmp_path, name, ratio, width, decoder):
     path = write_anamorphic(tmp_path / name, ratio)
-    with Video(path, decoder) as video:
+    with open_video(path, decoder) as video:
         assert (video.width, video.height) == (width, 48)
         frames = video.frames_at(np.arange(5) / 25)
         assert frames.shape == (5, 48, width, 3)
@@ -142,7 +142,7 @@ def test_pixels_have_the_shape_in_which_they_are_shown(tmp_path, name, ratio, wi
 def test_dv_for_wide_screens_is_shown_wide(tmp_path):
     frames = numbered_frames(2, height=576, width=720)
     path = write_anamorphic(tmp_path / "a.avi", "64/45", frames, "mpeg2video", "yuv420p")
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.width, video.height) == (1024, 576)
 
 
@@ -158,7 +158,7 @@ def test_turned_pixels_are_stretched_before(tmp_path):
             if packet.size:
                 packet.stream = stream
                 container.mux(packet)
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.width, video.height) == (48, 192)
         assert video.frames_at(np.zeros(1)).shape == (1, 192, 48, 3)
 
@@ -181,5 +181,5 @@ def test_absurd_pixels_are_told(tmp_path):
 
 def test_square_pixels_are_not_scaled(tmp_path):
     path = write_video(tmp_path / "a.mp4", FRAMES)
-    with Video(path) as video:
+    with open_video(path) as video:
         np.testing.assert_array_equal(video.frames_at(np.arange(5) / 25), FRAMES)

@@ -10,7 +10,7 @@ from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.data.inspection.inspected_listing import _part
 from autox_video.data.loading.transforms import ReadClips
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video, why_not_usable
+from autox_video.video.open_video import open_video, why_not_usable
 from tests.videos import numbered_frames, read_numbers, write_stamped
 
 FRAMES = numbered_frames(100, 32, 64)
@@ -73,7 +73,7 @@ def test_first_picture_on_the_clock(tmp_path, name, first_ms, silence, start_sec
     else:
         clip_from(path, first_ms, silence)
     # A frame of AAC and the delay of its encoder may come before the first sound.
-    with Video(path) as video:
+    with open_video(path) as video:
         assert video.start_sec == pytest.approx(start_sec, abs=0.05)
         assert read_numbers(video.frames_at(np.array([0.0, 2.0]))) == [0, 50]
     facts = examine_clip(path).facts

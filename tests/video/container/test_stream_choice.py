@@ -9,7 +9,7 @@ import pytest
 from autox_video.core.errors import VideoError
 from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.video.container import media_file
-from autox_video.video.decode import Video, why_not_usable
+from autox_video.video.open_video import open_video, why_not_usable
 from tests.videos import numbered_frames, read_numbers
 
 FRAMES = numbered_frames(50, height=48, width=96)
@@ -44,7 +44,7 @@ def write_streams(path, *streams):
 
 
 def seen(path, decoder="pyav"):
-    with Video(path, decoder) as video:
+    with open_video(path, decoder) as video:
         numbers = read_numbers(video.frames_at(np.array([0.02, 1.02])))
         return (video.width, video.height, numbers)
 
@@ -111,7 +111,7 @@ def test_decoders_that_choose_by_themselves_refuse(tmp_path):
         pytest.skip(reason)
     path = write_streams(tmp_path / "a.mkv", THUMBNAIL, FIRST)
     with pytest.raises(VideoError, match="several streams of pictures.*set decoder: pyav"):
-        Video(path, "decord")
+        open_video(path, "decord")
 
 
 def test_a_cover_is_no_clip(tmp_path):
@@ -119,4 +119,4 @@ def test_a_cover_is_no_clip(tmp_path):
     assert seen(write_streams(tmp_path / "a.mp4", FIRST, cover)) == MAIN
     path = write_streams(tmp_path / "b.mp4", cover)
     with pytest.raises(VideoError, match="there are no pictures in it"):
-        Video(path)
+        open_video(path)

@@ -7,7 +7,7 @@ import pytest
 from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.video.container import media_file
 from autox_video.video.container.truncation import is_cut_off
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 from tests.videos import (
     numbered_frames,
     overwrite,
@@ -57,9 +57,9 @@ def test_a_clip_that_is_cut_off_is_told_of(tmp_path, name):
 def test_a_large_clip_that_is_cut_off_is_counted(tmp_path, monkeypatch, name):
     monkeypatch.setattr(media_file, "COUNT_UP_TO_BYTES", 0)
     path = write(tmp_path / name, HALVES[name])
-    with Video(path) as video:
+    with open_video(path) as video:
         assert (video.seconds, video.odd) == (pytest.approx(4), ())
-    with Video(truncate(path, 0.6)) as video:
+    with open_video(truncate(path, 0.6)) as video:
         assert video.seconds == pytest.approx(video.num_frames / 25)
         assert "it seems to be cut off" in " ".join(video.odd)
         times = (np.arange(4) + 0.5) / 4 * video.seconds

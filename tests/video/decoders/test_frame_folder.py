@@ -9,9 +9,9 @@ from PIL import Image
 
 from autox_video.core.errors import VideoError
 from autox_video.video.container.orientation import EXIF
-from autox_video.video.decode import Video
 from autox_video.video.decoders.frame_folder import FRAME_FOLDER_FPS
 from autox_video.video.files.video_file import is_frame_folder
+from autox_video.video.open_video import open_video
 from tests.videos import numbered_frames, read_numbers, truncate
 
 FRAMES = numbered_frames(12, height=48, width=96)
@@ -51,7 +51,7 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path, pattern, first):
     folder = write_folder(tmp_path / "clip", pattern, first)
     (folder / "notes.txt").write_text("30 fps")
     assert is_frame_folder(folder)
-    with Video(folder) as video:
+    with open_video(folder) as video:
         video.examine()
         assert video.decoder == "pictures"
         assert (video.num_frames, video.width, video.height) == (12, 96, 48)
@@ -71,7 +71,7 @@ def test_numbers_may_be_missing(tmp_path):
     folder = write_folder(tmp_path / "clip", "{:03d}.png")
     for number in (1, 5, 6):
         (folder / f"{number:03d}.png").unlink()
-    with Video(folder) as video:
+    with open_video(folder) as video:
         numbers = read_numbers(video.frames_at(np.arange(9) / FRAME_FOLDER_FPS))
     assert numbers == [1, 2, 3, 6, 7, 8, 9, 10, 11]
 
@@ -80,7 +80,7 @@ def test_optical_flow_beside_the_frames_is_left_alone(tmp_path):
     folder = write_folder(tmp_path / "clip", "img_{:05d}.jpg")
     for kind in ("flow_x", "flow_y"):
         write_folder(folder, kind + "_{:05d}.jpg", frames=FRAMES[:3])
-    with Video(folder) as video:
+    with open_video(folder) as video:
         assert video.num_frames == 12
 
 
@@ -88,7 +88,7 @@ def test_pictures_of_several_kinds_are_refused(tmp_path):
     folder = write_folder(tmp_path / "clip", "left_{:05d}.jpg")
     write_folder(folder, "right_{:05d}.jpg")
     with pytest.raises(VideoError, match=r"one kind, not left_\*\.jpg, right_\*\.jpg"):
-        Video(folder)
+        open_video(folder)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
@@ -96,7 +96,7 @@ def test_pictures_of_several_kinds_are_refused(tmp_path):
 def test_torn_picture_is_named(tmp_path, suffix, share):
     folder = write_folder(tmp_path / "clip", "img_{:05d}." + suffix)
     truncate(folder / f"img_00012.{suffix}", share)
-    with Video(folder) as video:
+    with open_video(folder) as video:
         assert read_numbers(video.frames_at(np.zeros(1))) == [0]
         with pytest.raises(VideoError, match=rf"clip: the picture img_00012\.{suffix} cannot be"):
             video.frames_at(np.array([0.0, 11 / FRAME_FOLDER_FPS]))
@@ -106,7 +106,7 @@ def test_torn_picture_is_named(tmp_path, suffix, share):
 
 def test_picture_that_went_away_is_named(tmp_path):
     folder = write_folder(tmp_path / "clip", "{}.png")
-    with Video(folder) as video:
+    with open_video(folder) as video:
         (folder / "3.png").unlink()
         with pytest.raises(VideoError, match=r"3\.png cannot be read \(No such file"):
             video.frames_at(np.arange(12) / FRAME_FOLDER_FPS)
@@ -115,7 +115,7 @@ def test_picture_that_went_away_is_named(tmp_path):
 def test_other_pictures_take_the_size_of_the_first(tmp_path):
     folder = write_folder(tmp_path / "clip", "{}.png", frames=FRAMES[:3])
     write_picture(folder / "4.png", numbered_frames(4, 96, 192)[3])
-    with Video(folder) as video:
+    with open_video(folder) as video:
         frames = video.frames_at(np.arange(4) / FRAME_FOLDER_FPS)
     assert frames.shape == (4, 48, 96, 3)
     assert read_numbers(frames) == [0, 1, 2, 3]
@@ -131,7 +131,7 @@ def test_what_is_no_folder_of_frames(tmp_path):
     for path in (tmp_path / "empty", clips, named, tmp_path / "none", clips / "1.png"):
         assert not is_frame_folder(path), path
     with pytest.raises(VideoError, match="this is a folder, not a video"):
-        Video(tmp_path / "empty")
+        open_video(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -145,7 +145,7 @@ def test_pictures_lie_as_their_exif_data_says(tmp_path, number, suffix):
         path = tmp_path / "clip" / f"img_{place}{suffix}"
         Image.fromarray(pixels).save(path, exif=exif, **options)
     shown = np.stack([EXIF[number].upright(pixels) for pixels in FRAMES[:3]]).astype(int)
-    with Video(tmp_path / "clip") as video:
+    with open_video(tmp_path / "clip") as video:
         assert (video.width, video.height) == (shown.shape[2], shown.shape[1])
         frames = video.frames_at(np.arange(3) / FRAME_FOLDER_FPS)
     assert np.abs(frames - shown).mean() < (0.01 if suffix == ".png" else 4)
@@ -154,5 +154,5 @@ def test_pictures_lie_as_their_exif_data_says(tmp_path, number, suffix):
 def test_pointers_in_place_of_pictures_are_named(tmp_path):
     folder = write_folder(tmp_path / "clip", "img_{:05d}.jpg")
     (folder / "img_00003.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
-    with Video(folder) as video, pytest.raises(VideoError, match="img_00003.jpg.*Git LFS"):
+    with open_video(folder) as video, pytest.raises(VideoError, match="img_00003.jpg.*Git LFS"):
         video.frames_at(np.arange(12) / FRAME_FOLDER_FPS)

@@ -15,10 +15,10 @@ from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspect import inspect_clips
 from autox_video.data.listing.reading.table import Table
 from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader
-from autox_video.video.decode import Video
 from autox_video.video.files.remote import join
 from autox_video.video.files.remote_cache import local_path
 from autox_video.video.files.video_file import FALLBACK_FPS
+from autox_video.video.open_video import open_video
 
 OPENED_AT_ONCE = 16
 
@@ -106,6 +106,6 @@ class _FrameTimes:
         return str(self._files[index])
 
     def read(self, index: int, out: np.ndarray) -> None:
-        with Video(local_path(self._files[index], self._remote_cache), "pyav") as video:
+        with open_video(local_path(self._files[index], self._remote_cache), "pyav") as video:
             seconds = video.timeline().starts_of(np.array(self._segments[index]))
         out[:] = seconds.view(np.uint8)

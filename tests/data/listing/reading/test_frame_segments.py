@@ -9,7 +9,7 @@ import pytest
 
 from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.reading import frame_segments
-from autox_video.video.decode import Video
+from autox_video.video.open_video import open_video
 from tests.places import Place
 from tests.videos import numbered_frames, read_numbers, write_video
 
@@ -55,7 +55,7 @@ def test_frames_of_a_variable_rate_are_those_frames(place, name, frames):
     place.write(v_dot_csv="path,label\nv.mp4,x\n")
     (first, last), other = place.read("t.csv", ann_file_val="v.csv").train.segments
     assert first == pytest.approx(PHONE_MS[start] / 1000)
-    with Video(f"videos/{name}") as video:
+    with open_video(f"videos/{name}") as video:
         ends = np.append(PHONE_MS / 1000, video.seconds)
         shown = video.frames_at(np.arange(first, last - 0.001, 0.01))
     assert last == pytest.approx(ends[end])
@@ -69,7 +69,7 @@ def test_frames_behind_the_end_of_a_variable_rate(place):
     rows = "p.mp4,x,12,\np.mp4,x,20,48\np.mp4,x,48,50\np.mp4,y,,\na.mp4,y,0,6\n"
     place.write(t_dot_csv=HEADER + rows, v_dot_csv="path,label\nv.mp4,x\n")
     segments = place.read("t.csv", ann_file_val="v.csv").train.segments
-    with Video("videos/p.mp4") as video:
+    with open_video("videos/p.mp4") as video:
         seconds = video.timeline().seconds
     assert segments[0] == (pytest.approx(0.64), math.inf)
     assert segments[1] == pytest.approx((PHONE_MS[20] / 1000, 2 * seconds))

@@ -1,0 +1,62 @@
+"""Open a clip by the decoder that is chosen, or by the one that its kind of file needs."""
+
+import importlib
+from functools import cache
+from pathlib import Path
+
+from autox_video.config.choices import DECODERS
+from autox_video.core.errors import InstallError, VideoError
+from autox_video.machine.installation import IMPORT_FAILURES, explain_import_error
+from autox_video.video.decoders.animated_webp import AnimatedWebp
+from autox_video.video.decoders.frame_folder import FrameFolder
+from autox_video.video.files.file_kinds import is_animated_webp
+from autox_video.video.files.video_file import is_frame_folder, why_not_a_file
+from autox_video.video.video import Video
+
+DEFAULT = "pyav"
+"""What `auto` means: it decodes no frame on which no wanted one leans, and is exact for every
+file."""
+
+
+def open_video(path: str | Path, decoder: str = "auto") -> Video:
+    """Open a clip: a video file, or a folder of its frames as pictures.
+
+    Args:
+        path: of the file or the folder.
+        decoder: one of DECODERS, or auto.
+
+    Raises:
+        VideoError: the file is missing, unreadable, not a video, or has no length or size; or the
+            chosen decoder cannot give its frames exactly.
+        InstallError: the chosen decoder cannot be imported.
+        ConfigError: there is none of that name.
+    """
+    path = Path(path)
+    if is_frame_folder(path):
+        return FrameFolder(path)
+    if (reason := why_not_a_file(path)) is not None:
+        raise VideoError(f"{path}: {reason}.")
+    if is_animated_webp(path):
+        return AnimatedWebp(path)
+    check_decoder(decoder)
+    return DECODERS[DEFAULT if decoder == "auto" else decoder](path)
+
+
+@cache
+def why_not_usable(decoder: str) -> str | None:
+    """Say in a sentence why a decoder cannot be used on this machine, None where it can."""
+    chosen = DECODERS[decoder]
+    try:
+        importlib.import_module(chosen.package)
+    except IMPORT_FAILURES as error:
+        return explain_import_error(chosen.package, error)
+    return chosen.why_not_usable()
+
+
+def check_decoder(decoder: str) -> None:
+    """Raise InstallError if a decoder cannot be used."""
+    reason = None if decoder in ("auto", DEFAULT) else why_not_usable(decoder)
+    if reason is not None:
+        raise InstallError(
+            f"decoder: {decoder} cannot be used. {reason} Or set decoder: {DEFAULT}."
+        )
