@@ -6,7 +6,8 @@ whatever it was. Its options are its own.
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from autox_video.cli.words import FRESH
 from autox_video.core.console import complain
@@ -21,8 +22,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from torch.distributed import run as torchrun
 
-    torch_log = logging.getLogger("torch")
-    torch_log.handlers, torch_log.propagate = [logging.NullHandler()], False
     options = torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments))
     code = _run(options)
     for _ in range(STARTS_AT_MOST - 1):
@@ -42,7 +41,8 @@ def _run(options) -> int:
     from torch.distributed.elastic.rendezvous import RendezvousError
 
     try:
-        torchrun.run(options)
+        with _without_logs():
+            torchrun.run(options)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = as_exit_code(failure.exitcode)
@@ -58,6 +58,15 @@ def _run(options) -> int:
         )
         return 2
     return 0
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 if __name__ == "__main__":
