@@ -132,9 +132,7 @@ def _read_text(path: Path) -> str:
     try:
         with open(path, "rb") as file:
             data = file.read(CONFIG_BYTES_MAX + 1)
-        if len(data) > CONFIG_BYTES_MAX:
-            raise ConfigError(f"{path} is larger than 1 MiB; it cannot be a config file.")
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except FileNotFoundError as error:
         message = f"{path}: there is no such config file; name one, as in: autotrain.py my.yaml"
         raise ConfigError(message) from error
@@ -145,6 +143,9 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8.") from error
+    if len(data) > CONFIG_BYTES_MAX:
+        raise ConfigError(f"{path} is larger than 1 MiB; it cannot be a config file.")
+    return text
 
 
 def _error_place(error: Exception, text: str) -> str:

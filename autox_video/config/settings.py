@@ -42,17 +42,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: str = _key(
-        text("a folder, or an address such as s3://bucket/clips"),
-        "Folder of the clips; list entries are relative to it.",
-        default=...,
+        text("a folder, or an address such as s3://bucket/clips"), "Folder of the clips.", ...
     )
-    data_format: str = _key(
-        named(LIST_FORMATS), "Format of the lists; auto: recognised by what is in them."
-    )
+    data_format: str = _key(named(LIST_FORMATS), "Format of the lists; auto: recognised.")
     ann_file_train: str = _key(
         text("a list file, its address"),
-        "Training list: `path label` lines, or CSV with a header; auto: metadata.csv or class "
-        "folders in data_root.",
+        "Training list; auto: metadata.csv or class folders in data_root.",
     )
     ann_file_val: str = _key(
         text("a list file"), "Validation list; auto: a part of the training clips is set aside."
@@ -65,47 +60,40 @@ class Settings(BaseModel):
     )
     task: str = _key(
         text("single_label, multi_label, a task that a module of custom_imports registers"),
-        "What the model is trained for; auto: single_label, or multi_label where labels look like "
-        "it.",
+        "What the model is trained for; auto: single_label, or multi_label as labels look.",
     )
     multi_label: bool | Auto = _key(
-        FLAG,
-        "Whether a clip may be of several classes, `one;other`; auto: where labels look like it.",
+        FLAG, "Whether a clip may be of several classes, `one;other`; auto: as labels look."
     )
     remote_cache: str = _key(
         sized_folder("DIR, DIR:SIZE as in /fast/clips:200G"),
-        "Folder for clips fetched from an address, with its largest size; auto: half of what is "
-        "free on the disk of ~/.cache.",
+        "Folder for clips from an address; auto: half of what is free on the disk of ~/.cache.",
     )
     class_names: str = _key(
         text("a text file"),
-        "Text file with one class name per line, in the order of the labels; auto: classes.txt "
-        "beside the training list or in data_root, where there is one.",
+        "File with a class name per line, in the order of the labels; auto: classes.txt beside the "
+        "training list or in data_root, where there is one.",
     )
     video_length: float | Auto = _key(
         number("seconds > 0 (at most 86400)", lambda x: 0 < x <= 86400),
         "Seconds of a clip that the model sees at once; auto: the median length, 8 at most.",
     )
     num_class: int | Auto = _key(whole(2, 1_000_000), "Number of classes; auto: from the lists.")
-    videos_per_gpu: int | Auto = _key(
-        whole(1, 65536), "Clips in one training step of each process (batch size)."
-    )
-    epoch: int | Auto = _key(
-        whole(1, 1_000_000), "How often training goes through the training list."
-    )
+    videos_per_gpu: int | Auto = _key(whole(1, 65536), "Batch size of each process, in clips.")
+    epoch: int | Auto = _key(whole(1, 1_000_000), "Passes of training through the training list.")
     time_budget: float | Auto = _key(
         number(
             "a duration such as 45m, 1h30m, 90s or 2h, a number of seconds",
             lambda x: 0 < x <= 31_536_000,
             duration=True,
         ),
-        "Longest time of the whole run, the test of its best weights included; auto: what the "
-        "rules choose, without limit and without a test.",
+        "Longest time of the whole run, a test of its best weights included; auto: no limit, no "
+        "test.",
     )
     work_dir: str = _key(
         text("a folder on this machine", local=True),
         "Folder for weights, logs, the plan and splits.",
-        default="work_dirs/default",
+        "work_dirs/default",
     )
     test_results_path: str = _key(
         text("a .json file on this machine", local=True, suffix=".json"),
@@ -113,8 +101,7 @@ class Settings(BaseModel):
     )
     backbone: str = _key(
         named(BACKBONES),
-        "The backbone: fixed descriptors, a small convolution network, or a Video Swin of some "
-        "size.",
+        "Fixed descriptors, a small convolution network, or a Video Swin of some size.",
     )
     load_from: str = _key(
         text("a file on this machine, none", local=True),
@@ -122,120 +109,89 @@ class Settings(BaseModel):
     )
     mode: Literal["auto", "train", "probe"] = _key(
         choice("train", "probe"),
-        "probe: only a head is fitted, on features of pretrained weights, in minutes; train: all "
-        "of the model is trained; auto: train.",
+        "train all of the model (auto), or fit only a head on pretrained features, in minutes.",
     )
     patience: int | Auto = _key(
-        whole(0, 1_000_000),
-        "Evaluations without a better one, after which training ends; 0: it goes on to its end.",
+        whole(0, 1_000_000), "Evaluations without a better one that end training; 0: none do."
     )
     search: Literal["auto", "off"] = _key(
         choice("off"),
-        "Whether other choices are tried in what a time_budget leaves, or the plan is "
-        "cross-validated where clips are too few for that, with a refit of the best plan on "
-        "train + validation at last.",
+        "Whether what a time_budget leaves goes to other choices or a cross-validation, and to a "
+        "refit on train + validation.",
     )
     storage: str = _key(
         text("an address as Optuna takes, such as postgresql+psycopg://user:password@host/name"),
-        "Address of the database of the search, which several machines may share; auto: "
-        "WORK_DIR/search.db.",
+        "Database of the search, which machines may share; auto: WORK_DIR/search.db.",
     )
     seed: int | Auto = _key(whole(0, 2**32 - 1), "Seed of everything random.")
     device: str = _key(pattern(r"cpu|cuda(:[0-9]{1,3})?", "cpu, cuda, cuda:N"), "Where to compute.")
     class_balance: bool | Auto = _key(
-        FLAG,
-        "Class-balanced loss; auto: where the commonest class has four times the clips of the "
-        "rarest.",
+        FLAG, "Class-balanced loss; auto: where one class has four times the clips of another."
     )
     ema: float | Auto = _key(
         number("a number from 0 to below 1", lambda x: 0 <= x < 1),
-        "EMA decay of the weights; their average is what is evaluated and kept. 0: off.",
+        "EMA decay of the weights; the average is evaluated and kept. 0: off.",
     )
     drop_path: float | Auto = _key(
         number("a number from 0 to below 1", lambda x: 0 <= x < 1),
         "Drop-path (stochastic depth) rate of the last block; earlier blocks have less.",
     )
     evaluation: int = _key(
-        whole(0, 1_000_000),
-        "Evaluate on the validation list every N epochs, and at the end; 0: never.",
-        default=2,
+        whole(0, 1_000_000), "Evaluate every N epochs, and at the end; 0: never.", 2
     )
     workers: int | Auto = _key(
         whole(0, 1024), "Processes that load data; 0: load in the training process itself."
     )
     decoder: str = _key(
-        named(DECODERS),
-        "What decodes the clips; auto: pyav, which reads everything and is the fastest here. "
-        "torchcodec and decord refuse clips whose frames they would get wrong.",
+        named(DECODERS), "What decodes the clips; auto: pyav. Others refuse what they get wrong."
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         choice("float32", "bfloat16", "float16"), "Precision (dtype) of the backbone."
     )
     compile: bool | Auto = _key(
-        FLAG,
-        "Whether PyTorch compiles the model: faster steps after a minute or two of compiling.",
+        FLAG, "Whether PyTorch compiles the model: faster steps after a minute or two."
     )
     gradient_checkpointing: bool | Auto = _key(
-        FLAG,
-        "Whether blocks are computed again in the backward pass instead of kept in memory.",
+        FLAG, "Compute blocks again in the backward pass: less memory, more time."
     )
     flip: bool | Auto = _key(
-        FLAG,
-        "Horizontal flip of half of the training clips; wrong where left and right matter.",
+        FLAG, "Horizontal flip of half of the training clips; wrong where left and right matter."
     )
     resolution: int | Auto = _key(
-        whole(32, 1024, multiple_of=4), "Pixels along a side of the square that the model sees."
+        whole(32, 1024, multiple_of=4), "Side of the square that the model sees, in pixels."
     )
     progressive: bool | Auto = _key(
-        FLAG,
-        "Progressive resizing: smaller clips in the first half of training, which saves time; "
-        "auto: where not all useful epochs fit into time_budget.",
+        FLAG, "Progressive resizing: smaller clips at first; auto: where a time_budget is short."
     )
     augment: Literal["auto", "light", "recolour", "medium", "strong"] = _key(
         choice("light", "recolour", "medium", "strong"),
-        "Augmentation of training clips: light has crops and flips, recolour adds other colours "
-        "and negatives, medium a little of other colours and blanked parts, strong RandAugment, "
-        "MixUp and CutMix.",
+        "light: crops and flips; recolour: other colours and negatives; medium: a little of "
+        "colours and blanked parts; strong: RandAugment, MixUp and CutMix.",
     )
     repeats: int | Auto = _key(
         whole(1, 64), "Samples of training from one reading of a clip (repeated augmentation)."
     )
     cache: str = _key(
         sized_folder("DIR, DIR:SIZE as in /fast/frames:200G, off", may_be_off=True),
-        "Where decoded frames are kept between epochs and runs; auto: in ~/.cache where decoding "
-        "would slow training down.",
+        "Folder for decoded frames; auto: in ~/.cache where decoding would slow training down.",
     )
-    allow_outside: bool = _key(
-        FLAG,
-        "Whether lists may name clips outside data_root, by absolute paths or `..`.",
-        default=False,
-    )
+    allow_outside: bool = _key(FLAG, "Whether lists may name clips outside data_root.", False)
     checkpoint_minutes: float = _key(
         number("minutes > 0 (at most 10080)", lambda x: 0 < x <= 10080),
         "Greatest time between two checkpoints, in minutes.",
-        default=10,
+        10,
     )
-    deterministic: bool = _key(
-        FLAG,
-        "Whether a GPU computes the same bits in every run, at some cost in speed; a CPU always "
-        "does.",
-        default=False,
-    )
+    deterministic: bool = _key(FLAG, "The same bits in every run on a GPU, at some cost.", False)
     gpus: int | tuple[int, ...] | Auto = _key(
-        GPUS,
-        "Processes that train together on this machine, or the numbers of their GPUs; auto: one "
-        "for each GPU, one on a CPU.",
+        GPUS, "Processes on this machine, or the numbers of their GPUs; auto: one for each GPU."
     )
     strategy: Literal["ddp", "fsdp"] = _key(
-        choice("ddp", "fsdp"),
-        "How several processes share the model: ddp, each holds all of it; fsdp, each holds a "
-        "part, for models that do not fit.",
-        default="ddp",
+        choice("ddp", "fsdp"), "Each process holds the model (ddp), or a part of it (fsdp).", "ddp"
     )
     max_bad: float = _key(
         number("a number from 0 to 1", lambda x: 0 <= x <= 1),
         "Tolerated share of training clips that turn out unreadable during training.",
-        default=0.05,
+        0.05,
     )
     clip_len: int | Auto = _key(
         whole(2, 128, multiple_of=2), "Frames of a clip that the model sees."
@@ -244,21 +200,11 @@ class Settings(BaseModel):
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
         "Learning rate for the whole batch.",
     )
-    strict: bool = _key(
-        FLAG, "Whether an unreadable clip is an error; else it is named and skipped.", default=False
-    )
+    strict: bool = _key(FLAG, "Whether an unreadable clip is an error, not skipped.", False)
     custom_imports: tuple[str, ...] = _key(
-        MODULES,
-        "Modules of your own to import first, from the folder of the config file, the current "
-        "folder or installed packages; backbones, list formats and decoders that they register "
-        "can be chosen.",
-        default=(),
+        MODULES, "Modules of your own to import first; what they register can be chosen.", ()
     )
-    demo: bool = _key(
-        FLAG,
-        "Make the demo data set (data_root and ../annotations) when it is not there.",
-        default=False,
-    )
+    demo: bool = _key(FLAG, "Make the demo data set (data_root and ../annotations).", False)
 
     @property
     def results_file(self) -> Path:
