@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -36,7 +36,6 @@ class Seen(NamedTuple):
     size: int
     mtime_ns: int
     inspection: Inspection
-    is_new: bool
 
 
 def default_cache_path() -> Path | None:
@@ -61,33 +60,24 @@ class FactsCache:
             with self._failing_softly():
                 self._connect()
 
-    def known(self, paths: Sequence[str]) -> dict[str, Seen]:
+    def known(self, paths: Sequence[str]) -> Iterator[Seen]:
         """Give what is remembered of these clips, current or not."""
-        known: dict[str, Seen] = {}
-        if self._database is None:
-            return known
-        path_of = {_key(path): path for path in paths}
-        marks = ",".join("?" * len(path_of))
+        query = f"SELECT * FROM {TABLE} WHERE path = ?"
         with self._failing_softly():
-            query = f"SELECT * FROM {TABLE} WHERE path IN ({marks})"
-            for key, size, mtime_ns, facts, *contents, checksum in self._database.execute(
-                query, list(path_of)
-            ):
+            for path in paths if self._database is not None else ():
+                row = self._database.execute(query, [_key(path)]).fetchone()
+                if row is None:
+                    continue
+                _, size, mtime_ns, facts, *contents, checksum = row
                 if checksum == _checksum(facts, *contents):
                     inspection = Inspection(ClipFacts(*json.loads(facts)), *contents)
-                    path = path_of[key]
-                    known[path] = Seen(path, size, mtime_ns, inspection, is_new=False)
-        return known
+                    yield Seen(path, size, mtime_ns, inspection)
 
-    def remember(self, seen: Iterable[Seen]) -> None:
-        """Keep what is new of readable clips, writing it every now and then."""
-        if self._database is None:
+    def remember(self, seen: Seen) -> None:
+        """Keep what is known of a clip that could be read, writing it every now and then."""
+        if self._database is None or seen.size <= 0 or seen.inspection.facts.error is not None:
             return
-        self._unsaved += [
-            clip
-            for clip in seen
-            if clip.is_new and clip.size > 0 and not clip.inspection.facts.error
-        ]
+        self._unsaved.append(seen)
         is_due = time.monotonic() - self._saved_at > SAVE_EVERY_SEC
         if is_due or len(self._unsaved) >= SAVE_EVERY_CLIPS:
             self._save()

@@ -1,21 +1,33 @@
 """Every clip opened once, in parallel, and remembered on disk."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import signal
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from itertools import islice
+from dataclasses import astuple
 from pathlib import Path
-from queue import SimpleQueue
+
+import numpy as np
 
 from autox_video.config.settings import AUTO
-from autox_video.core.errors import VideoError
-from autox_video.data.inspection.clip_facts import ClipFacts, Contents, unreadable
+from autox_video.data.inspection.clip_facts import (
+    ClipFacts,
+    Contents,
+    Inspection,
+    examine_clip,
+    unreadable,
+)
 from autox_video.data.inspection.facts_cache import FactsCache, Seen
-from autox_video.data.inspection.opening_process import OpeningProcess
+from autox_video.data.loading.loader import FETCH_LIMIT_SEC, TIME_LIMIT_SEC, ClipLoader
+from autox_video.video.files.remote import is_remote
 from autox_video.video.files.remote_cache import local_path
 
-_CLIPS_PER_TASK = 8  # clips handed to a thread at once
+HANG_SEC = 10.0
+"""How long a clip may be computed on, and a second more for each READ_BYTES_PER_SEC of it."""
+
+READ_BYTES_PER_SEC = 8e6
+
+_CLIPS_A_WORKER = 4  # handed over at once
 
 
 def inspect_clips(
@@ -31,15 +43,15 @@ def inspect_clips(
 
     A clip is known while its size and time of change are the same. What cannot be read is tried
     anew each time: the cause may lie outside the file. Stopped at any moment, by Ctrl-C or for
-    good, the clips inspected up to about two seconds before are not opened again. A clip on which
-    the decoder hangs or crashes is an unreadable one.
+    good, all but the last few clips are not opened again. A clip on which the decoder hangs or
+    crashes is an unreadable one.
 
     Args:
         paths: the clips, or their addresses; one that comes twice is opened once.
         cache: file of the cache, made where there is none; None goes without.
         workers: processes that open clips, >= 1.
         remote_cache: the config's key; where clips with an address are kept.
-        on_done: is told the number of `paths` done so far, never by another thread.
+        on_done: is told the number of `paths` done so far.
         on_note: is told in a sentence when the cache cannot be used; nothing else goes wrong then.
 
     Returns:
@@ -47,96 +59,73 @@ def inspect_clips(
     """
     row_of: dict[str, int] = {}
     rows = [row_of.setdefault(os.fspath(path), len(row_of)) for path in paths]
-    facts: list[ClipFacts | None] = [None] * len(row_of)
-    contents = Contents.of_unknown(len(row_of))
+    clips = _Clips(list(row_of), remote_cache)
     on_done = on_done or (lambda done: None)
-    done = 0
-    with (
-        closing(FactsCache(cache, on_note or (lambda note: None))) as memory,
-        closing(_inspected(row_of, memory, max(1, workers), remote_cache)) as batches,
-    ):
-        for batch in batches:
-            for seen in batch:
-                row = row_of[seen.path]
-                facts[row] = seen.inspection.facts
-                contents.put(row, seen.inspection)
-            done += len(batch)
-            on_done(done)
-    if len(row_of) < len(rows):
-        facts, contents = [facts[row] for row in rows], contents.select(rows)
-        on_done(len(rows))
-    return facts, contents
+    with closing(FactsCache(cache, on_note or (lambda note: None))) as memory:
+        for seen in memory.known(clips.paths):
+            clips.states[row_of[seen.path]] = seen.size, seen.mtime_ns
+            clips.put(row_of[seen.path], seen.inspection)
+        _open_all(clips, workers, memory, on_done)
+    if len(row_of) == len(rows):
+        return clips.facts, clips.contents
+    on_done(len(rows))
+    return [clips.facts[row] for row in rows], clips.contents.select(rows)
 
 
-def _inspected(
-    paths: Iterable[str], memory: FactsCache, workers: int, remote_cache: str
-) -> Generator[list[Seen], None, None]:
-    """Inspect by threads with a process each, save in this one; ends at once when closed."""
-    processes = [OpeningProcess() for _ in range(workers)]
-    idle: SimpleQueue[OpeningProcess] = SimpleQueue()
-    for process in processes:
-        idle.put(process)
-
-    def inspect(task: list[str], known: dict[str, Seen]) -> list[Seen]:
-        process = idle.get()
-        try:
-            return _inspect(task, known, process, remote_cache)
-        finally:
-            idle.put(process)
-
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
-    remaining = iter(paths)
-    tasks = iter(lambda: list(islice(remaining, _CLIPS_PER_TASK)), [])
-    running: set[Future] = set()
-    try:
-        while True:
-            # Two tasks a thread: none waits for work, and little memory is taken by what waits.
-            for task in islice(tasks, 2 * workers - len(running)):
-                running.add(pool.submit(inspect, task, memory.known(task)))
-            if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            seen = [clip for future in finished for clip in future.result()]
-            memory.remember(seen)
-            yield seen
-    finally:
-        for process in processes:
-            process.stop()
-        pool.shutdown(cancel_futures=True)
-        for process in processes:
-            process.close()
+def _open_all(
+    clips: "_Clips", workers: int, memory: FactsCache, on_done: Callable[[int], None]
+) -> None:
+    """Open every clip that is not known; ends at once when it is interrupted."""
+    order, workers = range(len(clips)), max(1, min(workers, len(clips)))
+    batch_size = _CLIPS_A_WORKER * workers
+    batches = [order[start : start + batch_size] for start in order[::batch_size]]
+    limit_sec = FETCH_LIMIT_SEC if any(map(is_remote, clips.paths)) else TIME_LIMIT_SEC
+    loader = ClipLoader(clips, batch_size=batch_size, workers=workers, time_limit_sec=limit_sec)
+    with closing(loader):
+        for batch, loaded in zip(batches, loader.read(order, batches), strict=True):
+            for row, (size, mtime_ns, found_out) in zip(loaded.indices, loaded.values, strict=True):
+                if found_out is not None:
+                    facts, *contents = found_out
+                    inspection = Inspection(ClipFacts(*facts), *contents)
+                    clips.put(row, inspection)
+                    memory.remember(Seen(clips.paths[row], size, mtime_ns, inspection))
+            for clip in loaded.unreadable:
+                clips.put(clip.position, unreadable(clip.error.removeprefix(f"{clip.video}: ")))
+            on_done(batch.stop)
 
 
-def _inspect(
-    paths: list[str], known: dict[str, Seen], process: OpeningProcess, remote_cache: str
-) -> list[Seen]:
-    """Inspect some clips, but those that are known and unchanged; ends early when stopped."""
-    seen, files, states = [], [], []
-    for path in paths:
-        if process.is_stopped:
-            return seen
-        try:
-            file = os.fspath(local_path(path, remote_cache))
-        except VideoError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            seen.append(Seen(path, -1, -1, unreadable(reason), is_new=True))
-            continue
-        size, mtime_ns = _file_state(file)
-        before = known.get(path)
-        if before is not None and (before.size, before.mtime_ns) == (size, mtime_ns):
-            seen.append(before)
-        else:
-            files.append(file)
-            states.append((path, size, mtime_ns))
-    for inspection, state in zip(process.examine(files), states, strict=False):
-        seen.append(Seen(*state, inspection, is_new=True))
-    return seen
+class _Clips:
+    """What is known of each clip, and how a worker opens one: a `Readable`."""
 
+    item_shape = (1,)  # all that is read is given
 
-def _file_state(path: str) -> tuple[int, int]:
-    """Give size and time of change, before the file is opened: a later change is then noticed."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 (as a `Path` it would cost more than this)
-    except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+    def __init__(self, paths: list[str], remote_cache: str) -> None:
+        self.paths, self._remote_cache = paths, remote_cache
+        self.facts: list[ClipFacts | None] = [None] * len(paths)
+        self.contents = Contents.of_unknown(len(paths))
+        self.states = np.full((len(paths), 2), -1, dtype=np.int64)
+        """Size and time of change of each file that `facts` are of; -1 of an unknown one."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+    def put(self, row: int, inspection: Inspection) -> None:
+        self.facts[row] = inspection.facts
+        self.contents.put(row, inspection)
+
+    def read(self, index: int, out: np.ndarray) -> tuple[int, int, tuple | None]:
+        """Give a clip's size and time of change and, unless they are known, what is found out."""
+        path = os.fspath(local_path(self.paths[index], self._remote_cache))
+        size = mtime_ns = -1
+        if os.path.exists(path):  # noqa: PTH110 (as a `Path` it would cost more than this)
+            # Before it is opened: a later change is then noticed.
+            status = os.stat(path)  # noqa: PTH116
+            size, mtime_ns = status.st_size, status.st_mtime_ns
+        if size >= 0 and self.states[index].tolist() == [size, mtime_ns]:
+            return size, mtime_ns, None
+        signal.setitimer(signal.ITIMER_PROF, HANG_SEC + max(size, 0) / READ_BYTES_PER_SEC)
+        facts, *contents = examine_clip(path)
+        return size, mtime_ns, (astuple(facts), *contents)

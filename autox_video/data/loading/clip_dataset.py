@@ -14,12 +14,15 @@ from mmengine.dataset import Compose
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
 from autox_video.data.label_array import label_array
 from autox_video.data.listing.formats.list_files import read_list
-from autox_video.data.loading.loader import TIME_LIMIT_SEC, ClipLoader, Loaded, Tolerance
+from autox_video.data.loading.loader import (
+    FETCH_LIMIT_SEC,
+    TIME_LIMIT_SEC,
+    ClipLoader,
+    Loaded,
+    Tolerance,
+)
 from autox_video.distributed.processes import Processes
 from autox_video.video.files.remote import is_remote, join
-
-FETCH_LIMIT_SEC = 600.0
-"""A worker that fetches and reads one clip for longer is taken to hang."""
 
 
 @DATASETS.register_module()
@@ -200,7 +203,7 @@ class ClipBatches:
     def nothing(self) -> dict[str, Any]:
         """What takes the place of a batch of which nothing was read: a clip that does not count."""
         black = np.zeros((1, *self.dataset.item_shape), dtype=np.uint8)
-        return {**self.dataset.batch(Loaded([0], black, [])), "weight": 0.0}
+        return {**self.dataset.batch(Loaded([0], black, [None], [])), "weight": 0.0}
 
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
         """Give this process's batches of an epoch, in order.

@@ -10,13 +10,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
 TIME_LIMIT_SEC = 60.0
-"""A worker that reads one clip for longer is taken to hang."""
+"""A worker that computes on one clip for longer, or does nothing, is taken to hang."""
+
+FETCH_LIMIT_SEC = 600.0
+"""The same where clips are fetched from elsewhere."""
 
 CHANCE = 1e-9
 """Of unreadable clips in a row, below which it is not chance that they are."""
@@ -61,6 +65,8 @@ class Loaded:
     indices: list[int]
     items: np.ndarray
     """(len(indices), *item_shape) uint8."""
+    values: list[Any]
+    """What `Readable.read` gives for each."""
     unreadable: list[Unreadable]
     """Clips between and before them that could not be read, each reported once."""
 
@@ -130,7 +136,8 @@ class ClipLoader:
                 if self.gives_up:
                     break
             rows = [task.row for task in done]
-            yield Loaded([task.index for task in done], self._gather(rows), unreadable)
+            indices, values = [task.index for task in done], [task.value for task in done]
+            yield Loaded(indices, self._gather(rows), values, unreadable)
             if self.gives_up:
                 return
             self._free.extend(rows)
@@ -169,7 +176,7 @@ class ClipLoader:
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
         """Wait for a task; where it failed, remember and report its clip."""
         if self._pool is None:
-            task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
+            task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:
             self._pool.attend()
         position = task.index % len(self.dataset)

@@ -1,7 +1,11 @@
-"""Worker processes that read items of a data set into shared memory.
+"""Worker processes that open and read clips: one that crashes or hangs takes nothing else along.
 
-Each worker has a pipe of its own and shares no lock with anyone. One that crashes or hangs takes
-nothing with it but the clip at hand; another is started in its place, and tries that once more.
+Each worker has a pipe of its own and shares no lock with anyone; what is large it writes into
+shared memory. Another is started in place of one that died, and tries the clip at hand once more.
+
+How long a clip takes is measured in what stands still when the machine does, so that neither a
+pause nor a slow disk makes it unreadable: in the time that a worker computes, and in looks at it
+during which it neither computed nor read.
 """
 
 import contextlib
@@ -18,7 +22,8 @@ import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,8 +43,11 @@ class Readable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int, out: np.ndarray) -> None:
-        """Write the item at `index` (epoch * len + position) into `out`; raises VideoError."""
+    def read(self, index: int, out: np.ndarray) -> Any:
+        """Write the item at `index` (epoch * len + position) into `out`; raises VideoError.
+
+        What it gives is sent along.
+        """
 
     def name(self, index: int) -> str:
         """Name the clip for people."""
@@ -52,19 +60,19 @@ class Task:
     index: int
     row: int
     done: bool = False
+    value: Any = None
     error: str | None = None
     deaths: int = 0
 
 
-def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> str | None:
-    """Read an item in this process; why it cannot be read, None if it can."""
+def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any, str | None]:
+    """Read an item in this process: what `read` gives, and why it cannot be read, if so."""
     try:
-        dataset.read(index, out)
+        return dataset.read(index, out), None
     except VideoError as error:
-        return str(error)
+        return None, str(error)
     except MemoryError:
-        return f"{dataset.name(index)}: there is not enough memory to read it."
-    return None
+        return None, f"{dataset.name(index)}: there is not enough memory to read it."
 
 
 @dataclass(slots=True, eq=False)
@@ -74,12 +82,20 @@ class _Worker:
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
     """Handed over and not answered, in order: it is at the first."""
-    at_since: tuple[float, float] = (math.inf, 0.0)
-    """When it began with the item at hand, by its clock, and when that was seen, by the pool's."""
+    doing: Any = None
+    """What it was doing at the last look, and since when, by the pool's clock."""
+    doing_since: float = 0.0
 
 
 class ReaderPool:
-    """Worker processes; a task goes to the one with the least to do."""
+    """Worker processes; a task goes to the one with the least to do.
+
+    Args:
+        dataset: what to read.
+        rows: shared memory for the items.
+        workers: processes.
+        time_limit_sec: how long a worker may compute on an item, and how long it may do nothing.
+    """
 
     def __init__(
         self, dataset: Readable, rows: np.ndarray, workers: int, time_limit_sec: float
@@ -89,6 +105,7 @@ class ReaderPool:
         self.time_limit_sec = time_limit_sec
         self.waited_sec = 0.0
         """For answers, as far as this process ran: a clock that stops where the machine does."""
+        self.looked_at = 0.0
         self.since = np.frombuffer(mmap.mmap(-1, 8 * workers), dtype=np.float64)
         """When each worker began with its item, by its clock; infinity: it has none."""
         self.workers: list[_Worker] = []
@@ -110,15 +127,17 @@ class ReaderPool:
         self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
         for pipe in pipes:
             try:
-                error, defect = pipe.recv()
+                value, error, defect = pipe.recv()
             except (EOFError, OSError):
                 self._replace(worker_of[pipe])
                 continue
             if defect is not None:
                 raise defect
             task = worker_of[pipe].tasks.popleft()
-            task.done, task.error = True, error
-        self._replace_hanging()
+            task.done, task.value, task.error = True, value, error
+        if self.waited_sec - self.looked_at >= _LOOK_EVERY_SEC:
+            self.looked_at = self.waited_sec
+            self._replace_hanging()
         self._hand_out()
 
     def forget(self) -> None:
@@ -148,11 +167,17 @@ class ReaderPool:
     def _replace_hanging(self) -> None:
         for worker in list(self.workers):
             since = self.since[worker.number]
-            if since != worker.at_since[0]:
-                worker.at_since = since, self.waited_sec
-            hangs = self.waited_sec - worker.at_since[1] > self.time_limit_sec
-            if worker.tasks and since < math.inf and hangs:
-                self._replace(worker, f"reading it took more than {self.time_limit_sec:g} s, twice")
+            if not worker.tasks or since == math.inf:
+                continue
+            doing = since, _progress(worker.process.pid)
+            if doing != worker.doing:
+                worker.doing, worker.doing_since = doing, self.waited_sec
+            elif self.waited_sec - worker.doing_since > self.time_limit_sec:
+                self._replace(
+                    worker,
+                    f"nothing came of it for {self.time_limit_sec:g} s, twice, as if its disk did "
+                    "not answer or the decoder hung",
+                )
 
     def _replace(self, worker: _Worker, reason: str | None = None) -> None:
         """Start another in place of one that has died, or, for a reason, is to die."""
@@ -160,9 +185,8 @@ class ReaderPool:
         if worker.tasks:
             task, code = worker.tasks[0], worker.process.exitcode or 0
             task.deaths += 1
-            if task.deaths >= _TRIES:
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                reason = reason or f"the process that read it died ({how}), twice"
+            if task.deaths >= _TRIES or code == -signal.SIGPROF:
+                reason = reason or _why_it_died(code)
                 task.done, task.error = True, f"{self.dataset.name(task.index)}: {reason}."
                 worker.tasks.popleft()
             self.queue.extendleft(reversed(worker.tasks))
@@ -173,7 +197,7 @@ class ReaderPool:
         self.since[number] = math.inf
         process = multiprocessing.get_context("fork").Process(
             target=_work,
-            args=(self.dataset, self.rows, theirs, self.since[number : number + 1], os.getpid()),
+            args=(self, theirs, self.since[number : number + 1], os.getpid()),
             daemon=True,
         )
         with warnings.catch_warnings():
@@ -190,13 +214,33 @@ def _end(worker: _Worker) -> None:
     worker.pipe.close()
 
 
+def _why_it_died(code: int) -> str:
+    if code == -signal.SIGPROF:
+        return "the decoder hangs on it (it computed for too long)"
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return f"the decoder crashes on it ({how}), twice"
+
+
+def _progress(pid: int) -> object:
+    """Give something that changes while a process computes or reads, or is stopped by somebody.
+
+    None where the system does not tell.
+    """
+    try:
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    bytes_read = ""
+    with contextlib.suppress(OSError):  # not everybody may look at it
+        bytes_read = Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
+    return object() if state in ("T", "t") else (*numbers[10:12], bytes_read)
+
+
 # ---- the worker's side ----
 
 
-def _work(
-    dataset: Readable, rows: np.ndarray, pipe: Connection, since: np.ndarray, parent: int
-) -> None:
-    """Answer each (index, row) by why it cannot be read, if so, and what is to be raised, if so."""
+def _work(pool: ReaderPool, pipe: Connection, since: np.ndarray, parent: int) -> None:
+    """Answer each (index, row) by what `read` gives, why it cannot be read, and what to raise."""
     _stand_alone(parent)
     while True:
         try:
@@ -204,15 +248,18 @@ def _work(
         except EOFError:
             os._exit(0)
         since[0] = time.monotonic()
-        error = defect = None
+        # A signal ends this process, wherever it is stuck.
+        signal.setitimer(signal.ITIMER_PROF, pool.time_limit_sec)
+        value = error = defect = None
         try:
-            error = read_in_process(dataset, index, rows[row])
+            value, error = read_in_process(pool.dataset, index, pool.rows[row])
         except AutoXVideoError as problem:  # nothing that another clip would be spared
             defect = problem
         except BaseException:  # noqa: BLE001 (the parent raises it)
             defect = RuntimeError(f"A data worker failed:\n{traceback.format_exc()}")
+        signal.setitimer(signal.ITIMER_PROF, 0)
         since[0] = math.inf
-        pipe.send((error, defect))
+        pipe.send((value, error, defect))
 
 
 def _stand_alone(parent: int) -> None:
@@ -222,7 +269,7 @@ def _stand_alone(parent: int) -> None:
     step that it finishes, and it ends them itself.
     """
     os.setpgid(0, 0)
-    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGPROF):
         signal.signal(signum, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):

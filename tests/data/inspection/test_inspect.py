@@ -1,5 +1,7 @@
 """Facts of clips, true ones; a cache that spares work and never costs a run."""
 
+import ctypes
+import faulthandler
 import math
 import os
 import signal
@@ -13,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from autox_video.data.inspection import facts_cache
+from autox_video.data.inspection import inspect as inspection
 from autox_video.data.inspection.clip_facts import examine_clip
 from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspect import inspect_clips
-from autox_video.data.inspection.opening_process import OpeningProcess
+from autox_video.data.loading import reader_pool
 from tests.videos import (
     decode_all,
     numbered_frames,
@@ -47,17 +50,35 @@ def cache(tmp_path):
 
 
 @pytest.fixture
-def opened(monkeypatch):
-    """The clips that were really opened."""
-    paths = []
-    examine = OpeningProcess.examine
+def examine(monkeypatch):
+    """Give a function that puts another in place of `examine_clip`, which that may call."""
+    return lambda function: monkeypatch.setattr(inspection, "examine_clip", function)
 
-    def counted(self, places):
-        paths.extend(map(Path, places))
-        return examine(self, places)
 
-    monkeypatch.setattr(OpeningProcess, "examine", counted)
-    return paths
+@pytest.fixture
+def opened(examine, tmp_path):
+    """The clips that were really opened, by whatever process."""
+    log = tmp_path / "opened.txt"
+
+    def counted(path):
+        with open(log, "ab") as file:
+            file.write(os.fsencode(path) + b"\n")
+        return examine_clip(path)
+
+    class Opened:
+        def __len__(self):
+            return len(self.paths())
+
+        def paths(self):
+            return [Path(os.fsdecode(line)) for line in log.read_bytes().splitlines()]
+
+        def clear(self):
+            log.write_bytes(b"")
+
+    opened = Opened()
+    opened.clear()
+    examine(counted)
+    return opened
 
 
 # ---- many clips ----
@@ -90,12 +111,12 @@ def test_progress_reaches_the_number_of_paths(clips):
     assert told[-1] == 40 and len(told) >= 2
 
 
-def test_defect_in_the_probe_is_not_hidden(clips, monkeypatch):
-    def broken(self, places):
-        raise RuntimeError("a defect")
+def test_a_defect_comes_with_its_traceback(clips, examine):
+    def broken(path):
+        raise KeyError("a defect")
 
-    monkeypatch.setattr(OpeningProcess, "examine", broken)
-    with pytest.raises(RuntimeError, match="a defect"):
+    examine(broken)
+    with pytest.raises(RuntimeError, match="KeyError: 'a defect'"):
         facts_of(clips, None, workers=2)
 
 
@@ -106,32 +127,53 @@ def test_contents_come_in_the_order_of_the_paths(clips, cache):
         for path, fact, *rows in zip(
             paths, facts, contents.digests, contents.fingerprints, contents.scenes, strict=True
         ):
-            found = examine_clip(path)
-            assert (fact, *(row.tobytes() for row in rows)) == found
+            assert (fact, *(row.tobytes() for row in rows)) == examine_clip(path)
     assert not contents.fingerprints[3].any() and contents.fingerprints[4].any()
 
 
-def test_a_clip_that_crashes_its_process_is_a_row_and_costs_no_other(clips, cache, tmp_path):
-    # What ends the process here is the system, as it does for a decoder that takes all memory.
-    killer = tmp_path / "killer.py"
-    killer.write_text(
-        "import os, signal\n"
-        "from autox_video.data.inspection import opening_process\n"
-        "from autox_video.data.inspection.clip_facts import examine_clip\n"
-        "def examine(path):\n"
-        "    if path.endswith('/7.mp4'):\n"
-        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "    return examine_clip(path)\n"
-        "opening_process.serve(examine)\n"
-    )
-    program = f"exec(open({str(killer)!r}).read())"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autox_video.data.inspection.opening_process._PROGRAM", program)
-        facts = facts_of(clips, cache, workers=2)
-    assert facts[7].error == "the decoder crashes on it (SIGSEGV)."
-    assert [fact.frames for i, fact in enumerate(facts) if i != 7] == [
-        1 + i % 12 for i in range(20) if i != 7
-    ]
+def crash(path):
+    faulthandler.disable()
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def compute(path):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (crash, "the decoder crashes on it (SIGSEGV), twice."),
+        (lambda path: os._exit(3), "the decoder crashes on it (exit code 3), twice."),
+        (compute, "the decoder hangs on it (it computed for too long)."),
+        # Inside of C, where Python gets no turn.
+        (lambda path: ctypes.PyDLL(None).sleep(60), "nothing came of it for 0.3 s, twice,"),
+    ],
+)
+def test_what_takes_the_process_along_is_named_and_costs_no_other(
+    clips, cache, examine, monkeypatch, harm, reason
+):
+    monkeypatch.setattr(inspection, "HANG_SEC", 0.5)
+    monkeypatch.setattr(inspection, "TIME_LIMIT_SEC", 0.3)
+    monkeypatch.setattr(reader_pool, "_LOOK_EVERY_SEC", 0.05)
+    examine(lambda path: harm(path) if path.endswith("/7.mp4") else examine_clip(path))
+    facts = facts_of(clips[:10], cache, workers=2)
+    assert facts[7].error.startswith(reason)
+    assert [fact.frames for fact in facts] == [i + 1 if i != 7 else 0 for i in range(10)]
+
+
+def test_large_clip_may_be_computed_on_for_longer(clips, monkeypatch):
+    alarms = []
+
+    def set_timer(which, seconds):
+        assert which == signal.ITIMER_PROF  # which counts computing, not the time of day
+        alarms.append(seconds)
+
+    monkeypatch.setattr(inspection.signal, "setitimer", set_timer)
+    monkeypatch.setattr(inspection, "READ_BYTES_PER_SEC", 10.0)
+    inspection._Clips([str(clips[0])], "auto").read(0, None)
+    assert alarms == [inspection.HANG_SEC + clips[0].stat().st_size / 10]
 
 
 # ---- cache ----
@@ -156,7 +198,7 @@ def test_names_that_are_not_text_are_remembered(tmp_path, cache, opened):
     clip = tmp_path / os.fsdecode(b"\xff\xe9 a.mp4")
     write_video(tmp_path / "a.mp4", FRAMES).rename(clip)
     assert facts_of([clip], cache, workers=1) == facts_of([clip], cache, workers=1)
-    assert opened == [clip]
+    assert opened.paths() == [clip]
 
 
 def test_changed_clip_is_opened_again(clips, cache, opened):
@@ -166,7 +208,7 @@ def test_changed_clip_is_opened_again(clips, cache, opened):
     os.utime(clips[5], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     opened.clear()
     facts = facts_of(clips, cache, workers=2)
-    assert sorted(opened) == sorted([clips[3], clips[5]])
+    assert sorted(opened.paths()) == sorted([clips[3], clips[5]])
     assert facts[3].frames == 9
 
 
@@ -272,15 +314,12 @@ SLOW_RUN = """
 import sys, time
 from pathlib import Path
 from autox_video.data.inspection import facts_cache, inspect
-from autox_video.data.inspection.opening_process import OpeningProcess
 
-plain = OpeningProcess.examine
-def slow(self, places):
-    for place in places:
-        if not self.is_stopped:
-            time.sleep(0.25)
-            yield from plain(self, [place])
-OpeningProcess.examine = slow
+plain = inspect.examine_clip
+def slow(path):
+    time.sleep(0.25)
+    return plain(path)
+inspect.examine_clip = slow
 facts_cache.SAVE_EVERY_SEC = 0.1
 cache, *clips = map(Path, sys.argv[1:])
 try:
@@ -290,6 +329,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopper", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_probe_ends_at_once_and_keeps_what_it_found(tmp_path, cache, opened, stopper):
     clip = write_video(tmp_path / "a.mp4", FRAMES)
@@ -305,7 +345,7 @@ def test_stopped_probe_ends_at_once_and_keeps_what_it_found(tmp_path, cache, ope
         run.send_signal(stopper)
         sent = time.monotonic()
         run.wait(timeout=20)
-        assert time.monotonic() - sent < 1.5  # two threads with eight clips each at hand take 2
+        assert time.monotonic() - sent < 1.5
     assert run.returncode == (130 if stopper == signal.SIGINT else -signal.SIGKILL)
     facts_of(clips, cache, workers=2)
     assert len(opened) <= 400 - 8

@@ -47,9 +47,12 @@ class Numbers:
             time.sleep(1000)
         if harm == "defect":
             raise ValueError("a defect of ours")
-        if harm == "slow":
-            time.sleep(0.05)
+        if harm in ("slow", "very slow"):
+            time.sleep(0.05 if harm == "slow" else 0.8)
+        while harm == "compute":
+            pass
         out[...] = index
+        return -index
 
 
 def cut(places, size):
@@ -64,6 +67,7 @@ def read(dataset, order=None, *, batch_size=4, workers=2, limit=60.0, skip=0, **
         for loaded in loader.read(order, cut(range(skip, len(order)), batch_size), **options):
             assert loaded.items.shape == (len(loaded.indices), 2, 3)
             assert (loaded.items == np.array(loaded.indices)[:, None, None] % 256).all()
+            assert loaded.values == [-index for index in loaded.indices]
             batches.append((loaded.indices, [u.position for u in loaded.unreadable]))
         return batches, dict(loader.broken)
     finally:

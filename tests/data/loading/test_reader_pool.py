@@ -17,8 +17,8 @@ from tests.data.loading.test_loader import Numbers, read
 def test_a_crash_costs_the_clip_and_nothing_else(harm):
     batches, broken = read(Numbers(12, {5: harm}), batch_size=4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
-    how = "signal 11" if harm == "die" else "exit code 3"
-    assert broken == {5: f"clip 5: the process that read it died ({how}), twice."}
+    how = "SIGSEGV" if harm == "die" else "exit code 3"
+    assert broken == {5: f"clip 5: the decoder crashes on it ({how}), twice."}
 
 
 def test_a_worker_killed_from_outside_costs_nothing(tmp_path):
@@ -27,29 +27,56 @@ def test_a_worker_killed_from_outside_costs_nothing(tmp_path):
     assert broken == {}
 
 
-def test_a_hang_costs_the_clip_and_its_time_limit_twice():
+@pytest.fixture
+def quick_looks(monkeypatch):
+    monkeypatch.setattr(reader_pool, "_LOOK_EVERY_SEC", 0.05)
+
+
+def test_a_hang_costs_the_clip_and_its_time_limit_twice(quick_looks):
     batches, broken = read(Numbers(6, {2: "hang"}), limit=0.4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 3, 4, 5]
-    assert broken == {2: "clip 2: reading it took more than 0.4 s, twice."}
+    assert broken[2].startswith("clip 2: nothing came of it for 0.4 s, twice")
 
 
-def test_a_hang_that_passes_costs_nothing(tmp_path):
+def test_endless_computing_is_a_hang(quick_looks):
+    batches, broken = read(Numbers(6, {2: "compute"}), limit=0.4)
+    assert [i for indices, _ in batches for i in indices] == [0, 1, 3, 4, 5]
+    assert broken == {2: "clip 2: the decoder hangs on it (it computed for too long)."}
+
+
+def test_a_hang_that_passes_costs_nothing(tmp_path, quick_looks):
     batches, broken = read(Numbers(8, {3: "hang once"}, tmp_path), limit=0.4)
     assert [i for indices, _ in batches for i in indices] == list(range(8))
     assert broken == {}
 
 
-def test_a_pause_of_the_machine_costs_no_clip(monkeypatch):
+def test_a_slow_disk_is_waited_for_while_it_gives_anything(quick_looks, monkeypatch):
+    looks = iter(range(10**6))
+    monkeypatch.setattr(reader_pool, "_progress", lambda pid: next(looks))
+    batches, broken = read(Numbers(2, {0: "very slow"}), limit=0.2)
+    assert [i for indices, _ in batches for i in indices] == [0, 1]
+    assert broken == {}
+
+
+def test_progress_is_told_by_what_a_process_does():
+    before = reader_pool._progress(os.getpid())
+    sum(range(3_000_000))
+    Path(__file__).read_bytes()
+    assert reader_pool._progress(os.getpid()) != before
+    assert reader_pool._progress(2**30) is None
+
+
+def test_a_pause_of_the_machine_costs_no_clip(monkeypatch, quick_looks):
     """The clock jumps by hours while clips are read, as where a container was paused."""
     jumps = iter(range(0, 10**9, 3600))
     monkeypatch.setattr(reader_pool.time, "monotonic", lambda: float(next(jumps)))
-    monkeypatch.setattr(reader_pool, "_LOOK_EVERY_SEC", 0.05)
     dataset = Numbers(6, dict.fromkeys(range(6), "slow"))
     batches, broken = read(dataset, batch_size=2, limit=60.0)
     assert [i for indices, _ in batches for i in indices] == list(range(6))
     assert broken == {}
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_costs_no_clip(tmp_path):
     """The whole group is stopped for longer than the time limit, and goes on."""
     code = (
