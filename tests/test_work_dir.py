@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from autox_video.run.lock import own
+from autox_video.run.lock import locked
 from autox_video.run.work_dir import LOCK
 from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 def test_a_second_run_in_the_folder_is_refused(folder):
     before = (folder / "work" / "latest.pth").read_bytes()
-    with own(folder / "work"):
+    with locked(folder / "work"):
         sentence = refused(command("autotrain.py", "--fresh", cwd=folder))
     assert f"is being trained in by process {os.getpid()} on " in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before

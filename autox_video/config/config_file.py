@@ -121,11 +121,11 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
 
 def _hint(text: str) -> str:
     """Show the first line that is written as in another format as YAML has it."""
-    found = _OTHER_FORMAT.search(text)
-    if found is None:
+    match = _OTHER_FORMAT.search(text)
+    if match is None:
         return " Indent with spaces, not with tabs." if "\n\t" in text else ""
-    line = text.count("\n", 0, found.start(1)) + 1
-    return f" Write line {line} as `{found[1]}: {found[2].strip()}`."
+    line = text.count("\n", 0, match.start(1)) + 1
+    return f" Write line {line} as `{match[1]}: {match[2].strip()}`."
 
 
 def _read_text(path: Path) -> str:

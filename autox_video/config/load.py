@@ -53,15 +53,15 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         ConfigError: with every problem of the file and of the overrides, one sentence each.
     """
-    given, problems = read_overrides(overrides, _TEXT_KEYS)
+    overridden, problems = read_overrides(overrides, _TEXT_KEYS)
     if "://" in str(path):
         raise ConfigError(f"{path}: a config is read from this machine alone.", *problems)
     try:
         values, origins, file_problems = read_config(Path(path))
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
-    origins.update(dict.fromkeys(given, "command line"))
-    values.update(given)
+    origins.update(dict.fromkeys(overridden, "command line"))
+    values.update(overridden)
     origin = origins.get("custom_imports", str(path))
     import_custom_modules(values.get("custom_imports"), Path(path).parent, origin)
     return _build(values, origins, str(path), [*file_problems, *problems])
@@ -83,9 +83,9 @@ def _build(
     known = {key: values[key] for key in _FIELDS if values.get(key) is not None}
     faults = [(str(key), f"key `{key}` {_unknown(key)}") for key in values if key not in _FIELDS]
     faults += [(key, f"key `{key}`{fault}") for key, fault in _faults(known)]
-    found = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
-    if problems or found:
-        raise ConfigError(*problems, *found)
+    sentences = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
+    if problems or sentences:
+        raise ConfigError(*problems, *sentences)
     return Settings.model_validate(known)
 
 

@@ -17,8 +17,8 @@ def read_duration(text: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    found = _SPAN.fullmatch(text.strip())
-    parts = found.groups() if found else ()
+    match = _SPAN.fullmatch(text.strip())
+    parts = match.groups() if match else ()
     pairs = [(n, unit) for n, unit in zip(parts[::2], parts[1::2], strict=True) if n]
     if not pairs:
         raise ValueError("not a span of time")

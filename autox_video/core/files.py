@@ -104,8 +104,8 @@ def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
-            found = _LEFTOVER.fullmatch(entry.name)
-            if found and found[1] in names and entry.is_file(follow_symlinks=False):
+            match = _LEFTOVER.fullmatch(entry.name)
+            if match and match[1] in names and entry.is_file(follow_symlinks=False):
                 Path(entry).unlink()
 
 
@@ -119,7 +119,7 @@ _NOT_SHOWN = re.compile(
 def _json_text(value: Any, indent: int | None = None) -> str:
     """Write JSON for people to look at: readable letters, and nothing that steers a terminal."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    return _NOT_SHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _NOT_SHOWN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def user_cache(name: str) -> Path | None:

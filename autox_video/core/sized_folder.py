@@ -15,12 +15,12 @@ def read_sized_folder(text: str) -> tuple[str, int | None]:
     Raises:
         ValueError: what follows the colon is no size, or the size is 0.
     """
-    found = _SIZE.fullmatch(text)
-    if found:
-        size_bytes = int(float(found[2]) * _BYTES[found[3].upper()])
+    match = _SIZE.fullmatch(text)
+    if match:
+        size_bytes = int(float(match[2]) * _BYTES[match[3].upper()])
         if size_bytes < 1:
             raise ValueError("a size of 0")
-        return found[1], size_bytes
+        return match[1], size_bytes
     if _SIZE_LIKE.fullmatch(text):
         raise ValueError("not a size")
     return text, None

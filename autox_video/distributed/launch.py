@@ -31,7 +31,7 @@ from autox_video.distributed.processes import (
     STOPPED,
     STORE_FD,
     Processes,
-    own_device,
+    local_device,
     started_by_others,
 )
 from autox_video.machine.hardware import usable_cores
@@ -121,7 +121,7 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def use_own_share(me: Processes, device: str) -> str:
+def use_device(me: Processes, device: str) -> str:
     """Take this process's cores and GPU, so that none gets in the way of another.
 
     Gives the device: `cpu`, or for `cuda` the GPU of this process.
@@ -132,7 +132,7 @@ def use_own_share(me: Processes, device: str) -> str:
     by_torchrun = threads == "1" and "TORCHELASTIC_RUN_ID" in os.environ
     if me.size > 1 and (threads is None or by_torchrun):
         torch.set_num_threads(max(1, usable_cores() // me.local_size))
-    device = own_device(device)
+    device = local_device(device)
     if device != "cpu":
         torch.cuda.set_device(device)
     return device

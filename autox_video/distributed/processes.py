@@ -189,7 +189,7 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def own_device(device: str) -> str:
+def local_device(device: str) -> str:
     """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
 
     Args:

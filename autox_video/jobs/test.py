@@ -15,7 +15,7 @@ from autox_video.core.files import sha256, write_json
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
-from autox_video.distributed.launch import use_own_share
+from autox_video.distributed.launch import use_device
 from autox_video.evaluation.results import (
     Prediction,
     Provenance,
@@ -66,7 +66,7 @@ def transform(
 
     config = read_config(job.weights)
     _settle_reading(config, settings)
-    device = use_own_share(me, job.device)
+    device = use_device(me, job.device)
     if device == "cpu":
         keep_freed_memory()
     model = load_model(config, job.weights, device)

@@ -15,7 +15,7 @@ from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.data.inspection.coverage import notes_on_long_clips
 from autox_video.distributed import processes
-from autox_video.distributed.launch import use_own_share
+from autox_video.distributed.launch import use_device
 from autox_video.jobs.test import check_results_path, is_tested, transform
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.metrics.headline import IN_FOLDS, said
@@ -25,7 +25,7 @@ from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import is_probe_run, write_plan
 from autox_video.run.clock import BudgetClock, command_clock, counting, running_clock
-from autox_video.run.lock import own
+from autox_video.run.lock import locked
 from autox_video.run.work_dir import (
     BEST,
     CONFIG,
@@ -73,7 +73,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, float] | None:
 
         config = config_from_text(job.config, str(work_dir / CONFIG))
         check_config(config)
-        config.device = use_own_share(me, config.device)
+        config.device = use_device(me, config.device)
         if config.device == "cpu":
             keep_freed_memory()
         if job.plan.mode == "probe":
@@ -116,7 +116,7 @@ def _show(settings: Settings, *, fresh: bool) -> Plan:
     check_work_dir(work_dir)
     there = _holds_run(work_dir)
     with ExitStack() as held:
-        held.enter_context(own(work_dir))
+        held.enter_context(locked(work_dir))
         place = work_dir
         if fresh or not there:
             # What a run writes before its first step would count for the next one.
@@ -227,7 +227,7 @@ def _time_left(job: _Job, work_dir: Path) -> "TimeLeft":
 def _begin(settings: Settings, work_dir: Path, held: ExitStack, *, fresh: bool) -> _Job:
     """Take the work dir for this run, until `held` is closed."""
     check_work_dir(work_dir)
-    held.enter_context(own(work_dir))
+    held.enter_context(locked(work_dir))
     goes_on = settings.only_probes and is_probe_run(work_dir)
     make_ready(work_dir, fresh=fresh, goes_on=goes_on)
     budget_sec = None if settings.time_budget == AUTO else settings.time_budget

@@ -24,7 +24,7 @@ class _Mount:
 
     root: PurePosixPath
     """Which group of the tree is at the top of what is to be seen."""
-    place: str
+    path: str
     controllers: frozenset[str] | None
     """None for version 2, which has all of them in one tree."""
 
@@ -55,7 +55,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _way_up(root: Path, mount: _Mount, group: PurePosixPath) -> Iterator[Path]:
-    top = root / mount.place.lstrip("/")
+    top = root / mount.path.lstrip("/")
     below = group.relative_to(mount.root) if group.is_relative_to(mount.root) else PurePosixPath()
     if ".." in below.parts:  # of a group outside of this container's view
         below = PurePosixPath()
@@ -76,7 +76,7 @@ def _mounts(root: Path) -> Iterator[_Mount]:
 
 def _plain(text: str) -> str:
     r"""A path of mountinfo, where a space is written \040."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _cores(folder: Path) -> float:
@@ -91,8 +91,8 @@ def _cores(folder: Path) -> float:
 
 def _memory(folder: Path) -> float:
     names = ("memory.max", "memory.high", "memory.limit_in_bytes")
-    found = [_numbers(folder / name, 1) for name in names]
-    return min((limit[0] for limit in found if limit and limit[0] > 0), default=math.inf)
+    limits = [_numbers(folder / name, 1) for name in names]
+    return min((limit[0] for limit in limits if limit and limit[0] > 0), default=math.inf)
 
 
 def _numbers(path: Path, count: int) -> list[int] | None:

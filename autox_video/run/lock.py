@@ -36,7 +36,7 @@ class Times:
 
 
 @contextmanager
-def own(work_dir: str | Path, *, times: Times | None = None) -> Iterator[None]:
+def locked(work_dir: str | Path, *, times: Times | None = None) -> Iterator[None]:
     """Keep every other run out of a folder, which must be there, until the block ends.
 
     Raises:

@@ -15,14 +15,14 @@ import pytest
 from filelock import SoftFileLease
 
 from autox_video.core.errors import ResourceError
-from autox_video.run.lock import Times, own
+from autox_video.run.lock import Times, locked
 from autox_video.run.work_dir import LOCK
 
 QUICK = Times(heartbeat=0.05, silence=0.6, grace=0.5, pause=0.02)
 OWNER = (
     "import os, sys, time\n"
-    "from autox_video.run.lock import own\n"
-    "with own(sys.argv[1]):\n"
+    "from autox_video.run.lock import locked\n"
+    "with locked(sys.argv[1]):\n"
     "    worker = os.fork() if sys.argv[2] != '0' else 1\n"
     "    if worker == 0:\n"
     "        time.sleep(float(sys.argv[2]))\n"
@@ -58,14 +58,14 @@ def write_lock(folder, *, pid=7, host="node9"):
 
 
 def test_the_file_names_the_owner_and_goes_with_it(tmp_path):
-    with own(tmp_path):
+    with locked(tmp_path):
         assert holder(tmp_path).pid == os.getpid()
     assert os.listdir(tmp_path) == []
 
 
 def test_a_live_owner_is_refused_in_a_sentence(tmp_path):
     with owner(tmp_path) as process:
-        with pytest.raises(ResourceError) as caught, own(tmp_path):
+        with pytest.raises(ResourceError) as caught, locked(tmp_path):
             pass
         sentence = str(caught.value)
         assert f"process {process.pid} on {socket.gethostname()}. Wait" in sentence
@@ -79,7 +79,7 @@ def test_an_owner_that_was_killed_holds_nobody_up(tmp_path, worker_sec):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert holder(tmp_path).pid == process.pid
-    with own(tmp_path, times=Times(grace=0.5)):
+    with locked(tmp_path, times=Times(grace=0.5)):
         assert holder(tmp_path).pid == os.getpid()
 
 
@@ -88,13 +88,13 @@ def test_a_killed_owner_that_nobody_has_asked_after_is_dead_all_the_same(tmp_pat
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     write_lock(tmp_path, pid=process.pid, host=own_host(tmp_path))
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         assert holder(tmp_path).pid == os.getpid()
     process.wait()
 
 
 def own_host(folder):
-    with own(folder / ".."):
+    with locked(folder / ".."):
         return holder(folder / "..").hostname
 
 
@@ -102,25 +102,25 @@ def test_workers_that_outlive_the_end_of_a_run_hold_nothing(tmp_path):
     with owner(tmp_path, worker_sec=1) as process:
         process.communicate("")
         assert process.returncode == 0
-        with own(tmp_path, times=Times(grace=0)):
+        with locked(tmp_path, times=Times(grace=0)):
             pass
 
 
 def test_the_lock_is_free_again_after_an_error(tmp_path):
-    with pytest.raises(KeyError), own(tmp_path):
+    with pytest.raises(KeyError), locked(tmp_path):
         raise KeyError
-    with own(tmp_path):
+    with locked(tmp_path):
         pass
 
 
 def test_of_many_at_once_one_wins(tmp_path):
     program = (
         "import sys\n"
-        "from autox_video.run.lock import own\n"
+        "from autox_video.run.lock import locked\n"
         "from autox_video.core.errors import ResourceError\n"
         "sys.stdin.readline()\n"
         "try:\n"
-        "    with own(sys.argv[1]):\n"
+        "    with locked(sys.argv[1]):\n"
         "        print('mine', flush=True)\n"
         "        sys.stdin.readline()\n"
         "except ResourceError:\n"
@@ -150,7 +150,10 @@ def test_another_machine_that_lives_is_refused(tmp_path):
     heart = threading.Thread(target=beat)
     heart.start()
     try:
-        with pytest.raises(ResourceError, match="process 7 on node9"), own(tmp_path, times=QUICK):
+        with (
+            pytest.raises(ResourceError, match="process 7 on node9"),
+            locked(tmp_path, times=QUICK),
+        ):
             pass
     finally:
         over.set()
@@ -160,7 +163,7 @@ def test_another_machine_that_lives_is_refused(tmp_path):
 
 def test_another_machine_that_fell_silent_is_taken_over_with_a_note(tmp_path, capsys):
     write_lock(tmp_path)
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         assert holder(tmp_path).pid == os.getpid()
     said = capsys.readouterr().out.splitlines()
     assert "waiting up to" in said[0] and "node9 gives no sign of life" in said[1]
@@ -168,7 +171,7 @@ def test_another_machine_that_fell_silent_is_taken_over_with_a_note(tmp_path, ca
 
 
 def test_the_owner_gives_signs_of_life(tmp_path):
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         os.utime(tmp_path / LOCK, (0, 0))
         end = time.monotonic() + 5
         while (tmp_path / LOCK).stat().st_mtime == 0 and time.monotonic() < end:
@@ -177,7 +180,7 @@ def test_the_owner_gives_signs_of_life(tmp_path):
 
 
 def test_an_owner_whose_lock_was_taken_is_told(tmp_path, capsys):
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         (tmp_path / LOCK).unlink()
         write_lock(tmp_path)
         end, said = time.monotonic() + 5, ""
@@ -192,14 +195,14 @@ def test_an_owner_whose_lock_was_taken_is_told(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_damaged_lock_of_nobody_is_no_hindrance(tmp_path, text):
     (tmp_path / LOCK).write_text(text)
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         assert holder(tmp_path).pid == os.getpid()
 
 
 @pytest.mark.slow
 def test_an_empty_lock_is_left_to_the_user(tmp_path):
     (tmp_path / LOCK).touch()
-    with pytest.raises(ResourceError, match="does not say which"), own(tmp_path, times=QUICK):
+    with pytest.raises(ResourceError, match="does not say which"), locked(tmp_path, times=QUICK):
         pass
 
 
@@ -207,7 +210,7 @@ def test_an_empty_lock_is_left_to_the_user(tmp_path):
 def test_a_lock_that_is_no_file_is_a_sentence(tmp_path, make):
     path = tmp_path / LOCK
     {"mkdir": os.mkdir, "mkfifo": os.mkfifo, "symlink": lambda p: os.symlink("x", p)}[make](path)
-    with pytest.raises(ResourceError, match="is not a file; remove it"), own(tmp_path):
+    with pytest.raises(ResourceError, match="is not a file; remove it"), locked(tmp_path):
         pass
     assert not (tmp_path / "x").exists()
 
@@ -215,7 +218,7 @@ def test_a_lock_that_is_no_file_is_a_sentence(tmp_path, make):
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     sentence = r"run\.lock: the lock of the run cannot be made"
-    with pytest.raises(ResourceError, match=sentence), own(tmp_path / "file"):
+    with pytest.raises(ResourceError, match=sentence), locked(tmp_path / "file"):
         pass
 
 
@@ -224,8 +227,11 @@ def test_a_file_system_without_locks_goes_by_signs_of_life(tmp_path, monkeypatch
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with own(tmp_path, times=QUICK):
+    with locked(tmp_path, times=QUICK):
         assert holder(tmp_path).pid == os.getpid()
-        with pytest.raises(ResourceError, match="is being trained in"), own(tmp_path, times=QUICK):
+        with (
+            pytest.raises(ResourceError, match="is being trained in"),
+            locked(tmp_path, times=QUICK),
+        ):
             pass
     assert os.listdir(tmp_path) == []

@@ -22,7 +22,7 @@ from autox_video.core.console import progress, say, still_at_it
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.label_array import class_rows
-from autox_video.distributed.processes import own_device
+from autox_video.distributed.processes import local_device
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.planning.choice import PROBE, Choice
 from autox_video.planning.plan import Plan
@@ -193,7 +193,7 @@ def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Sampl
             f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
         )
     targets = class_rows([clips.labels[n] for n in found.positions], len(job.data.classes))
-    tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), own_device(plan.device)
+    tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), local_device(plan.device)
     return Samples(
         tokens.to(device),
         torch.from_numpy(targets).to(device),

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from autox_video.core.errors import ConfigError
 from autox_video.core.files import write_text
-from autox_video.distributed.processes import own_device
+from autox_video.distributed.processes import local_device
 from autox_video.machine.installation import source_tree
 from autox_video.planning.plan import Plan
 from autox_video.tasks.task import TASKS
@@ -60,7 +60,7 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
             "default_scope": "mmaction",
             "work_dir": work_dir,
             "experiment_name": plan.backbone,
-            "device": own_device(plan.device),
+            "device": local_device(plan.device),
             "classes": list(data.classes),
             "train_dataloader": _train_loader(plan, data),
             "train_cfg": {

@@ -13,7 +13,7 @@ from autox_video.automl.search.refit import Refit
 from autox_video.automl.search.search import Begun, Search
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.distributed import processes
-from autox_video.distributed.launch import use_own_share
+from autox_video.distributed.launch import use_device
 from autox_video.distributed.processes import Processes
 from autox_video.machine.hardware import device_to_find
 from autox_video.training.config.build_config import TrainingData, build_config
@@ -56,7 +56,7 @@ def configs_of(data, folder):
 def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
     devices = {what: config.device for what, config in configs_of(data, tmp_path).items()}
     assert devices == dict.fromkeys(devices, f"cuda:{rank}")
-    assert use_own_share(processes.current(), "cuda:0") == f"cuda:{rank}"
+    assert use_device(processes.current(), "cuda:0") == f"cuda:{rank}"
 
 
 class SeenError(Exception):
@@ -77,8 +77,8 @@ def test_each_process_has_its_own_gpu_in_a_probe(rank, data, tmp_path, monkeypat
 def test_a_process_alone_keeps_to_the_gpu_it_was_given(monkeypatch):
     current = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
-    assert use_own_share(Processes(), "cuda:1") == "cuda:1"
-    assert use_own_share(Processes(), "cpu") == "cpu"
+    assert use_device(Processes(), "cuda:1") == "cuda:1"
+    assert use_device(Processes(), "cpu") == "cpu"
     assert current == ["cuda:1"]
 
 
@@ -111,4 +111,4 @@ def test_which_device_a_process_looks_for(me, device, gpus, found, monkeypatch):
 def test_whose_gpu_is_whose(me, gpus, given, own, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(processes, "current", lambda: me)
-    assert processes.own_device(given) == own
+    assert processes.local_device(given) == own
