@@ -304,10 +304,10 @@ def calibration_figures(
     return figures
 
 
-def outcomes(
+def calibrated_losses(
     logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give (N,) each: whether the class was found, the loss, and how many clips a clip counts as.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give (N,) each: the loss, and how many clips a clip counts as.
 
     The weighted mean of the losses is the calibrated loss of `calibration_figures`, which has the
     same arguments.
@@ -316,4 +316,4 @@ def outcomes(
     scaled = logits.astype(np.float64) / likeliest_temperature(logits, labels, weights)
     scaled = scaled - scaled.max(axis=1, keepdims=True)
     losses = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels]
-    return logits.argmax(axis=1) == labels, losses, weights
+    return losses, weights

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from autox_video.metrics.calibration import outcomes
+from autox_video.metrics.calibration import calibrated_losses
 from autox_video.metrics.headline import cross_validated
 from autox_video.metrics.intervals import wilson_interval
 from autox_video.metrics.selection_score import score_of_choice
@@ -33,9 +33,13 @@ class ValidationOutcomes(Hook):
         measured = metric.measured
         if measured is None or not np.isfinite(measured["logits"]).all():
             return
-        found = outcomes(measured["logits"], measured["labels"], balanced=metric.balanced)
+        logits, labels = measured["logits"], measured["labels"]
+        outcomes = (
+            metric.task.right(logits, labels),
+            *calibrated_losses(logits, labels, balanced=metric.balanced),
+        )
         right, losses, weights = (np.zeros(len(self.groups), dtype=np.float32) for _ in range(3))
-        for column, values in zip((right, losses, weights), found, strict=True):
+        for column, values in zip((right, losses, weights), outcomes, strict=True):
             column[measured["positions"]] = values
         self._right.append(right)
         self._losses.append(losses)
