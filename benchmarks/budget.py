@@ -43,7 +43,7 @@ def run(clips: Path, budget_sec: int) -> bool:
         if done.returncode:
             sys.exit(f"autotrain.py ended with {done.returncode}:\n{done.stderr}")
         work = Path(folder, "work")
-        plan = json.loads((work / "plan.json").read_text())
+        plan = json.loads((work / "record.json").read_text())
         events = list(map(json.loads, (work / "metrics.jsonl").read_text().splitlines()))
         results = work / "results.json"
         tested = json.loads(results.read_text())["metrics"]["top1"] if results.exists() else None

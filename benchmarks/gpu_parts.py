@@ -36,7 +36,8 @@ from autox_video.data.loading.clip_dataset import build_batches  # noqa: E402
 from autox_video.machine.hardware import detect  # noqa: E402
 from autox_video.planning.draft import Basis  # noqa: E402
 from autox_video.planning.plan import choose  # noqa: E402
-from autox_video.training.config.build_config import TrainingData, build_config  # noqa: E402
+from autox_video.planning.record import RunRecord, TrainingData  # noqa: E402
+from autox_video.training.config.build_config import build_config  # noqa: E402
 from autox_video.training.run_training import train  # noqa: E402
 
 
@@ -169,7 +170,7 @@ def config_of(folder: Path, sizes: Sizes, device: str, *, cached: bool) -> Confi
     )
     plan = choose(Basis(settings, stats, detect(device)))
     data = TrainingData(str(folder), str(folder / "train.csv"), None, names, sizes.clips)
-    config = build_config(plan, data, str(folder / "work"))
+    config = build_config(RunRecord(plan, data), folder / "work")
     frames = {"folder": str(folder / "cache"), "max_gib": 32.0}
     for step in config.train_dataloader.dataset.pipeline:
         if "cache" in step:

@@ -31,7 +31,8 @@ def ours_config():
     """The config of a run on the clips in this folder, made as the real command makes it."""
     from autox_video.automl.prepare import prepare, write_lists
     from autox_video.config.load import settings_from_mapping
-    from autox_video.training.config.build_config import TrainingData, build_config
+    from autox_video.planning.record import RunRecord, TrainingData
+    from autox_video.training.config.build_config import build_config
 
     keys = {f"ann_file_{s}": f"data/annotations/{s}_list.txt" for s in ("train", "val")}
     keys |= {"data_root": "data/videos", "work_dir": "ours", "load_from": "none", "device": "cpu"}
@@ -39,7 +40,7 @@ def ours_config():
     prepared = prepare(settings_from_mapping(keys, "benchmark"), resuming=False)
     lists, listing = write_lists(Path("ours"), prepared.listing), prepared.listing
     data = TrainingData("data/videos", *lists, listing.classes, len(listing.train))
-    return build_config(prepared.plan, data, "ours")
+    return build_config(RunRecord(prepared.plan, data), "ours")
 
 
 def peer_config():

@@ -1,7 +1,7 @@
 """Aim: the predicted time of a run is within 20% of what it takes.
 
 Each row is a real `autotrain.py` in a new folder, from its command to its prompt, beside the time
-that its plan.json predicts: the demo from scratch in several sizes, and with --data a folder of
+that its record.json predicts: the demo from scratch in several sizes, and with --data a folder of
 clips with train, val and test lists in ../annotations. There is no budget: nothing is cut.
 
     python benchmarks/prediction.py [--data FOLDER] [--only N ...]
@@ -57,7 +57,7 @@ def run(clips: Path, words: list[str]) -> tuple[dict, float]:
         took_sec = time.perf_counter() - began
         if done.returncode:
             sys.exit(f"autotrain.py {words} ended with {done.returncode}:\n{done.stderr}")
-        plan = json.loads(Path(folder, "work", "plan.json").read_text())
+        plan = json.loads(Path(folder, "work", "record.json").read_text())
     return plan["prediction"], took_sec
 
 

@@ -78,7 +78,7 @@ def stop(process: subprocess.Popen) -> None:
 
 def short_list(folder: Path) -> list[str]:
     """Overrides for the demo's own batch size and a list of so few batches; needs a first run."""
-    choices = json.loads((folder / "work" / "plan.json").read_text())["choices"]
+    choices = json.loads((folder / "work" / "record.json").read_text())["choices"]
     batch = choices["batch_size"]["value"]
     lines = (folder / "data/demo/annotations/train_list.txt").read_text().splitlines(keepends=True)
     name = "data/demo/annotations/short_list.txt"

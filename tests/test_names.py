@@ -78,7 +78,7 @@ def test_the_commands_show_them_escaped_and_keep_them(run):
         if job != "test":
             assert "cl\\nass" in text
             assert "\\x1b]0;title\\x07" in text
-    for name in ("config.py", "plan.json", "metrics.jsonl", "train.log", "check/check.json"):
+    for name in ("config.py", "record.json", "metrics.jsonl", "train.log", "check/check.json"):
         _only_printable(work(name))
     _only_printable(Path("r.json"))
     events = [json.loads(line) for line in work("metrics.jsonl").read_text().splitlines()]

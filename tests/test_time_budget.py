@@ -42,7 +42,7 @@ def run(folder, monkeypatch, capsys):
 
 
 def plan_of(work):
-    return json.loads((work / "plan.json").read_text())
+    return json.loads((work / "record.json").read_text())
 
 
 def events(work, kind):
@@ -67,7 +67,7 @@ def test_the_plan_alone_is_shown_and_written_and_nothing_else(folder, run):
     shown, took_sec = run("config.yaml", "--plan", "time_budget=1h", "work_dir=planned")
     assert "Predicted time: " in shown and "The bottleneck is " in shown
     work = folder / "planned"
-    assert {p.name for p in work.iterdir()} == {"plan.json", ".plan.json.copy"}
+    assert {p.name for p in work.iterdir()} == {"record.json"}
     stored = plan_of(work)
     assert stored["prediction"]["total_sec"] < 3600
     assert stored["choices"]["time_budget_sec"]["value"] == 3600
@@ -82,7 +82,7 @@ def test_the_plan_alone_blocks_no_run_and_touches_none(folder, run):
     before = contents(folder / "planned")
     for words in (["--plan", "--fresh"], ["--plan"]):
         shown, _ = run(*words, "work_dir=planned")
-        assert "holds a run: its plan.json stays as it is" in shown
+        assert "holds a run: its record.json stays as it is" in shown
     assert contents(folder / "planned") == before
 
 

@@ -22,7 +22,6 @@ from autox_video import AutoXVideo
 from autox_video.backbones.weights.known_weights import KNOWN_FILES
 from autox_video.cli.main import main
 from autox_video.core.errors import CheckpointError
-from autox_video.training.config.stored_config import read_stored_config
 from autox_video.video.files.remote_cache import RemoteCache
 from tests.datasets import TINY, colour_data, command, write_config
 from tests.servers import serve
@@ -187,7 +186,8 @@ def test_pretrained_weights_that_are_found(place, hostile, run):
 
 @pytest.mark.parametrize("form", ["raw", "python"])
 def test_what_training_reads_of_a_work_dir_or_writes_anew(place, hostile, run, form):
-    for name in ("config.py", "train.csv", "val.csv", "unreadable.csv", "train.log", "best.pth"):
+    names = ("config.py", "record.json", "train.csv", "val.csv", "unreadable.csv", "train.log")
+    for name in (*names, "best.pth"):
         put(f"work/{name}", hostile[form])
     put("work/check/check.json", hostile[form])
     run("train", "epoch=3", ends_well=True)
@@ -197,13 +197,14 @@ def test_what_training_reads_of_a_work_dir_or_writes_anew(place, hostile, run, f
 
 @pytest.mark.parametrize("form", ["raw", "text"])
 def test_records_of_a_run(place, hostile, run, form):
-    for name in ("memory.json", "metrics.jsonl", "plan.json"):
+    for name in ("memory.json", "metrics.jsonl", "record.json"):
         put(f"work/{name}", hostile[form])
-    assert "its copy" in run("train", "epoch=3", ends_well=True)
-    put("work/plan.json", hostile[form])
-    put("work/.plan.json.copy", hostile[form])
+    assert "written again from latest.pth" in run("train", "epoch=3", ends_well=True)
+    put("work/record.json", hostile[form])
     put("work/run.lock", hostile[form])
-    assert "plan.json" in run("train", "epoch=4", ends_well=False)
+    for name in ("latest.pth", "previous.pth"):
+        put(f"work/{name}", hostile[form])
+    assert "record.json" in run("train", "epoch=4", ends_well=False)
 
 
 @pytest.mark.parametrize("form", ["raw", "text", "python"])
@@ -214,49 +215,60 @@ def test_a_division_that_is_kept(place, hostile, run, form):
     assert "split" in run("train", *folder, ends_well=False)
     assert "split" in run("check", *folder, ends_well=False)
     shutil.move("work/best.pth", "new/best.pth")
-    shutil.move("work/config.py", "new/config.py")
     assert "test.csv" in run("test", *folder, "ann_file_test=auto", ends_well=False)
 
 
 @pytest.mark.parametrize("form", ["raw", "text", "torch", "python"])
-def test_a_config_beside_weights(place, hostile, run, form):
+def test_no_config_is_read(place, hostile, run, form):
     put("work/config.py", hostile[form])
-    assert "work/config.py" in run("test", ends_well=False)
+    run("test", ends_well=True)
+    run("train", "epoch=3", ends_well=True)
+
+
+@pytest.mark.parametrize("form", ["raw", "text", "torch", "python"])
+def test_a_record_beside_weights_that_carry_none(place, hostile, run, form):
+    state = torch.load("work/best.pth", weights_only=True)
+    del state["meta"]["record"]
+    del state["meta"]["digest"]
+    torch.save(state, "work/best.pth")
+    run("test", ends_well=True)
+    put("work/record.json", hostile[form])
+    assert "work/record.json: missing or damaged" in run("test", ends_well=False)
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("name", "value"),
     [
-        ("model = ", "extra = EVIL\nmodel = "),
-        ("backbone=dict(", "backbone=dict(new=EVIL, "),
-        ("type='Recognizer3D'", "type='Recognizer3D', init_cfg=[EVIL]"),
-        ("side=32", "side=(EVIL,)"),
-        ("imports=[", "imports=[EVIL, "),
-        ("type='VideoConv'", "type='os.mkdir', path=MARKER"),
-        ("type='ReadClips'", "type='os.mkdir', path=MARKER"),
-        ("type='AdamW'", "type='os.mkdir', path=MARKER"),
-        ("type='VideoConv'", "type='Pretrained', checkpoint='work/evil.pth'"),
-        ("type='VideoConv'", "type='ResNet3d', pretrained='work/evil.pth'"),
-        ("type='VideoConv'", "type='VideoConv', _scope_='os'"),
+        ("backbone", "../../evil"),
+        ("backbone", "os.mkdir"),
+        ("backbone", {"type": "os.mkdir"}),
+        ("clip_len", 0),
+        ("clip_len", 1 << 40),
+        ("resolution", -1),
+        ("frame_interval_sec", 0.0),
+        ("test_clips", "two"),
+        ("window_size", [0, 7, 7]),
+        ("head_grid", [0, 0, 0]),
+        ("num_classes", 4),
+        ("decoder", ["pyav"]),
     ],
 )
-def test_a_config_that_names_code(place, run, marker, hostile, old, new):
-    put("work/evil.pth", hostile["torch"])
-    text = read_stored_config("work/config.py").pretty_text
-    new = new.replace("EVIL", "dict(type='os.mkdir', path=MARKER)")
-    assert old in text
-    Path("work/config.py").write_text(text.replace(old, new.replace("MARKER", repr(str(marker)))))
-    said = run("test", ends_well=False)
-    assert "work/config.py: asks for what this version does not know" in said
+def test_a_record_that_makes_no_sense(place, run, name, value):
+    state = torch.load("work/best.pth", weights_only=True)
+    state["meta"]["record"]["choices"][name]["value"] = value
+    del state["meta"]["digest"]
+    torch.save(state, "work/best.pth")
+    assert "work/best.pth: its run record makes no sense" in run("test", ends_well=False)
 
 
 def test_the_real_scripts_end_in_a_sentence(place, hostile, marker):
-    text = read_stored_config("work/config.py").pretty_text
-    evil = f"type='os.system', command='mkdir {marker}'"
-    Path("work/config.py").write_text(text.replace("type='VideoConv'", evil))
+    state = torch.load("work/best.pth", weights_only=True)
+    state["meta"]["record"] = hostile["python"].decode()
+    del state["meta"]["digest"]
+    torch.save(state, "work/best.pth")
     done = command("autotest.py", cwd=place)
     assert done.returncode == 2
-    assert "type 'os.system' names no registered class" in done.stderr
+    assert "best.pth" in done.stderr
     put("work/latest.pth", hostile["torch"])
     put("work/previous.pth", hostile["torch"])
     again = command("autotrain.py", cwd=place)
@@ -389,4 +401,4 @@ def test_no_file_of_the_package_reads_by_running(path):
         if name.startswith("yaml."):
             assert last in ("safe_load", "compose", "safe_dump"), name
         if last == "fromfile" and "Config" in name:
-            assert path.stem == "recipe"  # the base configs of this project
+            assert path.stem == "build_config"  # the base configs of this project

@@ -70,7 +70,7 @@ def test_the_second_start_goes_on_where_the_first_was_killed(killed_run):
 def test_every_clip_was_decoded_once_and_kept(killed_run):
     folder, _ = killed_run
     assert len(list((folder / "frames").rglob("*.frames"))) == 3 * (8 + 2)
-    plan = json.loads((folder / "work" / "plan.json").read_text())["choices"]
+    plan = json.loads((folder / "work" / "record.json").read_text())["choices"]
     assert plan["cache"]["value"] == str(folder / "frames")
 
 
@@ -91,8 +91,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
     files = {path.name for path in (folder / "work").iterdir()}
     assert files == {
         "config.py",
-        "plan.json",
-        ".plan.json.copy",
+        "record.json",
         "latest.pth",
         "previous.pth",
         "best.pth",
@@ -103,7 +102,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
         "train.csv",
         "val.csv",
     }
-    plan = json.loads((folder / "work" / "plan.json").read_text())["choices"]
+    plan = json.loads((folder / "work" / "record.json").read_text())["choices"]
     assert plan["epochs"] == {"value": EPOCHS, "reason": "given in the config", "source": "user"}
     assert plan["num_classes"]["value"] == 3
 

@@ -40,7 +40,7 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     moved = folder / "elsewhere" / "moved"
     moved.parent.mkdir()
     shutil.copytree(folder / "work", moved)
-    (moved / "plan.json").write_bytes(b"")
+    (moved / "record.json").write_bytes(b"")
     (moved / "config.py").write_text("raise SystemExit(99)")
     (moved / "train.csv").write_bytes((moved / "train.csv").read_bytes()[:-3])
     (moved / ".latest.pth.abcd1234.autox-part").write_bytes(b"half")
@@ -48,14 +48,14 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     done = command("autotrain.py", "epoch=2", f"work_dir={moved}", cwd=folder)
     assert done.returncode == 0, done.stderr
     for said in (
-        "plan.json: missing or damaged; its copy",
+        "record.json: missing or damaged; its copy",
         "train.csv: was missing or damaged, and was made again",
         "Resuming with epochs: 1 -> 2",
         "Going on after epoch 1 of 2",
     ):
         assert said in done.stdout
     assert (moved / "train.csv").read_bytes() == (folder / "work" / "train.csv").read_bytes()
-    assert json.loads((moved / "plan.json").read_text())["choices"]["epochs"]["value"] == 2
+    assert json.loads((moved / "record.json").read_text())["choices"]["epochs"]["value"] == 2
     assert not (moved / ".latest.pth.abcd1234.autox-part").exists()
     assert not (moved / LOCK).exists()
 

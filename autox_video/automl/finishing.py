@@ -1,84 +1,86 @@
-"""What a run ends with: training against the probe, and the row of the run in the leaderboard."""
+"""What a run ends with: its training scored, and held against the probe."""
 
 import math
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 
-from autox_video.automl.leaderboard import Row, find_row, trial, try_to_put
+from autox_video.automl.leaderboard import Row, find_row, open_row, row_of, try_to_put
 from autox_video.core.console import complain, say
 from autox_video.core.errors import CheckpointError
 from autox_video.distributed import processes
 from autox_video.metrics.headline import IN_FOLDS, cross_validated, row_fields
 from autox_video.metrics.intervals import score_text
 from autox_video.metrics.selection_score import main_score, score_label
+from autox_video.planning.record import RunRecord
 from autox_video.run.work_dir import BEST, PROBE
 from autox_video.training.checkpoints.checkpoint import (
-    own_config,
     read_best,
     read_checkpoint,
+    read_meta,
     write_best,
 )
 from autox_video.training.checkpoints.checkpoint_hook import is_better
+from autox_video.training.config.build_config import Deadline, build_config
 from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
-FINETUNE_ID = "finetune"
-"""The row of the run's own training."""
+ORIGIN, FINETUNE_ID = "origin", "finetune"
+"""Where the `meta` of weights says which row of the leaderboard they are of; where it says nothing,
+they are of the run's own training, and that is its row."""
 
 HEAD_OF_ALL = "head_of_all"
 """Of probe.pth, beside its weights: the head that was fitted on the validation clips too."""
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
 
 
 def train_and_score(
-    config: Config, work_dir: Path, groups: np.ndarray | None = None
+    record: RunRecord,
+    work_dir: Path,
+    *,
+    deadline: Deadline | None = None,
+    groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train as the config says; gives the figures of the best weights, None without evaluation.
+    """Train the run itself; gives the figures of the best weights, None without evaluation.
 
     Args:
-        config: of the run.
+        record: of the run.
         work_dir: of the run.
-        groups: (N,) labels of validation clips that belong together, as in `dataset.groups`, where
-            the choice of the best weights is to be scored; None: it is not.
+        deadline: when training has to be over.
+        groups: (N,) labels of validation clips that belong together, where the choice of the best
+            weights is to be scored; None: it is not.
 
     Raises:
         Stopped: a signal came; everything is saved.
-        CheckpointError: what is in the work dir does not fit the config.
+        CheckpointError: what is in the work dir does not fit the record.
     """
-    with ExitStack() as held:
-        row = None
-        if processes.current().is_main:
-            row = held.enter_context(trial(work_dir, _row(config)))
-        choice = None if groups is None else ValidationOutcomes(groups)
-        best = train(config, () if choice is None else (choice,))
-        is_own = best is not None and processes.run_on_rank_zero(lambda: _is_own(work_dir, best))
-        if is_own and choice is not None:
-            best = {**best, **choice.figures()}
-        if is_own and row is not None:
+    config = build_config(record, work_dir, deadline=deadline)
+    outcomes = [] if groups is None else [ValidationOutcomes(groups)]
+    with open_row(work_dir, _row(record)) as row:
+        best = train(config, outcomes)
+        if best and processes.run_on_rank_zero(lambda: _is_of_training(work_dir, best)):
+            for hook in outcomes:
+                best = {**best, **hook.figures()}
             row.note(**row_fields(best, row.row.config))
     return best
 
 
-def _is_own(work_dir: Path, best: Figures) -> bool:
-    """Whether the best weights are of the run's training, not of a probe or a trial."""
-    kept = work_dir / BEST
-    return bool(best["epoch"]) and not (kept.exists() and own_config(kept) is not None)
+def origin_of(weights: Path) -> str:
+    """The row of the leaderboard that weights are of; raises CheckpointError if unreadable."""
+    return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
-def finish_probe(work_dir: Path, config: Config, *, all_clips: bool) -> Figures:
+def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
     """Make probe.pth the best weights of a run that trains no more; gives its figures.
 
     Where that is done already, the weights that there are stay, and are checked.
 
     Args:
         work_dir: of the run.
-        config: of the run.
+        identity: what weights of the run must have been made for.
         all_clips: whether its head is to be the one fitted on all clips.
 
     Raises:
@@ -86,7 +88,7 @@ def finish_probe(work_dir: Path, config: Config, *, all_clips: bool) -> Figures:
         ResourceError: they cannot be written.
     """
     if (work_dir / BEST).is_file():
-        figures, notes = read_best(work_dir, identity_of(config))
+        figures, notes = read_best(work_dir, identity)
         for note in notes:
             say(note)
         if figures is None:
@@ -99,12 +101,6 @@ def finish_probe(work_dir: Path, config: Config, *, all_clips: bool) -> Figures:
     return figures
 
 
-def _take_probe(work_dir: Path) -> Figures:
-    state = read_checkpoint(work_dir / PROBE)
-    write_best(work_dir, {key: value for key, value in state.items() if key != HEAD_OF_ALL})
-    return state["meta"]["metrics"]
-
-
 def keep_in_folds(
     work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
 ) -> Figures:
@@ -113,37 +109,36 @@ def keep_in_folds(
     Args:
         work_dir: of the run.
         best: figures of the best weights.
-        whole: the leaderboard's row of the cross-validation; None: there was none.
+        whole: the row of the cross-validation; None: there was none.
         temperature: figures of the one that its clips call for; {}: that of validation stays.
 
-    Gives the figures with the score and the temperature.
-
-    Raises:
-        ResourceError: the weights cannot be written.
+    Gives the figures with the score and the temperature; raises ResourceError where they cannot be
+    written.
     """
-    if whole is None or not _is_own(work_dir, best):
+    if whole is None or not _is_of_training(work_dir, best):
         return best
-    clips = whole.config["clips"]
-    in_folds = cross_validated(whole.score, whole.low, whole.high, clips)
+    in_folds = cross_validated(whole.score, whole.low, whole.high, whole.config["clips"])
     figures = {**best, **in_folds, **temperature}
     if figures != best:
         state = read_checkpoint(work_dir / BEST)
         write_best(work_dir, {**state, "meta": {**state["meta"], "metrics": figures}})
-    row = find_row(work_dir, FINETUNE_ID)
-    if row is not None:
+    if row := find_row(work_dir, FINETUNE_ID):
         try_to_put(work_dir, replace(row, **row_fields(figures, row.config)))
     return figures
 
 
 def keep_better(
-    work_dir: Path, best: Figures | None, config: Config, in_folds: float | None = None
+    work_dir: Path,
+    best: Figures | None,
+    identity: dict[str, Any],
+    in_folds: float | None = None,
 ) -> Figures | None:
     """After training: the probe's weights are the best ones where they are better.
 
     Args:
         work_dir: of the run, with probe.pth where there was a probe.
         best: figures of the best evaluation in training; None: none was made, nothing changes.
-        config: of the run.
+        identity: what weights of the run must have been made for.
         in_folds: what the plan scores in cross-validation, which the probe then is held against;
             None: the validation clips decide.
 
@@ -156,41 +151,30 @@ def keep_better(
     except CheckpointError as error:
         complain(f"{error} It is not compared with what training gave.")
         return best
-    key, mine = main_score(best), meta["metrics"].get(IN_FOLDS)
-    if meta.get("identity") != identity_of(config) or key not in meta["metrics"]:
+    key, probe = main_score(best), meta["metrics"]
+    if meta.get("identity") != identity or key not in probe:
         return best
-    if in_folds is None or mine is None:
-        figures = [_score_and_loss(each) for each in (meta["metrics"], best)]
-        on = "on the validation clips"
-        wins = is_better(meta["metrics"], best)
+    if in_folds is None or IN_FOLDS not in probe:
+        wins, on = is_better(probe, best), "on the validation clips"
+        shown = [_score_and_loss(figures) for figures in (probe, best)]
     else:
-        # Each clip counts several times.
-        figures = [f"{each:.3f}" for each in (mine["score"], in_folds)]
-        on, wins = "in cross-validation", mine["score"] > in_folds
+        scores = (probe[IN_FOLDS]["score"], in_folds)
+        wins, on = scores[0] > scores[1], "in cross-validation"
+        shown = [f"{score:.3f}" for score in scores]  # each clip counts several times
     if not wins:
         return best
     say(
-        f"The probe is better than what training gave ({score_label(key)} {figures[0]} against "
-        f"{figures[1]} {on}): its weights are kept as the best."
+        f"The probe is better than what training gave ({score_label(key)} {shown[0]} against "
+        f"{shown[1]} {on}): its weights are kept as the best."
     )
     return _take_probe(work_dir)
-
-
-def _score_and_loss(figures: Figures) -> str:
-    """Both count: scores may be equal."""
-    loss = figures.get("calibrated_loss", figures["loss"])
-    score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
-    return f"{score} with a loss of {loss:.4f}"
 
 
 def use_all_clips(work_dir: Path) -> None:
     """Where the best weights are the probe's, give them the head that was fitted on all clips.
 
     Its figures stay those of the head without the validation clips. Nothing changes where there is
-    none, or it is done already.
-
-    Raises:
-        ResourceError: the weights cannot be written.
+    none, or it is done already. Raises ResourceError where the weights cannot be written.
     """
     try:
         best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
@@ -204,19 +188,31 @@ def use_all_clips(work_dir: Path) -> None:
     say("The head of the probe is the one fitted on all clips now; its score is that without them.")
 
 
-def identity_of(config: Config) -> dict[str, Any]:
-    """What weights must have been made for to belong to the run of a config."""
-    keeper = next(h for h in config.custom_hooks if h["type"] == "ClipCheckpointHook")
-    return dict(keeper["identity"])
-
-
-def _row(config: Config) -> Row:
-    _, frames, size, *_ = config.test_item_shape
-    keeper = next(h for h in config.custom_hooks if h["type"] == "ClipCheckpointHook")
+def _row(record: RunRecord) -> Row:
+    plan = record.plan
     about = {
-        "epochs": config.train_cfg.max_epochs,
-        "batch": config.train_dataloader.batch_size,
-        "lr": config.optim_wrapper.optimizer.lr,
-        "weights": keeper.get("pretrained") and Path(keeper["pretrained"]).name,
+        "epochs": plan.epochs,
+        "batch": plan.batch_size,
+        "lr": plan.lr,
+        "weights": plan.pretrained and Path(plan.pretrained).name,
     }
-    return Row(FINETUNE_ID, "finetune", config.experiment_name, frames, size, about)
+    return row_of(FINETUNE_ID, "finetune", plan, about)
+
+
+def _is_of_training(work_dir: Path, best: Figures) -> bool:
+    """Whether the best weights are of the run's training, not of a probe or a trial."""
+    weights = work_dir / BEST
+    return bool(best["epoch"]) and not (weights.exists() and origin_of(weights) != FINETUNE_ID)
+
+
+def _take_probe(work_dir: Path) -> Figures:
+    state = read_checkpoint(work_dir / PROBE)
+    write_best(work_dir, {key: value for key, value in state.items() if key != HEAD_OF_ALL})
+    return state["meta"]["metrics"]
+
+
+def _score_and_loss(figures: Figures) -> str:
+    """Both count: scores may be equal."""
+    loss = figures.get("calibrated_loss", figures["loss"])
+    score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
+    return f"{score} with a loss of {loss:.4f}"

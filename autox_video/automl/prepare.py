@@ -36,7 +36,7 @@ from autox_video.machine.hardware import (
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.predicted_time import Prediction
-from autox_video.planning.record import WAYS_ON, read_plan
+from autox_video.planning.record import WAYS_ON, read_stored
 from autox_video.planning.resume import notes_on_changes, refused_changes, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
@@ -83,7 +83,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     work_dir = Path(settings.work_dir)
     check_work_dir(work_dir)
     check_decoder(settings.decoder)
-    stored = read_plan(work_dir) if resuming else None
+    stored = read_stored(work_dir) if resuming else None
     listing = read_data(settings)
     inspected = divide_listing(
         inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)

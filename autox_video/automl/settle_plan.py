@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from autox_video.planning.compute import COMPILING_SEC, SAVED_BY_COMPILING
 from autox_video.planning.evidence import evidence_of
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.predicted_time import Amount, Measured, Prediction, predict
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.planning.time_limit import (
     ENOUGH_SHARE,
     FOLLOW_EPOCHS,
@@ -44,7 +46,6 @@ from autox_video.video.files.remote import is_remote
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from autox_video.training.config.build_config import TrainingData
 
 PROBING_SHARE = 0.15
 """Of a budget, that probes of several weights may take."""
@@ -66,7 +67,7 @@ class Planned:
 
     plan: Plan
     prepared: Prepared
-    data: "TrainingData"
+    data: TrainingData
     prediction: Prediction | None
     """How long it takes; None where no clip could be read to find out."""
     test_clips: int
@@ -88,18 +89,16 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
         AutoXVideoError: something that the user can mend.
     """
     prepared = prepare(settings, resuming=resuming)
-    began = time.monotonic()
-    data = training_data(prepared, work_dir)  # brings torch and mmaction2
+    data, began = training_data(prepared, work_dir), time.monotonic()
+    import_module("autox_video.training.config.build_config")  # brings torch and mmaction2
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
     prepared = _with_probes(prepared, data, work_dir, clock)
     planner = _Planner(prepared, data, work_dir, clock, importing_sec)
     return planner.probed() if prepared.plan.mode == "probe" else planner.planned()
 
 
-def training_data(prepared: Prepared, work_dir: Path) -> "TrainingData":
-    """The clips of a run as its config names them."""
-    from autox_video.training.config.build_config import TrainingData
-
+def training_data(prepared: Prepared, work_dir: Path) -> TrainingData:
+    """The clips of a run as its record names them."""
     listing, root = prepared.listing, prepared.listing.data_root
     task, clips = prepared.basis.stats.task, ()
     if TASKS[task].balances_loss:
@@ -119,7 +118,7 @@ def training_data(prepared: Prepared, work_dir: Path) -> "TrainingData":
 
 
 def _with_probes(
-    prepared: Prepared, data: "TrainingData", work_dir: Path, clock: BudgetClock
+    prepared: Prepared, data: TrainingData, work_dir: Path, clock: BudgetClock
 ) -> Prepared:
     """Let probes decide which weights the run starts from, where there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
@@ -139,7 +138,7 @@ class _Planner:
     def __init__(
         self,
         prepared: Prepared,
-        data: "TrainingData",
+        data: TrainingData,
         work_dir: Path,
         clock: BudgetClock,
         importing_sec: float,
@@ -316,7 +315,7 @@ class _Planner:
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
 
-        return build_config(plan, self.data, str(self.work_dir))
+        return build_config(RunRecord(plan, self.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
         """Find out, by trying, in how many parts a GPU must do a step; or remember it."""

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         PLAN,
         action="store_true",
-        help="show every choice, with the predicted time, write plan.json, and stop there",
+        help="show every choice, with the predicted time, write record.json, and stop there",
     )
 
 

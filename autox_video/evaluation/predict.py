@@ -1,9 +1,8 @@
 """Trained weights over clips → one Prediction per clip, in listed order."""
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,21 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video.core.console import say
-from autox_video.core.errors import CheckpointError, ConfigError, ResourceError
+from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.distributed import processes
 from autox_video.evaluation.results import Prediction
-from autox_video.run.work_dir import CONFIG
+from autox_video.planning.record import RunRecord, load_stored
+from autox_video.run.work_dir import RECORD
 from autox_video.tasks.task import TASKS, Task
-from autox_video.training.checkpoints.checkpoint import load_state, own_config, read_checkpoint
-from autox_video.training.config.config_check import check_config
-from autox_video.training.config.stored_config import (
-    config_from_text,
-    read_stored_config,
-    refuse_incomplete,
+from autox_video.training.checkpoints.checkpoint import (
+    RECORD_KEY,
+    load_state,
+    read_checkpoint,
+    read_meta,
 )
+from autox_video.training.config.build_config import model_config
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.sampling import rounds_of, seen_share
 
@@ -44,34 +44,43 @@ class Loading:
     device: str
 
 
-def read_config(checkpoint: Path) -> Config:
-    """The config that a checkpoint was trained by, read as data.
-
-    It is in the checkpoint where that came of another run than config.py in the same folder.
+def read_record(checkpoint: Path) -> RunRecord:
+    """The record of the run that a checkpoint is of: in it, or else beside it.
 
     Raises:
-        CheckpointError: there is none, or it is no config of ours, or of another version.
+        CheckpointError: there is none, or it is damaged or of another version of this project.
     """
-    path = checkpoint.parent / CONFIG
-    own = own_config(checkpoint) if checkpoint.exists() else None
-    if own is not None:
-        path = checkpoint
-        config = config_from_text(own, str(path))
-    elif path.is_file():
-        config = read_stored_config(path)
-    else:
+    stored, source = read_meta(checkpoint).get(RECORD_KEY), checkpoint
+    if stored is None:
+        stored, source = load_stored(checkpoint.parent), checkpoint.parent / RECORD
+    if not isinstance(stored, Mapping):
         raise CheckpointError(
-            f"{path}: missing; a checkpoint needs the {CONFIG} of its training run beside it."
+            f"{source}: missing or damaged, and {checkpoint.name} does not say how it was trained; "
+            f"put the {RECORD} of its training run beside it."
         )
-    try:
-        check_config(config)
-    except ConfigError as error:
-        raise CheckpointError(
-            f"{path}: asks for what this version does not know ({error.problems[0]}) Test with the "
-            "version that trained it."
-        ) from error
-    refuse_incomplete(config, path)
-    return config
+    record = RunRecord.from_json(stored, checkpoint.parent, source)
+    if record.data.task not in TASKS:
+        raise CheckpointError(f"{source}: its run record makes no sense (task {record.data.task}).")
+    return record
+
+
+def read_config(checkpoint: Path) -> Config:
+    """The config by which a checkpoint is tested; raises as `read_record` does."""
+    return model_config(for_testing(read_record(checkpoint)))
+
+
+def for_testing(
+    record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
+) -> RunRecord:
+    """The record with what is asked for in testing, and a model that is not compiled.
+
+    Compiling takes longer than most tests.
+    """
+    plan, data = record.plan, record.data
+    plan = replace(plan, compile=False, decoder=decoder or plan.decoder)
+    return replace(
+        record, plan=plan, data=replace(data, remote_cache=remote_cache or data.remote_cache)
+    )
 
 
 def build_model(config: Config) -> nn.Module:
@@ -88,8 +97,7 @@ def _built_as_stored(config: Config, checkpoint: Path) -> nn.Module:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[-1][:150]
         raise CheckpointError(
-            f"{checkpoint.parent / CONFIG}: no model can be made of it ({reason}). Put back the "
-            "one that the training run wrote."
+            f"{checkpoint}: no model can be made of its run record ({reason})."
         ) from error
 
 
@@ -100,8 +108,6 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
         CheckpointError: the checkpoint is missing, damaged, or of another model.
     """
     state = read_checkpoint(checkpoint)
-    config = copy.deepcopy(config)
-    config.model.backbone.compile = False  # takes longer than most tests
     model = _built_as_stored(config, checkpoint)
     load_state(model, state["state_dict"], checkpoint)
     model.eval()

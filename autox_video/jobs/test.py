@@ -10,7 +10,7 @@ from typing import Any
 from autox_video.automl.prepare import check_work_dir
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import progress, say, table
-from autox_video.core.errors import AutoXVideoError, CheckpointError, ListingError, ResourceError
+from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.core.files import sha256, write_json
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
@@ -31,6 +31,7 @@ from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find, usable_cores
 from autox_video.metrics.intervals import score_text
 from autox_video.metrics.metric import METRICS
+from autox_video.planning.record import RunRecord
 from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST
 from autox_video.tasks.task import TASKS, Task
 from autox_video.video.files.remote import full_root, is_remote
@@ -42,6 +43,21 @@ WORST_CLASSES = 5
 NAMED_AT_MOST = 20
 EXAMPLES = 3
 VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTest:
+    """What all processes are to do."""
+
+    weights: Path
+    record: RunRecord
+    """Of the weights, with the decoder and the cache of remote clips that are asked for."""
+    clips: ClipTable
+    data_root: str
+    device: str
+    workers: int | None
+    """Processes that decode, for each that tests; None: as many as are of use."""
+    results_file: Path
 
 
 def transform(
@@ -57,97 +73,102 @@ def transform(
     Raises:
         AutoXVideoError: something that the user can mend.
     """
-    me = processes.join()
-    job = processes.run_on_rank_zero(
-        lambda: _prepare(settings, checkpoint, whole_folder=whole_folder)
+    processes.join()
+    return run_test(
+        processes.run_on_rank_zero(
+            lambda: prepare_test(settings, checkpoint, whole_folder=whole_folder)
+        )
     )
 
-    from autox_video.evaluation.predict import Loading, load_model, predict, read_config
 
-    config = read_config(job.weights)
-    _settle_reading(config, settings)
-    device = use_device(me, job.device)
-    if device == "cpu":
-        keep_freed_memory()
-    model = load_model(config, job.weights, device)
-    loading = Loading(_batch_size(config, device), _workers(settings, device, me), device)
-    with progress("Testing", len(job.clips)) as show:
-        predictions = predict(
-            model, config, job.clips, data_root=settings.data_root, loading=loading, on_done=show
-        )
-    return processes.run_on_rank_zero(lambda: _finish(settings, job, config, predictions))
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What all processes are to do."""
-
-    weights: Path
-    clips: ClipTable
-    device: str
-    decoder: str
-
-
-def _prepare(settings: Settings, checkpoint: str | None, *, whole_folder: bool) -> _Job:
-    """Find the weights and the clips."""
+def prepare_test(
+    settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
+) -> PreparedTest:
+    """Find the weights and the clips, as for `transform`."""
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
     weights = _given_weights(checkpoint) if checkpoint else _best_weights(work_dir)
     if is_in_work_dir:
         check_work_dir(work_dir)
-    from autox_video.evaluation.predict import read_config
+    from autox_video.evaluation.predict import for_testing, read_record
 
-    config = read_config(weights)
-    model = Model(
-        tuple(config.classes),
-        _data_root_of(config, work_dir),
-        TASKS[config.model.cls_head.task],
-    )
+    record = read_record(weights)
+    data = record.data
+    model = Model(data.classes, data.data_root, TASKS[data.task])
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
-    decoder = config.test_pipeline[0].decoder
-    decoder = decoder if settings.decoder == AUTO else settings.decoder
-    device = detect(device_to_find(settings.device, settings.gpus)).device
-    return _Job(weights, clips, device, decoder)
+    decoder = _decoder(record.plan.decoder, settings.decoder)
+    return PreparedTest(
+        weights=weights,
+        record=for_testing(record, decoder=decoder, remote_cache=settings.remote_cache),
+        clips=clips,
+        data_root=settings.data_root,
+        device=detect(device_to_find(settings.device, settings.gpus)).device,
+        workers=None if settings.workers == AUTO else settings.workers,
+        results_file=settings.results_file,
+    )
 
 
-def _data_root_of(config: Any, work_dir: Path) -> str:
-    """The folder of the clips that weights were trained on; "" where nothing says it."""
-    from autox_video.evaluation.predict import read_stored_config
+def run_test(test: PreparedTest) -> dict[str, Any]:
+    """Predict, write and show; gives the content of results.json. All processes must call it."""
+    from autox_video.evaluation.predict import Loading, load_model, predict
+    from autox_video.training.config.build_config import model_config
 
-    if "train_dataloader" not in config and (work_dir / CONFIG).is_file():
-        config = read_stored_config(work_dir / CONFIG)  # the weights of a probe say less
-    loader = config.get("train_dataloader")
-    return loader.dataset.data_root if loader else ""
+    me, config = processes.current(), model_config(test.record)
+    device = use_device(me, test.device)
+    if device == "cpu":
+        keep_freed_memory()
+    model = load_model(config, test.weights, device)
+    workers = _workers(device, me) if test.workers is None else test.workers
+    loading = Loading(_batch_size(test.record.plan.test_clips, device), workers, device)
+    with progress("Testing", len(test.clips)) as done:
+        predictions = predict(
+            model, config, test.clips, data_root=test.data_root, loading=loading, on_done=done
+        )
+    return processes.run_on_rank_zero(lambda: _finish(test, predictions))
 
 
-def _finish(
-    settings: Settings, job: _Job, config: Any, predictions: Sequence[Prediction]
-) -> dict[str, Any]:
+def is_tested(test: PreparedTest) -> bool:
+    """Whether the results file is of these weights and clips already; the user is told."""
+    known, root = read_results(test.results_file), full_root(test.data_root)
+    try:
+        same = (
+            known["checkpoint_sha256"] == sha256(test.weights)
+            and known["decoder"] == test.record.plan.decoder
+            and known.get("data_root", root) == root
+            and is_of_clips(known, test.clips)
+        )
+    except (OSError, LookupError, TypeError):
+        return False
+    if same:
+        say(f"The best weights were tested before: {test.results_file}.")
+    return same
+
+
+def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Write results.json and show the figures."""
-    _refuse_no_numbers(predictions, job.weights)
+    _refuse_no_numbers(predictions, test.weights)
     _refuse_all_unreadable(predictions)
     provenance = Provenance(
-        config=str(job.weights.parent / CONFIG),
-        checkpoint=str(job.weights),
-        checkpoint_sha256=sha256(job.weights),
-        decoder=config.test_pipeline[0].decoder,
-        classes=tuple(config.classes),
-        data_root=full_root(settings.data_root),
+        config=str(test.weights.parent / CONFIG),
+        checkpoint=str(test.weights),
+        checkpoint_sha256=sha256(test.weights),
+        decoder=test.record.plan.decoder,
+        classes=test.record.data.classes,
+        data_root=full_root(test.data_root),
     )
     from autox_video.training.checkpoints.checkpoint import read_meta
 
-    task = TASKS[config.model.cls_head.task]
-    calibration = read_calibration(_own_figures(read_meta(job.weights)))
-    record = None
+    calibration = read_calibration(_own_figures(read_meta(test.weights)))
+    task, summary = TASKS[test.record.data.task], None
     if calibration is not None and task.calibrates:
-        record, predictions = calibration.record(predictions), calibration.applied(predictions)
-    content = results(task, predictions, provenance, record)
-    keep_other_results(settings.results_file, content)
-    write_json(settings.results_file, content)
+        summary, predictions = calibration.record(predictions), calibration.applied(predictions)
+    content = results(task, predictions, provenance, summary)
+    keep_other_results(test.results_file, content)
+    write_json(test.results_file, content)
     _show(task, content, predictions, provenance.classes)
     _say_what_was_seen(predictions)
-    say(f"Wrote {len(predictions)} predictions to {settings.results_file}.")
+    say(f"Wrote {len(predictions)} predictions to {test.results_file}.")
     return content
 
 
@@ -188,33 +209,16 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
         )
 
 
-def _settle_reading(config: Any, settings: Settings) -> None:
-    """Decode as in training unless the settings ask otherwise, and say where that differs."""
-    read = config.test_pipeline[0]
-    trained = read.decoder
-    read.decoder = trained if settings.decoder == AUTO else settings.decoder
-    read.remote_cache = settings.remote_cache
-    check_decoder(read.decoder)
-    if read.decoder != trained:
+def _decoder(trained: str, asked: str) -> str:
+    """Decode as in training unless another decoder is asked for, and say where that differs."""
+    decoder = trained if asked == AUTO else asked
+    check_decoder(decoder)
+    if decoder != trained:
         say(
-            f"Clips are decoded by {read.decoder}, but the model was trained with {trained}: their "
+            f"Clips are decoded by {decoder}, but the model was trained with {trained}: their "
             "colours may differ by rounding."
         )
-
-
-def is_tested(settings: Settings) -> bool:
-    """Whether the results file is of the best weights in the work dir, and of the clips to test."""
-    found, root = read_results(settings.results_file), full_root(settings.data_root)
-    try:
-        job = _prepare(settings, None, whole_folder=False)
-        return (
-            found["checkpoint_sha256"] == sha256(job.weights)
-            and found["decoder"] == job.decoder
-            and found.get("data_root", root) == root
-            and is_of_clips(found, job.clips)
-        )
-    except (OSError, LookupError, TypeError, AutoXVideoError):
-        return False
+    return decoder
 
 
 def check_results_path(path: Path) -> None:
@@ -231,8 +235,7 @@ def check_results_path(path: Path) -> None:
 def _given_weights(checkpoint: str) -> Path:
     if is_remote(checkpoint):
         raise CheckpointError(
-            f"{checkpoint}: weights are read from this machine alone; fetch the file, with the "
-            "config.py beside it."
+            f"{checkpoint}: weights are read from this machine alone; fetch the file."
         )
     return Path(checkpoint)
 
@@ -249,14 +252,11 @@ def _best_weights(work_dir: Path) -> Path:
     )
 
 
-def _batch_size(config: Any, device: str) -> int:
-    views = config.test_pipeline[0].num_clips * 3
-    return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
+def _batch_size(test_clips: int, device: str) -> int:
+    return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // (3 * test_clips))
 
 
-def _workers(settings: Settings, device: str, me: processes.Processes) -> int:
-    if settings.workers != AUTO:
-        return settings.workers
+def _workers(device: str, me: processes.Processes) -> int:
     cores = usable_cores() // me.local_size
     return max(1, cores - 1 if device == "cpu" else min(cores, 16))
 

@@ -1,18 +1,30 @@
-"""plan.json: what a run decided, and what it learns from; kept twice, and checked when read."""
+"""The run record: what a run decided and what it learns from, in WORK_DIR/record.json.
+
+Checkpoints carry it too: latest.pth the whole of it, so that a damaged file costs nothing, and the
+best weights the part that rebuilds the model, so that they can be tested anywhere.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autox_video.core.console import say
+from pydantic import TypeAdapter, ValidationError
+
+from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 from autox_video.core.files import write_json
-from autox_video.planning.plan import FIELDS, Plan
-from autox_video.run.work_dir import BEST, PLAN, PLAN_COPY, has_checkpoint
+from autox_video.planning.plan import Plan
+from autox_video.planning.predicted_time import Prediction
+from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 
-PLAN_SCHEMA = 6
-"""What runs can be gone on with: each number before had another optimizer or another loader."""
+RECORD_SCHEMA = 7
+"""Of the runs that can be resumed: each number before had another optimizer, loader or record."""
+LARGEST_SIZE = 1 << 20
+"""Of anything that is counted in a record: larger numbers are of no run."""
+SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
     "to train anew, start with --fresh, which moves the run to WORK_DIR/earlier, or give another "
@@ -21,97 +33,180 @@ TO_TRAIN_ANEW = (
 WAYS_ON = f"To go on with it, take the change back; {TO_TRAIN_ANEW}"
 
 
-def write_plan(
-    folder: Path,
-    plan: Plan,
-    fingerprint: str,
-    data: dict[str, Any],
-    prediction: dict[str, Any] | None = None,
-) -> None:
-    """Write plan.json, and then its copy.
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The clips that a run learns from and is validated on."""
 
-    Args:
-        folder: the work dir.
-        plan: every choice, which goes in with its reason, source, figures and alternatives.
-        fingerprint: of the listed clips and classes.
-        data: of the clips that the run learns from, as `run_data.record` gives it.
-        prediction: how long the run takes, in seconds by part, where that is known.
+    data_root: str
+    train_list: str
+    """CSV of the readable training clips."""
+    val_list: str | None
+    classes: tuple[str, ...]
+    num_train: int
+    task: str = "single_label"
+    """What the model is trained for, by its name in TASKS."""
+    class_clips: tuple[int, ...] = ()
+    """Training clips of each class, where a clip has one."""
+    fingerprint: str = ""
+    """Of the listed clips and classes."""
+    remote_cache: str = "auto"
+    """Where clips that are not on this machine are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """All that a config is built from."""
+
+    plan: Plan
+    data: TrainingData
+    prediction: Prediction | None = None
+    """How long the run takes, where that is known."""
+    lists: Mapping[str, Any] = field(default_factory=dict)
+    """Of the lists `train` and `val`: clips, sha256 and the unreadable clips that are left out."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must have been trained for to belong to this run."""
+        return {
+            "backbone": self.plan.backbone,
+            "num_classes": self.plan.num_classes,
+            "data": self.data.fingerprint[:16],
+            "seed": self.plan.seed,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values; where its lists lie is left to the folder it is in."""
+        data = asdict(self.data)
+        return {
+            "schema": RECORD_SCHEMA,
+            "fingerprint": data.pop("fingerprint"),
+            "data": {k: v for k, v in data.items() if k not in _LIST_PATHS} | dict(self.lists),
+            "prediction": self.prediction and self.prediction.to_json(),
+            "choices": self.plan.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], folder: Path, source: Path) -> "RunRecord":
+        """What `to_json` or `of_weights` gave.
+
+        Args:
+            stored: plain JSON values, whoever wrote them.
+            folder: where the lists train.csv and val.csv are.
+            source: the file that they were read from, for the message.
+
+        Raises:
+            CheckpointError: they are no record, or that of another version of this project.
+        """
+        if stored.get("schema") != RECORD_SCHEMA:
+            raise CheckpointError(of_another_version(source))
+        paths = dict(zip(_LIST_PATHS, (str(folder / f"{n}.csv") for n in _LISTS), strict=True))
+        try:
+            data = {**stored["data"], **paths, "fingerprint": stored["fingerprint"]}
+            prediction = stored["prediction"]
+            record = cls(
+                _plan(stored["choices"]),
+                _DATA.validate_python(data),
+                prediction and Prediction.from_json(prediction),
+                {name: data[name] for name in _LISTS if name in data},
+            )
+            _check(record)
+        except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
+            reason = str(error).replace("\n", " ")[:150]
+            raise CheckpointError(f"{source}: its run record makes no sense ({reason}).") from error
+        return record
+
+
+_LISTS = ("train", "val")
+_LIST_PATHS = ("train_list", "val_list")
+_PLAN, _DATA = TypeAdapter(Plan), TypeAdapter(TrainingData)
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write record.json; raises ResourceError where it cannot be written."""
+    write_stored(folder, record.to_json())
+
+
+def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
+    """Write what `read_stored` gives, with its checksum."""
+    write_json(folder / RECORD, {**stored, "digest": _digest(stored)})
+
+
+def read_stored(folder: Path) -> dict[str, Any]:
+    """The record of a run in a folder as plain JSON values.
 
     Raises:
-        ResourceError: a file cannot be written.
+        CheckpointError: it is missing or damaged, or of another version of this project.
     """
-    stored = {"schema": PLAN_SCHEMA, "fingerprint": fingerprint, "data": data}
-    write_stored(folder, {**stored, "prediction": prediction, "choices": plan.to_json()})
-
-
-def write_stored(folder: Path, stored: dict[str, Any]) -> None:
-    """Write what `read_plan` gives, with a digest of it."""
-    value = {**stored, "digest": _digest(stored)}
-    for name in (PLAN, PLAN_COPY):
-        write_json(folder / name, value)
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """The content of plan.json, or of its copy where that is missing or damaged.
-
-    Raises:
-        CheckpointError: both are missing or damaged, they are of different runs, or of another
-            version of this project.
-    """
-    path = folder / PLAN
-    stored, copy = _read(path), _read(folder / PLAN_COPY)
-    whole, copy_whole = ("digest" in (each or {}) for each in (stored, copy))
-    if whole and copy_whole and _settled(stored) != _settled(copy):
-        raise CheckpointError(
-            f"{path}: it and its copy {PLAN_COPY} are of different runs. Delete the one that does "
-            f"not belong to this folder; {TO_TRAIN_ANEW}"
-        )
-    if not whole and copy_whole:
-        say(f"{path}: missing or damaged; its copy {PLAN_COPY} is used, and it is written again.")
-        stored = copy
+    path, stored = folder / RECORD, load_stored(folder)
     if stored is None:
         raise CheckpointError(
-            f"{path}: missing or damaged, and so is its copy {PLAN_COPY}, though the folder holds "
-            f"a run to go on with. Put one of them back; {TO_TRAIN_ANEW}"
+            f"{path}: missing, damaged or of another version of this project, though the folder "
+            f"holds a run to go on with. Put it back, or go on with that version; {TO_TRAIN_ANEW}"
         )
-    if stored["schema"] != PLAN_SCHEMA:
-        raise CheckpointError(
-            f"{path}: the folder holds a run of another version of this project, which trained in "
-            f"another way. Go on with that version; {TO_TRAIN_ANEW}"
-        )
+    if stored["schema"] != RECORD_SCHEMA:
+        raise CheckpointError(of_another_version(path))
     return stored
+
+
+def load_stored(folder: Path) -> dict[str, Any] | None:
+    """The same; None where there is none, or its checksum is not that of its content."""
+    try:
+        stored = json.loads((folder / RECORD).read_bytes())
+        return stored if stored.pop("digest") == _digest(stored) and "schema" in stored else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def of_another_version(path: Path) -> str:
+    """The message on the record of a run that this version cannot resume."""
+    return (
+        f"{path}: the run is of another version of this project, which trained in another way. Go "
+        f"on with that version; {TO_TRAIN_ANEW}"
+    )
+
+
+def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a record that its best weights carry.
+
+    Without times, reasons and lists: equal weights make equal files.
+    """
+    data = {key: value for key, value in stored["data"].items() if key not in _LISTS}
+    choices = {
+        name: {"value": choice["value"], "source": choice["source"], "reason": ""}
+        for name, choice in stored["choices"].items()
+    }
+    return {**stored, "data": data, "prediction": None, "choices": choices}
 
 
 def is_probe_run(folder: Path) -> bool:
     """Whether a folder holds weights that `mode: probe` made, and no run that trains."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
-    stored = _read(folder / PLAN) or _read(folder / PLAN_COPY) or {}
+    stored = load_stored(folder) or {}
     return stored.get("choices", {}).get("mode", {}).get("value") == "probe"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """What a file holds: None where that is damaged, without a digest where it is another's."""
-    try:
-        stored = json.loads(path.read_bytes())
-        given = stored.pop("digest", None)
-        if given == _digest(stored):
-            return {**stored, "digest": given}
-        other = isinstance(stored["schema"], int) and stored["schema"] < PLAN_SCHEMA
-        return stored if other and given is None else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+def _plan(choices: Mapping[str, Mapping[str, Any]]) -> Plan:
+    plan = Plan.from_json(choices)
+    return _PLAN.validate_python({**plan.as_dict(), "choices": plan.choices})
 
 
-def _settled(stored: dict[str, Any]) -> dict[str, Any]:
-    """What stays the same as long as a run goes on."""
-    choices = stored.get("choices", {}).items()
-    fixed = {f for f, field in FIELDS.items() if field.change is None}
-    values = {f: choice["value"] for f, choice in choices if f in fixed}
-    return {**stored, "choices": values, "prediction": None, "digest": None}
+def _check(record: RunRecord) -> None:
+    """Raise ValueError where a value could not be that of a run."""
+    plan, grids = record.plan, (record.plan.window_size, record.plan.head_grid or (1,))
+    sizes = {name: getattr(plan, name) for name in SIZES}
+    sizes |= {"window_size": min(grids[0]), "head_grid": min(grids[1])}
+    for name, value in sizes.items():
+        if not 0 < value < LARGEST_SIZE:
+            raise ValueError(f"{name}: {value}")
+    if not 0 < plan.frame_interval_sec < LARGEST_SIZE:
+        raise ValueError(f"frame_interval_sec: {plan.frame_interval_sec}")
+    if plan.backbone not in BACKBONES:
+        raise ValueError(f"backbone: {plan.backbone}")
+    if len(record.data.classes) != plan.num_classes:
+        raise ValueError(f"{len(record.data.classes)} classes, but num_classes {plan.num_classes}")
 
 
-def _digest(stored: dict[str, Any]) -> str:
+def _digest(stored: Mapping[str, Any]) -> str:
     """SHA-256 of the content, however it is spaced and sorted."""
-    text = json.dumps(stored, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()

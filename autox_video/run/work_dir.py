@@ -16,7 +16,7 @@ from autox_video.core.files import flush_folder, remove_leftovers
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
-CONFIG, PLAN, PLAN_COPY = "config.py", "plan.json", ".plan.json.copy"
+CONFIG, RECORD = "config.py", "record.json"
 TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
 """The folder of the lists of a split that was made here."""
@@ -39,7 +39,7 @@ FOR_PLAN = ".plan-"
 # In the order in which they are moved: what a run resumes from first, so that no instant leaves
 # half a run that looks like a whole one.
 RUN_FILES = (
-    *(PREVIOUS, LATEST, BEST, BEST_SAFE, PLAN, PLAN_COPY, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT),
+    *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
     *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
 )

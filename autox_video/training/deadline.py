@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -39,32 +38,6 @@ LOOK_SHARE = 0.005
 def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
     """What of a budget is kept for what comes after training, in seconds."""
     return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
-
-
-def keep_time(
-    config: Config, budget_sec: float, prediction: Prediction, *, most_epochs: int
-) -> None:
-    """Have a run of this config end within its budget.
-
-    Args:
-        config: of the run; the hook goes into it.
-        budget_sec: what the whole run may take.
-        prediction: of its parts.
-        most_epochs: that are of use.
-    """
-    config.custom_hooks.append(
-        {
-            "type": "TimeBudget",
-            "budget_sec": budget_sec,
-            "reserve_sec": time_to_keep(budget_sec, prediction),
-            "first_epoch_sec": prediction.first_epoch_sec,
-            "epoch_sec": prediction.epoch_sec,
-            "evaluation_sec": prediction.evaluation_sec,
-            "most_epochs": most_epochs,
-            "early_share": prediction.early_share,
-            "early_cost": prediction.early_cost,
-        }
-    )
 
 
 @HOOKS.register_module()

@@ -21,7 +21,7 @@ from autox_video.core.errors import ResourceError
 from autox_video.distributed import processes
 from autox_video.run.work_dir import LOG
 from autox_video.training.checkpoints.model_state import is_sharded
-from autox_video.training.config.stored_config import config_text
+from autox_video.training.config.build_config import config_text
 
 
 @RUNNERS.register_module()

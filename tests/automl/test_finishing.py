@@ -15,8 +15,8 @@ from autox_video.jobs.train import fit
 from autox_video.metrics.headline import IN_FOLDS, headline
 from autox_video.metrics.intervals import score_text
 from autox_video.metrics.selection_score import main_score
+from autox_video.planning.record import RunRecord
 from autox_video.training.checkpoints.checkpoint import read_checkpoint, write_checkpoint
-from autox_video.training.config.build_config import build_config
 from tests.automl.search.test_crossvalidation import settings_of
 from tests.datasets import TINY, colour_data
 
@@ -40,10 +40,10 @@ def done(keys, tmp_path_factory):
     return folder
 
 
-def config_of(keys, folder, work_dir):
+def identity_of(keys, folder, work_dir):
     settings = settings_of(keys, work_dir, **KEYS)
     prepared = prepare(settings, resuming=False)
-    return build_config(prepared.plan, training_data(prepared, folder), str(folder))
+    return RunRecord(prepared.plan, training_data(prepared, folder)).identity
 
 
 def copy_of(done, folder, **metrics):
@@ -70,7 +70,7 @@ def test_what_the_plan_scores_in_folds_is_kept_with_its_weights(done, tmp_path):
     best = copy_of(done, run, epoch=5)
     best = {key: value for key, value in best.items() if key != IN_FOLDS}
     state = read_checkpoint(run / "best.pth")
-    del state["meta"]["config"]
+    del state["meta"]["origin"]
     write_checkpoint(run / "best.pth", {**state, "meta": {**state["meta"], "metrics": best}})
     leaderboard.put_row(run, leaderboard.Row("finetune", "finetune", "conv_nano", 2, 32))
     whole = leaderboard.Row(
@@ -98,16 +98,16 @@ def test_the_better_one_is_kept(done, keys, tmp_path, in_folds, epoch):
     state = read_checkpoint(tmp_path / "run" / "probe.pth")
     state["meta"]["metrics"][IN_FOLDS]["score"] = 1.0
     write_checkpoint(tmp_path / "run" / "probe.pth", state)
-    config = config_of(keys, tmp_path / "run", tmp_path / "other")
-    found = keep_better(tmp_path / "run", best, config, in_folds)
+    identity = identity_of(keys, tmp_path / "run", tmp_path / "other")
+    found = keep_better(tmp_path / "run", best, identity, in_folds)
     assert found["epoch"] == epoch
     assert read_checkpoint(tmp_path / "run" / "best.pth")["meta"]["metrics"] == found
 
 
 def test_where_scores_are_equal_the_loss_decides_and_is_said(done, keys, tmp_path, capsys):
     best = copy_of(done, tmp_path / "run", epoch=5, calibrated_loss=4.0)
-    config = config_of(keys, tmp_path / "run", tmp_path / "other")
-    assert keep_better(tmp_path / "run", best, config)["epoch"] == 0
+    identity = identity_of(keys, tmp_path / "run", tmp_path / "other")
+    assert keep_better(tmp_path / "run", best, identity)["epoch"] == 0
     score = best[main_score(best)]
     assert (
         f"against {score_text(score, 6)} with a loss of 4.0000 on the validation"
@@ -117,8 +117,8 @@ def test_where_scores_are_equal_the_loss_decides_and_is_said(done, keys, tmp_pat
 
 def test_a_probe_of_another_run_is_not_compared(done, keys, tmp_path):
     best = copy_of(done, tmp_path / "run", epoch=5, top1=0.0)
-    config = config_of({**keys, "seed": 7}, tmp_path / "run", tmp_path / "other")
-    assert keep_better(tmp_path / "run", best, config, 0.0) == best
+    identity = identity_of({**keys, "seed": 7}, tmp_path / "run", tmp_path / "other")
+    assert keep_better(tmp_path / "run", best, identity, 0.0) == best
 
 
 def test_its_head_then_has_learnt_from_all_clips(done, keys, tmp_path, capsys):

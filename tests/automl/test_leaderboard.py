@@ -1,17 +1,14 @@
 """Rows of models that were tried: none lost, none twice."""
 
 import csv
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 
 from autox_video.automl import leaderboard
-from autox_video.automl.leaderboard import Row, best_first, put_row, read_rows, trial
+from autox_video.automl.leaderboard import Row, best_first, open_row, put_row, read_rows
 from autox_video.core.errors import ResourceError
 from autox_video.training.interrupt import Stopped
-from tests.datasets import REPOSITORY
 
 ROW = Row("a", "probe", "swin_nano", 8, 112, {"lr": 0.1}, 0.5, 0.4, 0.6, "validation", 2.0)
 
@@ -51,43 +48,30 @@ def test_what_is_no_row_is_kept_aside_and_said(tmp_path, harm, capsys):
     assert "1 of its lines are no rows" in capsys.readouterr().out
 
 
-def test_processes_do_not_lose_each_others_rows(tmp_path):
-    program = (
-        "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from autox_video.automl.leaderboard import Row, put_row\n"
-        "for n in range(15):\n"
-        "    put_row(Path(sys.argv[1]), Row(f'{sys.argv[2]}-{n}', 'search', 'swin_nano', 8, 112))\n"
-    )
-    words = [sys.executable, "-c", program, str(tmp_path)]
-    started = [subprocess.Popen([*words, name], cwd=REPOSITORY) for name in ("x", "y", "z")]
-    assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert len({row.id for row in read_rows(tmp_path)}) == 45
-
-
 def test_the_best_come_first(tmp_path):
     rows = [replace(ROW, id=str(s), score=s) for s in (0.2, None, 0.9)]
     dear = replace(rows[2], id="dear", cost_sec=9.0)
     assert [row.id for row in best_first([dear, *rows])] == ["0.9", "dear", "0.2", "None"]
 
 
-def test_a_trial_is_running_and_then_done(tmp_path):
-    with trial(tmp_path, replace(ROW, score=None, cost_sec=0.0)) as under_way:
+def test_a_row_is_running_and_then_done(tmp_path):
+    with open_row(tmp_path, replace(ROW, score=None, cost_sec=0.0)) as under_way:
         assert read_rows(tmp_path)[0].state == "running"
         under_way.note(score=0.7)
     found = read_rows(tmp_path)[0]
     assert (found.state, found.score) == ("done", 0.7) and 0 <= found.cost_sec < 5
 
 
-def test_a_trial_that_is_stopped_goes_on_with_its_cost(tmp_path):
-    with pytest.raises(Stopped), trial(tmp_path, ROW):
+def test_a_row_that_is_stopped_goes_on_with_its_cost(tmp_path):
+    with pytest.raises(Stopped), open_row(tmp_path, ROW):
         raise Stopped(15)
     stopped = read_rows(tmp_path)[0]
     assert stopped.state == "stopped"
     put_row(tmp_path, replace(stopped, cost_sec=100.0))
-    with pytest.raises(ValueError, match="x"), trial(tmp_path, ROW):
+    with pytest.raises(ValueError, match="x"), open_row(tmp_path, ROW):
         raise ValueError("x")
     assert read_rows(tmp_path)[0].state == "failed"
-    with trial(tmp_path, ROW):
+    with open_row(tmp_path, ROW):
         pass
     found = read_rows(tmp_path)
     assert len(found) == 1 and found[0].state == "done" and found[0].cost_sec >= 100
@@ -97,20 +81,27 @@ def test_what_was_done_stays_unless_it_is_scored_anew(tmp_path):
     put_row(tmp_path, ROW)
     before = (tmp_path / "leaderboard.csv").read_bytes()
     for score in (None, ROW.score):
-        with trial(tmp_path, replace(ROW, score=score)):
+        with open_row(tmp_path, replace(ROW, score=score)):
             pass
         assert (tmp_path / "leaderboard.csv").read_bytes() == before
-    with trial(tmp_path, replace(ROW, score=0.8)):
+    with open_row(tmp_path, replace(ROW, score=0.8)):
         pass
     found = read_rows(tmp_path)[0]
     assert found.score == 0.8 and found.cost_sec >= ROW.cost_sec
 
 
-def test_a_trial_goes_on_where_its_row_cannot_be_written(tmp_path, monkeypatch, capsys):
+def test_a_row_goes_on_where_its_row_cannot_be_written(tmp_path, monkeypatch, capsys):
     def refuse(path, text):
         raise ResourceError(f"{path}: cannot be written (No space left on device).")
 
     monkeypatch.setattr(leaderboard, "write_text", refuse)
-    with trial(tmp_path, ROW) as under_way:
+    with open_row(tmp_path, ROW) as under_way:
         under_way.note(score=0.1)
     assert "The run goes on without that row" in capsys.readouterr().err
+
+
+def test_a_row_of_something_else_counts_for_nothing(tmp_path):
+    put_row(tmp_path, replace(ROW, cost_sec=100.0))
+    with open_row(tmp_path, ROW, anew=True):
+        assert read_rows(tmp_path)[0].state == "running"
+    assert read_rows(tmp_path)[0].cost_sec < 5

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from autox_video.automl import settle_plan
+from autox_video.automl.run_plan import record_of
 from autox_video.automl.settle_plan import GUESSED, plan_run
 from autox_video.config.load import settings_from_mapping
 from autox_video.planning.choice import PROBE, Choice
 from autox_video.planning.predicted_time import LOADING_SHARE
-from autox_video.planning.record import write_plan
+from autox_video.planning.record import write_record
 from autox_video.planning.search_space import space_of
 from autox_video.run.clock import BudgetClock
 from tests.datasets import TINY, colour_clip, colour_data
@@ -105,8 +106,7 @@ def test_clips_that_cannot_be_read_any_more_leave_a_guess(keys, monkeypatch):
 def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, capsys):
     first = planned(keys, time_budget="30s", epoch=150)
     figures = first.prediction.to_json()
-    prepared = first.prepared
-    write_plan(Path("work"), first.plan, prepared.fingerprint, prepared.data, figures)
+    write_record(Path("work"), record_of(first))
     again = planned(keys, resuming=True, before_sec=12.0, time_budget="30s", epoch=150)
     assert again.plan.epochs == first.plan.epochs
     assert again.prediction.to_json() == pytest.approx(figures, abs=1e-3)

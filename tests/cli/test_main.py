@@ -223,7 +223,7 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, cap
     AutoXVideo().read_cfg(str(config)).fit()
     said = capsys.readouterr().out
     assert f"mine.pth (mmaction2, {backbone}); left out 2 of its head" in said
-    plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
+    plan = json.loads((tmp_path / "work" / "record.json").read_text())["choices"]
     assert plan["pretrained"]["value"] == str(path)
     assert plan["backbone_lr_mult"]["value"] == 0.1
 

@@ -127,7 +127,7 @@ def test_two_machines_train_together(tmp_path):
     events = [json.loads(line) for line in (tmp_path / "work" / "metrics.jsonl").open()]
     assert [e["iter"] for e in events if e["event"] == "train"] == [1, 2]
     assert [e["clips"] for e in events if e["event"] == "val"] == [6]
-    plan = json.loads((tmp_path / "work" / "plan.json").read_text())["choices"]
+    plan = json.loads((tmp_path / "work" / "record.json").read_text())["choices"]
     assert plan["processes"] == {"value": 2, "reason": "1 on this machine", "source": "rule"}
 
 

@@ -1,5 +1,6 @@
 """Weights over clips → predictions."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,23 @@ from mmaction.models import Recognizer3D
 
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.evaluation.predict import Loading, build_model, load_model, predict, read_config
+from autox_video.evaluation.predict import (
+    Loading,
+    build_model,
+    for_testing,
+    load_model,
+    predict,
+    read_config,
+    read_record,
+)
 from autox_video.planning.plan import Plan
-from autox_video.training.checkpoints.checkpoint import write_checkpoint
-from autox_video.training.config.build_config import TrainingData, build_config, write_config
+from autox_video.planning.record import RunRecord, TrainingData, of_weights, write_record
+from autox_video.training.checkpoints.checkpoint import (
+    RECORD_KEY,
+    read_checkpoint,
+    write_checkpoint,
+)
+from autox_video.training.config.build_config import model_config
 from tests.datasets import colour_clip
 from tests.planning.test_plan import plan_for
 from tests.videos import write_text_video
@@ -35,9 +49,9 @@ def trained(tmp_path_factory):
     """A work dir with a model of random weights, and clips of several sizes, one unreadable."""
     root = tmp_path_factory.mktemp("predict")
     data = TrainingData(str(root), "none.csv", None, CLASSES, num_train=3)
-    config = build_config(tiny_plan(test_clips=2), data, str(root))
-    write_config(config, root / "config.py")
-    model = build_model(config)
+    record = RunRecord(tiny_plan(test_clips=2), data)
+    write_record(root, record)
+    model = build_model(model_config(record))
     model.init_weights()
     write_checkpoint(root / "best.pth", {"state_dict": model.state_dict(), "meta": {}})
     names = []
@@ -139,24 +153,29 @@ def test_nothing_readable_is_still_one_record_each(trained):
     assert [p.scores for p in predictions] == [None, None]
 
 
-def test_a_checkpoint_without_its_config_or_file_is_named(trained, tmp_path):
-    with pytest.raises(CheckpointError, match="config.py"):
+def test_a_checkpoint_without_its_record_or_file_is_named(trained, tmp_path):
+    shutil.copy(trained[0] / "best.pth", tmp_path / "alone.pth")
+    with pytest.raises(CheckpointError, match="record.json"):
+        read_config(tmp_path / "alone.pth")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
         read_config(tmp_path / "best.pth")
     config = read_config(trained[0] / "best.pth")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_model(config, tmp_path / "best.pth", "cpu")
 
 
-def test_a_config_of_another_version_is_named(trained, tmp_path):
-    text = (trained[0] / "config.py").read_text()
-    other = text.replace("'drop_path_rate':", "'init': 'xavier', 'drop_rat':")
-    (tmp_path / "config.py").write_text(other)
-    with pytest.raises(CheckpointError, match=r"config\.py: asks for .* unknown key 'drop_rat'"):
-        read_config(tmp_path / "best.pth")
+def test_weights_carry_their_record(trained, tmp_path):
+    state = read_checkpoint(trained[0] / "best.pth")
+    record = read_record(trained[0] / "best.pth")
+    meta = {RECORD_KEY: of_weights(replace(record, plan=replace(record.plan, seed=7)).to_json())}
+    write_checkpoint(tmp_path / "best.pth", {**state, "meta": meta})
+    shutil.copy(trained[0] / "record.json", tmp_path)
+    assert read_record(tmp_path / "best.pth").plan.seed == 7
 
 
 def test_a_model_is_not_compiled_for_a_test(trained):
-    config = read_config(trained[0] / "best.pth")
-    config.model.backbone.compile = True
+    record = read_record(trained[0] / "best.pth")
+    record = for_testing(replace(record, plan=replace(record.plan, compile=True)))
+    config = model_config(record)
     model = load_model(config, trained[0] / "best.pth", "cpu")
     assert not any(block.whole_batch for block in model.backbone.blocks())

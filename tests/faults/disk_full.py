@@ -144,7 +144,7 @@ def fill_mount(place: Place, reference: Run, number: int, rng: random.Random) ->
 
 def needed_for_start_mib(reference: Run) -> float:
     """How much room the plan of a run asks for, in MiB."""
-    choices = json.loads((reference.work / "plan.json").read_text())["choices"]
+    choices = json.loads((reference.work / "record.json").read_text())["choices"]
     return choices.get("disk_gib", {"value": 0})["value"] * 1024
 
 

@@ -167,7 +167,6 @@ def text(name: str) -> list[Kind]:
 
 
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
-PLAN_COPY = ".plan.json.copy"
 KINDS: tuple[Kind, ...] = (
     *binary(LATEST),
     to_file(LATEST, "without permissions", locked_away),
@@ -188,16 +187,18 @@ KINDS: tuple[Kind, ...] = (
     to_file("best.safetensors", "a bit flipped in its middle", flipped, 0.5),
     to_file("best.safetensors", "a folder instead", folder_instead),
     deleted("best.safetensors"),
-    *text("plan.json"),
-    to_file("plan.json", "a bit flipped in its middle", flipped, 0.5),
-    of_other_run("plan.json", LATEST),
-    put("plan.json", "a list instead of an object", "[]\n"),
-    to_file(PLAN_COPY, "half of it", truncated, 0.5),
+    *text("record.json"),
+    to_file("record.json", "a bit flipped in its middle", flipped, 0.5),
+    of_other_run("record.json", LATEST),
+    put("record.json", "a list instead of an object", "[]\n"),
     both(
-        to_file("plan.json", "half of it", truncated, 0.5),
-        to_file(PLAN_COPY, "half of it", truncated, 0.5),
+        to_file("record.json", "half of it", truncated, 0.5),
+        both(
+            to_file(LATEST, "a bit flipped", flipped, 0.4),
+            to_file(PREVIOUS, "a bit flipped", flipped, 0.6),
+        ),
     ),
-    deleted("plan.json", PLAN_COPY),
+    both(deleted("record.json"), deleted(LATEST, PREVIOUS)),
     *text("config.py"),
     put("config.py", "a program that must not run", "raise SystemExit(77)\n"),
     *text("metrics.jsonl"),

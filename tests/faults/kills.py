@@ -64,7 +64,7 @@ class Tally:
 def sign_of(moment: str, life: Life) -> Callable[[], bool]:
     """A quick look at whether the work dir shows that the moment has come."""
     work = life.run.work
-    names = {"plan": ("plan.json", "config.py"), "lists": ("train.csv", "val.csv")}
+    names = {"plan": ("record.json", "config.py"), "lists": ("train.csv", "val.csv")}
     if moment == "evaluation":
         return lambda: writes(work, "best.") or len(life.run.events("val")) > life.evaluations
     if moment == "checkpoint":

@@ -1,33 +1,60 @@
-"""plan.json: kept twice, and checked when read."""
+"""record.json: checked when it is read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from autox_video.core.errors import CheckpointError
-from autox_video.planning.record import PLAN_SCHEMA, read_plan, write_plan, write_stored
-from autox_video.run.work_dir import PLAN, PLAN_COPY
+from autox_video.planning.predicted_time import Prediction
+from autox_video.planning.record import (
+    RECORD_SCHEMA,
+    RunRecord,
+    TrainingData,
+    load_stored,
+    of_weights,
+    read_stored,
+    write_record,
+    write_stored,
+)
+from autox_video.run.work_dir import RECORD
 from tests.planning.test_plan import SWIN_B, plan_for
 
-DATA = {"classes": ["a", "b"], "train": {"clips": 1, "sha256": "0", "left_out": [["x.mp4"]]}}
+CLASSES = tuple(f"class {n}" for n in range(25))
+LISTS = {
+    name: {"clips": 1, "sha256": "0", "left_out": [["\udcff.mp4"]]} for name in ("train", "val")
+}
+PREDICTION = Prediction(1.0, 2.0, 3.0, 0.0, 0.0, 0.5, 0.5, 0.1, "decode")
+
+
+def record_in(folder, **keys):
+    lists = (str(folder / "train.csv"), str(folder / "val.csv"))
+    data = TrainingData("/d", *lists, CLASSES, 10, class_clips=(6,) * 25, fingerprint="f")
+    return RunRecord(plan_for(pretrained=SWIN_B, **keys), data, PREDICTION, LISTS)
 
 
 @pytest.fixture
 def run(tmp_path):
-    write_plan(tmp_path, plan_for(pretrained=SWIN_B), "f", DATA)
+    write_record(tmp_path, record_in(tmp_path))
     return tmp_path
 
 
 def test_what_is_written_is_read(run):
-    stored = read_plan(run)
-    assert (stored["schema"], stored["fingerprint"], stored["data"]) == (PLAN_SCHEMA, "f", DATA)
+    stored = read_stored(run)
+    assert (stored["schema"], stored["fingerprint"]) == (RECORD_SCHEMA, "f")
+    assert stored["data"]["train"] == LISTS["train"]
     assert stored["choices"]["backbone"]["value"] == "swin_base"
-    assert (run / PLAN).read_bytes() == (run / PLAN_COPY).read_bytes()
+    assert RunRecord.from_json(stored, run, run / RECORD) == record_in(run)
 
 
-def test_names_that_are_no_text_survive(tmp_path):
-    write_stored(tmp_path, {"schema": PLAN_SCHEMA, "data": ["\udcff.mp4", "ü"]})
-    assert read_plan(tmp_path)["data"] == ["\udcff.mp4", "ü"]
+def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
+    record = record_in(run)
+    slower = replace(record, prediction=replace(PREDICTION, training_sec=9.0))
+    carried = of_weights(record.to_json())
+    assert carried == of_weights(slower.to_json())
+    again = RunRecord.from_json(json.loads(json.dumps(carried)), run, run / "best.pth")
+    assert (again.data, again.prediction) == (record.data, None)
+    assert {**again.plan.as_dict(), "reasons": 0} == {**record.plan.as_dict(), "reasons": 0}
 
 
 def damage(kind, path):
@@ -45,61 +72,45 @@ def damage(kind, path):
             "cut": content[: len(content) // 2],
             "a flipped bit": content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :],
             "no object": b"[]",
-            "no key": b'{"schema": 6}',
+            "no key": b'{"schema": 7}',
             "deep": b"[" * 100_000,
         }
         path.write_bytes(damaged[kind])
 
 
-KINDS = [
-    "gone",
-    "a folder",
-    "empty",
-    "zeros",
-    "cut",
-    "a flipped bit",
-    "no object",
-    "no key",
-    "deep",
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_plan_is_replaced_by_its_copy_with_a_note(run, capsys, kind):
-    before = read_plan(run)
-    assert capsys.readouterr().out == ""
-    damage(kind, run / PLAN)
-    assert read_plan(run) == before
-    assert "plan.json: missing or damaged; its copy" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_copy_matters_only_where_the_plan_is_damaged_too(run, capsys, kind):
-    damage(kind, run / PLAN_COPY)
-    read_plan(run)
-    assert capsys.readouterr().out == ""
-    damage(kind, run / PLAN)
-    with pytest.raises(CheckpointError, match=r"plan\.json: missing or damaged.*--fresh"):
-        read_plan(run)
+@pytest.mark.parametrize(
+    "kind",
+    ["gone", "a folder", "empty", "zeros", "cut", "a flipped bit", "no object", "no key", "deep"],
+)
+def test_damage_is_noticed(run, kind):
+    damage(kind, run / RECORD)
+    assert load_stored(run) is None
+    with pytest.raises(CheckpointError, match=r"record\.json: missing, damaged or .*--fresh"):
+        read_stored(run)
 
 
 def test_a_run_of_another_version_is_refused(tmp_path):
-    (tmp_path / PLAN).write_text('{"schema": 1, "fingerprint": "", "choices": {}}')
-    with pytest.raises(CheckpointError, match=r"plan\.json: .* of another version"):
-        read_plan(tmp_path)
-    later = {**json.loads((tmp_path / PLAN).read_text()), "schema": PLAN_SCHEMA + 1}
-    write_stored(tmp_path, later)
-    with pytest.raises(CheckpointError, match=r"plan\.json: .* of another version"):
-        read_plan(tmp_path)
+    stored = {**record_in(tmp_path).to_json(), "schema": RECORD_SCHEMA + 1}
+    write_stored(tmp_path, stored)
+    for read in (read_stored, lambda run: RunRecord.from_json(stored, run, run / RECORD)):
+        with pytest.raises(CheckpointError, match=r"record\.json: .* of another version"):
+            read(tmp_path)
 
 
-def test_a_plan_of_another_run_is_refused_and_a_torn_change_is_not(run):
-    kept = (run / PLAN_COPY).read_bytes()
-    write_plan(run, plan_for(pretrained=SWIN_B, seed=1), "f", DATA)
-    (run / PLAN_COPY).write_bytes(kept)
-    with pytest.raises(CheckpointError, match=r"plan\.json: it and its copy .* different runs"):
-        read_plan(run)
-    same = {"lr": plan_for(pretrained=SWIN_B).lr}
-    write_plan(run, plan_for(pretrained=SWIN_B, epoch=99, **same), "f", DATA)
-    (run / PLAN_COPY).write_bytes(kept)  # killed between the two
-    assert read_plan(run)["choices"]["epochs"]["value"] == 99
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("choices", "backbone", {"value": "../evil", "source": "rule", "reason": ""}),
+        ("choices", "clip_len", {"value": -1, "source": "rule", "reason": ""}),
+        ("choices", "clip_len", {"value": "a", "source": "rule", "reason": ""}),
+        ("choices", "num_classes", {"value": 3, "source": "rule", "reason": ""}),
+        ("choices", "clip_len", None),
+        ("choices", "clip_len", {"value": 2}),
+        ("data", "classes", "abc"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, part, name, value):
+    stored = record_in(tmp_path).to_json()
+    stored[part][name] = value
+    with pytest.raises(CheckpointError, match="makes no sense"):
+        RunRecord.from_json(stored, tmp_path, tmp_path / RECORD)

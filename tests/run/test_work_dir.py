@@ -99,7 +99,7 @@ def test_a_kill_in_the_middle_is_made_up_for(run, monkeypatch, moved):
         set_aside(run)
     monkeypatch.undo()
     # What is left is a run to go on with, whole but for an older checkpoint, or none.
-    assert (run / "plan.json").exists() or not has_checkpoint(run)
+    assert (run / "record.json").exists() or not has_checkpoint(run)
     make_ready(run, fresh=False)
     (place,) = (run / EARLIER).iterdir()
     assert is_whole(place)

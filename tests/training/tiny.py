@@ -6,14 +6,20 @@ from pathlib import Path
 
 import torch
 
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.tasks.classification.head import ClipHead
 from autox_video.training.checkpoints.checkpoint import digest, read_checkpoint
-from autox_video.training.config.build_config import TrainingData, build_config
+from autox_video.training.config.build_config import build_config
 from tests.planning.test_plan import plan_for
 
 
 def tiny_config(clips, work_dir, **keys):
     """A config of a tiny model on the coloured clips; `keys` are settings."""
+    return build_config(tiny_record(clips, **keys), work_dir)
+
+
+def tiny_record(clips, **keys):
+    """The record of such a run."""
     defaults = {"videos_per_gpu": 4, "resolution": 32, "clip_len": 2, "workers": 0}
     plan = plan_for(**{**defaults, **keys})
     data = TrainingData(
@@ -23,7 +29,7 @@ def tiny_config(clips, work_dir, **keys):
         ("red", "green", "blue"),
         num_train=9,
     )
-    return build_config(replace(plan, num_classes=3), data, str(work_dir))
+    return RunRecord(replace(plan, num_classes=3), data)
 
 
 def events(work_dir, kind):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autox_video.automl.leaderboard import Row, Trial, trial
+from autox_video.automl.leaderboard import OpenRow, open_row, row_of
 from autox_video.automl.prepare import Prepared
 from autox_video.automl.probing import crossval, mirroring
 from autox_video.automl.probing.crossval import LINEAR, Scored
@@ -26,8 +26,9 @@ from autox_video.distributed.processes import local_device
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.planning.choice import PROBE, Choice
 from autox_video.planning.plan import Plan
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.tasks.task import TASKS
-from autox_video.training.config.build_config import TrainingData, build_config
+from autox_video.training.config.build_config import build_config
 
 FEWEST_CLIPS = 10
 """With features of fewer, where time ran out, nothing is said of a candidate."""
@@ -82,10 +83,9 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
     clips = job.prepared.listing.train
     best: Tried | None = None
     samples: Samples | None = None
-    config = build_config(replace(plan, head_grid=None), job.data, str(job.work_dir))
+    config = build_config(RunRecord(replace(plan, head_grid=None), job.data), job.work_dir)
     for pool in job.pools:
-        row = Row(row_id(plan, pool), "probe", plan.backbone, plan.clip_len, plan.resolution)
-        with trial(job.work_dir, row) as note:
+        with open_row(job.work_dir, row_of(row_id(plan, pool), "probe", plan)) as note:
             if samples is None:
                 started = time.monotonic()
                 extractor = Extractor(config, plan.pretrained, job.store)
@@ -152,7 +152,7 @@ def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
     return {"weights": weights, "clips": len(samples)}
 
 
-def _note(note: Trial, plan: Plan, samples: Samples, scored: Scored, *, complete: bool) -> None:
+def _note(note: OpenRow, plan: Plan, samples: Samples, scored: Scored, *, complete: bool) -> None:
     note.note(
         config={**about_samples(plan, samples), **scored.setting.as_dict()},
         score=scored.score,

@@ -14,14 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 
-from autox_video.automl.finishing import HEAD_OF_ALL, identity_of
+from autox_video.automl.finishing import HEAD_OF_ALL
 from autox_video.automl.leaderboard import (
-    Row,
     interval_text,
+    open_row,
+    row_of,
     show_leaderboard,
-    trial,
     try_to_read,
 )
 from autox_video.automl.prepare import Prepared, groups_of
@@ -45,24 +44,23 @@ from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO, OFF, Settings
 from autox_video.core.console import complain
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceError
-from autox_video.evaluation.predict import build_model
+from autox_video.evaluation.predict import build_model, for_testing
 from autox_video.metrics.headline import cross_validated, row_fields
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.metrics.selection_score import score_label
 from autox_video.planning.choice import PROBE as BY_PROBES
 from autox_video.planning.choice import RULE, Choice, by_rule
 from autox_video.planning.plan import Plan, choose
+from autox_video.planning.record import RunRecord, TrainingData, of_weights
 from autox_video.run.work_dir import FEATURES, PROBE
 from autox_video.tasks.task import TASKS
 from autox_video.training.checkpoints.checkpoint import (
-    CONFIG,
+    RECORD_KEY,
     SCHEMA,
     load_state,
     write_checkpoint,
 )
-from autox_video.training.checkpoints.checkpoint_hook import NEEDED_TO_TEST
-from autox_video.training.config.build_config import TrainingData, build_config
-from autox_video.training.config.stored_config import config_text
+from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
 """What the leaderboard may take where training follows and the caller sets no limit."""
@@ -265,10 +263,9 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
     """
     plan, settings = best.candidate.plan, best.candidate.scored.setting
     clips = job.prepared.listing.val
-    refits = is_of_use(job.settings, run, len(clips))
+    refits = is_of_use(job.prepared, run)
     reading = best.candidate.reading
-    row = Row(PROBE_ID, "probe", plan.backbone, plan.clip_len, plan.resolution)
-    with trial(job.work_dir, row) as note:
+    with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
         head = crossval.fit_on_all(best.samples, settings)
         # To be measured, one view is enough.
         reading = replace(reading, mirrored=reading.mirrored and refits)
@@ -298,20 +295,20 @@ def _write(
     of_all: dict[str, torch.Tensor] | None,
     figures: dict,
 ) -> None:
-    config = build_config(best.candidate.plan, job.data, str(job.work_dir))
-    config.model.backbone.compile = False
-    model = build_model(config)
+    record = RunRecord(best.candidate.plan, job.data)
+    model = build_model(model_config(for_testing(record)))
     backbone = best.extractor.model.backbone.state_dict()
     state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}
     state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
     load_state(model, state, job.work_dir / PROBE)
     meta = {
         "metrics": figures,
-        "identity": identity_of(build_config(run, job.data, str(job.work_dir))),
+        "identity": RunRecord(run, job.data).identity,
         "decoder": run.decoder,
+        "origin": PROBE_ID,
+        # Its head may be another than that of the run whose best weights these become.
+        RECORD_KEY: of_weights(record.to_json()),
     }
-    # Its head may be another than that of the run whose best weights these become.
-    meta[CONFIG] = config_text(Config({key: config[key] for key in NEEDED_TO_TEST}))
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
     if of_all is not None:
         content[HEAD_OF_ALL] = {name: tensor.cpu() for name, tensor in of_all.items()}

@@ -2,37 +2,34 @@
 
 A handful of validation clips cannot tell two models apart, and says little of the one there is. In
 repeated stratified k-fold cross-validation (Kohavi, IJCAI 1995) each clip is predicted by a model
-that did not learn from it, so all of them count. Each fold is an ordinary training run in a folder
-of its own: killed, it goes on from its checkpoint. No evaluation chooses its weights: the last ones
-are scored.
+that did not learn from it, so all of them count. Each fold is a side run. No evaluation chooses its
+weights: the last ones are scored.
 """
 
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autox_video.automl.leaderboard import Row, trial, try_to_put, try_to_read
+from autox_video.automl.leaderboard import Row, open_row, row_of, try_to_put, try_to_read
 from autox_video.automl.prepare import Prepared, groups_of
 from autox_video.automl.search.side_run import (
+    FAILURES,
     SHORTEST_SHARE,
+    SideRun,
     TimeLeft,
-    config_beside,
-    data_beside,
+    evaluated_at_the_end,
     read_state,
     remove_weights,
-    try_to_write_state,
-    write_beside,
+    side_data,
+    write_state,
 )
-from autox_video.config.settings import AUTO, Settings
+from autox_video.config.settings import AUTO
 from autox_video.core.console import say
-from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.splitting.folds import repeated_folds
@@ -46,11 +43,10 @@ from autox_video.metrics.intervals import (
 )
 from autox_video.metrics.selection_score import main_score, score_label
 from autox_video.planning.plan import Plan
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.run.work_dir import FOLDS
 from autox_video.tasks.task import TASKS
-from autox_video.training.config.build_config import TrainingData
 from autox_video.training.hooks.validation_logits import read_logits
-from autox_video.training.run_training import train
 
 MOST_FOLDS, MOST_REPEATS = 3, 3
 KIND, SUMMARY_ID = "fold", "folds"
@@ -62,6 +58,7 @@ class Fold:
 
     repeat: int
     number: int
+    folder: Path
     data: TrainingData
 
     @property
@@ -69,21 +66,18 @@ class Fold:
         """Its row in the leaderboard."""
         return f"fold-{self.repeat}-{self.number}"
 
-    def folder(self, work_dir: Path) -> Path:
-        """Of its run, in the work dir of the whole run."""
-        return work_dir / FOLDS / f"{self.repeat}-{self.number}"
 
-
-def are_few(settings: Settings, plan: Plan, val_clips: int) -> bool:
-    """Whether too few clips were set aside by us to compare models with."""
-    mine = settings.ann_file_val == AUTO and plan.evaluation > 0
-    return mine and plan.time_budget_sec is not None and val_clips < FEW_VALIDATION_CLIPS
+def are_few(prepared: Prepared, plan: Plan) -> bool:
+    """Whether too few clips were set aside to compare models with, and not by the user."""
+    set_aside_here = prepared.basis.settings.ann_file_val == AUTO
+    compares = set_aside_here and plan.evaluation > 0 and plan.time_budget_sec is not None
+    return compares and len(prepared.listing.val) < FEW_VALIDATION_CLIPS
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
     """Divide the clips of a run, and write the lists of each fold; the same whenever it is called.
 
-    Where a clip may be of several classes, or all clips belong together, there are none.
+    Where clips are not right or wrong as a whole, or all belong together, there are none.
 
     Raises:
         ResourceError: a list cannot be written.
@@ -97,7 +91,7 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
         clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups
     )
     return [
-        _write_fold(clips, data, work_dir, division == number, repeat, number)
+        _write_fold(clips, data, work_dir, division == number, (repeat, number + 1))
         for repeat, division in enumerate(divisions, start=1)
         for number in range(count)
     ]
@@ -108,12 +102,11 @@ def _write_fold(
     data: TrainingData,
     work_dir: Path,
     held_out: np.ndarray,
-    repeat: int,
-    number: int,
+    numbers: tuple[int, int],
 ) -> Fold:
-    fold = Fold(repeat, number + 1, data)
+    folder = work_dir / FOLDS / f"{numbers[0]}-{numbers[1]}"
     train, val = (clips.select(np.flatnonzero(part)) for part in (~held_out, held_out))
-    return replace(fold, data=data_beside(data, fold.folder(work_dir), train, val))
+    return Fold(*numbers, folder, side_data(data, folder, train, val))
 
 
 class CrossValidation:
@@ -128,7 +121,7 @@ class CrossValidation:
 
     def __init__(self, plan: Plan, num_train: int, folds: Sequence[Fold], work_dir: Path) -> None:
         self.plan, self.num_train, self.work_dir = plan, num_train, work_dir
-        self.repeats = [
+        self.divisions = [
             [fold for fold in folds if fold.repeat == repeat]
             for repeat in sorted({fold.repeat for fold in folds})
         ]
@@ -137,204 +130,154 @@ class CrossValidation:
         """Score the plan, division after division; each fold has a row in the leaderboard.
 
         Raises:
-            Stopped: a signal came; the fold goes on at the next start.
+            Stopped: a signal came; the fold resumes at the next start.
         """
-        for folds in self.repeats:
-            epochs = processes.run_on_rank_zero(lambda these=folds: self._epochs(these, left))
-            if epochs is None:
+        for number, folds in enumerate(self.divisions, start=1):
+            epochs, is_over = processes.run_on_rank_zero(lambda f=folds: self._begin(f, left))
+            if not epochs:
                 return
-            if not all(
-                processes.run_on_rank_zero(lambda these=folds: list(map(self._is_done, these)))
-            ):
-                repeat = f"division {folds[0].repeat} of at most {len(self.repeats)}"
-                say(f"Cross-validation, {repeat}: {len(folds)} runs of {epochs} epochs.")
+            if not is_over:
+                division = f"division {number} of at most {len(self.divisions)}"
+                say(f"Cross-validation, {division}: {len(folds)} runs of {epochs} epochs.")
             if not all(self._score(fold, epochs, left) for fold in folds):
                 return
             processes.run_on_rank_zero(self._sum_up)
 
     def score(self) -> float | None:
         """What the plan scores in all whole divisions; None where there is none."""
-        whole = self._whole()
-        return _score_of(whole) if whole else None
+        states = [state for division in self._whole().values() for state in division]
+        if not states:
+            return None
+        return sum(s["score"] * _count(s) for s in states) / sum(map(_count, states))
 
     def summary(self) -> Row | None:
         """The row of all whole divisions; None where there is none."""
-        whole = self._whole()
+        whole = list(self._whole().values())
         if not whole:
             return None
-        every = [state for states in whole for state in states]
-        clips = sum(map(_count, every))
-        once = sum(state["clips"] for state in every) // len(whole)
-        about = {"folds": len(whole[0]), "repeats": len(whole), "clips": once}
+        states = [state for division in whole for state in division]
+        clips = sum(state["clips"] for state in states) // len(whole)
+        about = {"folds": len(whole[0]), "repeats": len(whole), "clips": clips}
         if self.plan.class_balance:
-            about["effective_clips"] = round(clips / len(whole), 1)
-        return self._row(SUMMARY_ID, about, **_figures(_score_of(whole), about))
+            about["effective_clips"] = round(sum(map(_count, states)) / len(whole), 1)
+        row = row_of(SUMMARY_ID, KIND, self.plan, about)
+        return replace(row, **_figures(self.score(), about))
 
     def temperature(self) -> dict[str, float]:
         """Figures of the temperature that clips call for that were not learnt from; {} without."""
-        said: dict[tuple, list[np.ndarray]] = {}
-        known: dict[tuple, tuple[int, bool]] = {}
-        whole = [folds for folds in self.repeats if all(map(self._is_done, folds))]
-        for fold in chain.from_iterable(whole):
-            found = read_logits(fold.folder(self.work_dir))
-            if found is None:
+        logits_of: dict[tuple, list[np.ndarray]] = {}
+        label_of: dict[tuple, int] = {}
+        unlearnt: set[tuple] = set()
+        whole = self._whole()
+        for fold in (fold for number in whole for fold in self.divisions[number]):
+            saved = read_logits(fold.folder)
+            if saved is None:
                 return {}
             clips = read_list(fold.data.val_list)
             learnt = set(read_list(fold.data.train_list).labels)
-            for position, logits, label in zip(*found.values(), strict=True):
-                key = clips.paths[position], clips.segment(position)
-                said.setdefault(key, []).append(logits)
-                known[key] = label, label in learnt and known.get(key, (0, True))[1]
-        kept = [key for key, each in said.items() if len(each) == len(whole)]
-        if not kept:
+            for position, logits, label in zip(*saved.values(), strict=True):
+                clip = clips.paths[position], clips.segment(position)
+                logits_of.setdefault(clip, []).append(logits)
+                label_of[clip] = label
+                if label not in learnt:
+                    unlearnt.add(clip)
+        every = [clip for clip, logits in logits_of.items() if len(logits) == len(whole)]
+        if not every:
             return {}
-        logits = np.stack([said[key] for key in kept], axis=1)
-        labels, learnt = (np.array(each) for each in zip(*map(known.get, kept), strict=True))
-        return OutOfFold(logits, labels, learnt).figures(balanced=self.plan.class_balance)
+        logits = np.stack([logits_of[clip] for clip in every], axis=1)
+        labels = np.array([label_of[clip] for clip in every])
+        is_learnt = np.array([clip not in unlearnt for clip in every])
+        return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
 
-    def _epochs(self, folds: Sequence[Fold], left: TimeLeft) -> int | None:
-        """Epochs of each fold of a division, those of a division that was begun; None: no time."""
-        begun = [state["epochs"] for state in map(self._state, folds) if state]
+    def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
+        """Epochs of each fold of a division, 0 where time is short; and whether all are scored.
+
+        A division that was begun keeps its epochs.
+        """
+        states = [self._state(fold) for fold in folds]
+        begun = [state["epochs"] for state in states if state]
         if begun:
-            return begun[0]
-        whole_sec = sum(map(self._cost, folds)) * left.of_a_run
-        share = min(1.0, left.seconds() / whole_sec)
-        return math.floor(share * self.plan.epochs) if share >= SHORTEST_SHARE else None
+            return begun[0], all("score" in state for state in states)
+        run_sec = sum(map(self._cost, folds)) * left.of_a_run
+        return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE), False
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
         """Run a fold, unless that was done before; gives whether it has a score."""
-        done = processes.run_on_rank_zero(lambda: self._is_done(fold))
-        if done:
-            processes.run_on_rank_zero(lambda: self._mend_row(fold))
-        else:
-            try:
-                done = self._train(fold, epochs, left)
-            except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
-                say(f"{fold.id} failed: {error}")
-        if done and processes.current().is_main:
-            remove_weights(fold.folder(self.work_dir))
-        return done
+        state = processes.run_on_rank_zero(lambda: self._state(fold))
+        row = row_of(fold.id, KIND, self.plan, {"epochs": epochs})
+        try:
+            with open_row(self.work_dir, row, anew=not state) as under_way:
+                if "score" not in state:
+                    state = self._train(fold, epochs, left, resuming=bool(state))
+                if "score" not in state:
+                    under_way.note(state="failed")
+                    return False
+                about = {key: state[key] for key in state if key not in ("clips_of", "score")}
+                under_way.note(config=about, **_figures(state["score"], about))
+        except FAILURES as error:
+            say(f"{fold.id} failed: {error}")
+            return False
+        if processes.current().is_main:
+            remove_weights(fold.folder)
+        return True
+
+    def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
+        """Train a fold; gives its state, with a score where one of its clips could be read."""
+        if not resuming and processes.current().is_main:
+            remove_weights(fold.folder)  # of a run that was begun otherwise
+        state = {"clips_of": _digest(fold.data), "epochs": epochs}
+        write_state(fold.folder, state)
+        record = RunRecord(evaluated_at_the_end(self.plan, epochs), fold.data)
+        run = SideRun(record, fold.folder, self._cost(fold), save_logits=True)
+        metrics = run.train(left) or {}
+        if not metrics.get("clips"):
+            return state
+        state["clips"] = int(metrics["clips"])
+        if "effective_clips" in metrics:
+            state["effective_clips"] = round(metrics["effective_clips"], 1)
+        state["score"] = metrics[main_score(metrics)]
+        write_state(fold.folder, state)
+        return state
 
     def _state(self, fold: Fold) -> dict[str, Any]:
         """What is known of a fold's run: nothing where it was not begun, or with other clips.
 
         Nor where it is of a shorter plan, before there was more time: its score is not this one's.
         """
-        state = read_state(fold.folder(self.work_dir)) or self._state_of_before(fold)
-        is_mine = state.get("clips_of") == _digest(fold.data)
+        state = read_state(fold.folder)
+        is_of_clips = state.get("clips_of") == _digest(fold.data)
         is_long = state.get("epochs", 0) >= math.floor(SHORTEST_SHARE * self.plan.epochs)
-        return state if is_mine and is_long else {}
-
-    def _state_of_before(self, fold: Fold) -> dict[str, Any]:
-        """The same of a run of before folds kept their own: of one that is done, by its row."""
-        rows = (row for row in try_to_read(self.work_dir) if row.id == fold.id)
-        row = next((row for row in rows if row.state == "done" and row.score is not None), None)
-        if row is None:
-            return {}
-        return {"clips_of": _digest(fold.data), **row.config, "score": row.score}
-
-    def _mend_row(self, fold: Fold) -> None:
-        """Put the row of a fold that is done, where it was stopped before it said so."""
-        before = next((row for row in try_to_read(self.work_dir) if row.id == fold.id), None)
-        if before is not None and before.state == "done":
-            return
-        state = self._state(fold)
-        about = {key: value for key, value in state.items() if key not in ("clips_of", "score")}
-        cost_sec = 0.0 if before is None else before.cost_sec
-        row = self._row(fold.id, about, cost_sec=cost_sec, **_figures(state["score"], about))
-        try_to_put(self.work_dir, row)
-
-    def _is_done(self, fold: Fold) -> bool:
-        return "score" in self._state(fold)
-
-    def _train(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
-        with ExitStack() as held:
-            row = None
-            about = {"epochs": epochs, "clips": len(read_list(fold.data.val_list))}
-            if processes.current().is_main:
-                row = held.enter_context(trial(self.work_dir, self._row(fold.id, about)))
-            processes.run_on_rank_zero(lambda: self._forget_others(fold))
-            self._keep(fold, about)
-            metrics = train(self._config(fold, epochs, left)) or {}
-            clips = int(metrics.get("clips", 0))
-            if clips:
-                about |= {"clips": clips, **_effective(metrics)}
-                score = metrics[main_score(metrics)]
-                self._keep(fold, {**about, "score": score})
-            if row is not None and clips:
-                row.note(config=about, **_figures(score, about))
-            elif row is not None:
-                row.note(state="failed")
-            return clips > 0
-
-    def _forget_others(self, fold: Fold) -> None:
-        """Remove the checkpoints of a run that was begun otherwise: it is not gone on with."""
-        if not self._state(fold):
-            remove_weights(fold.folder(self.work_dir))
-
-    def _keep(self, fold: Fold, state: Mapping[str, Any]) -> None:
-        """Keep what is known of a fold; where it cannot be written, all processes raise."""
-        state = {"clips_of": _digest(fold.data), **state}
-        told = processes.run_on_rank_zero(
-            lambda: try_to_write_state(fold.folder(self.work_dir), state)
-        )
-        if told is not None:
-            raise ResourceError(told)
-
-    def _config(self, fold: Fold, epochs: int, left: TimeLeft):
-        # Evaluated once, at the end: what is scored must not be chosen by what it is scored on.
-        plan = replace(self.plan, evaluation=epochs, patience=0, soup=0)
-        cost, folder = self._cost(fold), fold.folder(self.work_dir)
-        config = config_beside(plan, fold.data, folder, left, epochs=epochs, cost=cost)
-        config.custom_hooks.append({"type": "SaveLogits"})
-        write_beside(config)
-        return config
+        return state if is_of_clips and is_long else {}
 
     def _cost(self, fold: Fold) -> float:
         """An epoch of a fold over one of the run."""
         return fold.data.num_train / self.num_train
 
-    def _whole(self) -> list[list[dict[str, Any]]]:
-        """What came of the folds of each division all of which have a score."""
-        every = [list(map(self._state, folds)) for folds in self.repeats]
-        return [states for states in every if all("score" in state for state in states)]
+    def _whole(self) -> dict[int, list[dict[str, Any]]]:
+        """The states of the folds of each division all of which have a score, by its position."""
+        states = [[self._state(fold) for fold in folds] for folds in self.divisions]
+        return {n: part for n, part in enumerate(states) if all("score" in s for s in part)}
 
     def _sum_up(self) -> None:
         """Put the score over all whole divisions into the leaderboard, and say it."""
         summary = self.summary()
-        rows = [row for row in try_to_read(self.work_dir) if row.kind == KIND]
-        spent_sec = sum(row.cost_sec for row in rows if row.id != SUMMARY_ID)
-        try_to_put(self.work_dir, replace(summary, cost_sec=spent_sec))
+        rows = [r for r in try_to_read(self.work_dir) if r.kind == KIND and r.id != SUMMARY_ID]
+        try_to_put(self.work_dir, replace(summary, cost_sec=sum(row.cost_sec for row in rows)))
         about = summary.config
-        key = TASKS[self.data.task].main_score(balanced=self.plan.class_balance)
-        score, low, high = (
-            score_text(one, about["clips"]) for one in (summary.score, summary.low, summary.high)
-        )
+        task = TASKS[self.divisions[0][0].data.task]
+        key = task.main_score(balanced=self.plan.class_balance)
+        figures = (summary.score, summary.low, summary.high)
+        score, low, high = (score_text(figure, about["clips"]) for figure in figures)
         say(
             f"Cross-validation of the plan: {score_label(key)} {score} (95% interval {low} to "
             f"{high}, {about['clips']} clips in {about['folds']} folds; divisions: "
             f"{about['repeats']})."
         )
 
-    def _row(self, identity: str, about: dict, **fields) -> Row:
-        plan = self.plan
-        return Row(identity, KIND, plan.backbone, plan.clip_len, plan.resolution, about, **fields)
-
-
-def _effective(metrics: Mapping[str, float]) -> dict[str, float]:
-    """How many clips count where classes weigh alike; nothing where each clip counts."""
-    key = "effective_clips"
-    return {key: round(metrics[key], 1)} if key in metrics else {}
-
 
 def _count(about: Mapping[str, Any]) -> float:
+    """How many clips count: where classes weigh alike, fewer than there are."""
     return about.get("effective_clips", about["clips"])
-
-
-def _score_of(whole: Sequence[Sequence[Mapping[str, Any]]]) -> float:
-    """The mean score of folds by what their clips count."""
-    every = [state for states in whole for state in states]
-    return sum(state["score"] * _count(state) for state in every) / sum(map(_count, every))
 
 
 def _digest(data: TrainingData) -> str:
@@ -343,8 +286,8 @@ def _digest(data: TrainingData) -> str:
     return hashlib.sha256(b"--".join(lists)).hexdigest()
 
 
-def _figures(share: float, about: Mapping[str, Any]) -> dict[str, float | str]:
+def _figures(score: float, about: Mapping[str, Any]) -> dict[str, float | str]:
     """The fields of a row that say how good a plan is: on the same clips again, no surer."""
     clips = _count(about)
-    low, high = wilson_interval(share * clips, clips)
-    return {"score": share, "low": low, "high": high, "scored_on": CROSS_VALIDATION}
+    low, high = wilson_interval(score * clips, clips)
+    return {"score": score, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

@@ -7,56 +7,63 @@ the plan without those clips, and are kept if they know the clips, which they ha
 least as well.
 """
 
-import math
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from autox_video.automl.finishing import FINETUNE_ID
-from autox_video.automl.leaderboard import Row, trial, try_to_put, try_to_read
+from autox_video.automl.finishing import FINETUNE_ID, ORIGIN
+from autox_video.automl.leaderboard import open_row, row_of
+from autox_video.automl.prepare import Prepared
 from autox_video.automl.search.side_run import (
+    FAILURES,
+    SideRun,
     TimeLeft,
-    config_beside,
-    data_beside,
+    evaluated_at_the_end,
     of_epochs,
     peak_of,
     read_state,
     remove_weights,
-    try_to_write_state,
-    with_own_config,
-    write_beside,
+    side_data,
+    write_state,
 )
-from autox_video.config.settings import AUTO, Settings
+from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say
-from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
+from autox_video.core.errors import CheckpointError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.distributed import processes
 from autox_video.metrics.selection_score import main_score
 from autox_video.planning.plan import Plan
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.planning.search_space import applied, relative_cost
 from autox_video.run.work_dir import BEST, REFIT, TRIALS
-from autox_video.training.checkpoints.checkpoint import (
-    own_config,
-    read_checkpoint,
-    read_meta,
-    write_best,
-)
-from autox_video.training.config.build_config import TrainingData
-from autox_video.training.run_training import train
+from autox_video.training.checkpoints.checkpoint import read_checkpoint, read_meta, write_best
 
 LEAST_SHARE = 0.8
 """Of the epochs of the run, below which more clips do not make up for less training."""
 KIND = "refit"
+PARAMS = "params"
+"""Where the `meta` of weights of a trial has its point of the search space, and its epochs."""
 
 
-def is_of_use(settings: Settings, plan: Plan, num_val: int) -> bool:
+def is_of_use(prepared: Prepared, plan: Plan) -> bool:
     """Whether there are clips that only chose so far, and that the user did not set aside."""
-    mine = settings.ann_file_val == AUTO and plan.evaluation > 0 and num_val > 0
-    return mine and settings.search == AUTO and plan.time_budget_sec is not None
+    asked = prepared.basis.settings
+    set_aside_here = asked.ann_file_val == AUTO and len(prepared.listing.val) > 0
+    chose = plan.evaluation > 0 and plan.time_budget_sec is not None
+    return set_aside_here and chose and asked.search == AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the best weights are of."""
+
+    row_id: str
+    plan: Plan
+    cost: float
+    """Of one of its epochs, over one of the run's, on all clips."""
+    folder: Path
+    """Of their training."""
 
 
 class Refit:
@@ -84,8 +91,8 @@ class Refit:
         """
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
-        kept = any(self._state(each, _row_id(each.name)).get("done") for each in folders)
-        return 0.0 if kept or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
+        is_done = any(read_state(folder).get("done") for folder in folders)
+        return 0.0 if is_done or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
         """Train, and keep the weights; nothing where there is no time, or it was done before.
@@ -95,128 +102,85 @@ class Refit:
             best: the metrics of the best weights.
 
         Raises:
-            Stopped: a signal came; it goes on at the next start.
+            Stopped: a signal came; it resumes at the next start.
         """
-        origin = processes.run_on_rank_zero(self._origin)
+        origin = processes.run_on_rank_zero(lambda: self._origin(best))
         if origin is None:
             return
-        name = _row_id(origin)
-        folder = self.work_dir / REFIT / origin
-        state = processes.run_on_rank_zero(lambda: self._state_for(best, folder, name))
-        if not state.get("done"):
-            plan, cost = self._plan_of(origin, best)
-            epochs = processes.run_on_rank_zero(lambda: self._epochs(plan, cost, state, left))
-            if not epochs:
-                say("No time is left for a last training on all clips: the weights stay.")
-                return
-            try:
-                self._train(name, plan, folder, left, cost=cost, epochs=epochs, best=best)
-            except (NumbersError, CheckpointError, ResourceError, ListingError) as error:
-                say(f"The last training on all clips failed: {error} The weights before it stay.")
+        folder = self.work_dir / REFIT / origin.row_id
+        state = processes.run_on_rank_zero(lambda: self._state(best, folder))
+        epochs = state.get("epochs") or processes.run_on_rank_zero(
+            lambda: self._epochs(origin, left)
+        )
+        if not epochs:
+            say("No time is left for a last training on all clips: the weights stay.")
+            return
+        row_id = KIND if origin.row_id == FINETUNE_ID else f"{KIND}-{origin.row_id}"
+        about = {"epochs": epochs, "clips": self.num_clips}
+        try:
+            row = row_of(row_id, KIND, origin.plan, about)
+            with open_row(self.work_dir, row, anew=not state):
+                if not state.get("done"):
+                    state = {"epochs": epochs, "of": _identity(best)}
+                    self._train(origin, folder, state, left, best)
+        except FAILURES as error:
+            say(f"The last training on all clips failed: {error} The weights before it stay.")
         if processes.current().is_main:
             remove_weights(folder)
 
-    def _state(self, folder: Path, name: str) -> dict[str, Any]:
-        """How far it is; of a run of before it kept this itself, by its row where that is done."""
-        state = read_state(folder)
-        row = next((row for row in try_to_read(self.work_dir) if row.id == name), None)
-        if state.get("done") and row is not None and row.state != "done":
-            try_to_put(self.work_dir, replace(row, state="done"))  # stopped before it said so
-        if not state and row is not None and row.state == "done":
-            return {**row.config, "done": True}
-        return state
-
-    def _state_for(self, best: Mapping[str, float], folder: Path, name: str) -> dict[str, Any]:
+    def _state(self, best: Mapping[str, float], folder: Path) -> dict[str, Any]:
         """How far it is with these best weights: what was done with others begins anew."""
-        state, chosen = self._state(folder, name), _chosen(best)
-        if state.get("of", chosen) == chosen:
+        state = read_state(folder)
+        if state.get("of") == _identity(best):
             return state
         remove_weights(folder)
         return {}
 
-    def _origin(self) -> str | None:
-        """The row of the leaderboard whose plan the best weights are of; None: of a probe."""
-        kept = self.work_dir / BEST
+    def _origin(self, best: Mapping[str, float]) -> Origin | None:
+        """What the best weights are of; None where that is a probe, or cannot be found out."""
         try:
-            meta = read_meta(kept)
+            meta = read_meta(self.work_dir / BEST)
         except CheckpointError as error:
             complain(f"{error} There is no last training on all clips.")
             return None
-        if "trial" in meta:
-            return meta["trial"] if self._params_of(meta) is not None else None
-        return FINETUNE_ID if own_config(kept) is None else None
-
-    def _params_of(self, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the trial that weights are of chose; of older weights only the leaderboard says."""
-        if "params" in meta:
-            return dict(meta["params"])
-        rows = (row for row in try_to_read(self.work_dir) if row.id == meta["trial"])
-        return next((dict(row.config) for row in rows), None)
-
-    def _plan_of(self, origin: str, best: Mapping[str, float]) -> tuple[Plan, float]:
-        """The plan to train by, and the cost of its epochs over those of the run."""
-        peak = processes.run_on_rank_zero(lambda: self._peak(origin))
-        if origin == FINETUNE_ID:
+        row_id, params = meta.get(ORIGIN, FINETUNE_ID), meta.get(PARAMS)
+        if row_id == FINETUNE_ID:
             # Where it ended early, more epochs would have made it worse.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
-            return of_epochs(self.plan, peak or epochs), self.more
-        params = processes.run_on_rank_zero(
-            lambda: self._params_of(read_meta(self.work_dir / BEST))
-        )
-        epochs = params.pop("epochs")
-        cost = self.more * relative_cost(self.plan, params)
-        return of_epochs(applied(self.plan, params), peak or epochs), cost
+            epochs = peak_of(self.work_dir) or epochs
+            return Origin(row_id, of_epochs(self.plan, epochs), self.more, self.work_dir)
+        if params is None:
+            return None
+        folder = self.work_dir / TRIALS / row_id.removeprefix("trial-")
+        point = {name: value for name, value in params.items() if name != "epochs"}
+        plan = of_epochs(applied(self.plan, point), peak_of(folder) or params["epochs"])
+        return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
-    def _peak(self, origin: str) -> int | None:
-        """The epoch after which the training that the best weights are of did harm, if it did."""
-        trial_folder = self.work_dir / TRIALS / origin.removeprefix("trial-")
-        return peak_of(self.work_dir if origin == FINETUNE_ID else trial_folder)
-
-    def _epochs(self, plan: Plan, cost: float, state: Mapping[str, Any], left: TimeLeft) -> int:
-        """As many as the plan has, or those that there is time for, or that were begun with."""
-        if "epochs" in state:
-            return state["epochs"]
-        whole_sec = cost * left.of_a_run * plan.epochs / self.plan.epochs
-        share = min(1.0, left.seconds() / whole_sec)
-        return math.floor(share * plan.epochs) if share >= LEAST_SHARE else 0
+    def _epochs(self, origin: Origin, left: TimeLeft) -> int:
+        """As many as the plan has, or those that there is time for."""
+        run_sec = origin.cost * left.of_a_run * origin.plan.epochs / self.plan.epochs
+        return left.epochs_of(origin.plan, run_sec, LEAST_SHARE)
 
     def _train(
         self,
-        name: str,
-        plan: Plan,
+        origin: Origin,
         folder: Path,
+        state: Mapping[str, Any],
         left: TimeLeft,
-        *,
-        cost: float,
-        epochs: int,
         best: Mapping[str, float],
     ) -> None:
-        with ExitStack() as held:
-            if processes.current().is_main:
-                about = {"epochs": epochs, "clips": self.num_clips}
-                row = Row(name, KIND, plan.backbone, plan.clip_len, plan.resolution, about)
-                held.enter_context(trial(self.work_dir, row))
-                say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
-            _note(folder, {"epochs": epochs, "of": _chosen(best)})
-            metrics = train(self._config(plan, folder, left, cost=cost, epochs=epochs))
-            processes.run_on_rank_zero(lambda: self._keep(folder, metrics, best))
-            _note(folder, {"epochs": epochs, "of": _chosen(best), "done": True})
-
-    def _config(
-        self, plan: Plan, folder: Path, left: TimeLeft, *, cost: float, epochs: int
-    ) -> Config:
+        epochs = state["epochs"]
+        say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
+        write_state(folder, state)
         data = processes.run_on_rank_zero(lambda: self._all_clips(folder))
-        # Evaluated once, at the end: no evaluation can choose among its weights.
-        quiet = replace(plan, evaluation=epochs, patience=0, soup=0)
-        config = config_beside(quiet, data, folder, left, epochs=epochs, cost=cost)
-        if folder.name != FINETUNE_ID:
-            with_own_config(config)
-        write_beside(config)
-        return config
+        record = RunRecord(evaluated_at_the_end(origin.plan, epochs), data)
+        metrics = SideRun(record, folder, origin.cost).train(left)
+        processes.run_on_rank_zero(lambda: self._keep(folder, metrics, best))
+        write_state(folder, {**state, "done": True})
 
     def _all_clips(self, folder: Path) -> TrainingData:
         train, val = (read_list(path) for path in (self.data.train_list, self.data.val_list))
-        return data_beside(self.data, folder, train.with_those_of(val), val)
+        return side_data(self.data, folder, train.with_those_of(val), val)
 
     def _keep(
         self, folder: Path, metrics: Mapping[str, float] | None, best: Mapping[str, float]
@@ -227,7 +191,7 @@ class Refit:
             say("The last training did not learn the clips as well: the weights before it stay.")
             return
         state, before = read_checkpoint(folder / BEST), read_meta(self.work_dir / BEST)
-        about = {name: before[name] for name in ("metrics", "trial", "params") if name in before}
+        about = {name: before[name] for name in ("metrics", ORIGIN, PARAMS) if name in before}
         write_best(self.work_dir, {**state, "meta": {**state["meta"], **about, KIND: True}})
         say(
             "The best weights are those of the last training now; their score is that of the same "
@@ -235,18 +199,6 @@ class Refit:
         )
 
 
-def _chosen(best: Mapping[str, float]) -> list[float | None]:
+def _identity(best: Mapping[str, float]) -> list[float | None]:
     """What tells the best weights, before a last training, from others: epoch and score."""
     return [best.get("epoch"), round(best[main_score(best)], 9)]
-
-
-def _row_id(origin: str) -> str:
-    """Its row in the leaderboard."""
-    return KIND if origin == FINETUNE_ID else f"{KIND}-{origin}"
-
-
-def _note(folder: Path, state: Mapping[str, Any]) -> None:
-    """Keep how far it is; where it cannot be written, all processes raise ResourceError."""
-    told = processes.run_on_rank_zero(lambda: try_to_write_state(folder, state))
-    if told is not None:
-        raise ResourceError(told)

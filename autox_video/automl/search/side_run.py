@@ -1,18 +1,23 @@
-"""A run beside that of a work dir: in a folder of its own, quiet, in the time that is left."""
+"""A side run: a training beside the run itself, in a folder of its own, quiet, in the time left.
+
+Trials, folds and the last training are side runs. Each has a record, a config and its checkpoints
+in its folder, resumes from these, and keeps in state.json what follows from it.
+"""
 
 import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from autox_video.automl.run_data import list_file
-from autox_video.core.errors import ResourceError
+from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.core.files import write_json
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.formats.list_files import write_list
@@ -21,18 +26,22 @@ from autox_video.metrics.peak import peak_epoch
 from autox_video.metrics.selection_score import selection_score
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
+from autox_video.planning.record import RunRecord, TrainingData, write_record
 from autox_video.run.work_dir import CHECKPOINTS, CONFIG, SOUP, STATE
-from autox_video.training.config.build_config import TrainingData, build_config, write_config
-from autox_video.training.deadline import keep_time
+from autox_video.training.config.build_config import Deadline, build_config, write_config
 from autox_video.training.hooks.progress import read_evaluations
+from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Of the epochs of the run itself, below which one beside it says nothing."""
+"""Of the epochs of the run itself, below which a side run says nothing."""
+
+FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
+"""What ends a side run, but not the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """What runs beside the run may take."""
+    """What side runs may take."""
 
     seconds: Callable[[], float]
     """What is left now."""
@@ -41,13 +50,53 @@ class TimeLeft:
     prediction: Prediction
     """How long the run of the plan itself takes."""
     share: float = 1.0
-    """Of its epochs, those that a run beside it has."""
+    """Of its epochs, those that a side run has."""
 
     @property
     def of_a_run(self) -> float:
         """What training takes, in seconds."""
-        one = self.prediction
-        return self.share * (one.training_sec + one.evaluating_sec + one.saving_sec)
+        whole = self.prediction
+        return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
+
+    def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
+        """The epochs of a plan, or those there is time for; 0 where they are too few.
+
+        Args:
+            plan: whose epochs are the most.
+            run_sec: what all of them would take.
+            least_share: of its epochs, below which they are of no use.
+        """
+        share = min(1.0, self.seconds() / run_sec)
+        return math.floor(share * plan.epochs) if share >= least_share else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SideRun:
+    """What a side run is to do, and where."""
+
+    record: RunRecord
+    """Whose plan is followed to its last epoch."""
+    folder: Path
+    cost: float
+    """Of one of its epochs, over one of the run."""
+    save_logits: bool = False
+    """Whether the logits of its evaluations are kept."""
+
+    def config(self, left: TimeLeft) -> Config:
+        """Its config, which ends it in the time that is left."""
+        prediction = left.prediction.scaled(self.cost)
+        deadline = Deadline(left.budget_sec, prediction, self.record.plan.epochs)
+        return build_config(
+            self.record, self.folder, deadline=deadline, quiet=True, save_logits=self.save_logits
+        )
+
+    def train(self, left: TimeLeft, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
+        """Train, or resume; gives the best evaluation. All processes must call it."""
+        config = self.config(left)
+        if processes.current().is_main:
+            write_record(self.folder, self.record)
+            write_config(config, self.folder / CONFIG)
+        return train(config, hooks)
 
 
 def peak_of(folder: Path) -> int | None:
@@ -56,11 +105,11 @@ def peak_of(folder: Path) -> int | None:
     Raises:
         ResourceError: they cannot be read.
     """
-    told = [each for each in read_evaluations(folder) if selection_score(each) > -math.inf]
+    told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
     clips = told[-1].get("effective_clips", told[-1]["clips"])
-    return peak_epoch([(each["epoch"], selection_score(each)) for each in told], clips)
+    return peak_epoch([(e["epoch"], selection_score(e)) for e in told], clips)
 
 
 def of_epochs(plan: Plan, epochs: int) -> Plan:
@@ -74,28 +123,12 @@ def of_epochs(plan: Plan, epochs: int) -> Plan:
     )
 
 
-def config_beside(
-    plan: Plan, data: TrainingData, folder: Path, left: TimeLeft, *, epochs: int, cost: float
-) -> Config:
-    """The config of a run beside, which is written into its folder.
-
-    Args:
-        plan: what it does, but for the epochs; its schedule keeps its shape.
-        data: its clips.
-        folder: its work dir.
-        left: what it may take.
-        epochs: how often it goes through the clips.
-        cost: of an epoch of it, over one of the run.
-    """
-    config = build_config(of_epochs(plan, epochs), data, str(folder))
-    for hook in config.custom_hooks:
-        if hook["type"] == "Progress":
-            hook["quiet"] = True
-    keep_time(config, left.budget_sec, left.prediction.scaled(cost), most_epochs=epochs)
-    return config
+def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
+    """The plan with so many epochs and one evaluation, so that none can choose its weights."""
+    return replace(of_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
 
 
-def data_beside(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
+def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
     """The data of a run with other clips, whose lists are written into its folder.
 
     Raises:
@@ -114,23 +147,8 @@ def data_beside(data: TrainingData, folder: Path, train: ClipTable, val: ClipTab
     )
 
 
-def with_own_config(config: Config) -> None:
-    """Have its best weights carry their config with them: they may be of another shape."""
-    for hook in config.custom_hooks:
-        if hook["type"] == "ClipCheckpointHook":
-            hook["with_config"] = True
-
-
-def write_beside(config: Config) -> None:
-    """Put a config into its folder, which is made."""
-    if processes.current().is_main:
-        folder = Path(config.work_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, folder / CONFIG)
-
-
 def read_state(folder: Path) -> dict[str, Any]:
-    """Give what `write_state` kept of the run beside in a folder; nothing where it kept none."""
+    """What `write_state` kept of a side run; nothing where it kept none."""
     try:
         content = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -138,20 +156,13 @@ def read_state(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def try_to_write_state(folder: Path, state: Mapping[str, Any]) -> str | None:
-    """Keep what a run beside has come to; where it cannot be written, give why.
-
-    The leaderboard tells people the same, and nothing rests on it.
-    """
-    try:
-        write_json(folder / STATE, dict(state))
-    except ResourceError as error:
-        return str(error)
-    return None
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Keep what a side run has come to; all processes call it, and raise ResourceError together."""
+    processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 
 def remove_weights(folder: Path) -> None:
-    """Remove the checkpoints of a run beside that is over; what it told stays."""
+    """Remove the checkpoints of a side run that is over; what it told stays."""
     for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / SOUP, ignore_errors=True)

@@ -15,21 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    check_distribution_compatibility,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from autox_video.core.errors import ResourceError
 from autox_video.planning.plan import FIELDS, Plan
+from autox_video.planning.record import TrainingData
 from autox_video.planning.search_space import Range, Space, space_of
 from autox_video.tasks.task import TASKS
-from autox_video.training.config.build_config import TrainingData
 
 REDUCTION = 3
 """Of so many trials that come to an evaluation, one goes on."""
@@ -109,25 +104,6 @@ def _is_a_race(error: Exception) -> bool:
     if isinstance(told, IntegrityError):
         return True
     return isinstance(told, (OperationalError, ProgrammingError)) and "already exist" in str(told)
-
-
-def study_of_before(storage: str, space: Space, data: TrainingData, plan: Plan) -> str | None:
-    """Give the study that a run began in when studies were named by data and backbone alone.
-
-    None where there is none in the storage, or its trials are of another space.
-    """
-    name = f"{data.fingerprint[:16]} {plan.backbone}"
-    made = optuna.storages.RDBStorage(storage, engine_kwargs=_engine(storage))
-    if name not in optuna.get_all_study_names(made):
-        return None
-    study, mine = optuna.load_study(study_name=name, storage=made), distributions(space)
-    try:
-        for trial in study.get_trials(deepcopy=False):
-            for param in trial.distributions.keys() & mine.keys():
-                check_distribution_compatibility(trial.distributions[param], mine[param])
-    except ValueError:
-        return None
-    return name
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -31,8 +31,8 @@ from autox_video.core.files import atomic_write
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 
 SCHEMA = 4
-CONFIG = "config"
-"""Where the `meta` of weights has the text of their config, if they are not of config.py's run."""
+RECORD_KEY = "record"
+"""Where the `meta` of a checkpoint has the record of its run, as `planning.record` gives it."""
 
 # What PyTorch raises on files that are not what they should be.
 _DAMAGE = (
@@ -100,16 +100,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if said is not None and said != digest(state):
         raise CheckpointError(_damaged(path, "its content is not what was written"))
     return state
-
-
-def own_config(path: Path) -> str | None:
-    """The text of the config that weights carry with them; None where they carry none.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or not one of ours.
-    """
-    text = read_meta(path).get(CONFIG)
-    return text if isinstance(text, str) else None
 
 
 def read_meta(path: Path) -> Mapping[str, Any]:

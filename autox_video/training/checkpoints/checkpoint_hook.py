@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mmaction.registry import MODELS
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -17,9 +16,10 @@ from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.distributed import processes
 from autox_video.metrics.selection_score import main_score, selection_score
+from autox_video.planning.record import load_stored, of_weights
 from autox_video.run.work_dir import LATEST, PREVIOUS
 from autox_video.training.checkpoints.checkpoint import (
-    CONFIG,
+    RECORD_KEY,
     SCHEMA,
     read_best,
     read_checkpoint,
@@ -36,13 +36,9 @@ from autox_video.training.checkpoints.model_state import (
     unwrapped,
     weights_of,
 )
-from autox_video.training.config.stored_config import config_text
 
 SAVING_SHARE = 0.01
 """Of the training time, that saving at the ends of epochs may take."""
-
-NEEDED_TO_TEST = ("classes", "model", "test_pipeline", "test_item_shape")
-"""Of a config, by weights that carry it with them."""
 
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
@@ -92,7 +88,6 @@ class ClipCheckpointHook(Hook):
         identity: what a checkpoint must have been trained for to go on from it: plain values.
         decoder: what decodes the clips, for the record.
         minutes: greatest time between two checkpoints.
-        with_config: whether the best weights carry their config with them.
     """
 
     priority = "VERY_LOW"
@@ -103,13 +98,12 @@ class ClipCheckpointHook(Hook):
         identity: dict | None = None,
         decoder: str | None = None,
         minutes: float = 10.0,
-        *,
-        with_config: bool = False,
     ) -> None:
-        self.with_config = with_config
         self.pretrained = pretrained
         self.decoder = decoder
         self.identity = dict(identity or {})
+        self.record: dict[str, Any] | None = None
+        """Of the run, where its work dir has one: checkpoints carry it."""
         self.best: dict[str, float] | None = None
         self.clock = SavingClock(minutes)
         self.rollbacks = 0
@@ -120,6 +114,7 @@ class ClipCheckpointHook(Hook):
 
     def before_train(self, runner) -> None:
         """Load what is there to start from."""
+        self.record = load_stored(Path(runner.work_dir))
         state, best, notes = processes.run_on_rank_zero(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
             runner.call_hook("on_note", sentence=note)
@@ -166,8 +161,8 @@ class ClipCheckpointHook(Hook):
         """Write the model's weights as the best ones."""
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
-        if self.with_config:
-            meta[CONFIG] = config_text(Config({key: runner.cfg[key] for key in NEEDED_TO_TEST}))
+        if self.record is not None:
+            meta[RECORD_KEY] = of_weights(self.record)
         with self.clock.counted():
             weights = weights_of(runner.model)
             if self._writes:
@@ -269,6 +264,7 @@ class ClipCheckpointHook(Hook):
                 "rollbacks": self.rollbacks,
                 "identity": self.identity,
                 "decoder": self.decoder,
+                RECORD_KEY: self.record,
             },
         }
 

@@ -1,67 +1,123 @@
-"""Plan → a genuine mmaction2 config, on the bases in `configs/`, checked before it is used.
+"""Run record → a genuine mmaction2 config, on the bases in `configs/`.
 
-Nothing is decided here: every value comes from the plan or is the only one that works.
+Nothing is decided here, and nothing edits a config after it was built: every value comes from the
+record, is told by an argument, or is the only one that works.
 """
 
 import math
+import pprint
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from autox_video.core.errors import ConfigError
 from autox_video.core.files import write_text
 from autox_video.distributed.processes import local_device
 from autox_video.machine.installation import source_tree
 from autox_video.planning.plan import Plan
+from autox_video.planning.predicted_time import Prediction
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.tasks.task import TASKS
-from autox_video.training.config.config_check import PARTS, check_config
-from autox_video.training.config.stored_config import config_text
+from autox_video.training.deadline import time_to_keep
 
 LARGEST_VAL_BATCH = 16
+LINE_LENGTH = 100
+
+MODEL_PARTS = (
+    "autox_video.backbones.video_swin.model",
+    "autox_video.backbones.video_conv.model",
+    "autox_video.backbones.descriptors.model",
+    "autox_video.tasks.classification.head",
+    "autox_video.tasks.classification.attentive_head",
+    "autox_video.data.loading.preprocess",
+    "autox_video.data.loading.transforms",
+    "autox_video.data.loading.clip_dataset",
+)
+TRAINING_PARTS = (
+    "autox_video.training.loops",
+    "autox_video.training.optimizer",
+    "autox_video.training.validation_metric",
+    "autox_video.training.schedule",
+    "autox_video.training.hooks.ema",
+    "autox_video.training.hooks.progressive_resizing",
+    "autox_video.training.hooks.early_stopping",
+    "autox_video.training.checkpoints.checkpoint_hook",
+    "autox_video.training.hooks.progress",
+    "autox_video.training.runner",
+    "autox_video.training.checkpoints.soup",
+    "autox_video.training.hooks.validation_logits",
+)
+"""The modules whose classes a config of ours names: importing them registers these."""
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingData:
-    """The clips of a run as the config names them."""
+class Deadline:
+    """When a run has to be over."""
 
-    data_root: str
-    train_list: str
-    """CSV of the readable training clips."""
-    val_list: str | None
-    classes: tuple[str, ...]
-    num_train: int
-    task: str = "single_label"
-    """What the model is trained for, by its name in TASKS."""
-    class_clips: tuple[int, ...] = ()
-    """Training clips of each class, where a clip has one."""
-    fingerprint: str = ""
-    """Of the listed clips and classes."""
-    remote_cache: str = "auto"
-    """Where clips that are not on this machine are kept."""
+    budget_sec: float
+    """What the whole run may take, all that comes before and after training with it."""
+    prediction: Prediction
+    """Of its parts."""
+    most_epochs: int
+    """That are of use, though there may be time for more."""
 
 
-def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
-    """Write down a plan as an mmaction2 1.x config, which mmengine's Runner can build from.
-
-    Raises:
-        ConfigError: a base config asks for something that the registered classes do not know.
-    """
+def model_config(record: RunRecord) -> Config:
+    """The part of a config that testing needs: the model, its classes, and how clips are read."""
+    plan, data = record.plan, record.data
+    import_modules_from_strings(list(MODEL_PARTS))
     config = Config.fromfile(str(base_config(plan.backbone)))
     config.merge_from_dict(_model_choices(plan, data))
     if config.model.backbone.type == "VideoSwin":
         config.merge_from_dict({"model.backbone.window_size": tuple(plan.window_size)})
-    identity = _identity(plan, data)
+    read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
+    read["remote_cache"] = data.remote_cache
+    config.merge_from_dict(
+        {
+            "custom_imports": {"imports": list(MODEL_PARTS), "allow_failed_imports": False},
+            "default_scope": "mmaction",
+            "experiment_name": plan.backbone,
+            "classes": list(data.classes),
+            "test_pipeline": [
+                read,
+                {"type": "CropClips", "side": plan.resolution, "crop": "three"},
+            ],
+            "test_item_shape": (plan.test_clips * 3, *_view(plan)),
+        }
+    )
+    return config
+
+
+def build_config(
+    record: RunRecord,
+    work_dir: Path | str,
+    *,
+    deadline: Deadline | None = None,
+    quiet: bool = False,
+    save_logits: bool = False,
+) -> Config:
+    """The mmaction2 1.x config of a run, which mmengine's Runner can build from.
+
+    Args:
+        record: every choice, and the clips.
+        work_dir: where the run writes.
+        deadline: when it has to be over; None: it takes as long as it takes.
+        quiet: whether the user sees nothing of it but what goes wrong.
+        save_logits: whether the logits of its evaluations are kept.
+    """
+    plan, data = record.plan, record.data
+    config = model_config(record)
+    imports = [*MODEL_PARTS, *TRAINING_PARTS]
+    import_modules_from_strings(imports)
     steps_per_epoch = math.ceil(data.num_train / math.ceil(plan.batch_size / plan.repeats))
     config.merge_from_dict(
         {
-            "custom_imports": {"imports": list(PARTS), "allow_failed_imports": False},
-            "default_scope": "mmaction",
-            "work_dir": work_dir,
-            "experiment_name": plan.backbone,
+            "custom_imports": {"imports": imports, "allow_failed_imports": False},
+            "work_dir": str(work_dir),
             "device": local_device(plan.device),
-            "classes": list(data.classes),
             "train_dataloader": _train_loader(plan, data),
             "train_cfg": {
                 "type": "ClipTrainLoop",
@@ -70,7 +126,6 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 "max_bad": plan.max_bad,
                 "accumulation": plan.accumulation,
             },
-            **_test(plan),
             "optim_wrapper": _optimizer(plan),
             "param_scheduler": _schedule(plan, steps_per_epoch),
             # The first two would wait for the GPU in each step; the others are ours.
@@ -78,22 +133,10 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
                 ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
             ),
             "custom_hooks": [
-                {"type": "Progress"},
-                *_early_clips(plan),
-                *([{"type": "WeightEMA", "decay": plan.ema}] if plan.ema else []),
-                *([{"type": "EarlyStopping", "patience": plan.patience}] if plan.patience else []),
-                *(
-                    [{"type": "ModelSoup", "most": plan.soup, "identity": identity}]
-                    if plan.soup
-                    else []
-                ),
-                {
-                    "type": "ClipCheckpointHook",
-                    "pretrained": plan.pretrained,
-                    "identity": identity,
-                    "decoder": plan.decoder,
-                    "minutes": plan.checkpoint_minutes,
-                },
+                {"type": "Progress", "quiet": quiet},
+                *_training_hooks(record),
+                *([_time_budget(deadline)] if deadline else []),
+                *([{"type": "SaveLogits"}] if save_logits else []),
             ],
             "visualizer": {"type": "Visualizer", "vis_backends": []},
             "env_cfg": {"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
@@ -104,7 +147,6 @@ def build_config(plan: Plan, data: TrainingData, work_dir: str) -> Config:
     )
     if data.val_list is not None and plan.evaluation > 0:
         config.merge_from_dict(_validation(plan, data))
-    check_config(config)
     return config
 
 
@@ -120,24 +162,57 @@ def base_config(backbone: str) -> Path:
     return folder / f"{backbone}.py"
 
 
+def config_text(config: Config) -> str:
+    """A config as Python that mmengine reads.
+
+    mmengine's own writer formats with a tool that takes a signal for a mistake in the config.
+    """
+    values = config.to_dict().items()
+    return "".join(
+        f"{name} = {pprint.pformat(value, width=LINE_LENGTH, sort_dicts=False)}\n"
+        for name, value in values
+    )
+
+
 def write_config(config: Config, path: Path) -> None:
-    """Write the config as Python text that Config.fromfile reads."""
+    """Write a config for people, and for mmengine's Runner; this project does not read it again."""
     write_text(path, config_text(config))
 
 
-def _early_clips(plan: Plan) -> list[dict[str, Any]]:
-    if not plan.early_share or plan.early_side >= plan.resolution:
-        return []
-    return [{"type": "ProgressiveResizing", "side": plan.early_side, "share": plan.early_share}]
+def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
+    plan, hooks = record.plan, []
+    if plan.early_share and plan.early_side < plan.resolution:
+        hooks.append(
+            {"type": "ProgressiveResizing", "side": plan.early_side, "share": plan.early_share}
+        )
+    if plan.ema:
+        hooks.append({"type": "WeightEMA", "decay": plan.ema})
+    if plan.patience:
+        hooks.append({"type": "EarlyStopping", "patience": plan.patience})
+    if plan.soup:
+        hooks.append({"type": "ModelSoup", "most": plan.soup, "identity": record.identity})
+    checkpoints = {
+        "type": "ClipCheckpointHook",
+        "pretrained": plan.pretrained,
+        "identity": record.identity,
+        "decoder": plan.decoder,
+        "minutes": plan.checkpoint_minutes,
+    }
+    return [*hooks, checkpoints]
 
 
-def _identity(plan: Plan, data: TrainingData) -> dict[str, Any]:
-    """What a checkpoint must have been trained for to go on from it."""
+def _time_budget(deadline: Deadline) -> dict[str, Any]:
+    prediction = deadline.prediction
     return {
-        "backbone": plan.backbone,
-        "num_classes": plan.num_classes,
-        "data": data.fingerprint[:16],
-        "seed": plan.seed,
+        "type": "TimeBudget",
+        "budget_sec": deadline.budget_sec,
+        "reserve_sec": time_to_keep(deadline.budget_sec, prediction),
+        "first_epoch_sec": prediction.first_epoch_sec,
+        "epoch_sec": prediction.epoch_sec,
+        "evaluation_sec": prediction.evaluation_sec,
+        "most_epochs": deadline.most_epochs,
+        "early_share": prediction.early_share,
+        "early_cost": prediction.early_cost,
     }
 
 
@@ -196,15 +271,6 @@ def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
                 "balanced": plan.class_balance,
             }
         ],
-    }
-
-
-def _test(plan: Plan) -> dict[str, Any]:
-    """What `predict` needs beside the clips: how they are read, and what comes of one."""
-    read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
-    return {
-        "test_pipeline": [read, {"type": "CropClips", "side": plan.resolution, "crop": "three"}],
-        "test_item_shape": (plan.test_clips * 3, *_view(plan)),
     }
 
 

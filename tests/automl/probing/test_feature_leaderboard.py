@@ -20,6 +20,7 @@ from autox_video.data.listing.formats.list_files import read_list
 from autox_video.evaluation.predict import Loading, build_model, load_model, predict, read_config
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
+from autox_video.planning.record import RunRecord
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
 from autox_video.training.config.build_config import build_config
 from tests.datasets import TINY, colour_data
@@ -157,7 +158,7 @@ def weights_for(keys, folder):
     settings = settings_of(keys, backbone="swin_nano", load_from="none")
     prepared = prepare(settings, resuming=False)
     data = settle_plan.training_data(prepared, Path(keys["work_dir"]))
-    model = build_model(build_config(prepared.plan, data, keys["work_dir"]))
+    model = build_model(build_config(RunRecord(prepared.plan, data), keys["work_dir"]))
     torch.manual_seed(0)
     model.init_weights()
     patches = model.backbone.patch_embed.proj.weight.detach()
@@ -179,7 +180,7 @@ def test_the_best_probe_decides_which_weights_are_fine_tuned(known, keys, tmp_pa
     monkeypatch.setattr("autox_video.automl.starting_weights.weight_folders", lambda: [folder])
     assert Path(find_pretrained([folder]).path).name == NAMES[0]  # what the rules take
     fit(settings_of(keys, mode="auto", backbone="swin_nano", load_from="auto", epoch=1))
-    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    plan = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
     assert "the best of 2 candidates" in plan["pretrained"]["reason"]
     assert Path(NAMES[0]).stem in plan["pretrained"]["reason"]
@@ -212,7 +213,7 @@ def test_descriptors_that_validate_better_than_training_are_kept(keys, monkeypat
     assert set(found) == {f"{pool}-descriptors-random-2x32", "probe", "finetune"}
     assert found["probe"].score == 1.0 > found["finetune"].score
     assert best["epoch"] == 0 and best["top1"] == 1.0
-    choices = json.loads((work / "plan.json").read_text())["choices"]
+    choices = json.loads((work / "record.json").read_text())["choices"]
     assert choices["backbone"]["value"] == "conv_nano"
     assert "a probe on descriptors, top-1 " in choices["backbone"]["reason"]
     assert fit(settings_of(keys, **LEARNS_NOTHING)) == best and rows(keys) == found
@@ -234,7 +235,7 @@ def spoilt(measure):
 def test_descriptors_are_a_candidate_where_no_other_backbone_is_named(keys):
     fit(settings_of(keys, backbone="auto"))
     assert {"linear-descriptors-random-2x32", "linear-conv_nano-random-2x32"} <= set(rows(keys))
-    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    plan = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
     assert plan["backbone"]["value"] == "descriptors"  # random weights are only compared with
     assert "others: linear-conv_nano-random-2x32 " in plan["backbone"]["reason"]
 
@@ -273,7 +274,7 @@ def test_weights_that_are_damaged_are_left_out(known, keys, tmp_path, monkeypatc
     assert states["linear-swin_nano-sees_nothing-2x32"] == "failed"
     assert states["linear-swin_nano-sees_colours-2x32"] == states["probe"] == "done"
     assert states["linear-swin_nano-random-2x32"] == "done"  # to compare with
-    plan = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]
+    plan = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
     assert Path(plan["pretrained"]["value"]).name == NAMES[1]
 
 
@@ -331,7 +332,7 @@ def sided_data(root, *, train=8):
 def test_mirror_images_of_other_classes_are_found_out(keys, tmp_path, mode):
     sided = {**sided_data(tmp_path / "sided"), "backbone": "auto", "mode": mode, "epoch": 1}
     best = fit(settings_of({**keys, **sided}))
-    flip = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]["flip"]
+    flip = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]["flip"]
     scores = {each["value"]: each["score"] for each in flip["alternatives"]}
     assert flip["value"] is False and "are of other classes" in flip["reason"]
     assert scores[False] == 1.0 and scores[True] < 0.8
@@ -342,8 +343,8 @@ def test_mirror_images_of_other_classes_are_found_out(keys, tmp_path, mode):
 
 def test_mirror_images_of_the_same_classes_stay(keys):
     fit(settings_of(keys, **FROM, epoch=1))
-    flip = json.loads(Path(keys["work_dir"], "plan.json").read_text())["choices"]["flip"]
+    flip = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]["flip"]
     assert flip["value"] is True and "probes with mirror images 1.0" in flip["reason"]
     fit(settings_of(keys, **FROM, epoch=1, flip=True, work_dir=keys["work_dir"] + "2"))
-    given = json.loads(Path(keys["work_dir"] + "2", "plan.json").read_text())["choices"]["flip"]
+    given = json.loads(Path(keys["work_dir"] + "2", "record.json").read_text())["choices"]["flip"]
     assert given == {"value": True, "reason": "given in the config", "source": "user"}

@@ -9,16 +9,17 @@ import pytest
 
 from autox_video.automl import leaderboard
 from autox_video.automl.prepare import prepare
-from autox_video.automl.search import crossvalidation
+from autox_video.automl.search import crossvalidation, side_run
 from autox_video.automl.search.crossvalidation import CrossValidation, are_few, make_folds
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.automl.settle_plan import training_data
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import NumbersError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
-from autox_video.jobs.train import fit, interrupt
+from autox_video.jobs.train import fit
 from autox_video.metrics.calibration import choose_temperature
 from autox_video.metrics.intervals import wilson_interval
+from autox_video.training import interrupt
 from tests.automl.search.test_search import PREDICTION
 from tests.datasets import TINY, colour_data
 from tests.training.tiny import stop_after
@@ -154,11 +155,11 @@ def test_folds_have_fewer_epochs_where_there_is_less_time(keys, tmp_path):
 
 
 def test_a_fold_that_fails_ends_it(keys, tmp_path, monkeypatch, capsys):
-    def fail(config):
+    def fail(config, hooks):
         raise NumbersError("the numbers are not finite.")
 
     plan, num_train, folds = made(keys, tmp_path, repeats=1)
-    monkeypatch.setattr(crossvalidation, "train", fail)
+    monkeypatch.setattr(side_run, "train", fail)
     runs_in(tmp_path, plan, num_train, folds).run(left())
     (row,) = rows_of(tmp_path).values()
     assert (row.id, row.state, row.score) == ("fold-1-1", "failed", None)
@@ -168,9 +169,9 @@ def test_a_fold_that_fails_ends_it(keys, tmp_path, monkeypatch, capsys):
 def test_a_leaderboard_that_cannot_be_written_costs_no_fold(keys, tmp_path, monkeypatch, capsys):
     plan, num_train, folds = made(keys, tmp_path, repeats=1)
     trained = []
-    real = crossvalidation.train
+    real = side_run.train
     monkeypatch.setattr(
-        crossvalidation, "train", lambda config: trained.append(config.work_dir) or real(config)
+        side_run, "train", lambda config, hooks: trained.append(1) or real(config, hooks)
     )
 
     def unwritable(work_dir, row):
@@ -189,10 +190,6 @@ def test_a_leaderboard_that_cannot_be_written_costs_no_fold(keys, tmp_path, monk
     assert len(trained) == 3 and rows_of(tmp_path)["folds"].score == pytest.approx(runs.score())
     rows = rows_of(tmp_path)  # which are put where they were missing
     assert [rows[fold.id].score for fold in folds] == pytest.approx(scores)
-    for state in states(tmp_path):
-        state.unlink()  # as in a run of before folds kept their own
-    runs_in(tmp_path, plan, num_train, folds).run(left())
-    assert len(trained) == 3 and rows_of(tmp_path) == rows
 
 
 def states(folder):
@@ -202,7 +199,11 @@ def states(folder):
 def test_a_full_disk_ends_it_with_a_sentence(keys, tmp_path, monkeypatch, capsys):
     plan, num_train, folds = made(keys, tmp_path, repeats=1)
     told = "state.json: cannot be written (No space left on device)."
-    monkeypatch.setattr(crossvalidation, "try_to_write_state", lambda folder, state: told)
+
+    def refuse(path, content):
+        raise ResourceError(told)
+
+    monkeypatch.setattr(side_run, "write_json", refuse)
     runs = runs_in(tmp_path, plan, num_train, folds)
     runs.run(left())
     assert f"fold-1-1 failed: {told}" in capsys.readouterr().out
@@ -213,10 +214,10 @@ def test_a_fold_of_other_clips_is_run_anew(keys, tmp_path):
     plan, num_train, folds = made(keys, tmp_path, repeats=1)
     runs = runs_in(tmp_path, plan, num_train, folds)
     runs.run(left())
-    assert all(map(runs._is_done, folds))
+    assert ["score" in runs._state(fold) for fold in folds] == [True, True, True]
     first, second, _ = folds
     Path(first.data.val_list).write_bytes(Path(second.data.val_list).read_bytes())
-    assert list(map(runs._is_done, folds)) == [False, True, True]
+    assert ["score" in runs._state(fold) for fold in folds] == [False, True, True]
     assert runs.score() is None
 
 
@@ -230,12 +231,17 @@ def test_a_fold_of_other_clips_is_run_anew(keys, tmp_path):
         ({"time_budget": "auto"}, 3, False),
     ],
 )
-def test_when_clips_are_few(keys, tmp_path, changes, clips, few):
-    plan, _, _ = made(keys, tmp_path)
-    settings = settings_of(keys, tmp_path, **changes)
-    budget = None if settings.time_budget == "auto" else settings.time_budget
-    plan = replace(plan, evaluation=settings.evaluation, time_budget_sec=budget)
-    assert are_few(settings, plan, clips) == few
+def test_when_clips_are_few(keys, tmp_path, monkeypatch, changes, clips, few):
+    prepared = prepare(settings_of(keys, tmp_path), resuming=False)
+    monkeypatch.setattr(
+        crossvalidation, "FEW_VALIDATION_CLIPS", len(prepared.listing.val) + 30 - clips
+    )
+    asked = {key: changes[key] for key in ("ann_file_val",) if key in changes}
+    settings = prepared.basis.settings.model_copy(update=asked)
+    budget = None if "time_budget" in changes else 100.0
+    plan = replace(prepared.plan, evaluation=changes.get("evaluation", 1), time_budget_sec=budget)
+    prepared = replace(prepared, basis=replace(prepared.basis, settings=settings))
+    assert are_few(prepared, plan) == few
 
 
 def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):
@@ -266,7 +272,8 @@ def test_folds_of_a_shorter_plan_count_for_nothing(keys, tmp_path):
     plan, num_train, folds = made(keys, tmp_path, repeats=1)
     short = runs_in(tmp_path, plan, num_train, folds)
     for fold in folds:
-        short._keep(fold, {"epochs": plan.epochs, "clips": 3, "score": 0.5})
+        state = {"clips_of": crossvalidation._digest(fold.data), "epochs": plan.epochs}
+        side_run.write_state(fold.folder, {**state, "clips": 3, "score": 0.5})
     assert short.score() == 0.5
     for epochs, counts in ((plan.epochs, True), (20 * plan.epochs, False)):
         again = runs_in(tmp_path, replace(plan, epochs=epochs), num_train, folds)

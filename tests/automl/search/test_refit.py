@@ -20,9 +20,10 @@ from autox_video.core.errors import ResourceError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.evaluation.predict import read_config
 from autox_video.jobs.test import transform
-from autox_video.jobs.train import fit, interrupt
+from autox_video.jobs.train import fit
+from autox_video.planning.record import RunRecord, write_record
+from autox_video.training import interrupt
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.config.build_config import build_config, write_config
 from tests.automl.search.test_crossvalidation import left, settings_of
 from tests.datasets import TINY, colour_data
 from tests.training.tiny import events, same, stop_after, weights
@@ -43,7 +44,7 @@ def run(keys, tmp_path):
     settings = settings_of(keys, tmp_path, epoch=EPOCHS)
     prepared = prepare(settings, resuming=False)
     data = training_data(prepared, tmp_path)
-    best = train_and_score(build_config(prepared.plan, data, str(tmp_path)), tmp_path)
+    best = train_and_score(RunRecord(prepared.plan, data), tmp_path)
     return Refit(prepared.plan, data, len(prepared.listing.val), tmp_path), prepared.plan, best
 
 
@@ -112,14 +113,13 @@ def test_it_takes_what_is_kept_for_it_or_nothing(run, tmp_path, capsys):
 def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
     last, plan, best = run
     params = {"clip_len": 2 * plan.clip_len, "resolution": plan.resolution, "span": 1.0}
-    made = Row("trial-0003", "search", plan.backbone, 4, 32, {**params, "epochs": 2}, 0.9)
-    put_row(tmp_path, made)
     state = read_checkpoint(tmp_path / "best.pth")
-    meta = {**state["meta"], "trial": "trial-0003", "metrics": {**best, "top1": 0.0}}
+    of_trial = {"origin": "trial-0003", "params": {**params, "epochs": 2}}
+    meta = {**state["meta"], **of_trial, "metrics": {**best, "top1": 0.0}}
     refit.write_best(tmp_path, {**state, "meta": meta})
     last.run(left(), meta["metrics"])
     kept = read_checkpoint(tmp_path / "best.pth")["meta"]
-    assert kept["trial"] == "trial-0003" and kept["refit"] and kept["metrics"] == meta["metrics"]
+    assert kept["origin"] == "trial-0003" and kept["refit"] and kept["metrics"] == meta["metrics"]
     _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
     assert frames == 2 * plan.clip_len
     assert rows_of(tmp_path)["refit-trial-0003"].config == {"epochs": 2, "clips": NUM_CLIPS}
@@ -131,7 +131,7 @@ def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(leaderboard, "put_row", unwritable)
     params = {"clip_len": 2 * plan.clip_len, "span": 1.0, "epochs": 2}
     state = read_checkpoint(tmp_path / "best.pth")
-    meta = {**state["meta"], "trial": "trial-0003", "params": params}
+    meta = {**state["meta"], "origin": "trial-0003", "params": params}
     refit.write_best(tmp_path, {**state, "meta": {**meta, "metrics": {**best, "top1": 0.0}}})
     last.run(left(), {**best, "top1": 0.0})
     kept = read_checkpoint(tmp_path / "best.pth")["meta"]
@@ -147,9 +147,6 @@ def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     put_row(tmp_path, Row("refit-trial-0003", "refit", plan.backbone, 4, 32, state="running"))
     last.run(left(), best)
     assert rows_of(tmp_path)["refit-trial-0003"].state == "done"
-    (tmp_path / "refit/trial-0003/state.json").unlink()  # as in a run of before it kept its own
-    last.run(left(), best)
-    assert (tmp_path / "best.pth").read_bytes() == contents
 
 
 def unwritable(work_dir, row):
@@ -160,7 +157,7 @@ def test_no_calibration_of_other_weights_is_told(keys, run, tmp_path, capsys):
     last, plan, _ = run
     best = set_best(tmp_path, top1=0.0)
     settings = settings_of(keys, tmp_path, epoch=EPOCHS)
-    write_config(build_config(plan, last.data, str(tmp_path)), tmp_path / "config.py")
+    write_record(tmp_path, RunRecord(plan, last.data))
     before = transform(settings)
     assert before["calibration"]["temperature"] == best["temperature"]
     last.run(left(), best)
@@ -199,10 +196,10 @@ def test_it_ends_where_validation_began_to_fall(run, tmp_path):
 
 
 def test_a_trial_whose_validation_fell_is_trained_anew_up_to_there(run, tmp_path):
-    last, plan, best = run
-    put_row(tmp_path, Row("trial-0003", "search", plan.backbone, 4, 32, {"epochs": 4}, 0.9))
+    last, _, best = run
     state = read_checkpoint(tmp_path / "best.pth")
-    meta = {**state["meta"], "trial": "trial-0003", "metrics": {**best, "top1": 0.0}}
+    of_trial = {"origin": "trial-0003", "params": {"epochs": 4}}
+    meta = {**state["meta"], **of_trial, "metrics": {**best, "top1": 0.0}}
     refit.write_best(tmp_path, {**state, "meta": meta})
     (tmp_path / "trials/0003").mkdir(parents=True)
     tell_of(tmp_path / "trials/0003", (0.1, 0.5, 0.9, 0.9, 0.1, 0.1))
@@ -270,17 +267,18 @@ def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypat
     ],
 )
 def test_clips_that_the_user_set_aside_stay_aside(keys, tmp_path, changes, wanted):
-    settings = settings_of(keys, tmp_path)
-    plan = prepare(settings, resuming=False).plan
-    budget = None if "time_budget" in changes else plan.time_budget_sec
-    plan = replace(
-        plan,
-        time_budget_sec=budget,
-        evaluation=changes.get("evaluation", plan.evaluation),
-    )
+    prepared = prepare(settings_of(keys, tmp_path), resuming=False)
+    budget = None if "time_budget" in changes else prepared.plan.time_budget_sec
+    evaluation = changes.get("evaluation", prepared.plan.evaluation)
+    plan = replace(prepared.plan, time_budget_sec=budget, evaluation=evaluation)
     asked = {key: changes[key] for key in ("ann_file_val", "search") if key in changes}
-    assert is_of_use(settings.model_copy(update=asked), plan, 3) is wanted
-    assert not is_of_use(settings, plan, 0)
+    settings = prepared.basis.settings.model_copy(update=asked)
+    assert (
+        is_of_use(replace(prepared, basis=replace(prepared.basis, settings=settings)), plan)
+        is wanted
+    )
+    none = replace(prepared.listing, val=prepared.listing.val.select([]))
+    assert not is_of_use(replace(prepared, listing=none), plan)
 
 
 def test_a_run_ends_with_it(keys, tmp_path, monkeypatch, capsys):

@@ -7,16 +7,19 @@ from pathlib import Path
 import optuna
 import pytest
 
+from autox_video.automl.finishing import origin_of
 from autox_video.automl.leaderboard import read_rows
 from autox_video.automl.search.search import Search
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ResourceError
-from autox_video.jobs.train import fit, interrupt
+from autox_video.jobs.train import fit
 from autox_video.metrics.selection_score import selection_score
 from autox_video.planning.predicted_time import Prediction
-from autox_video.training.checkpoints.checkpoint import own_config, read_checkpoint
-from autox_video.training.config.build_config import TrainingData, build_config
+from autox_video.planning.record import RunRecord, TrainingData
+from autox_video.training import interrupt
+from autox_video.training.checkpoints.checkpoint import read_checkpoint
+from autox_video.training.config.build_config import build_config
 from autox_video.training.run_training import train
 from tests.datasets import TINY, colour_data
 from tests.planning.test_plan import plan_for
@@ -52,7 +55,7 @@ def trained(clips, tmp_path_factory):  # noqa: F811
         num_train=9,
         fingerprint="f" * 32,
     )
-    best = train(build_config(PLAN, data, str(work_dir)))
+    best = train(build_config(RunRecord(PLAN, data), work_dir))
     return work_dir, data, best
 
 
@@ -88,8 +91,8 @@ def test_trials_are_run_and_the_best_kept(trained, tmp_path):
     assert max(values) == pytest.approx(selection_score(best))
     assert read_checkpoint(tmp_path / "w/best.pth")["meta"]["metrics"] == best
     kept = max(values[1:]) > values[0]
-    assert (own_config(tmp_path / "w/best.pth") is not None) == kept
-    assert (own_config(tmp_path / "w/best.safetensors") is not None) == kept
+    for name in ("best.pth", "best.safetensors"):
+        assert (origin_of(tmp_path / "w" / name) != "finetune") == kept
     assert len(search.study.trials) == 4
     assert not list(Path(tmp_path, "w/trials").rglob("*.pth"))
 

@@ -8,15 +8,13 @@ import pytest
 import torch
 
 from autox_video.automl.probing import candidates
-from autox_video.automl.search.crossvalidation import CrossValidation, Fold
-from autox_video.automl.search.refit import Refit
-from autox_video.automl.search.search import Begun, Search
-from autox_video.automl.search.side_run import TimeLeft
+from autox_video.automl.search.side_run import SideRun, TimeLeft
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
 from autox_video.distributed.processes import Processes
 from autox_video.machine.hardware import device_to_find
-from autox_video.training.config.build_config import TrainingData, build_config
+from autox_video.planning.record import RunRecord, TrainingData
+from autox_video.training.config.build_config import build_config
 from tests.automl.search.test_search import PLAN, PREDICTION
 from tests.training.conftest import clips  # noqa: F401
 
@@ -39,23 +37,11 @@ def data(clips):  # noqa: F811
     return TrainingData(str(clips / "videos"), *lists, ("red", "green", "blue"), num_train=9)
 
 
-def configs_of(data, folder):
-    """The config of each kind of training that a job does."""
-    search = object.__new__(Search)  # without the storage, which is the main process's
-    search.plan, search.data, search.work_dir = ON_GPU, data, folder
-    folds = CrossValidation(ON_GPU, 9, [Fold(1, 1, data)], folder)
-    last = Refit(ON_GPU, data, 3, folder)
-    return {
-        "run": build_config(ON_GPU, data, str(folder)),
-        "trial": search._config(Begun(1, {}, 2), LEFT),
-        "fold": folds._config(Fold(1, 1, data), 2, LEFT),
-        "refit": last._config(ON_GPU, folder / "finetune", LEFT, cost=1.0, epochs=2),
-    }
-
-
 def test_each_process_has_its_own_gpu_in_every_training(rank, data, tmp_path):
-    devices = {what: config.device for what, config in configs_of(data, tmp_path).items()}
-    assert devices == dict.fromkeys(devices, f"cuda:{rank}")
+    record = RunRecord(ON_GPU, data)
+    side = SideRun(record, tmp_path / "trials" / "0001", cost=1.0)
+    for config in (build_config(record, tmp_path), side.config(LEFT)):
+        assert config.device == f"cuda:{rank}"
     assert use_device(processes.current(), "cuda:0") == f"cuda:{rank}"
 
 

@@ -14,8 +14,8 @@ from autox_video.automl.search.search import Search
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.automl.search.study import check_storage, open_study, study_name
 from autox_video.core.errors import ResourceError
+from autox_video.planning.record import TrainingData
 from autox_video.planning.search_space import space_of
-from autox_video.training.config.build_config import TrainingData
 from tests.automl.search.test_search import PLAN, PREDICTION, searched, trained  # noqa: F401
 from tests.planning.test_plan import GPU, STATS, SWIN_B, plan_for
 from tests.postgres import postgres
@@ -90,28 +90,6 @@ def test_other_plans_may_use_the_same_storage(trained, tmp_path):  # noqa: F811
         other = Search(replace(PLAN, **keys), data, folder, best=best, storage=storage)
         assert [t.number for t in other.study.trials] == [0]
     assert len(optuna.get_all_study_names(storage)) == 4
-
-
-def test_a_search_that_began_under_the_name_of_before_goes_on(trained, tmp_path, monkeypatch):  # noqa: F811
-    _, data, _ = trained
-    folder = tmp_path / "w"
-    first, _ = searched(trained, folder, 1)
-    trials = first.study.trials
-    storage = f"sqlite:///{folder / 'search.db'}"
-    before = f"{data.fingerprint[:16]} {PLAN.backbone}"
-    optuna.copy_study(
-        from_study_name=first.study.study_name,
-        from_storage=storage,
-        to_storage=storage,
-        to_study_name=before,
-    )
-    again, rows = searched(trained, folder, 2)
-    assert again.study.study_name == before
-    assert [t.params for t in again.study.trials[:2]] == [t.params for t in trials]
-    assert [row.id for row in rows] == ["trial-0001", "trial-0002"]
-    monkeypatch.setattr("autox_video.planning.search_space.SPAN_SHARES", (0.25, 1.0))
-    other = Search(PLAN, data, folder, best=again.best)  # its trials are of another space
-    assert other.study.study_name not in (before, first.study.study_name)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
-from autox_video.evaluation.predict import read_config
+from autox_video.evaluation.predict import read_record
+from autox_video.planning.record import load_stored, write_record
 from autox_video.training.checkpoints import checkpoint_hook
-from autox_video.training.checkpoints.checkpoint import digest, own_config, read_checkpoint
-from autox_video.training.config.stored_config import config_from_text
+from autox_video.training.checkpoints.checkpoint import digest, read_checkpoint, read_meta
+from autox_video.training.config.build_config import build_config
 from autox_video.training.hooks import progress
 from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train
@@ -24,6 +25,7 @@ from tests.training.tiny import (
     spoil,
     stop_after,
     tiny_config,
+    tiny_record,
     weights,
 )
 from tests.videos import truncate
@@ -249,20 +251,14 @@ def test_more_epochs_or_another_batch_go_on_from_the_same_place(clips, tmp_path)
     assert lrs[-2] > 0
 
 
-@pytest.mark.parametrize("name", ["best.pth", "best.safetensors"])
-def test_best_weights_can_carry_their_config(clips, tmp_path, name):
-    config = tiny_config(clips, tmp_path, epoch=1)
-    assert own_config_of(config, tmp_path, name) is None
-    (tmp_path / "latest.pth").unlink()
-    (tmp_path / "previous.pth").unlink(missing_ok=True)
-    config.custom_hooks[-1]["with_config"] = True
-    assert own_config_of(config, tmp_path, name).model == config.model
-    (tmp_path / "config.py").write_text("of another run")
-    assert read_config(tmp_path / name).test_pipeline == config.test_pipeline
-
-
-def own_config_of(config, folder, name):
-    """What the best weights of a run say of their own config."""
-    train(config)
-    text = own_config(folder / name)
-    return None if text is None else config_from_text(text, "best")
+def test_checkpoints_carry_the_record(clips, tmp_path):
+    record = tiny_record(clips, epoch=1)
+    write_record(tmp_path, record)
+    train(build_config(record, tmp_path))
+    assert read_meta(tmp_path / "latest.pth")["record"] == load_stored(tmp_path)
+    (tmp_path / "record.json").write_text("of another run")
+    for name in ("best.pth", "best.safetensors"):
+        again = read_record(tmp_path / name)
+        assert (again.data.classes, again.plan.clip_len) == (record.data.classes, 2)
+    one, other = (read_checkpoint(tmp_path / name) for name in ("best.pth", "best.safetensors"))
+    assert digest(one) == digest(other)

@@ -1,0 +1,179 @@
+"""A plan carried out: training, then what the time left is good for; the best weights of all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autox_video.automl.finishing import (
+    finish_probe,
+    keep_better,
+    keep_in_folds,
+    train_and_score,
+    use_all_clips,
+)
+from autox_video.automl.prepare import groups_of
+from autox_video.automl.search.crossvalidation import CrossValidation, Fold, are_few, make_folds
+from autox_video.automl.search.refit import Refit, is_of_use
+from autox_video.automl.search.search import Search
+from autox_video.automl.search.side_run import TimeLeft, of_epochs, peak_of
+from autox_video.automl.search.study import check_storage
+from autox_video.automl.settle_plan import Planned
+from autox_video.config.settings import AUTO
+from autox_video.core.console import say
+from autox_video.distributed import processes
+from autox_video.metrics.headline import IN_FOLDS
+from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS
+from autox_video.metrics.peak import BEYOND_PEAK
+from autox_video.planning.plan import Plan
+from autox_video.planning.record import RunRecord, write_record
+from autox_video.run.clock import running_clock
+from autox_video.run.work_dir import CONFIG
+from autox_video.tasks.task import TASKS
+from autox_video.training.config.build_config import Deadline, build_config, write_config
+from autox_video.training.deadline import time_to_keep
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all processes are to do."""
+
+    work_dir: Path
+    record: RunRecord
+    deadline: Deadline | None
+    testing_sec: float | None
+    """Predicted for the test of the best weights; None: none is made."""
+    searches: bool
+    """Whether the time that is left goes to side runs."""
+    storage: str | None
+    """Of the search; None: the work dir's own."""
+    folds: Sequence[Fold]
+    """With few clips, what takes the search's place: the parts of a cross-validation."""
+    refits: bool
+    """Whether the best plan then learns from the validation clips too."""
+    num_val: int
+    val_groups: np.ndarray | None
+    """(N,) labels of the validation clips that belong together, where the choice is scored."""
+
+
+def begin(planned: Planned, work_dir: Path) -> Job:
+    """Write record and config into the work dir; gives what is to be done."""
+    plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
+    asked, num_val = prepared.basis.settings, len(prepared.listing.val)
+    trains, record = plan.mode != "probe", record_of(planned)
+    deadline = None
+    if trains and plan.time_budget_sec is not None and prediction is not None:
+        deadline = Deadline(plan.time_budget_sec, prediction, planned.most_epochs)
+    write_record(work_dir, record)
+    write_config(build_config(record, work_dir, deadline=deadline), work_dir / CONFIG)
+    searches, folds = deadline is not None and asked.search == AUTO, []
+    if searches and are_few(prepared, plan):
+        folds = make_folds(prepared, planned.data, work_dir)
+    storage = None if asked.storage == AUTO else asked.storage
+    if storage and not (searches and not folds and plan.evaluation > 0):
+        say("storage: not used, as this run does not search (see time_budget and search).")
+    elif storage:
+        check_storage(storage, plan, planned.data)
+    refits = (searches or not trains) and is_of_use(prepared, plan)
+    if searches and plan.evaluation:
+        say(_plans_for_the_rest(num_val, folds=bool(folds), refits=refits))
+    counts = TASKS[record.data.task].counts_right_clips
+    scores_choice = plan.evaluation and num_val < FEW_VALIDATION_CLIPS and counts
+    return Job(
+        work_dir,
+        record,
+        deadline,
+        testing_sec=prediction.testing_sec if planned.test_clips else None,
+        searches=searches,
+        storage=storage,
+        folds=folds,
+        refits=refits,
+        num_val=num_val,
+        val_groups=groups_of(prepared, prepared.listing.val) if scores_choice else None,
+    )
+
+
+def record_of(planned: Planned) -> RunRecord:
+    """The record of a run that is to begin or to resume."""
+    return RunRecord(planned.plan, planned.data, planned.prediction, planned.prepared.data)
+
+
+def run(job: Job) -> Figures | None:
+    """Do it; gives the figures of the best weights, None where nothing was evaluated."""
+    work_dir, identity = job.work_dir, job.record.identity
+    if job.record.plan.mode == "probe":
+        return processes.run_on_rank_zero(
+            lambda: finish_probe(work_dir, identity, all_clips=job.refits)
+        )
+    best = train_and_score(job.record, work_dir, deadline=job.deadline, groups=job.val_groups)
+    if best is not None and job.searches:
+        return _use_what_is_left(job, best)
+    in_folds = (best or {}).get(IN_FOLDS, {}).get("score")
+    return processes.run_on_rank_zero(lambda: keep_better(work_dir, best, identity, in_folds))
+
+
+def _use_what_is_left(job: Job, best: Figures) -> Figures:
+    """Spend the time that is left on better and surer weights; gives the figures of the best."""
+    work_dir, plan = job.work_dir, job.record.plan
+    left, epochs = _time_left(job), plan.epochs
+    if peak := processes.run_on_rank_zero(lambda: peak_of(work_dir)):
+        say(f"Validation fell clearly after epoch {peak}: what follows trains for fewer epochs.")
+        # Folds score what the last training does; other plans may learn longer.
+        epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
+    refit = Refit(plan, job.record.data, job.num_val, work_dir) if job.refits else None
+    side = replace(left, share=epochs / plan.epochs)
+    refit_sec = processes.run_on_rank_zero(lambda: refit.reserved(side)) if refit else 0.0
+    before = replace(side, seconds=lambda: left.seconds() - refit_sec)
+    improve = _cross_validate if job.folds else _search
+    best = improve(job, of_epochs(plan, epochs), best, before)
+    if refit and best["epoch"]:
+        refit.run(left, best)
+    elif refit:
+        processes.run_on_rank_zero(lambda: use_all_clips(work_dir))
+    return best
+
+
+def _time_left(job: Job) -> TimeLeft:
+    budget_sec, prediction = job.deadline.budget_sec, job.deadline.prediction
+    clock, later_sec = running_clock(job.work_dir, budget_sec), time_to_keep(budget_sec, prediction)
+    return TimeLeft(lambda: clock.left_sec - later_sec, budget_sec, prediction)
+
+
+def _cross_validate(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
+    folds = CrossValidation(plan, job.record.data.num_train, job.folds, job.work_dir)
+    folds.run(left)
+
+    def keep() -> Figures:
+        figures = keep_in_folds(job.work_dir, best, folds.summary(), folds.temperature())
+        return keep_better(job.work_dir, figures, job.record.identity, folds.score())
+
+    return processes.run_on_rank_zero(keep)
+
+
+def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
+    first = processes.run_on_rank_zero(lambda: keep_better(job.work_dir, best, job.record.identity))
+    data = job.record.data
+    search = Search(plan, data, job.work_dir, best=first, storage=job.storage)
+    best_of_all = search.run(left)
+    if best_of_all != first and job.num_val < FEW_VALIDATION_CLIPS:
+        say(
+            f"Only {job.num_val} clips chose among all that was trained: the score of the best "
+            "promises more than it would have on other clips."
+        )
+    return best_of_all
+
+
+def _plans_for_the_rest(num_val: int, *, folds: bool, refits: bool) -> str:
+    """What the time goes to that the training of the run leaves."""
+    what = "What time_budget leaves goes to trials of other choices"
+    if folds:
+        what = (
+            f"{num_val} clips are set aside for validation, too few to tell other choices apart: "
+            "what time_budget leaves goes to a cross-validation"
+        )
+    last = ", and to a last training on all clips, these too" if refits else ""
+    return f"{what}{last} (search: off ends before)."
