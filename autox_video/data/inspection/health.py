@@ -12,8 +12,8 @@ from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.fingerprint import near_duplicates
 from autox_video.data.listing.classes.similar_names import near_names
 from autox_video.data.listing.listing import Listing
-from autox_video.data.splitting.groups import both, members, same
-from autox_video.data.splitting.sources import same_digest, sources
+from autox_video.data.splitting.groups import both, members, same, same_digest
+from autox_video.data.splitting.sources import sources
 
 SCHEMA = 1
 IMBALANCED_FROM = 10.0

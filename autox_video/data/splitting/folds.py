@@ -22,7 +22,7 @@ def repeated_folds(
     differ by chance alone; the same arguments give the same folds.
 
     Args:
-        labels: (N,) class of each clip; of several, the rarest (as in `splits`).
+        labels: (N,) class of each clip; of several, the rarest.
         folds: 2 or more, and no more than there are groups.
         repeats: divisions, 1 or more.
         seed: 0 or more.
@@ -31,39 +31,27 @@ def repeated_folds(
     Raises:
         ValueError: there are fewer groups than folds, or fewer than two folds.
     """
-    classes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    together = alone(len(classes)) if groups is None else np.asarray(groups)
-    of_group = np.unique(together, return_inverse=True)[1]
-    number = int(of_group.max(initial=-1)) + 1
-    if folds < 2 or number < folds:
-        raise ValueError(f"{number} groups of clips cannot be divided into {folds} folds")
-    inside = np.zeros((number, int(classes.max()) + 1), dtype=np.int64)
-    np.add.at(inside, (of_group, classes), 1)
-    found = [
-        _divide(inside, folds, np.random.default_rng([seed, repetition]))[of_group]
-        for repetition in range(repeats)
-    ]
-    return np.stack(found)
+    classes = np.unique(labels, return_inverse=True)[1]
+    groups = np.unique(alone(len(classes)) if groups is None else groups, return_inverse=True)[1]
+    count = int(groups.max(initial=-1)) + 1
+    if folds < 2 or count < folds:
+        raise ValueError(f"{count} groups of clips cannot be divided into {folds} folds")
+    clips = np.zeros((count, int(classes.max()) + 1), dtype=np.int64)
+    np.add.at(clips, (groups, classes), 1)
+    streams = [np.random.default_rng([seed, repetition]) for repetition in range(repeats)]
+    return np.stack([_fold_of_groups(clips, folds, rng)[groups] for rng in streams])
 
 
-def most_folds(labels: Sequence[int], groups: np.ndarray | None = None) -> int:
-    """Give the most folds of which each can have every class: the groups of the thinnest class."""
-    together = alone(len(labels)) if groups is None else np.asarray(groups)
-    pairs = np.unique(np.stack([np.asarray(labels), together]), axis=1)
-    return int(np.unique(pairs[0], return_counts=True)[1].min())
-
-
-def _divide(inside: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Give the fold of each group, whose clips by class are the rows of `inside` (G, K)."""
-    shuffled = rng.permutation(len(inside))
+def _fold_of_groups(clips: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Give the fold of each group, by its clips of each class (G, K)."""
+    shuffled = rng.permutation(len(clips))
     # The largest come first, while there is room to even out; then class by class.
-    order = shuffled[np.lexsort((inside[shuffled].argmax(1), -inside[shuffled].sum(1)))]
-    share = 1.0 / inside.sum(axis=0)
-    has = np.zeros((folds, inside.shape[1]), dtype=np.int64)
-    fold = np.empty(len(inside), dtype=np.int64)
+    order = shuffled[np.lexsort((clips[shuffled].argmax(1), -clips[shuffled].sum(1)))]
+    of_class = 1.0 / clips.sum(axis=0)
+    has = np.zeros((folds, clips.shape[1]), dtype=np.int64)
+    fold = np.empty(len(clips), dtype=np.int64)
     for group in order:
-        crowded = np.round(has @ (inside[group] * share), 9)
-        chosen = np.lexsort((rng.permutation(folds), has.sum(axis=1), crowded))[0]
-        fold[group] = chosen
-        has[chosen] += inside[group]
+        crowded = np.round(has @ (clips[group] * of_class), 9)
+        fold[group] = np.lexsort((rng.permutation(folds), has.sum(axis=1), crowded))[0]
+        has[fold[group]] += clips[group]
     return fold

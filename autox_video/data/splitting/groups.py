@@ -1,4 +1,4 @@
-"""Clips that belong together, as labels: the number of the first clip of each one's group."""
+"""Clips that belong together, as labels (N,): the number of the first clip of each one's group."""
 
 from collections.abc import Hashable, Iterable
 
@@ -10,39 +10,43 @@ def alone(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.int64)
 
 
-def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Give the labels once each pair, a row of (P, 2) clip numbers, belongs together too."""
-    labels = labels.copy()
-    while True:
-        one, other = labels[pairs[:, 0]], labels[pairs[:, 1]]
-        apart = one != other
-        if not apart.any():
-            return labels
-        pairs = pairs[apart]
-        higher = np.maximum(one, other)[apart]
-        np.minimum.at(labels, higher, np.minimum(one, other)[apart])
-        while not np.array_equal(labels, labels[labels]):
-            labels = labels[labels]
-
-
 def same(keys: Iterable[Hashable]) -> np.ndarray:
     """Give the labels of clips of which those with equal keys belong together; None to no other."""
     first: dict[Hashable, int] = {}
     labels = [
-        index if key is None else first.setdefault(key, index) for index, key in enumerate(keys)
+        number if key is None else first.setdefault(key, number) for number, key in enumerate(keys)
     ]
     return np.array(labels, dtype=np.int64)
 
 
-def both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Give the labels of clips that belong together if they do by the one, or by the other."""
-    return join(one, np.stack([alone(len(other)), other], axis=1))
+def same_digest(digests: np.ndarray) -> np.ndarray:
+    """Give the labels of clips of equal content, by (N, D) uint8; zeros are equal to nothing."""
+    return same(digest if any(digest) else None for digest in map(bytes, digests))
+
+
+def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Give the labels once each pair, a row of (P, 2) clip numbers, belongs together too."""
+    if not len(pairs):
+        return labels.copy()
+    # Takes half a second to import, which a mistake in a list is not to wait for.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = np.concatenate([pairs.T, [alone(len(labels)), labels]], axis=1)
+    graph = coo_array((np.ones(edges.shape[1], dtype=bool), edges), shape=(len(labels),) * 2)
+    _, first, group = np.unique(
+        connected_components(graph, directed=False)[1], return_index=True, return_inverse=True
+    )
+    return first[group]
+
+
+def both(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Give the labels of clips that belong together if they do by the ones, or by the others."""
+    return join(labels, np.stack([alone(len(others)), others], axis=1))
 
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
     """Give the clip numbers of each group of two clips or more, in order of their first clips."""
-    _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    several = np.flatnonzero(sizes[group] > 1)
-    order = several[np.argsort(labels[several], kind="stable")]
+    order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
-    return [group for group in np.split(order, ends) if len(group)]
+    return [group for group in np.split(order, ends) if len(group) > 1]

@@ -18,8 +18,8 @@ import numpy as np
 from autox_video.data.inspection.clip_facts import Contents
 from autox_video.data.inspection.fingerprint import near_duplicates
 from autox_video.data.inspection.scene import same_scene
-from autox_video.data.splitting.groups import both, members, same
-from autox_video.data.splitting.sources import same_digest, sources
+from autox_video.data.splitting.groups import both, members, same, same_digest
+from autox_video.data.splitting.sources import sources
 
 _DIGITS = re.compile(r"\d+")
 
@@ -81,38 +81,22 @@ def find_recordings(
         sizes: (N, 2) width and height of the videos, in pixels.
         num_classes: how many classes there are.
     """
-    of_video = same(keys)
-    names = _without_names_of_classes(sources(paths, num_classes), classes)
+    of_video, clips_of = same(keys), Counter(classes)
+    names = sources(paths, num_classes)
+    for clips in members(same(names)):
+        if _is_name_of_class([classes[clip] for clip in clips], clips_of):
+            for clip in clips:
+                names[clip] = None
     copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
     certain = both(both(of_video, same(names)), copies)
     labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
-    standing, clips_of = np.zeros(len(labels), dtype=bool), Counter(classes)
-    for numbers in members(labels):
-        if len(np.unique(certain[numbers])) > 1 and _is_too_common(
-            [classes[number] for number in numbers], clips_of
-        ):
-            labels[numbers] = certain[numbers]
-            standing[numbers] = True
-    whole = np.bincount(of_video, minlength=len(of_video))[of_video] == 1
-    named = np.array([name is not None for name in names], dtype=bool) | ~whole
-    return Recordings(labels, named, standing)
-
-
-def _without_names_of_classes(
-    names: Sequence[str | None], classes: Sequence[Hashable]
-) -> list[str | None]:
-    """Drop names of sources that nearly all clips of a class have: that is how it is called."""
-    kept, clips_of = list(names), Counter(classes)
-    for numbers in members(same(names)):
-        inside = Counter(classes[number] for number in numbers)
-        if any(
-            count >= _CLASS_CLIPS and count > _CLASS_SHARE * clips_of[name]
-            for name, count in inside.items()
-            if name is not None
-        ):
-            for number in numbers:
-                kept[number] = None
-    return kept
+    standing = np.zeros(len(labels), dtype=bool)
+    for clips in members(labels):
+        is_scene = len(np.unique(certain[clips])) > 1
+        if is_scene and _is_too_common([classes[clip] for clip in clips], clips_of):
+            labels[clips], standing[clips] = certain[clips], True
+    has_name = np.array([name is not None for name in names], dtype=bool)
+    return Recordings(labels, has_name | ~_is_alone(of_video), standing)
 
 
 def kept_together(
@@ -121,56 +105,66 @@ def kept_together(
     """Label the clips (N,), as in `groups`, that must be on one side of a division.
 
     Those of a recording; and of numbered sequences what belongs to none, in blocks with nearly as
-    many clips of each class in every block.
-
-    Args:
-        recordings: of the clips.
-        paths: (N,) of the clips.
-        classes: (N,) of each clip; of several, the rarest.
+    many clips of each class in every block. `classes` are as for `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
-    single = (np.bincount(groups, minlength=len(groups))[groups] == 1) & ~recordings.named
+    single = _is_alone(groups) & ~recordings.named
     for sequence in _sequences(paths):
         left = sequence[single[sequence]]
-        for block in _blocks([classes[number] for number in left]):
+        for block in _blocks([classes[clip] for clip in left]):
             groups[left[block]] = left[block].min()
     return groups
 
 
+def _is_alone(groups: np.ndarray) -> np.ndarray:
+    return np.bincount(groups, minlength=len(groups))[groups] == 1
+
+
+def _is_name_of_class(inside: Sequence[Hashable], clips_of: Counter) -> bool:
+    """Whether clips, by the class of each, are so many of a class that they share its name."""
+    return any(
+        count >= _CLASS_CLIPS and count > _CLASS_SHARE * clips_of[label]
+        for label, count in Counter(inside).items()
+        if label is not None
+    )
+
+
 def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
-    """Tell whether a scene, by the class of each of its clips, is more than one recording."""
+    """Whether a scene, by the class of each of its clips, is more than one recording."""
     if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
         return True
     counts = Counter(inside)
     if len(counts) == 1 and len(inside) == clips_of[inside[0]]:
         return inside[0] is not None  # its class would be on one side alone
     return any(
-        count > max(_LARGEST_SCENE, clips_of[name] * _LARGEST_SHARE_OF_CLASS)
-        for name, count in counts.items()
-        if name is not None
+        count > max(_LARGEST_SCENE, clips_of[label] * _LARGEST_SHARE_OF_CLASS)
+        for label, count in counts.items()
+        if label is not None
     )
 
 
 def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
     """Give the clips of each numbered sequence, in order: names that differ in numbers alone."""
-    found: dict[str, list[tuple[tuple[int, ...], int]]] = {}
-    for number, path in enumerate(paths):
+    counted: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+    for clip, path in enumerate(paths):
         stem = path.rpartition(".")[0] or path
-        counters = tuple(int(digits) for digits in _DIGITS.findall(stem))
-        if counters:
-            found.setdefault(_DIGITS.sub("0", stem), []).append((counters, number))
-    ordered = (sorted(each) for each in found.values() if len(each) > 1)
-    return [np.array([number for _, number in each]) for each in ordered]
+        if counters := tuple(map(int, _DIGITS.findall(stem))):
+            counted.setdefault(_DIGITS.sub("0", stem), []).append((counters, clip))
+    return [
+        np.array([clip for _, clip in sorted(clips)])
+        for clips in counted.values()
+        if len(clips) > 1
+    ]
 
 
 def _neighbours(paths: Sequence[str]) -> np.ndarray:
     """Give (P, 2) clips that follow each other in a numbered sequence."""
-    pairs = [np.stack([each[:-1], each[1:]], axis=1) for each in _sequences(paths)]
+    pairs = [np.stack([clips[:-1], clips[1:]], axis=1) for clips in _sequences(paths)]
     return np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
 
 
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
-    """Give the places of each block of a sequence, of which every class is divided evenly.
+    """Give the clips of each block of a sequence, of which every class is divided evenly.
 
     Classes that are too rare to be in every block have blocks of their own.
     """
@@ -178,12 +172,11 @@ def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
     most = max(clips_of.values(), default=0)
     several = min(MORE_BLOCKS, len(classes) // SHORT_BLOCK, most)
     count = max(BLOCKS, several, -(-most // LONGEST_BLOCK))
-    rare = {name for name, clips in clips_of.items() if clips < min(count, most / 2)}
+    rare = {label for label, clips in clips_of.items() if clips < min(count, most / 2)}
     blocks: dict[tuple[Hashable, int], list[int]] = {}
     passed: Counter[Hashable] = Counter()
-    for place, name in enumerate(classes):
-        of, parts = (name, min(BLOCKS, clips_of[name])) if name in rare else (None, count)
-        number = passed[name] * parts // clips_of[name]
-        blocks.setdefault((of, number), []).append(place)
-        passed[name] += 1
-    return [np.array(each) for each in blocks.values()]
+    for clip, label in enumerate(classes):
+        alone, parts = (label, min(BLOCKS, clips_of[label])) if label in rare else (None, count)
+        blocks.setdefault((alone, passed[label] * parts // clips_of[label]), []).append(clip)
+        passed[label] += 1
+    return [np.array(block) for block in blocks.values()]

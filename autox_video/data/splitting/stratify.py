@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,11 @@ def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
 
     Training comes first, then validation, then test: each gets its first clip in that order.
     """
-    counts = {}
-    left = clips - 1
-    for name, share in SHARES[names].items():
-        counts[name] = min(left, max(1, int(clips * share + 0.5)))
-        left -= counts[name]
-    return (left + 1, *counts.values())
+    held_out, left = [], clips - 1
+    for share in SHARES[names].values():
+        held_out.append(min(left, max(1, int(clips * share + 0.5))))
+        left -= held_out[-1]
+    return (left + 1, *held_out)
 
 
 def stratify(
@@ -58,27 +58,25 @@ def stratify(
     """
     groups = alone(len(labels)) if groups is None else groups
     settled = _settled(groups, sides or {}, names)
-    together = [group for group in members(groups) if group[0] not in settled]
-    taken = {index for group in together for index in group.tolist()} | settled.keys()
-    singles: dict[str, list[int]] = {}
+    together = [group.tolist() for group in members(groups) if group[0] not in settled]
+    taken = settled.keys() | set(chain.from_iterable(together))
+    singles: dict[str, list[int]] = {label: [] for label in labels}
     for index, label in enumerate(labels):
-        of_class = singles.setdefault(label, [])
         if index not in taken:
-            of_class.append(index)
-    shares = _Shares(Counter(labels), names)
+            singles[label].append(index)
+    inside = [Counter(labels[index] for index in group) for group in together]
+    shares = _Shares(Counter(labels), names, inside, singles)
     splits: dict[str, list[int]] = {name: [] for name in names}
     for index, name in settled.items():
         splits[name].append(index)
         shares.put(name, {labels[index]: 1})
-    inside = [Counter(labels[index] for index in group.tolist()) for group in together]
-    shares.expect(inside, {label: len(indices) for label, indices in singles.items()})
     order = _random_order(together, keys, seed)
     drawn = {number: name for number in order if (name := shares.draw(inside[number]))}
     # What is left evens out, the largest while there is room for it.
     left = sorted((n for n in order if n not in drawn), key=lambda n: -len(together[n]))
-    drawn |= {number: shares.place(inside[number]) for number in left}
+    drawn |= {number: shares.even_out(inside[number]) for number in left}
     for number, name in drawn.items():
-        splits[name] += together[number].tolist()
+        splits[name] += together[number]
     for label, indices in singles.items():
         indices.sort(key=keys.__getitem__)
         # A folder's name is bytes, which need not be text.
@@ -103,33 +101,46 @@ def _settled(
     }
 
 
-def _random_order(together: Sequence[np.ndarray], keys: Sequence[Any], seed: int) -> list[int]:
+def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: int) -> list[int]:
     """Give the numbers of the groups in a random order, whatever that of the clips is."""
-    first = [min(keys[index] for index in group.tolist()) for group in together]
+    first = [min(keys[index] for index in group) for group in together]
     order = sorted(range(len(together)), key=first.__getitem__)
     random.Random(f"{seed}/groups").shuffle(order)
     return order
 
 
 class _Shares:
-    """How many clips of each class each split should have, and has."""
+    """How many clips of each class each split should have, and has.
 
-    def __init__(self, clips: Mapping[str, int], names: tuple[str, ...]) -> None:
-        self._names, self._clips = names, clips
+    Args:
+        clips: of each class.
+        names: of the splits.
+        groups: that will come, each as its clips of each class.
+        singles: clips of each class that come after the groups, one by one.
+    """
+
+    def __init__(
+        self,
+        clips: Mapping[str, int],
+        names: tuple[str, ...],
+        groups: Sequence[Counter[str]],
+        singles: Mapping[str, Sequence[int]],
+    ) -> None:
+        self._names = names
         counts = {label: split_counts(count, names) for label, count in clips.items()}
-        self._wanted = {
-            label: dict(zip(names, each, strict=True)) for label, each in counts.items()
-        }
+        self._wanted = {label: dict(zip(names, counts[label], strict=True)) for label in clips}
         self._has = {label: dict.fromkeys(names, 0) for label in clips}
-        self._to_come: Counter[str] = Counter()
-        self._grouped: Counter[str] = Counter()
-
-    def expect(self, groups: Sequence[Mapping[str, int]], singles: Mapping[str, int]) -> None:
-        """Say what will come: groups as clips by class, and single clips by class."""
-        self._to_come = Counter(singles)
+        self._to_come = Counter({label: len(indices) for label, indices in singles.items()})
+        self._to_come.update(chain.from_iterable(groups))
+        grouped = Counter()
         for group in groups:
-            self._to_come.update(group.keys())
-            self._grouped.update(group)
+            grouped.update(group)
+        self._grouped = {label: (grouped[label], count) for label, count in clips.items()}
+
+    def put(self, name: str, group: Mapping[str, int]) -> None:
+        """Count clips, given as their number by class, for a split."""
+        for label, count in group.items():
+            self._has[label][name] += count
 
     def draw(self, group: Mapping[str, int]) -> str | None:
         """Give the first held-out split that has room for a group, as it comes; None for none.
@@ -138,27 +149,27 @@ class _Shares:
         would not be like what comes later. Single clips get their part of a split afterwards.
         """
         for name in self._names[1:]:
-            has_room = all(
-                self._has[label][name] + count
-                <= self._of_groups(label, name) + _MORE_THAN_WANTED * self._wanted[label][name]
+            wanted = {label: self._of_groups(label, name) for label in group}
+            has = {label: self._has[label][name] for label in group}
+            lacks_one = any(has[label] < wanted[label] for label in group)
+            if lacks_one and all(
+                has[label] + count <= wanted[label] + _MORE_THAN_WANTED * self._wanted[label][name]
                 for label, count in group.items()
-            )
-            if has_room and any(
-                self._has[each][name] < self._of_groups(each, name) for each in group
             ):
                 return self._take(name, group)
         return None
 
     def _of_groups(self, label: str, name: str) -> float:
         """How many clips of a class a split should get by whole groups."""
-        return self._wanted[label][name] * self._grouped[label] / self._clips[label]
+        grouped, clips = self._grouped[label]
+        return self._wanted[label][name] * grouped / clips
 
     def _take(self, name: str, group: Mapping[str, int]) -> str:
         self.put(name, group)
         self._to_come.subtract(group.keys())
         return name
 
-    def place(self, group: Mapping[str, int]) -> str:
+    def even_out(self, group: Mapping[str, int]) -> str:
         """Choose the split for a group of clips, given as their number by class."""
         allowed = set(self._names)
         for label in sorted(group):
@@ -169,11 +180,6 @@ class _Shares:
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]
         return self._take(min(candidates, key=lambda name: self._excess(name, group)), group)
-
-    def put(self, name: str, group: Mapping[str, int]) -> None:
-        """Count clips, given as their number by class, for a split."""
-        for label, count in group.items():
-            self._has[label][name] += count
 
     def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
         """Say by how much what is wrong with the shares would grow; of equals, the emptier first.
@@ -196,8 +202,7 @@ class _Shares:
         counts = []
         for number, name in enumerate(self._names[1:], 2):
             # Each that has none yet gets its first clip, validation before test.
-            later = sum(not has[other] for other in self._names[number:])
-            count = min(max(left - later, 1), max(wanted[name] - has[name], 0), left)
-            counts.append(count)
-            left -= count
+            later = sum(not has[name] for name in self._names[number:])
+            counts.append(min(max(left - later, 1), max(wanted[name] - has[name], 0), left))
+            left -= counts[-1]
         return [clips - sum(counts), *counts]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autox_video.data.splitting.folds import most_folds, repeated_folds
+from autox_video.data.splitting.folds import repeated_folds
 
 LABELS = [0] * 12 + [1] * 7 + [2] * 5
 
@@ -53,8 +53,3 @@ def test_labels_may_be_any_numbers():
 def test_too_few_groups(folds, groups):
     with pytest.raises(ValueError, match="cannot be divided"):
         repeated_folds([0, 1, 1], folds=folds, groups=groups)
-
-
-def test_the_thinnest_class_limits_the_folds():
-    assert most_folds(LABELS) == 5
-    assert most_folds([0, 0, 0, 1, 1, 1], np.array([0, 0, 0, 3, 4, 5])) == 1

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from autox_video.data.splitting.sources import same_digest, sources
+from autox_video.data.splitting.groups import same_digest
+from autox_video.data.splitting.sources import sources
 
 
 @pytest.mark.parametrize(

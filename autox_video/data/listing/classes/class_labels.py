@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -19,6 +19,10 @@ CLASSES_AT_MOST = 1_000_000
 
 _MANY_OF_ONE_CLASS = 3
 """From as many clips to test on, one class for all of them is odd."""
+
+_AS_NAMES = (
+    "; labels of digits are names where class_names, a file with one name in a line, lists them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +45,22 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
     They are where one joins classes of `names`, or numbers, or, where there are no names, a class
     that another label has too.
     """
-    texts = {text for split in splits.values() for text in set(split.labels or ())}
-    joined = [parts_of(text) for text in texts if LABELS_JOINED_BY in text]
-    if any(len(of) > 1 and all(map(_WHOLE_NUMBER.fullmatch, of)) for of in joined):
+    texts = {text for clips in splits.values() for text in set(clips.labels or ())}
+    parts = {text: parts_of(text) for text in texts}
+    joined = [text for text in texts if LABELS_JOINED_BY in text and len(parts[text]) > 1]
+    if any(all(map(_WHOLE_NUMBER.fullmatch, parts[text])) for text in joined):
         return True
     if names:
         known = set(names[0])
-        joined = [parts_of(text) for text in texts - known if LABELS_JOINED_BY in text]
-        return any(len(of) > 1 and known.issuperset(of) for of in joined)
-    counts = Counter(part for text in texts for part in parts_of(text))
-    return any(len(of) > 1 and any(counts[part] > 1 for part in of) for of in joined)
+        return any(known.issuperset(parts[text]) for text in joined if text not in known)
+    counts = Counter(part for text in texts for part in parts[text])
+    return any(counts[part] > 1 for text in joined for part in parts[text])
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
     """Give the clips to test without labels that only fill the column, and a note on that.
 
-    Args:
-        test: the clips to test.
-        classes: the classes that there are, as text; a label that is one is kept.
+    A label that is one of `classes`, those that there are as text, stays.
     """
     labels = set(test.labels or ())
     if len(labels) != 1 or test.lines is None:
@@ -110,69 +112,178 @@ def number_labels(
         are_names: take labels for names, even if they look like numbers.
         multi_label: labels are of several classes, joined by `;`.
     """
-    labelled = _Labelled(splits, names, multi_label=multi_label)
-    texts = {text for parts in labelled.parts.values() for text in parts}
-    numbers = {text for text in texts if _WHOLE_NUMBER.fullmatch(text)}
-    are_names = are_names or _are_class_names(texts, names)
-    if not are_names and numbers and numbers != texts:
-        return Labels((), False, {}, [_mixed(labelled, numbers), *_say_filled(labelled, names)])
-    if are_names or not numbers:
-        labels, problems = _by_name(labelled, texts, names)
-    else:
-        labels, problems = _by_number(labelled, texts, names, num_class)
-    problems += _wrong_num_class(len(labels.classes), names, num_class)
-    if not problems and "train" in labelled.splits:
-        problems += _too_few_training_clips(labelled, labels, num_class)
-    if problems:
-        problems += _say_filled(labelled, names)
-    index = labels.index
-    if multi_label and not problems:
-        index = {
-            text: tuple(sorted(index[part] for part in parts))
-            for text, parts in labelled.parts.items()
-        }
-    elif not problems:
-        index = {**index, **{text: index[parts[0]] for text, parts in labelled.parts.items()}}
-    return Labels(labels.classes, labels.named, index, problems, tuple(labelled.notes))
+    return _Numbering(splits, names, num_class, multi_label=multi_label).labels(are_names)
 
 
-def _are_class_names(texts: set[str], names: Names | None) -> bool:
-    """Whether labels are names of given classes, and not their indices."""
-    if names is None or names[0] == tuple(map(str, range(len(names[0])))):
-        return False  # where each name is its index, it is all the same
-    return not texts.isdisjoint(names[0])
-
-
-class _Labelled:
+class _Numbering:
     """The lists that have labels, and what classes each label is of."""
 
-    def __init__(self, splits: Splits, names: Names | None, *, multi_label: bool) -> None:
-        self.splits = {name: split for name, split in splits.items() if split.labels is not None}
-        texts = {text for split in self.splits.values() for text in set(split.labels)}
+    def __init__(
+        self, splits: Splits, names: Names | None, num_class: int | None, *, multi_label: bool
+    ) -> None:
+        self.splits = {name: clips for name, clips in splits.items() if clips.labels is not None}
+        self.names, self.num_class, self.multi_label = names, num_class, multi_label
+        texts = {text for clips in self.splits.values() for text in set(clips.labels)}
         parts = {text: parts_of(text) if multi_label else (text,) for text in texts}
-        given = set(names[0]) if names else set()
-        spelled, self.notes = _one_spelling({one for many in parts.values() for one in many}, given)
+        written = {part for many in parts.values() for part in many}
+        spelled, self.notes = _one_spelling(written, set(names[0]) if names else set())
         self.parts = {
             text: tuple(dict.fromkeys(spelled.get(part, part) for part in many))
             for text, many in parts.items()
         }
+        self.texts = {part for many in self.parts.values() for part in many}
+        self.numbers = {text for text in self.texts if _WHOLE_NUMBER.fullmatch(text)}
 
-    def used(self, name: str) -> set[str]:
+    def labels(self, are_names: bool) -> Labels:
+        """Number the labels; see `number_labels`."""
+        are_names = are_names or self._are_class_names()
+        if not are_names and self.numbers and self.numbers != self.texts:
+            return Labels((), False, {}, [self._mixed(), *self._say_filled()])
+        by_name = are_names or not self.numbers
+        classes, index, problems = self._by_name() if by_name else self._by_number()
+        named = by_name or self.names is not None
+        if self.num_class not in (None, len(classes)):
+            having = f"{self.names[1]} has" if self.names else "the lists have"
+            problems.append(
+                f"num_class is {self.num_class}, but {having} {_classes(len(classes))}; set "
+                "num_class: auto."
+            )
+        if not problems and "train" in self.splits:
+            problems = self._too_few_training_clips(classes, index, named=named)
+        if problems:
+            return Labels(classes, named, index, [*problems, *self._say_filled()])
+        of_labels = {
+            text: tuple(sorted(index[part] for part in parts))
+            if self.multi_label
+            else index[parts[0]]
+            for text, parts in self.parts.items()
+        }
+        return Labels(classes, named, of_labels, [], tuple(self.notes))
+
+    def _are_class_names(self) -> bool:
+        """Whether labels are names of given classes, and not their indices."""
+        if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
+            return False  # where each name is its index, it is all the same
+        return not self.texts.isdisjoint(self.names[0])
+
+    def _used(self, split: str) -> set[str]:
         """Classes, as text, of the clips of a split."""
-        return {part for text in set(self.splits[name].labels) for part in self.parts[text]}
+        return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
-    def first_places(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
+    def _first_places(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
         """Give where each of the wanted classes is first, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
-        for split in self.splits.values():
-            for index, text in enumerate(split.labels if wanted else ()):
-                if text not in holding:
-                    continue
-                for part in self.parts[text]:
+        for clips in self.splits.values():
+            for row, text in enumerate(clips.labels if wanted else ()):
+                for part in self.parts[text] if text in holding else ():
                     if part in wanted:
                         wanted.remove(part)
-                        yield split.place(index), part
+                        yield clips.place(row), part
+
+    def _mixed(self) -> str:
+        places = self._first_places(self.texts)
+        place, text = next(places)
+        odd_place, odd = next(
+            pair for pair in places if (pair[1] in self.numbers) != (text in self.numbers)
+        )
+        kinds = ("a whole number", "a class name")
+        odd_kind, kind = kinds if odd in self.numbers else kinds[::-1]
+        return (
+            f"{odd_place}: label `{odd}` is {odd_kind}, but `{text}` at {place} is {kind}; use "
+            "only class indices or only class names, or list all of them as names in class_names."
+        )
+
+    def _by_name(self) -> tuple[tuple[str, ...], dict[str, int], list[str]]:
+        classes = self.names[0] if self.names else tuple(sorted(self.texts, key=_natural_order))
+        index = {name: i for i, name in enumerate(classes)}
+        problems = at_most(
+            f"{place}: label `{text}` is not among the {len(classes)} classes of {self.names[1]}"
+            f"{_nearest(text, classes)}."
+            for place, text in self._first_places(self.texts - index.keys())
+        )
+        return classes, index, problems
+
+    def _by_number(self) -> tuple[tuple[str, ...], dict[str, int], list[str]]:
+        index = {text: int(text) for text in self.texts}
+        count = self.num_class or CLASSES_AT_MOST
+        wrong = "label {} is no class index (0, 1, 2, ...)."
+        if self.names or self.num_class:
+            limit = f"num_class is {count}"
+            if self.names:
+                count = len(self.names[0])
+                limit = f"{self.names[1]} has {_classes(count)}"
+            wrong = f"label {{}} is out of range: {limit}, so labels go from 0 to {count - 1}."
+        outside = {text for text, number in index.items() if not 0 <= number < count}
+        places = self._first_places(outside)
+        problems = at_most(f"{place}: {wrong.format(text)}" for place, text in places)
+        problems += self._start_at_one(index, count, is_wrong=bool(problems))
+        if self.names:
+            return self.names[0], index, problems
+        if not self.num_class:
+            count = min(max(index.values()) + 1, CLASSES_AT_MOST)
+        return tuple(map(str, range(count))), index, problems
+
+    def _start_at_one(self, index: dict[str, int], count: int, *, is_wrong: bool) -> list[str]:
+        """Say what to do where labels are from 1 to the number of classes."""
+        texts = self._used("train") if "train" in self.splits else self.texts
+        last = max(index.values())
+        if min(index.values()) != 1 or {index[text] for text in texts} != set(range(1, last + 1)):
+            return []
+        if not is_wrong and count not in (last, CLASSES_AT_MOST):
+            return []
+        source = next(iter(self.splits.values())).source
+        return [
+            f"{source}: the labels go from 1 to {last}, but class indices start at 0: subtract 1 "
+            f"from each, or write class names instead{_AS_NAMES}."
+        ]
+
+    def _say_filled(self) -> list[str]:
+        """Say what to do where all clips to test have one label that is of no known class."""
+        if "test" not in self.splits:
+            return []
+        test, used = self.splits["test"], self._used("test")
+        known = set(self.names[0] if self.names else ())
+        known = self._used("train") if "train" in self.splits else known
+        if len(used) > 1 or len(test) < 2 or not used.isdisjoint(known):
+            return []
+        return [
+            f"{test.source}: the label of all {len(test)} clips is `{used.pop()}`; if that only "
+            "fills the column, leave the labels out."
+        ]
+
+    def _too_few_training_clips(
+        self, classes: Sequence[str], index: dict[str, int], *, named: bool
+    ) -> list[str]:
+        source = self.splits["train"].source
+        if len(classes) < 2:
+            return [
+                f"{source}: all clips are of one class, `{classes[0]}`; at least two classes are "
+                "needed."
+            ]
+        used = {index[text] for text in self._used("train")}
+        unused = (i for i in range(len(classes)) if i not in used)
+        missing = list(islice(unused, SHOWN_AT_MOST))
+        if not missing:
+            return []
+        elsewhere = {text for text, number in index.items() if number not in used}
+        places = {index[text]: place for place, text in self._first_places(elsewhere)}
+        shown = ", ".join(
+            f"`{classes[i]}`" + (f" (in {places[i]})" if i in places else "") for i in missing
+        )
+        count = len(classes) - len(used)
+        if count > SHOWN_AT_MOST:
+            shown += f" and {count - SHOWN_AT_MOST} more"
+        hint = "" if self.num_class is None else f" Is num_class ({self.num_class}) right?"
+        if not named and self.num_class is None:
+            hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
+        known = {classes[i].casefold(): classes[i] for i in used}
+        if meant := sorted({classes[i].casefold() for i in places} & known.keys()):
+            names = ", ".join(f"`{name}`" for name in sorted(known[text] for text in meant))
+            hint = f" Those for training differ only in case (capital letters): {names}."
+        return [
+            f"{source}: {count} of {len(classes)} classes have no clip for training: {shown}.{hint}"
+        ]
 
 
 def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
@@ -181,19 +292,16 @@ def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], li
     Those are labels that differ only in what cannot be seen, and whole numbers written as 1.0.
     """
     floats = {label for label in labels if _WHOLE_FLOAT.fullmatch(label)} - names
-    numbers = {label for label in labels if _WHOLE_NUMBER.fullmatch(label)}
-    if floats and floats | numbers == labels:
+    if floats and all(map(_WHOLE_NUMBER.fullmatch, labels - floats)):
         return {label: label.partition(".")[0] for label in floats}, []
-    spelled, notes = {}, []
     alike: dict[str, list[str]] = {}
     for label in sorted(labels | names):
         alike.setdefault(as_seen(label), []).append(label)
+    spelled, notes = {}, []
     for seen, group in alike.items():
-        others = [label for label in group if label not in names]
-        known = [label for label in group if label in names] or [
-            seen if seen in group else group[0]
-        ]
-        others = [label for label in others if label != known[0]]
+        known = [label for label in group if label in names]
+        known = known or [seen if seen in group else group[0]]
+        others = [label for label in group if label not in names and label != known[0]]
         if not others or len(known) > 1:
             continue
         spelled.update(dict.fromkeys(others, known[0]))
@@ -203,81 +311,6 @@ def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], li
             f"coded otherwise, are taken for it: {odd}."
         )
     return spelled, at_most(notes)
-
-
-def _mixed(labelled: _Labelled, numbers: set[str]) -> str:
-    places = labelled.first_places({text for parts in labelled.parts.values() for text in parts})
-    first = next(places)
-    odd = next(place for place in places if (place[1] in numbers) != (first[1] in numbers))
-    kinds = ("a whole number", "a class name")
-    odd_kind, first_kind = kinds if odd[1] in numbers else kinds[::-1]
-    return (
-        f"{odd[0]}: label `{odd[1]}` is {odd_kind}, but `{first[1]}` at {first[0]} is {first_kind};"
-        " use only class indices or only class names, or list all of them as names in class_names."
-    )
-
-
-def _by_name(labelled: _Labelled, texts: set[str], names: Names | None) -> tuple[Labels, list[str]]:
-    classes = names[0] if names else tuple(sorted(texts, key=_natural_order))
-    index = {name: i for i, name in enumerate(classes)}
-    problems = at_most(
-        f"{place}: label `{text}` is not among the {len(classes)} classes of {names[1]}"
-        f"{_nearest(text, classes)}."
-        for place, text in labelled.first_places(texts - index.keys())
-    )
-    return Labels(classes, True, index, []), problems
-
-
-def _by_number(
-    labelled: _Labelled,
-    texts: set[str],
-    names: Names | None,
-    num_class: int | None,
-) -> tuple[Labels, list[str]]:
-    index = {text: int(text) for text in texts}
-    if names:
-        count, reason = len(names[0]), f"{names[1]} has {_classes(len(names[0]))}, so "
-    elif num_class:
-        count, reason = num_class, f"num_class is {num_class}, so "
-    else:
-        count, reason = CLASSES_AT_MOST, ""
-    problems = at_most(
-        f"{place}: label {text} is out of range: {reason}labels go from 0 to {count - 1}."
-        if reason
-        else f"{place}: label {text} is no class index (0, 1, 2, ...)."
-        for place, text in labelled.first_places(
-            {text for text, label in index.items() if not 0 <= label < count}
-        )
-    )
-    problems += _start_at_one(labelled, index, count, problems)
-    if not names and not num_class:
-        count = min(max(index.values()) + 1, CLASSES_AT_MOST)
-    classes = names[0] if names else tuple(map(str, range(count)))
-    return Labels(classes, names is not None, index, []), problems
-
-
-def _start_at_one(
-    labelled: _Labelled, index: Mapping[str, int], count: int, problems: Sequence[str]
-) -> list[str]:
-    """Say what to do where labels are from 1 to the number of classes."""
-    used = set(index.values())
-    of_train = (
-        {index[text] for text in labelled.used("train")} if "train" in labelled.splits else used
-    )
-    if min(used) != 1 or of_train != set(range(1, max(used) + 1)):
-        return []
-    if not problems and count not in (max(used), CLASSES_AT_MOST):
-        return []
-    source = next(iter(labelled.splits.values())).source
-    return [
-        f"{source}: the labels go from 1 to {max(used)}, but class indices start at 0: subtract 1 "
-        f"from each, or write class names instead{_AS_NAMES}."
-    ]
-
-
-_AS_NAMES = (
-    "; labels of digits are names where class_names, a file with one name in a line, lists them"
-)
 
 
 def _classes(count: int) -> str:
@@ -293,56 +326,3 @@ def _nearest(text: str, classes: Sequence[str]) -> str:
 def _natural_order(name: str) -> tuple[list[str | int], str]:
     parts = re.split(r"([0-9]{1,18})", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def _say_filled(labelled: _Labelled, names: Names | None) -> list[str]:
-    """Say what to do where all clips to test have one label that is of no known class."""
-    if "test" not in labelled.splits:
-        return []
-    test, used = labelled.splits["test"], labelled.used("test")
-    known = labelled.used("train") if "train" in labelled.splits else set(names[0] if names else ())
-    if len(used) > 1 or len(test) < 2 or not used.isdisjoint(known):
-        return []
-    return [
-        f"{test.source}: the label of all {len(test)} clips is `{used.pop()}`; if that only fills "
-        "the column, leave the labels out."
-    ]
-
-
-def _wrong_num_class(count: int, names: Names | None, num_class: int | None) -> list[str]:
-    if num_class is None or count == num_class:
-        return []
-    found = f"{f'{names[1]} has' if names else 'the lists have'} {_classes(count)}"
-    return [f"num_class is {num_class}, but {found}; set num_class: auto."]
-
-
-def _too_few_training_clips(
-    labelled: _Labelled, labels: Labels, num_class: int | None
-) -> list[str]:
-    source, count = labelled.splits["train"].source, len(labels.classes)
-    if count < 2:
-        return [
-            f"{source}: all clips are of one class, `{labels.classes[0]}`; at least two classes "
-            "are needed."
-        ]
-    used = {labels.index[text] for text in labelled.used("train")}
-    if len(used) == count:
-        return []
-    missing = islice((i for i in range(count) if i not in used), SHOWN_AT_MOST)
-    others = {text for text, label in labels.index.items() if label not in used}
-    places = {labels.index[text]: place for place, text in labelled.first_places(others)}
-    shown = ", ".join(
-        f"`{labels.classes[i]}`" + (f" (in {places[i]})" if i in places else "") for i in missing
-    )
-    more = count - len(used) - SHOWN_AT_MOST
-    hint = "" if num_class is None else f" Is num_class ({num_class}) right?"
-    if not labels.named and num_class is None:
-        hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
-    known = {labels.classes[i].casefold(): labels.classes[i] for i in used}
-    if meant := [name for i in places if (name := known.get(labels.classes[i].casefold()))]:
-        shown_there = ", ".join(f"`{name}`" for name in sorted(meant))
-        hint = f" Those for training differ only in case (capital letters): {shown_there}."
-    return [
-        f"{source}: {count - len(used)} of {count} classes have no clip for training: "
-        f"{shown}{f' and {more} more' if more > 0 else ''}.{hint}"
-    ]
