@@ -1,10 +1,14 @@
-"""The kinds of JSON that tools and data sets write; another one is a row more in JSON_KINDS."""
+"""The kinds of JSON that tools and data sets write; another one is a function and a row in KINDS.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+A reader gives the clips as records with the keys path, label and the like, and None for JSON of
+another kind. It raises NotImplementedError, with a reason, for what it knows but does not read.
+"""
+
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from typing import Any
 
+from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.clip_tree import ClipTree, stem_of
 from autox_video.data.listing.folders.split_names import split_of
@@ -12,67 +16,78 @@ from autox_video.data.listing.formats.kinetics import kinetics_clip
 from autox_video.data.listing.reading.columns import columns_of
 from autox_video.data.listing.reading.records import Record, flatten, is_records
 
+Reader = Callable[[Any, ClipTree], list[Record] | None]
+
+_INSTEAD = "write CSV with the columns path and label, or JSON objects with the keys path and label"
+_SHOWN_KEYS = 8
 _TRIED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class JsonKind:
-    """A kind of JSON list."""
+def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Record]]:
+    """Tell which kind of JSON this is, and read its clips.
 
-    name: str
-    """For messages: "this is ..."."""
-    matches: Callable[[Any], bool]
-    read: Callable[[Any, ClipTree], list[Record]] | None = None
-    """Gives records with the keys path, label and the like; None where this kind is not read."""
-    why: str = ""
-    """Why it is not read, a part of a sentence."""
-    classes: Callable[[Any], tuple[str, ...]] | None = None
-    """Gives the data set's own classes, in its order."""
-    may_lack_labels: bool = False
-    """Whether videos that nobody has labelled are in it."""
+    Raises:
+        ListingError: it is of no kind that is read, or a part of it is not as it should be.
+    """
+    for name, reader in KINDS:
+        try:
+            records = reader(content, tree)
+        except NotImplementedError as error:
+            why = f" ({error})" if str(error) else ""
+            raise ListingError(
+                f"{source}: this JSON is {name}, which is not read{why}; {_INSTEAD}."
+            ) from None
+        except (LookupError, TypeError, AttributeError, ValueError, StopIteration) as error:
+            raise ListingError(
+                f"{source}: this JSON is {name}, but a part of it is not as it should be "
+                f"({type(error).__name__}: {error}); {_INSTEAD}."
+            ) from error
+        if records is not None:
+            return name, records
+    raise ListingError(
+        f"{source}: this JSON is of no kind that is read ({_describe(content)}); {_INSTEAD}."
+    )
 
 
-def maps_clips(content: Any, tree: ClipTree) -> bool:
-    """Whether this is an object of labels by names of clips without suffixes."""
+def _describe(content: Any) -> str:
+    what = "an object with the keys"
+    if isinstance(content, list):
+        if not content or not isinstance(content[0], dict):
+            return f"an array of {len(content)} values"
+        content, what = content[0], "objects with the keys"
     if not isinstance(content, dict):
-        return False
-    is_flat = all(isinstance(value, str | int) for value in content.values())
-    return is_flat and any(map(tree.resolve, islice(content, _TRIED)))
+        return "a single value"
+    keys = ", ".join(str(key)[:30] for key in list(content)[:_SHOWN_KEYS])
+    return f"{what} {keys}{', ...' if len(content) > _SHOWN_KEYS else ''}"
 
 
-def _has_keys(*keys: str) -> Callable[[Any], bool]:
-    return lambda content: isinstance(content, dict) and content.keys() >= set(keys)
+def _has_keys(content: Any, *keys: str) -> bool:
+    return isinstance(content, dict) and content.keys() >= set(keys)
 
 
 def _names_video(value: Any) -> bool:
     return isinstance(value, str) and stem_of(value) != value.rpartition("/")[2]
 
 
-def _name_columns(names: Sequence[Any], *, need_labels: bool = True) -> bool:
-    return columns_of(list(map(str, names)), need_labels=need_labels) is not None
+def _name_columns(names: Iterable[Any], *, need_labels: bool = True) -> bool:
+    return columns_of(list(map(str, dict.fromkeys(names))), need_labels=need_labels) is not None
 
 
 # ---- exports of tools, and lists of data sets ----
 
 
-def _is_label_studio(content: Any) -> bool:
+def _label_studio(content: Any, tree: ClipTree) -> list[Record] | None:
     if not is_records(content) or not isinstance(content[0].get("data"), dict):
-        return False
-    return not content[0].keys().isdisjoint(("annotations", "completions", "predictions"))
-
-
-def _read_label_studio(content: Any, tree: ClipTree) -> list[Record]:
+        return None
+    if content[0].keys().isdisjoint(("annotations", "completions", "predictions")):
+        return None
     records = []
     for task in content:
         videos = [value for value in task["data"].values() if _names_video(value)]
         path = videos[0].partition("?d=")[2] or videos[0] if videos else ""
         annotations = task.get("annotations") or task.get("completions") or []
-        results = [
-            result
-            for annotation in annotations
-            if not annotation.get("was_cancelled")
-            for result in annotation.get("result") or ()
-        ]
+        used = (part for part in annotations if not part.get("was_cancelled"))
+        results = [result for part in used for result in part.get("result") or ()]
         for result in results or ({},):
             records += _label_studio_rows(path, result)
     unique = {tuple(record.items()): record for record in records}
@@ -92,7 +107,9 @@ def _label_studio_rows(path: str, result: Record) -> list[Record]:
     return [row]
 
 
-def _read_activitynet(content: Any, tree: ClipTree) -> list[Record]:
+def _activitynet(content: Any, tree: ClipTree) -> list[Record] | None:
+    if not _has_keys(content, "database"):
+        return None
     records = []
     for name, video in content["database"].items():
         path = next((p for stem in (name, f"v_{name}") if (p := tree.resolve(stem))), name)
@@ -101,13 +118,12 @@ def _read_activitynet(content: Any, tree: ClipTree) -> list[Record]:
     return records
 
 
-def _is_kinetics(content: Any) -> bool:
+def _kinetics(content: Any, tree: ClipTree) -> list[Record] | None:
     first = next(iter(content.values()), None) if isinstance(content, dict) else None
-    annotations = first.get("annotations") if isinstance(first, dict) else None
-    return isinstance(annotations, dict) and annotations.keys() >= {"label", "segment"}
-
-
-def _read_kinetics(content: Any, tree: ClipTree) -> list[Record]:
+    if not _has_keys(first, "annotations") or not _has_keys(
+        first["annotations"], "label", "segment"
+    ):
+        return None
     records = []
     for name, video in content.items():
         start, end = video["annotations"]["segment"]
@@ -118,170 +134,158 @@ def _read_kinetics(content: Any, tree: ClipTree) -> list[Record]:
     return records
 
 
-def _fiftyone_classes(content: Any) -> tuple[str, ...]:
-    return tuple(map(str, content["classes"]))
-
-
-def _read_fiftyone(content: Any, tree: ClipTree) -> list[Record]:
-    classes = _fiftyone_classes(content)
-
-    def name_of(label: Any) -> Any:
-        is_index = isinstance(label, int) and 0 <= label < len(classes)
-        return classes[label] if is_index else label
-
+def _fiftyone(content: Any, tree: ClipTree) -> list[Record] | None:
+    if not _has_keys(content, "classes", "labels"):
+        return None
+    classes = dict(enumerate(map(str, content["classes"])))
     return [
-        {"path": path, "label": list(map(name_of, label if isinstance(label, list) else [label]))}
-        for path, label in content["labels"].items()
+        {"path": path, "label": [classes.get(label, label) for label in _as_list(labels)]}
+        for path, labels in content["labels"].items()
     ]
 
 
-def _is_video_coco(content: Any) -> bool:
-    if not _has_keys("annotations", "categories", "videos")(content):
-        return False
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _video_coco(content: Any, tree: ClipTree) -> list[Record] | None:
+    if not _has_keys(content, "annotations", "categories", "videos"):
+        return None
     annotations = content["annotations"]
-    return is_records(annotations) and annotations[0].keys() >= {"video_id", "category_id"}
-
-
-def _read_coco(content: Any, tree: ClipTree) -> list[Record]:
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    videos = {
+    if not is_records(annotations) or not _has_keys(annotations[0], "video_id", "category_id"):
+        return None
+    labels = {category["id"]: category["name"] for category in content["categories"]}
+    paths = {
         video["id"]: next(str(video[key]) for key in ("file_name", "path", "name") if key in video)
         for video in content["videos"]
     }
     times = ("start", "end", "segment", "start_frame", "end_frame")
     rows = [
         {
-            "path": videos[annotation["video_id"]],
-            "label": names[annotation["category_id"]],
+            "path": paths[annotation["video_id"]],
+            "label": labels[annotation["category_id"]],
             **{key: annotation[key] for key in times if key in annotation},
         }
-        for annotation in content["annotations"]
+        for annotation in annotations
     ]
     return list({repr(row): row for row in rows}.values())
+
+
+def _labelbox(content: Any, tree: ClipTree) -> None:
+    if is_records(content) and "data_row" in content[0]:
+        raise NotImplementedError
+
+
+def _unread(*keys: str, why: str = "") -> Reader:
+    """The reader of objects with these keys, which are not read."""
+
+    def read(content: Any, tree: ClipTree) -> None:
+        if _has_keys(content, *keys):
+            raise NotImplementedError(why)
+
+    return read
 
 
 # ---- what people write themselves ----
 
 
-def _is_by_split(content: Any) -> bool:
+def _by_split(content: Any, tree: ClipTree) -> list[Record] | None:
     if not isinstance(content, dict) or not content or not all(map(split_of, content)):
-        return False
-    return all(is_records(part) or _is_by_path(part) for part in content.values())
-
-
-def _read_by_split(content: Any, tree: ClipTree) -> list[Record]:
-    return [
-        {**record, "split": split}
+        return None
+    parts = {
+        split: part if is_records(part) else _by_video(part, tree)
         for split, part in content.items()
-        for record in (part if is_records(part) else _read_by_path(part, tree))
-    ]
+    }
+    if None in parts.values():
+        return None
+    return [{**record, "split": split} for split, part in parts.items() for record in part]
 
 
-def _is_by_path(content: Any) -> bool:
+def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
     if not isinstance(content, dict) or not content:
-        return False
+        return None
     kinds = {type(value) for value in content.values()}
-    if kinds == {dict}:
-        return _name_columns(list(dict.fromkeys(["path", *chain(*content.values())])))
-    return kinds <= {str, int} and all(map(_names_video, content))
+    if kinds == {dict} and _name_columns(chain(["path"], *content.values())):
+        return [{**about, "path": path} for path, about in content.items()]
+    if kinds <= {str, int} and all(map(_names_video, content)):
+        return [{"path": path, "label": label} for path, label in content.items()]
+    return None
 
 
-def _read_by_path(content: Any, tree: ClipTree) -> list[Record]:
-    return [
-        {**label, "path": path} if isinstance(label, dict) else {"path": path, "label": label}
-        for path, label in content.items()
-    ]
-
-
-def _is_by_class(content: Any) -> bool:
+def _by_class(content: Any, tree: ClipTree) -> list[Record] | None:
     if not isinstance(content, dict) or len(content) < 2:
-        return False
-    return all(isinstance(v, list) and v and all(map(_names_video, v)) for v in content.values())
-
-
-def _read_by_class(content: Any, tree: ClipTree) -> list[Record]:
+        return None
+    if not all(isinstance(v, list) and v and all(map(_names_video, v)) for v in content.values()):
+        return None
+    if all(map(split_of, content)):
+        raise NotImplementedError("its clips have no labels")
     return [{"path": path, "label": name} for name, paths in content.items() for path in paths]
 
 
-def _is_by_column(content: Any) -> bool:
-    if not isinstance(content, dict) or len(content) < 2:
-        return False
-    values = list(content.values())
-    is_columns = all(isinstance(v, list | dict) and len(v) == len(values[0]) for v in values)
-    return is_columns and _name_columns(list(content))
-
-
-def _read_by_column(content: Any, tree: ClipTree) -> list[Record]:
-    columns = [list(v.values()) if isinstance(v, dict) else v for v in content.values()]
+def _by_column(content: Any, tree: ClipTree) -> list[Record] | None:
+    if not isinstance(content, dict) or len(content) < 2 or not _name_columns(content):
+        return None
+    values = content.values()
+    if not all(isinstance(v, list | dict) for v in values) or len(set(map(len, values))) > 1:
+        return None
+    columns = [list(v.values()) if isinstance(v, dict) else v for v in values]
     return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _read_array(content: Any, tree: ClipTree | None = None) -> list[Record]:
+def _array(content: Any, tree: ClipTree) -> list[Record] | None:
     """The records of an array, or of the only array in an object that is one of clips."""
-    if is_records(content):
-        return content
-    arrays = list(filter(is_records, content.values())) if isinstance(content, dict) else []
+    values = content.values() if isinstance(content, dict) else [content]
+    arrays = list(filter(is_records, values))
     if len(arrays) > 1:
-        arrays = [records for records in arrays if _are_clips(records)]
-    return arrays[0] if len(arrays) == 1 else []
+        arrays = list(filter(_are_clips, arrays))
+    if len(arrays) != 1 or not _are_clips(arrays[0], need_labels=False):
+        return None
+    return arrays[0]
 
 
-def _are_clips(records: Sequence[Record], *, need_labels: bool = True) -> bool:
-    names = dict.fromkeys(key for record in records for row in flatten(record) for key in row)
-    return _name_columns(list(names), need_labels=need_labels)
+def _are_clips(records: list[Record], *, need_labels: bool = True) -> bool:
+    keys = (key for record in records for row in flatten(record) for key in row)
+    return _name_columns(keys, need_labels=need_labels)
 
 
-def _is_pairs(content: Any) -> bool:
+def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
     if not isinstance(content, list) or not content:
-        return False
-    return all(isinstance(p, list) and len(p) == 2 and _names_video(p[0]) for p in content)
-
-
-def _read_pairs(content: Any, tree: ClipTree) -> list[Record]:
+        return None
+    if not all(isinstance(p, list) and len(p) == 2 and _names_video(p[0]) for p in content):
+        return None
     return [{"path": path, "label": label} for path, label in content]
 
 
-BY_PATH = JsonKind("an object of paths", _is_by_path, _read_by_path)
-JSON_KINDS: tuple[JsonKind, ...] = (
-    JsonKind(
-        "an export of Label Studio", _is_label_studio, _read_label_studio, may_lack_labels=True
-    ),
-    JsonKind(
-        "of the form of ActivityNet",
-        _has_keys("database"),
-        _read_activitynet,
-        may_lack_labels=True,
-    ),
-    JsonKind("Kinetics' list", _is_kinetics, _read_kinetics),
-    JsonKind(
-        "FiftyOne's labels.json",
-        _has_keys("classes", "labels"),
-        _read_fiftyone,
-        classes=_fiftyone_classes,
-    ),
-    JsonKind("in the form of COCO for videos", _is_video_coco, _read_coco),
-    JsonKind(
-        "in the form of COCO", _has_keys("annotations", "categories"), why="boxes in pictures"
-    ),
-    JsonKind("a project of VIA", _has_keys("file", "metadata", "attribute")),
-    JsonKind("a project of VIA", _has_keys("_via_settings")),
-    JsonKind("MSR-VTT's", _has_keys("videos", "sentences"), why="sentences are no classes"),
-    JsonKind("an export of Labelbox", lambda c: is_records(c) and "data_row" in c[0]),
-    JsonKind("in the form of Datumaro", _has_keys("categories", "items")),
-    JsonKind("an annotation of Supervisely", _has_keys("framesCount")),
-    JsonKind("an object of splits", _is_by_split, _read_by_split),
-    JsonKind(
-        "an object of splits",
-        lambda content: _is_by_class(content) and all(map(split_of, content)),
-        why="its clips have no labels",
-    ),
-    BY_PATH,
-    JsonKind("an object of classes", _is_by_class, _read_by_class),
-    JsonKind("an object of columns", _is_by_column, _read_by_column),
-    JsonKind(
-        "an array of records",
-        lambda content: _are_clips(_read_array(content), need_labels=False),
-        _read_array,
-    ),
-    JsonKind("an array of pairs", _is_pairs, _read_pairs),
+def _by_stem(content: Any, tree: ClipTree) -> list[Record] | None:
+    """Labels by names of clips without suffixes, which only the clips themselves tell."""
+    if not isinstance(content, dict):
+        return None
+    is_flat = all(isinstance(value, str | int) for value in content.values())
+    if not is_flat or not any(map(tree.resolve, islice(content, _TRIED))):
+        return None
+    return [{"path": path, "label": label} for path, label in content.items()]
+
+
+LABEL_STUDIO, ACTIVITYNET = "an export of Label Studio", "of the form of ActivityNet"
+FIFTYONE = "FiftyOne's labels.json"
+KINDS: tuple[tuple[str, Reader], ...] = (
+    (LABEL_STUDIO, _label_studio),
+    (ACTIVITYNET, _activitynet),
+    ("Kinetics' list", _kinetics),
+    (FIFTYONE, _fiftyone),
+    ("in the form of COCO for videos", _video_coco),
+    ("in the form of COCO", _unread("annotations", "categories", why="boxes in pictures")),
+    ("a project of VIA", _unread("file", "metadata", "attribute")),
+    ("a project of VIA", _unread("_via_settings")),
+    ("MSR-VTT's", _unread("videos", "sentences", why="sentences are no classes")),
+    ("an export of Labelbox", _labelbox),
+    ("in the form of Datumaro", _unread("categories", "items")),
+    ("an annotation of Supervisely", _unread("framesCount")),
+    ("an object of splits", _by_split),
+    ("an object of clips", _by_video),
+    ("an object of lists of clips", _by_class),
+    ("an object of columns", _by_column),
+    ("an array of records", _array),
+    ("an array of pairs", _pairs),
+    ("an object of clips", _by_stem),
 )

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 DELIMITERS = ",;\t|"
 
@@ -55,28 +56,22 @@ _RECORDED = re.compile(r"(creat|updat|modif|upload|lead|annotat|record|narrat|pu
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """The columns that say which part of a video a clip is, and what they count in."""
-
-    start: int | None
-    end: int | None
-    length: int | None = None
-    unit: str = "s"
-    """s, ms or frame."""
-
-
-@dataclass(frozen=True, slots=True)
 class Columns:
     """Where in a row of a table things are; None for what it has not."""
 
     delimiter: str
+    """ "" for the keys of JSON."""
     names: tuple[str, ...]
     """As written."""
     paths: tuple[int, ...]
     """All that may hold the paths, the likeliest first."""
     label: int | None = None
-    times: Times | None = None
     split: int | None = None
+    start: int | None = None
+    end: int | None = None
+    length: int | None = None
+    unit: str = "s"
+    """What start, end and length count in: s, ms or frame."""
     other_labels: tuple[str, ...] = ()
     """Columns that may be of labels too, and are not read."""
     other_times: tuple[str, ...] = ()
@@ -85,18 +80,15 @@ class Columns:
     @property
     def unread(self) -> tuple[int, ...]:
         """The columns that say nothing of what is read."""
-        used = {*self.paths, self.label, self.split, *_used_by(self.times)}
+        used = {*self.paths, self.label, self.split, self.start, self.end, self.length}
         return tuple(i for i, name in enumerate(self.names) if name and i not in used)
 
 
 def find_columns(header: str, *, need_labels: bool = True) -> Columns | None:
     """The columns that the header of a CSV list names; None if it is none."""
-    for delimiter in DELIMITERS:
-        names = split_row(header, delimiter)
-        columns = columns_of(names, delimiter, need_labels=need_labels)
-        if columns is not None:
-            return columns
-    return None
+    names = {delimiter: split_row(header, delimiter) for delimiter in DELIMITERS}
+    columns = (columns_of(names[sign], sign, need_labels=need_labels) for sign in DELIMITERS)
+    return next(filter(None, columns), None)
 
 
 def split_row(line: str, delimiter: str) -> list[str]:
@@ -118,20 +110,20 @@ def columns_of(
     if not paths or (need_labels and not labels):
         return None
     splits, times = _all(plain, SPLIT_COLUMNS), _find_times(names)
-    used = {*paths, *labels, *splits, *_used_by(times)}
+    used = {*paths, *labels, *splits, *times.values()}
     # What says the same in another unit is no loss.
-    odd = [
+    odd = (
         name
         for i, name in enumerate(names)
         if i not in used and _says_a_part(name) and not (times and _time_of(name))
-    ]
+    )
     return Columns(
         delimiter,
         tuple(names),
         tuple(paths),
-        label=labels[0] if labels else None,
-        times=times,
-        split=splits[0] if splits else None,
+        label=next(iter(labels), None),
+        split=next(iter(splits), None),
+        **times,
         other_labels=tuple(names[i] for i in _other_labels(plain, labels)),
         other_times=tuple(odd),
     )
@@ -163,9 +155,8 @@ def describe_columns(names: Sequence[str], what: str = "the columns are") -> str
 
 def looks_like_header(names: Sequence[str]) -> bool:
     """Whether these cells are names of columns, one of which is known."""
-    plain = [_plain(name) for name in names]
     kinds = (PATH_COLUMNS, LABEL_COLUMNS, VAGUE_PATH_COLUMNS, SPLIT_COLUMNS)
-    return any(_all(plain, kind) for kind in kinds)
+    return any(_all([_plain(name) for name in names], kind) for kind in kinds)
 
 
 def is_count(name: str) -> bool:
@@ -182,11 +173,12 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [plain.index(name) for name in order if name in plain]
 
 
-def _find_times(names: Sequence[str]) -> Times | None:
+def _find_times(names: Sequence[str]) -> dict[str, Any]:
+    """Where start, end or length are and what they count in, as `Columns` has it; {} for none."""
     columns: dict[tuple[str, str], int] = {}
     # MS-ASL has start, end in frames beside start_time, end_time: what names its unit comes first.
     for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
-        for meaning in _time_of(names[index]):
+        if meaning := _time_of(names[index]):
             columns.setdefault(meaning, index)
     plain = [_plain(name) for name in names]
     if "onset" in plain and "offset" in plain:
@@ -198,24 +190,23 @@ def _find_times(names: Sequence[str]) -> Times | None:
         if start is not None and end is None and length is None and unit == "frame":
             length = next((i for i, name in enumerate(names) if is_count(name)), None)
         if start is not None or end is not None:
-            return Times(start, end, length if end is None else None, unit)
-    return None
+            length = length if end is None else None
+            return {"start": start, "end": end, "length": length, "unit": unit}
+    return {}
 
 
-def _time_of(name: str) -> list[tuple[str, str]]:
-    """What a column says of a part of a video, [(start, end or length, unit)], or []."""
+def _time_of(name: str) -> tuple[str, str] | None:
+    """What a column says of a part of a video: start, end or length, and the unit."""
     plain = _plain(name)
     words = (_words_of(plain) if len(plain) <= _LONGEST else None) or ()
     kinds = [_KIND_OF[word] for word in words]
     said = [kind for kind in ("start", "end", "length") if kind in kinds]
     # These say it beside another word only; `first` and `last` alone may be names.
-    vague = words in (("first",), ("last",), ("offset",))
-    if len(said) != 1 or vague:
-        return []
+    if len(said) != 1 or words in (("first",), ("last",), ("offset",)):
+        return None
     # ELAN's `Begin Time - ss.msec` counts seconds, as does its `- hh:mm:ss.ms`.
     is_ms = "ms" in kinds and "clock" not in kinds
-    unit = "frame" if "frame" in kinds else "ms" if is_ms else "s"
-    return [(said[0], unit)]
+    return said[0], "frame" if "frame" in kinds else "ms" if is_ms else "s"
 
 
 def _names_unit(name: str) -> bool:
@@ -233,13 +224,9 @@ def _words_of(plain: str) -> tuple[str, ...] | None:
     return None
 
 
-def _used_by(times: Times | None) -> set[int | None]:
-    return set() if times is None else {times.start, times.end, times.length}
-
-
 def _says_a_part(name: str) -> bool:
     if is_count(name) or _RECORDED.search(name.casefold()):
         return False
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold()
-    is_part = _PART_WORD.search(spaced) is not None
-    return is_part or any(kind != "length" for kind, _ in _time_of(name))
+    meaning = _time_of(name)
+    return _PART_WORD.search(spaced) is not None or (meaning is not None and meaning[0] != "length")

@@ -148,8 +148,8 @@ def _say_times(parts: Sequence[Record]) -> bool:
     """Whether parts of a record are parts of its video: with times, or pairs of them."""
     names = list(dict.fromkeys(key for part in parts for key in part))
     columns = columns_of([*names, "path"], need_labels=False)
-    is_timed = columns is not None and (columns.times is not None or bool(columns.other_times))
-    return is_timed or not _PAIRS.keys().isdisjoint(names)
+    times = (columns.start, columns.end, *columns.other_times)
+    return any(column is not None for column in times) or not _PAIRS.keys().isdisjoint(names)
 
 
 def is_records(value: Any) -> bool:

@@ -68,8 +68,7 @@ def read_rows(
         columns: what is in which cell.
         is_there: whether there is a clip of this path; it decides between columns of paths.
     """
-    unit = "s" if columns.times is None else columns.times.unit
-    table = Table(source, unit=unit, notes=list(_say_unread(source, columns)))
+    table = Table(source, unit=columns.unit, notes=list(_say_unread(source, columns)))
     seen: dict[int, set[str]] = {column: set() for column in columns.unread}
     path_column = None
     for line, row in rows:
@@ -128,16 +127,13 @@ def _parts(
 
 
 def _times(cells: Sequence[str], columns: Columns) -> tuple[str, str]:
-    times = columns.times
-    if times is None:
-        return "", ""
-    start, length = _cell(cells, times.start), _cell(cells, times.length)
+    start, length = _cell(cells, columns.start), _cell(cells, columns.length)
     if not length:
-        return start, _cell(cells, times.end)
+        return start, _cell(cells, columns.end)
     start = start or "0"
-    seconds = read_time(start, "start", times.unit)
-    seconds += read_time(length, columns.names[times.length], times.unit)
-    return start, repr(seconds * (1000.0 if times.unit == "ms" else 1.0))
+    seconds = read_time(start, "start", columns.unit)
+    seconds += read_time(length, columns.names[columns.length], columns.unit)
+    return start, repr(seconds * (1000.0 if columns.unit == "ms" else 1.0))
 
 
 def label_of(text: str) -> str:
@@ -186,15 +182,15 @@ def _quoted(names: Iterable[str]) -> str:
 
 def _say_unread(source: str, columns: Columns) -> Iterator[str]:
     """Say which columns may be of labels or times too."""
-    names, times = columns.names, columns.times
+    names = columns.names
     if columns.other_labels:
         yield (
             f"{source}: labels are those of column `{names[columns.label]}`; not read: "
             f"{_quoted(columns.other_labels)}."
         )
-    if times is not None and times.length is None and None in (times.start, times.end):
-        column = times.end if times.start is None else times.start
-        where = "up to it" if times.start is None else "from there to the end of its video"
+    if columns.length is None and (columns.start is None) != (columns.end is None):
+        column = columns.end if columns.start is None else columns.start
+        where = "up to it" if columns.start is None else "from there to the end of its video"
         yield (
             f"{source}: of where a clip is in its video, only column `{names[column]}` is read: a "
             f"clip runs {where}. A second column would be called start, end or duration, in the "

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from autox_video.data.listing.formats.json_kinds import _read_label_studio
+from autox_video.data.listing.formats.json_kinds import _label_studio
 from tests.places import Place, named
 
 CLIPS = {"a_0.mp4": "run", "a_1.mp4": "walk", "a_2.mp4": "run"}
@@ -217,7 +217,7 @@ def test_each_range_of_label_studio_is_a_part(place):
         {"data": {"video": path}, "annotations": [{"result": [{"type": "x", "value": value}]}]}
         for path in CLIPS
     ]
-    records = _read_label_studio(tasks, None)
+    records = _label_studio(tasks, None)
     frames = [(record["start_frame"], record["end_frame"]) for record in records]
     assert frames == [(0, 2), (2, 4)] * 3
 

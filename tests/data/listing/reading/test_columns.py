@@ -10,10 +10,9 @@ def read(header, *, need_labels=True):
     found = find_columns(header, need_labels=need_labels)
     if found is None:
         return None
-    times = found.times
-    parts = (times.start, times.end, times.length) if times else (None,) * 3
-    named = [None if i is None else found.names[i] for i in (found.paths[0], found.label, *parts)]
-    return (*named, times.unit if times else None)
+    times = (found.start, found.end, found.length)
+    named = [None if i is None else found.names[i] for i in (found.paths[0], found.label, *times)]
+    return (*named, found.unit if any(named[2:]) else None)
 
 
 @pytest.mark.parametrize(
