@@ -1,22 +1,17 @@
-"""One list file of clips: text lines or CSV in, columns out; and the lists that we write."""
-
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+"""The lists that we write ourselves: CSV of path, label and, of parts of videos, start and end."""
 
 import csv
 import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
 from autox_video.core.files import atomic_write
-from autox_video.data.clip_table import (
-    LABELS_JOINED_BY,
-    WHOLE_VIDEO,
-    ClipTable,
-)
+from autox_video.data.clip_table import LABELS_JOINED_BY, WHOLE_VIDEO, ClipTable, Label
 from autox_video.data.listing.reading.segments import read_segment
 
 _LABEL, _LABELS = "label", "labels"
+# A file name on Linux is bytes: what is not UTF-8 in it survives this way.
+_AS_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
 def write_list(path: str | Path, clips: ClipTable) -> None:
@@ -28,30 +23,23 @@ def write_list(path: str | Path, clips: ClipTable) -> None:
     Raises:
         ResourceError: the file cannot be written; what was there stays.
     """
-    with (
-        atomic_write(path) as temporary,
-        # A file name on Linux is bytes: what is not UTF-8 in it survives this way.
-        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        # Before Python 3.13, csv itself does not quote a name with a carriage return in it.
-        odd = any("\r" in clip for clip in clips.paths)
-        quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    header = ["path", _LABELS if clips.has_label_sets else _LABEL]
+    columns = [clips.paths, map(_written, clips.labels or [""] * len(clips))]
+    if clips.segments is not None:
+        header += ["start", "end"]
+        columns.append(repr(start) for start, _ in clips.segments)
+        columns.append("" if end == WHOLE_VIDEO[1] else repr(end) for _, end in clips.segments)
+    # Before Python 3.13, csv itself does not quote a name with a carriage return in it.
+    odd = any("\r" in clip for clip in clips.paths)
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    with atomic_write(path) as temporary, open(temporary, "w", **_AS_TEXT) as file:
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-        times = () if clips.segments is None else ("start", "end")
-        writer.writerow(("path", _LABELS if clips.has_label_sets else _LABEL, *times))
-        columns = [clips.paths, _written_labels(clips)]
-        if clips.segments is not None:
-            columns.append(repr(start) for start, _ in clips.segments)
-            columns.append("" if end == WHOLE_VIDEO[1] else repr(end) for _, end in clips.segments)
+        writer.writerow(header)
         writer.writerows(zip(*columns, strict=True))
 
 
-def _written_labels(clips: ClipTable) -> Iterable[object]:
-    if clips.labels is None:
-        return [""] * len(clips)
-    if not clips.has_label_sets:
-        return clips.labels
-    return (LABELS_JOINED_BY.join(map(str, indices)) for indices in clips.labels)
+def _written(label: Label) -> Label:
+    return LABELS_JOINED_BY.join(map(str, label)) if isinstance(label, tuple) else label
 
 
 def read_list(path: str | Path) -> ClipTable:
@@ -61,45 +49,26 @@ def read_list(path: str | Path) -> ClipTable:
         ListingError: the file is missing, or is not such a list.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if header[:1] != ["path"] or header[1:2] not in ([_LABEL], [_LABELS]):
-                raise ListingError(f"{path}: the list does not begin with the line `path,label`.")
-            rows = list(reader)
+        with open(path, **_AS_TEXT) as file:
+            header, *rows = [*csv.reader(file, strict=True)] or [[]]
+        if header[:1] != ["path"] or header[1:2] not in ([_LABEL], [_LABELS]):
+            raise ListingError(f"{path}: the list does not begin with the line `path,label`.")
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError(f"a line has not {len(header)} columns")
+        paths, texts, *times = zip(*rows, strict=True) if rows else [()] * len(header)
+        has_labels = header[1] == _LABELS or set(texts) != {""}
+        labels = {text: _label_of(text, header[1]) for text in set(texts) if has_labels}
+        segments = [*map(read_segment, *times)] if times else None
     except OSError as error:
         raise ListingError(f"{path}: the list cannot be read ({error.strerror}).") from error
-    except (csv.Error, ValueError) as error:
+    except (csv.Error, ValueError, TypeError) as error:
         raise ListingError(f"{path}: the list is damaged ({error}).") from error
-    if any(len(row) != len(header) for row in rows):
-        raise ListingError(f"{path}: the list is damaged: a line has not {len(header)} columns.")
-    label_of = _label_of_many if header[1] == _LABELS else _label_of_one
-    try:
-        labels = _read_labels([row[1] for row in rows], label_of)
-        segments = None
-        if len(header) > 2:
-            segments = tuple(read_segment(row[2], row[3]) for row in rows)
-    except (ValueError, IndexError) as error:
-        raise ListingError(f"{path}: the list is damaged: {error}.") from error
-    return ClipTable(tuple(row[0] for row in rows), labels, segments)
+    return ClipTable(paths, [labels[text] for text in texts] if has_labels else None, segments)
 
 
-_Label = int | tuple[int, ...]
-
-
-def _read_labels(texts: list[str], label_of: Callable[[str], _Label]) -> tuple[_Label, ...] | None:
-    different = set(texts)
-    if different == {""} and label_of is _label_of_one:
-        return None
-    index = {text: label_of(text) for text in different}
-    return tuple(map(index.__getitem__, texts))
-
-
-def _label_of_one(text: str) -> int:
+def _label_of(text: str, column: str) -> Label:
+    if column == _LABELS:
+        return tuple(_label_of(part, _LABEL) for part in text.split(LABELS_JOINED_BY) if text)
     if not re.fullmatch(r"\d{1,9}", text):
         raise ValueError("a label is not a class index")
     return int(text)
-
-
-def _label_of_many(text: str) -> tuple[int, ...]:
-    return tuple(map(_label_of_one, text.split(LABELS_JOINED_BY))) if text else ()

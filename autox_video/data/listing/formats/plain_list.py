@@ -41,7 +41,7 @@ _LABEL_BEHIND_SUFFIX = re.compile(rf"(.*(?:{_SUFFIXES}))\s+(\S.*)", re.IGNORECAS
 _QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
 # mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
 _SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
-_JOINED_NUMBERS = re.compile(rf"[0-9]+({LABELS_JOINED_BY}[0-9]+)*")
+_THREE_NUMBERS = re.compile(rf"[0-9]+({LABELS_JOINED_BY}[0-9]+){{2,}}")
 _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
 _COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
 _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
@@ -49,7 +49,9 @@ _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
 # Two numbers and more, but for whole ones alone, which may be labels.
 _TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
 _LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
-_COLUMNS_NAMED_AT_MOST = 3
+_MORE_COLUMNS = (
+    "a list of more than path and label needs a header that names them, as `path,label,start,end`"
+)
 _FEWEST_LINES = 3
 # What else is told about clips in lines of text, by data sets that many use.
 _OTHER_LISTS = (
@@ -70,10 +72,7 @@ class PlainList(ListFormat):
     def read(self, source: ListSource, reading: Reading) -> Table:
         if source.is_json:
             return LIST_FORMATS["json"].read(source, reading)
-        table = read_table(source.text, source.path, reading)
-        if reading.several_numbers is not True:
-            _refuse_columns_of_numbers(table)
-        return table
+        return read_table(source.text, source.path, reading)
 
 
 LIST_FORMATS.register("list")(PlainList())
@@ -88,11 +87,6 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
     they do. A file whose first line names the columns (`path` and `label`, among others) is CSV,
     as is one of two columns of which one names videos.
 
-    Args:
-        text: the file.
-        source: its name, for messages.
-        reading: what it is read for.
-
     Raises:
         ListingError: the list is empty, or a line has no path or no label where it should have.
     """
@@ -106,13 +100,21 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
     header_line = number if columns else 0
     columns = columns or _columns_without_header(text)
     if columns is not None:
-        return _read_csv(text, source, header_line, columns, reading)
+        rows = csv_rows(text, source, header_line, columns.delimiter)
+        table = read_rows(rows, source, columns, lambda path: exists(reading.data_root, path))
+        table.check(may_lack_labels=reading.may_lack_labels)
+        if columns.label is None and reading.split != "test":
+            raise ListingError(
+                f"{source}:{number}: the clips have no labels; {table.about_labels}."
+            )
+        return table
     _refuse_other_lists(first, f"{source}:{number}", is_csv=is_csv)
-    skipped = number if _is_spaced_header(first) else 0
+    words = first.split()
+    skipped = number if len(words) == 2 and columns_of(words) else 0  # a header of two words
     lines = (line for line in numbered_lines(text) if line[0] != skipped)
     if reading.split == "test" and _is_video_path(first, reading.data_root):
         return _read_unlabelled(lines, source, reading.data_root)
-    return _read_lines(lines, source)
+    return _read_lines(lines, source, reading)
 
 
 def _first_line(text: str, data_root: str) -> tuple[int, str]:
@@ -127,22 +129,6 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
             remark = number, line
     # Nothing but lines that begin with #: clips, where they have a suffix.
     return remark
-
-
-# ---- CSV ----
-
-
-def _read_csv(
-    text: str, source: str, header_line: int, columns: Columns, reading: Reading
-) -> Table:
-    rows = csv_rows(text, source, header_line, columns.delimiter)
-    table = read_rows(rows, source, columns, lambda path: exists(reading.data_root, path))
-    table.check(may_lack_labels=reading.may_lack_labels)
-    if columns.label is None and reading.split != "test":
-        raise ListingError(
-            f"{source}:{header_line}: the clips have no labels; {table.about_labels}."
-        )
-    return table
 
 
 def _columns_without_header(text: str) -> Columns | None:
@@ -182,14 +168,6 @@ def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
         )
 
 
-# ---- lines of text ----
-
-
-def _is_spaced_header(line: str) -> bool:
-    words = line.split()
-    return len(words) == 2 and columns_of(words) is not None
-
-
 def _is_video_path(line: str, data_root: str) -> bool:
     last = line.replace("\t", " ").rsplit(" ", 1)[-1]
     if os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
@@ -213,45 +191,48 @@ def _path_and_label(line: str) -> tuple[str, str]:
     return path.rstrip(), label_of(label)
 
 
-def _read_lines(lines: Iterable[tuple[int, str]], source: str) -> Table:
-    table = Table(source)
-    unlabelled, commented = [], []
+def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading) -> Table:
+    table, commented = Table(source), []
     for number, line in lines:
         path, label = _path_and_label(line)
         is_remark = line[0] == "#"
         if match := _COMMENT_BEHIND.fullmatch(label):
             label = match[1]
             commented.append(number)
-        if "\t" in path and not is_remark:
-            columns = line.count("\t") + 1
-            table.bad.append(
-                f"{source}:{number}: the line has {columns} columns; a list of more than path and "
-                "label needs a header that names them, as `path,label,start,end`."
-            )
         if label:
             table.add(number, path, label, hashed=is_remark)
         elif not is_remark:
-            unlabelled.append(f"{source}:{number}: `{line}` has no label; a line is `path label`.")
-    if unlabelled:
-        raise ListingError(*at_most(unlabelled))
+            table.refuse(number, f"`{line}` has no label; a line is `path label`")
+        if "\t" in path and not is_remark:
+            count = line.count("\t") + 1
+            table.refuse(number, f"the line has {count} columns; {_MORE_COLUMNS}")
     if table.bad:
-        raise ListingError(*at_most(table.bad, shown=_COLUMNS_NAMED_AT_MOST))
+        raise ListingError(*at_most(table.bad))
     if commented:
         table.notes.append(
             f"{source}: what follows a # behind the label is taken for a comment in "
             f"{counted(len(commented), 'line')}, as in line {commented[0]}."
         )
     if table.labels:
-        _settle_labels(table)
+        _settle_labels(table, several_numbers=reading.several_numbers is True)
     return table
 
 
-def _settle_labels(table: Table) -> None:
+def _settle_labels(table: Table, *, several_numbers: bool) -> None:
     """Find the classes in what is behind the paths, which is the same kind of thing in all."""
     if all(map(_IS_VIDEO.fullmatch, table.labels)) and not any(
         map(_IS_VIDEO.fullmatch, table.paths)
     ):
         table.paths, table.labels = table.labels, table.paths  # lines of `label path`
+    of_numbers = all(map(_THREE_NUMBERS.fullmatch, table.labels)) and not several_numbers
+    counts = {label.count(LABELS_JOINED_BY) for label in table.labels}
+    if of_numbers and len(counts) == 1 and len(table.paths) >= _FEWEST_LINES:
+        raise ListingError(
+            f"{table.location(0)}: each line has {counts.pop() + 1} numbers behind the path, of "
+            "which only one can be the label; write CSV with the header "
+            "path,label,start_frame,end_frame, or set multi_label: true if all of them are "
+            "classes of the clip."
+        )
     for pattern in (_TWO_NUMBERS, _LABEL_AND_TWO):
         if all(map(pattern.fullmatch, table.labels)):
             raise ListingError(
@@ -270,9 +251,7 @@ def _settle_labels(table: Table) -> None:
 def _drop_frame_counts(table: Table) -> None:
     """Read `path num_frames class name`: where names come with several numbers, they are counts."""
     matches = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
-    if not all(matches):
-        return
-    names = [match[2] for match in matches]
+    names = [match[2] for match in matches] if all(matches) else []
     if not 1 < len(set(names)) < len(set(table.labels)):
         return
     table.labels = names
@@ -284,30 +263,11 @@ def _drop_frame_counts(table: Table) -> None:
 
 def _read_unlabelled(lines: Iterable[tuple[int, str]], source: str, data_root: str) -> Table:
     table = Table(source)
-    labelled = []
     for number, line in lines:
         is_remark = line[0] == "#"
         if not is_remark and not _is_video_path(line, data_root):
-            labelled.append(
-                f"{source}:{number}: `{line}` has a label, but line {table.lines[0]} has none; "
-                "give all clips labels, or none."
-            )
+            why = f"line {table.lines[0]} has none; give all clips labels, or none"
+            table.refuse(number, f"`{line}` has a label, but {why}")
         table.add(number, line, "", hashed=is_remark)
-    if labelled:
-        raise ListingError(*at_most(labelled))
+    table.check(may_lack_labels=True)
     return table
-
-
-def _refuse_columns_of_numbers(table: Table) -> None:
-    """Raise ListingError if three numbers or more are behind every path: they are no labels."""
-    labels = set(table.labels)
-    counts = {label.count(LABELS_JOINED_BY) + 1 for label in labels}
-    count = min(counts, default=0)
-    if len(counts) != 1 or count < 3 or len(table.paths) < _FEWEST_LINES:
-        return
-    if all(map(_JOINED_NUMBERS.fullmatch, labels)):
-        raise ListingError(
-            f"{table.location(0)}: each line has {count} numbers behind the path, of which only "
-            "one can be the label; write CSV with the header path,label,start_frame,end_frame, or "
-            "set multi_label: true if all of them are classes of the clip."
-        )
