@@ -36,6 +36,7 @@ def fitted(tmp_path_factory):
     return folder, data, best
 
 
+@pytest.mark.slow
 def test_fit_trains_and_gives_the_best_evaluation(fitted):
     folder, _, best = fitted
     assert 0 <= best["top1"] <= 1
@@ -46,6 +47,7 @@ def test_fit_trains_and_gives_the_best_evaluation(fitted):
     assert [e["epoch"] for e in events if e["event"] == "val"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_one_process_says_where_there_could_be_more(fitted, tmp_path, capsys):
     folder, data, _ = fitted
     keys = {"output_path": str(tmp_path / "out.json"), "workers": 0, "device": "cpu", "gpus": 2}
@@ -56,6 +58,7 @@ def test_one_process_says_where_there_could_be_more(fitted, tmp_path, capsys):
     assert "could" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_transform_with_a_list_gives_one_record_per_clip(fitted, tmp_path):
     folder, data, _ = fitted
     records = AutoXVideo().transform(
@@ -72,6 +75,7 @@ def test_transform_with_a_list_gives_one_record_per_clip(fitted, tmp_path):
     assert content["checkpoint"].endswith("latest.pth")
 
 
+@pytest.mark.slow
 def test_results_lie_in_the_work_dir_and_those_of_another_test_are_kept(fitted, tmp_path):
     folder, data, _ = fitted
     shutil.copytree(folder / "work", tmp_path / "work")
@@ -86,6 +90,7 @@ def test_results_lie_in_the_work_dir_and_those_of_another_test_are_kept(fitted, 
     assert first == ["val", "test", "val"]
 
 
+@pytest.mark.slow
 def test_transform_without_a_list_predicts_every_video_and_leaves_the_folder_alone(
     fitted, tmp_path
 ):
@@ -109,6 +114,7 @@ def test_transform_without_a_list_predicts_every_video_and_leaves_the_folder_alo
     assert sorted(str(path) for path in clips.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_config_file_then_arguments(fitted, tmp_path, monkeypatch):
     folder, data, _ = fitted
     monkeypatch.chdir(tmp_path)
@@ -124,6 +130,7 @@ def test_minus_one_means_not_given_as_in_the_seed_system():
         AutoXVideo().fit(video_length=-1, num_class=-1, epoch=-1)
 
 
+@pytest.mark.slow
 def test_mistakes_are_sentences(fitted, tmp_path):
     folder, data, _ = fitted
     best = str(folder / "work" / "best.pth")

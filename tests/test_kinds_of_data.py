@@ -11,6 +11,8 @@ from tests.datasets import COLOURS, TINY, colour_clip, colour_data, command, wri
 from tests.servers import serve
 from tests.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 SIZE = (36, 48)
 
 

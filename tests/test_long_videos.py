@@ -17,6 +17,8 @@ from tests.datasets import COLOURS, TINY, colour_data
 from tests.evaluation.test_predict import run, trained  # noqa: F401
 from tests.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 
 def long_clip(path, *parts):
     """Write a video of a frame a second: so many seconds of each colour."""

@@ -12,6 +12,8 @@ import pytest
 from autox_video.cli.main import main
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 
+pytestmark = pytest.mark.slow
+
 ALLOWED_SEC = 30.0  # beyond the budget, where 5% of it are less
 BUDGET_SEC = 9.0
 

@@ -14,6 +14,8 @@ from autox_video import AutoXVideo
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 from tests.videos import write_text_video
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

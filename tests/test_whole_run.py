@@ -16,6 +16,8 @@ from autox_video.metrics.calibration import expected_calibration_error
 from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 6
 
 

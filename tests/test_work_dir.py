@@ -14,6 +14,8 @@ from tests.cli.test_main import refused
 from tests.datasets import REPOSITORY, TINY, colour_data, command, write_config
 from tests.faults.runs import without_coverage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

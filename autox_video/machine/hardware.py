@@ -53,27 +53,22 @@ def detect(device: str = "auto") -> Hardware:
     import torch
 
     chosen = _choose_device(device, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    common = {
+        "device": chosen,
+        "cores": usable_cores(),
+        "memory_gib": usable_memory_gib(),
+        "compiler": has_compiler(),
+    }
     if chosen == "cpu":
-        flags = cpu_flags()
-        return Hardware(
-            device="cpu",
-            device_name=cpu_name(),
-            cores=usable_cores(),
-            memory_gib=usable_memory_gib(),
-            gpu_memory_gib=None,
-            fast_bfloat16="amx_bf16" in flags or "avx512_bf16" in flags,
-            compiler=has_compiler(),
-        )
-    properties = torch.cuda.get_device_properties(chosen)
+        fast = bool({"amx_bf16", "avx512_bf16"} & cpu_flags())
+        return Hardware(device_name=cpu_name(), gpu_memory_gib=None, fast_bfloat16=fast, **common)
+    gpu = torch.cuda.get_device_properties(chosen)
     return Hardware(
-        device=chosen,
-        device_name=properties.name,
-        cores=usable_cores(),
-        memory_gib=usable_memory_gib(),
-        gpu_memory_gib=properties.total_memory / GIB,
-        fast_bfloat16=properties.major >= 8,
-        fast_float16=properties.major >= 7,
-        compiler=has_compiler(),
+        device_name=gpu.name,
+        gpu_memory_gib=gpu.total_memory / GIB,
+        fast_bfloat16=gpu.major >= 8,
+        fast_float16=gpu.major >= 7,
+        **common,
     )
 
 
@@ -86,9 +81,8 @@ def device_to_find(device: str, gpus: Any) -> str:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         gpus: how many GPUs, or a tuple of their numbers, of which one process takes the first.
     """
-    return (
-        f"cuda:{gpus[0]}" if isinstance(gpus, tuple) and processes.current().size == 1 else device
-    )
+    takes_first = isinstance(gpus, tuple) and processes.current().size == 1
+    return f"cuda:{gpus[0]}" if takes_first else device
 
 
 def _choose_device(asked: str, gpus: int) -> str:

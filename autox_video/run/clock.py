@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autox_video.core.errors import ResourceError
@@ -24,26 +25,21 @@ _began: float | None = None
 _current: "BudgetClock | None" = None
 
 
+@dataclass(frozen=True, slots=True)
 class BudgetClock:
-    """Wall time that a run has used.
+    """Wall time that a run has used."""
 
-    Args:
-        budget_sec: what it may use; None: as much as it takes.
-        before_sec: used by earlier starts.
-        started: by `time.monotonic`, when this start began; None: now.
-    """
-
-    def __init__(
-        self, budget_sec: float | None, *, before_sec: float = 0.0, started: float | None = None
-    ) -> None:
-        self.budget_sec = budget_sec
-        self.before_sec = before_sec
-        self._started = time.monotonic() if started is None else started
+    budget_sec: float | None
+    """What it may use; None: as much as it takes."""
+    before_sec: float = 0.0
+    """Used by earlier starts."""
+    started: float = field(default_factory=time.monotonic)
+    """When this start began, by `time.monotonic`."""
 
     @property
     def used_sec(self) -> float:
         """Time used so far, by all starts."""
-        return self.before_sec + time.monotonic() - self._started
+        return self.before_sec + time.monotonic() - self.started
 
     @property
     def left_sec(self) -> float:
@@ -64,14 +60,12 @@ def running_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
         folder: the work dir.
         budget_sec: what the run may use.
     """
-    if _current is not None:
-        return _current
-    return BudgetClock(budget_sec, before_sec=read_used_sec(folder))
+    return _current or BudgetClock(budget_sec, read_used_sec(folder))
 
 
 def command_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
     """A clock from the beginning of this command on, which writes nothing."""
-    return BudgetClock(budget_sec, before_sec=read_used_sec(folder), started=_began)
+    return BudgetClock(budget_sec, read_used_sec(folder), _began or time.monotonic())
 
 
 @contextmanager
@@ -84,7 +78,7 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
     """
     global _began, _current
     before_sec = 0.0 if budget_sec is None else read_used_sec(folder)
-    _current = clock = BudgetClock(budget_sec, before_sec=before_sec, started=_began)
+    _current = clock = BudgetClock(budget_sec, before_sec, _began or time.monotonic())
     _began = None
     over = threading.Event()
     heart = threading.Thread(target=_beat, args=(folder, clock, over), daemon=True)
@@ -94,8 +88,8 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
         yield clock
     finally:
         _current = None
+        over.set()
         if budget_sec is not None:
-            over.set()
             heart.join()
             _write(folder, clock)
 
@@ -103,18 +97,16 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
 def read_used_sec(folder: Path) -> float:
     """Time that earlier starts in a work dir have used; 0 where nothing is known of it."""
     try:
-        used_sec = json.loads((folder / BUDGET).read_bytes())["used_sec"]
+        used_sec = float(json.loads((folder / BUDGET).read_bytes())["used_sec"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0.0
-    known = isinstance(used_sec, int | float) and math.isfinite(used_sec)
-    return max(0.0, float(used_sec)) if known else 0.0
+    return max(0.0, used_sec) if math.isfinite(used_sec) else 0.0
 
 
 def _beat(folder: Path, clock: BudgetClock, over: threading.Event) -> None:
-    while True:
+    _write(folder, clock)
+    while not over.wait(BEAT_SEC):
         _write(folder, clock)
-        if over.wait(BEAT_SEC):
-            return
 
 
 def _write(folder: Path, clock: BudgetClock) -> None:

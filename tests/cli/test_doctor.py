@@ -14,6 +14,7 @@ from autox_video.machine.installation import requirements
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_here_everything_works(capsys):
     assert doctor.run() == 0
     report = capsys.readouterr().out
@@ -84,6 +85,7 @@ def test_a_gpu_that_cannot_compute_is_a_problem(monkeypatch):
     assert len(problems) == 1 and "torch cannot compute on GPU 0" in problems[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken", [("torch",), ("av", "rich"), ("numpy", "cv2", "mmengine", "decord")]
 )

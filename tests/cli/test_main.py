@@ -62,6 +62,7 @@ def test_help_is_quick_and_lists_every_key(tmp_path):
     assert "CONFIG" in done.stdout
 
 
+@pytest.mark.slow
 def test_missing_config(tmp_path):
     assert "config.yaml" in refused(command("autotrain.py", cwd=tmp_path))
     assert "nowhere.yaml" in refused(command("autotest.py", "nowhere.yaml", cwd=tmp_path))
@@ -80,6 +81,7 @@ def test_unknown_key_and_wrong_type_are_reported_together(tmp_path, data):
     assert "seed" in sentence
 
 
+@pytest.mark.slow
 def test_missing_list_and_missing_clip(tmp_path, data):
     config_for(tmp_path, data, ann_file_val=str(tmp_path / "no.txt"))
     assert "no.txt" in refused(command("autotrain.py", cwd=tmp_path))
@@ -89,6 +91,7 @@ def test_missing_list_and_missing_clip(tmp_path, data):
     assert "train.txt:7" in refused(command("autotrain.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_label_out_of_range(tmp_path, data):
     config_for(tmp_path, data, num_class=2)
     sentence = refused(command("autotrain.py", cwd=tmp_path))
@@ -96,6 +99,7 @@ def test_label_out_of_range(tmp_path, data):
     assert "num_class" in sentence
 
 
+@pytest.mark.slow
 def test_one_class(tmp_path, data):
     for split in ("train", "val", "test"):
         place = data[f"ann_file_{split}"]
@@ -105,6 +109,7 @@ def test_one_class(tmp_path, data):
     assert "class" in refused(command("autotrain.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_all_clips_unreadable(tmp_path, data):
     for name in os.listdir(data["data_root"]):
         write_text_video(os.path.join(data["data_root"], name))
@@ -112,6 +117,7 @@ def test_all_clips_unreadable(tmp_path, data):
     assert "No training clip can be read" in refused(command("autotrain.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_strict_makes_an_unreadable_clip_an_error(tmp_path, data):
     write_empty_video(os.path.join(data["data_root"], "train red 0.mp4"))
     config_for(tmp_path, data, strict=True)
@@ -127,12 +133,14 @@ def test_work_dir_not_writable(tmp_path, data):
     assert "work_dir" in refused(command("autotrain.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_work_dir_below_a_file(tmp_path, data):
     (tmp_path / "file").write_text("")
     config_for(tmp_path, data, work_dir=str(tmp_path / "file" / "work"))
     assert "work_dir" in refused(command("autotrain.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_device_that_is_not_there(tmp_path, data):
     config_for(tmp_path, data, device="cuda:7")
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -140,6 +148,7 @@ def test_device_that_is_not_there(tmp_path, data):
     assert "cuda:7" in refused(done)
 
 
+@pytest.mark.slow
 def test_results_path(tmp_path, data):
     config_for(tmp_path, data)
     done = command("autotest.py", "test_results_path=no/such/r.json", cwd=tmp_path)
@@ -148,11 +157,13 @@ def test_results_path(tmp_path, data):
     assert ".json" in refused(done)
 
 
+@pytest.mark.slow
 def test_testing_before_training(tmp_path, data):
     config_for(tmp_path, data)
     assert "autotrain.py" in refused(command("autotest.py", cwd=tmp_path))
 
 
+@pytest.mark.slow
 def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data, capsys):
     root = data["data_root"]
     odd = {
@@ -182,6 +193,7 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data, capsys):
     assert status["odd size.mp4"] == status["one frame.mp4"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_kept_and_the_one_before_it_used(tmp_path, data, capsys):
     model = AutoXVideo().read_cfg(str(config_for(tmp_path, data, epoch=1)))
     model.fit()
@@ -198,6 +210,7 @@ def test_a_damaged_checkpoint_is_kept_and_the_one_before_it_used(tmp_path, data,
     assert (work / "best.pth").is_file()
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_model(tmp_path, data):
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, other)
@@ -214,6 +227,7 @@ def test_the_installed_command_is_the_same(tmp_path):
     assert "config.yaml" in refused(done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["swin_nano", "conv_nano"])
 def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, capsys):
     from tests.backbones.weights.weight_files import weights_file
@@ -243,6 +257,7 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     assert "absent" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_named_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
@@ -309,6 +324,7 @@ def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
     assert done.stderr == "Stopped. Run the same command again to go on.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "code"), [(["train", "c.yaml"], 2), (["check", "c.yaml"], 0)])
 def test_where_nobody_reads_the_command_goes_on_quietly(words, code, tmp_path):
     for name in ("a/1.mp4", "b/1.mp4"):

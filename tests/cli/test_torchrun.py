@@ -51,6 +51,7 @@ def test_mistakes_are_sentences(tmp_path, words, variables, said):
     assert "Usage: dist_train.sh N [CONFIG] [key=value ...]" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_mistake_of_all_processes_is_told_once(tmp_path):
     done = script("dist_test.sh", "2", "nowhere.yaml", cwd=tmp_path)
     assert done.returncode == 2
@@ -108,6 +109,7 @@ def two_machines():
     return ["bash", "-c", LOOPBACK, "bash"], "127.0.0.1"
 
 
+@pytest.mark.slow
 def test_two_machines_train_together(tmp_path):
     data = colour_data(tmp_path / "data", train=4, val=2, test=1)
     keys = {**data, **TINY, "epoch": 1, "evaluation": 1}

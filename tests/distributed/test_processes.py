@@ -108,6 +108,7 @@ def check_talk(folder):
     assert said[0] == {"shared": {"a": 1}, "gathered": [0, 10], "largest": [1, 5], "made": 7}
 
 
+@pytest.mark.slow
 def test_two_talk_and_nothing_is_seen_of_it(tmp_path, capfd):
     assert ProcessGroup(2, [sys.executable, "-c", TALK]).run() == 0
     check_talk(tmp_path)
@@ -185,6 +186,7 @@ for how in CASES:
 """
 
 
+@pytest.mark.slow
 def test_one_failure_is_told_once(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FAIL], capture_output=True, text=True, timeout=90, check=True

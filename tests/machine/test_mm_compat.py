@@ -42,6 +42,7 @@ def fake(folder: Path, module: str, statement: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_mmaction_works_after_it_without_a_word_and_mmcv_keeps_its_version():
     result = python(
         "from importlib.metadata import version\n"
@@ -60,6 +61,7 @@ def test_mmaction_works_after_it_without_a_word_and_mmcv_keeps_its_version():
     assert silenced == []
 
 
+@pytest.mark.slow
 def test_mmaction_is_mended_for_whoever_imports_it():
     result = python(
         "import sys, autox_video\n"
@@ -91,6 +93,7 @@ def test_a_second_import_fails_with_the_same_sentence(tmp_path):
     assert lines[:2] == lines[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "statement", "part"),
     [

@@ -17,6 +17,12 @@ from autox_video.run.clock import (
 )
 
 
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch):
+    """As in a process that runs no command of ours; other tests do."""
+    monkeypatch.setattr(budget, "_began", None)
+
+
 def test_what_is_used_and_left():
     clock = BudgetClock(100.0, before_sec=30.0, started=time.monotonic() - 5)
     assert clock.used_sec == pytest.approx(35, abs=0.5)

@@ -113,6 +113,7 @@ def test_the_lock_is_free_again_after_an_error(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_of_many_at_once_one_wins(tmp_path):
     program = (
         "import sys\n"
