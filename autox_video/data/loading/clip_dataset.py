@@ -4,6 +4,7 @@ import math
 import mmap
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,50 +27,41 @@ from autox_video.video.files.remote import is_remote, join
 
 
 @DATASETS.register_module()
+@dataclass(eq=False)
 class ClipDataset:
     """Clips of a list file, or given as a ClipTable.
 
     An index is `epoch * len + position`, so that every epoch augments differently and each item
     depends on the seed, the epoch and its position alone, not on the process that makes it.
-
-    Args:
-        clips: the clips, or a CSV file of them (as `write_list` writes it).
-        data_root: folder that relative paths start from.
-        pipeline: configs of mmaction2 transforms, whose result is `inputs`.
-        classes: class names.
-        item_shape: of `inputs`: views, frames, height, width, 3.
-        seed: start of every random stream.
-        views_are_clips: whether each view is a sample of its own (repeated augmentation) instead
-            of one to average over.
-        rounds: in testing, which round of each clip is read (`sampling.rounds_of`); None: there is
-            but one.
-
-    Attributes:
-        seconds: (clips,) length of each clip that was read, 0 before; of data sets with `rounds`.
     """
 
-    def __init__(
-        self,
-        clips: ClipTable | str,
-        data_root: str,
-        *,
-        pipeline: Sequence[dict],
-        classes: Sequence[str],
-        item_shape: Sequence[int],
-        seed: int = 0,
-        views_are_clips: bool = False,
-        rounds: Sequence[int] | None = None,
-    ) -> None:
-        self.clips = clips if isinstance(clips, ClipTable) else read_list(clips)
-        self.data_root = str(data_root)
-        self.pipeline = Compose(pipeline)
-        self.metainfo = {"classes": tuple(classes)}
-        self.item_shape = tuple(item_shape)
-        self.seed = seed
-        self.views_are_clips = views_are_clips
-        self.rounds = rounds
+    clips: ClipTable | str
+    """The clips, or a CSV file of them (as `write_list` writes it)."""
+    data_root: str
+    """Folder or address that relative paths start from."""
+    _: KW_ONLY
+    pipeline: Sequence[dict]
+    """Configs of mmaction2 transforms, whose result is `inputs`."""
+    classes: Sequence[str]
+    """Class names."""
+    item_shape: Sequence[int]
+    """Of `inputs`: views, frames, height, width, 3."""
+    seed: int = 0
+    """Start of every random stream."""
+    views_are_clips: bool = False
+    """Whether each view is a sample of its own (repeated augmentation), not one to average over."""
+    rounds: Sequence[int] | None = None
+    """In testing, which round of each clip is read (`sampling.rounds_of`); None: there is one."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clips, str):
+            self.clips = read_list(self.clips)
+        self.data_root, self.item_shape = str(self.data_root), tuple(self.item_shape)
+        self.transforms = Compose(self.pipeline)
+        self.metainfo = {"classes": tuple(self.classes)}
         # Workers, which are forked from here, write into the same memory.
-        self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(rounds or ()), 1)))
+        self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(self.rounds or ()), 1)))
+        """(clips,) length of each clip that was read, 0 before; of data sets with `rounds`."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -102,7 +94,7 @@ class ClipDataset:
             item["segment"] = self.clips.segment(position)
         if self.rounds is not None:
             item["round"] = self.rounds[position]
-        results = self.pipeline(item)
+        results = self.transforms(item)
         if self.rounds is not None:
             self.seconds[position] = results["seconds"]
         if results["inputs"] is not out:
@@ -127,7 +119,7 @@ class ClipDataset:
         labels = None
         if self.clips.labels is not None:
             listed = [self.clips.labels[position] for position in positions]
-            labels = torch.from_numpy(label_array(listed, len(self.metainfo["classes"])))
+            labels = torch.from_numpy(label_array(listed, len(self.classes)))
         return {"inputs": inputs, "labels": labels, "positions": positions, "seeds": seeds}
 
 
@@ -136,7 +128,7 @@ def _seed_of(seed: int, epoch: int, position: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, position, 1]).generate_state(1)[0])
 
 
-class ClipBatches:
+class ClipBatches(ClipLoader):
     """The batches of a data set for a model, epoch by epoch; stands where a DataLoader would.
 
     Several processes that train share each batch, each has its part of it; in a fixed order, for
@@ -151,6 +143,8 @@ class ClipBatches:
         processes: who shares the batches; None: this process has all of them.
     """
 
+    dataset: ClipDataset
+
     def __init__(
         self,
         dataset: ClipDataset,
@@ -161,14 +155,13 @@ class ClipBatches:
         pin_memory: bool = False,
         processes: Processes | None = None,
     ) -> None:
-        self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.pin_memory = pin_memory
         self.processes = processes or Processes()
         self.clips_in_batch = math.ceil(batch_size / dataset.samples_per_clip)
         parts = self.processes.size if shuffle else 1
-        self.loader = ClipLoader(
+        super().__init__(
             dataset,
             batch_size=math.ceil(self.clips_in_batch / parts),
             workers=workers,
@@ -186,19 +179,9 @@ class ClipBatches:
         """The number of batches that so many clips make."""
         return math.ceil(clips / self.clips_in_batch)
 
-    @property
-    def broken(self) -> dict[int, str]:
-        """Why, by position, of each clip that could not be read so far."""
-        return self.loader.broken
-
     def tolerate(self, share: float) -> None:
         """Try no more clips once more than this share of all has turned out unreadable."""
-        self.loader.tolerance = Tolerance.of_share(share, len(self.dataset))
-
-    @property
-    def gives_up(self) -> bool:
-        """Whether more clips could not be read than is tolerated."""
-        return self.loader.gives_up
+        self.tolerance = Tolerance.of_share(share, len(self.dataset))
 
     def nothing(self) -> dict[str, Any]:
         """What takes the place of a batch of which nothing was read: a clip that does not count."""
@@ -222,19 +205,15 @@ class ClipBatches:
         parts = self._deal(
             [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
         )
-        loader = self.loader.read(order, [part for _, part, _ in parts], fill=self.shuffle)
+        items = self.read(order, [part for _, part, _ in parts], fill=self.shuffle)
         # What is read ends early where too much cannot be.
-        for (whole, part, weight), loaded in zip(parts, loader, strict=False):
+        for (whole, part, weight), loaded in zip(parts, items, strict=False):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()
             is_full = len(whole) == self.clips_in_batch and len(loaded.indices) == len(part)
             batch |= {"taken": whole.stop, "weight": weight, "is_full": is_full}
             yield batch | {"unreadable": loaded.unreadable}
-
-    def close(self) -> None:
-        """End the workers."""
-        self.loader.close()
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
         """Give of each batch that concerns this process: all its places, this one's, the weight.

@@ -6,6 +6,7 @@ Shape legend: V views, T frames of one, S side of the square in pixels.
 """
 
 import math
+from dataclasses import KW_ONLY, dataclass
 
 import cv2
 import numpy as np
@@ -34,6 +35,7 @@ _TRIES_FOR_A_CROP = 10
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
@@ -43,52 +45,44 @@ class ReadClips(BaseTransform):
     0. Adds `imgs`, a list of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip,
     `seconds`, the length of the clip, and the keys that mmaction2's transforms expect beside them.
 
-    Args:
-        clip_len: frames in a clip.
-        frame_interval_sec: seconds between two of them.
-        num_clips: clips from one video.
-        test_mode: evenly spread clips instead of each at a random time.
-        jitter: whether in training each frame is moved in its slot of time at random.
-        short_side: frames whose shorter side is at least twice as long are scaled down to it on the
-            way, in px; None leaves all as they are. Scaled twice by a little, pictures get blurred.
-        decoder: which one, as in config.yaml.
-        cache: `folder` and `max_gib` of a FrameCache; None always decodes.
-        remote_cache: where clips from elsewhere are kept, as in config.yaml.
-
     Raises:
         VideoError: the clip cannot be read.
     """
 
-    def __init__(
-        self,
-        clip_len: int,
-        frame_interval_sec: float,
-        *,
-        num_clips: int = 1,
-        test_mode: bool = False,
-        jitter: bool = False,
-        short_side: int | None = None,
-        decoder: str = "auto",
-        cache: dict | None = None,
-        remote_cache: str = "auto",
-    ) -> None:
-        self.clip_len = clip_len
-        self.frame_interval_sec = frame_interval_sec
-        self.num_clips = num_clips
-        self.test_mode = test_mode
-        self.jitter = jitter
-        self.short_side = short_side
-        self.decoder = decoder
-        self.cache = FrameCache(**cache) if cache is not None else None
-        self.remote_cache = remote_cache
+    clip_len: int
+    """Frames in a clip."""
+    frame_interval_sec: float
+    """Seconds between two of them."""
+    _: KW_ONLY
+    num_clips: int = 1
+    """Clips from one video."""
+    test_mode: bool = False
+    """Evenly spread clips instead of each at a random time."""
+    jitter: bool = False
+    """Whether in training each frame is moved in its slot of time at random."""
+    short_side: int | None = None
+    """Frames whose shorter side is at least twice as long are scaled down to it on the way, in px;
+    None leaves all as they are. Scaled twice by a little, pictures get blurred."""
+    decoder: str = "auto"
+    """Which one, as in config.yaml."""
+    cache: dict | None = None
+    """`folder` and `max_gib` of a FrameCache; None always decodes."""
+    remote_cache: str = "auto"
+    """Where clips from elsewhere are kept, as in config.yaml."""
+
+    def __post_init__(self) -> None:
+        self.frame_cache = None if self.cache is None else FrameCache(**self.cache)
+        self._slots = self.clip_len, self.frame_interval_sec
 
     def transform(self, results: dict) -> dict:
         """Add the frames to `results`; see the class for the keys."""
         segment = results.get("segment")
         name = None
-        if self.cache is not None and "round" not in results:
-            name = content_name(results["filename"], self._reading_of(segment))
-        cached = self.cache.get(name) if name else None
+        if self.frame_cache is not None and "round" not in results:
+            which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
+            reading = (*self._slots, which, segment, self.short_side, self.decoder)
+            name = content_name(results["filename"], repr(reading))
+        cached = self.frame_cache.get(name) if name else None
         if cached is None:
             frames = self._decode(results, segment, name)
         else:
@@ -97,12 +91,6 @@ class ReadClips(BaseTransform):
         results |= {"imgs": frames, "num_clips": self.num_clips, "clip_len": self.clip_len}
         results |= {"img_shape": size, "original_shape": size, "modality": "RGB"}
         return results
-
-    def _reading_of(self, segment: tuple | None) -> str:
-        """What the frames in the cache depend on, beside the file."""
-        which = self.num_clips if self.test_mode else f"jitter {self.jitter}"
-        times = (self.clip_len, self.frame_interval_sec, which, segment)
-        return repr((*times, self.short_side, self.decoder))
 
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
         path = local_path(results["filename"], self.remote_cache)
@@ -115,29 +103,27 @@ class ReadClips(BaseTransform):
             possible = self._all_times(seconds)
             frames = _frames_at(video, possible + start, short_side)
         clip = _without_repeats(seconds, possible, frames)
-        self.cache.put(name, clip)
+        self.frame_cache.put(name, clip)
         return clip.frames_at(times)
 
     def _times(self, seconds: float, results: dict) -> np.ndarray:
         results["seconds"] = seconds
-        clip = seconds, self.clip_len, self.frame_interval_sec
         if not self.test_mode:
-            rng = results["rng"]
-            drawn = [train_times(*clip, rng=rng, jitter=self.jitter) for _ in range(self.num_clips)]
-            return np.concatenate(drawn)
-        if "round" not in results:
-            return test_times(*clip, num_clips=self.num_clips).reshape(-1)
-        span_sec = self.clip_len * self.frame_interval_sec
-        rounds = rounds_of(seconds, span_sec, num_clips=self.num_clips)
-        times = test_times(*clip, num_clips=rounds * self.num_clips)
-        return times.reshape(rounds, -1)[results["round"]]
+            options = {"rng": results["rng"], "jitter": self.jitter}
+            clips = range(self.num_clips)
+            return np.concatenate([train_times(seconds, *self._slots, **options) for _ in clips])
+        rounds, number = 1, results.get("round", 0)
+        if "round" in results:
+            span_sec = self.clip_len * self.frame_interval_sec
+            rounds = rounds_of(seconds, span_sec, num_clips=self.num_clips)
+        times = test_times(seconds, *self._slots, num_clips=rounds * self.num_clips)
+        return times.reshape(rounds, -1)[number]
 
     def _all_times(self, seconds: float) -> np.ndarray:
         """Every time that can be asked for, increasing."""
-        clip = seconds, self.clip_len, self.frame_interval_sec
         if self.test_mode:
-            return np.unique(test_times(*clip, num_clips=self.num_clips))
-        return all_train_times(*clip, jitter=self.jitter)
+            return np.unique(test_times(seconds, *self._slots, num_clips=self.num_clips))
+        return all_train_times(seconds, *self._slots, jitter=self.jitter)
 
     def _scaled_to(self, video: Video) -> int | None:
         if self.short_side is None:
@@ -148,8 +134,8 @@ class ReadClips(BaseTransform):
     def _is_worth_caching(self, video: Video, seconds: float, short_side: int | None) -> bool:
         scale = short_side / min(video.width, video.height) if short_side else 1.0
         frame_bytes = 3 * video.width * video.height * scale**2
-        clip = seconds, self.clip_len, self.frame_interval_sec
-        return count_train_times(*clip, jitter=self.jitter) * frame_bytes <= LARGEST_CACHED_BYTES
+        times = count_train_times(seconds, *self._slots, jitter=self.jitter)
+        return times * frame_bytes <= LARGEST_CACHED_BYTES
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
@@ -180,34 +166,29 @@ def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class CropClips(BaseTransform):
     """Cut a square out of the frames and scale it to the model's size: the same in all of a clip.
 
     Reads `imgs`, `num_clips`, `clip_len`, and `rng` for `random`; adds `inputs` (V, T, S, S, 3)
     uint8, written into `out` where that is given.
-
-    Args:
-        side: of the views, in px.
-        crop: `random` takes a random part of the area in a random shape, one for each clip
-            (torchvision's RandomResizedCrop); `centre` the largest square in the middle; `three`
-            the largest at both ends of the longer side and in the middle: three views of each clip.
-        area_range: least and greatest share of the frame's area, for `random`.
-        aspect_ratio_range: least and greatest width over height, for `random`.
     """
 
-    def __init__(
-        self,
-        side: int,
-        crop: str,
-        *,
-        area_range: tuple[float, float] = (0.08, 1.0),
-        aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
-    ) -> None:
-        if crop not in ("random", "centre", "three"):
-            raise ValueError(f"crop must be random, centre or three, not {crop!r}")
-        self.side = side
-        self.crop = crop
-        self.ranges = tuple(area_range), tuple(aspect_ratio_range)
+    side: int
+    """Of the views, in px."""
+    crop: str
+    """`random` takes a random part of the area in a random shape, one for each clip (torchvision's
+    RandomResizedCrop); `centre` the largest square in the middle; `three` the largest at both ends
+    of the longer side and in the middle: three views of each clip."""
+    _: KW_ONLY
+    area_range: tuple[float, float] = (0.08, 1.0)
+    """Least and greatest share of the frame's area, for `random`."""
+    aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3)
+    """Least and greatest width over height, for `random`."""
+
+    def __post_init__(self) -> None:
+        if self.crop not in ("random", "centre", "three"):
+            raise ValueError(f"crop must be random, centre or three, not {self.crop!r}")
 
     def transform(self, results: dict) -> dict:
         """Add the views to `results`; see the class for the keys."""
@@ -231,7 +212,8 @@ class CropClips(BaseTransform):
     def _boxes(self, frame: np.ndarray, results: dict) -> list[tuple[int, int, int, int]]:
         height, width = frame.shape[:2]
         if self.crop == "random":
-            return [random_box(height, width, *self.ranges, rng=results["rng"])]
+            ranges = self.area_range, self.aspect_ratio_range
+            return [random_box(height, width, *ranges, rng=results["rng"])]
         side = min(height, width)
         shares = (0.5,) if self.crop == "centre" else (0.0, 0.5, 1.0)
         return [
