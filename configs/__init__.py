@@ -1,1 +1,1 @@
-"""Base configs of mmaction2, one per backbone, and example settings."""
+"""Example settings."""

@@ -1,4 +1,4 @@
-"""Plan → mmaction2 config."""
+"""Run record → mmaction2 config."""
 
 import subprocess
 import sys
@@ -8,13 +8,10 @@ import pytest
 from mmengine.config import Config
 
 from autox_video.config.choices import BACKBONES
-from autox_video.core.errors import ConfigError
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import RunRecord, TrainingData
-from autox_video.training.config import build_config as recipe
 from autox_video.training.config.build_config import (
     Deadline,
-    base_config,
     build_config,
     model_config,
     write_config,
@@ -116,17 +113,6 @@ def test_schedule_is_a_linear_warm_up_a_flat_part_and_a_cosine_over_the_rest():
 def test_without_evaluation_there_is_no_validation():
     config = built(tiny_plan(evaluation=0))
     assert "val_dataloader" not in config
-
-
-def test_a_missing_base_config_is_named():
-    with pytest.raises(ConfigError, match="swin_giant.py"):
-        base_config("swin_giant")
-
-
-def test_installed_configs_are_those_of_the_package(monkeypatch):
-    monkeypatch.setattr(recipe, "source_tree", lambda: None)
-    with pytest.raises(ConfigError, match="autox_video/configs"):
-        base_config("swin_nano")
 
 
 def test_how_a_run_is_done_arrives():
