@@ -123,12 +123,11 @@ def _with_probes(
     """Let probes decide which weights the run starts from, where there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
-    asked = prepared.basis.settings
-    if not is_wanted(prepared, asked, resuming=prepared.stored_plan is not None):
+    if not is_wanted(prepared):
         return prepared
     budget_sec = prepared.plan.time_budget_sec
     seconds = None if budget_sec is None else min(PROBING_SHARE * budget_sec, clock.left_sec)
-    probed = probe_candidates(prepared, asked, data, work_dir, seconds=seconds)
+    probed = probe_candidates(prepared, data, work_dir, seconds=seconds)
     return replace(probed, basis=replace(probed.basis, weights=probed.plan.weights))
 
 

@@ -50,8 +50,8 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
     if settings.ann_file_test != AUTO:
         return read_test(settings, model.classes, multi_label=model.task.has_label_sets)
     split = Path(settings.work_dir, SPLIT)
-    if (split / TEST_LIST).is_file() and _is_of_run(settings, model, split):
-        return _set_aside(split / TEST_LIST, settings)
+    if (split / TEST_LIST).is_file() and _is_of_run(root, model, split):
+        return _set_aside(split / TEST_LIST, root, allowed=settings.allow_outside)
     named = read_test(settings, model.classes, multi_label=model.task.has_label_sets)
     if named is not None:
         return named
@@ -69,9 +69,8 @@ def _is_same(one: str, other: str) -> bool:
     return Path(one).resolve() == Path(other).resolve()
 
 
-def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
+def _is_of_run(root: str, model: Model, split: Path) -> bool:
     """Whether data_root holds the clips that training divided, there or moved to where it is."""
-    root = settings.data_root
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):
@@ -81,14 +80,13 @@ def _is_of_run(settings: Settings, model: Model, split: Path) -> bool:
     return not find_missing(paths, check_root(root))
 
 
-def _set_aside(split: Path, settings: Settings) -> ClipTable:
+def _set_aside(split: Path, root: str, *, allowed: bool) -> ClipTable:
     clips = read_list(split)
 
     def place(index: int) -> str:
         # Behind the header; a name may go over several lines.
         return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
 
-    root, allowed = settings.data_root, settings.allow_outside
     if outside := say_outside(clips.paths, root, place, allowed=allowed):
         raise ListingError(*outside)
     if not len(clips):

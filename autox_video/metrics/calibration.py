@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autox_video.metrics.classification import balancing_weights
 from autox_video.metrics.intervals import LEVEL_DEVIATIONS, wilson_interval
+from autox_video.tasks.classification.metrics import balancing_weights
 
 BINS = 15
 """Of confidence, as in the paper."""

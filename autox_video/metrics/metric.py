@@ -37,7 +37,7 @@ class Metric:
         return float(self.resample(scores, labels)(np.ones((1, len(labels))))[0])
 
 
-_CLASSIFICATION = "autox_video.metrics.classification"
+_CLASSIFICATION = "autox_video.tasks.classification.metrics"
 METRICS: Registry[Metric] = Registry(
     "metric",
     dict.fromkeys(

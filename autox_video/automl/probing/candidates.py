@@ -17,7 +17,6 @@ from autox_video.automl.probing.extract import Extractor, Features, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.automl.probing.samples import Samples, TooSlowError
 from autox_video.config.choices import BACKBONES
-from autox_video.config.settings import Settings
 from autox_video.core.console import progress, say, still_at_it
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
@@ -39,7 +38,6 @@ class Job:
     """What all candidates have in common."""
 
     prepared: Prepared
-    settings: Settings
     data: TrainingData
     work_dir: Path
     store: FeatureStore

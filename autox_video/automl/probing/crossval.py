@@ -18,9 +18,9 @@ from autox_video.automl.probing import attentive_probe, linear_probe
 from autox_video.automl.probing.samples import Samples, class_weights
 from autox_video.data.splitting.folds import repeated_folds
 from autox_video.metrics.calibration import OutOfFold, calibration_figures
-from autox_video.metrics.classification import effective_clips
 from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS, wilson_interval
 from autox_video.metrics.selection_score import main_score
+from autox_video.tasks.classification.metrics import effective_clips
 
 LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
@@ -124,11 +124,11 @@ def cross_validate(
     Raises:
         TooSlowError: it would take longer.
     """
-    settings = settings_of(samples, pool)
+    grid = settings_of(samples, pool)
     folds = folds[:1] if pool == ATTENTIVE else folds  # each of these heads takes long
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
-    found = np.zeros((len(settings), len(folds), *samples.targets.shape), dtype=np.float32)
+    found = np.zeros((len(grid), len(folds), *samples.targets.shape), dtype=np.float32)
 
     def visit(setting: int, logits: Tensor) -> None:
         values = logits.float().cpu().numpy()
@@ -137,12 +137,12 @@ def cross_validate(
             found[setting, r, unseen] = value[unseen]
 
     if pool == ATTENTIVE:
-        _attentive_heads(samples, settings, 1 - held_out, visit, seconds=seconds)
+        _attentive_heads(samples, grid, 1 - held_out, visit, seconds=seconds)
     else:
         seen = samples if pool == LINEAR else samples.pooled(*_ordered(samples))
         with few_threads(seen):
-            _linear_heads(seen, settings, 1 - held_out, visit, seconds=seconds)
-    return _choose(settings, found, samples, folds)
+            _linear_heads(seen, grid, 1 - held_out, visit, seconds=seconds)
+    return _choose(grid, found, samples, folds)
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
@@ -153,8 +153,8 @@ def settings_of(samples: Samples, pool: str) -> list[Setting]:
     weigh = (False, True) if samples.balanced or differ else (False,)
     if pool != ATTENTIVE:
         return [Setting(pool, d, balanced=b) for b, d in product(weigh, linear_probe.DECAYS)]
-    grid = product(weigh, attentive_probe.RATES, attentive_probe.DECAYS)
-    return [Setting(ATTENTIVE, decay, rate, b) for b, rate, decay in grid]
+    values = product(weigh, attentive_probe.RATES, attentive_probe.DECAYS)
+    return [Setting(ATTENTIVE, decay, rate, b) for b, rate, decay in values]
 
 
 def fit_on_all(
@@ -202,7 +202,7 @@ def measure(
 
 def _linear_heads(
     samples: Samples,
-    settings: Sequence[Setting],
+    grid: Sequence[Setting],
     kept: Tensor,
     visit: Callable[[int, Tensor], None],
     *,
@@ -211,28 +211,28 @@ def _linear_heads(
     """Fit a linear head for each fold (g, n) and setting, and show what each says of all clips."""
     scale = linear_probe.scale_of(samples.mean_features)
     features = scale.apply(samples.mean_features[:, 0])
-    for balanced in dict.fromkeys(setting.balanced for setting in settings):
-        numbers = [n for n, setting in enumerate(settings) if setting.balanced == balanced]
+    for balanced in dict.fromkeys(setting.balanced for setting in grid):
+        numbers = [n for n, setting in enumerate(grid) if setting.balanced == balanced]
 
         def show(which: int, weight: Tensor, bias: Tensor, numbers: list[int] = numbers) -> None:
             visit(numbers[which], features @ weight + bias[:, None])
 
         weights = _weights(samples, balanced=balanced) * kept
-        decays = [settings[n].weight_decay for n in numbers]
+        decays = [grid[n].weight_decay for n in numbers]
         linear_probe.fit_path(samples, weights, decays, show, seconds=seconds)
 
 
 def _attentive_heads(
     samples: Samples,
-    settings: Sequence[Setting],
+    grid: Sequence[Setting],
     kept: Tensor,
     visit: Callable[[int, Tensor], None],
     *,
     seconds: float,
 ) -> None:
     """Fit all attentive heads at once, and show what each says of all clips."""
-    each = [setting for setting in settings for _ in kept]
-    weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in settings])
+    each = [setting for setting in grid for _ in kept]
+    weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (
         weights.new_tensor([getattr(s, name) for s in each]) for name in ("rate", "weight_decay")
     )
@@ -267,18 +267,18 @@ def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
 
 
 def _choose(
-    settings: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
+    grid: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
 ) -> Scored:
     """Pick the best setting; score the choice itself, fold by fold, by what the others say."""
     ranks = {}
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
-    for (r, f), s in product(parts, range(len(settings))):
+    for (r, f), s in product(parts, range(len(grid))):
         others = np.flatnonzero(folds[r] != f) if folds.any() else np.arange(len(samples))
         ranks[r, f, s] = _rank(_figures(found[s, r], samples, others))
     unseen = np.empty(found.shape[1:], dtype=np.float32)
     for r, f in parts:
         clips = _count(samples, np.flatnonzero(folds[r] != f))
-        best = _best([ranks[r, f, s] for s in range(len(settings))], clips)
+        best = _best([ranks[r, f, s] for s in range(len(grid))], clips)
         unseen[r, folds[r] == f] = found[best, r, folds[r] == f]
     clips = _count(samples)
     best = _best([_mean_rank(each, samples) for each in found], clips)
@@ -292,7 +292,7 @@ def _choose(
         classes = samples.targets.argmax(1).cpu().numpy()
         in_folds = OutOfFold(unseen, classes, _learnt(classes, folds))
     right = samples.task.right(scores, samples.labels()).mean(0)
-    return Scored(settings[best], score, min(low, score), max(high, score), right, in_folds)
+    return Scored(grid[best], score, min(low, score), max(high, score), right, in_folds)
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ from autox_video.automl.search.refit import is_of_use
 from autox_video.automl.starting_weights import weight_folders
 from autox_video.backbones.weights.known_weights import Pretrained, find_all
 from autox_video.config.choices import BACKBONES
-from autox_video.config.settings import AUTO, OFF, Settings
+from autox_video.config.settings import AUTO, OFF
 from autox_video.core.console import complain
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceError
 from autox_video.evaluation.predict import build_model, for_testing
@@ -72,33 +72,27 @@ PROBE_ID = "probe"
 """The row of the model in probe.pth."""
 
 
-def is_wanted(prepared: Prepared, settings: Settings, *, resuming: bool) -> bool:
+def is_wanted(prepared: Prepared) -> bool:
     """Whether probes tell anything: where they are the job, or can be compared with training.
 
-    A run that goes on has had its own.
+    A run that is resumed has had its own.
     """
     plan = prepared.plan
-    if resuming or plan.mode == "probe":
-        return not resuming
-    weights = _weights(prepared, settings)
-    compared = bool(weights) or _describes(settings)
+    if prepared.stored_plan is not None or plan.mode == "probe":
+        return prepared.stored_plan is None
+    weights = _weights(prepared)
+    compared = bool(weights) or _describes(prepared)
     return len(weights) > 1 or (compared and plan.evaluation > 0)
 
 
 def probe_candidates(
-    prepared: Prepared,
-    settings: Settings,
-    data: TrainingData,
-    work_dir: Path,
-    *,
-    seconds: float | None = None,
+    prepared: Prepared, data: TrainingData, work_dir: Path, *, seconds: float | None = None
 ) -> Prepared:
     """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best one
     that can be trained.
 
     Args:
         prepared: with the plan of the candidate that the rules would take.
-        settings: what the user asked for.
         data: the clips of the run.
         work_dir: of the run.
         seconds: what it may take; None: as long as it needs in `mode: probe`, otherwise 10 min.
@@ -111,7 +105,7 @@ def probe_candidates(
     limit = (math.inf if probing else SECONDS) if seconds is None else seconds
     end = time.monotonic() + limit
     enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
-    job = _job(prepared, settings, data, work_dir, probing=probing)
+    job = _job(prepared, data, work_dir)
     best, start = _best_of(job, _plans(job), enough)
     if best is None:
         return prepared
@@ -133,48 +127,43 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
     return plan.with_choices(chosen)
 
 
-def _job(
-    prepared: Prepared, settings: Settings, data: TrainingData, work_dir: Path, *, probing: bool
-) -> Job:
-    folder = None if settings.cache == OFF else default_folder()
+def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
+    folder = None if prepared.basis.settings.cache == OFF else default_folder()
     # Learnt attention takes long, and training follows.
-    pools = crossval.POOLS if probing else (LINEAR, ORDERED)
+    pools = crossval.POOLS if prepared.plan.mode == "probe" else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)
-    return Job(prepared, settings, data, work_dir, store, groups, pools)
+    return Job(prepared, data, work_dir, store, groups, pools)
 
 
-def _weights(prepared: Prepared, settings: Settings) -> list[Pretrained]:
+def _weights(prepared: Prepared) -> list[Pretrained]:
     """The files of weights that could be used, the one that the rules would take first."""
-    plan = prepared.plan
-    if plan.pretrained is None:
-        return []
-    first = plan.weights
-    if settings.load_from != AUTO:
-        return [first]
-    wanted = None if settings.backbone == AUTO else settings.backbone
+    first, asked = prepared.plan.weights, prepared.basis.settings
+    if first is None or asked.load_from != AUTO:
+        return [] if first is None else [first]
+    wanted = None if asked.backbone == AUTO else asked.backbone
     others = find_all(weight_folders(), wanted)
     return [first, *(other for other in others if other.path != first.path)]
 
 
-def _describes(settings: Settings) -> bool:
+def _describes(prepared: Prepared) -> bool:
     """Whether fixed descriptors are a candidate: where no other backbone and no file is named."""
-    return settings.backbone == AUTO and settings.load_from in (AUTO, "none")
+    asked = prepared.basis.settings
+    return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
 
 def _plans(job: Job) -> list[Plan]:
     """The plan of each candidate: of each file of weights, of descriptors, of random weights."""
-    basis, settings = job.prepared.basis, job.settings
-    weights = _weights(job.prepared, settings)
+    basis, weights = job.prepared.basis, _weights(job.prepared)
     plans = [choose(replace(basis, weights=each)) for each in weights]
-    if _describes(settings):
+    if _describes(job.prepared):
         why = "nothing has to be learnt but a head"
         for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
             fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
             plans.append(choose(replace(basis, weights=None), fixed))
     # To compare with, or because there is nothing else.
     probing = job.prepared.plan.mode == "probe"
-    if not plans or (probing and (settings.load_from == AUTO or not weights)):
+    if not plans or (probing and (basis.settings.load_from == AUTO or not weights)):
         plans.append(choose(replace(basis, weights=None)))
     return plans
 
@@ -261,12 +250,12 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
         run: the plan of the run that it belongs to.
         seconds: what it may take.
     """
-    plan, settings = best.candidate.plan, best.candidate.scored.setting
+    plan, setting = best.candidate.plan, best.candidate.scored.setting
     clips = job.prepared.listing.val
     refits = is_of_use(job.prepared, run)
     reading = best.candidate.reading
     with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
-        head = crossval.fit_on_all(best.samples, settings)
+        head = crossval.fit_on_all(best.samples, setting)
         # To be measured, one view is enough.
         reading = replace(reading, mirrored=reading.mirrored and refits)
         found = extract(job, best.extractor, reading, clips, seconds=seconds)
@@ -279,11 +268,11 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
             **crossval.measure(unseen, head, scored.in_folds),
             **cross_validated(scored.score, scored.low, scored.high, len(best.samples)),
         }
-        about = {**about_samples(plan, best.samples), **settings.as_dict()}
+        about = {**about_samples(plan, best.samples), **setting.as_dict()}
         note.note(**row_fields(figures, about))
         of_all = None
         if refits:
-            of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), settings).state()
+            of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), setting).state()
         _write(job, best, run, head.state(), of_all, {**figures, "epoch": 0})
 
 

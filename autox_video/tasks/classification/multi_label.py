@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autox_video.metrics.classification import POSITIVE_FROM, average_precision
+from autox_video.tasks.classification.metrics import POSITIVE_FROM, average_precision
 from autox_video.tasks.task import TASKS, Task
 
 if TYPE_CHECKING:

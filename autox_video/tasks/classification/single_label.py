@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autox_video.metrics.calibration import calibration_figures, with_temperature
-from autox_video.metrics.classification import class_accuracy, clip_losses, effective_clips
+from autox_video.tasks.classification.metrics import class_accuracy, clip_losses, effective_clips
 from autox_video.tasks.task import TASKS, Task
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from autox_video.metrics.classification import (
+from autox_video.metrics.selection_score import main_score
+from autox_video.tasks.classification.metrics import (
     average_precision,
     balancing_weights,
     class_accuracy,
     effective_clips,
 )
-from autox_video.metrics.selection_score import main_score
 from autox_video.tasks.task import TASKS
 
 SINGLE, MULTI = TASKS["single_label"], TASKS["multi_label"]
