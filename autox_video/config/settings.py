@@ -12,12 +12,12 @@ from autox_video.config.value_types import (
     AUTO,
     FLAG,
     GPUS,
+    LOCAL,
+    LOCAL_JSON,
     MODULES,
     Kind,
     choice,
-    named,
     number,
-    pattern,
     sized_folder,
     text,
     whole,
@@ -44,7 +44,7 @@ class Settings(BaseModel):
     data_root: str = _key(
         text("a folder, or an address such as s3://bucket/clips"), "Folder of the clips.", ...
     )
-    data_format: str = _key(named(LIST_FORMATS), "Format of the lists; auto: recognised.")
+    data_format: str = _key(text(LIST_FORMATS), "Format of the lists; auto: recognised.")
     ann_file_train: str = _key(
         text("a list file, its address"),
         "Training list; auto: metadata.csv or class folders in data_root.",
@@ -91,20 +91,20 @@ class Settings(BaseModel):
         "test.",
     )
     work_dir: str = _key(
-        text("a folder on this machine", local=True),
+        text("a folder on this machine", LOCAL),
         "Folder for weights, logs, the plan and splits.",
         "work_dirs/default",
     )
     test_results_path: str = _key(
-        text("a .json file on this machine", local=True, suffix=".json"),
+        text("a .json file on this machine", LOCAL_JSON),
         "File for the test results; auto: results.json in work_dir.",
     )
     backbone: str = _key(
-        named(BACKBONES),
+        text(BACKBONES),
         "Fixed descriptors, a small convolution network, or a Video Swin of some size.",
     )
     load_from: str = _key(
-        text("a file on this machine, none", local=True),
+        text("a file on this machine, none", LOCAL),
         "Pretrained weights; auto: a known file in checkpoints/, none: from scratch.",
     )
     mode: Literal["auto", "train", "probe"] = _key(
@@ -124,7 +124,7 @@ class Settings(BaseModel):
         "Database of the search, which machines may share; auto: WORK_DIR/search.db.",
     )
     seed: int | Auto = _key(whole(0, 2**32 - 1), "Seed of everything random.")
-    device: str = _key(pattern(r"cpu|cuda(:[0-9]{1,3})?", "cpu, cuda, cuda:N"), "Where to compute.")
+    device: str = _key(text("cpu, cuda, cuda:N", r"cpu|cuda(:[0-9]{1,3})?"), "Where to compute.")
     class_balance: bool | Auto = _key(
         FLAG, "Class-balanced loss; auto: where one class has four times the clips of another."
     )
@@ -143,7 +143,7 @@ class Settings(BaseModel):
         whole(0, 1024), "Processes that load data; 0: load in the training process itself."
     )
     decoder: str = _key(
-        named(DECODERS), "What decodes the clips; auto: pyav. Others refuse what they get wrong."
+        text(DECODERS), "What decodes the clips; auto: pyav. Others refuse what they get wrong."
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         choice("float32", "bfloat16", "float16"), "Precision (dtype) of the backbone."

@@ -40,57 +40,41 @@ class Kind:
         return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def text(words: str, *, local: bool = False, suffix: str = "") -> Kind:
-    """A path, or text, of a key: `local` takes no address, `suffix` names the only one."""
+_NO_ADDRESS = r"(?![A-Za-z][A-Za-z0-9+.-]+://)"
+LOCAL = rf"(?s){_NO_ADDRESS}.*"
+"""A path on this machine."""
+LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
+
+
+def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
+    """Text that matches a regular expression, such as a path; of a registry, a name in it."""
 
     def read(value: Any) -> str:
-        path = _text_of(value)
-        if path.lower() in ("true", "false"):
+        value = os.fspath(value) if isinstance(value, Path) else value
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise ValueError("not text")
+        if value.lower() in ("true", "false"):
             raise ValueError("a switch by mistake: ./true is the folder")
-        if local and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-            raise ValueError("an address")
-        if suffix and Path(path).suffix.lower() != suffix:
-            raise ValueError("another suffix")
-        return os.path.expanduser(path)  # noqa: PTH111 (an address stays as it is)
+        if not re.fullmatch(pattern, value) or (isinstance(words, Registry) and value not in words):
+            raise ValueError("another text")
+        return os.path.expanduser(str(value))  # noqa: PTH111 (an address stays as it is)
 
     return Kind(read, words, is_text=True)
 
 
 def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
     """A folder on this machine, with a bound on its size where one follows a colon."""
-    path = text(words, local=True)
+    path = text(words, LOCAL)
 
     def read(value: Any) -> str:
-        switch = read_switch(value) if may_be_off else None
+        switch = read_switch(value) if may_be_off else value
         if switch is False:
             return OFF
-        folder = path.read(switch or value)
+        folder = path.read(switch)
         read_sized_folder(folder)
         return folder
 
     return Kind(read, words, is_text=True)
-
-
-def pattern(expression: str, words: str) -> Kind:
-    """Text that matches a regular expression."""
-
-    def read(value: Any) -> str:
-        if not re.fullmatch(expression, _text_of(value)):
-            raise ValueError("another text")
-        return str(value)
-
-    return Kind(read, words, is_text=True)
-
-
-def named(registry: Registry) -> Kind:
-    """Something by its name in a registry."""
-
-    def read(value: Any) -> str:
-        if _text_of(value) not in registry:
-            raise ValueError(registry.unknown(value))
-        return str(value)
-
-    return Kind(read, registry, is_text=True)
 
 
 def choice(*values: str) -> Kind:
@@ -166,13 +150,6 @@ def _number_of(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError("not a number")
     return value
-
-
-def _text_of(value: Any) -> str:
-    value = os.fspath(value) if isinstance(value, Path) else value
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError("not text")
-    return str(value)
 
 
 FLAG = Kind(_read_flag, "true, false")
