@@ -61,16 +61,16 @@ _TEXTURES = ("plain", "stripes", "spots")
 
 @dataclass(frozen=True, slots=True)
 class DemoClip:
-    """One clip to be made; all that it shows follows from these four values."""
+    """One clip to be made; all that it shows follows from these four values.
+
+    Of its motion, a key of MOTIONS, it is the `number`th in its split, from 0.
+    """
 
     split: str
-    """train, val or test."""
     label: str
-    """Its motion, a key of MOTIONS."""
     number: int
-    """Counts the clips of this motion in this split from 0."""
     seed: int
-    """Seed of the whole data set."""
+    """Of the whole data set."""
 
     @property
     def name(self) -> str:
@@ -129,37 +129,62 @@ def make_demo(
     marker = {"version": _VERSION, "seed": seed, "clips_per_class": dict(clips_per_class)}
     clips = demo_clips(seed=seed, clips_per_class=clips_per_class)
     _claim(root, marker, clips)
+    for path, text in _lists(root, clips).items():
+        if not path.exists():
+            write_text(path, text)
+
+    def make(clip: DemoClip) -> None:
+        path = root / "videos" / clip.name
+        if not path.exists():
+            content = encode_mp4(*draw_clip(clip))
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(content)
+
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         try:
-            made = pool.map(lambda clip: _make_missing(root / "videos" / clip.name, clip), clips)
-            for done, _ in enumerate(made, start=1):
+            for done, _ in enumerate(pool.map(make, clips), start=1):
                 if on_done is not None:
                     on_done(done, len(clips))
         finally:
             # After an error or Ctrl-C the clips that are not begun must not be waited for.
             pool.shutdown(cancel_futures=True)
-    for path, text in _lists(root, clips).items():
-        if not path.exists():
-            write_text(path, text)
-    # Last of all: only when this is written is the demo complete.
-    write_json(root / _MARKER, {**marker, "complete": True})
 
 
 def demo_is_complete(root: str | Path) -> bool:
     """Whether `make_demo` finished in `root` and all of its files are still there."""
     root = Path(root)
     marker = _read_marker(root)
-    if marker is None or not marker.get("complete"):
+    if marker is None:
         return False
     clips = demo_clips(seed=marker["seed"], clips_per_class=marker["clips_per_class"])
     return all(path.is_file() for path in _files_of(root, clips))
 
 
-def _make_missing(path: Path, clip: DemoClip) -> None:
-    if not path.exists():
-        content = encode_mp4(*draw_clip(clip))
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(content)
+def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
+    """Mark `root` as a demo in the making, unless it holds something else."""
+    before = _read_marker(root)
+    if before is not None and any(before[key] != value for key, value in marker.items()):
+        raise ListingError(
+            f"{root / _MARKER}: a demo with another seed, version or number of clips is "
+            "there; remove its folder or name another one."
+        )
+    taken = [path for path in _files_of(root, clips) if path.exists()]
+    if before is None and taken:
+        raise ListingError(
+            f"{taken[0]}: the demo data set would be written here, but this file is not of a demo; "
+            "name another folder in data_root, or set demo to false to use these data."
+        )
+    write_json(root / _MARKER, marker)
+
+
+def _read_marker(root: Path) -> dict | None:
+    """What the marker says, or None where there is none that can be understood."""
+    try:
+        marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    keys = {"version", "seed", "clips_per_class"}
+    return marker if isinstance(marker, dict) and keys <= marker.keys() else None
 
 
 def _lists(root: Path, clips: list[DemoClip]) -> dict[Path, str]:
@@ -174,42 +199,10 @@ def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
     return [*_lists(root, clips), *(root / "videos" / clip.name for clip in clips)]
 
 
-def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
-    """Mark `root` as a demo in the making, unless it holds something else."""
-    before = _read_marker(root)
-    if before is not None:
-        if any(before[key] != value for key, value in marker.items()):
-            raise ListingError(
-                f"{root / _MARKER}: a demo with another seed, version or number of clips is "
-                "there; remove its folder or name another one."
-            )
-        return
-    taken = next((path for path in _files_of(root, clips) if path.exists()), None)
-    if taken is not None:
-        raise ListingError(
-            f"{taken}: the demo data set would be written here, but this file is not of a demo; "
-            "name another folder in data_root, or set demo to false to use these data."
-        )
-    write_json(root / _MARKER, {**marker, "complete": False})
-
-
-def _read_marker(root: Path) -> dict | None:
-    """What the marker says, or None where there is none that can be understood."""
-    try:
-        marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    keys = {"version", "seed", "clips_per_class"}
-    return marker if isinstance(marker, dict) and keys <= marker.keys() else None
-
-
 def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
     """Frames (T, H, W, 3) as an MP4 file with one H.264 stream, the same bytes on any machine.
 
-    Args:
-        frames: uint8 RGB, of even height and width.
-        fps: frames per second.
-        crf: of H.264, 0 (no loss) to 51; 14 looks like the original.
+    They are uint8 RGB, of even height and width; a `crf` of 14 looks like them, 0 loses nothing.
 
     Raises:
         InstallError: PyAV cannot write H.264.

@@ -23,12 +23,12 @@ DIGEST_UP_TO_BYTES = 64 << 20
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
 """How long to wait before each further attempt at a clip that the disk does not give."""
 
+# Errors of reading that may pass: of a disk, a network, a machine that is short of something.
 _OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
 _OF_CONNECTIONS = errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED
 _OF_NETWORKS = errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH
 _OF_MACHINES = errno.EMFILE, errno.ENFILE, errno.ENOMEM
 PASSING = frozenset((*_OF_DISKS, *_OF_CONNECTIONS, *_OF_NETWORKS, *_OF_MACHINES))
-"""Errors of reading that may pass: of a disk, a network, a machine that is short of something."""
 
 _PIECE_BYTES = 1 << 20
 
