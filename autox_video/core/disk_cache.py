@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 FILLED_TO = 0.95
@@ -30,30 +31,23 @@ _PART = ".part"
 _TORN_AFTER_SEC = 86400.0  # a file that is still being written at this age is nobody's any more
 
 
+@dataclass(eq=False)
 class DiskCache:
     """Files with a common suffix in a folder of bounded size.
 
-    Args:
-        folder: made when the first file is written.
-        max_bytes: what all files may take; None: half of what the disk has free but for them.
-        suffix: of the files; others are never counted or removed.
-        run_began: time (seconds of the epoch) since when used files stay, and the disk is not
-            filled up; None: any file may go for a new one.
+    What is at `path` is the caller's to read, and to `touch`.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        max_bytes: float | None = None,
-        *,
-        suffix: str = "",
-        run_began: float | None = None,
-    ) -> None:
-        self.folder = Path(folder)
-        self.max_bytes = max_bytes
-        self.suffix = suffix
-        self.run_began = run_began
-        self._is_full = False
+    folder: Path
+    """Made when the first file is written."""
+    max_bytes: float | None = None
+    """What all files may take; None: half of what the disk has free but for them."""
+    suffix: str = ""
+    """Of the files; others are never counted or removed."""
+    run_began: float | None = None
+    """Time (seconds of the epoch) since when used files stay, and the disk is not filled up; None:
+    any file may go for a new one."""
+    _is_full: bool = False
 
     def path(self, name: str) -> Path:
         """Where the file of that name is, or would be."""
@@ -73,10 +67,7 @@ class DiskCache:
         return path.exists()
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Keep a file of these parts; whether there was room, and the folder can be written.
-
-        It is not flushed: after a loss of power it may hold less than was written.
-        """
+        """Keep a file of these parts, unflushed; whether there was room and it could be written."""
         if self._is_full:
             return False
         path, size = self.path(name), sum(memoryview(part).nbytes for part in parts)
@@ -90,11 +81,7 @@ class DiskCache:
         return not self._is_full
 
     def reserve(self, size: int) -> bool:
-        """Make room for a file of so many bytes, and count it; whether there is room.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Make room for so many bytes, and count them; whether there is room; raises OSError."""
         with self.lock("usage"):
             record = self.folder / ".usage"
             used = _recorded(record)
@@ -116,11 +103,7 @@ class DiskCache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Keep every other process and thread out that takes the lock of this name.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Keep others out that take the lock of this name; raises OSError."""
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".locks" / name, "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -152,10 +135,8 @@ class DiskCache:
         return used
 
     def _files(self) -> list[tuple[float, int, str]]:
-        """Give the time of last use, size and path of each file; drop what crashes have left.
-
-        There may be a million: `Path` objects would cost ten times as much.
-        """
+        """Give the time of last use, size and path of each file; drop what crashes have left."""
+        # There may be a million: `Path` objects would cost ten times as much.
         files, torn_before = [], time.time() - _TORN_AFTER_SEC
         for entry in _entries(self.folder):
             with contextlib.suppress(FileNotFoundError):

@@ -39,7 +39,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: str | Path, max_gib: float = MAX_GIB) -> None:
-        self.files = DiskCache(folder, max_gib * 2**30, suffix=SUFFIX, run_began=time.time())
+        self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> np.ndarray | None:
         """Give features (V, N, C) float16; None where there are none, or the file is damaged."""

@@ -31,6 +31,7 @@ _OF_MACHINES = errno.EMFILE, errno.ENFILE, errno.ENOMEM
 PASSING = frozenset((*_OF_DISKS, *_OF_CONNECTIONS, *_OF_NETWORKS, *_OF_MACHINES))
 
 _PIECE_BYTES = 1 << 20
+_CONTENT_BYTES = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,7 @@ class Inspection(NamedTuple):
     """As `scene.scene` gives it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What is in clips, in columns; rows of zeros of unreadable ones."""
 
     digests: np.ndarray
@@ -87,31 +87,26 @@ class Contents:
     @classmethod
     def of_unknown(cls, count: int) -> "Contents":
         """Columns of zeros for `count` clips, to be filled."""
-        sizes = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
-        return cls(*(np.zeros((count, size), dtype=np.uint8) for size in sizes))
+        return cls(*(np.zeros((count, size), dtype=np.uint8) for size in _CONTENT_BYTES))
 
     def put(self, position: int, inspection: Inspection) -> None:
         """Set the rows of one clip."""
-        columns = self.digests, self.fingerprints, self.scenes
-        for column, row in zip(columns, inspection[1:], strict=True):
+        for column, row in zip(self, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
 
     @classmethod
     def of_all(cls, parts: Iterable["Contents"]) -> "Contents":
         """The rows of several, one after the other."""
-        columns = zip(*((p.digests, p.fingerprints, p.scenes) for p in parts), strict=True)
-        return cls(*map(np.concatenate, columns))
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Give the rows at `positions`, in that order."""
-        columns = self.digests, self.fingerprints, self.scenes
-        return Contents(*(column[positions] for column in columns))
+        return Contents(*(column[positions] for column in self))
 
 
 def unreadable(reason: str) -> Inspection:
     """What is known of a clip that cannot be read, by the reason in a sentence."""
-    facts = ClipFacts(0, 0.0, 0.0, 0, 0, "", reason)
-    return Inspection(facts, bytes(DIGEST_BYTES), bytes(FINGERPRINT_BYTES), bytes(SCENE_BYTES))
+    return Inspection(ClipFacts(0, 0.0, 0.0, 0, 0, "", reason), *map(bytes, _CONTENT_BYTES))
 
 
 def examine_clip(path: str | Path) -> Inspection:

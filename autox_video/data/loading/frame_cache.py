@@ -32,9 +32,9 @@ SUFFIX = ".frames"
 _MAGIC = b"autoxvf1"
 _MEANING = 3  # another number where the same file and settings give other frames
 _HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
+# Of the clip's file, spread evenly from start to end, that go into its name: of what is not
+# compressed, ends are often equal.
 _PIECES, _PIECE_BYTES = 8, 4096
-"""Of the clip's file, spread evenly from start to end, that go into its name: of what is not
-compressed, ends are often equal."""
 
 
 def default_folder() -> Path | None:
@@ -86,18 +86,13 @@ class CachedClip:
 class FrameCache:
     """Cached clips in a folder of bounded size; several processes and runs may use it at once.
 
-    For more, clips go that no run has used since this one began, those unused for longest first;
-    clips of this run stay, so that a data set which is larger than the cache is at least partly in
+    Clips of this run stay, so that a data set which is larger than the cache is at least partly in
     it, epoch after epoch. A disk that is full, or a folder that cannot be written, only means that
     nothing more is kept.
-
-    Args:
-        folder: where the files are; made when the first is written.
-        max_gib: what all files together may take, in GiB.
     """
 
     def __init__(self, folder: str | Path, max_gib: float) -> None:
-        self.files = DiskCache(folder, max_gib * 2**30, suffix=SUFFIX, run_began=time.time())
+        self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> CachedClip | None:
         """Give a cached clip; None where there is none, or the file is damaged and now removed."""

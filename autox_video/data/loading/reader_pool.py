@@ -83,8 +83,8 @@ class _Worker:
     tasks: deque[Task] = field(default_factory=deque)
     """Handed over and not answered, in order: it is at the first."""
     doing: Any = None
-    """What it was doing at the last look, and since when, by the pool's clock."""
     doing_since: float = 0.0
+    """What it was doing at the last look, and since when, by the pool's clock."""
 
 
 class ReaderPool:

@@ -44,7 +44,7 @@ class RemoteCache:
             folder, max_bytes = read_sized_folder(remote_cache)
         if folder is None:
             raise ResourceError("remote_cache: there is no home folder; name a folder for clips.")
-        self.files = DiskCache(folder, max_bytes)
+        self.files = DiskCache(Path(folder), max_bytes)
 
     def fetch(self, address: str) -> Path:
         """Give the file of a clip, downloaded where it is not there; errors as `local_path`."""
