@@ -47,24 +47,13 @@ RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
 PATTERNS = 59
 """Uniform patterns, which change at most twice around the ring, and one for all others."""
 
-CHANNELS = (
-    sum(COLOUR_BINS) * sum(side * side for side in COLOUR_GRIDS)
-    + 4 * SCALES * ORIENTATIONS * GABOR_GRID**2
-    + PATTERN_SCALES * PATTERNS * PATTERN_GRID**2
-    + 4 * GRADIENT_BINS * (GRADIENT_CELLS - 1) ** 2
-    + len(FLOW_LEVELS) * (FLOW_BINS + 1) * FLOW_GRID**2
-)
-
 
 @MODELS.register_module()
 class ClipDescriptors(BaseModule):
     """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
 
-    T' = T / 2, rounded up; each step describes two frames. Clips come normalised, as to any other.
-
-    Args:
-        drop_path_rate, with_cp, precision, compile: as every backbone takes them; here there is
-            nothing to train, and all is computed in float32.
+    T' = T / 2, rounded up; each step describes two frames. The arguments are those that every
+    backbone takes; here there is nothing to train, and all is computed in float32.
     """
 
     def __init__(
@@ -91,29 +80,28 @@ class ClipDescriptors(BaseModule):
         frames = clips.transpose(1, 2)
         first = frames[:, ::2].flatten(0, 1)
         grey = first.mean(1, keepdim=True)
-        change = _next(frames.mean(2, keepdim=True))[:, ::2].flatten(0, 1) - grey
-        shown = (grey, *_opponents(first), change)
-        looks = (
+        # To the next frame; the last one stays.
+        after = torch.cat([frames[:, 1:], frames[:, -1:]], 1).mean(2, keepdim=True)
+        change = after[:, ::2].flatten(0, 1) - grey
+        images = (grey, *_opponents(first), change)
+        of_frames = (
             colour_histograms(F.avg_pool2d(first, 2, ceil_mode=True)),
-            *(gabor_energies(each, self.filters) for each in shown),
+            *(gabor_energies(image, self.filters) for image in images),
             gradient_histograms(grey),
             pattern_histograms(grey, self.numbers),
         )
-        seen = torch.cat(looks, 1).unflatten(0, (len(clips), -1))
-        return torch.cat([seen, flow_histograms(frames.mean(2))], 2)
+        still = torch.cat(of_frames, 1).unflatten(0, (len(clips), -1))
+        return torch.cat([still, flow_histograms(frames.mean(2))], 2)
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
     """(N, 3, H, W) RGB → (N, D): shares of soft bins in each cell of the pyramid, rooted."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
-    # Most colours are dull: there the bins are narrow.
-    spread = [torch.linspace(-1, 1, bins).abs() ** 1.5 for bins in COLOUR_BINS]
-    signs = [torch.linspace(-1, 1, bins).sign() for bins in COLOUR_BINS]
-    centres = (
-        torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0]),
-        MOST_COLOUR * spread[1] * signs[1],
-        0.7 * MOST_COLOUR * spread[2] * signs[2],
-    )
+    centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
+    for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
+        even = torch.linspace(-1, 1, bins)
+        # Most colours are dull: there the bins are narrow.
+        centres.append(most * even.abs() ** 1.5 * even.sign())
     pairs = zip(values, centres, strict=True)
     maps = torch.cat([_soft_bins(value, centre.to(value)) for value, centre in pairs], 1)
     return torch.cat([_cells(maps, side) for side in COLOUR_GRIDS], 1).sqrt()
@@ -142,31 +130,30 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
     """(N, 1, H, W) → (N, D): mean energies in each cell, by local contrast, at each scale."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
-    found = []
+    energies = []
     for scale in range(SCALES):
         if scale:
             image = F.avg_pool2d(image, 2, ceil_mode=True)
         padded = F.pad(image, (filters.shape[-1] // 2,) * 4, mode="replicate")
-        answers = F.conv2d(padded, filters)
-        energy = (answers[:, 0::2].square() + answers[:, 1::2].square()).sqrt()
-        found.append(_cells(energy, GABOR_GRID))
-    return torch.cat(found, 1)
+        even, odd = F.conv2d(padded, filters).unflatten(1, (-1, 2)).unbind(2)
+        energies.append(_cells((even.square() + odd.square()).sqrt(), GABOR_GRID))
+    return torch.cat(energies, 1)
 
 
 def pattern_numbers() -> Tensor:
     """(256): for the eight bits of a pattern its number, 0 to 58; all that are not uniform, 58."""
-    found, last = [], 0
+    numbers, count = [], 0
     for code in range(256):
-        bits = [code >> place & 1 for place in range(8)]
-        changes = sum(bits[place] != bits[place - 1] for place in range(8))
-        found.append(last if changes <= 2 else PATTERNS - 1)
-        last += changes <= 2
-    return torch.tensor(found)
+        bits = [code >> bit & 1 for bit in range(8)]
+        is_uniform = sum(bits[bit] != bits[bit - 1] for bit in range(8)) <= 2
+        numbers.append(count if is_uniform else PATTERNS - 1)
+        count += is_uniform
+    return torch.tensor(numbers)
 
 
 def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
     """(N, 1, H, W) → (N, D): shares of local binary patterns in cells, at each scale, rooted."""
-    found = []
+    shares = []
     for scale in range(PATTERN_SCALES):
         if scale:
             grey = F.avg_pool2d(grey, 2, ceil_mode=True)
@@ -174,13 +161,13 @@ def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
         around = F.pad(grey, (1,) * 4, mode="replicate")[:, 0]
         middle = grey[:, 0] + LEAST_STEP
         codes = torch.zeros_like(middle, dtype=torch.long)
-        for place, (i, j) in enumerate(RING):
-            codes |= (around[:, i : i + rows, j : j + columns] > middle).long() << place
-        found.append(_counts(numbers[codes]))
-    return torch.cat(found, 1).sqrt()
+        for bit, (i, j) in enumerate(RING):
+            codes |= (around[:, i : i + rows, j : j + columns] > middle).long() << bit
+        shares.append(_shares(numbers[codes]))
+    return torch.cat(shares, 1).sqrt()
 
 
-def _counts(patterns: Tensor) -> Tensor:
+def _shares(patterns: Tensor) -> Tensor:
     """(N, H, W) numbers → (N, D): the share of each in each cell."""
     count, rows, columns = patterns.shape
     cells = PATTERN_GRID**2
@@ -188,10 +175,10 @@ def _counts(patterns: Tensor) -> Tensor:
     down, along = (side * PATTERN_GRID // len(side) for side in sides)
     cell = down[:, None] * PATTERN_GRID + along
     frame = torch.arange(count, device=patterns.device)[:, None, None]
-    places = (frame * cells + cell) * PATTERNS + patterns
-    counts = torch.bincount(places.flatten(), minlength=count * cells * PATTERNS)
-    shares = counts.view(count, cells, PATTERNS).float()
-    return (shares / shares.sum(2, keepdim=True).clamp(min=1)).flatten(1)
+    bins = (frame * cells + cell) * PATTERNS + patterns
+    counts = torch.bincount(bins.flatten(), minlength=count * cells * PATTERNS)
+    counts = counts.view(count, cells, PATTERNS).float()
+    return (counts / counts.sum(2, keepdim=True).clamp(min=1)).flatten(1)
 
 
 def gradient_histograms(grey: Tensor) -> Tensor:
@@ -210,14 +197,15 @@ def gradient_histograms(grey: Tensor) -> Tensor:
 def flow_histograms(grey: Tensor) -> Tensor:
     """(B, T, H, W) → (B, T', D): where things move which way, and how much changes, rooted."""
     before, after = (grey[:, :-1], grey[:, 1:]) if grey.shape[1] > 1 else (grey, grey)
-    steps, found = before.shape[1], []
+    histograms = []
     for level in FLOW_LEVELS:
-        along, down, change = _flow(*(_smaller(frames, level) for frames in (before, after)))
+        pair = (frames.flatten(0, 1)[:, None] for frames in (before, after))
+        along, down, change = _flow(*(F.avg_pool2d(x, level, ceil_mode=True) for x in pair))
         size = (along.square() + down.square()).sqrt().clamp(max=MOST_FLOW)
         angle = torch.atan2(down, along).remainder(2 * math.pi) / (2 * math.pi)
         maps = torch.cat([_directions(angle, size, FLOW_BINS), change.abs()], 1)
-        found.append(_cells(maps, FLOW_GRID))
-    moves = torch.cat(found, 1).unflatten(0, (-1, steps))
+        histograms.append(_cells(maps, FLOW_GRID))
+    moves = torch.cat(histograms, 1).unflatten(0, (-1, before.shape[1]))
     # As many as there are frames: nothing follows the last one.
     moves = torch.cat([moves, moves[:, -1:]], 1)[:, : grey.shape[1]]
     moves = F.avg_pool1d(moves.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
@@ -233,16 +221,6 @@ def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     xx, yy = xx + FLOW_NOISE, yy + FLOW_NOISE
     area = xx * yy - xy * xy
     return (xy * yt - yy * xt) / area, (xy * xt - xx * yt) / area, change
-
-
-def _smaller(frames: Tensor, times: int) -> Tensor:
-    """(B, T, H, W) → (B T, 1, H / times, W / times)."""
-    return F.avg_pool2d(frames.flatten(0, 1)[:, None], times, ceil_mode=True)
-
-
-def _next(frames: Tensor) -> Tensor:
-    """(B, T, ...) → the same, each frame the one after it; the last one stays."""
-    return torch.cat([frames[:, 1:], frames[:, -1:]], 1)
 
 
 def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,13 +257,13 @@ def _derivatives(image: Tensor) -> tuple[Tensor, Tensor]:
 def _blurred(image: Tensor, sigma: float) -> Tensor:
     """(N, 1, H, W), by a Gaussian of sigma px; beyond the edges all is as at them."""
     radius = int(2 * sigma)
-    places = torch.arange(-radius, radius + 1.0, device=image.device)
-    weights = torch.exp(-places.square() / (2 * sigma**2))
+    distance = torch.arange(-radius, radius + 1.0, device=image.device)
+    weights = torch.exp(-distance.square() / (2 * sigma**2))
     weights = weights / weights.sum()
-    wide = F.pad(image, (radius, radius, 0, 0), mode="replicate")
-    image = F.conv2d(wide, weights.view(1, 1, 1, -1))
-    high = F.pad(image, (0, 0, radius, radius), mode="replicate")
-    return F.conv2d(high, weights.view(1, 1, -1, 1))
+    image = F.pad(image, (radius, radius, 0, 0), mode="replicate")
+    image = F.conv2d(image, weights.view(1, 1, 1, -1))
+    image = F.pad(image, (0, 0, radius, radius), mode="replicate")
+    return F.conv2d(image, weights.view(1, 1, -1, 1))
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
