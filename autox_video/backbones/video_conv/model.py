@@ -151,10 +151,7 @@ class Stem(nn.Module):
 class Downsample(Conv):
     """Half of the rows and columns, and of the time steps where `steps` is 2.
 
-    Args:
-        channels: that come in, with the entries of the structure tensor where they do.
-        out_channels: that go out.
-        steps: 1 or 2.
+    The channels that come in count the entries of the structure tensor, where they do.
     """
 
     def __init__(self, channels: int, out_channels: int, steps: int) -> None:
@@ -162,7 +159,7 @@ class Downsample(Conv):
         stride, padding = (steps, 2, 2), (frames // 2, 1, 1)
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
 
-    def forward(self, x: Tensor, entries: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, entries: Tensor | None) -> Tensor:
         """Convolve what stands beside each other in channels: (B, C, T, H, W) → (B, C', ...)."""
         if entries is None:
             return super().forward(x)

@@ -28,9 +28,9 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         mask: added to those of each window of a clip, (G, 1, N, N), or None.
     """
     training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
-    if torch.compiler.is_compiling() or not in_chunks(qkv, training=training):
-        return _fused(qkv, bias, mask)
-    return _Chunked.apply(qkv, bias, mask)
+    if in_chunks(qkv, training=training) and not torch.compiler.is_compiling():
+        return _Chunked.apply(qkv, bias, mask)
+    return _fused(qkv, bias, mask)
 
 
 def in_chunks(qkv: Tensor, *, training: bool) -> bool:
@@ -69,30 +69,29 @@ class _Chunked(torch.autograd.Function):
         added = bias[None] / LN_2
         if mask is not None:
             added = torch.add(added, mask, alpha=1 / LN_2)
-        keeps = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        kept = []
+        saved = []
         for start, end in _chunks(qkv, len(added)):
             query, key, value = _by_head(qkv[start:end])
-            here = added[start % len(added) :][: end - start]
-            weights, sums = _exponentials(query.mul_(channels**-0.5 / LN_2), key, here)
-            if keeps:
-                kept.append(weights.div_(sums))
+            of_chunk = added[start % len(added) :][: end - start]
+            weights, sums = _exponentials(query.mul_(channels**-0.5 / LN_2), key, of_chunk)
+            if any(ctx.needs_input_grad):
+                saved.append(weights.div_(sums))
                 values = torch.bmm(weights, value)
             else:
                 values = torch.bmm(weights, value).div_(sums)
             mixed[start:end] = _by_token(values, heads)
-        ctx.save_for_backward(qkv, *kept)
+        ctx.save_for_backward(qkv, *saved)
         ctx.num_added, ctx.bias_shape = len(added), bias.shape
         return mixed
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        qkv, *kept = ctx.saved_tensors
+        qkv, *saved = ctx.saved_tensors
         heads, channels = qkv.shape[3:]
         grad_qkv = torch.empty_like(qkv)
         grad_bias = torch.zeros(ctx.bias_shape)  # summed over all windows: float32
-        for (start, end), weights in zip(_chunks(qkv, ctx.num_added), kept, strict=True):
+        for (start, end), weights in zip(_chunks(qkv, ctx.num_added), saved, strict=True):
             query, key, value = _by_head(qkv[start:end])
             query.mul_(channels**-0.5)
             (out,) = _by_head(grad[start:end, :, None])
@@ -146,9 +145,7 @@ def _add_rows(total: Tensor, rows: Tensor) -> None:
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
     """First and last + 1 of the windows taken together: whole clips, or parts of one.
 
-    Args:
-        qkv: (K, N, 3, h, D).
-        period: windows after which what is added to the logits repeats.
+    After `period` windows what is added to the logits repeats.
     """
     windows, tokens, _, heads, _ = qkv.shape
     room = CHUNK_BYTES * torch.get_num_threads()

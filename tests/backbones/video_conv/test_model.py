@@ -140,6 +140,7 @@ def test_training_begins_with_activations_of_ordinary_size():
     assert all(0.2 < std < 20 for std in stages)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="there is no C compiler")
 def test_compiled_blocks_compute_the_same():
     model, x = small(compile=True), clips()

@@ -67,7 +67,12 @@ def official_tiny():
 
 
 @pytest.mark.parametrize(
-    ("number", "size"), [(0, (8, 224, 224)), (1, (4, 224, 288)), (2, (32, 224, 224))]
+    ("number", "size"),
+    [
+        (0, (8, 224, 224)),
+        (1, (4, 224, 288)),
+        pytest.param(2, (32, 224, 224), marks=pytest.mark.slow),
+    ],
 )
 def test_outputs_are_those_of_the_official_code(golden, official_tiny, number, size):
     clip = np.random.RandomState(number).standard_normal((1, 3, *size)).astype(np.float32)
@@ -283,6 +288,7 @@ def test_a_dropped_clip_is_not_computed():
     assert 3 < np.mean(seen) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="there is no C compiler, which torch.compile needs")
 def test_compiled_blocks_give_the_same():
     arch = {"embed_dims": 12, "depths": (2,), "num_heads": (2,)}  # both kinds of blocks

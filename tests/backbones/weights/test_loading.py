@@ -120,6 +120,7 @@ def test_torchvisions_weights_give_torchvisions_features_and_scores(tmp_path):
         assert torch.allclose(ours.cls_head(ours.backbone(clip)), theirs(clip), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_torchvisions_swin3d_t_at_224_px(tmp_path):
     torch.manual_seed(0)
     theirs = swin3d_t().eval()
@@ -255,6 +256,7 @@ def test_identify_file(tmp_path):
     assert found.source == "mmaction2"
 
 
+@pytest.mark.slow
 def test_identify_tells_tiny_from_small(tmp_path):
     path = save(tmp_path, swin3d_s().state_dict(), "swin3d_s-da41c237.pth")
     found = loading.identify_file(path)
