@@ -53,22 +53,3 @@ class BackboneSpec:
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     """Of the pixels, which are normalised by it and by `std`: red, green and blue of 0 to 255."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-
-    def model_config(self) -> dict[str, Any]:
-        """`model` of an mmaction2 config, without what a plan chooses."""
-        return {
-            "type": "Recognizer3D",
-            "backbone": dict(self.config),
-            "cls_head": {
-                "type": "ClipHead",
-                "in_channels": self.channels,
-                "spatial_type": "avg",
-                "dropout_ratio": self.head_dropout,
-                "average_clips": "prob",
-            },
-            "data_preprocessor": {
-                "type": "ClipPreprocessor",
-                "mean": list(self.mean),
-                "std": list(self.std),
-            },
-        }

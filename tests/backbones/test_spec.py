@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
 
 from autox_video.backbones.weights.loading import identify_file, load_pretrained
 from autox_video.config.choices import BACKBONES
@@ -63,10 +64,13 @@ def test_a_users_backbone_is_built_from_the_config_and_learns(toy, tmp_path):
     assert config.model.backbone.to_dict()["with_cp"] is True
     assert "window_size" not in config.model.backbone
     assert config.model.data_preprocessor.mean[0] == 120
-    model = recogniser_of("toy", num_classes=3).train()
-    features = model.backbone(torch.randn(2, 3, 2, 32, 32))
-    assert features.shape == (2, 12, 2, 4, 4)
-    model.cls_head(features).sum().backward()
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = MODELS.build(config.model).train()
+    _, *view = config.train_dataloader.dataset.item_shape
+    clips = torch.randint(0, 256, (2, 1, *view), dtype=torch.uint8)
+    batch = {"inputs": clips, "labels": torch.tensor([0, 2]), "seeds": [0, 1]}
+    losses = model(**model.data_preprocessor(batch, training=True), mode="loss")
+    model.parse_losses(losses)[0].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
