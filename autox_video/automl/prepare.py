@@ -37,7 +37,7 @@ from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import WAYS_ON, read_stored
-from autox_video.planning.resume import notes_on_changes, refused_changes, resume
+from autox_video.planning.resume import compare, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
 from autox_video.video.files.remote import full_root
@@ -106,8 +106,9 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     weights = weights_to_resume(before.weights, settings.load_from, settings.backbone)
     basis = replace(basis, weights=weights)
     plan = resume(before, basis)
-    _refuse(work_dir, "choices", refused_changes(before, plan))
-    _say_all(notes_on_changes(before, plan))
+    refused, notes = compare(before, plan)
+    _refuse(work_dir, "choices", refused)
+    _say_all(notes)
     listing = replace(inspected, classes=tuple(data["classes"]), **lists)
     prediction = stored["prediction"] and Prediction.from_json(stored["prediction"])
     fingerprint = stored["fingerprint"]

@@ -19,19 +19,16 @@ from autox_video.core.sized_folder import read_sized_folder
 from autox_video.data.inspection.coverage import mean_rounds
 from autox_video.data.loading.frame_cache import default_folder
 from autox_video.machine.allocator import keep_freed_memory
-from autox_video.planning.cache_choice import Speeds, choose_cache
+from autox_video.planning.cache_choice import choose_cache
 from autox_video.planning.choice import MEASUREMENT, Choice
 from autox_video.planning.compute import COMPILING_SEC, SAVED_BY_COMPILING
 from autox_video.planning.evidence import evidence_of
 from autox_video.planning.plan import Plan, choose
-from autox_video.planning.predicted_time import Amount, Measured, Prediction, predict
+from autox_video.planning.predicted_time import Clips, Measured, Prediction, predict
 from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.planning.time_limit import (
     ENOUGH_SHARE,
     FOLLOW_EPOCHS,
-    LARGEST_TEST_SHARE,
-    MEASURED_SHARE,
-    amount_of,
     choose_epochs,
     evidence_of_sizes,
     fitting_epochs,
@@ -47,13 +44,14 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-PROBING_SHARE = 0.15
-"""Of a budget, that probes of several weights may take."""
+PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
+"""Of a budget, that probes of several weights, and measuring, may take."""
+LARGEST_TEST_SHARE = 0.5
+"""Of a budget, that the test at the end may take."""
 LIMIT_SEC = 15.0
 """What measuring may take where there is no budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
 """Of the time for measuring: for the first size of clips, and for reading from the cache."""
-
 LEAST_IMPORTING_SEC = 1.0
 """Where all is imported already, starting and ending are as quick."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
@@ -93,8 +91,7 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
     import_module("autox_video.training.config.build_config")  # brings torch and mmaction2
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
     prepared = _with_probes(prepared, data, work_dir, clock)
-    planner = _Planner(prepared, data, work_dir, clock, importing_sec)
-    return planner.probed() if prepared.plan.mode == "probe" else planner.planned()
+    return _Planner(prepared, data, work_dir, clock, importing_sec).planned()
 
 
 def training_data(prepared: Prepared, work_dir: Path) -> TrainingData:
@@ -142,40 +139,36 @@ class _Planner:
         clock: BudgetClock,
         importing_sec: float,
     ) -> None:
-        self.prepared, self.data, self.work_dir = prepared, data, work_dir
-        self.stats, self.hardware = prepared.basis.stats, prepared.basis.hardware
-        self.clock, self.importing_sec = clock, importing_sec
-        self.budget_sec = prepared.plan.time_budget_sec
-        has_limit = self.budget_sec is not None
-        self.limit_sec = MEASURED_SHARE * self.budget_sec if has_limit else LIMIT_SEC
-        self.test_clips = self.stats.num_test if has_limit else 0
+        self.prepared, self.basis, self.data = prepared, prepared.basis, data
+        self.work_dir, self.clock, self.importing_sec = work_dir, clock, importing_sec
+        self.budget_sec, self.test_clips = prepared.plan.time_budget_sec, 0
+        self.limit_sec = LIMIT_SEC
+        if self.budget_sec is not None:
+            self.limit_sec = MEASURED_SHARE * self.budget_sec
+            self.test_clips = self.basis.stats.num_test
 
     def planned(self) -> Planned:
-        plan = self.prepared.plan
+        plan, resumes = self.prepared.plan, self.prepared.stored_plan is not None
+        if plan.mode == "probe":  # nothing is trained: what takes time still is the test
+            prediction = self._known_prediction(plan) if self.test_clips else None
+            trains = {"training_sec": 0.0, "evaluating_sec": 0.0, "saving_sec": 0.0}
+            prediction = prediction and replace(prediction, **trains)
+            return Planned(plan, self.prepared, self.data, prediction, self.test_clips, 0)
         if plan.device == "cpu":
             keep_freed_memory()
         else:
             plan = self._with_parts(plan)
-        resumes = self.prepared.stored_plan is not None
         plan, prediction = self._resumed(plan) if resumes else self._begun(plan)
         most = max(plan.epochs, self._by_rules(plan).epochs)
         return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
-
-    def probed(self) -> Planned:
-        """The same for a plan that trains no more: what takes time still is the test, if any."""
-        plan, prediction = self.prepared.plan, None
-        if self.test_clips:
-            prediction = self._known_prediction(plan)
-            prediction = replace(prediction, training_sec=0.0, evaluating_sec=0.0, saving_sec=0.0)
-        return Planned(plan, self.prepared, self.data, prediction, self.test_clips, 0)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         """The plan of a new run, with its cache and what fits into the budget."""
         from autox_video.training.measure import measure_cached
 
-        share = 1.0 if self.budget_sec is None else FIRST_SHARE
-        measured, sizes = self._measure(plan, share * self.limit_sec), {}
-        if self.budget_sec is not None:
+        limited, sizes = self.budget_sec is not None, {}
+        measured = self._measure(plan, (FIRST_SHARE if limited else 1.0) * self.limit_sec)
+        if limited:
             measured = measured or GUESSED
             self._drop_long_test(self._predict(plan, measured))
             plan, measured, sizes = self._with_size(plan, measured)
@@ -185,15 +178,21 @@ class _Planner:
         if plan.cache is not None:
             limit_sec = CACHED_SHARE * self.limit_sec
             measured = measure_cached(self._config(plan), measured, limit_sec=limit_sec)
-        plan = plan.with_evidence(evidence_of(plan.backbone, self.stats, self.hardware, measured))
-        if self.budget_sec is None:
-            return plan, self._predict(plan, measured)
-        plan = self._in_time(plan, measured, sizes)
+        stats, hardware = self.basis.stats, self.basis.hardware
+        plan = plan.with_evidence(evidence_of(plan.backbone, stats, hardware, measured))
+        prediction = self._predict(plan, measured)
+        if not limited:
+            return plan, prediction
+        plan = plan.with_evidence(evidence_of_sizes(plan, sizes))
+        if not plan.is_given("early_side"):
+            plan = with_early_clips(plan, prediction)
+            prediction = self._predict(plan, measured)
+        plan = self._in_epochs(plan, choose_epochs(plan, prediction, plan.choices["epochs"]))
         return plan, self._predict(plan, measured).within(self.budget_sec)
 
     def _resumed(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """The plan of a run that is resumed: what is left of the budget may be another now."""
-        if self.prepared.basis.given("cache") is not None:
+        """The plan of a resumed run: its budget may be another now."""
+        if self.basis.given("cache") is not None:
             plan = self._with_cache(plan, None)
         if self.budget_sec is None:
             return plan, self.prepared.stored_prediction
@@ -203,11 +202,9 @@ class _Planner:
         )
         prediction = self._known_prediction(plan)
         if self.budget_sec != self.prepared.stored_plan.time_budget_sec:
-            most, amount = self._by_rules(plan).choices["epochs"], self._amount(plan)
-            left_sec = self.budget_sec - prediction.preparing_sec
-            plan = self._in_epochs(plan, choose_epochs(most, prediction, amount, left_sec=left_sec))
-            prediction = prediction.of_epochs(plan.epochs, self._amount(plan))
-            prediction = prediction.within(self.budget_sec)
+            most = self._by_rules(plan).choices["epochs"]
+            plan = self._in_epochs(plan, choose_epochs(plan, prediction, most))
+            prediction = prediction.of_plan(plan).within(self.budget_sec)
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
@@ -215,22 +212,9 @@ class _Planner:
         known = self.prepared.stored_prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
-        prediction = self._predict(plan, self._measure(plan, self.limit_sec) or GUESSED)
-        self._drop_long_test(prediction)
-        return prediction if self.test_clips else replace(prediction, testing_sec=0.0)
-
-    def _in_time(
-        self, plan: Plan, measured: Measured, sizes: dict[tuple[int, int], Prediction]
-    ) -> Plan:
-        """Fit the epochs into the budget; `sizes` are those of clips that were tried."""
-        prediction, amount = self._predict(plan, measured), self._amount(plan)
-        left_sec = self.budget_sec - prediction.preparing_sec
-        plan = plan.with_evidence(evidence_of_sizes(sizes, amount, left_sec))
-        if not plan.is_given("early_side"):
-            plan = with_early_clips(plan, fitting_epochs(prediction, amount, left_sec))
-            prediction = self._predict(plan, measured)
-        most, amount = plan.choices["epochs"], self._amount(plan)
-        return self._in_epochs(plan, choose_epochs(most, prediction, amount, left_sec=left_sec))
+        measured = self._measure(plan, self.limit_sec) or GUESSED
+        self._drop_long_test(self._predict(plan, measured))
+        return self._predict(plan, measured)
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
         """The plan with another number of epochs, and what follows from it."""
@@ -239,18 +223,14 @@ class _Planner:
             for name, choice in plan.choices.items()
             if name not in FOLLOW_EPOCHS or plan.is_given(name)
         }
-        return choose(self.prepared.basis, {**kept, "epochs": epochs})
+        return choose(self.basis, {**kept, "epochs": epochs})
 
     def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
-        """What the rules choose where some choices are settled.
-
-        What probes have settled stays, what was tried on this GPU, and the size of clips.
-        """
-        fields = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
-        if plan.device != "cpu":
-            fields.append("accumulation")
-        kept = {name: plan.choices[name] for name in fields}
-        return choose(self.prepared.basis, {**kept, **settled})
+        """What the rules choose, but for the weights, which probes have settled, the size of clips,
+        what was tried on this GPU, and other choices that are settled."""
+        names = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
+        names += ["accumulation"] if plan.device != "cpu" else []
+        return choose(self.basis, {**{n: plan.choices[n] for n in names}, **settled})
 
     def _with_size(
         self, plan: Plan, measured: Measured
@@ -260,9 +240,8 @@ class _Planner:
         while True:
             prediction = self._predict(plan, measured)
             tried[plan.resolution, plan.clip_len] = prediction
-            left_sec = self.budget_sec - prediction.preparing_sec
-            fit = fitting_epochs(prediction, self._amount(plan), left_sec)
-            size = None if fit >= ENOUGH_SHARE * plan.epochs else next(smaller, None)
+            enough = fitting_epochs(plan, prediction) >= ENOUGH_SHARE * plan.epochs
+            size = None if enough else next(smaller, None)
             if size is None:
                 return plan, measured, tried
             whole, plan = plan, self._by_rules(plan, **size)
@@ -271,10 +250,8 @@ class _Planner:
     def _measure_smaller(self, plan: Plan, whole: Plan, before: Measured) -> Measured:
         """Measure a smaller size; where there is no time left for it, reckon by its pixels."""
         left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
-        if left_sec > before.took_sec / 2:
-            measured = self._measure(plan, left_sec / 2)
-            if measured is not None:
-                return replace(measured, took_sec=before.took_sec + measured.took_sec)
+        if left_sec > before.took_sec / 2 and (measured := self._measure(plan, left_sec / 2)):
+            return replace(measured, took_sec=before.took_sec + measured.took_sec)
         share = plan.resolution**2 * plan.clip_len / (whole.resolution**2 * whole.clip_len)
         return replace(before, step_sec=share * before.step_sec, view_sec=share * before.view_sec)
 
@@ -287,29 +264,24 @@ class _Planner:
             )
             self.test_clips = 0
 
-    def _amount(self, plan: Plan) -> Amount:
-        test = self.prepared.inspected.test
-        span_sec = plan.clip_len * plan.frame_interval_sec
-        rounds = mean_rounds(test.facts if test else (), span_sec, num_clips=plan.test_clips)
-        clips = {"train": self.stats.num_train, "val": self.stats.num_val, "test": self.test_clips}
-        return amount_of(plan, **clips, test_rounds=rounds)
-
     def _predict(self, plan: Plan, measured: Measured) -> Prediction:
-        used_sec = self.clock.used_sec
+        used_sec, stats = self.clock.used_sec, self.basis.stats
         if plan.compile:
             used_sec += COMPILING_SEC
             measured = replace(measured, step_sec=(1 - SAVED_BY_COMPILING) * measured.step_sec)
-        return predict(measured, self._amount(plan), plan.epochs, used_sec=used_sec)
+        test = self.prepared.inspected.test
+        span_sec = plan.clip_len * plan.frame_interval_sec
+        rounds = mean_rounds(test.facts if test else (), span_sec, num_clips=plan.test_clips)
+        clips = Clips(stats.num_train, stats.num_val, self.test_clips, rounds)
+        return predict(measured, plan, clips, used_sec=used_sec)
 
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:
         from autox_video.training.measure import measure
 
-        config = self._config(replace(plan, cache=None))
+        config, probe_sec = self._config(replace(plan, cache=None)), self.prepared.probe_view_sec
         measured = measure(config, processes=plan.processes, limit_sec=limit_sec)
-        probe_sec = self.prepared.probe_view_sec
-        return measured and replace(
-            measured, importing_sec=self.importing_sec, probe_view_sec=probe_sec
-        )
+        took = {"importing_sec": self.importing_sec, "probe_view_sec": probe_sec}
+        return measured and replace(measured, **took)
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
@@ -323,7 +295,7 @@ class _Planner:
 
         if plan.strategy == "fsdp" and plan.processes > 1:
             return plan  # one alone cannot try what all share; a step that does not fit is cut
-        clips, machine = math.ceil(plan.batch_size / plan.processes), self.hardware
+        clips, machine = math.ceil(plan.batch_size / plan.processes), self.basis.hardware
         what = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
             *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes),
@@ -339,17 +311,17 @@ class _Planner:
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
         """Decide whether decoded frames are kept; where that is left open, by what it saves."""
-        asked = self.prepared.basis.settings.cache
+        asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
         free = free_for_others_bytes(disk, free_bytes(disk), self.work_dir, plan.disk_gib)
         return choose_cache(
             plan,
-            self.stats,
+            self.basis.stats,
             asked=asked,
             folder=None if folder is None else str(folder.absolute()),
             free_gib=free / 2**30,
-            speeds=measured and Speeds(measured.read_sec, measured.step_sec),
+            measured=measured,
         )
 
 

@@ -1,13 +1,13 @@
 """Whether decoded frames are kept, from what reading and computing were measured to take."""
 
 import math
-from dataclasses import dataclass
 
 from autox_video.config.settings import AUTO, OFF
 from autox_video.core.sized_folder import read_sized_folder
 from autox_video.data.inspection.dataset_stats import DatasetStats
 from autox_video.planning.choice import GIVEN, MEASUREMENT, RULE, USER, Choice, Source
 from autox_video.planning.plan import Plan
+from autox_video.planning.predicted_time import Measured
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.sampling import count_train_times
 
@@ -18,16 +18,6 @@ LEAST_SAVED_SHARE = 0.05  # of the time of an epoch, for which the disk is worth
 GIB = 2**30
 
 
-@dataclass(frozen=True, slots=True)
-class Speeds:
-    """What was measured on a few training clips."""
-
-    read_sec: float
-    """Seconds of one process to decode and cut out one sample."""
-    step_sec: float
-    """Seconds of a training step on one sample."""
-
-
 def choose_cache(
     plan: Plan,
     stats: DatasetStats,
@@ -35,7 +25,7 @@ def choose_cache(
     asked: str,
     folder: str | None,
     free_gib: float,
-    speeds: Speeds | None,
+    measured: Measured | None,
 ) -> Plan:
     """The plan with its cache chosen.
 
@@ -45,7 +35,7 @@ def choose_cache(
         asked: the key `cache` of the config.
         folder: where it would be, the user's own or the usual one; None where there can be none.
         free_gib: free space on the disk of that folder.
-        speeds: measured where `asked` leaves the choice open.
+        measured: speeds, where `asked` leaves the choice open.
     """
     if asked == OFF:
         return _with_cache(plan, None, 0.0, USER, GIVEN)
@@ -54,13 +44,13 @@ def choose_cache(
         return _with_cache(
             plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, USER, GIVEN
         )
-    if folder is None or speeds is None:
+    if folder is None or measured is None:
         why = "there is no folder to keep it in" if folder is None else "nothing was measured"
         return _with_cache(plan, None, 0.0, RULE, why)
     if plan.epochs < 2:
         why = "a single epoch reads each clip once"
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
-    saved, why = _saved_share(plan, speeds)
+    saved, why = _saved_share(plan, measured)
     if saved < LEAST_SAVED_SHARE:
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     wanted_gib, limit_gib = stats.num_train * clip_bytes(plan, stats) / GIB, free_gib * FREE_SHARE
@@ -85,15 +75,14 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
     return 3 * count * stats.width_median * stats.height_median * scale**2
 
 
-def _saved_share(plan: Plan, speeds: Speeds) -> tuple[float, str]:
+def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
     """Share of an epoch's time that would go if decoding took none, and the figures."""
-    figures = (
-        f"reading {1e3 * speeds.read_sec:.1f} ms a clip, a step {1e3 * speeds.step_sec:.1f} ms"
-    )
+    read_sec, step_sec = measured.read_sec, measured.step_sec
+    figures = f"reading {1e3 * read_sec:.1f} ms a clip, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":
         # Decoding and the model share the cores, whatever runs beside what.
-        share = speeds.read_sec / (speeds.read_sec + speeds.step_sec)
+        share = read_sec / (read_sec + step_sec)
         return share, f"{figures}: {share:.0%} of the time on the same cores"
-    waiting = speeds.read_sec / max(plan.workers, 1) / speeds.step_sec
+    waiting = read_sec / max(plan.workers, 1) / step_sec
     share = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
     return share, f"{figures}, {plan.workers} workers: the GPU would wait {share:.0%} of the time"

@@ -118,13 +118,6 @@ def processes(draft: Draft) -> Choice:
     return by_rule(count, f"{local} on this machine" if count > 1 else "this one")
 
 
-def deterministic(draft: Draft) -> Choice:
-    """Whether a GPU computes the same bits in every run."""
-    if draft.device == "cpu":
-        return by_rule(False, "a CPU computes the same bits in any case")
-    return by_rule(False, "off, which is faster")
-
-
 def workers(draft: Draft) -> Choice:
     """Processes that decode clips, for each that trains."""
     hardware = draft.hardware

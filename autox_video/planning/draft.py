@@ -35,19 +35,13 @@ class Basis:
 
 
 class Draft:
-    """A plan in the making: asking for a field chooses it, and what it rests on before it.
-
-    Args:
-        basis: what the choices rest on.
-        fields: how each is chosen.
-        settled: choices that are made already, whoever made them; the others follow from them.
-    """
+    """A plan in the making: asking for a field chooses it, and what it rests on before it."""
 
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
     ) -> None:
+        self.settings, self.given = basis.settings, basis.given
         self.stats, self.hardware, self.weights = basis.stats, basis.hardware, basis.weights
-        self.basis, self.given = basis, basis.given
         self.scratch = basis.weights is None
         self._fields, self._choices = fields, dict(settled)
 
@@ -80,40 +74,41 @@ class Field:
 
     rule: Rule
     key: str | None
-    """Of the config, that settles it; None: the rule alone does, and a run keeps it."""
+    """Of the config; None: the rule alone chooses, and a resumed run keeps what it has."""
     as_given: bool
     """Whether the value of the key is that of the field; else the rule reads it."""
     change: str | None
-    """What a change means when a run is resumed, in words; "": nothing to speak of; None: it would
-    be another run, which is refused."""
+    """What a change means when a run is resumed; "": nothing to speak of; None: it is refused."""
     anew: bool
-    """Whether a run that is resumed chooses it anew, and does not keep what it began with."""
+    """Whether a resumed run chooses it anew, and does not keep what it has."""
 
 
 def chosen(
-    rule: Rule,
-    key: str | None = None,
-    *,
-    as_given: bool = True,
-    change: str | None = None,
-    anew: bool = False,
+    rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """A field of the plan; the arguments are those of `Field`."""
-    return field(metadata={"how": Field(rule, key, as_given, change, anew)})
+    """A field of the plan that a key of the config gives, and a rule where that is left open."""
+    return field(metadata={"how": Field(rule, key, True, change, anew)})
+
+
+def computed(
+    rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
+) -> Any:
+    """A field of the plan that a rule gives, which reads the key of the config, if there is one."""
+    return field(metadata={"how": Field(rule, key, False, change, anew)})
+
+
+def as_asked(key: str, reason: str, *, change: str) -> Any:
+    """A field of the plan that is what a key of the config says, whose default is a value."""
+    return chosen(
+        lambda draft: by_rule(getattr(draft.settings, key), reason), key, change=change, anew=True
+    )
 
 
 def always(value: Any, reason: str) -> Rule:
     """The rule that always gives this."""
-    choice = by_rule(value, reason)
-    return lambda draft: choice
+    return lambda draft: by_rule(value, reason)
 
 
 def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
     """The rule that gives one value with its reason from scratch, another from weights."""
-    from_scratch, from_weights = by_rule(*scratch), by_rule(*pretrained)
-    return lambda draft: from_scratch if draft.scratch else from_weights
-
-
-def default(key: str, reason: str) -> Rule:
-    """The rule that takes the default of a key of the config."""
-    return lambda draft: by_rule(getattr(draft.basis.settings, key), reason)
+    return lambda draft: by_rule(*(scratch if draft.scratch else pretrained))

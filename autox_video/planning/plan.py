@@ -14,9 +14,14 @@ from autox_video.backbones.weights.known_weights import Pretrained
 from autox_video.config.choices import BACKBONES
 from autox_video.planning import augmentation, clip_shape, compute, optimization
 from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
-from autox_video.planning.draft import Basis, Draft, Field, always, chosen, default
+from autox_video.planning.draft import Basis, Draft, Field, always, as_asked, chosen, computed
 
 LAST_DIGITS = "results may differ in their last digits from here on"
+OTHER_EPOCHS = (
+    "the learning rate falls over {now} epochs from here on, so the result is not that of a run "
+    "which began with {now}; where as many are over, training ends at once"
+)
+OTHER_PROCESSES = f"the batch of all together is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
 
 
 def _mode(draft: Draft) -> Choice:
@@ -64,65 +69,53 @@ class Plan:
     mode: str = chosen(_mode, "mode")
     """`train`: all of the model learns; `probe`: a head on features that stay as they are."""
     backbone: str = chosen(_backbone, "backbone")
-    pretrained: str | None = chosen(_pretrained, "load_from", as_given=False)
+    pretrained: str | None = computed(_pretrained, "load_from")
     """Path of the weights to start from; None: from scratch."""
-    window_size: tuple[int, int, int] = chosen(_window_size)
+    window_size: tuple[int, int, int] = computed(_window_size)
     """Time steps, rows and columns of an attention window."""
-    head_grid: tuple[int, int, int] | None = chosen(
+    head_grid: tuple[int, int, int] | None = computed(
         always(None, "the mean over the feature map, as published")
     )
     """Cells over time, rows and columns that the head attends over; None: it takes their mean."""
-    num_classes: int = chosen(_num_classes, "num_class", as_given=False)
+    num_classes: int = computed(_num_classes, "num_class")
     clip_len: int = chosen(clip_shape.clip_len, "clip_len")
     """Frames in one clip."""
-    frame_interval_sec: float = chosen(
-        clip_shape.frame_interval_sec, "video_length", as_given=False
-    )
+    frame_interval_sec: float = computed(clip_shape.frame_interval_sec, "video_length")
     """Seconds between two frames of a clip."""
     resolution: int = chosen(clip_shape.resolution, "resolution")
     """Side of the square the model sees, in px."""
-    early_side: int = chosen(augmentation.early_side, "progressive", as_given=False)
+    early_side: int = computed(augmentation.early_side, "progressive")
     """Side of the clips in the first part of training, in px: smaller ones save time."""
-    early_share: float = chosen(augmentation.early_share, "progressive", as_given=False)
+    early_share: float = computed(augmentation.early_share, "progressive")
     """Of the training steps, that part."""
     decoder: str = chosen(always("pyav", "decodes no more than is wanted, and is exact"), "decoder")
     """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
-    short_side: int = chosen(clip_shape.short_side)
+    short_side: int = computed(clip_shape.short_side)
     """Frames at least twice as large are scaled down to this shorter side in decoding, in px."""
-    jitter: bool = chosen(augmentation.jitter)
+    jitter: bool = computed(augmentation.jitter)
     """Whether training frames are moved within their slot of time at random."""
-    test_clips: int = chosen(clip_shape.test_clips)
+    test_clips: int = computed(clip_shape.test_clips)
     """Clips taken over time from a video in testing, each with three crops."""
-    batch_size: int = chosen(
-        compute.batch_size,
-        "videos_per_gpu",
-        as_given=False,
-        change="lr stays {lr:g}; steps have other clips from here on",
+    batch_size: int = computed(
+        compute.batch_size, "videos_per_gpu", change="lr stays {lr:g}; steps have other clips now"
     )
     """Clips in one training step, of all processes together."""
-    accumulation: int = chosen(compute.accumulation, change="", anew=True)
+    accumulation: int = computed(compute.accumulation, change="", anew=True)
     """Parts into which a process cuts its clips of a step, one after the other, to save memory."""
-    epochs: int = chosen(
-        optimization.epochs,
-        "epoch",
-        change="the learning rate falls over {now} epochs from here on, so the result is not that "
-        "of a run which began with {now}; where as many are over, training ends at once",
-    )
-    warmup_epochs: float = chosen(optimization.warmup_epochs)
-    flat_epochs: float = chosen(optimization.flat_epochs)
+    epochs: int = chosen(optimization.epochs, "epoch", change=OTHER_EPOCHS)
+    warmup_epochs: float = computed(optimization.warmup_epochs)
+    flat_epochs: float = computed(optimization.flat_epochs)
     """Epochs at the full learning rate between warm-up and cosine."""
     lr: float = chosen(optimization.lr, "lr")
     """Learning rate of the head, for the whole batch."""
-    backbone_lr_mult: float = chosen(optimization.backbone_lr_mult)
+    backbone_lr_mult: float = computed(optimization.backbone_lr_mult)
     """The learning rate of the backbone's last block over the head's."""
-    layer_decay: float = chosen(optimization.layer_decay)
+    layer_decay: float = computed(optimization.layer_decay)
     """The learning rate of a block over that of the next."""
-    beta2: float = chosen(optimization.beta2)
+    beta2: float = computed(optimization.beta2)
     """How long AdamW remembers squared gradients: 1 / (1 - beta2) steps."""
-    weight_decay: float = chosen(always(0.05, "AdamW's value in the Video Swin paper"))
-    max_grad_norm: float = chosen(
-        always(1.0, "stops a rare bad batch from throwing the weights off")
-    )
+    weight_decay: float = computed(always(0.05, "AdamW's value in the Video Swin paper"))
+    max_grad_norm: float = computed(always(1.0, "a rare bad batch cannot throw the weights off"))
     """Gradients are scaled down to this 2-norm."""
     ema: float = chosen(
         always(0.0, "none: the best weights are averaged at the end"),
@@ -130,34 +123,29 @@ class Plan:
         change="other averages are evaluated from here on",
     )
     """EMA decay of the weights; 0: there is no average."""
-    soup: int = chosen(optimization.soup)
+    soup: int = computed(optimization.soup)
     """So many of the best weights are averaged at the end; 0: none."""
     drop_path: float = chosen(optimization.drop_path, "drop_path")
-    label_smoothing: float = chosen(optimization.label_smoothing)
-    class_balance: bool = chosen(optimization.class_balance, "class_balance", as_given=False)
+    label_smoothing: float = computed(optimization.label_smoothing)
+    class_balance: bool = computed(optimization.class_balance, "class_balance")
     """Whether the loss makes up for classes being common or rare."""
-    smallest_crop: float = chosen(augmentation.smallest_crop)
+    smallest_crop: float = computed(augmentation.smallest_crop)
     """Least share of a frame's area that a random crop in training keeps."""
     flip: bool = chosen(augmentation.flip, "flip")
-    augment: Mapping[str, float] = chosen(augmentation.augment, "augment", as_given=False)
+    augment: Mapping[str, float] = computed(augmentation.augment, "augment")
     """What training adds to crops and flips: fields of the model's augmentation `Strengths`."""
     repeats: int = chosen(always(1, "a clip is read again for each sample"), "repeats")
     """Samples of training from one reading of a clip, each cut out anew."""
-    cache: str | None = chosen(always(None, "not decided yet"), "cache", as_given=False, change="")
+    cache: str | None = computed(always(None, "not decided yet"), "cache", change="")
     """Folder for decoded frames; None: every clip is decoded each time."""
-    cache_gib: float = chosen(always(0.0, "not decided yet"), "cache", as_given=False, change="")
+    cache_gib: float = computed(always(0.0, "not decided yet"), "cache", change="")
     """Greatest size of that folder, in GiB."""
-    max_bad: float = chosen(
-        default("max_bad", "more is taken for a fault of the disk"),
-        "max_bad",
-        change="it counts from here on",
-        anew=True,
+    max_bad: float = as_asked(
+        "max_bad", "more is taken for a fault of the disk", change="it counts from here on"
     )
     """Greatest share of the training clips that may turn out unreadable in training."""
     precision: str = chosen(
-        compute.precision,
-        "precision",
-        change="the weights themselves are float32 as before; {digits}",
+        compute.precision, "precision", change=f"the weights are float32 as before; {LAST_DIGITS}"
     )
     """Number type of the computation: `float32`, `bfloat16` or `float16`."""
     gradient_checkpointing: bool = chosen(
@@ -166,44 +154,29 @@ class Plan:
         change="only time and memory change",
     )
     """Whether blocks are computed again in the backward pass instead of kept."""
-    compile: bool = chosen(
-        compute.compiled, "compile", as_given=False, change="{digits}", anew=True
-    )
+    compile: bool = computed(compute.compiled, "compile", change=LAST_DIGITS, anew=True)
     """Whether torch compiles the backbone's blocks."""
-    device: str = chosen(compute.device, change="{digits}", anew=True)
-    processes: int = chosen(
-        compute.processes,
-        change="the batch of all together is {batch}, lr stays {lr:g}; {digits}",
-        anew=True,
-    )
+    device: str = computed(compute.device, change=LAST_DIGITS, anew=True)
+    processes: int = computed(compute.processes, change=OTHER_PROCESSES, anew=True)
     """Processes that train together."""
-    strategy: str = chosen(
-        default("strategy", "how processes share the model"),
-        "strategy",
-        change="{digits}",
-        anew=True,
-    )
+    strategy: str = as_asked("strategy", "how processes share the model", change=LAST_DIGITS)
     """How they share the model: `ddp` or `fsdp`."""
-    deterministic: bool = chosen(
-        compute.deterministic, "deterministic", change="{digits}", anew=True
+    deterministic: bool = as_asked(
+        "deterministic", "off is faster; a CPU gives the same bits anyway", change=LAST_DIGITS
     )
     """Whether a GPU computes the same bits in every run."""
     workers: int = chosen(compute.workers, "workers", change="", anew=True)
     """Processes that decode clips, for each that trains."""
-    checkpoint_minutes: float = chosen(
-        default("checkpoint_minutes", "at most that much can be lost"),
-        "checkpoint_minutes",
-        change="at most that much can be lost",
-        anew=True,
+    checkpoint_minutes: float = as_asked(
+        *("checkpoint_minutes", "at most that much can be lost"), change="that much can be lost"
     )
     """Greatest time between two checkpoints."""
-    disk_gib: float = chosen(compute.disk_gib, change="", anew=True)
+    disk_gib: float = computed(compute.disk_gib, change="", anew=True)
     """What the checkpoints of the run take while one is written, in GiB."""
-    evaluation: int = chosen(
-        default("evaluation", "epochs between two evaluations"),
+    evaluation: int = as_asked(
         "evaluation",
+        "epochs between two evaluations",
         change="the best weights are looked for at other epochs from here on",
-        anew=True,
     )
     """Epochs between two evaluations; 0: none."""
     patience: int = chosen(optimization.patience, "patience", change="it counts from here on")
@@ -221,12 +194,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Let `dataclasses.replace` change values: their choices change with them."""
-        values = {name: getattr(self, name) for name in self.choices}
-        choices = {
-            name: choice if choice.value is values[name] else replace(choice, value=values[name])
-            for name, choice in self.choices.items()
-        }
-        object.__setattr__(self, "choices", choices)
+        object.__setattr__(
+            self,
+            "choices",
+            {name: replace(c, value=getattr(self, name)) for name, c in self.choices.items()},
+        )
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Plan":

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from autox_video.planning.plan import Plan
+
 STARTING_SHARE = 0.4
 """Of the time that importing took: to the first step, and from the end to the prompt."""
 LOADING_SHARE = 0.3
@@ -36,33 +38,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """How much there is to do, and with what."""
+class Clips:
+    """How many clips of each kind a run has."""
 
     train: int
-    """Training clips in an epoch."""
     val: int
-    """Validation clips of one evaluation; 0: none is made."""
     test: int
-    """Clips of the test at the end; 0: none is made."""
-    test_views: int
-    """Views of one of them."""
-    interval: int
-    """Epochs between two evaluations."""
-    workers: int
-    """Processes that read, for each that trains."""
-    processes: int
-    """That train together."""
-    shares_cores: bool
-    """Whether model and workers compute on the same cores."""
-    averages: int = 0
-    """Averages of the best weights that are evaluated when training is over."""
+    """Of the test at the end; 0: none is made."""
     test_rounds: float = 1.0
-    """How often as many views are taken of a test clip, on average: more where clips are long."""
-    early_share: float = 0.0
-    """Of the training steps, those on smaller clips."""
-    early_size: float = 1.0
-    """Of these, their pixels over those of the others."""
+    """How often the plan's views are taken of a test clip, on average: more of long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +91,25 @@ class Prediction:
         """An epoch, over all but the first."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
-    def of_epochs(self, epochs: int, amount: Amount) -> "Prediction":
-        """The same for another number of epochs."""
-        first_sec = self.first_epoch_sec - self.epoch_sec
-        training_sec = first_sec + epochs * self.mean_epoch_sec
-        count = evaluations(0, epochs, amount.interval)
-        count += min(amount.averages, max(count - 1, 0))
+    def of_plan(self, plan: Plan) -> "Prediction":
+        """The same for the epochs of a plan."""
+        training_sec = self.first_epoch_sec - self.epoch_sec + plan.epochs * self.mean_epoch_sec
+        count = evaluations(0, plan.epochs, max(plan.evaluation, 1))
+        count += min(_averages(plan), max(count - 1, 0))
         return replace(
             self,
             training_sec=training_sec,
             evaluating_sec=count * self.evaluation_sec,
             saving_sec=SAVING_SHARE * training_sec,
         )
+
+    def epochs_within(self, left_sec: float, plan: Plan) -> int:
+        """The most epochs that end, with evaluations and the test, within a time; 0: not one."""
+        fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
+        fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
+        each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
+        each_sec += self.evaluation_sec / max(plan.evaluation, 1)
+        return max(0, math.floor((left_sec - fixed_sec) / each_sec))
 
     def within(self, budget_sec: float) -> "Prediction":
         """The same with training cut short where it would go beyond a budget."""
@@ -131,33 +122,42 @@ class Prediction:
         return replace(self, **{name: share * getattr(self, name) for name in times})
 
 
-def predict(measured: Measured, amount: Amount, epochs: int, *, used_sec: float) -> Prediction:
-    """How long a run of so many epochs takes.
+def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) -> Prediction:
+    """How long a run of a plan takes, of which preparing has taken `used_sec` up to now."""
 
-    Args:
-        measured: on this machine.
-        amount: what there is to do.
-        epochs: in all.
-        used_sec: what preparing has taken up to now.
-    """
-    step_sec, read_sec = measured.step_sec, measured.read_sec
-    sample_sec = _together(amount, read_sec, step_sec)
-    early_sec = _together(amount, read_sec, amount.early_size * step_sec)
-    train, val = amount.train / amount.processes, amount.val / amount.processes
-    decodes = read_sec / max(amount.workers, 1) > step_sec
+    def clip_sec(read_sec: float, compute_sec: float) -> float:
+        """Of one clip, in one of the processes, where one is read while another is computed."""
+        if not plan.workers:
+            return (read_sec + compute_sec) / plan.processes
+        reading_sec = read_sec / plan.workers
+        # A core that decodes has its part of each step to compute too, and the step waits for it.
+        shares_cores = plan.device == "cpu"
+        both_sec = compute_sec + reading_sec if shares_cores else max(compute_sec, reading_sec)
+        return both_sec / plan.processes
+
+    read_sec, step_sec = measured.read_sec, measured.step_sec
+    samples, val = clips.train * plan.repeats, clips.val if plan.evaluation else 0
+    early_size = (plan.early_side / plan.resolution) ** 2
+    views_sec = plan.test_clips * 3 * max(measured.view_sec, measured.probe_view_sec)
+    testing_sec = clips.test * clips.test_rounds * clip_sec(measured.test_read_sec, views_sec)
     return Prediction(
         preparing_sec=used_sec + STARTING_SHARE * measured.importing_sec,
         training_sec=0.0,
         evaluating_sec=0.0,
         saving_sec=0.0,
-        testing_sec=_testing_sec(measured, amount),
-        epoch_sec=train * sample_sec,
-        first_epoch_sec=train * _together(amount, measured.first_read_sec, step_sec),
-        evaluation_sec=val * _together(amount, read_sec, measured.view_sec),
-        bottleneck="decode" if decodes else "compute",
-        early_share=amount.early_share,
-        early_cost=early_sec / sample_sec,
-    ).of_epochs(epochs, amount)
+        testing_sec=testing_sec + LOADING_SHARE * measured.importing_sec * (clips.test > 0),
+        epoch_sec=samples * clip_sec(read_sec, step_sec),
+        first_epoch_sec=samples * clip_sec(measured.first_read_sec, step_sec),
+        evaluation_sec=val * clip_sec(read_sec, measured.view_sec),
+        bottleneck="decode" if read_sec / max(plan.workers, 1) > step_sec else "compute",
+        early_share=plan.early_share,
+        early_cost=clip_sec(read_sec, early_size * step_sec) / clip_sec(read_sec, step_sec),
+    ).of_plan(plan)
+
+
+def _averages(plan: Plan) -> int:
+    """Averages of the best weights that are evaluated when training is over."""
+    return max(plan.soup - 1, 0)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
@@ -165,35 +165,3 @@ def evaluations(done: int, epochs: int, interval: int) -> int:
     if epochs <= done:
         return 0
     return epochs // interval - done // interval + (epochs % interval != 0)
-
-
-def epochs_that_fit(prediction: Prediction, amount: Amount, left_sec: float) -> int:
-    """The most epochs of a run that ends within a time; 0 where not even one fits.
-
-    Args:
-        prediction: of any number of epochs.
-        amount: what there is to do.
-        left_sec: for training, evaluations and the test.
-    """
-    fixed_sec = prediction.testing_sec + (1 + amount.averages) * prediction.evaluation_sec
-    fixed_sec += (prediction.first_epoch_sec - prediction.epoch_sec) * (1 + SAVING_SHARE)
-    each_sec = prediction.mean_epoch_sec * (1 + SAVING_SHARE)
-    each_sec += prediction.evaluation_sec / amount.interval
-    return max(0, math.floor((left_sec - fixed_sec) / each_sec))
-
-
-def _testing_sec(measured: Measured, amount: Amount) -> float:
-    if not amount.test:
-        return 0.0
-    computing_sec = amount.test_views * max(measured.view_sec, measured.probe_view_sec)
-    each_sec = amount.test_rounds * _together(amount, measured.test_read_sec, computing_sec)
-    return LOADING_SHARE * measured.importing_sec + amount.test / amount.processes * each_sec
-
-
-def _together(amount: Amount, read_sec: float, compute_sec: float) -> float:
-    """Seconds of one clip where one is read while another is computed."""
-    if not amount.workers:
-        return read_sec + compute_sec
-    reading_sec = read_sec / amount.workers
-    # A core that decodes has its part of each step to compute too, and the step waits for it.
-    return compute_sec + reading_sec if amount.shares_cores else max(compute_sec, reading_sec)

@@ -1,10 +1,7 @@
 """The plan of a run that is resumed: its own, but for what the user asks for now and may change."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from autox_video.planning.draft import Basis
-from autox_video.planning.plan import FIELDS, LAST_DIGITS, Plan, choose
+from autox_video.planning.plan import FIELDS, Plan, choose
 
 
 def resume(stored: Plan, basis: Basis) -> Plan:
@@ -28,50 +25,28 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
     """Whether the user asks for this field now, other than when the run began."""
     asked = basis.given(FIELDS[name].key)
-    if name == "epochs" and asked is not None and same_budget(basis, stored):
+    budget_sec = basis.given("time_budget")
+    if name == "epochs" and budget_sec is not None and budget_sec == stored.time_budget_sec:
         # Of the epochs asked for, those that fit into the budget were chosen.
-        return asked != stored.choices["epochs"].evidence.get("figures", {}).get("asked", asked)
+        before = stored.choices["epochs"].evidence.get("figures", {}).get("asked", asked)
+        return asked not in (None, before)
     return asked is not None
 
 
-def same_budget(basis: Basis, stored: Plan) -> bool:
-    """Whether the user gives a budget, and it is the one that the run was planned with."""
-    asked = basis.given("time_budget")
-    return asked is not None and asked == stored.time_budget_sec
+def compare(stored: Plan, plan: Plan) -> tuple[list[str], list[str]]:
+    """What differs from the plan that a run has.
 
-
-def refused_changes(stored: Plan, plan: Plan) -> list[str]:
-    """`field: before -> now` of each change that would make it another run."""
-    changes = _changes(stored, plan)
-    return [
-        text
-        for name, before, now in changes
-        if FIELDS[name].change is None
-        for text in _spelled_out(name, before, now)
-    ]
-
-
-def notes_on_changes(stored: Plan, plan: Plan) -> list[str]:
-    """What each change means that a run may have, where there is something to say of it."""
-    words = {"lr": plan.lr, "batch": plan.batch_size, "digits": LAST_DIGITS}
-    return [
-        f"Resuming with {name}: {before} -> {now} ({FIELDS[name].change.format(now=now, **words)})."
-        for name, before, now in _changes(stored, plan)
-        if FIELDS[name].change
-    ]
-
-
-def _changes(stored: Plan, plan: Plan) -> Iterator[tuple[str, Any, Any]]:
-    for name in FIELDS:
+    Gives `field: before -> now` of each change that would make it another run, and a sentence on
+    each of those that it may have, where there is something to say of it.
+    """
+    refused, notes = [], []
+    for name, field in FIELDS.items():
         before, now = getattr(stored, name), getattr(plan, name)
-        if before != now:
-            yield name, before, now
-
-
-def _spelled_out(name: str, before: Any, now: Any) -> Iterator[str]:
-    if not isinstance(before, dict):
-        yield f"{name}: {before} -> {now}"
-        return
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            yield f"{name}.{key}: {before.get(key)} -> {now.get(key)}"
+        if before == now:
+            continue
+        if field.change is None:
+            refused.append(f"{name}: {before} -> {now}")
+        elif field.change:
+            meaning = field.change.format(now=now, lr=plan.lr, batch=plan.batch_size)
+            notes.append(f"Resuming with {name}: {before} -> {now} ({meaning}).")
+    return refused, notes

@@ -8,45 +8,21 @@ from autox_video.planning.augmentation import EARLY_SHARE, GRAIN_PX, smaller_sid
 from autox_video.planning.choice import BUDGET, USER, Choice
 from autox_video.planning.clip_shape import FEWEST_FRAMES
 from autox_video.planning.plan import Plan
-from autox_video.planning.predicted_time import Amount, Prediction, epochs_that_fit
+from autox_video.planning.predicted_time import Prediction
 
 USED_SHARE = 0.95
 """Of what is left of the budget, that the plan fills; the rest is for what takes longer."""
-MEASURED_SHARE = 0.05
-"""Of the budget, that measuring may take."""
 ENOUGH_SHARE = 0.5
 """Of the epochs that are useful: with fewer of them, smaller clips are worth their loss."""
-LARGEST_TEST_SHARE = 0.5
-"""Of the budget, that the test at the end may take."""
 SHRINK = 0.75
 FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
 """What the rules choose anew where the budget has chosen the epochs."""
 
 
-def amount_of(plan: Plan, *, train: int, val: int, test: int, test_rounds: float = 1.0) -> Amount:
-    """How much a run of this plan does; clips of each kind, 0 where none are used.
-
-    `test_rounds` is how often the test clips of the plan are taken from a clip, on average.
-    """
-    return Amount(
-        train=train * plan.repeats,
-        val=val if plan.evaluation else 0,
-        test=test,
-        test_views=plan.test_clips * 3,
-        test_rounds=test_rounds,
-        interval=max(plan.evaluation, 1),
-        workers=plan.workers,
-        processes=plan.processes,
-        shares_cores=plan.device == "cpu",
-        averages=max(plan.soup - 1, 0),
-        early_share=plan.early_share,
-        early_size=(plan.early_side / plan.resolution) ** 2,
-    )
-
-
-def fitting_epochs(prediction: Prediction, amount: Amount, left_sec: float) -> int:
-    """The most epochs that a plan puts into what is left of a budget; 0 where not one fits."""
-    return epochs_that_fit(prediction, amount, USED_SHARE * left_sec)
+def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
+    """The most epochs that a plan puts into what preparing leaves of its budget; 0: not one."""
+    left_sec = plan.time_budget_sec - prediction.preparing_sec
+    return prediction.epochs_within(USED_SHARE * left_sec, plan)
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
@@ -67,20 +43,11 @@ def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
         yield dict(sizes)
 
 
-def choose_epochs(
-    most: Choice, prediction: Prediction, amount: Amount, *, left_sec: float
-) -> Choice:
-    """How many epochs a run with a budget has.
-
-    Args:
-        most: the epochs that are useful, or that the user wants.
-        prediction: of any number of epochs.
-        amount: what there is to do.
-        left_sec: of the budget, after what is predicted for preparing.
-    """
-    fit, epoch_sec = fitting_epochs(prediction, amount, left_sec), prediction.epoch_sec
+def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
+    """How many epochs a plan with a budget has: at most those that are useful, or asked for."""
+    fit, epoch_sec = fitting_epochs(plan, prediction), prediction.epoch_sec
     times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s an evaluation"
-    value, source = max(1, min(fit, most.value)), BUDGET
+    source = BUDGET
     if fit >= most.value:
         source, why = most.source, f"{most.reason}; {fit} would fit into time_budget"
     elif fit < 1:
@@ -89,22 +56,23 @@ def choose_epochs(
         what = "are asked for" if most.source == USER else "would be useful"
         why = f"so many fit into time_budget ({times}); {most.value} {what}"
     figures = {"epoch_sec": round(epoch_sec, 4), "epochs_that_fit": fit, "asked": most.value}
-    known = most.evidence.get("figures", {})
-    return Choice(value, source, why, {**most.evidence, "figures": {**known, **figures}})
+    evidence = {"figures": {**most.evidence.get("figures", {}), **figures}}
+    return Choice(max(1, min(fit, most.value)), source, why, {**most.evidence, **evidence})
 
 
-def with_early_clips(plan: Plan, fit: int) -> Plan:
-    """The plan with smaller clips at first, where only `fit` of its useful epochs have time."""
+def with_early_clips(plan: Plan, prediction: Prediction) -> Plan:
+    """The plan with smaller clips at first, where not all useful epochs fit into the budget."""
     side = smaller_side(plan.resolution)
-    # To compile each size would take more than it saves.
-    if fit >= plan.epochs or side >= plan.resolution or plan.compile:
+    if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
+        return plan
+    if plan.compile:  # it would compile each size
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"
     return plan.settle(BUDGET, why, early_side=side, early_share=EARLY_SHARE)
 
 
 def evidence_of_sizes(
-    tried: Mapping[tuple[int, int], Prediction], amount: Amount, left_sec: float
+    plan: Plan, tried: Mapping[tuple[int, int], Prediction]
 ) -> dict[str, dict[str, Any]]:
     """The sizes of clips that were tried, by side and frames, with what fits of each."""
     alternatives = [
@@ -112,7 +80,7 @@ def evidence_of_sizes(
             "resolution": side,
             "clip_len": frames,
             "epoch_sec": round(prediction.epoch_sec, 4),
-            "epochs_that_fit": fitting_epochs(prediction, amount, left_sec),
+            "epochs_that_fit": fitting_epochs(plan, prediction),
         }
         for (side, frames), prediction in tried.items()
     ]
