@@ -16,6 +16,7 @@ from autox_video.planning import augmentation, clip_shape, compute, optimization
 from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
 from autox_video.planning.draft import Basis, Draft, Field, always, as_asked, chosen, computed
 
+MAY_BE_LOST = "at most that much can be lost"
 LAST_DIGITS = "results may differ in their last digits from here on"
 OTHER_EPOCHS = (
     "the learning rate falls over {now} epochs from here on, so the result is not that of a run "
@@ -167,9 +168,7 @@ class Plan:
     """Whether a GPU computes the same bits in every run."""
     workers: int = chosen(compute.workers, "workers", change="", anew=True)
     """Processes that decode clips, for each that trains."""
-    checkpoint_minutes: float = as_asked(
-        *("checkpoint_minutes", "at most that much can be lost"), change="that much can be lost"
-    )
+    checkpoint_minutes: float = as_asked("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
     """Greatest time between two checkpoints."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
     """What the checkpoints of the run take while one is written, in GiB."""

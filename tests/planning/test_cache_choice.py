@@ -6,29 +6,34 @@ from dataclasses import replace
 import pytest
 
 from autox_video.config.load import settings_from_mapping
-from autox_video.planning.cache_choice import Speeds, choose_cache, clip_bytes
+from autox_video.planning.cache_choice import choose_cache, clip_bytes
+from autox_video.planning.predicted_time import Measured
 from tests.planning.test_plan import GPU, STATS, plan_for
 
-SLOW_READING = Speeds(read_sec=0.004, step_sec=0.008)
-FAST_READING = Speeds(read_sec=0.0001, step_sec=0.008)
+
+def speeds(read_sec, step_sec):
+    return Measured(read_sec, read_sec, step_sec, step_sec, read_sec)
 
 
-def settled(speeds=None, *, plan=None, folder="/home/me/.cache/x", free_gib=100.0, **keys):
+SLOW_READING, FAST_READING = speeds(0.004, 0.008), speeds(0.0001, 0.008)
+
+
+def settled(measured=None, *, plan=None, folder="/home/me/.cache/x", free_gib=100.0, **keys):
     settings = settings_from_mapping({"data_root": "d", **keys}, "test")
     where = {"asked": settings.cache, "folder": folder, "free_gib": free_gib}
-    return choose_cache(plan or plan_for(epoch=10), STATS, **where, speeds=speeds)
+    return choose_cache(plan or plan_for(epoch=10), STATS, **where, measured=measured)
 
 
 @pytest.mark.parametrize(
-    ("speeds", "cache", "why"),
+    ("measured", "cache", "why"),
     [
         (SLOW_READING, "/home/me/.cache/x", "reading 4.0 ms a clip, a step 8.0 ms: 33% of the"),
         (FAST_READING, None, "1% of the time on the same cores"),
         (None, None, "nothing was measured"),
     ],
 )
-def test_on_a_cpu_every_share_of_the_time_counts(speeds, cache, why):
-    plan = settled(speeds)
+def test_on_a_cpu_every_share_of_the_time_counts(measured, cache, why):
+    plan = settled(measured)
     assert plan.cache == cache
     assert why in plan.choices["cache"].reason
     assert plan.cache_gib == (50.0 if cache else 0.0)
@@ -37,8 +42,7 @@ def test_on_a_cpu_every_share_of_the_time_counts(speeds, cache, why):
 @pytest.mark.parametrize(("workers", "cached"), [(1, True), (4, True), (16, False)])
 def test_beside_a_gpu_only_waiting_counts(workers, cached):
     plan = replace(plan_for(hardware=GPU, epoch=10), workers=workers)
-    speeds = Speeds(read_sec=0.040, step_sec=0.004)
-    plan = settled(speeds, plan=plan)
+    plan = settled(speeds(0.040, 0.004), plan=plan)
     assert (plan.cache is not None) == cached
     share = max(0.0, 1 - 0.004 / (0.040 / workers))
     assert f"would wait {share:.0%}" in plan.choices["cache"].reason

@@ -7,31 +7,28 @@ import pytest
 from autox_video.planning.predicted_time import (
     LOADING_SHARE,
     STARTING_SHARE,
-    Amount,
+    Clips,
     Measured,
     Prediction,
-    epochs_that_fit,
     evaluations,
     predict,
 )
+from tests.planning.test_plan import GPU, plan_for
 
 MEASURED = Measured(
     first_read_sec=0.010, read_sec=0.002, step_sec=0.030, view_sec=0.008, test_read_sec=0.010
 )
-GPU = Amount(
-    train=100,
-    val=20,
-    test=10,
-    test_views=3,
-    interval=2,
-    workers=4,
-    processes=1,
-    shares_cores=False,
-)
+CLIPS = Clips(train=100, val=20, test=10)
+PLAN = replace(plan_for(hardware=GPU), workers=4, soup=0, test_clips=1)
+
+
+def predicted(epochs, measured=MEASURED, clips=CLIPS, *, used_sec=4.0, **changes):
+    plan = replace(PLAN, epochs=epochs, **changes)
+    return predict(measured, plan, clips, used_sec=used_sec)
 
 
 def test_every_part_is_counted():
-    found = predict(MEASURED, GPU, 5, used_sec=4.0)
+    found = predicted(5)
     assert found.preparing_sec == 4.0 + STARTING_SHARE * 4.0
     assert found.training_sec == pytest.approx(5 * 100 * 0.030)
     assert found.evaluating_sec == pytest.approx(3 * 20 * 0.008)
@@ -39,57 +36,55 @@ def test_every_part_is_counted():
     parts = found.preparing_sec + found.training_sec + found.evaluating_sec
     assert found.total_sec == pytest.approx(parts + found.saving_sec + found.testing_sec)
     assert found.bottleneck == "compute"
+    assert predicted(5, clips=replace(CLIPS, test=0)).testing_sec == 0.0
+    assert predicted(5, evaluation=0).evaluating_sec == 0.0
+    assert predicted(5, repeats=2).training_sec == pytest.approx(2 * found.training_sec)
 
 
 def test_the_test_may_be_that_of_a_slower_probe():
-    found = predict(replace(MEASURED, probe_view_sec=0.02), GPU, 5, used_sec=4.0)
+    found = predicted(5, replace(MEASURED, probe_view_sec=0.02))
     assert found.testing_sec == pytest.approx(LOADING_SHARE * 4.0 + 10 * 3 * 0.02)
     assert found.evaluating_sec == pytest.approx(3 * 20 * 0.008)
-    quick = predict(replace(MEASURED, probe_view_sec=0.002), GPU, 5, used_sec=4.0)
-    assert quick == predict(MEASURED, GPU, 5, used_sec=4.0)
+    assert predicted(5, replace(MEASURED, probe_view_sec=0.002)) == predicted(5)
 
 
 @pytest.mark.parametrize(("epochs", "count"), [(1, 1), (3, 3), (6, 5), (7, 6)])
 def test_averages_are_evaluated_where_there_are_weights_for_them(epochs, count):
-    found = predict(MEASURED, replace(GPU, averages=2), epochs, used_sec=0.0)
+    found = predicted(epochs, soup=3)
     assert found.evaluating_sec == pytest.approx(count * 20 * 0.008)
 
 
 def test_longer_test_clips_take_longer_and_nothing_else_does():
-    found = predict(MEASURED, replace(GPU, test_rounds=2.5), 5, used_sec=4.0)
-    short = predict(MEASURED, GPU, 5, used_sec=4.0)
+    found = predicted(5, clips=replace(CLIPS, test_rounds=2.5))
     assert found.testing_sec == pytest.approx(LOADING_SHARE * 4.0 + 2.5 * 10 * 3 * 0.008)
-    assert replace(found, testing_sec=0.0) == replace(short, testing_sec=0.0)
+    assert replace(found, testing_sec=0.0) == replace(predicted(5), testing_sec=0.0)
 
 
 def test_smaller_clips_at_first_save_time():
-    early = replace(GPU, early_share=0.5, early_size=0.5)
-    found, whole = (predict(MEASURED, amount, 4, used_sec=0.0) for amount in (early, GPU))
-    assert (found.early_share, found.early_cost) == (0.5, pytest.approx(0.5))
-    assert found.training_sec == pytest.approx(0.75 * whole.training_sec)
-    assert epochs_that_fit(found, early, 100.0) > epochs_that_fit(whole, GPU, 100.0)
+    early = {"early_share": 0.5, "early_side": 56, "resolution": 112}
+    found, whole = predicted(4, **early), predicted(4)
+    assert (found.early_share, found.early_cost) == (0.5, pytest.approx(0.25))
+    assert found.training_sec == pytest.approx(0.625 * whole.training_sec)
+    assert found.epochs_within(100.0, PLAN) > whole.epochs_within(100.0, PLAN)
     slow = replace(MEASURED, first_read_sec=0.4, read_sec=0.4)
-    assert predict(slow, early, 4, used_sec=0.0).early_cost == 1.0  # decoding takes as long
+    assert predicted(4, slow, **early).early_cost == 1.0  # decoding takes as long
 
 
 def test_slow_decoding_sets_the_pace():
-    slow = replace(MEASURED, first_read_sec=0.4, read_sec=0.2)
-    found = predict(slow, GPU, 5, used_sec=0.0)
+    found = predicted(5, replace(MEASURED, first_read_sec=0.4, read_sec=0.2))
     assert found.first_epoch_sec == pytest.approx(100 * 0.4 / 4)
     assert found.epoch_sec == pytest.approx(100 * 0.2 / 4)
     assert found.training_sec == pytest.approx(10 + 4 * 5)
     assert found.bottleneck == "decode"
 
 
-def test_on_a_cpu_reading_costs_the_model_time():
-    for workers, epoch_sec in ((0, 3.2), (1, 3.2), (2, 3.1)):
-        amount = replace(GPU, shares_cores=True, workers=workers)
-        found = predict(MEASURED, amount, 1, used_sec=0.0)
-        assert found.epoch_sec == pytest.approx(epoch_sec)
+@pytest.mark.parametrize(("workers", "epoch_sec"), [(0, 3.2), (1, 3.2), (2, 3.1)])
+def test_on_a_cpu_reading_costs_the_model_time(workers, epoch_sec):
+    assert predicted(1, device="cpu", workers=workers).epoch_sec == pytest.approx(epoch_sec)
 
 
 def test_processes_share_the_work():
-    one, two = (predict(MEASURED, replace(GPU, processes=n), 4, used_sec=0.0) for n in (1, 2))
+    one, two = (predicted(4, processes=n) for n in (1, 2))
     assert one.training_sec == pytest.approx(2 * two.training_sec)
     assert one.evaluation_sec == pytest.approx(2 * two.evaluation_sec)
 
@@ -102,25 +97,22 @@ def test_evaluations(done, epochs, interval, count):
     assert evaluations(done, epochs, interval) == count
 
 
-def after_preparing(epochs, amount):
-    found = predict(MEASURED, amount, epochs, used_sec=0.0)
-    return found.total_sec - found.preparing_sec
-
-
-@pytest.mark.parametrize("others", [{}, {"averages": 2}, {"early_share": 0.5, "early_size": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"soup": 3}, {"early_share": 0.5, "early_side": 56}])
 @pytest.mark.parametrize("left_sec", [1.0, 10.0, 30.0, 31.7, 100.0, 1234.5])
-def test_what_fits_is_the_most_that_does(left_sec, others):
-    amount = replace(GPU, **others)
-    one = predict(MEASURED, amount, 1, used_sec=0.0)
-    fit = epochs_that_fit(one, amount, left_sec)
+def test_what_fits_is_the_most_that_does(left_sec, changes):
+    def after_preparing(epochs):
+        found = predicted(epochs, **changes)
+        return found.total_sec - found.preparing_sec
+
+    fit = predicted(1, **changes).epochs_within(left_sec, replace(PLAN, **changes))
     if fit:
-        assert after_preparing(fit, amount) <= left_sec
+        assert after_preparing(fit) <= left_sec
     # One evaluation may be reckoned too many.
-    assert after_preparing(fit + 2, amount) > left_sec
+    assert after_preparing(fit + 2) > left_sec
 
 
 def test_a_prediction_is_kept_within_its_budget():
-    found = predict(MEASURED, GPU, 50, used_sec=0.0)
+    found = predicted(50)
     cut = found.within(20.0)
     assert cut.total_sec == pytest.approx(20.0)
     assert cut.testing_sec == found.testing_sec
@@ -128,7 +120,7 @@ def test_a_prediction_is_kept_within_its_budget():
 
 
 def test_plain_values_come_back():
-    found = predict(MEASURED, GPU, 5, used_sec=4.0)
+    found = predicted(5)
     again = Prediction.from_json(found.to_json())
     assert again.total_sec == pytest.approx(found.total_sec)
     assert again.bottleneck == found.bottleneck
