@@ -6,6 +6,7 @@ from pathlib import Path
 from autox_video.core.console import say
 from autox_video.core.disk_cache import DiskCache
 from autox_video.core.errors import ResourceError
+from autox_video.core.wording import counted
 
 HELP = "say how much the decoded frames take, or remove them"
 
@@ -32,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
         cache = DiskCache(folder, suffix=f".{kind}")
         clips, size = cache.clear() if options.action == "clear" else cache.usage()
         what = "Removed" if options.action == "clear" else "Kept are"
-        say(f"{what} the {kind} of {clips} clips, {size / 2**30:.2f} GiB, in {folder}.")
+        say(f"{what} the {kind} of {counted(clips, 'clip')}, {size / 2**30:.2f} GiB, in {folder}.")
     return 0

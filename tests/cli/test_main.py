@@ -2,20 +2,16 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from autox_video.api import AutoXVideo
-from autox_video.automl.leaderboard import Row, put_row
 from autox_video.cli.main import main
-from autox_video.data.loading.frame_cache import CachedClip, FrameCache
 from tests.datasets import (
     REPOSITORY,
     TINY,
@@ -242,88 +238,6 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, cap
     assert plan["backbone_lr_mult"]["value"] == 0.1
 
 
-def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = tmp_path / "autox_video" / "frames"
-    pixels = np.zeros((2, 64, 64, 3), np.uint8)
-    clip = CachedClip(1.0, np.array([0.0, 0.5]), np.array([0, 1]), pixels)
-    FrameCache(folder, 1.0).put("ab", clip)
-    assert main(["cache", "show"]) == 0
-    assert "the frames of 1 clips, 0.00 GiB" in capsys.readouterr().out
-    assert main(["cache", "clear", str(folder)]) == 0
-    assert "Removed the frames of 1 clips" in capsys.readouterr().out
-    assert FrameCache(folder, 1.0).get("ab") is None
-    assert main(["cache", "clear", str(tmp_path / "absent")]) == 2
-    assert "absent" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_cache_that_cannot_be_written_is_named_before_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
-    (tmp_path / "file").write_text("")
-    write_config(
-        tmp_path / "config.yaml",
-        **{**keys, "cache": str(tmp_path / "file" / "frames")},
-        work_dir=str(tmp_path / "work"),
-    )
-    assert main(["train"]) == 2
-    said = capsys.readouterr().err
-    assert "cache: " in said and "cannot be written" in said
-    assert "Traceback" not in said
-
-
-def test_leaderboard_shows_what_was_tried(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my.yaml").write_text("data_root: clips\nwork_dir: work\n")
-    assert main(["leaderboard", "my.yaml"]) == 0
-    assert "There is no leaderboard" in capsys.readouterr().out
-    (tmp_path / "work").mkdir()
-    for name, score in (("slow", 0.25), ("quick", 0.75)):
-        put_row(tmp_path / "work", Row(name, "search", "swin_nano", 8, 112, score=score))
-    assert main(["leaderboard", "my.yaml", "work_dir=work"]) == 0
-    shown = capsys.readouterr().out
-    assert shown.index("quick") < shown.index("slow") and "0.7500" in shown
-    assert main(["leaderboard", "absent.yaml"]) == 2
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_python_tidies_up_leaves_without_a_traceback(signum):
-    """As torch does, which takes a moment at the end to let go of its operators."""
-    code = (
-        "import atexit, os, time\n"
-        f"atexit.register(lambda: (os.kill(os.getpid(), {int(signum)}), time.sleep(5)))\n"
-        "from autox_video.cli.main import main\n"
-        "raise SystemExit(main(['train', 'none.yaml']))"
-    )
-    words = [sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 128 + signum
-    assert "none.yaml" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
-    """As a schema does that is built while a library is imported."""
-    code = (
-        "import os\n"
-        "from autox_video.cli import main, test\n"
-        "def command(options):\n"
-        "    try:\n"
-        f"        os.kill(os.getpid(), {int(signum)})\n"
-        "        while True: pass\n"
-        "    except BaseException as error:\n"
-        "        raise ValueError('no schema') from error\n"
-        "test.run = command\n"
-        "raise SystemExit(main.main(['test']))"
-    )
-    words = [sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 128 + signum
-    assert done.stderr == "Stopped. Run the same command again to go on.\n"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "code"), [(["train", "c.yaml"], 2), (["check", "c.yaml"], 0)])
 def test_where_nobody_reads_the_command_goes_on_quietly(words, code, tmp_path):
@@ -340,3 +254,19 @@ def test_where_nobody_reads_the_command_goes_on_quietly(words, code, tmp_path):
         process.stdout.close()
         said = process.stderr.read().decode()
         assert (process.wait(), "Traceback" in said, bool(said)) == (code, False, code == 2)
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_is_named_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    keys = {**colour_data(tmp_path / "data", train=2, val=1, test=1), **TINY}
+    (tmp_path / "file").write_text("")
+    write_config(
+        tmp_path / "config.yaml",
+        **{**keys, "cache": str(tmp_path / "file" / "frames")},
+        work_dir=str(tmp_path / "work"),
+    )
+    assert main(["train"]) == 2
+    said = capsys.readouterr().err
+    assert "cache: " in said and "cannot be written" in said
+    assert "Traceback" not in said
