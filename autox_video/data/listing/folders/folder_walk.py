@@ -4,11 +4,12 @@
 # ruff: noqa: PTH116, PTH118
 
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
@@ -38,6 +39,9 @@ _LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _PASSED_OVER = (
     ("hidden video", "hidden videos", "not used"),
     ("link", "links", "to folders that are read already, not used"),
 )
+
+
+_FOLDER, _LINK, _VIDEO, _OTHER = "folder", "link to a folder", "video", "other"
 
 
 @dataclass(slots=True)
@@ -137,77 +141,64 @@ def _read_local(root: str | Path) -> Contents:
                     contents.passed_over[_REPEATED].append(inside)
                 continue
             seen.add((status.st_dev, status.st_ino))
-            folder = _Folder(inside)
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    folder.take(entry, contents)
+            names = _names_by_kind(path)
         except OSError as error:
             if not inside:
                 raise ListingError(f"{path}: cannot be read ({error.strerror}).") from error
             contents.passed_over[_CLOSED].append(inside)
             continue
-        folder.add_to(contents)
-        folders += sorted(folder.folders, reverse=True)
-        links += sorted(folder.links, reverse=True)
+        _add_files(contents, inside, names)
+        folders += (os.path.join(inside, name) for name in sorted(names[_FOLDER], reverse=True))
+        links += (os.path.join(inside, name) for name in sorted(names[_LINK], reverse=True))
     return contents
 
 
-class _Folder:
-    """What lies right in one folder, `inside` the root."""
+def _names_by_kind(folder: str | Path) -> defaultdict[Any, list[str]]:
+    names: defaultdict[Any, list[str]] = defaultdict(list)
+    stills = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            may_move = split_suffix(entry.name)[1] in ANIMATION_SUFFIXES
+            kind = _kind_of(entry, may_move=may_move and stills < _LOOKED_INTO)
+            stills += may_move and kind == _OTHER
+            names[kind].append(entry.name)
+    return names
 
-    def __init__(self, inside: str) -> None:
-        self.inside = inside
-        self.folders: list[str] = []
-        self.links: list[str] = []  # to folders
-        self._videos: list[str] = []
-        self._others: list[str] = []
-        self._to_look_into = _LOOKED_INTO
 
-    def take(self, entry: os.DirEntry, contents: Contents) -> None:
-        """Put an entry where it belongs."""
-        name, path = entry.name, os.path.join(self.inside, entry.name)
-        if is_hidden(name):
-            # AppleDouble files, `._NAME`, go with a video and are none.
-            if name[:2] != "._" and is_video(name) and entry.is_file():
-                contents.passed_over[_HIDDEN].append(path)
-        elif entry.is_symlink() and not _leads_somewhere(entry):
-            contents.passed_over[_LOST].append(path)
-        elif entry.is_dir():
-            (self.links if entry.is_symlink() else self.folders).append(path)
-        elif not entry.is_file():
-            contents.passed_over[_ODD].append(path)
-        elif is_video(name) or self._is_animation(entry):
-            self._videos.append(name)
-        else:
-            self._others.append(name)
+def _kind_of(entry: os.DirEntry, *, may_move: bool) -> Any:
+    name = entry.name
+    if is_hidden(name):
+        # AppleDouble files, `._NAME`, go with a video and are none.
+        return _HIDDEN if name[:2] != "._" and is_video(name) and entry.is_file() else None
+    if entry.is_symlink() and not _leads_somewhere(entry):
+        return _LOST
+    if entry.is_dir():
+        return _LINK if entry.is_symlink() else _FOLDER
+    if not entry.is_file():
+        return _ODD
+    return _VIDEO if is_video(name) or (may_move and moves(entry.path)) else _OTHER
 
-    def _is_animation(self, entry: os.DirEntry) -> bool:
-        if not self._to_look_into or split_suffix(entry.name)[1] not in ANIMATION_SUFFIXES:
-            return False
-        if moves(entry.path):
-            return True
-        self._to_look_into -= 1
-        return False
 
-    def add_to(self, contents: Contents) -> None:
-        """Add the clips, once everything in the folder was taken."""
-        is_bare = not (self.folders or self.links or self._videos)
-        if is_bare and self.inside:
-            frames = islice(filter(PICTURE_NAME.fullmatch, self._others), _FEWEST_FRAMES)
-            if len(list(frames)) == _FEWEST_FRAMES:
-                contents.videos.append(self.inside)
-                contents.frame_folders.add(self.inside)
-                return
-            contents.folders.append(self.inside)
-        contents.videos += (os.path.join(self.inside, name) for name in self._videos)
-        if not self.inside:
-            contents.lists += sorted(filter(is_list, self._others))
-        # A picture, sound or features by the name of a clip are that clip's.
-        stems = {split_suffix(name)[0] for name in self._videos}
-        for name in self._others:
-            stem, suffix = split_suffix(name)
-            if stem not in stems and not is_sidecar(name):
-                contents.others[suffix] += 1
+def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) -> None:
+    """Add what lies right in a folder, or the folder itself if it is one of frames."""
+    for what, paths in contents.passed_over.items():
+        paths += (os.path.join(inside, name) for name in names[what])
+    if inside and not (names[_FOLDER] or names[_LINK] or names[_VIDEO]):
+        frames = islice(filter(PICTURE_NAME.fullmatch, names[_OTHER]), _FEWEST_FRAMES)
+        if len(list(frames)) == _FEWEST_FRAMES:
+            contents.videos.append(inside)
+            contents.frame_folders.add(inside)
+            return
+        contents.folders.append(inside)
+    contents.videos += (os.path.join(inside, name) for name in names[_VIDEO])
+    if not inside:
+        contents.lists += sorted(filter(is_list, names[_OTHER]))
+    # A picture, sound or features by the name of a clip are that clip's.
+    stems = {split_suffix(name)[0] for name in names[_VIDEO]}
+    for name in names[_OTHER]:
+        stem, suffix = split_suffix(name)
+        if stem not in stems and not is_sidecar(name):
+            contents.others[suffix] += 1
 
 
 def _leads_somewhere(link: os.DirEntry) -> bool:

@@ -55,8 +55,6 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
         ListingError: with what is wrong, and where.
     """
     source, list_format = ListSource(path), LIST_FORMATS[reading.data_format]
-    if lists := list_format.lists_in(source, reading):
-        return _merge({split: read_listed(file, reading) for split, file in lists.items()})
     table = list_format.read(source, reading)
     if not list_format.data_set:
         table = find_listed(table, reading.tree)
@@ -78,12 +76,6 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
         else:
             splits[name] = part.clips()
     return ListedClips(splits, table.classes, notes)
-
-
-def _merge(lists: dict[str, ListedClips]) -> ListedClips:
-    splits = {split: clips.splits[""] for split, clips in lists.items()}
-    notes = [note for clips in lists.values() for note in clips.notes]
-    return ListedClips(splits, lists["train"].classes, notes)
 
 
 def _by_split(table: Table) -> Iterator[tuple[str, Table]]:

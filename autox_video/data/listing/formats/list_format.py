@@ -89,7 +89,7 @@ class ListSource:
             if match := pattern.fullmatch(line):
                 yield number, match
             elif line[0] != "#":
-                table.bad.append(f"{self.path}:{number}: `{line}` is not `{example}`.")
+                table.refuse(number, f"`{line}` is not `{example}`", self.path)
 
     def beside(self, name: str) -> str:
         """The path or address of a file in the same folder, which need not be there."""
@@ -147,10 +147,6 @@ class ListFormat:
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         """Whether a list is surely in this format."""
         return False
-
-    def lists_in(self, source: ListSource, reading: Reading) -> dict[str, str]:
-        """The list of each split in a folder of lists; {} where it is read as a whole."""
-        return {}
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         """Read a list into a table, and `check` that; raises ListingError."""

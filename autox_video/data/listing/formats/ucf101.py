@@ -32,34 +32,38 @@ class Ucf101(ListFormat):
         are_official = all(map(_OFFICIAL_CLIP.fullmatch, source.head))
         return are_official and _numbers_are_of_folders(source.text)
 
-    def lists_in(self, source: ListSource, reading: Reading) -> dict[str, str]:
-        name = f"list{reading.list_number:02d}.txt"
-        lists = {split: str(Path(source.path, split + name)) for split in ("train", "test")}
-        # A folder without the training list is a mistake, to be named when that is read.
-        used = [split for split, file in lists.items() if split == "train" or is_file(file)]
-        return {split: lists[split] for split in used} if source.is_folder else {}
-
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Read a list: a clip's class is its folder, and the number is checked against that."""
-        file = source.beside(_NUMBERS_FILE)
-        numbers = _class_numbers(file)
+        """Read a list, or those of one split of a folder of lists."""
         table = Table(source.path)
-        for line, match in source.matches(_LINE, "CLASS/CLIP.avi NUMBER", table):
-            label, name, number = match.groups()
-            known = numbers.get(label)
-            if numbers and known is None:
-                table.refuse(line, f"class `{label}` is not in {_NUMBERS_FILE}")
-            elif number and known is not None and int(number) != known:
-                where = f"but {label} is {known} in {_NUMBERS_FILE}"
-                table.refuse(line, f"the class number is {number}, {where}")
-            table.add(line, f"{label}/{name}".replace("\\", "/"), label)
+        if not source.is_folder:
+            _add_list(table, source)
+        for split in ("train", "test") if source.is_folder else ():
+            file = str(Path(source.path, f"{split}list{reading.list_number:02d}.txt"))
+            # A folder without the training list is a mistake, to be named when that is read.
+            if split == "train" or is_file(file):
+                _add_list(table, ListSource(file), split)
         table.check(may_lack_labels=False)
-        if numbers:
-            table.classes = tuple(sorted(numbers, key=numbers.__getitem__)), file
         return table
 
 
 LIST_FORMATS.register("ucf101")(Ucf101())
+
+
+def _add_list(table: Table, source: ListSource, split: str | None = None) -> None:
+    """Add the clips of a list; the class is the folder, which the number is checked against."""
+    numbers_file = source.beside(_NUMBERS_FILE)
+    numbers = _class_numbers(numbers_file)
+    for line, match in source.matches(_LINE, "CLASS/CLIP.avi NUMBER", table):
+        label, name, number = match.groups()
+        known = numbers.get(label)
+        if numbers and known is None:
+            table.refuse(line, f"class `{label}` is not in {_NUMBERS_FILE}", source.path)
+        elif number and known is not None and int(number) != known:
+            what = f"the class number is {number}, but {label} is {known} in {_NUMBERS_FILE}"
+            table.refuse(line, what, source.path)
+        table.add(line, f"{label}/{name}".replace("\\", "/"), label, split=split)
+    if numbers:
+        table.classes = tuple(sorted(numbers, key=numbers.__getitem__)), numbers_file
 
 
 def _class_numbers(file: str) -> dict[str, int]:

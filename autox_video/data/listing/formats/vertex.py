@@ -40,20 +40,16 @@ class VertexCsv(ListFormat):
         for line, row in csv_rows(source.text, source.path):
             if row[0].startswith("#") and len(row) < 2:
                 continue
-            cells = [cell.strip() for cell in row]
-            use = cells[0].lower()
-            if use in ML_USES:
-                cells = cells[1:]
-            elif use == "" or (len(cells) > 4 and use.isalpha()):
-                table.refuse(line, f"ML_USE `{cells[0]}` is none of {', '.join(ML_USES)}")
-                continue
-            uri, label, start, end, *more = (*cells, "", "", "", "")
-            if not uri or any(more):
+            use, uri, label, start, end, *more = _cells(row)
+            first = row[0].strip()
+            if not use and (first == "" or (len(row) > 4 and first.isalpha())):
+                table.refuse(line, f"ML_USE `{first}` is none of {', '.join(ML_USES)}")
+            elif not uri or any(more):
                 table.refuse(line, "this is not `[ML_USE,]URI,label,start,end`")
-                continue
-            is_vertex = is_vertex or is_remote(uri) or use in ML_USES
-            path = _local_path(uri, reading.data_root)
-            table.add(line, path, label, start, end, split=ML_USES.get(use, ""))
+            else:
+                is_vertex = is_vertex or is_remote(uri) or use != ""
+                path = _local_path(uri, reading.data_root)
+                table.add(line, path, label, start, end, split=ML_USES.get(use, ""))
         if not is_vertex and table.segments:
             table.notes.append(
                 f"{source.path}: its lines, without a header, are read as path,label,start,end in "
@@ -93,16 +89,23 @@ LIST_FORMATS.register("vertex_csv")(VertexCsv())
 LIST_FORMATS.register("vertex_jsonl")(VertexJsonl())
 
 
-def _is_row(cells: Sequence[str]) -> bool:
-    cells = [cell.strip() for cell in cells]
-    has_use = cells[0].lower() in ML_USES
-    uri, *rest = (cells[1:] if has_use else cells) or [""]
+def _cells(row: Sequence[str]) -> tuple[str, ...]:
+    """ML_USE in lower case, "" where there is none, and then five cells or more."""
+    cells = [cell.strip() for cell in row]
+    use = cells[0].lower()
+    return (use, *cells[1:], *[""] * 4) if use in ML_USES else ("", *cells, *[""] * 4)
+
+
+def _is_row(row: Sequence[str]) -> bool:
+    use, uri, *rest = _cells(row)
+    rest = rest[:-4]
     if not rest or len(rest) > 3 or not (is_video(uri) or is_remote(uri)):
         return False
     if not all(map(_TIME.fullmatch, rest[1:])):
         return False
-    is_sure = has_use or is_remote(uri)
-    return is_sure or (len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf"))
+    if use or is_remote(uri):
+        return True
+    return len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf")
 
 
 def _checked(table: Table, reading: Reading) -> Table:

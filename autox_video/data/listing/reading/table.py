@@ -82,9 +82,9 @@ class Table:
             self.bad_times.append(f"{self.source}:{line}: {error}.")
             return WHOLE_VIDEO
 
-    def refuse(self, line: int, what: str) -> None:
+    def refuse(self, line: int, what: str, file: str = "") -> None:
         """Take down what is wrong in a line, a sentence without its end; `check` raises it."""
-        self.bad.append(f"{self.source}:{line}: {what}.")
+        self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
         """Where a clip is listed: FILE:LINE."""
