@@ -9,16 +9,7 @@ import pytest
 from autox_video.data.listing.formats.detect import recognise
 from autox_video.data.listing.formats.list_format import Reading
 from autox_video.data.listing.listing import read_listing
-from tests.places import Place
 from tests.videos import numbered_frames, write_video
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    os.mkdir("videos")
-    return Place()
-
 
 # ---- mmaction2 ----
 

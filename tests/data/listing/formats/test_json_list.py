@@ -1,23 +1,19 @@
 """Lists in JSON of all kinds: read, or refused in one sentence."""
 
 import json
-import os
 
 import pytest
 
 from autox_video.data.listing.formats.json_kinds import _label_studio
-from tests.places import Place, named
+from tests.places import named
 
 CLIPS = {"a_0.mp4": "run", "a_1.mp4": "walk", "a_2.mp4": "run"}
 RECORDS = [{"video": path, "label": label} for path, label in CLIPS.items()]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(place):
     """Clips, of which v.mp4 is for validation."""
-    monkeypatch.chdir(tmp_path)
-    os.mkdir("videos")
-    place = Place()
     place.videos(*CLIPS, "v.mp4")
     place.write(v_dot_csv="path,label\nv.mp4,run\n")
     return place

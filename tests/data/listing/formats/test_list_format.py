@@ -1,6 +1,5 @@
 """A format of a user's own module, named in `custom_imports`: recognised, chosen, read."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.data.listing.formats.detect import recognise
 from autox_video.data.listing.formats.list_format import Reading
-from tests.places import Place, named
+from tests.places import named
 
 TOY = '''
 from autox_video.config.choices import LIST_FORMATS
@@ -42,13 +41,10 @@ TRAIN = "run <- a.mp4 @ 1..2.5\nwalk <- b.mp4\n"
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(place, monkeypatch):
     """Lists in a format that a module in the current folder registers."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("toy_list_format.py").write_text(TOY)
-    os.mkdir("videos")
-    place = Place()
     place.videos("a.mp4", "b.mp4", "v.mp4")
     place.write(t_dot_txt=TRAIN, v_dot_txt="run <- v.mp4\n")
     yield place

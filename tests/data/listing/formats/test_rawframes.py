@@ -1,19 +1,12 @@
 """`PATH NUM_FRAMES LABEL` told from several classes."""
 
-import os
-
 import pytest
-
-from tests.places import Place
 
 NOTE = "t.txt: its lines are read as `path num_frames label`"
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    os.mkdir("videos")
-    place = Place()
+def place(place):
     place.videos("a.mp4", "b 1.mp4", "c.mp4", "v.mp4")
     place.write(v_dot_txt="v.mp4 20 1\n")
     return place
