@@ -8,7 +8,7 @@ from autox_video.core.console import say
 from autox_video.core.errors import ConfigError, ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.boundary import say_outside
+from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.folders.folder_walk import read_contents, some
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.listing.given_lists import check_root
@@ -87,8 +87,7 @@ def _set_aside(split: Path, root: str, *, allowed: bool) -> ClipTable:
         # Behind the header; a name may go over several lines.
         return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
 
-    if outside := say_outside(clips.paths, root, place, allowed=allowed):
-        raise ListingError(*outside)
+    refuse_outside(clips.paths, root, place, allowed=allowed)
     if not len(clips):
         raise ListingError(
             f"{split}: no clip was set aside for testing, as the classes have too few; give "

@@ -16,20 +16,17 @@ from urllib.parse import unquote
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
-from autox_video.data.clip_table import ClipTable
 from autox_video.video.files.remote import is_remote
-
-OFFENDERS_AT_MOST = 10
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/?#]*)(.*)", re.DOTALL)
 _WEB = ("http", "https")
 _FILE = "file://"
 
 
-def say_outside(
+def refuse_outside(
     paths: Sequence[str], data_root: str | Path, place: Callable[[int], str], *, allowed: bool
-) -> list[str]:
-    """Name the listed clips that are outside data_root, one sentence each; none where allowed.
+) -> None:
+    """Raise ListingError, naming the first of them, if listed clips are outside data_root.
 
     Args:
         paths: as listed.
@@ -37,48 +34,35 @@ def say_outside(
         place: says where the clip of an index is listed.
         allowed: the config's `allow_outside`.
     """
-    if allowed:
-        return []
-    sentence = (
-        "{}: clip `{}` is outside data_root ({}); set `allow_outside: true` if lists may name "
-        "clips anywhere."
-    )
-    return at_most(
-        find_outside(paths, data_root),
-        lambda index: sentence.format(place(index), paths[index], data_root),
-        shown=OFFENDERS_AT_MOST,
-    )
-
-
-def refuse_outside(splits: Sequence[ClipTable], data_root: str | Path, *, allowed: bool) -> None:
-    """Raise ListingError, naming the first of them, if lists name clips outside data_root."""
-    problems = [
-        problem
-        for entries in splits
-        for problem in say_outside(entries.paths, data_root, entries.place, allowed=allowed)
-    ]
-    if problems:
-        raise ListingError(*problems)
+    outside = [] if allowed else find_outside(paths, data_root)
+    if outside:
+        sentence = (
+            "{}: clip `{}` is outside data_root ({}); set `allow_outside: true` if lists may name "
+            "clips anywhere."
+        )
+        raise ListingError(
+            *at_most(outside, lambda index: sentence.format(place(index), paths[index], data_root))
+        )
 
 
 def find_outside(paths: Sequence[str], data_root: str | Path) -> list[int]:
     """Give the indices of the paths that are outside data_root."""
+    # Only the odd ones are looked at closely: nearly all of a million are plain names.
     if is_remote(data_root):
         is_outside = _beyond_address(str(data_root))
-        # The odd ones only: nearly all of a million are plain names.
-        odd = [i for i, p in enumerate(paths) if ".." in p or ":" in p or "%" in p or "\\" in p]
-    else:
-        is_outside = _beyond_folder(data_root)
-        inside = os.path.join(os.path.abspath(data_root), "")
-        odd = [
-            i
-            for i, p in enumerate(paths)
-            if "../" in p
-            or "://" in p
-            or p[-2:] == ".."
-            or (p[:1] == "/" and not p.startswith(inside))
-        ]
-    return [index for index in odd if is_outside(paths[index])]
+        odd = re.compile(r"\.\.|[:%\\]").search
+        return [i for i, path in enumerate(paths) if odd(path) and is_outside(path)]
+    is_outside = _beyond_folder(data_root)
+    inside = os.path.join(os.path.abspath(data_root), "")
+    return [
+        i
+        for i, path in enumerate(paths)
+        if (
+            ("../" in path or "://" in path or path[-2:] == "..")
+            or (path[:1] == "/" and not path.startswith(inside))
+        )
+        and is_outside(path)
+    ]
 
 
 def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
@@ -113,25 +97,25 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
     is_web = root[0] in _WEB
 
     def is_outside(path: str) -> bool:
-        given = is_remote(path)
+        is_address = is_remote(path)
         # `::` makes a chain of addresses, each in the one behind it; in names on the web it is
         # written otherwise.
-        if "::" in path and (given or not is_web):
+        if "::" in path and (is_address or not is_web):
             return True
         # Of a name that is relative, what follows # or ? is a part, too.
-        scheme, host, inside = _parts_of(path) if given else (*root[:2], f"{root[2]}/{path}")
-        if (scheme, host) != root[:2]:
-            return True
-        # Servers and clients take %2e for a dot.
-        plain = normpath("/" + (unquote(inside) if is_web else inside).replace("\\", "/"))
-        prefix = normpath("/" + (unquote(root[2]) if is_web else root[2]))
-        return not f"{_one_slash(plain)}/".startswith(_one_slash(prefix).rstrip("/") + "/")
+        address = _parts_of(path) if is_address else (*root[:2], f"{root[2]}/{path}")
+        prefix = _plain(root[2], is_web=is_web).rstrip("/") + "/"
+        within = f"{_plain(address[2], is_web=is_web)}/".startswith(prefix)
+        return address[:2] != root[:2] or not within
 
     return is_outside
 
 
-def _one_slash(path: str) -> str:
-    return "/" + path.lstrip("/")
+def _plain(path: str, *, is_web: bool) -> str:
+    """Give the path that an address leads to."""
+    # Servers and clients take %2e for a dot.
+    path = unquote(path) if is_web else path
+    return "/" + normpath("/" + path.replace("\\", "/")).lstrip("/")
 
 
 def _parts_of(address: str) -> tuple[str, str, str]:

@@ -9,7 +9,6 @@ from autox_video.config.settings import AUTO, Settings
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Names
-from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.folders.class_folders import read_class_folders
 from autox_video.data.listing.folders.split_folders import has_test_folder
 from autox_video.data.listing.folders.split_names import split_of
@@ -69,7 +68,6 @@ def read_given_lists(files: Files, reading: Reading) -> GivenLists:
             problems += error.problems
     if problems:
         raise ListingError(*problems)
-    refuse_outside(lists.splits.values(), reading.data_root, allowed=reading.allow_outside)
     return lists
 
 
@@ -81,7 +79,6 @@ def read_test_list(file: str, reading: Reading) -> tuple[ClipTable, list[str]]:
     """
     lists = GivenLists()
     _read_list(lists, "test", {"test": file}, reading)
-    refuse_outside(lists.splits.values(), reading.data_root, allowed=reading.allow_outside)
     return lists.splits["test"], lists.notes
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import ClipTable, Names
-from autox_video.data.listing.boundary import say_outside
+from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.clip_lookup import find_listed
 from autox_video.data.listing.clip_tree import locate
 from autox_video.data.listing.folders.split_names import split_of
@@ -58,13 +58,12 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
     table = list_format.read(source, reading)
     if not list_format.data_set:
         table = find_listed(table, reading.tree)
+        root, allowed = reading.data_root, reading.allow_outside
+        refuse_outside(table.paths, root, table.location, allowed=allowed)
     if not table.paths:
         raise ListingError(f"{path}: the list is empty but for comments.")
     if table.unit == "frame":
-        root, allowed = reading.data_root, reading.allow_outside
-        if outside := say_outside(table.paths, root, table.location, allowed=allowed):
-            raise ListingError(*outside)  # before anything is opened
-        to_seconds(table, root, remote_cache=reading.remote_cache)
+        to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, ClipTable] = {}
     notes = table.notes
     for name, part in _by_split(table):
