@@ -1,23 +1,30 @@
-"""The clips that a list means: files found though they are spelt otherwise; comments told apart."""
+"""The files that a list means: though they are spelt otherwise, or lie in other folders."""
 
 # A list may hold a million paths: as `Path` objects they cost ten times as much.
-# ruff: noqa: PTH118
+# ruff: noqa: PTH112, PTH118
 
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
+from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.boundary import find_outside
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.data.listing.reading.table import Table
-from autox_video.data.listing.spelling import as_seen
+from autox_video.data.listing.spelling import folder_key
 from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES
+
+_MISSING_AT_MOST = 0.5
+"""What share of an official list's clips may be missing; with more of them it is a mistake."""
+
+_NAMED_AT_MOST = 3
 
 
 def find_listed(table: Table, tree: ClipTree) -> Table:
@@ -31,55 +38,38 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
     if is_remote(tree.data_root):
         return _without_comments(table, table.hashed)
     missing = _missing(table.paths, tree.data_root)
+    respelt: dict[int, str] = {}
     try:
-        labels = {_folder_key(label) for label in set(table.labels)}
-        found = {index: path for index in missing if (path := _meant(table, index, tree, labels))}
+        labels = set(map(folder_key, set(table.labels)))
+        for index in missing:
+            if path := tree.meant(table.paths[index], table.labels[index], labels):
+                respelt[index] = path
     except ListingError:  # a folder that cannot be read: then clips are there by their names only
-        found = {}
+        respelt = {}
     # Two clips of a list cannot be one file: then the folders in front told them apart.
-    clips = {(path, table.paths[index]) for index, path in found.items()}
-    times = Counter(path for path, _ in clips)
+    times = Counter(path for path, _ in {(path, table.paths[i]) for i, path in respelt.items()})
     taken = set(table.paths)
-    found = {i: path for i, path in found.items() if times[path] == 1 and path not in taken}
-    if found:
-        index = next(iter(found))
-        clips_found = counted(len(found), "clip")
+    respelt = {i: path for i, path in respelt.items() if times[path] == 1 and path not in taken}
+    if respelt:
+        index, path = next(iter(respelt.items()))
         table.notes.append(
-            f"{table.source}: {clips_found} found by another spelling than listed, for example "
-            f"`{found[index]}` for `{table.paths[index]}` (line {table.lines[index]})."
+            f"{table.source}: {counted(len(respelt), 'clip')} found by another spelling than "
+            f"listed, for example `{path}` for `{table.paths[index]}` (line {table.lines[index]})."
         )
-    table.paths = [found.get(index, path) for index, path in enumerate(table.paths)]
-    gone = set(missing) - found.keys()
+    table.paths = [respelt.get(index, path) for index, path in enumerate(table.paths)]
+    gone = set(missing) - respelt.keys()
     comments = table.hashed & gone
-    kept = _without_comments(table, comments)
-    kept.all_there = gone == comments and not any("://" in path for path in kept.paths)
-    return kept
-
-
-def _meant(table: Table, index: int, tree: ClipTree, labels: set[str]) -> str | None:
-    """Give the one file that a clip means: of several, that in the folder of its class.
-
-    What lies in the folder of another class is another clip.
-    """
-    label = _folder_key(table.labels[index])
-    candidates = tree.candidates(table.paths[index])
-    folders = [_folder_key(path.rpartition("/")[0].rpartition("/")[2]) for path in candidates]
-    pairs = list(zip(candidates, folders, strict=True))
-    own = [path for path, folder in pairs if label and folder == label]
-    rest = [path for path, folder in pairs if not folder or folder not in labels]
-    meant = own or rest
-    return meant[0] if len(meant) == 1 else None
-
-
-def _folder_key(name: str) -> str:
-    return as_seen(name).replace("_", " ").casefold()
+    table = _without_comments(table, comments)
+    table.all_there = gone == comments and not any("://" in path for path in table.paths)
+    return table
 
 
 def _without_comments(table: Table, comments: set[int]) -> Table:
     """Leave out lines that begin with # where there is no such file."""
     if not comments:
         return table
-    likely = sorted(index for index in comments if _names_video(table.paths[index]))
+    suffixes = tuple(VIDEO_SUFFIXES)
+    likely = sorted(i for i in comments if table.paths[i].lower().endswith(suffixes))
     if likely:
         first = likely[0]
         table.notes.append(
@@ -91,10 +81,8 @@ def _without_comments(table: Table, comments: set[int]) -> Table:
 
 def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
     """Give the indices of the clips that are not there; of what is outside nothing is read."""
-    outside = find_outside(paths, data_root)
-    if not outside:
-        return find_missing(paths, data_root)
-    inside = sorted(set(range(len(paths))).difference(outside))
+    outside = set(find_outside(paths, data_root))
+    inside = [index for index in range(len(paths)) if index not in outside]
     missing = [inside[i] for i in find_missing([paths[i] for i in inside], data_root)]
     for index in outside:
         path = re.sub("^file://", "", paths[index], flags=re.IGNORECASE)
@@ -103,5 +91,44 @@ def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
     return sorted(missing)
 
 
-def _names_video(path: str) -> bool:
-    return path.lower().endswith(tuple(VIDEO_SUFFIXES))
+def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list[str]]:
+    """Give the clips of an official list that are there, and a note on those that are not.
+
+    Args:
+        table: the list, its paths as that has them.
+        tree: where the clips are.
+        data_set: its name, for sentences.
+
+    Raises:
+        ListingError: most of the clips are missing.
+    """
+    paths = list(map(tree.find, table.paths, table.labels))
+    missing = [index for index, path in enumerate(paths) if path is None]
+    notes = _say_missing(table, missing, tree, data_set) if missing else []
+    found = table.select([index for index, path in enumerate(paths) if path is not None])
+    found.paths, found.all_there = [path for path in paths if path is not None], True
+    clips = found.clips()
+    if os.path.isdir(table.source):
+        # A folder of lists has no lines: its clips are named themselves.
+        clips = replace(clips, source=str(tree.data_root), lines=None)
+    return clips, notes
+
+
+def _say_missing(table: Table, missing: list[int], tree: ClipTree, data_set: str) -> list[str]:
+    if len(missing) > _MISSING_AT_MOST * len(table.paths):
+        first = missing[0]
+        place = table.source if os.path.isdir(table.source) else table.location(first)
+        why = "data_root is probably wrong, or the clips are not unpacked."
+        if (example := tree.example()) is not None:
+            why = f"those that are there have other names, as {example}."
+        raise ListingError(
+            f"{place}: {table.paths[first]} is nowhere under data_root ({tree.data_root}), and "
+            f"{len(missing)} of the {len(table.paths)} {data_set} clips of this list are missing; "
+            f"{why}"
+        )
+    named = ", ".join(table.paths[index] for index in missing[:_NAMED_AT_MOST])
+    more = ", ..." if len(missing) > _NAMED_AT_MOST else "."
+    return [
+        f"Of {counted(len(table.paths), data_set + ' clip')} in {table.source}, {len(missing)} "
+        f"not under {tree.data_root}, so left out: {named}{more}"
+    ]

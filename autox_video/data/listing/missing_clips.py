@@ -4,12 +4,12 @@
 # ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
-from autox_video.data.clip_table import ClipTable
+from autox_video.data.clip_table import ClipTable, Splits
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
@@ -18,7 +18,7 @@ from autox_video.video.files.video_file import is_frame_folder
 _WORTH_READING_FOLDER = 16
 
 
-def say_missing(splits: Mapping[str, ClipTable], root: str | Path) -> list[str]:
+def say_missing(splits: Splits, root: str | Path) -> list[str]:
     """Name the clips that are not there, one sentence each.
 
     What is at an address is not looked for: that would take a request for each clip. It is found
@@ -27,25 +27,24 @@ def say_missing(splits: Mapping[str, ClipTable], root: str | Path) -> list[str]:
     Raises:
         InstallError: a package for the addresses is missing.
     """
-    if unknown := _unknown_addresses(splits.values()):
+    if unknown := _unknown_addresses(splits):
         return unknown
-    lists = {} if is_remote(root) else {n: s for n, s in splits.items() if not s.all_exist}
-    missing = {name: find_missing(split.paths, root) for name, split in lists.items()}
+    looked_at = [clips for clips in splits.values() if not is_remote(root) and not clips.all_exist]
+    missing = [(clips, row) for clips in looked_at for row in find_missing(clips.paths, root)]
     tree = ClipTree(root)
-    count = sum(map(len, missing.values()))
-    if count and count == sum(map(len, splits.values())):
-        name = next(iter(lists))
-        looked_for = os.path.abspath(os.path.join(root, lists[name].paths[0]))
-        there = _what_there_is(lists[name].paths[0], tree)
-        if not there and (example := _example(tree)):
-            there = f"; what is there has other names, as {example}"
-        wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
-        return [
-            f"{lists[name].place(0)}: clip {looked_for} is not there, and nor is any other of the "
-            f"{count} listed{there}.{'' if there else wrong}"
-        ]
-    found = ((lists[name], index) for name, indices in missing.items() for index in indices)
-    return at_most(found, lambda it: f"{it[0].place(it[1])}: {_why_missing(*it, tree)}")
+    if not missing or len(missing) < sum(map(len, splits.values())):
+        return at_most(
+            f"{clips.place(row)}: {_why_missing(clips.paths[row], tree)}" for clips, row in missing
+        )
+    first = looked_at[0]
+    there = _what_there_is(first.paths[0], tree)
+    if not there and (example := _example(tree)):
+        there = f"; what is there has other names, as {example}"
+    wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
+    return [
+        f"{first.place(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} is not "
+        f"there, and nor is any other of the {len(missing)} listed{there}.{'' if there else wrong}"
+    ]
 
 
 def _example(tree: ClipTree) -> str | None:
@@ -55,19 +54,19 @@ def _example(tree: ClipTree) -> str | None:
         return None
 
 
-def _unknown_addresses(lists: Iterable[ClipTable]) -> list[str]:
+def _unknown_addresses(splits: Splits) -> list[str]:
     """Try one address of each kind, which needs no network."""
-    found: dict[str, tuple[str, str]] = {}
-    for entries in lists:
-        for index, path in enumerate(entries.paths):
+    first: dict[str, tuple[ClipTable, int]] = {}
+    for clips in splits.values():
+        for row, path in enumerate(clips.paths):
             if "://" in path and is_remote(path):
-                found.setdefault(path.partition("://")[0], (entries.place(index), path))
+                first.setdefault(path.partition("://")[0], (clips, row))
     problems = []
-    for place, path in found.values():
+    for clips, row in first.values():
         try:
-            filesystem(path)
+            filesystem(clips.paths[row])
         except RemoteFault as fault:
-            problems.append(f"{place}: {path}: {fault}.")
+            problems.append(f"{clips.place(row)}: {clips.paths[row]}: {fault}.")
     return problems
 
 
@@ -81,18 +80,13 @@ def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
     for folder, indices in folders.items():
         place = os.path.join(root, folder or ("/" if paths[indices[0]].startswith("/") else ""))
         names = _file_names(place) if len(indices) >= _WORTH_READING_FOLDER else ()
-        missing += [
-            index
-            for index in indices
+        for index in indices:
             # What the folder does not show may be there all the same, on a disk that ignores case.
-            if paths[index].rpartition("/")[2] not in names
-            and not _is_clip(os.path.join(root, paths[index]))
-        ]
+            if paths[index].rpartition("/")[2] not in names:
+                full = os.path.join(root, paths[index])
+                if not os.path.isfile(full) and not is_frame_folder(full):
+                    missing.append(index)
     return sorted(missing)
-
-
-def _is_clip(path: str) -> bool:
-    return os.path.isfile(path) or is_frame_folder(path)
 
 
 def _file_names(folder: str) -> set[str]:
@@ -103,8 +97,7 @@ def _file_names(folder: str) -> set[str]:
         return set()
 
 
-def _why_missing(entries: ClipTable, index: int, tree: ClipTree) -> str:
-    path = entries.paths[index]
+def _why_missing(path: str, tree: ClipTree) -> str:
     full = os.path.abspath(os.path.join(tree.data_root, path))
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."

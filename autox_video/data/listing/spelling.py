@@ -56,3 +56,8 @@ def file_key(path: str) -> str:
     if "%" in path:
         path = unquote(path, errors="surrogateescape")
     return as_seen(path).casefold()
+
+
+def folder_key(name: str) -> str:
+    """Spell the name of a folder, or a label, so that those that mean the same class are equal."""
+    return as_seen(name).replace("_", " ").casefold()

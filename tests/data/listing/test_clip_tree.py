@@ -3,7 +3,8 @@
 import pytest
 
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.clip_tree import ClipTree, locate, stem_of
+from autox_video.data.listing.clip_lookup import locate
+from autox_video.data.listing.clip_tree import ClipTree, stem_of
 from autox_video.data.listing.reading.table import Table
 
 

@@ -39,25 +39,20 @@ def near_names(clips: Mapping[str, int]) -> list[str]:
     Args:
         clips: number of clips of each class, by name.
     """
-    groups = list(_groups(list(clips)))
-    told = {name for _, names in groups for name in names}
-    sentences = [_sentence(what, names, clips) for what, names in groups]
+    groups = list(_alike(list(clips)))
+    named = {name for _, names in groups for name in names}
+    sentences = [_differ_only_in(what, names, clips) for what, names in groups]
     sentences += _no_classes(clips)
-    sentences += [
-        f"Class `{name}` ({counted(clips[name], 'clip')}) seems to be {' and '.join(parts)}: write "
-        f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
-        for name, parts in _joined(clips)
-    ]
-    typos = _typos({name: count for name, count in clips.items() if name not in told})
-    sentences += [
-        f"Classes `{rare}` ({counted(clips[rare], 'clip')}) and `{common}` "
-        f"({counted(clips[common], 'clip')}) differ by one letter: is one of them mistyped?"
-        for rare, common in typos
-    ]
+    sentences += _joined(clips)
+    sentences += _typos({name: count for name, count in clips.items() if name not in named})
     return at_most(sentences)
 
 
-def _sentence(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
+def _with_clips(name: str, clips: Mapping[str, int]) -> str:
+    return f"`{name}` ({counted(clips[name], 'clip')})"
+
+
+def _differ_only_in(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
     listed = [f"`{spelled_out(name)}` ({counted(clips[name], 'clip')})" for name in names]
     joined = f"{', '.join(listed[:-1])} and {listed[-1]}"
     return f"Classes {joined} differ only in {what}: write them alike if they are one class."
@@ -70,8 +65,8 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
         is_rare = count <= RARE_SHARE * most
         if PLACEHOLDER.fullmatch(name) and (is_rare or not _MAY_BE_A_CLASS.fullmatch(name)):
             yield (
-                f"Class `{name}` ({counted(count, 'clip')}) is called as if these clips had no "
-                "label: take them out of the list if they have none."
+                f"Class {_with_clips(name, clips)} is called as if these clips had no label: take "
+                "them out of the list if they have none."
             )
     if len(clips) > 1 and all(map(_DECIMAL.fullmatch, clips)):
         yield (
@@ -87,24 +82,26 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 def _of_parts(names: Iterable[str]) -> str | None:
     """Give a name that has several parts, where most names are made of the same few parts."""
-    names = list(names)
     parts = {name: _JOINED.split(name) for name in names}
-    joined = [name for name in names if len(parts[name]) > 1 and all(parts[name])]
+    joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
-    again = [part for part, count in counts.items() if count > 1]
-    is_likely = 2 * len(joined) > len(names) and len(again) > 1 and 2 * len(again) >= len(counts)
+    again = sum(count > 1 for count in counts.values())
+    is_likely = 2 * len(joined) > len(parts) and again > 1 and 2 * again >= len(counts)
     return joined[0] if is_likely else None
 
 
-def _joined(clips: Mapping[str, int]) -> Iterator[tuple[str, list[str]]]:
-    """Give the classes whose names are made of those of others, and these."""
+def _joined(clips: Mapping[str, int]) -> Iterator[str]:
+    """Name the classes whose names are made of those of others."""
     for name in clips:
         parts = [part.strip() for part in _JOINTS.split(name)]
         if len(parts) > 1 and all(part in clips for part in parts):
-            yield name, parts
+            yield (
+                f"Class {_with_clips(name, clips)} seems to be {' and '.join(parts)}: write "
+                f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
+            )
 
 
-def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def _alike(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     # The narrowest reason first: what differs in it need not be told again for a wider one.
     kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("characters that cannot be seen", as_seen),
@@ -113,15 +110,14 @@ def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         ("spaces, hyphens, underscores or dots", _letters),
         ("accents", _without_accents),
     )
-    left = list(names)
     for what, key in kinds:
-        alike: dict[str, list[str]] = {}
-        for name in left:
-            alike.setdefault(key(name), []).append(name)
-        for key_text, group in alike.items():
-            if len(group) > 1 and key_text:
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(key(name), []).append(name)
+        for shared, group in groups.items():
+            if len(group) > 1 and shared:
                 yield what, group
-        left = [group[0] for group in alike.values()]
+        names = [group[0] for group in groups.values()]
 
 
 def _letters(name: str) -> str:
@@ -133,25 +129,26 @@ def _without_accents(name: str) -> str:
     return "".join(char for char in split if not unicodedata.combining(char))
 
 
-def _typos(clips: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Give (rare, common) names that are one typing error apart."""
+def _typos(clips: Mapping[str, int]) -> Iterator[str]:
+    """Name the classes that are one typing error apart."""
     plain = {name: as_seen(name).casefold() for name in clips}
     # Names that are one error apart become equal where each loses a letter, or one of them does.
-    alike: dict[str, set[str]] = {}
+    shortened: dict[str, set[str]] = {}
     for name, text in plain.items():
         if len(text) >= SHORTEST_TYPO:
             for shorter in {text, *(text[:i] + text[i + 1 :] for i in range(len(text)))}:
-                alike.setdefault(shorter, set()).add(name)
-    pairs = {pair for names in alike.values() for pair in combinations(sorted(names), 2)}
-    found = []
-    for one, other in sorted(pairs):
-        slip = _slip(*sorted((plain[one], plain[other]), key=len))
-        rare, common = sorted((one, other), key=clips.__getitem__)
-        is_long = max(len(plain[one]), len(plain[other])) > SHORTEST_TYPO
-        is_rare = is_long and clips[rare] <= RARE_SHARE * clips[common]
+                shortened.setdefault(shorter, set()).add(name)
+    pairs = {pair for names in shortened.values() for pair in combinations(sorted(names), 2)}
+    for pair in sorted(pairs):
+        short, long = sorted((plain[name] for name in pair), key=len)
+        rare, common = sorted(pair, key=clips.__getitem__)
+        is_rare = len(long) > SHORTEST_TYPO and clips[rare] <= RARE_SHARE * clips[common]
+        slip = _slip(short, long)
         if slip == "certain" or (slip == "likely" and is_rare):
-            found.append((rare, common))
-    return found
+            yield (
+                f"Classes {_with_clips(rare, clips)} and {_with_clips(common, clips)} differ by "
+                "one letter: is one of them mistyped?"
+            )
 
 
 def _slip(short: str, long: str) -> str | None:

@@ -7,8 +7,7 @@ from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import ClipTable, Names
 from autox_video.data.listing.boundary import refuse_outside
-from autox_video.data.listing.clip_lookup import find_listed
-from autox_video.data.listing.clip_tree import locate
+from autox_video.data.listing.clip_lookup import find_listed, locate
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.list_format import ListSource, Reading
 from autox_video.data.listing.reading.frame_segments import to_seconds
