@@ -187,5 +187,5 @@ def source_tree() -> Path | None:
 
     Beside an installed package lie the folders of anybody.
     """
-    package = Path(__file__).parents[1]
-    return None if (package / "configs").is_dir() else package.parent
+    folder = Path(__file__).parents[2]
+    return folder if (folder / "autotrain.py").is_file() else None

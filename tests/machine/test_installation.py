@@ -189,7 +189,6 @@ def test_import_errors_become_one_sentence(module, error, parts):
 def test_beside_an_installed_package_nothing_is_ours(tmp_path, monkeypatch):
     assert installation.source_tree() == Path(__file__).parents[2]
     package = tmp_path / "site-packages" / "autox_video"
-    (package / "configs").mkdir(parents=True)
-    (package.parent / "configs").mkdir()
+    (package.parent / "checkpoints").mkdir(parents=True)
     monkeypatch.setattr(installation, "__file__", str(package / "machine" / "installation.py"))
     assert installation.source_tree() is None
