@@ -59,7 +59,6 @@ WHAT_NOW = (
 WORK_DIR, START_OF, EPOCHS = "folder", "origin", "epochs"
 """Of a trial in the storage: the work dir that it is run in, the one whose own run it stands for,
 and its epochs."""
-DONE, PRUNED, FAILED = "done", "pruned", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +67,15 @@ class BegunTrial:
 
     number: int
     params: dict[str, Any]
+    """Its point of the search space."""
     epochs: int
+    folder: Path
     resuming: bool = False
-
-    @property
-    def folder_name(self) -> str:
-        """Of its folder among the trials."""
-        return f"{self.number:04d}"
 
     @property
     def row_id(self) -> str:
         """Its row in the leaderboard."""
-        return f"trial-{self.folder_name}"
+        return f"trial-{self.folder.name}"
 
 
 class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
@@ -143,7 +139,7 @@ class Search:
         study = open_study(self.storage, study_name(self.plan, self.space, self.data))
         for trial in study.trials:
             if trial.state.is_finished() and trial.user_attrs.get(WORK_DIR) == self.name:
-                remove_weights(self.work_dir / TRIALS / f"{trial.number:04d}")
+                remove_weights(self._folder(trial.number))
         if not any(trial.user_attrs.get(START_OF) == self.name for trial in study.trials):
             study.add_trial(
                 optuna.trial.create_trial(
@@ -160,8 +156,7 @@ class Search:
         with self._storage_errors():
             for trial in self.study.get_trials(states=[TrialState.RUNNING]):
                 if trial.user_attrs.get(WORK_DIR) == self.name:
-                    epochs = trial.user_attrs[EPOCHS]
-                    return BegunTrial(trial.number, trial.params, epochs, resuming=True)
+                    return self._begun(trial, trial.user_attrs[EPOCHS], resuming=True)
             if left.seconds() < SHORTEST_SHARE * left.of_a_run:
                 return None
             trial = self._ask(left)
@@ -170,9 +165,9 @@ class Search:
                 self.study.tell(trial, state=TrialState.FAIL)  # too long for what is left
                 return None
             trial.set_user_attr(EPOCHS, epochs)
-            begun = BegunTrial(trial.number, trial.params, epochs)
+            begun = self._begun(trial, epochs)
             # Its number may have been that of a trial of another study.
-            shutil.rmtree(self._folder(begun), ignore_errors=True)
+            shutil.rmtree(begun.folder, ignore_errors=True)
             trial.set_user_attr(WORK_DIR, self.name)
             return begun
 
@@ -180,12 +175,12 @@ class Search:
         """A neighbour of the plan that nobody has tried yet, or what the sampler draws."""
         trials = self.study.get_trials(deepcopy=False)
         # Of a seed for each trial, so that a search that is resumed draws what it would have.
-        sampler = optuna.samplers.TPESampler(
-            seed=1000 * self.plan.seed + len(trials), n_startup_trials=0, multivariate=True
-        )
-        point = self._neighbour(left, trials)
-        # Not by Optuna's queue: of SQLite, two machines can take the same trial from it.
-        self.study.sampler = sampler if point is None else _AtPoint(point)
+        seed = 1000 * self.plan.seed + len(trials)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
+        if point := self._neighbour(left, trials):
+            # Not by Optuna's queue: of SQLite, two machines can take the same trial from it.
+            sampler = optuna.samplers.PartialFixedSampler(point, sampler)
+        self.study.sampler = sampler
         return self.study.ask(distributions(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
@@ -209,26 +204,32 @@ class Search:
         say(f"Trial {trial.number}: {_in_words(trial.params)}.")
         plan = of_epochs(applied(self.plan, trial.params), trial.epochs)
         cost = relative_cost(self.plan, trial.params)
-        run = SideRun(RunRecord(plan, self.data), self._folder(trial), cost)
+        run = SideRun(RunRecord(plan, self.data), trial.folder, cost)
         report = TrialReport(lambda step, metrics: self._is_hopeless(trial, step, metrics))
         about = {**trial.params, "epochs": trial.epochs}
         row = row_of(trial.row_id, "search", plan, about)
         with open_row(self.work_dir, row, anew=not trial.resuming) as under_way:
-            metrics, state = None, DONE
+            metrics, state = None, "done"
             try:
                 metrics = run.train(left, [report])
             except Pruned:
-                metrics, state = report.best, PRUNED
+                metrics, state = report.best, "pruned"
             except FAILURES as error:
                 say(f"Trial {trial.number} failed: {error}")
-                state = FAILED
+                state = "failed"
             fields = row_fields(metrics, {}) if metrics else {}
             under_way.note(**{**fields, "config": about, "state": state})
         # Optuna is told last: a trial that was killed before that ends once more, in the same row.
         self.best = processes.run_on_rank_zero(lambda: self._end(trial, metrics, state))
 
-    def _folder(self, trial: BegunTrial) -> Path:
-        return self.work_dir / TRIALS / trial.folder_name
+    def _begun(
+        self, trial: Trial | FrozenTrial, epochs: int, *, resuming: bool = False
+    ) -> BegunTrial:
+        folder = self._folder(trial.number)
+        return BegunTrial(trial.number, trial.params, epochs, folder, resuming)
+
+    def _folder(self, number: int) -> Path:
+        return self.work_dir / TRIALS / f"{number:04d}"
 
     def _is_hopeless(self, trial: BegunTrial, step: int, metrics: Mapping[str, float]) -> bool:
         """Tell Optuna of an evaluation; gives whether it prunes the trial."""
@@ -249,18 +250,18 @@ class Search:
         """Keep the weights if they are the best, tell of the end, and tidy up; gives the best."""
         better = metrics is not None and is_better(metrics, self.best)
         if better:
-            weights = read_checkpoint(self._folder(trial) / BEST)
+            weights = read_checkpoint(trial.folder / BEST)
             params = {**trial.params, "epochs": trial.epochs}
             meta = {**weights["meta"], ORIGIN: trial.row_id, PARAMS: params}
             write_best(self.work_dir, {**weights, "meta": meta})
         with self._storage_errors():
             if metrics is None:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            elif state == PRUNED:  # its value is what it reported last
+            elif state == "pruned":  # its value is what it reported last
                 self.study.tell(trial.number, state=TrialState.PRUNED)
             else:
                 self.study.tell(trial.number, selection_score(metrics))
-        remove_weights(self._folder(trial))
+        remove_weights(trial.folder)
         if metrics is not None:
             key = main_score(metrics)
             score = score_text(metrics[key], metrics.get("clips", math.inf))
@@ -270,22 +271,6 @@ class Search:
 
     def _storage_errors(self) -> AbstractContextManager[None]:
         return storage_errors(self.storage, WHAT_NOW)
-
-
-class _AtPoint(optuna.samplers.BaseSampler):
-    """Draws one point of the space."""
-
-    def __init__(self, point: Mapping[str, Any]) -> None:
-        self.point = point
-
-    def infer_relative_search_space(self, study, trial):
-        return {}
-
-    def sample_relative(self, study, trial, search_space):
-        return {}
-
-    def sample_independent(self, study, trial, param_name, param_distribution):
-        return self.point[param_name]
 
 
 class TrialReport(Hook):
