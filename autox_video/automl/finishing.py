@@ -17,6 +17,8 @@ from autox_video.metrics.selection_score import main_score, score_label
 from autox_video.planning.record import RunRecord
 from autox_video.run.work_dir import BEST, PROBE
 from autox_video.training.checkpoints.checkpoint import (
+    ALL_CLIPS,
+    ORIGIN,
     read_best,
     read_checkpoint,
     read_meta,
@@ -27,9 +29,8 @@ from autox_video.training.config.build_config import Deadline, build_config
 from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
-ORIGIN, FINETUNE_ID = "origin", "finetune"
-"""Where the `meta` of weights says which row of the leaderboard they are of; where it says nothing,
-they are of the run's own training, and that is its row."""
+FINETUNE_ID = "finetune"
+"""The row of the run's own training."""
 
 HEAD_OF_ALL = "head_of_all"
 """Of probe.pth, beside its weights: the head that was fitted on the validation clips too."""
@@ -181,10 +182,10 @@ def use_all_clips(work_dir: Path) -> None:
     except CheckpointError:
         return
     head, meta = probe.get(HEAD_OF_ALL), best["meta"]
-    if head is None or HEAD_OF_ALL in meta or meta["metrics"] != probe["meta"]["metrics"]:
+    if head is None or ALL_CLIPS in meta or meta["metrics"] != probe["meta"]["metrics"]:
         return
     state = {**best["state_dict"], **{f"cls_head.{name}": head[name] for name in head}}
-    write_best(work_dir, {**best, "state_dict": state, "meta": {**meta, HEAD_OF_ALL: True}})
+    write_best(work_dir, {**best, "state_dict": state, "meta": {**meta, ALL_CLIPS: True}})
     say("The head of the probe is the one fitted on all clips now; its score is that without them.")
 
 

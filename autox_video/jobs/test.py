@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autox_video.automl.prepare import check_work_dir
 from autox_video.config.settings import AUTO, Settings
@@ -37,6 +37,9 @@ from autox_video.tasks.task import TASKS, Task
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.open_video import check_decoder
 from autox_video.video.sampling import MOST_TEST_CLIPS
+
+if TYPE_CHECKING:
+    from autox_video.evaluation.predict import Loading
 
 WEIGHTS = (BEST, BEST_SAFE, LATEST)
 WORST_CLASSES = 5
@@ -88,7 +91,7 @@ def prepare_test(
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
-    weights = _given_weights(checkpoint) if checkpoint else _best_weights(work_dir)
+    weights = _weights(checkpoint, work_dir)
     if is_in_work_dir:
         check_work_dir(work_dir)
     from autox_video.evaluation.predict import for_testing, read_record
@@ -111,16 +114,14 @@ def prepare_test(
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
     """Predict, write and show; gives the content of results.json. All processes must call it."""
-    from autox_video.evaluation.predict import Loading, load_model, predict
+    from autox_video.evaluation.predict import load_model, predict
     from autox_video.training.config.build_config import model_config
 
-    me, config = processes.current(), model_config(test.record)
-    device = use_device(me, test.device)
+    device = use_device(processes.current(), test.device)
     if device == "cpu":
         keep_freed_memory()
+    config, loading = model_config(test.record), _loading(test, device)
     model = load_model(config, test.weights, device)
-    workers = _workers(device, me) if test.workers is None else test.workers
-    loading = Loading(_batch_size(test.record.plan.test_clips, device), workers, device)
     with progress("Testing", len(test.clips)) as done:
         predictions = predict(
             model, config, test.clips, data_root=test.data_root, loading=loading, on_done=done
@@ -178,10 +179,9 @@ def _own_figures(meta: Mapping[str, Any]) -> Any:
     None where they learnt from the validation clips too: the figures that they keep are of the same
     plan without these.
     """
-    from autox_video.automl.finishing import HEAD_OF_ALL
-    from autox_video.automl.search.refit import KIND as REFIT
+    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
 
-    if not (meta.get(REFIT) or meta.get(HEAD_OF_ALL)):
+    if not meta.get(ALL_CLIPS):
         return meta.get("metrics")
     say(
         "These weights learnt from the validation clips too, so their probabilities are not "
@@ -232,15 +232,11 @@ def check_results_path(path: Path) -> None:
         raise ResourceError(f"test_results_path: {path} cannot be written; give another path.")
 
 
-def _given_weights(checkpoint: str) -> Path:
-    if is_remote(checkpoint):
-        raise CheckpointError(
-            f"{checkpoint}: weights are read from this machine alone; fetch the file."
-        )
-    return Path(checkpoint)
-
-
-def _best_weights(work_dir: Path) -> Path:
+def _weights(checkpoint: str | None, work_dir: Path) -> Path:
+    if checkpoint and is_remote(checkpoint):
+        raise CheckpointError(f"{checkpoint}: weights are read from this machine alone; fetch it.")
+    if checkpoint:
+        return Path(checkpoint)
     for name in WEIGHTS:
         if (work_dir / name).is_file():
             if name != WEIGHTS[0]:
@@ -252,13 +248,14 @@ def _best_weights(work_dir: Path) -> Path:
     )
 
 
-def _batch_size(test_clips: int, device: str) -> int:
-    return max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // (3 * test_clips))
+def _loading(test: PreparedTest, device: str) -> "Loading":
+    from autox_video.evaluation.predict import Loading
 
-
-def _workers(device: str, me: processes.Processes) -> int:
-    cores = usable_cores() // me.local_size
-    return max(1, cores - 1 if device == "cpu" else min(cores, 16))
+    views = 3 * test.record.plan.test_clips
+    batch_size = max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
+    cores = usable_cores() // processes.current().local_size
+    useful = max(1, cores - 1 if device == "cpu" else min(cores, 16))
+    return Loading(batch_size, useful if test.workers is None else test.workers, device)
 
 
 def _show(
@@ -277,11 +274,8 @@ def _show(
     rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
     by_class = sorted(task.class_scores(*scored(predictions)).items(), key=lambda item: item[1])
     clips = measured["clips"]
-    worst = [
-        (f"worst: {classes[label]}", score_text(share, clips))
-        for label, share in by_class
-        if score_text(share, clips) != score_text(1.0, clips)
-    ]
+    shown = [(f"worst: {classes[label]}", score_text(score, clips)) for label, score in by_class]
+    worst = [row for row in shown if row[1] != score_text(1.0, clips)]
     table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
 
 
@@ -298,8 +292,8 @@ def _say_what_was_seen(predictions: Sequence[Prediction]) -> None:
 
 
 def _with_interval(measured: dict[str, Any], key: str) -> str:
-    each = (measured[key], *measured["intervals"][key])
-    score, low, high = (score_text(value, measured["clips"]) for value in each)
+    figures = (measured[key], *measured["intervals"][key])
+    score, low, high = (score_text(figure, measured["clips"]) for figure in figures)
     return f"{score} (95%: {low} to {high})"
 
 

@@ -124,7 +124,7 @@ def test_a_probe_of_another_run_is_not_compared(done, keys, tmp_path):
 def test_its_head_then_has_learnt_from_all_clips(done, keys, tmp_path, capsys):
     best, probe = (read_checkpoint(done / name) for name in ("best.pth", "probe.pth"))
     assert best["meta"]["metrics"] == probe["meta"]["metrics"]
-    assert best["meta"][HEAD_OF_ALL] is True and HEAD_OF_ALL not in best
+    assert best["meta"]["all_clips"] is True and HEAD_OF_ALL not in best
     for name, tensor in probe[HEAD_OF_ALL].items():
         torch.testing.assert_close(best["state_dict"][f"cls_head.{name}"], tensor)
     before = probe["state_dict"]["cls_head.fc_cls.weight"]
@@ -147,4 +147,4 @@ def test_other_weights_keep_their_head(done, tmp_path):
 def test_a_probe_alone_has_it_too(keys, tmp_path):
     best = fit(settings_of(keys, tmp_path, backbone="descriptors", time_budget=90))
     assert best["epoch"] == 0 and not Path(tmp_path, "probe.pth").exists()
-    assert read_checkpoint(tmp_path / "best.pth")["meta"][HEAD_OF_ALL] is True
+    assert read_checkpoint(tmp_path / "best.pth")["meta"]["all_clips"] is True

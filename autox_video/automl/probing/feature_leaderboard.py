@@ -55,6 +55,7 @@ from autox_video.planning.record import RunRecord, TrainingData, of_weights
 from autox_video.run.work_dir import FEATURES, PROBE
 from autox_video.tasks.task import TASKS
 from autox_video.training.checkpoints.checkpoint import (
+    ORIGIN,
     RECORD_KEY,
     SCHEMA,
     load_state,
@@ -294,7 +295,7 @@ def _write(
         "metrics": figures,
         "identity": RunRecord(run, job.data).identity,
         "decoder": run.decoder,
-        "origin": PROBE_ID,
+        ORIGIN: PROBE_ID,
         # Its head may be another than that of the run whose best weights these become.
         RECORD_KEY: of_weights(record.to_json()),
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autox_video.automl.finishing import FINETUNE_ID, ORIGIN
+from autox_video.automl.finishing import FINETUNE_ID
 from autox_video.automl.leaderboard import open_row, row_of
 from autox_video.automl.prepare import Prepared
 from autox_video.automl.search.side_run import (
@@ -37,13 +37,18 @@ from autox_video.planning.plan import Plan
 from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.planning.search_space import applied, relative_cost
 from autox_video.run.work_dir import BEST, REFIT, TRIALS
-from autox_video.training.checkpoints.checkpoint import read_checkpoint, read_meta, write_best
+from autox_video.training.checkpoints.checkpoint import (
+    ALL_CLIPS,
+    ORIGIN,
+    PARAMS,
+    read_checkpoint,
+    read_meta,
+    write_best,
+)
 
 LEAST_SHARE = 0.8
 """Of the epochs of the run, below which more clips do not make up for less training."""
 KIND = "refit"
-PARAMS = "params"
-"""Where the `meta` of weights of a trial has its point of the search space, and its epochs."""
 
 
 def is_of_use(prepared: Prepared, plan: Plan) -> bool:
@@ -192,7 +197,7 @@ class Refit:
             return
         state, before = read_checkpoint(folder / BEST), read_meta(self.work_dir / BEST)
         about = {name: before[name] for name in ("metrics", ORIGIN, PARAMS) if name in before}
-        write_best(self.work_dir, {**state, "meta": {**state["meta"], **about, KIND: True}})
+        write_best(self.work_dir, {**state, "meta": {**state["meta"], **about, ALL_CLIPS: True}})
         say(
             "The best weights are those of the last training now; their score is that of the same "
             f"plan without the {self.num_val} validation clips."

@@ -17,9 +17,7 @@ import optuna
 from mmengine.hooks import Hook
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autox_video.automl.finishing import ORIGIN
 from autox_video.automl.leaderboard import open_row, row_of
-from autox_video.automl.search.refit import PARAMS
 from autox_video.automl.search.side_run import (
     FAILURES,
     SHORTEST_SHARE,
@@ -49,7 +47,12 @@ from autox_video.planning.search_space import (
     start_of,
 )
 from autox_video.run.work_dir import BEST, SEARCH, TRIALS
-from autox_video.training.checkpoints.checkpoint import read_checkpoint, write_best
+from autox_video.training.checkpoints.checkpoint import (
+    ORIGIN,
+    PARAMS,
+    read_checkpoint,
+    write_best,
+)
 from autox_video.training.checkpoints.checkpoint_hook import is_better
 
 WHAT_NOW = (

@@ -31,8 +31,10 @@ from autox_video.core.files import atomic_write
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 
 SCHEMA = 4
-RECORD_KEY = "record"
-"""Where the `meta` of a checkpoint has the record of its run, as `planning.record` gives it."""
+RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
+"""What the `meta` of weights says of how they came about: the record of their run, the row of the
+leaderboard that they are of (the run's own where it says none), of a trial its point of the search
+space and its epochs, and whether they learnt from the validation clips too."""
 
 # What PyTorch raises on files that are not what they should be.
 _DAMAGE = (

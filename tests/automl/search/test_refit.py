@@ -69,7 +69,7 @@ def test_its_weights_have_seen_all_clips_and_keep_the_score_of_before(run, tmp_p
     every = {*read_list(tmp_path / "train.csv").paths, *read_list(tmp_path / "val.csv").paths}
     assert {*read_list(folder / "train.csv").paths} == every and len(every) == NUM_CLIPS
     meta = read_checkpoint(tmp_path / "best.pth")["meta"]
-    assert meta["metrics"] == best and meta["refit"] is True
+    assert meta["metrics"] == best and meta["all_clips"] is True
     assert not same(weights(tmp_path / "best.pth"), before)
     assert len(events(folder, "val")) == 1  # none to choose by
     row = rows_of(tmp_path)["refit"]
@@ -119,7 +119,9 @@ def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
     refit.write_best(tmp_path, {**state, "meta": meta})
     last.run(left(), meta["metrics"])
     kept = read_checkpoint(tmp_path / "best.pth")["meta"]
-    assert kept["origin"] == "trial-0003" and kept["refit"] and kept["metrics"] == meta["metrics"]
+    assert (
+        kept["origin"] == "trial-0003" and kept["all_clips"] and kept["metrics"] == meta["metrics"]
+    )
     _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
     assert frames == 2 * plan.clip_len
     assert rows_of(tmp_path)["refit-trial-0003"].config == {"epochs": 2, "clips": NUM_CLIPS}
@@ -135,7 +137,7 @@ def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     refit.write_best(tmp_path, {**state, "meta": {**meta, "metrics": {**best, "top1": 0.0}}})
     last.run(left(), {**best, "top1": 0.0})
     kept = read_checkpoint(tmp_path / "best.pth")["meta"]
-    assert kept["refit"] and kept["params"] == params
+    assert kept["all_clips"] and kept["params"] == params
     _, frames, *_ = read_config(tmp_path / "best.pth").test_item_shape
     assert frames == 2 * plan.clip_len
     assert "No space left" in capsys.readouterr().err
