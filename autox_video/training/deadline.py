@@ -1,38 +1,15 @@
-"""Training that ends within its time: it is cut short where it turns out slower than predicted.
+"""Where a training run must end to stay within its time; pure arithmetic."""
 
-The main process decides, by the clock of the run, and tells the others. What was decided is in the
-checkpoints, so that a run which goes on keeps to it.
-"""
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import time
-from pathlib import Path
-from typing import Any
-
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-from autox_video.distributed import processes
-from autox_video.planning.cutting import Early, End, Place, end_in_time, steps_worth
-from autox_video.planning.predicted_time import Prediction
-from autox_video.run.clock import running_clock
+from autox_video.planning.predicted_time import Prediction, evaluations
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
 """Of the budget, and at least, that is kept for saving and the end of the command."""
 TEST_MARGIN = 1.15
 """Over the predicted time of the test, which cannot be cut short."""
-LONGER, LONGER_FILLS = 1.15, 0.9
-"""More steps are done where so many times those to come fit into that share of what is left."""
-MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
-"""Shares of all steps: until when there may be more than planned, and as many again after a cut."""
-FEWEST_STRETCHES = 2
-"""Epochs that the pace is taken from, at least, where there are as many."""
-TRUSTED_STEPS = 8
-"""As many steps count for as much as the prediction."""
-TOLD_SHARE = 0.15
-"""Of the planned steps, by which the end must move for the user to be told again."""
-WHOLE_AGAIN = "There is time for the whole planned epoch again."
-LOOK_SHARE = 0.005
-"""Of the budget: time between two looks at the clock within an epoch."""
 
 
 def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
@@ -40,227 +17,66 @@ def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
     return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
 
 
-@HOOKS.register_module()
-class TimeBudget(Hook):
-    """Choose the end of training anew where there is not enough time for the planned one.
+class End(NamedTuple):
+    """Where a run is to end."""
 
-    After each epoch the epochs that are left are chosen by the pace of half as many before: fewer
-    where there is not enough time, as many as planned where it was lacking for a while only; in the
-    first half of training, more where there is much more. An epoch that cannot be finished in time
-    ends at a step within it.
+    epochs: int
+    """In all; the last one may be cut short."""
+    last_step: int
+    """Steps in all."""
 
-    Args:
-        budget_sec: what the whole run may take.
-        reserve_sec: of that, what is kept for what comes after training.
-        first_epoch_sec: predicted, as are the next two.
-        epoch_sec: one epoch after the first.
-        evaluation_sec: one evaluation.
-        most_epochs: that are of use.
-        early_share: of all steps, those that are quick.
-        early_cost: predicted for one of them, over one of the others.
-    """
 
-    priority = "LOWEST"
+@dataclass(frozen=True, slots=True)
+class EarlySteps:
+    """The first steps of a run, which are quicker than those to come."""
 
-    def __init__(
-        self,
-        budget_sec: float,
-        reserve_sec: float,
-        first_epoch_sec: float,
-        epoch_sec: float,
-        evaluation_sec: float,
-        most_epochs: int,
-        early_share: float = 0.0,
-        early_cost: float = 1.0,
-    ) -> None:
-        self.most_epochs = most_epochs
-        self.early = Early(early_share, early_cost)
-        self.budget_sec = budget_sec
-        self.reserve_sec = reserve_sec
-        self.predicted_sec = first_epoch_sec, epoch_sec
-        self.evaluation_sec = evaluation_sec
-        self._cut: dict[str, Any] | None = None
-        self._loaded: dict[str, Any] | None = None
-        self._stretches: list[tuple[float, float]] = []
-        """Of the epochs of this start: seconds taken, and seconds predicted for the same."""
-        self._began: tuple[float, int] | None = None
-        """When the epoch at hand began, or this start in it, and at which step."""
-        self._next_look = 0.0
-        self._told: int | None = None
-        """The last step that the user was told of."""
+    share: float = 0.0
+    """Of all steps."""
+    cost: float = 1.0
+    """Of one of them, over one of the others."""
 
-    def before_run(self, runner) -> None:
-        """Start the clock."""
-        self.runner = runner
-        self.clock = running_clock(Path(runner.work_dir), self.budget_sec)
-        self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
+    def worth(self, start: int, stop: int, last_step: int) -> float:
+        """The steps from `start` to `stop` of a run of `last_step`, as a number of later ones."""
+        early = max(0.0, min(stop, self.share * last_step) - start)
+        return max(0, stop - start) - early * (1 - self.cost)
 
-    def before_train_epoch(self, runner) -> None:
-        """Measure from here."""
-        self._began = time.monotonic(), runner.train_loop.iter
 
-    def after_train_epoch(self, runner) -> None:
-        """Take what the epoch took for the pace of the next."""
-        self._stretches.append(self._taken(runner.train_loop))
-        self._began = None
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Where a run is, and how fast it is."""
 
-    def before_val(self, runner) -> None:
-        """Measure the evaluation."""
-        self._val_started = time.monotonic()
+    step: int
+    """Training steps done."""
+    epoch: int
+    """Whole epochs done."""
+    steps_in_epoch: int
+    val_interval: int
+    """Epochs between two evaluations."""
+    step_sec: float
+    """Of a step that is none of the early ones."""
+    evaluation_sec: float
+    early: EarlySteps = EarlySteps()
 
-    def after_val(self, runner) -> None:
-        """The next ones will take as long."""
-        self.evaluation_sec = time.monotonic() - self._val_started
+    def needed_sec(self, end: End) -> float:
+        """Time from here to an end, evaluations included."""
+        steps = self.early.worth(self.step, end.last_step, end.last_step)
+        count = evaluations(self.epoch, end.epochs, self.val_interval)
+        return steps * self.step_sec + count * self.evaluation_sec
 
-    def settle(self, loop) -> None:
-        """Choose the end anew, between two epochs; all processes must call it."""
-        self._say_when_settled(loop)
-        if loop.epoch >= loop.max_epochs:
-            return
-        end = End(loop.max_epochs, loop.max_iters)
-        left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
-        found = self._in_time(loop, end, left_sec)
-        if found == end:
-            found = self._longer(loop, end, left_sec)
-        epochs, last_step = processes.broadcast((found.epochs, found.last_step))
-        if (epochs, last_step) != (end.epochs, end.last_step):
-            self.end_at(loop, epochs, last_step)
+    def end_in_time(self, end: End, left_sec: float) -> End:
+        """The given end where it can be reached in time, else the last one that can.
 
-    def new_end(self, loop) -> tuple[int, int]:
-        """Epochs and steps in all, where the end must be another than planned; else (0, 0).
-
-        Within an epoch, in the main process alone, and by the clock: the processes must agree.
+        That is the end of an epoch if possible. Where not even the epoch at hand can be finished,
+        it is a step in it, where none counts as quick; at worst this step.
         """
-        now = time.monotonic()
-        if self._began is None or now < self._next_look or not processes.current().is_main:
-            return 0, 0
-        self._next_look = now + LOOK_SHARE * self.budget_sec
-        left_sec, whole = self._left_sec(), (loop.epoch + 1) * loop.steps_in_epoch
-        epoch_at_hand = End(loop.epoch + 1, min(whole, loop.max_iters))
-        found = self._in_time(loop, epoch_at_hand, left_sec)
-        if found != epoch_at_hand:
-            return found.epochs, max(found.last_step, loop.iter)
-        planned = End(loop.max_epochs, loop.max_iters)
-        found = self._longer(loop, planned, left_sec)
-        return (0, 0) if found == planned else (found.epochs, found.last_step)
-
-    def may_evaluate(self) -> bool:
-        """Whether there is time for one more evaluation; all processes must ask."""
-        return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
-
-    def end_at(self, loop, epochs: int, last_step: int) -> None:
-        """End training elsewhere, with the learning rate down by then; all processes must call."""
-        loop.end_at(epochs, last_step)
-        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
-        self._cut = {
-            **{"epochs": epochs, "last_step": last_step, "schedules": shapes},
-            "of": self._of(loop),
-        }
-        self._say_when_settled(loop)
-
-    def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """End where it was decided before the stop, unless that was for another plan."""
-        loop, cut = runner.train_loop, self._loaded
-        if cut is None or cut["of"] != self._of(loop):
-            return
-        self._cut = cut
-        loop.end_at(cut["epochs"], cut["last_step"])
-        for schedule, shape in zip(runner.param_schedulers, cut["schedules"], strict=True):
-            schedule.take_shape(shape)
-
-    def after_roll_back(self, runner, sentence: str) -> None:
-        """Measure anew; what was decided since that checkpoint stays."""
-        self._began = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """What was decided."""
-        return {"cut": self._cut}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with what was decided before a stop."""
-        self._loaded = state["cut"]
-
-    def _say_when_settled(self, loop) -> None:
-        """Tell where training ends once it is settled, and again only where that really changes.
-
-        In its first half the end may still move either way; behind that it moves a little with
-        every slow or quick step.
-        """
-        over = loop.epoch >= loop.max_epochs
-        moves = loop.epoch == 0 or loop.epoch + 1 < loop.max_epochs
-        if self._cut is None or (moves and not over and self._is_before(MORE_UNTIL, loop)):
-            return
-        end, planned = self._cut["last_step"], self._planned * loop.steps_in_epoch
-        told = planned if self._told is None else self._told
-        if abs(end - told) <= (0 if over else TOLD_SHARE * planned):
-            return
-        self._told, loop.told_epochs = end, self._cut["epochs"]
-        sentence = self._in_words(loop, over=over)
-        self.runner.call_hook("on_note", sentence=sentence)
-
-    def _in_words(self, loop, *, over: bool) -> str:
-        epochs, last_step = self._cut["epochs"], self._cut["last_step"]
-        within = last_step - (epochs - 1) * loop.steps_in_epoch
-        cut = within < loop.steps_in_epoch
-        planned = f"{self._planned} planned epochs" if self._planned > 1 else "one planned epoch"
-        if epochs == self._planned and not cut:
-            return f"There is time for all {planned} again." if self._planned > 1 else WHOLE_AGAIN
-        place = f"step {within} of {loop.steps_in_epoch} in " if cut else ""
-        after = "" if cut and not over else "after "
-        more = "more" if epochs > self._planned else "less"
-        ends = "ended" if over else "ends at about" if cut else "ends"
-        return (
-            f"time_budget is enough for {more} than the {planned}: training {ends} {after}"
-            f"{place}epoch {epochs}."
-        )
-
-    def _is_before(self, share: float, loop) -> bool:
-        return loop.iter <= share * loop.max_iters
-
-    def _of(self, loop) -> list[float]:
-        """What a decision is for."""
-        return [self._planned, loop.steps_in_epoch, self.budget_sec]
-
-    def _in_time(self, loop, end: End, left_sec: float) -> End:
-        place = Place(loop.iter, loop.epoch, loop.steps_in_epoch, loop.val_interval)
-        step_sec, evaluation_sec = self._step_sec(loop), self.evaluation_sec
-        return end_in_time(
-            place, end, step_sec, evaluation_sec, left_sec=left_sec, early=self.early
-        )
-
-    def _longer(self, loop, end: End, left_sec: float) -> End:
-        """A later end where there is much more time than the one at hand takes."""
-        known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
-        if not known or not self._is_before(BACK_UNTIL, loop):
-            return end
-        epochs = self.most_epochs if self._is_before(MORE_UNTIL, loop) else self._planned
-        most = End(epochs, epochs * loop.steps_in_epoch)
-        found = self._in_time(loop, most, LONGER_FILLS * left_sec)
-        more = found.last_step - loop.iter > LONGER * (end.last_step - loop.iter)
-        return found if more else end
-
-    def _left_sec(self) -> float:
-        return self.clock.left_sec - self.reserve_sec
-
-    def _taken(self, loop) -> tuple[float, float]:
-        """What the epoch at hand has taken in this start, and what was predicted for it."""
-        if self._began is None:
-            return 0.0, 0.0
-        began, step = self._began
-        steps = steps_worth(step, loop.iter, loop.max_iters, self.early)
-        return time.monotonic() - began, steps * self._predicted_step_sec(loop)
-
-    def _predicted_step_sec(self, loop) -> float:
-        return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
-
-    def _step_sec(self, loop) -> float:
-        """Seconds of a step to come, by the last ones: so many that a slow moment counts little."""
-        step_sec = self._predicted_step_sec(loop)
-        # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
-        prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
-        # The first epoch has much that does not come again.
-        usual = self._stretches[1:] if len(self._stretches) > FEWEST_STRETCHES else self._stretches
-        many = max(FEWEST_STRETCHES, (loop.max_epochs - loop.epoch) // 2)
-        known = [*usual[-many:], self._taken(loop), (prior_sec, prior_sec)]
-        taken_sec, predicted_sec = (sum(figures) for figures in zip(*known, strict=True))
-        return step_sec * taken_sec / predicted_sec
+        ends = (End(n, n * self.steps_in_epoch) for n in range(end.epochs - 1, self.epoch, -1))
+        for candidate in (end, *ends):
+            if self.needed_sec(candidate) <= left_sec:
+                return candidate
+        begun = self.epoch * self.steps_in_epoch
+        steps = max(0, math.floor((left_sec - self.evaluation_sec) / self.step_sec))
+        last_step = min(self.step + steps, begun + self.steps_in_epoch, end.last_step)
+        if last_step == begun and self.epoch:
+            return End(self.epoch, begun)
+        # A run has a step at least.
+        return End(self.epoch + 1, max(last_step, 1))

@@ -1,4 +1,4 @@
-"""Signals: finish the step, save, and say how to go on.
+"""Signals: finish the step, save, and say how to resume.
 
 A thread hears them, through a pipe into which the C side of Python writes, since the main thread
 may be in a long computation, or waiting for another process that is gone.
@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
 """Within it, signals are one: a terminal and a launcher may both send the same."""
-
-_received: int | None = None
 
 
 class Stopped(BaseException):
@@ -38,8 +37,15 @@ class Stopped(BaseException):
         return STOPPED[self.signum]
 
 
+@dataclass
+class StopRequest:
+    """The signal that asks a training to stop, once one has come."""
+
+    signum: int | None = None
+
+
 @contextmanager
-def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
+def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
     """Within the block a first signal only asks for a stop; a second one leaves at once.
 
     A request that the block has not answered by `Stopped`, since it came after the last look, goes
@@ -50,24 +56,23 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[None]:
         give_up_sec: leave so long after the first, though the step is not done: it may never be,
             where it waits for another process.
     """
-    global _received
-    _received = None
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield request
         return
     try:
-        with _heard(give_up_sec):
-            yield
+        with _heard(request, give_up_sec):
+            yield request
     except Stopped:
-        _received = None
+        request.signum = None
         raise
     finally:
-        if _received is not None:
-            signal.raise_signal(_received)
+        if request.signum is not None:
+            signal.raise_signal(request.signum)
 
 
 @contextmanager
-def _heard(give_up_sec: float | None) -> Iterator[None]:
+def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
     """Have a thread hear of the signals that stop a run, and nobody else.
 
     At no moment is nobody listening: the pipe is there before the handlers go, and until they are
@@ -77,7 +82,8 @@ def _heard(give_up_sec: float | None) -> Iterator[None]:
     theirs.setblocking(False)
     # A program started with nohup does not want to hear of a hang-up.
     caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
-    listener = threading.Thread(target=_listen, args=(ours, caught, give_up_sec), daemon=True)
+    options = (ours, caught, request, give_up_sec)
+    listener = threading.Thread(target=_listen, args=options, daemon=True)
     with ExitStack() as undo:
         undo.callback(ours.close)
         listener.start()
@@ -86,35 +92,28 @@ def _heard(give_up_sec: float | None) -> Iterator[None]:
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         undo.callback(signal.set_wakeup_fd, before)
         for signum in caught:
-            undo.callback(signal.signal, signum, signal.signal(signum, _ignore))
+            # Some handler must be there for the listener to hear of the signal.
+            undo.callback(signal.signal, signum, signal.signal(signum, lambda *_: None))
         yield
 
 
-def stop_requested() -> int | None:
-    """The signal that asked for a stop, if any."""
-    return _received
-
-
-def _ignore(signum: int, frame: object) -> None:
-    """Stand where a handler must be for the listener to hear of the signal."""
-
-
-def _listen(pipe: socket.socket, caught: list[int], give_up_sec: float | None) -> None:
-    global _received
+def _listen(
+    pipe: socket.socket, caught: list[int], request: StopRequest, give_up_sec: float | None
+) -> None:
     first = 0.0
     while True:
         try:
-            heard = pipe.recv(1)
+            received = pipe.recv(1)
         except TimeoutError:
             complain(f"The step did not end within {give_up_sec:g} s; leaving without it.")
-            os._exit(STOPPED[_received])
-        if not heard:
+            os._exit(STOPPED[request.signum])
+        if not received:
             return
-        signum = heard[0]
+        signum = received[0]
         if signum not in caught:
             continue
-        if _received is None:
-            _received, first = signum, time.monotonic()
+        if request.signum is None:
+            request.signum, first = signum, time.monotonic()
             pipe.settimeout(give_up_sec)
             if not is_silent():
                 complain("Stopping after this step; once more to leave at once.")

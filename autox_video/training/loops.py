@@ -1,12 +1,12 @@
 """Training and validation over clips, some of which may turn out unreadable.
 
-Beyond mmengine's loops: a run goes on from any step, evaluates after the last epoch too, survives
-what can go wrong in a step, and several processes do all of it together. Hooks are asked to
-`save_state` at every point from which the run can go on.
+Beyond mmengine's loops: a run is resumed from any step, evaluates after the last epoch too,
+survives what can go wrong in a step, and several processes do all of it together. Hooks are asked
+to `save_state` at every point from which the run can be resumed.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import torch
@@ -14,20 +14,17 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, ValLoop
 
 from autox_video.core.errors import ListingError
-from autox_video.data.loading.clip_dataset import ClipBatches, build_batches
+from autox_video.data.loading.clip_dataset import build_batches
 from autox_video.data.loading.loader import Unreadable
 from autox_video.distributed import processes
-from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
+from autox_video.training.checkpoints.checkpoint_hook import checkpoint_hook_of
 from autox_video.training.checkpoints.model_state import is_sharded, unwrapped
-from autox_video.training.checkpoints.soup import ModelSoup
-from autox_video.training.compiled import compiled_for
-from autox_video.training.deadline import TimeBudget
-from autox_video.training.interrupt import Stopped, stop_requested
-from autox_video.training.step import TrainStep
+from autox_video.training.hooks.time_budget import TimeBudget
+from autox_video.training.interrupt import Stopped
+from autox_video.training.step import TrainStep, compiled_for
 
 LOOK_EVERY = {"cpu": 1, "cuda": 20}
 """Steps between two looks at whether numbers are finite: a GPU must be waited for."""
-
 BAD_IN_A_ROW = 5
 """Steps without finite numbers, after which something must be done."""
 
@@ -51,7 +48,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     evaluated_epoch = 0
     taken = 0
     told_epochs: int | None = None
-    """Of those, where the user was told of another number than may be decided by now."""
+    """The epochs that the user expects, where it may still be decided otherwise."""
 
     def __init__(
         self,
@@ -63,7 +60,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         max_bad: float = 1.0,
         accumulation: int = 1,
     ) -> None:
-        super().__init__(runner, _built(dataloader), max_epochs, val_interval=val_interval)
+        batches = build_batches(dataloader, processes.current())
+        super().__init__(runner, batches, max_epochs, val_interval=val_interval)
         self.max_bad = max_bad
         self.dataloader.tolerate(max_bad)
         self.accumulation = accumulation
@@ -89,10 +87,20 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
         return self.runner.val_loop is not None and due and self.evaluated_epoch != self._epoch
 
+    def may_evaluate(self) -> bool:
+        """Whether there is time for an evaluation that was not planned."""
+        return self.time_budget is None or self.time_budget.may_evaluate()
+
+    def stop_if_asked(self) -> None:
+        """Stop where a signal has come to any process; for when there is nothing new to save."""
+        (stop,) = processes.all_reduce_max([self._stop_signal()])
+        if stop:
+            raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
+
     def run(self):
         """Train and evaluate; gives the trained model."""
         self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
-        self.keeper = next(h for h in self.runner.hooks if isinstance(h, ClipCheckpointHook))
+        self.checkpoint_hook = checkpoint_hook_of(self.runner)
         seed = self.dataloader.dataset.seed
         self.step = TrainStep(self.runner, accumulation=self.accumulation, seed=seed)
         self.runner.call_hook("before_train")
@@ -102,17 +110,19 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self._evaluate_if_due()
             self._settle_end()
             while self._epoch < self._max_epochs and not self.stop_training:
-                if self.run_epoch():
-                    self._settle_end()
-                    self._look_around(at_rest=True)
-                    self._evaluate_if_due()
-                    self._settle_end()
-                else:
+                if not self.run_epoch():
                     self.runner.call_hook("roll_back")
                     self._count_bad_steps()
+                    continue
+                self._settle_end()
+                self._save_or_stop(at_rest=True)
+                self._evaluate_if_due()
+                self._settle_end()
             self._evaluate_if_due()  # where there is no time left for what was planned
             self.runner.call_hook("save_state")
-            self._average()
+            # Unsaved, the next start resumes from before, and needs what the average is made of.
+            if processes.run_on_rank_zero(lambda: self.checkpoint_hook.is_saved(self.runner)):
+                self.runner.call_hook("average_weights")
         finally:
             self.dataloader.close()
             if self.runner.val_loop is not None:
@@ -137,7 +147,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             if not self._is_sound():
                 return False
             last = step + 1 == self.steps_in_epoch
-            self._look_around(unreadable, at_rest=False, may_save=not last)
+            self._save_or_stop(unreadable, at_rest=False, may_save=not last)
             if self._iter >= self._max_iters and not last:
                 break
         self.runner.call_hook("after_train_epoch")
@@ -156,15 +166,37 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 
-    def may_evaluate(self) -> bool:
-        """Whether there is time for an evaluation that was not planned."""
-        return self.time_budget is None or self.time_budget.may_evaluate()
+    def _save_or_stop(
+        self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
+    ) -> None:
+        """Do what any process has reason for: name clips that failed, end elsewhere, save, stop.
 
-    def stop_if_asked(self) -> None:
-        """Stop where a signal has come to any process; for when there is nothing new to save."""
-        (stop,) = processes.all_reduce_max([stop_requested() or 0])
-        if stop:
-            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
+        Args:
+            unreadable: clips that this process could not read since the last call.
+            at_rest: whether an epoch or an evaluation has just ended.
+            may_save: whether it is worth saving here, and stopping.
+        """
+        due = self.checkpoint_hook.clock.is_due(at_rest=at_rest) and processes.current().is_main
+        end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
+        stop, save, news, *end = processes.all_reduce_max(
+            [self._stop_signal(), int(due), len(unreadable), *end]
+        )
+        if any(end):
+            self.time_budget.end_at(self, *end)
+        if news:
+            clips = list(chain.from_iterable(processes.all_gather(list(unreadable))))
+            self.runner.call_hook("on_unreadable", clips=clips)
+            self._refuse_too_many_bad(clips)
+        # Among bad steps no checkpoint is made: it would be in the way of going back.
+        if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
+            self.runner.call_hook("save_state")
+            self.runner.call_hook("after_save_state")
+        if may_save and stop:
+            raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
+
+    def _stop_signal(self) -> int:
+        request = getattr(self.runner, "stop_request", None)
+        return (request and request.signum) or 0
 
     def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
         """Count clips that any process could not read; raise where they are more than tolerated."""
@@ -172,8 +204,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         broken.update((clip.position, clip.error) for clip in clips)
         (gives_up,) = processes.all_reduce_max([int(self.dataloader.gives_up)])
         if gives_up:
-            share = len(broken) / in_all
-            how = f"more than {self.max_bad:.0%}" if share > self.max_bad else "one after the other"
+            too_many = len(broken) / in_all > self.max_bad
+            how = f"more than {self.max_bad:.0%}" if too_many else "one after the other"
             raise ListingError(
                 f"max_bad: {len(broken)} of {in_all} training clips could be read before training "
                 f"and cannot be read now, {how}; the reasons are above. Is the disk still there? "
@@ -199,50 +231,15 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook("on_trouble", sentence=sentence)
         return in_a_row < BAD_IN_A_ROW
 
-    def _look_around(
-        self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
-    ) -> None:
-        """Do what any process has reason for: name clips that failed, save, stop.
-
-        Args:
-            unreadable: clips that this process could not read since the last look.
-            at_rest: whether an epoch or an evaluation has just ended.
-            may_save: whether it is worth saving here, and stopping.
-        """
-        due = self.keeper.clock.is_due(at_rest=at_rest) and processes.current().is_main
-        end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
-        stop, save, news, *end = processes.all_reduce_max(
-            [stop_requested() or 0, int(due), len(unreadable), *end]
-        )
-        if any(end):
-            self.time_budget.end_at(self, *end)
-        if news:
-            clips = list(chain.from_iterable(processes.all_gather(list(unreadable))))
-            self.runner.call_hook("on_unreadable", clips=clips)
-            self._refuse_too_many_bad(clips)
-        # Among bad steps no checkpoint is made: it would be in the way of going back.
-        if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
-            self.runner.call_hook("save_state")
-            self.runner.call_hook("after_save_state")
-        if may_save and stop:
-            raise Stopped(stop, saved=self.keeper.is_saved(self.runner))
-
-    def _average(self) -> None:
-        # Unsaved, the next start goes on from before, and needs what the average is made of.
-        if processes.run_on_rank_zero(lambda: self.keeper.is_saved(self.runner)):
-            for soup in (hook for hook in self.runner.hooks if isinstance(hook, ModelSoup)):
-                soup.average(self.runner)
-
     def _settle_end(self) -> None:
         if self.time_budget is not None:
             self.time_budget.settle(self)
 
     def _evaluate_if_due(self) -> None:
-        if not self.evaluation_is_due():
-            return
-        self.runner.val_loop.run(or_stop=lambda: self._look_around(at_rest=False))
-        self.evaluated_epoch = self._epoch
-        self._look_around(at_rest=True)
+        if self.evaluation_is_due():
+            self.runner.val_loop.run(between_batches=lambda: self._save_or_stop(at_rest=False))
+            self.evaluated_epoch = self._epoch
+            self._save_or_stop(at_rest=True)
 
 
 @LOOPS.register_module()
@@ -253,30 +250,32 @@ class ClipValLoop(ValLoop):
     """
 
     def __init__(self, runner, dataloader: dict, evaluator) -> None:
-        super().__init__(runner, _built(dataloader), evaluator)
+        super().__init__(runner, build_batches(dataloader, processes.current()), evaluator)
 
-    def run(self, or_stop=lambda: None) -> dict[str, float]:
-        """Evaluate; `or_stop` is called between batches, as often in each process."""
+    def run(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Evaluate; `between_batches` is called as often in each process."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
-        metrics = self.measure(or_stop)
+        metrics = self.measure(between_batches)
         self.runner.call_hook("after_val_epoch", metrics=metrics)
         self.runner.call_hook("after_val")
         return metrics
 
-    def measure(self, or_stop=lambda: None) -> dict[str, float]:
+    def measure(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The metrics of the model as it is; nobody is told of them."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
         size = processes.current().size
         for number in range(-(-len(self.dataloader) // size)):
-            or_stop()
+            between_batches()
             batch = next(batches, None)
-            if batch is None:
-                self._take_part()
-                continue
-            unreadable += batch["unreadable"]
-            self.run_iter(number, batch)
+            if batch is not None:
+                unreadable += batch["unreadable"]
+            if batch is not None and len(batch["inputs"]):
+                self.run_iter(number, batch)
+            elif is_sharded(self.runner.model):  # each process must compute as often as the others
+                with torch.no_grad():
+                    self.runner.model.val_step(self.dataloader.nothing())
             self.runner.call_hook("after_val_iter", batch_idx=number * size)
         clips = list(chain.from_iterable(processes.all_gather(unreadable)))
         if clips:
@@ -286,25 +285,7 @@ class ClipValLoop(ValLoop):
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Evaluate one batch."""
-        if not len(data_batch["inputs"]):
-            self._take_part()
-            return
         model = self.runner.model if is_sharded(self.runner.model) else unwrapped(self.runner.model)
         with compiled_for(model, is_full=data_batch["is_full"]):
             outputs = model.val_step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-
-    def _take_part(self) -> None:
-        """Where the model is shared out, each process must compute as often as the others."""
-        if not is_sharded(self.runner.model):
-            return
-        shape = self.dataloader.dataset.item_shape
-        nothing = {"inputs": torch.zeros(1, *shape, dtype=torch.uint8), "labels": None}
-        with torch.no_grad():
-            self.runner.model.val_step({**nothing, "seeds": [0]})
-
-
-def _built(dataloader: dict | ClipBatches) -> ClipBatches:
-    if isinstance(dataloader, ClipBatches):
-        return dataloader
-    return build_batches(dataloader, processes.current())

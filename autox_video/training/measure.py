@@ -5,6 +5,8 @@ import gc
 import math
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +33,7 @@ STEPS = 4
 # training will.
 STEADY_SEC, STEADY_SHARE = 2.0, 0.05
 VIEWS = 12
-MOST_OF_MEMORY = 0.9  # of a GPU, that a trial may take: what is left is lost between blocks
+MOST_OF_MEMORY = 0.9  # of a GPU, that a step may take: what is left is lost between blocks
 
 
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
@@ -46,24 +48,36 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
         limit_sec: about how long it may take, on top of one clip and three small steps.
     """
     started = time.monotonic()
-    with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
+    with _leaving_no_trace():
         dataset = DATASETS.build(config.train_dataloader.dataset)
         read_sec = _read_sec(dataset, config.train_dataloader.workers, READ_SHARE * limit_sec)
         if read_sec is None:
             return None
         test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
-        steps = _training_steps(config, len(dataset) * dataset.samples_per_clip)
-        speeds = _speeds(config, processes, steps, started + STEP_SHARE * limit_sec)
-        if speeds is None:
+        batch_size = config.train_dataloader.batch_size
+        clips = math.ceil(math.ceil(batch_size / processes) / config.train_cfg.accumulation)
+        in_epoch = math.ceil(len(dataset) * dataset.samples_per_clip / batch_size)
+        try:
+            model = _NoiseTrained(config)
+            optimizer = build_optim_wrapper(model.model, config.optim_wrapper)
+            steps, until = config.train_cfg.max_epochs * in_epoch, started + STEP_SHARE * limit_sec
+            step_sec = _step_sec(model, optimizer, clips, steps, until)
+            view_sec = model.view_sec(min(clips, VIEWS))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            model = optimizer = None
+        if model is None:
+            _free_memory(torch.device(config.device))
             return None
-        return Measured(
-            first_read_sec=read_sec,
-            read_sec=read_sec,
-            step_sec=speeds[0],
-            view_sec=speeds[1],
-            test_read_sec=read_sec if test_read_sec is None else test_read_sec,
-            took_sec=time.monotonic() - started,
-        )
+    return Measured(
+        first_read_sec=read_sec,
+        read_sec=read_sec,
+        step_sec=step_sec,
+        view_sec=view_sec,
+        test_read_sec=read_sec if test_read_sec is None else test_read_sec,
+        took_sec=time.monotonic() - started,
+    )
 
 
 def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
@@ -93,11 +107,11 @@ def parts_that_fit(config: Config, clips: int) -> int:
     Raises:
         ResourceError: not even one clip fits.
     """
-    with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
-        model = _model(config)
-        moments = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
+    with _leaving_no_trace():
+        model = _NoiseTrained(config)
+        moments = [torch.zeros_like(p) for p in model.model.parameters() for _ in range(2)]
         parts = 1
-        while not _fits(model, _noise(config, math.ceil(clips / parts))):
+        while not model.fits(math.ceil(clips / parts)):
             if parts >= clips:
                 raise ResourceError(NOT_EVEN_ONE)
             parts = min(2 * parts, clips)
@@ -105,33 +119,10 @@ def parts_that_fit(config: Config, clips: int) -> int:
     return parts
 
 
-def _fits(model: torch.nn.Module, batch: dict) -> bool:
-    try:
-        _one_step(model, batch)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        fits = False
-    else:
-        fits = not _is_nearly_full(model)
-    model.zero_grad()
-    _free_memory(next(model.parameters()).device)
-    return fits
-
-
-def _free_memory(device: torch.device) -> None:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _is_nearly_full(model: torch.nn.Module) -> bool:
-    device = next(model.parameters()).device
-    if device.type != "cuda":
-        return False
-    whole = torch.cuda.get_device_properties(device).total_memory
-    return torch.cuda.max_memory_allocated(device) > MOST_OF_MEMORY * whole
+@contextmanager
+def _leaving_no_trace() -> Iterator[None]:
+    with DefaultScope.overwrite_default_scope("mmaction"), torch.random.fork_rng():
+        yield
 
 
 def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
@@ -140,22 +131,22 @@ def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | N
     count = min(CLIPS_READ * at_a_time, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
     batches = [range(n, min(n + at_a_time, count)) for n in range(0, count, at_a_time)]
-    # One process alone is measured without the way from a worker to here.
+    # One process alone is measured without the way from a worker to the main process.
     loader = ClipLoader(dataset, batch_size=at_a_time, workers=workers if workers > 1 else 0)
-    read, marks = [], [time.perf_counter()]
+    clips, marks = [], [time.perf_counter()]
     try:
         for loaded in loader.read(positions, batches):
-            read.append(len(loaded.indices))
+            clips.append(len(loaded.indices))
             marks.append(time.perf_counter())
             if marks[-1] - marks[0] > limit_sec:
                 break
     finally:
         loader.close()
     # The first ones open decoders, and wait for the workers to start.
-    skip = 1 if sum(read[1:]) else 0
-    if not sum(read[skip:]):
+    skip = 1 if sum(clips[1:]) else 0
+    if not sum(clips[skip:]):
         return None
-    return (marks[-1] - marks[skip]) * at_a_time / sum(read[skip:]) / dataset.samples_per_clip
+    return (marks[-1] - marks[skip]) * at_a_time / sum(clips[skip:]) / dataset.samples_per_clip
 
 
 def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
@@ -168,108 +159,107 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
     )
 
 
-def _training_steps(config: Config, samples: int) -> int:
-    return config.train_cfg.max_epochs * math.ceil(samples / config.train_dataloader.batch_size)
+class _NoiseTrained:
+    """The model of a config on its device, to be trained on noise.
 
+    Not compiled, which takes longer than all that is measured.
+    """
 
-def _speeds(
-    config: Config, processes: int, steps: int, deadline: float
-) -> tuple[float, float] | None:
-    """Seconds of a step per clip and of a view; None where there is too little memory."""
-    try:
-        trial = _Trial(config, processes)
-        return trial.step_sec(steps, deadline), trial.view_sec()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    _free_memory(torch.device(config.device))
-    return None
+    def __init__(self, config: Config) -> None:
+        model = copy.deepcopy(config.model)
+        model.backbone.compile = False
+        self.device = torch.device(config.device)
+        self.model = MODELS.build(model).to(self.device)
+        self.head = config.model.cls_head
+        self.view = config.train_dataloader.dataset.item_shape[1:]
 
+    def step(self, clips: int, optimizer: OptimWrapper | None = None) -> float:
+        """Seconds of a training step, of forward and backward alone without an optimizer."""
+        started = time.perf_counter()
+        data = self.model.data_preprocessor(self._batch(clips), training=True)
+        loss = self.model(**data, mode="loss")["loss_cls"]
+        if optimizer is None:
+            loss.backward()
+        else:
+            optimizer.backward(loss)
+            optimizer.step(loss=loss)
+            optimizer.zero_grad()
+        return self._since(started)
 
-class _Trial:
-    """A model and its optimizer to be timed, on noise."""
-
-    def __init__(self, config: Config, processes: int) -> None:
-        self.config = config
-        self.model = _model(config)
-        self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
-        share = math.ceil(config.train_dataloader.batch_size / processes)
-        self.clips = math.ceil(share / config.train_cfg.accumulation)
-
-    def step_sec(self, steps: int, deadline: float) -> float:
-        """Seconds of a training step per clip, with as many clips as in training if time allows.
-
-        Args:
-            steps: of the whole training.
-            deadline: the monotonic clock's time at which to stop.
-        """
-        few = min(FEW_CLIPS, self.clips)
-        self._step(few)  # much slower than all others
-        few_sec = self._step(few)
-        affordable = int((deadline - time.monotonic()) / 2 / few_sec * few)
-        clips = min(self.clips, max(2 * few, affordable))
-        seconds = [self._step(clips)]
-        steady_sec = min(STEADY_SEC, STEADY_SHARE * steps * seconds[0])
-        while time.monotonic() < deadline and (
-            len(seconds) <= STEPS or sum(seconds[1:]) < steady_sec
-        ):
-            seconds.append(self._step(clips))
-        each_sec = statistics.mean(seconds[1:] or seconds)
-        # A clip takes less in a large step than in a small one: what is missing goes on evenly.
-        more_sec = max(0.0, each_sec - few_sec) / max(clips - few, 1)
-        return (each_sec + more_sec * (self.clips - clips)) / self.clips
-
-    def view_sec(self) -> float:
+    def view_sec(self, views: int) -> float:
         """Seconds of a forward pass per view."""
         self.model.eval()
-        views = min(self.clips, VIEWS)
-        batch = _noise(self.config, views)
-        return min(self._view(batch) for _ in range(2)) / views
+        batch, seconds = self._batch(views), []
+        for _ in range(2):
+            started = time.perf_counter()
+            with torch.inference_mode():
+                self.model.test_step({"inputs": batch["inputs"], "labels": batch["labels"]})
+            seconds.append(self._since(started))
+        return min(seconds) / views
 
-    def _step(self, clips: int) -> float:
-        started = time.perf_counter()
-        _one_step(self.model, _noise(self.config, clips), self.optimizer)
+    def fits(self, clips: int) -> bool:
+        """Whether a training step on so many clips fits in memory."""
+        try:
+            self.step(clips)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            fits = False
+        else:
+            fits = not self._is_nearly_full()
+        self.model.zero_grad()
+        _free_memory(self.device)
+        return fits
+
+    def _batch(self, clips: int) -> dict:
+        labels = [() if TASKS[self.head.task].has_label_sets else 0] * clips
+        return {
+            "inputs": torch.zeros(clips, 1, *self.view, dtype=torch.uint8),
+            "labels": torch.from_numpy(label_array(labels, self.head.num_classes)),
+            "seeds": list(range(clips)),
+        }
+
+    def _since(self, started: float) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return time.perf_counter() - started
 
-    def _view(self, batch: dict) -> float:
-        started = time.perf_counter()
-        with torch.inference_mode():
-            self.model.test_step({"inputs": batch["inputs"], "labels": batch["labels"]})
-        _wait_for_gpu(self.model)
-        return time.perf_counter() - started
+    def _is_nearly_full(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        whole = torch.cuda.get_device_properties(self.device).total_memory
+        return torch.cuda.max_memory_allocated(self.device) > MOST_OF_MEMORY * whole
 
 
-def _model(config: Config) -> torch.nn.Module:
-    """The model of a config, on its device; not compiled, which takes longer than all trials."""
-    model = copy.deepcopy(config.model)
-    model.backbone.compile = False
-    return MODELS.build(model).to(config.device)
+def _step_sec(
+    model: _NoiseTrained, optimizer: OptimWrapper, most_clips: int, steps: int, until: float
+) -> float:
+    """Seconds of a training step per clip, with as many clips as in training if time allows.
+
+    Args:
+        model: to be trained.
+        optimizer: of it.
+        most_clips: of a step in training.
+        steps: of the whole training.
+        until: the monotonic clock's time at which to stop.
+    """
+    few = min(FEW_CLIPS, most_clips)
+    model.step(few, optimizer)  # much slower than all others
+    few_sec = model.step(few, optimizer)
+    affordable = int((until - time.monotonic()) / 2 / few_sec * few)
+    clips = min(most_clips, max(2 * few, affordable))
+    seconds = [model.step(clips, optimizer)]
+    steady_sec = min(STEADY_SEC, STEADY_SHARE * steps * seconds[0])
+    while time.monotonic() < until and (len(seconds) <= STEPS or sum(seconds[1:]) < steady_sec):
+        seconds.append(model.step(clips, optimizer))
+    mean_sec = statistics.mean(seconds[1:] or seconds)
+    # A clip takes less in a large step than in a small one: what is missing goes on evenly.
+    more_sec = max(0.0, mean_sec - few_sec) / max(clips - few, 1)
+    return (mean_sec + more_sec * (most_clips - clips)) / most_clips
 
 
-def _noise(config: Config, clips: int) -> dict:
-    _, *view = config.train_dataloader.dataset.item_shape
-    head = config.model.cls_head
-    labels = [() if TASKS[head.task].has_label_sets else 0] * clips
-    return {
-        "inputs": torch.zeros(clips, 1, *view, dtype=torch.uint8),
-        "labels": torch.from_numpy(label_array(labels, head.num_classes)),
-        "seeds": list(range(clips)),
-    }
-
-
-def _one_step(model: torch.nn.Module, batch: dict, optimizer: OptimWrapper | None = None) -> None:
-    data = model.data_preprocessor(dict(batch), training=True)
-    loss = model(**data, mode="loss")["loss_cls"]
-    if optimizer is None:
-        loss.backward()
-    else:
-        optimizer.backward(loss)
-        optimizer.step(loss=loss)
-        optimizer.zero_grad()
-    _wait_for_gpu(model)
-
-
-def _wait_for_gpu(model: torch.nn.Module) -> None:
-    device = next(model.parameters()).device
+def _free_memory(device: torch.device) -> None:
+    gc.collect()
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)

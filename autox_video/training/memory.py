@@ -25,35 +25,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
 
 
-def read_accumulation(folder: Path, tried: str | None = None) -> int | None:
-    """In how many parts steps have to be done in this work dir; None where it is not known.
-
-    Args:
-        folder: the work dir.
-        tried: take only what was found for this.
-    """
-    content = _read(folder)
-    found = content.get("accumulation")
-    if tried is not None and content.get("tried") != tried:
-        return None
-    return found if isinstance(found, int) and 1 <= found <= NEVER else None
+def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
+    """In how many parts steps have to be done, if need be for `tried`; None: it is not known."""
+    content = _read(work_dir)
+    parts = content.get("accumulation")
+    is_known = isinstance(parts, int) and 1 <= parts <= NEVER
+    return parts if is_known and tried in (None, content.get("tried")) else None
 
 
-def write_accumulation(folder: Path, parts: int, tried: str | None = None) -> None:
-    """Remember in how many parts steps have to be done.
-
-    Args:
-        folder: the work dir.
-        parts: how many.
-        tried: for what that was found; None: for what is remembered already.
-    """
-    tried = tried or _read(folder).get("tried")
-    write_json(folder / MEMORY, {"accumulation": parts, "tried": tried})
+def write_accumulation(work_dir: Path, parts: int, tried: str | None = None) -> None:
+    """Remember in how many parts steps have to be done, of `tried` or what is remembered now."""
+    tried = tried or _read(work_dir).get("tried")
+    write_json(work_dir / MEMORY, {"accumulation": parts, "tried": tried})
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(work_dir: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
+        content = json.loads((work_dir / MEMORY).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

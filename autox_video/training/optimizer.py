@@ -70,11 +70,9 @@ class ClipOptimWrapper(OptimWrapper):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        state = dict(state_dict)
-        self.load_counters(state)
-        for name in ("scaler", "bad_steps"):
-            state.pop(name, None)
-        super().load_state_dict(state)
+        self.load_counters(state_dict)
+        theirs = {k: v for k, v in state_dict.items() if k not in ("scaler", "bad_steps")}
+        super().load_state_dict(theirs)
 
     def load_counters(self, state: dict[str, Any]) -> None:
         """Set the scale and the number of steps left out, and nothing else."""

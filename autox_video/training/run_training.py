@@ -7,16 +7,16 @@ from mmengine.hooks import Hook
 
 from autox_video.distributed import processes
 from autox_video.machine.hardware import make_cublas_deterministic
-from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook
-from autox_video.training.interrupt import Stopped, graceful_stop, stop_requested
-from autox_video.training.runner import ClipRunner
+from autox_video.training.checkpoints.checkpoint_hook import checkpoint_hook_of
+from autox_video.training.interrupt import Stopped, graceful_stop
+from autox_video.training.runner import ClipRunner, run_log
 
 GIVE_UP_SEC = 20.0
 """After a signal, where several processes train: a step may wait for one that is gone."""
 
 
 def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-    """Train as the config says, going on from the checkpoint in its work dir if there is one.
+    """Train as the config says, resuming from the checkpoint in its work dir if there is one.
 
     Gives the metrics of the best evaluation, None where none was made.
 
@@ -30,9 +30,10 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
     """
     if config.randomness.get("deterministic"):
         make_cublas_deterministic()
-    alone = processes.current().size == 1
-    with graceful_stop(None if alone else GIVE_UP_SEC), ClipRunner.closed_behind():
+    give_up_sec = None if processes.current().size == 1 else GIVE_UP_SEC
+    with graceful_stop(give_up_sec) as request, run_log(config.work_dir):
         runner = ClipRunner.from_cfg(config)
+        runner.stop_request = request
         for hook in hooks:
             runner.register_hook(hook, priority=hook.priority)
         try:
@@ -40,9 +41,9 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         except RuntimeError as error:
             # A scheduler that signals every process kills the data workers too: what was saved
             # last stays.
-            if signum := stop_requested():
-                raise Stopped(signum, saved=False) from error
+            if request.signum is not None:
+                raise Stopped(request.signum, saved=False) from error
             raise
         finally:
             runner.call_hook("close")
-    return next(hook.best for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
+    return checkpoint_hook_of(runner).best

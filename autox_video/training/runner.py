@@ -1,11 +1,10 @@
-"""mmengine's Runner with what this project writes itself left out."""
+"""mmengine's Runner with what this project writes itself left out, and the log of a run."""
 
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from mmengine.hooks import Hook
@@ -23,16 +22,15 @@ from autox_video.run.work_dir import LOG
 from autox_video.training.checkpoints.model_state import is_sharded
 from autox_video.training.config.build_config import config_text
 
+LOGGER = "autox_video"
+
 
 @RUNNERS.register_module()
 class ClipRunner(Runner):
     """A Runner whose work dir holds the contract's files and nothing else.
 
-    mmengine's own log goes to `train.log`; what the user sees comes from our hooks.
+    mmengine's own messages go to `run_log`; what the user sees comes from our hooks.
     """
-
-    _logs: ClassVar[list[tuple[MMLogger, "_LogFile"]]] = []
-    """Those that are open: mmengine keeps a logger for ever, and gives it to the next run too."""
 
     @property
     def timestamp(self) -> str:
@@ -40,29 +38,8 @@ class ClipRunner(Runner):
         return ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
-        """mmengine's logger: everything to `train.log`, errors to the terminal as well."""
-        logger = MMLogger.get_instance(self._experiment_name, log_level=log_level)
-        for handler in logger.handlers:
-            handler.setLevel(logging.ERROR)
-        if processes.current().is_main:
-            self._logs.append((logger, _log_to(Path(self.work_dir, LOG))))
-            logger.addHandler(self._logs[-1][1])
-        return logger
-
-    @classmethod
-    @contextmanager
-    def closed_behind(cls) -> Iterator[None]:
-        """Close behind the block what runners in it have opened, one that failed at its start too.
-
-        The logs of one run are then not those of the next.
-        """
-        try:
-            yield
-        finally:
-            while cls._logs:
-                logger, log = cls._logs.pop()
-                logger.removeHandler(log)
-                log.close()
+        """The logger of all runs: errors go to the terminal."""
+        return _logger()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
         """Leave what the user sees to the main process."""
@@ -73,21 +50,20 @@ class ClipRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Put the model on this process's device, and share it with the others."""
         device, several = torch.device(self.cfg.get("device", "cpu")), processes.current().size > 1
-        if several and device.type == "cuda":
+        if not several:
+            return model.to(device)
+        if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        if several and self.cfg.get("strategy") == "fsdp":
+        if self.cfg.get("strategy") == "fsdp":
             # In main memory, and the same in each process: all of it may not fit on a GPU.
             model.init_weights()
             # What is left is told of the device; nothing moves any more.
             return shard(model, device.type).to(device)
-        model = model.to(device)
-        if not several:
-            return model
         with warnings.catch_warnings():
             # The name that replaces `broadcast_buffers` is not in the oldest PyTorch we take.
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
-                model,
+                model.to(device),
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=False,
                 gradient_as_bucket_view=True,
@@ -117,6 +93,40 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
     return fully_shard(model, mesh=mesh)
 
 
+@contextmanager
+def run_log(work_dir: str) -> Iterator[None]:
+    """Within the block the main process appends what is logged to the work dir's train.log.
+
+    Raises:
+        ResourceError: it cannot be opened.
+    """
+    if not processes.current().is_main:
+        yield
+        return
+    path = Path(work_dir, LOG)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = _LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = _logger()
+    logger.addHandler(log)
+    try:
+        yield
+    finally:
+        logger.removeHandler(log)
+        log.close()
+
+
+def _logger() -> MMLogger:
+    logger = MMLogger.get_instance(LOGGER)
+    for handler in logger.handlers:
+        if not isinstance(handler, _LogFile):
+            handler.setLevel(logging.ERROR)
+    return logger
+
+
 class _LogFile(logging.StreamHandler):
     """Appends to a file, and says nothing where there is no room for it.
 
@@ -130,13 +140,3 @@ class _LogFile(logging.StreamHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         pass
-
-
-def _log_to(path: Path) -> _LogFile:
-    """Give a handler that appends to a file; raises ResourceError where that cannot be opened."""
-    try:
-        log = _LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115
-    except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    return log

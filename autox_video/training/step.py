@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from autox_video.core.errors import ResourceError
@@ -65,16 +65,18 @@ class TrainStep:
 
     def _try(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
         model, optimizer = self.runner.model, self.runner.optim_wrapper
-        _seed_all([self.seed, number, self.processes.rank])
+        entropy = [self.seed, number, self.processes.rank, 2]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         data = unwrapped(model).data_preprocessor(batch, training=True)
         clips, totals = len(data["inputs"]), 0.0
         for part in _parts(clips, self.accumulation):
             share = weight * (part.stop - part.start) / clips
             with self._exchange(last=part.stop == clips):
-                losses = model(**_cut(data, part), mode="loss")
+                losses = model(**{k: values[part] for k, values in data.items()}, mode="loss")
                 loss, _ = unwrapped(model).parse_losses(losses)
                 optimizer.backward(loss * share)
-            totals = totals + share * _figures(loss, losses)
+            figures = [loss, *(losses[key] for key in ("top1_acc",) if key in losses)]
+            totals = totals + share * torch.stack([each.detach().float() for each in figures])
         if self.processes.size > 1:
             distributed.all_reduce(totals)
             totals = totals / self.processes.size
@@ -97,24 +99,25 @@ class TrainStep:
         return parts
 
     def _use_less_memory(self, clips: int) -> None:
+        several, folder = self.processes.size > 1, Path(self.runner.work_dir)
         if self.accumulation >= clips:
-            if self.processes.size > 1:
+            if several:
                 # Raised here alone it would leave the others waiting; all see it when they start.
-                write_accumulation(Path(self.runner.work_dir), NEVER)
+                write_accumulation(folder, NEVER)
                 raise SystemExit(processes.OUT_OF_MEMORY)
             raise ResourceError(NOT_EVEN_ONE)
         self.accumulation = min(2 * self.accumulation, clips)
         try:
-            write_accumulation(Path(self.runner.work_dir), self.accumulation)
+            write_accumulation(folder, self.accumulation)
         except ResourceError:
-            if self.processes.size > 1:
+            if several:
                 raise  # those that start again would not know
         sentence = (
             f"Out of memory: steps are done in {self.accumulation} parts from now on, which takes "
             "longer and gives the same."
         )
         self.runner.call_hook("on_trouble", sentence=sentence)
-        if self.processes.size > 1:
+        if several:
             # The others wait for gradients that will not come.
             raise SystemExit(processes.OUT_OF_MEMORY)
         self.runner.optim_wrapper.zero_grad()
@@ -128,16 +131,13 @@ def _parts(clips: int, count: int) -> Iterator[slice]:
         yield slice(clips * number // count, clips * (number + 1) // count)
 
 
-def _cut(data: dict[str, Any], part: slice) -> dict[str, Any]:
-    return {key: values[part] for key, values in data.items()}
+def compiled_for(model: nn.Module, *, is_full: bool) -> contextlib.AbstractContextManager:
+    """Within the block what is compiled of a model runs compiled for full batches alone.
 
-
-def _figures(loss: Tensor, losses: dict[str, Tensor]) -> Tensor:
-    figures = [loss.detach().float()]
-    if "top1_acc" in losses:
-        figures.append(losses["top1_acc"].detach().float())
-    return torch.stack(figures)
-
-
-def _seed_all(entropy: list[int]) -> None:
-    torch.manual_seed(int(np.random.SeedSequence([*entropy, 2]).generate_state(1)[0]))
+    The last batch of an epoch is mostly smaller. Blocks are compiled anew for each shape, which
+    takes a minute: such a batch is computed without. Which ones these are follows from the order
+    of the clips alone, so that a resumed run computes as one that never stopped.
+    """
+    if is_full or not any(part._compiled_call_impl is not None for part in model.modules()):
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")

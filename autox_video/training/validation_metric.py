@@ -29,8 +29,8 @@ class ClipMetric(BaseMetric):
         self.task = TASKS[task]
         self.balanced = balanced
         self.measured: dict[str, np.ndarray] | None = None
-        """Of the last evaluation, where the task's outputs are logits: `positions` (N,) of the
-        clips in their list, their `logits` (N, K) and `labels` (N,)."""
+        """Of the last evaluation, where the task's outputs are logits and finite: `positions` (N,)
+        of the clips in their list, their `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep position, outputs and label of each clip."""
@@ -46,10 +46,11 @@ class ClipMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The figures over all clips; `clips` is their number."""
+        self.measured = None
         if not results:
             return {"clips": 0}
         positions, outputs, labels = map(np.stack, zip(*results, strict=True))
-        if self.task.calibrates:
+        if self.task.calibrates and np.isfinite(outputs).all():
             self.measured = {"positions": positions, "logits": outputs, "labels": labels}
         figures = self.task.evaluate(outputs, labels, balanced=self.balanced)
         return {**figures, "clips": len(labels)}

@@ -1,246 +1,76 @@
-"""Training that ends within its time, on a real runner with a tiny model and a made-up clock."""
-
-import re
-from types import SimpleNamespace
+"""Where a run must end to stay within its time, as a table of cases."""
 
 import pytest
 
-from autox_video.planning.predicted_time import Prediction
-from autox_video.training import deadline
-from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.deadline import TimeBudget, keep_time
-from autox_video.training.interrupt import Stopped
-from autox_video.training.run_training import train
-from tests.training.tiny import events, everything, same, stop_after, tiny_config, weights
+from autox_video.training.deadline import EarlySteps, End, Pace
 
-STEPS = 3  # in an epoch
+WHOLE = End(epochs=8, last_step=80)
 
 
-class MadeUpTime:
-    """A clock that goes on by a fixed time at each training step, by four times it for a while."""
-
-    def __init__(self, budget_sec, step_sec=1.0, slow=(0.0, 0.0)):
-        self.budget_sec, self.step_sec, self.slow, self.now = budget_sec, step_sec, slow, 0.0
-
-    def step(self):
-        begin, end = self.slow
-        self.now += self.step_sec * (4 if begin <= self.now < end else 1)
-
-    @property
-    def left_sec(self):
-        return self.budget_sec - self.now
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def made_up(monkeypatch):
-    def made_up(clock):
-        monkeypatch.setattr(deadline, "running_clock", lambda folder, budget_sec: clock)
-        monkeypatch.setattr(deadline.time, "monotonic", clock.monotonic)
-        run_iter = deadline_loop().run_iter
-
-        def step(loop, *args):
-            run_iter(loop, *args)
-            clock.step()
-
-        monkeypatch.setattr(deadline_loop(), "run_iter", step)
-        return clock
-
-    return made_up
-
-
-def deadline_loop():
-    from autox_video.training.loops import ClipTrainLoop
-
-    return ClipTrainLoop
-
-
-def timed(clips, work_dir, *, epoch, most=None, budget_sec=1000.0, predicted_sec=STEPS, **keys):
-    """A config with a budget, whose prediction is a second a step unless said otherwise."""
-    config = tiny_config(clips, work_dir, epoch=epoch, **keys)
-    one = Prediction(0.0, 0.0, 0.0, 0.0, 0.0, predicted_sec, predicted_sec, 0.0, "compute")
-    keep_time(config, budget_sec, one, most_epochs=most or epoch)
-    config.custom_hooks[-1]["reserve_sec"] = 0.0
-    return config
-
-
-def iterations(work_dir):
-    return [e["iter"] for e in events(work_dir, "train")]
-
-
-def last_rate(work_dir):
-    return events(work_dir, "train")[-1]["lr"]
-
-
-def test_a_run_that_is_in_time_is_the_run_without_a_budget(clips, tmp_path, made_up):
-    made_up(MadeUpTime(1000.0))
-    train(timed(clips, tmp_path / "a", epoch=2))
-    train(tiny_config(clips, tmp_path / "b", epoch=2))
-    assert same(weights(tmp_path / "a/latest.pth"), weights(tmp_path / "b/latest.pth"))
-    assert everything(tmp_path / "a")[1] == everything(tmp_path / "b")[1]
-
-
-def test_a_slow_run_is_cut_at_the_end_of_an_epoch(clips, tmp_path, made_up, capsys):
-    made_up(MadeUpTime(13.0, step_sec=2.0))
-    best = train(timed(clips, tmp_path, epoch=6, budget_sec=13.0))
-    assert iterations(tmp_path) == [1, 2, 3, 4, 5, 6]
-    assert [e["epoch"] for e in events(tmp_path, "val")] == [2]
-    assert best["epoch"] == 2
-    said = "less than the 6 planned epochs: training ends after epoch 2."
-    assert capsys.readouterr().out.count(said) == 1
-    assert last_rate(tmp_path) < events(tmp_path, "train")[2]["lr"]
-
-
-def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up, capsys):
-    made_up(MadeUpTime(2.5))
-    best = train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
-    assert iterations(tmp_path) == [1, 2]
-    assert best["epoch"] == 1
-    said = "less than the one planned epoch: training ended after step 2 of 3 in epoch 1."
-    assert said in capsys.readouterr().out
-    before = weights(tmp_path / "latest.pth")
-    assert train(timed(clips, tmp_path, epoch=1, budget_sec=2.5)) == best  # it is done
-    assert same(before, weights(tmp_path / "latest.pth"))
-
-
-def test_an_epoch_that_turns_out_too_long_is_ended(clips, tmp_path, made_up):
-    keys = {"videos_per_gpu": 1}  # nine steps
-    made_up(MadeUpTime(12.0, step_sec=3.0))
-    train(timed(clips, tmp_path, epoch=1, budget_sec=12.0, predicted_sec=9.0, **keys))
-    assert read_checkpoint(tmp_path / "latest.pth")["hooks"]["TimeBudget"]["cut"]["last_step"] == 4
-    assert len(events(tmp_path, "val")) == 1
-
-
-def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
-    made_up(MadeUpTime(-5.0))
-    best = train(timed(clips, tmp_path, epoch=3, budget_sec=1.0))
-    assert iterations(tmp_path)[-1] == 1
-    assert best is not None
-
-
-def test_a_fast_run_takes_more_of_the_useful_epochs(clips, tmp_path, made_up):
-    made_up(MadeUpTime(20.0, step_sec=0.5))
-    train(timed(clips, tmp_path, epoch=4, most=7, budget_sec=20.0))
-    assert iterations(tmp_path)[-1] == 7 * STEPS
-
-
-def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
-    epochs, spare_sec = 30, 40.0
-    budget_sec = epochs * STEPS + spare_sec
-    clock = made_up(MadeUpTime(budget_sec, slow=(48.0, 78.0)))
-    train(timed(clips, tmp_path, epoch=epochs, budget_sec=budget_sec, evaluation=100))
-    assert iterations(tmp_path)[-1] == epochs * STEPS
-    assert clock.left_sec >= 0
-    said = capsys.readouterr().out
-    assert "less than the 30 planned epochs" in said
-    assert "There is time for all 30 planned epochs again." in said
-    assert last_rate(tmp_path) < 0.01 * events(tmp_path, "train")[30]["lr"]
-
-
-def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up, capsys):
-    made_up(MadeUpTime(90.0, slow=(48.0, 56.0)))  # two steps, six seconds lost: two epochs
-    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
-    assert iterations(tmp_path)[-1] >= 27 * STEPS
-    told = re.findall(r"training ends after epoch (\d+)", capsys.readouterr().out)
-    assert told and min(map(int, told)) >= 24  # nor was much given up in between
-
-
-def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
-    clock = made_up(MadeUpTime(90.0, slow=(48.0, 1000.0)))
-    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
-    assert 0 <= clock.left_sec < 2 * STEPS * 4
-    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[30]["lr"]
-
-
-def told(planned, steps, *changes):
-    """What is said of a plan with these epochs and steps in each, whose end changes at a step."""
-    said = []
-    hook = TimeBudget(60.0, 0.0, 1.0, 1.0, 0.0, planned)
-    runner = SimpleNamespace(
-        param_schedulers=[], call_hook=lambda name, sentence: said.append(sentence)
-    )
-    loop = SimpleNamespace(
-        epoch=0, iter=0, max_epochs=planned, max_iters=planned * steps, steps_in_epoch=steps
-    )
-
-    def end_at(epochs, last_step):
-        loop.max_epochs, loop.max_iters = epochs, last_step
-
-    loop.end_at = end_at
-    hook.runner, hook._planned, loop.told_epochs = runner, planned, planned
-    for step, end in changes:
-        loop.iter, loop.epoch = step, step // steps
-        hook.end_at(loop, -(-end // steps), end)
-    loop.iter = loop.epoch = loop.max_epochs
-    hook.settle(loop)
-    return said, loop.told_epochs
-
-
-LESS = "time_budget is enough for less than the "
+def at(step, early=EarlySteps()):  # noqa: B008 (it is frozen)
+    """A run of ten steps in an epoch, each of a second, and an evaluation of three every other."""
+    return Pace(step, step // 10, 10, 2, step_sec=1.0, evaluation_sec=3.0, early=early)
 
 
 @pytest.mark.parametrize(
-    ("planned", "steps", "changes", "said", "shown"),
+    ("step", "end", "seconds"),
     [
-        (
-            1,
-            80,
-            [(10, 53), (20, 77), (30, 73), (45, 70), (50, 62), (52, 59), (53, 56), (53, 53)],
-            [
-                f"{LESS}one planned epoch: training ends at about step 62 of 80 in epoch 1.",
-                f"{LESS}one planned epoch: training ended after step 53 of 80 in epoch 1.",
-            ],
-            1,
-        ),
-        (
-            21,
-            10,
-            [(20, 220), (30, 280), (60, 220), (80, 150), (82, 140), (130, 135)],
-            [
-                f"{LESS}21 planned epochs: training ends after epoch 15.",
-                f"{LESS}21 planned epochs: training ended after step 5 of 10 in epoch 14.",
-            ],
-            14,
-        ),
-        (21, 10, [(150, 190), (160, 210)], [], 21),
+        (0, WHOLE, 80 + 4 * 3),
+        (40, WHOLE, 40 + 2 * 3),
+        (75, WHOLE, 5 + 3),
+        (0, End(3, 25), 25 + 2 * 3),
+        (80, WHOLE, 0),
     ],
 )
-def test_an_end_is_told_once_and_again_only_where_it_really_changes(
-    planned, steps, changes, said, shown
-):
-    assert told(planned, steps, *changes) == (said, shown)
+def test_what_is_needed(step, end, seconds):
+    assert at(step).needed_sec(end) == seconds
 
 
-def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypatch):
-    clock = made_up(MadeUpTime(13.0, step_sec=2.0))
-    config = timed(clips, tmp_path, epoch=6, budget_sec=13.0)
-    with monkeypatch.context() as patch:
-        stop_after(patch, 6)
-        with pytest.raises(Stopped):
-            train(config)
-    cut = read_checkpoint(tmp_path / "latest.pth")["hooks"]["TimeBudget"]["cut"]
-    assert cut["epochs"] == 2
-    clock.now = 0.0  # all the time of the world
-    clock.budget_sec = 1000.0
-    train(config)
-    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 2
+@pytest.mark.parametrize(
+    ("step", "left_sec", "end"),
+    [
+        (0, 92.0, WHOLE),
+        (0, 91.9, End(7, 70)),
+        (0, 50.0, End(4, 40)),
+        (0, 13.0, End(1, 10)),
+        (0, 9.5, End(1, 6)),  # in the middle of the only epoch
+        (0, 0.0, End(1, 1)),  # one step is always made
+        (0, -5.0, End(1, 1)),
+        (40, 20.0, End(5, 50)),
+        (40, 8.0, End(5, 45)),
+        (40, 3.5, End(4, 40)),  # no step more
+        (44, -1.0, End(5, 44)),
+        (44, 6.0, End(5, 47)),
+    ],
+)
+def test_the_last_end_that_can_be_reached(step, left_sec, end):
+    assert at(step).end_in_time(WHOLE, left_sec) == end
 
 
-def test_another_budget_undoes_it(clips, tmp_path, made_up):
-    clock = made_up(MadeUpTime(2.5))
-    train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
-    clock.budget_sec = 1000.0
-    train(timed(clips, tmp_path, epoch=3, budget_sec=1000.0))
-    assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
+def test_what_was_cut_stays_cut():
+    cut = End(5, 46)
+    assert at(43).end_in_time(cut, 1e9) == cut
+    assert at(43).end_in_time(cut, 5.0) == End(5, 45)
 
 
-def test_a_single_epoch_that_is_fast_is_followed_by_more(clips, tmp_path, made_up, monkeypatch):
-    monkeypatch.setattr(deadline, "TRUSTED_STEPS", 2)
-    keys = {"videos_per_gpu": 1}  # nine steps
-    made_up(MadeUpTime(60.0, step_sec=1.0))
-    made = timed(clips, tmp_path, epoch=1, most=4, budget_sec=60.0, predicted_sec=55.0, **keys)
-    train(made)
-    assert iterations(tmp_path)[-1] == 4 * 9
-    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[5]["lr"]
+@pytest.mark.parametrize("left_sec", [x / 3 for x in range(0, 300, 7)])
+def test_no_end_needs_more_than_there_is(left_sec):
+    end = at(0).end_in_time(WHOLE, left_sec)
+    assert at(0).needed_sec(end) <= max(left_sec, 1.0 + 3.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "worth"),
+    [(0, 40, 10.0), (0, 80, 50.0), (30, 50, 12.5), (40, 80, 40.0), (50, 50, 0.0), (9, 3, 0.0)],
+)
+def test_quick_steps_count_for_less(start, stop, worth):
+    assert EarlySteps(0.5, 0.25).worth(start, stop, 80) == worth
+
+
+def test_more_epochs_fit_where_the_first_steps_are_quick():
+    early = EarlySteps(0.5, 0.5)
+    assert at(0, early).needed_sec(WHOLE) == 20 + 40 + 4 * 3
+    assert at(0, early).end_in_time(WHOLE, 72.0) == WHOLE
+    # An earlier end moves the border between quick and other steps.
+    assert at(0, early).end_in_time(WHOLE, 71.0) == End(7, 70)
+    assert at(60, early).end_in_time(WHOLE, 22.9) == End(7, 70)

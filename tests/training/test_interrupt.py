@@ -9,11 +9,7 @@ import time
 
 import pytest
 
-from autox_video.training.interrupt import (
-    Stopped,
-    graceful_stop,
-    stop_requested,
-)
+from autox_video.training.interrupt import Stopped, graceful_stop
 from tests.datasets import REPOSITORY
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGHUP: 129}
@@ -22,14 +18,14 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SI
 @pytest.mark.parametrize("signum", CODES)
 def test_a_signal_asks_for_a_stop_and_code_says_when(signum, capsys):
     before = signal.getsignal(signum)
-    with pytest.raises(Stopped), graceful_stop():
-        assert stop_requested() is None
+    with pytest.raises(Stopped), graceful_stop() as request:
+        assert request.signum is None
         os.kill(os.getpid(), signum)
-        wait_for(stop_requested)
-        assert stop_requested() == signum
+        wait_for(lambda: request.signum)
+        assert request.signum == signum
         os.kill(os.getpid(), signum)  # at once: the same one, sent by two
         time.sleep(0.05)
-        raise Stopped(stop_requested())
+        raise Stopped(request.signum)
     assert Stopped(signum).exit_code == CODES[signum]
     assert signal.getsignal(signum) is before
     assert capsys.readouterr().err.count("Stopping") == 1
@@ -43,26 +39,25 @@ def wait_for(condition):
 
 
 def test_a_signal_after_the_last_look_goes_to_who_hears_of_it_next():
-    with pytest.raises(KeyboardInterrupt), graceful_stop():
+    with pytest.raises(KeyboardInterrupt), graceful_stop() as request:
         os.kill(os.getpid(), signal.SIGINT)
-        wait_for(stop_requested)
+        wait_for(lambda: request.signum)
 
 
 def test_not_even_the_end_of_a_trial_swallows_it():
-    with pytest.raises(KeyboardInterrupt), graceful_stop():
+    with pytest.raises(KeyboardInterrupt), graceful_stop() as request:
         os.kill(os.getpid(), signal.SIGINT)
-        wait_for(stop_requested)
+        wait_for(lambda: request.signum)
         raise ValueError("the trial is pruned")
 
 
 def test_a_request_that_was_answered_is_not_made_again():
-    with pytest.raises(Stopped), graceful_stop():
+    with pytest.raises(Stopped), graceful_stop() as request:
         os.kill(os.getpid(), signal.SIGINT)
-        wait_for(stop_requested)
-        raise Stopped(stop_requested())
-    assert stop_requested() is None
-    with graceful_stop():
-        assert stop_requested() is None
+        wait_for(lambda: request.signum)
+        raise Stopped(request.signum)
+    with graceful_stop() as request:
+        assert request.signum is None
 
 
 def test_no_signal_falls_between_two_blocks(tmp_path):
@@ -99,18 +94,18 @@ def test_no_signal_falls_between_two_blocks(tmp_path):
 def test_a_hang_up_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with graceful_stop():
+        with graceful_stop() as request:
             os.kill(os.getpid(), signal.SIGHUP)
             time.sleep(0.05)
-            assert stop_requested() is None
+            assert request.signum is None
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
 def test_in_another_thread_it_does_nothing():
     def work():
-        with graceful_stop():
-            done.append(stop_requested())
+        with graceful_stop() as request:
+            done.append(request.signum)
 
     done = []
     thread = threading.Thread(target=work)

@@ -133,10 +133,10 @@ def test_the_clips_of_all_processes_count_each_once(clips, tmp_path, monkeypatch
     tried = gone(monkeypatch, [2])
     theirs = [Unreadable(number, f"clip {number}", "gone.") for number in others]
     second = SimpleNamespace(
-        here=lambda: Processes(),
+        current=lambda: Processes(),
         run_on_rank_zero=lambda make: make(),
         all_reduce_max=list,
-        gather=lambda mine: [mine, theirs] if mine and isinstance(mine, list) else [mine],
+        all_gather=lambda mine: [mine, theirs] if mine and isinstance(mine, list) else [mine],
     )
     monkeypatch.setattr("autox_video.training.loops.processes", second)
     config = tiny_config(clips, tmp_path, epoch=3, max_bad=0.25, evaluation=0)

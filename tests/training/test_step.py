@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from autox_video.backbones.video_conv.model import VideoConv
 from autox_video.core.errors import ResourceError
 from autox_video.distributed.processes import Processes
 from autox_video.training.memory import read_accumulation
 from autox_video.training.run_training import train
+from autox_video.training.step import compiled_for
 from tests.training.tiny import events, tiny_config
 
 
@@ -71,7 +73,7 @@ def test_where_one_clip_does_not_fit_in_one_of_several_all_hear_of_it(clips, tmp
     with monkeypatch.context() as patch:
         patch.setattr(VideoConv, "forward", full)
         second = SimpleNamespace(
-            here=lambda: Processes(1, 2, 1, 2),
+            current=lambda: Processes(1, 2, 1, 2),
             run_on_rank_zero=lambda make: make(),
             OUT_OF_MEMORY=75,
         )
@@ -82,3 +84,33 @@ def test_where_one_clip_does_not_fit_in_one_of_several_all_hear_of_it(clips, tmp
     with pytest.raises(ResourceError, match="Not even one clip fits"):
         train(config)
     train(config)  # there may be more memory by now
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_batch_that_is_not_full_is_computed_without(is_full):
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append(inputs[0].shape)
+        return graph.forward
+
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].compile(backend=backend, dynamic=False)
+    x = torch.ones(3, 2)
+    with compiled_for(model, is_full=is_full):
+        assert torch.equal(model(x), nn.functional.linear(x, model[0].weight, model[0].bias))
+    assert len(seen) == is_full
+
+
+def test_training_and_validation_tell_which_are_full(clips, tmp_path, monkeypatch):
+    told = []
+
+    def note(model, *, is_full):
+        told.append(is_full)
+        return compiled_for(model, is_full=is_full)
+
+    monkeypatch.setattr("autox_video.training.loops.compiled_for", note)
+    config = tiny_config(clips, tmp_path, epoch=1)  # nine clips, four at a time
+    config.val_dataloader.batch_size = 2  # of three
+    train(config)
+    assert told == [True, True, False, True, False]

@@ -10,6 +10,7 @@ from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.tasks.classification.head import ClipHead
 from autox_video.training.checkpoints.checkpoint import digest, read_checkpoint
 from autox_video.training.config.build_config import build_config
+from autox_video.training.loops import ClipTrainLoop
 from tests.planning.test_plan import plan_for
 
 
@@ -52,7 +53,7 @@ def stop_after(monkeypatch, looks):
     """Have a signal come before the look for one with this number: there is one after each step."""
     calls = iter(range(1, 1000))
     monkeypatch.setattr(
-        "autox_video.training.loops.stop_requested", lambda: 15 if next(calls) >= looks else None
+        ClipTrainLoop, "_stop_signal", lambda loop: 15 if next(calls) >= looks else 0
     )
 
 

@@ -1,8 +1,8 @@
 """Checkpoint files: written whole or not at all, checked when they are read.
 
-`latest.pth` holds all that training needs to go on, `previous.pth` is the one before it; `best.pth`
-and `best.safetensors` hold the weights that validate best. Tensors and plain values only, so that
-reading them runs no code. Each carries a digest of its content.
+`latest.pth` holds all that a run needs to be resumed, `previous.pth` is the one before it;
+`best.pth` and `best.safetensors` hold the weights that validate best. Tensors and plain values
+only, so that reading them runs no code. Each carries a digest of its content.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from autox_video.backbones.weights.tensor_file import (
     META,
@@ -43,6 +43,8 @@ _DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile),
 )
 
+# ---- any checkpoint ----
+
 
 def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = None) -> None:
     """Replace `path` by a checkpoint.
@@ -58,30 +60,33 @@ def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = No
     meta = {key: value for key, value in state["meta"].items() if key != "digest"}
     content = {**state, "meta": meta}
     content["meta"] = {**meta, "digest": digest(content)}
+    with _writing(path) as temporary:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+        if keep is not None and path.exists():
+            _rename_a_copy(path, path.with_name(keep))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
     with atomic_write(path) as temporary:
         try:
-            with open(temporary, "wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except RuntimeError as error:  # PyTorch's own, where the disk is full
+            yield temporary
+        except (RuntimeError, SafetensorError) as error:  # the libraries' own, on a full disk
             raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
-        if keep is not None and path.exists():
-            _keep(path, path.with_name(keep))
 
 
-def _keep(path: Path, kept: Path) -> None:
+def _rename_a_copy(path: Path, new: Path) -> None:
     """Give a file a second name, in place of the file that had it."""
-    if kept.is_dir():  # somebody's; no file can take its place
-        _move_aside(kept)
-    link = kept.with_name(second_name(kept.name))
-    with suppress(FileNotFoundError):
-        link.unlink()
+    if new.is_dir():  # the user's; no file can take its place
+        _move_aside(new)
+    link = new.with_name(second_name(new.name))
+    link.unlink(missing_ok=True)
     try:
         os.link(path, link)
-        os.replace(link, kept)
-    except OSError:  # a file system without hard links: for a moment there is the kept one only
-        os.replace(path, kept)
+        os.replace(link, new)
+    except OSError:  # a file system without hard links: for a moment there is the new name only
+        os.replace(path, new)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -90,31 +95,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
-    of_ours = {"schema": SCHEMA}
-    state = {**of_ours, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
+    state = {"schema": SCHEMA, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
     if not (
         isinstance(state, dict)
         and isinstance(state.get("state_dict"), Mapping)
         and isinstance(state.get("meta"), dict)
     ):
         raise CheckpointError(f"{path}: not a checkpoint that autotrain.py wrote.")
-    said = state["meta"].pop("digest", None)
-    if said is not None and said != digest(state):
+    expected = state["meta"].pop("digest", None)
+    if expected is not None and expected != digest(state):
         raise CheckpointError(_damaged(path, "its content is not what was written"))
     return state
 
 
 def read_meta(path: Path) -> Mapping[str, Any]:
-    """What a checkpoint says beside its weights, of which nothing is read; empty if it says none.
+    """What a checkpoint says beside its weights, which are not read; empty if it says nothing.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
     if is_tensor_file(path):
-        meta = read_tensor_file(path, tensors=False)["meta"]
-    else:
-        state = _load(path, mmap=True)
-        meta = state.get("meta") if isinstance(state, dict) else None
+        return read_tensor_file(path, tensors=False)["meta"]
+    state = _load(path, mmap=True)
+    meta = state.get("meta") if isinstance(state, dict) else None
     return meta if isinstance(meta, Mapping) else {}
 
 
@@ -125,18 +128,41 @@ def _load(path: Path, **options: bool) -> Any:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; train first with autotrain.py."
         ) from error
-    except (*_DAMAGE, IsADirectoryError) as error:
+    except _DAMAGE as error:
         if path.is_dir():
             raise CheckpointError(
-                f"{path} is a folder; name the checkpoint in it, as {path / BEST}."
+                f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
             ) from error
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
         raise CheckpointError(_damaged(path, _first_line(error))) from error
 
 
+def _put_aside(path: Path, reason: str) -> str:
+    return f"{reason} It is now {_move_aside(path).name}."
+
+
+def _move_aside(path: Path) -> Path:
+    aside, number = path.with_name(f"{path.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    return path.rename(aside)
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: the checkpoint is damaged ({reason})."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:150]
+
+
+# ---- the state of a run ----
+
+
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole checkpoint to go on from, None if there is none, and what is to be said.
+    """The newest whole checkpoint to resume from, None if there is none, and what is to be said.
 
     A damaged one keeps its content under a name that ends in `.damaged`.
 
@@ -144,23 +170,21 @@ def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         CheckpointError: all that are there are damaged, or of another version of this project.
     """
     problems: list[tuple[Path, str]] = []
-    for path in (folder / LATEST, folder / PREVIOUS):
-        if not os.path.lexists(path):
-            continue
+    for path in filter(os.path.lexists, (folder / LATEST, folder / PREVIOUS)):
         try:
             state = _read_resumable(path)
         except CheckpointError as error:
             problems.append((path, error.problems[0]))
             continue
-        sentences = [_put_aside(bad, reason) for bad, reason in problems]
-        return state, [f"{sentence} Going on from {path.name}." for sentence in sentences]
-    if problems:
-        raise CheckpointError(
-            *(reason for _, reason in problems),
-            "There is no other checkpoint to go on from. Put a good copy in place, or train anew "
-            "with --fresh, which keeps the old files.",
-        )
-    return None, []
+        notes = [_put_aside(*problem) for problem in problems]
+        return state, [f"{note} Going on from {path.name}." for note in notes]
+    if not problems:
+        return None, []
+    raise CheckpointError(
+        *(reason for _, reason in problems),
+        "There is no other checkpoint to go on from. Put a good copy in place, or train anew "
+        "with --fresh, which keeps the old files.",
+    )
 
 
 def _read_resumable(path: Path) -> dict[str, Any]:
@@ -172,35 +196,16 @@ def _read_resumable(path: Path) -> dict[str, Any]:
     return state
 
 
-def _put_aside(bad: Path, reason: str) -> str:
-    return f"{reason} It is now {_move_aside(bad).name}."
-
-
-def _move_aside(bad: Path) -> Path:
-    aside, number = bad.with_name(f"{bad.name}.damaged"), 1
-    while os.path.lexists(aside):
-        number += 1
-        aside = bad.with_name(f"{bad.name}.damaged-{number}")
-    return bad.rename(aside)
-
-
 # ---- the best weights ----
 
 
 def write_best(folder: Path, state: dict[str, Any]) -> None:
     """Replace best.pth and best.safetensors; raises ResourceError where they cannot be written."""
     write_checkpoint(folder / BEST, state)
-    _write_safetensors(folder / BEST_SAFE, state)
-
-
-def _write_safetensors(path: Path, state: dict[str, Any]) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
     meta = {**state["meta"], "digest": digest(state)}
-    with atomic_write(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={META: json.dumps(meta)})
-        except SafetensorError as error:
-            raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
+    with _writing(folder / BEST_SAFE) as temporary:
+        save_file(tensors, temporary, metadata={META: json.dumps(meta)})
 
 
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
@@ -208,34 +213,26 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
 
     Where one of the two files is missing, damaged or older, it is written again from the other.
     """
-    notes: list[str] = []
-    state = None
-    for path in (folder / BEST, folder / BEST_SAFE):
-        if not os.path.lexists(path):
-            continue
+    notes, states = [], []
+    for path in filter(os.path.lexists, (folder / BEST, folder / BEST_SAFE)):
         try:
-            found = read_checkpoint(path)
-            if "metrics" not in found["meta"]:
-                raise CheckpointError(f"{path}: does not say how well its weights do.")
-            refuse_other_model(path, found["meta"].get("identity", {}), identity)
+            states.append(_read_scored(path, identity))
         except CheckpointError as error:
             notes.append(_put_aside(path, error.problems[0]))
-            continue
-        state = state or found
-    if state is None:
+    if not states:
         return None, notes
-    one_is_gone = not os.path.lexists(folder / BEST)
-    if notes or one_is_gone or _digest_of(folder / BEST_SAFE) != digest(state):
-        with suppress(ResourceError):  # best.pth itself is whole
-            write_best(folder, state)
-    return state["meta"]["metrics"], notes
+    if len(states) == 1 or digest(states[0]) != digest(states[1]):
+        with suppress(ResourceError):  # one of them is whole
+            write_best(folder, states[0])
+    return states[0]["meta"]["metrics"], notes
 
 
-def _digest_of(path: Path) -> str | None:
-    try:
-        return digest(read_checkpoint(path))
-    except CheckpointError:
-        return None
+def _read_scored(path: Path, identity: dict) -> dict[str, Any]:
+    state = read_checkpoint(path)
+    if "metrics" not in state["meta"]:
+        raise CheckpointError(f"{path}: does not say how well its weights do.")
+    refuse_other_model(path, state["meta"].get("identity", {}), identity)
+    return state
 
 
 # ---- what a checkpoint must be ----
@@ -252,7 +249,7 @@ def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
         )
 
 
-def load_state(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
+def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load weights that must fit exactly; raises CheckpointError where they do not."""
     try:
         model.load_state_dict(state, strict=True)
@@ -264,32 +261,24 @@ def load_state(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -> 
 
 
 def digest(value: Any) -> str:
-    """A checksum of tensors and plain values, in their order, whatever file they came from."""
-    found = hashlib.blake2b(digest_size=16)
-    _feed(found, value)
-    return found.hexdigest()
+    """A checksum of tensors and plain values, whatever file they came from."""
+    checksum = hashlib.blake2b(digest_size=16)
+    _feed(checksum, value)
+    return checksum.hexdigest()
 
 
-def _feed(found: Any, value: Any) -> None:
+def _feed(checksum: Any, value: Any) -> None:
     if isinstance(value, Tensor):
-        found.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        checksum.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        checksum.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     elif isinstance(value, Mapping):
-        found.update(f"map {len(value)}".encode())
+        checksum.update(f"map {len(value)}".encode())
         for key in sorted(value, key=repr):
-            found.update(f"{key!r}:".encode())
-            _feed(found, value[key])
+            checksum.update(f"{key!r}:".encode())
+            _feed(checksum, value[key])
     elif isinstance(value, (list, tuple)):
-        found.update(f"list {len(value)}".encode())
+        checksum.update(f"list {len(value)}".encode())
         for item in value:
-            _feed(found, item)
+            _feed(checksum, item)
     else:
-        found.update(f"{value!r},".encode("utf-8", "backslashreplace"))
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: the checkpoint is damaged ({reason})."
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:150]
+        checksum.update(f"{value!r},".encode("utf-8", "backslashreplace"))

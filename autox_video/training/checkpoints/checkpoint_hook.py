@@ -1,10 +1,10 @@
-"""What is saved and when, and how a run goes on from it."""
+"""What is saved and when, and how a run is resumed from it or rolled back to it."""
 
-import contextlib
 import copy
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,12 @@ from autox_video.training.checkpoints.model_state import (
 
 SAVING_SHARE = 0.01
 """Of the training time, that saving at the ends of epochs may take."""
-
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
 
 
 class SavingClock:
-    """When it is time for a checkpoint.
-
-    Args:
-        minutes: greatest time between two.
-    """
+    """When it is time for a checkpoint: after `minutes` at most."""
 
     def __init__(self, minutes: float) -> None:
         self.longest_sec = minutes * 60
@@ -63,29 +58,26 @@ class SavingClock:
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
 
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what is done in the block as saving, of something else than a checkpoint."""
+    @contextmanager
+    def counting(self, *, checkpoint: bool = False) -> Iterator[None]:
+        """Count what is done in the block as saving: of a checkpoint, or of something else."""
         started = time.monotonic()
         try:
             yield
         finally:
-            self.spent_sec += time.monotonic() - started
-
-    def saved(self, started: float) -> None:
-        """Note a checkpoint, or the attempt at one, that was begun at `started`."""
-        self._last = time.monotonic()
-        self._cost_sec = self._last - started
-        self.spent_sec += self._cost_sec
+            ended = time.monotonic()
+            self.spent_sec += ended - started
+            if checkpoint:
+                self._last, self._cost_sec = ended, ended - started
 
 
 @HOOKS.register_module()
 class ClipCheckpointHook(Hook):
-    """Start from the newest checkpoint or from pretrained weights; keep what must not be lost.
+    """Start from the newest checkpoint or from pretrained weights; save what must not be lost.
 
     Args:
         pretrained: weights to start from where there is no checkpoint yet.
-        identity: what a checkpoint must have been trained for to go on from it: plain values.
+        identity: what a checkpoint must have been trained for to be resumed: plain values.
         decoder: what decodes the clips, for the record.
         minutes: greatest time between two checkpoints.
     """
@@ -100,17 +92,20 @@ class ClipCheckpointHook(Hook):
         minutes: float = 10.0,
     ) -> None:
         self.pretrained = pretrained
-        self.decoder = decoder
         self.identity = dict(identity or {})
+        self.decoder = decoder
         self.record: dict[str, Any] | None = None
         """Of the run, where its work dir has one: checkpoints carry it."""
-        self.best: dict[str, float] | None = None
         self.clock = SavingClock(minutes)
+        self.best: dict[str, float] | None = None
         self.rollbacks = 0
         self._first: dict[str, Any] | None = None
-        self._saved: tuple | None = None
+        """The state at the start of training, until there is a checkpoint."""
+        self._saved_at: tuple[int, int, int] | None = None
         self._rolled_back_at = -1
-        self._best_to_write: dict[str, Any] | None = None
+        self._unsaved_best: dict[str, Any] | None = None
+
+    # ---- starting ----
 
     def before_train(self, runner) -> None:
         """Load what is there to start from."""
@@ -119,7 +114,7 @@ class ClipCheckpointHook(Hook):
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         if state is not None:
-            self._go_on_from(runner, state)
+            self._resume(runner, state)
             self.best = best
             if best is None and state["meta"]["best"] is not None:
                 lost = "The best weights so far are lost; the next evaluation starts over."
@@ -131,26 +126,48 @@ class ClipCheckpointHook(Hook):
             self._load_pretrained(runner)
         self._first = copy.deepcopy(self._state(runner))  # training goes on in its tensors
 
+    def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
+        """The state to resume, the metrics of the best weights, and what is to be said."""
+        state, notes = read_newest(folder)
+        if state is None:
+            return None, None, notes
+        # Before anything is touched that may belong to the other run.
+        refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
+        best, more = read_best(folder, self.identity)
+        return state, best, [*notes, *more]
+
+    def _load_pretrained(self, runner) -> None:
+        model = unwrapped(runner.model)
+        if is_sharded(model):
+            # A whole model takes the weights first; each process then keeps its part.
+            model = MODELS.build(runner.cfg.model)
+            model.load_state_dict(processes.broadcast(weights_of(runner.model)))
+        report = load_pretrained(model, self.pretrained)
+        if is_sharded(runner.model):
+            load_weights(runner.model, model.state_dict())
+        runner.call_hook("on_note", sentence=report.sentence())
+
+    # ---- saving ----
+
     def save_state(self, runner) -> None:
         """Write latest.pth, unless nothing has been done since; where that fails, go on."""
-        place = _place(runner.train_loop)
-        if place == self._saved or not (self._writes or is_sharded(runner.model)):
+        writes = processes.current().is_main
+        if self._saved_at == _progress(runner) or not (writes or is_sharded(runner.model)):
             return
-        started = time.monotonic()
-        state = self._state(runner)
-        # A checkpoint never goes beyond best weights that are not kept: they would be lost.
-        if not self._writes or (self._write_best(runner) and self._write_latest(runner, state)):
-            self._saved, self._first = place, None
-        self.clock.saved(started)
+        with self.clock.counting(checkpoint=True):
+            state = self._state(runner)
+            # A checkpoint never goes beyond best weights that are not kept: they would be lost.
+            if not writes or (self._write_best(runner) and self._write_latest(runner, state)):
+                self._saved_at, self._first = _progress(runner), None
 
     def is_saved(self, runner) -> bool:
         """Whether latest.pth holds the state of this moment."""
-        return not self._writes or self._saved == _place(runner.train_loop)
+        return not processes.current().is_main or self._saved_at == _progress(runner)
 
     @property
     def best_is_written(self) -> bool:
         """Whether the best weights are on the disk."""
-        return self._best_to_write is None
+        return self._unsaved_best is None
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Write the best weights if this evaluation is the best so far."""
@@ -163,13 +180,37 @@ class ClipCheckpointHook(Hook):
         meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
         if self.record is not None:
             meta[RECORD_KEY] = of_weights(self.record)
-        with self.clock.counted():
+        with self.clock.counting():
             weights = weights_of(runner.model)
-            if self._writes:
-                self._best_to_write = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
-                if not self._write_best(runner):
-                    kept = {name: weight.detach().clone() for name, weight in weights.items()}
-                    self._best_to_write["state_dict"] = kept
+            if not processes.current().is_main:
+                return
+            self._unsaved_best = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
+            if not self._write_best(runner):
+                waiting = {name: weight.detach().clone() for name, weight in weights.items()}
+                self._unsaved_best["state_dict"] = waiting
+
+    def _write_best(self, runner) -> bool:
+        """Write best weights that are still to be written; gives whether none are left."""
+        if self._unsaved_best is not None:
+            try:
+                write_best(Path(runner.work_dir), self._unsaved_best)
+                self._unsaved_best = None
+            except ResourceError as error:
+                sentence = f"{error} Training goes on; the best weights wait in memory. Make "
+                runner.call_hook("on_trouble", sentence=f"{sentence}room for them.")
+        return self._unsaved_best is None
+
+    def _write_latest(self, runner, state: dict[str, Any]) -> bool:
+        try:
+            write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
+        except ResourceError as error:
+            still = "The checkpoint before it is still there" if self._saved_at else "There is none"
+            sentence = f"{error} {still}; training goes on. Make room for the next one."
+            runner.call_hook("on_trouble", sentence=sentence)
+            return False
+        return True
+
+    # ---- going back ----
 
     def roll_back(self, runner) -> None:
         """Go back to a good checkpoint, with a lower learning rate.
@@ -186,67 +227,33 @@ class ClipCheckpointHook(Hook):
                 "`lr`, or `precision: float32`, with --fresh; look at the clips with `autox-video "
                 "check`. The best weights so far are kept."
             )
-        folder = Path(runner.work_dir)
         # The newest one may have been written when it was too late already.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
+        folder = Path(runner.work_dir)
         state, notes = processes.run_on_rank_zero(lambda: self._good_state(folder, older=older))
         for note in notes:
             runner.call_hook("on_note", sentence=note)
         self._rolled_back_at = at
         state["meta"]["rollbacks"] = self.rollbacks
-        self._go_on_from(runner, state)
+        self._resume(runner, state)
         sentence = (
             f"Several steps in a row before step {at + 1} gave numbers that are not finite: back "
             f"to step {loop.iter}, with {LOWER_LR**self.rollbacks:g} of the learning rate."
         )
         runner.call_hook("after_roll_back", sentence=sentence)
-        self._saved = None
+        self._saved_at = None
         self.save_state(runner)
-
-    @property
-    def _writes(self) -> bool:
-        return processes.current().is_main
-
-    def _write_best(self, runner) -> bool:
-        """Write best weights that are still to be written; gives whether none are left."""
-        if self._best_to_write is not None:
-            try:
-                write_best(Path(runner.work_dir), self._best_to_write)
-                self._best_to_write = None
-            except ResourceError as error:
-                sentence = f"{error} Training goes on; the best weights wait in memory. Make "
-                runner.call_hook("on_trouble", sentence=f"{sentence}room for them.")
-        return self._best_to_write is None
-
-    def _write_latest(self, runner, state: dict[str, Any]) -> bool:
-        try:
-            write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
-        except ResourceError as error:
-            still = "The checkpoint before it is still there" if self._saved else "There is none"
-            sentence = f"{error} {still}; training goes on. Make room for the next one."
-            runner.call_hook("on_trouble", sentence=sentence)
-            return False
-        return True
-
-    def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
-        state, notes = read_newest(folder)
-        if state is None:
-            return None, None, notes
-        # Before anything is touched that may belong to the other run.
-        refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
-        best, more = read_best(folder, self.identity)
-        return state, best, [*notes, *more]
 
     def _good_state(self, folder: Path, *, older: bool) -> tuple[dict[str, Any], list[str]]:
         if older:
-            with contextlib.suppress(CheckpointError):  # there is none, or none that is whole
+            with suppress(CheckpointError):  # there is none, or none that is whole
                 return read_checkpoint(folder / PREVIOUS), []
         state, notes = read_newest(folder)
-        if state is None:
-            state = self._first
-        if state is None:
+        if state is None and self._first is None:
             raise CheckpointError(f"{folder}: there is no checkpoint to go back to.")
-        return state, notes
+        return state or self._first, notes
+
+    # ---- the state of a run ----
 
     def _state(self, runner) -> dict[str, Any]:
         loop = runner.train_loop
@@ -254,7 +261,7 @@ class ClipCheckpointHook(Hook):
             "schema": SCHEMA,
             "state_dict": weights_of(runner.model),
             "optimizer": optimizer_state(runner.model, runner.optim_wrapper),
-            "hooks": {type(h).__name__: h.state_dict() for h in _with_state(runner)},
+            "hooks": {name: hook.state_dict() for name, hook in _stateful_hooks(runner).items()},
             "meta": {
                 "epoch": loop.epoch,
                 "iter": loop.iter,
@@ -268,7 +275,7 @@ class ClipCheckpointHook(Hook):
             },
         }
 
-    def _go_on_from(self, runner, state: dict[str, Any]) -> None:
+    def _resume(self, runner, state: dict[str, Any]) -> None:
         meta, loop = state["meta"], runner.train_loop
         try:
             load_weights(runner.model, state["state_dict"])
@@ -283,37 +290,32 @@ class ClipCheckpointHook(Hook):
         for schedule in runner.param_schedulers:
             schedule.go_to(loop.iter, scale=LOWER_LR**self.rollbacks)
         runner.optim_wrapper.initialize_count_status(runner.model, loop.iter, loop.max_iters)
-        for hook in _with_state(runner):
-            if type(hook).__name__ in state["hooks"]:
-                hook.load_state_dict(state["hooks"][type(hook).__name__])
-        self._saved = _place(loop)
+        for name, hook in _stateful_hooks(runner).items():
+            if name in state["hooks"]:
+                hook.load_state_dict(state["hooks"][name])
+        self._saved_at = _progress(runner)
 
-    def _load_pretrained(self, runner) -> None:
-        model = unwrapped(runner.model)
-        if is_sharded(model):
-            # A whole model takes the weights first; each process then keeps its part.
-            model = MODELS.build(runner.cfg.model)
-            model.load_state_dict(processes.broadcast(weights_of(runner.model)))
-        report = load_pretrained(model, self.pretrained)
-        if is_sharded(runner.model):
-            load_weights(runner.model, model.state_dict())
-        runner.call_hook("on_note", sentence=report.sentence())
+
+def checkpoint_hook_of(runner) -> ClipCheckpointHook:
+    """The checkpoint hook of a runner."""
+    return next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far, by `results.selection_score`.
+    """Whether an evaluation beats the best so far, by its selection score.
 
     One with a figure that is not finite never does; one that has no such score is beaten.
     """
-    mine, key = selection_score(metrics), main_score(metrics)
-    if mine == -math.inf:
+    score = selection_score(metrics)
+    if score == -math.inf:
         return False
-    return not best or key not in best or mine > selection_score(best)
+    return not best or main_score(metrics) not in best or score > selection_score(best)
 
 
-def _place(loop) -> tuple[int, int, int]:
+def _progress(runner) -> tuple[int, int, int]:
+    loop = runner.train_loop
     return loop.epoch, loop.iter, loop.evaluated_epoch
 
 
-def _with_state(runner) -> list[Hook]:
-    return [hook for hook in runner.hooks if hasattr(hook, "load_state_dict")]
+def _stateful_hooks(runner) -> dict[str, Hook]:
+    return {type(h).__name__: h for h in runner.hooks if hasattr(h, "load_state_dict")}

@@ -5,9 +5,7 @@ run: the best weights first, then each of the next best whose part makes the ave
 """
 
 import math
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,168 +25,99 @@ from autox_video.training.checkpoints.checkpoint import (
     read_meta,
     write_checkpoint,
 )
-from autox_video.training.checkpoints.checkpoint_hook import ClipCheckpointHook, is_better
+from autox_video.training.checkpoints.checkpoint_hook import checkpoint_hook_of, is_better
 from autox_video.training.checkpoints.model_state import load_weights, weights_of
 
-Weights = dict[str, Tensor]
+Metrics = dict[str, float]
 
 
 @HOOKS.register_module()
 class ModelSoup(Hook):
-    """Keep the best few weights on disk; when training is over, average them.
+    """Keep the best `most` weights on disk, 2 or more; when training is over, average them."""
 
-    Args:
-        most: how many are kept, 2 or more.
-        identity: what weights must have been trained for to be of this run: plain values.
-    """
+    priority = "VERY_LOW"  # beside the checkpoint hook: the weights are those that were evaluated
 
-    priority = "VERY_LOW"  # beside the keeper: the weights are those that were evaluated
-
-    def __init__(self, most: int, identity: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
-        self.identity = dict(identity or {})
-        self.kept: dict[int, dict[str, float]] = {}
-        """Metrics of the weights that are kept, by the epochs they have seen."""
-        self._to_write: dict[int, dict[str, Any]] = {}
-        """Those for which there was no room on the disk yet."""
+        self.metrics: dict[int, Metrics] = {}
+        """Of the weights on disk, by the epochs they have seen."""
 
     def before_start(self, runner) -> None:
         """Drop what a run left that was killed before its first checkpoint."""
         if processes.current().is_main:
             _remove(runner)
 
-    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+    def after_resume(self, runner, best: Metrics | None) -> None:
         """Find the weights of before."""
-        self.kept = processes.run_on_rank_zero(lambda: self._find(runner))
+        self.metrics = processes.run_on_rank_zero(lambda: _find(runner))
 
-    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the weights if they are among the best."""
-        if not metrics or main_score(metrics) is None:
-            return
+    def after_val_epoch(self, runner, metrics: Metrics | None = None) -> None:
+        """Write the weights if they are among the best."""
         epoch = runner.train_loop.epoch
-        others = [at for at in self._ranked() if at != epoch]
-        better = [at for at in others if not is_better(metrics, self.kept[at])]
-        if len(better) >= self.most or not is_better(metrics, None):
+        earlier = [at for at in self._ranked() if at != epoch]
+        better = [at for at in earlier if not is_better(metrics or {}, self.metrics[at])]
+        if len(better) >= self.most or not is_better(metrics or {}, None):
             return
-        for worst in others[self.most - 1 :]:
-            del self.kept[worst]
-            self._to_write.pop(worst, None)
+        for worst in earlier[self.most - 1 :]:
+            del self.metrics[worst]
             if processes.current().is_main:
                 _file(runner, worst).unlink(missing_ok=True)
-        self.kept[epoch] = dict(metrics)
         weights = weights_of(runner.model)
-        if processes.current().is_main:
-            meta = {"epoch": epoch, "metrics": metrics, "identity": self.identity}
-            state = {"schema": SCHEMA, "state_dict": weights, "meta": meta}
-            if not self._write(runner, epoch, state):
-                waits = {name: weight.detach().clone() for name, weight in weights.items()}
-                self._to_write[epoch] = {**state, "state_dict": waits}
+        if processes.run_on_rank_zero(lambda: _write(runner, epoch, weights, metrics)):
+            self.metrics[epoch] = dict(metrics)
 
-    def save_state(self, runner) -> None:
-        """Write what waits for room."""
-        for epoch, state in list(self._to_write.items()):
-            if self._write(runner, epoch, state):
-                del self._to_write[epoch]
-
-    def average(self, runner) -> None:
-        """Average what is kept, and evaluate; the best weights are replaced by what is better.
+    def average_weights(self, runner) -> None:
+        """Average what is on disk, and evaluate; the best weights are replaced by what is better.
 
         The loop calls it when training is over and saved: the model keeps the last weights tried.
         Where the result cannot be written, what it is made of stays, for the next start.
         """
-        keeper = _keeper(runner)
-        ranked = self._ranked()
-        if len(ranked) > 1 and keeper.best is not None and keeper.best["epoch"] == ranked[0]:
-            before, taken = keeper.best, self._try_averages(runner, keeper, ranked)
-            if len(taken) > 1:
-                runner.call_hook("on_note", sentence=_said(taken, keeper.best, before))
-        self.kept, self._to_write = {}, {}
-        if processes.current().is_main and keeper.best_is_written:
+        keeps, ranked = checkpoint_hook_of(runner), self._ranked()
+        before = keeps.best
+        if len(ranked) > 1 and before is not None and before["epoch"] == ranked[0]:
+            epochs = self._try_averages(runner, ranked)
+            if len(epochs) > 1:
+                runner.call_hook("on_note", sentence=_sentence(epochs, keeps.best, before))
+        self.metrics = {}
+        if processes.current().is_main and keeps.best_is_written:
             _remove(runner)
 
-    def _try_averages(self, runner, keeper: ClipCheckpointHook, ranked: list[int]) -> list[int]:
+    def _try_averages(self, runner, ranked: list[int]) -> list[int]:
         """Keep the best average; gives the epochs whose weights are in it."""
-        loop, taken, best = runner.train_loop, ranked[:1], keeper.best
-        mean = processes.run_on_rank_zero(lambda: self._read(runner, ranked[0]))
+        loop, keeps, epochs = runner.train_loop, checkpoint_hook_of(runner), ranked[:1]
+        mean, best = _read(runner, ranked[0]), keeps.best
         for epoch in ranked[1:]:
             if mean is None or not loop.may_evaluate():
                 break
-            tried = processes.run_on_rank_zero(
-                partial(self._mixed, runner, mean, epoch, len(taken))
-            )
-            if tried is None:
+            weights = _read(runner, epoch)
+            if weights is None:
                 continue
-            load_weights(runner.model, tried)
+            average = {k: _average(mean[k], weights[k], len(epochs)) for k in mean}
+            load_weights(runner.model, average)
             metrics = runner.val_loop.measure(loop.stop_if_asked)
             if is_better(metrics, best):
-                taken, mean, best = [*taken, epoch], tried, metrics
-                keeper.keep_best(runner, metrics)
-        return taken
+                epochs, mean, best = [*epochs, epoch], average, metrics
+                keeps.keep_best(runner, metrics)
+        return epochs
 
     def _ranked(self) -> list[int]:
-        """The epochs of what is kept, the best first."""
-
-        return sorted(self.kept, key=lambda at: (selection_score(self.kept[at]), -at), reverse=True)
-
-    def _find(self, runner) -> dict[int, dict[str, float]]:
-        """What is on disk of this run; what a run that goes on will write again is removed."""
-        found = {}
-        for path in _files(runner):
-            try:
-                meta = read_meta(path)
-            except CheckpointError:
-                meta = {}
-            epoch = meta.get("epoch", math.inf)
-            if meta.get("identity") == self.identity and epoch <= runner.train_loop.evaluated_epoch:
-                found[epoch] = dict(meta["metrics"])
-            else:
-                path.unlink(missing_ok=True)
-        return found
-
-    def _write(self, runner, epoch: int, state: dict[str, Any]) -> bool:
-        path = _file(runner, epoch)
-        try:
-            with _keeper(runner).clock.counted():
-                path.parent.mkdir(exist_ok=True)
-                write_checkpoint(path, state)
-        except (ResourceError, OSError) as error:
-            sentence = f"{error} Training goes on; these weights, for an average, wait in memory."
-            runner.call_hook("on_trouble", sentence=sentence)
-            return False
-        return True
-
-    def _read(self, runner, epoch: int) -> Weights | None:
-        if epoch in self._to_write:
-            return self._to_write[epoch]["state_dict"]
-        try:
-            return read_checkpoint(_file(runner, epoch))["state_dict"]
-        except CheckpointError as error:
-            runner.call_hook("on_trouble", sentence=f"{error} They are in no average.")
-            return None
-
-    def _mixed(self, runner, mean: Weights, epoch: int, count: int) -> Weights | None:
-        """The mean of `count` weights, and of one more."""
-        one = self._read(runner, epoch)
-        return one and {name: _moved(value, one[name], count) for name, value in mean.items()}
+        """The epochs of what is on disk, the best first."""
+        return sorted(self.metrics, key=lambda at: (-selection_score(self.metrics[at]), at))
 
 
-def _moved(mean: Tensor, value: Tensor, count: int) -> Tensor:
+def _average(mean: Tensor, value: Tensor, count: int) -> Tensor:
+    """The mean of `count` weights, and of one more."""
     return torch.lerp(mean, value, 1 / (count + 1)) if mean.is_floating_point() else mean
 
 
-def _said(epochs: list[int], metrics: dict[str, float], before: dict[str, float]) -> str:
-    key = main_score(metrics)
+def _sentence(epochs: list[int], metrics: Metrics, before: Metrics) -> str:
+    key, clips = main_score(metrics), metrics.get("clips", math.inf)
     named = f"{', '.join(map(str, sorted(epochs)[:-1]))} and {max(epochs)}"
-    scores = [score_text(each[key], metrics.get("clips", math.inf)) for each in (metrics, before)]
     return (
-        f"The average of the weights after epochs {named} validates better "
-        f"({score_label(key)} {scores[0]}, loss {metrics['loss']:.4f}; before "
-        f"{scores[1]}, {before['loss']:.4f}): it is kept as the best."
+        f"The average of the weights after epochs {named} validates better ({score_label(key)} "
+        f"{score_text(metrics[key], clips)}, loss {metrics['loss']:.4f}; before "
+        f"{score_text(before[key], clips)}, {before['loss']:.4f}): it is kept as the best."
     )
-
-
-def _keeper(runner) -> ClipCheckpointHook:
-    return next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
 
 
 def _file(runner, epoch: int) -> Path:
@@ -200,8 +129,49 @@ def _files(runner) -> list[Path]:
     return sorted(Path(runner.work_dir, SOUP).glob("*[0-9].pth*"))
 
 
+def _find(runner) -> dict[int, Metrics]:
+    """What is on disk of this run; what a resumed run will write again is removed."""
+    identity, found = checkpoint_hook_of(runner).identity, {}
+    for path in _files(runner):
+        try:
+            meta = read_meta(path)
+        except CheckpointError:
+            meta = {}
+        epoch = meta.get("epoch", math.inf)
+        if meta.get("identity") == identity and epoch <= runner.train_loop.evaluated_epoch:
+            found[epoch] = dict(meta["metrics"])
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _read(runner, epoch: int) -> dict[str, Tensor] | None:
+    def read() -> dict[str, Any] | None:
+        try:
+            return read_checkpoint(_file(runner, epoch))["state_dict"]
+        except CheckpointError as error:
+            runner.call_hook("on_trouble", sentence=f"{error} They are in no average.")
+            return None
+
+    return processes.run_on_rank_zero(read)
+
+
+def _write(runner, epoch: int, weights: dict[str, Tensor], metrics: Metrics) -> bool:
+    keeps, path = checkpoint_hook_of(runner), _file(runner, epoch)
+    meta = {"epoch": epoch, "metrics": metrics, "identity": keeps.identity}
+    try:
+        with keeps.clock.counting():
+            path.parent.mkdir(exist_ok=True)
+            write_checkpoint(path, {"schema": SCHEMA, "state_dict": weights, "meta": meta})
+    except (ResourceError, OSError) as error:
+        sentence = f"{error} Training goes on; these weights are in no average."
+        runner.call_hook("on_trouble", sentence=sentence)
+        return False
+    return True
+
+
 def _remove(runner) -> None:
     for path in _files(runner):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # there is none, or it holds something of somebody's
+    with suppress(OSError):  # there is none, or it holds something of the user's
         Path(runner.work_dir, SOUP).rmdir()

@@ -292,7 +292,7 @@ def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
     if plan.patience:
         hooks.append({"type": "EarlyStopping", "patience": plan.patience})
     if plan.soup:
-        hooks.append({"type": "ModelSoup", "most": plan.soup, "identity": record.identity})
+        hooks.append({"type": "ModelSoup", "most": plan.soup})
     checkpoints = {
         "type": "ClipCheckpointHook",
         "pretrained": plan.pretrained,

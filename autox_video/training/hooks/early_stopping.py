@@ -14,18 +14,13 @@ SMOOTHING = 0.5
 
 @HOOKS.register_module()
 class EarlyStopping(Hook):
-    """End training once the smoothed validation score has not grown for some evaluations.
-
-    Args:
-        patience: how many.
-    """
+    """End training once the smoothed selection score has not grown for `patience` evaluations."""
 
     priority = "NORMAL"
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-        self.smoothed: float | None = None
-        self.highest: float | None = None
+        self.smoothed = self.highest = -math.inf
         self.waited = 0
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
@@ -33,9 +28,9 @@ class EarlyStopping(Hook):
         score = selection_score(metrics)
         if score == -math.inf:
             return
-        before = score if self.smoothed is None else self.smoothed
+        before = score if self.smoothed == -math.inf else self.smoothed
         self.smoothed = SMOOTHING * before + (1 - SMOOTHING) * score
-        if self.highest is None or self.smoothed > self.highest:
+        if self.smoothed > self.highest:
             self.highest, self.waited = self.smoothed, 0
             return
         self.waited += 1
@@ -56,9 +51,8 @@ class EarlyStopping(Hook):
         return {"smoothed": self.smoothed, "highest": self.highest, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self.smoothed, self.highest = state["smoothed"], state["highest"]
-        self.waited = state["waited"]
+        """Resume from what `state_dict` gave."""
+        vars(self).update(state)
 
     def _is_over(self, runner) -> bool:
         runner.train_loop.stop_training = over = self.waited >= self.patience

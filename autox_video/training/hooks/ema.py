@@ -24,13 +24,14 @@ class WeightEMA(Hook):
         decay: share of the average that a step leaves, 0 to 1.
     """
 
-    priority = "NORMAL"  # before the keeper, which loads and saves
+    priority = "NORMAL"  # before the checkpoint hook, which loads and saves
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.steps = 0
         self.average: dict[str, Tensor] = {}
-        self.standing_in = False
+        self.stands_in = False
+        self.is_paused = False
 
     def before_train(self, runner) -> None:
         """Know the weights."""
@@ -49,37 +50,37 @@ class WeightEMA(Hook):
 
     def before_val(self, runner) -> None:
         """Put the average in the place of the weights."""
-        self._change_places()
+        self._swap()
 
     def after_val(self, runner) -> None:
         """Put the weights back."""
-        self._change_places()
+        self._swap()
 
     def save_state(self, runner) -> None:
         """Put the weights back where a checkpoint is written in the middle of an evaluation."""
-        self._paused = self.standing_in
-        if self._paused:
-            self._change_places()
+        self.is_paused = self.stands_in
+        if self.is_paused:
+            self._swap()
 
     def after_save_state(self, runner) -> None:
         """Go on with that evaluation."""
-        if self._paused:
-            self._change_places()
+        if self.is_paused:
+            self._swap()
 
     def state_dict(self) -> dict[str, Any]:
         """The average and how many steps it has seen."""
-        return {"steps": self.steps, "average": {k: _whole(v) for k, v in self.average.items()}}
+        average = {name: _whole(value) for name, value in self.average.items()}
+        return {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave, however the weights are shared out now."""
+        """Resume from what `state_dict` gave, however the weights are sharded now."""
         self.steps = state["steps"]
-        self.average = {
-            name: _placed_as(self.weights[name], value) for name, value in state["average"].items()
-        }
+        average = state["average"].items()
+        self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
 
     @torch.no_grad()
-    def _change_places(self) -> None:
-        self.standing_in = not self.standing_in
+    def _swap(self) -> None:
+        self.stands_in = not self.stands_in
         for module in self.model.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # else it would compute with what it has put together before
@@ -94,8 +95,8 @@ def _whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
 
 
-def _placed_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """A copy of a whole tensor, on the device and with the share of a weight."""
+def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
+    """A copy of a whole tensor, on the device and with the shard of a weight."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

@@ -10,8 +10,8 @@ from autox_video.training.checkpoints.model_state import unwrapped
 class ProgressiveResizing(Hook):
     """Scale training clips down in the first steps (progressive learning, arXiv 2104.00298).
 
-    Which steps these are follows from the number of the step and of all steps alone, so that a run
-    that goes on is the run that was not stopped.
+    Which steps these are follows from the number of the step and of all steps alone, so that a
+    resumed run is the run that was not stopped.
 
     Args:
         side: of those clips, in px.
@@ -24,5 +24,5 @@ class ProgressiveResizing(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Choose the size of the clips of this step."""
         loop = runner.train_loop
-        early = loop.iter < self.share * loop.max_iters
-        unwrapped(runner.model).data_preprocessor.side = self.side if early else None
+        is_small = loop.iter < self.share * loop.max_iters
+        unwrapped(runner.model).data_preprocessor.side = self.side if is_small else None

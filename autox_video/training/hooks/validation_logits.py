@@ -17,14 +17,12 @@ from autox_video.run.work_dir import LOGITS
 class SaveLogits(Hook):
     """Write the logits of each evaluation, in place of those before, into the work dir."""
 
-    priority = "NORMAL"  # before the keeper: once the evaluation counts, they are there
+    priority = "NORMAL"  # before the checkpoint hook: once the evaluation counts, they are there
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Write them; where that fails, there is no temperature of them."""
         measured = runner.val_loop.evaluator.metrics[0].measured
         if measured is None or not processes.current().is_main:
-            return
-        if not np.isfinite(measured["logits"]).all():
             return
         content = {name: values.tolist() for name, values in measured.items()}
         try:
@@ -34,14 +32,14 @@ class SaveLogits(Hook):
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """The last evaluation of a run; None where it kept nothing that can be read.
+    """The last evaluation of a run; None where nothing that can be read is kept.
 
     Gives `positions` (N,) of the clips in their list, `logits` (N, K) and `labels` (N,).
     """
     try:
         content = json.loads((work_dir / LOGITS).read_bytes())
-        found = {name: np.array(content[name]) for name in ("positions", "logits", "labels")}
+        measured = {name: np.array(content[name]) for name in ("positions", "logits", "labels")}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    whole = found["logits"].ndim == 2 and len({len(each) for each in found.values()}) == 1
-    return found if whole else None
+    fits = measured["logits"].ndim == 2 and len(set(map(len, measured.values()))) == 1
+    return measured if fits else None

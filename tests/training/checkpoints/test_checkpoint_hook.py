@@ -14,7 +14,7 @@ from autox_video.planning.record import load_stored, write_record
 from autox_video.training.checkpoints import checkpoint_hook
 from autox_video.training.checkpoints.checkpoint import digest, read_checkpoint, read_meta
 from autox_video.training.config.build_config import build_config
-from autox_video.training.hooks import progress
+from autox_video.training.hooks import metrics_file
 from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train
 from autox_video.training.step import TrainStep
@@ -216,14 +216,14 @@ def test_no_checkpoint_goes_beyond_best_weights_that_are_not_kept(clips, tmp_pat
 
 
 def test_lines_for_which_there_was_no_room_come_later(clips, tmp_path, monkeypatch, capsys):
-    append, calls = progress.append_json_line, iter(range(100))
+    append, calls = metrics_file.append_json_line, iter(range(100))
 
     def fail(path, value):
         if next(calls) in (1, 2, 3):
             raise ResourceError(f"{path}: cannot be written (No space left on device).")
         append(path, value)
 
-    monkeypatch.setattr(progress, "append_json_line", fail)
+    monkeypatch.setattr(metrics_file, "append_json_line", fail)
     train(tiny_config(clips, tmp_path, epoch=2, evaluation=0))
     assert [e["iter"] for e in events(tmp_path, "train")] == [1, 2, 3, 4, 5, 6]
     assert capsys.readouterr().err.count("No space left") == 1

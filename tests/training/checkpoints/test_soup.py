@@ -19,8 +19,8 @@ TARGET = 2.0
 
 def runner_in(folder, most=3, identity=None):
     """A runner around one weight, whose loss is its distance to TARGET; and its soup."""
-    model, soup = torch.nn.Linear(1, 1, bias=False), ModelSoup(most, identity)
-    keep, notes = ClipCheckpointHook(), []
+    model, soup = torch.nn.Linear(1, 1, bias=False), ModelSoup(most)
+    keep, notes = ClipCheckpointHook(identity=identity), []
     loss = lambda: float((model.weight - TARGET).abs())  # noqa: E731
     metrics = lambda: {"top1": 0.5, "top5": 1.0, "loss": loss(), "clips": 4}  # noqa: E731
     runner = SimpleNamespace(
@@ -31,7 +31,7 @@ def runner_in(folder, most=3, identity=None):
         train_loop=SimpleNamespace(
             epoch=0, evaluated_epoch=0, may_evaluate=lambda: True, stop_if_asked=lambda: None
         ),
-        val_loop=SimpleNamespace(measure=lambda or_stop: metrics()),
+        val_loop=SimpleNamespace(measure=lambda between_batches: metrics()),
         call_hook=lambda name, sentence: notes.append(sentence),
     )
 
@@ -64,7 +64,7 @@ def test_what_makes_the_average_better_is_taken(tmp_path, evaluated, best, named
     runner, soup, evaluate, notes = runner_in(tmp_path)
     for weight in evaluated:
         evaluate(weight)
-    soup.average(runner)
+    soup.average_weights(runner)
     assert best_weight(tmp_path) == pytest.approx(best)
     assert [named in note for note in notes] == [True] if named else not notes
     assert not (tmp_path / "soup").exists()
@@ -78,7 +78,7 @@ def test_as_few_stay_on_disk_as_are_wanted(tmp_path):
         "00002.pth",
         "00004.pth",
     ]
-    assert sorted(soup.kept) == [2, 4]
+    assert sorted(soup.metrics) == [2, 4]
 
 
 def test_a_run_that_goes_on_finds_what_is_its_own(tmp_path):
@@ -91,13 +91,13 @@ def test_a_run_that_goes_on_finds_what_is_its_own(tmp_path):
     runner, again, _, _ = runner_in(tmp_path, identity={"seed": 1})
     runner.train_loop.evaluated_epoch = 2
     again.after_resume(runner, None)
-    assert again.kept == {1: soup.kept[1]}
+    assert again.metrics == {1: soup.metrics[1]}
     assert sorted(path.name for path in (tmp_path / "soup").iterdir()) == ["00001.pth", "notes.txt"]
     runner, other, _, _ = runner_in(tmp_path, identity={"seed": 2})
     runner.train_loop.evaluated_epoch = 3
     other.after_resume(runner, None)
-    assert not other.kept
-    other.average(runner)
+    assert not other.metrics
+    other.average_weights(runner)
     assert [path.name for path in (tmp_path / "soup").iterdir()] == ["notes.txt"]
 
 
@@ -106,7 +106,7 @@ def test_without_time_nothing_is_tried(tmp_path):
     evaluate(3.5)
     evaluate(1.0)
     runner.train_loop.may_evaluate = lambda: False
-    soup.average(runner)
+    soup.average_weights(runner)
     assert best_weight(tmp_path) == 1.0
     assert not notes
 
@@ -116,35 +116,20 @@ def test_weights_that_cannot_be_read_are_left_out(tmp_path):
     for weight in (1.0, 3.5, 3.2):
         evaluate(weight)
     (tmp_path / "soup/00003.pth").write_bytes(b"damaged")
-    soup.average(runner)
+    soup.average_weights(runner)
     assert best_weight(tmp_path) == 2.25
     assert "They are in no average." in notes[0]
 
 
-def test_what_cannot_be_written_waits_in_memory(tmp_path):
+def test_weights_for_which_there_is_no_room_are_in_no_average(tmp_path):
     runner, soup, evaluate, notes = runner_in(tmp_path)
     (tmp_path / "soup").write_text("in the way")
     evaluate(1.0)
-    evaluate(3.5)
-    assert all("wait in memory" in note for note in notes)
     (tmp_path / "soup").unlink()
-    soup.save_state(runner)
-    assert [path.name for path in sorted((tmp_path / "soup").iterdir())] == [
-        "00001.pth",
-        "00002.pth",
-    ]
-    (tmp_path / "soup/00001.pth").write_bytes(b"damaged")
-    soup.average(runner)
-    assert best_weight(tmp_path) == 1.0
-
-
-def test_the_average_is_of_what_waits_in_memory_too(tmp_path):
-    runner, soup, evaluate, _ = runner_in(tmp_path)
-    (tmp_path / "soup").write_text("in the way")
-    evaluate(1.0)
     evaluate(3.5)
-    soup.average(runner)
-    assert best_weight(tmp_path) == 2.25
+    assert len(notes) == 1 and sorted(soup.metrics) == [2]
+    soup.average_weights(runner)
+    assert best_weight(tmp_path) == 1.0
 
 
 def test_what_an_average_is_made_of_stays_until_it_is_written(tmp_path, monkeypatch):
@@ -157,14 +142,14 @@ def test_what_an_average_is_made_of_stays_until_it_is_written(tmp_path, monkeypa
             raise ResourceError("no room")
 
         patch.setattr(checkpoint_hook, "write_best", full)
-        soup.average(runner)
+        soup.average_weights(runner)
     assert best_weight(tmp_path) == 1.0
     runner, again, _, _ = runner_in(tmp_path)
     runner.train_loop.epoch = runner.train_loop.evaluated_epoch = 2
     keep = next(hook for hook in runner.hooks if hook is not again)
     keep.best = {"top1": 0.5, "loss": 1.0, "clips": 4, "epoch": 1}
     again.after_resume(runner, None)
-    again.average(runner)
+    again.average_weights(runner)
     assert best_weight(tmp_path) == 2.25
     assert not (tmp_path / "soup").exists()
 

@@ -1,6 +1,6 @@
 """What a training run tells."""
 
-import json
+import logging
 import re
 from types import SimpleNamespace
 
@@ -12,9 +12,7 @@ from autox_video.training.hooks.progress import (
     QUIET_SEC,
     Progress,
     Window,
-    _plain,
     describe,
-    drop_events_after,
 )
 from autox_video.training.run_training import train
 from tests.training.tiny import events, tiny_config
@@ -37,26 +35,6 @@ def test_a_summary_reads_as_a_line():
     line = describe(event, 5, 7, 61)
     assert line.startswith("epoch 2/5 step 3/7: loss 0.5000, lr 1.00e-03, 10.0 clips/s")
     assert line.endswith("data wait 10%, 1 min 01 s left")
-
-
-def test_events_of_steps_to_be_taken_again_are_dropped(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    events = [{"event": "train", "epoch": i, "iter": i} for i in (1, 2, 3)]
-    events += [{"event": "val", "epoch": i, "iter": i} for i in (1, 2)]
-    path.write_text("".join(json.dumps(e) + "\n" for e in events) + '{"event": "tra')
-    drop_events_after(path, iteration=2, evaluated_epoch=1)
-    kept = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(e["event"], e["iter"]) for e in kept] == [("train", 1), ("train", 2), ("val", 1)]
-    drop_events_after(tmp_path / "none.jsonl", iteration=2, evaluated_epoch=1)
-
-
-def test_figures_that_are_none_become_null():
-    assert _plain({"loss": float("nan"), "top1": 0.5, "n": 3, "x": float("inf")}) == {
-        "loss": None,
-        "top1": 0.5,
-        "n": 3,
-        "x": None,
-    }
 
 
 @pytest.mark.parametrize(
@@ -82,24 +60,13 @@ def test_figures_that_are_none_become_null():
 def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, classes, told):
     loop = SimpleNamespace(epoch=3, iter=12)
     config = {"classes": list(range(classes))}
-    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path), cfg=config)
+    log = logging.getLogger("test")
+    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path), cfg=config, logger=log)
     progress = Progress()
+    progress.before_run(runner)
     progress.after_val_epoch(runner, metrics)
     assert f"epoch 3: validation {told}" in capsys.readouterr().out
-    assert progress.best == metrics.get("top1", metrics.get("mAP"))
-
-
-def test_a_line_that_waited_and_was_written_after_the_checkpoint_is_there_once(tmp_path):
-    lines = [{"event": "train", "epoch": 1, "iter": step, "loss": 0.5} for step in (1, 2, 3, 4)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines[:2]))
-    hook = Progress()
-    hook.load_state_dict({"clips": 0, "outputs": [], "waiting": lines[1:3]})
-    loop = SimpleNamespace(iter=3, evaluated_epoch=0)
-    runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path))
-    hook.after_roll_back(runner, "back")
-    hook._write(runner, lines[3])
-    written = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert list(map(json.loads, written)) == lines
+    assert progress.best == metrics
 
 
 def test_the_log_holds_what_the_user_is_told_with_the_time(clips, tmp_path, capsys):

@@ -21,13 +21,11 @@ def trained(clips, work_dir):
 
 def test_the_choice_is_scored_by_what_every_evaluation_said_of_each_clip(clips, tmp_path):
     best, hook = trained(clips, tmp_path)
-    kept = {name: each.numpy() for name, each in hook.state_dict().items()}
-    assert kept["right"].shape == kept["losses"].shape == (4, 3)
-    assert kept["right"][best["epoch"] - 1].mean() == pytest.approx(best["top1"])
-    assert kept["losses"][best["epoch"] - 1].mean() == pytest.approx(
-        best["calibrated_loss"], rel=1e-4
-    )
-    expected = score_of_choice(kept["right"], kept["losses"], kept["weights"], np.arange(3))
+    right, losses, weights = hook.columns.transpose(1, 0, 2)
+    assert right.shape == losses.shape == (4, 3)
+    assert right[best["epoch"] - 1].mean() == pytest.approx(best["top1"])
+    assert losses[best["epoch"] - 1].mean() == pytest.approx(best["calibrated_loss"], rel=1e-4)
+    expected = score_of_choice(right, losses, weights[0], np.arange(3))
     found = hook.figures()[IN_FOLDS]
     assert (found["score"], found["clips"]) == (pytest.approx(expected), 3)
 
@@ -38,5 +36,5 @@ def test_a_resumed_run_scores_its_choice_the_same(clips, tmp_path, monkeypatch):
         stop_after(patch, 8)
         trained(clips, tmp_path / "stopped")
     resumed, hook = trained(clips, tmp_path / "stopped")
-    assert len(hook.state_dict()["right"]) == 4
+    assert len(hook.columns) == 4
     assert (resumed, hook.figures()) == (whole, of_whole.figures())

@@ -1,0 +1,84 @@
+"""WORK_DIR/metrics.jsonl: a line of JSON for each summary of training steps and each evaluation."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autox_video.core.errors import ResourceError
+from autox_video.core.files import append_json_line, write_text
+from autox_video.run.work_dir import METRICS
+
+Event = dict[str, Any]
+_TYPES = {"event": str, "epoch": int, "iter": int}
+"""What every event has."""
+
+
+class MetricsFile:
+    """Appends events; those for which there is no room wait for the next one."""
+
+    def __init__(self, work_dir: str) -> None:
+        self.path = Path(work_dir, METRICS)
+        self.waiting: list[Event] = []
+
+    def append(self, event: Event) -> str | None:
+        """Write an event; gives what to tell the user where that begins to fail."""
+        # JSON has no NaN and no infinity.
+        self.waiting.append(
+            {
+                k: v if not isinstance(v, float) or math.isfinite(v) else None
+                for k, v in event.items()
+            }
+        )
+        try:
+            while self.waiting:
+                append_json_line(self.path, self.waiting[0])
+                self.waiting.pop(0)
+        except ResourceError as error:
+            if len(self.waiting) == 1:
+                return f"{error} Training goes on; its lines are written later."
+        return None
+
+    def drop_after(self, *, iteration: int, evaluated_epoch: int) -> None:
+        """Remove the events of later steps and evaluations, and lines that a crash tore."""
+        there = [
+            event
+            for event in _events(self.path)
+            if event["event"] != "end"
+            and event["iter"] <= iteration
+            and (event["event"] != "val" or event["epoch"] <= evaluated_epoch)
+        ]
+        if self.path.exists():
+            lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in there]
+            write_text(self.path, "".join(lines))
+        # What waited when a checkpoint was written may have been written after it.
+        self.waiting = [event for event in self.waiting if event not in there]
+
+
+def read_evaluations(work_dir: Path) -> list[Event]:
+    """The evaluations of a work dir's run, in order: epoch, iter and figures of each.
+
+    Raises:
+        ResourceError: the file cannot be read.
+    """
+    return [event for event in _events(work_dir / METRICS) if event["event"] == "val"]
+
+
+def _events(path: Path) -> Iterator[Event]:
+    """The events of a file, without lines that are torn or were not written here."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be read ({error.strerror}); move it away, and start again."
+        ) from error
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and {k: type(event.get(k)) for k in _TYPES} == _TYPES:
+            yield event

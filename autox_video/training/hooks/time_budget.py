@@ -1,0 +1,249 @@
+"""Training that ends within its time: it is cut short where it turns out slower than predicted.
+
+The main process decides, by the clock of the run, and tells the others. What was decided is in the
+checkpoints, so that a resumed run keeps to it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.distributed import processes
+from autox_video.run.clock import running_clock
+from autox_video.training.deadline import EarlySteps, End, Pace
+
+LONGER, LONGER_FILLS = 1.15, 0.9
+"""More steps are done where so many times those to come fit into that share of what is left."""
+MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
+"""Shares of all steps: until when there may be more than planned, and as many again after a cut."""
+FEWEST_STRETCHES = 2
+"""Epochs that the pace is taken from, at least, where there are as many."""
+TRUSTED_STEPS = 8
+"""As many steps count for as much as the prediction."""
+TOLD_SHARE = 0.15
+"""Of the planned steps, by which the end must move for the user to be told again."""
+LOOK_SHARE = 0.005
+"""Of the budget: time between two looks at the clock within an epoch."""
+
+
+@HOOKS.register_module()
+class TimeBudget(Hook):
+    """Choose the end of training anew where there is not enough time for the planned one.
+
+    After each epoch the epochs that are left are chosen by the pace of half as many before: fewer
+    where there is not enough time, as many as planned where it was lacking for a while only; in the
+    first half of training, more where there is much more. An epoch that cannot be finished in time
+    ends at a step within it.
+
+    Args:
+        budget_sec: what the whole run may take.
+        reserve_sec: of that, what is kept for what comes after training.
+        first_epoch_sec: predicted, as are the next two.
+        epoch_sec: one epoch after the first.
+        evaluation_sec: one evaluation.
+        most_epochs: that are of use.
+        early_share: of all steps, those that are quick.
+        early_cost: predicted for one of them, over one of the others.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(
+        self,
+        budget_sec: float,
+        reserve_sec: float,
+        first_epoch_sec: float,
+        epoch_sec: float,
+        evaluation_sec: float,
+        most_epochs: int,
+        early_share: float = 0.0,
+        early_cost: float = 1.0,
+    ) -> None:
+        self.budget_sec = budget_sec
+        self.reserve_sec = reserve_sec
+        self.predicted_sec = first_epoch_sec, epoch_sec
+        self.evaluation_sec = evaluation_sec
+        self.most_epochs = most_epochs
+        self.early = EarlySteps(early_share, early_cost)
+        self._cut: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None
+        self._stretches: list[tuple[float, float]] = []
+        """Of the epochs of this start: seconds taken, and seconds predicted for the same."""
+        self._began: tuple[float, int] | None = None
+        """When the epoch at hand began, or this start in it, and at which step."""
+        self._next_look = 0.0
+        self._told_step: int | None = None
+        """Where the user was told that training ends."""
+
+    def before_run(self, runner) -> None:
+        """Start the clock."""
+        self.runner = runner
+        self.clock = running_clock(Path(runner.work_dir), self.budget_sec)
+        self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
+
+    def before_train_epoch(self, runner) -> None:
+        """Measure from here."""
+        self._began = time.monotonic(), runner.train_loop.iter
+
+    def after_train_epoch(self, runner) -> None:
+        """Take what the epoch took for the pace of the next."""
+        self._stretches.append(self._taken(runner.train_loop))
+        self._began = None
+
+    def before_val(self, runner) -> None:
+        """Measure the evaluation."""
+        self._val_started = time.monotonic()
+
+    def after_val(self, runner) -> None:
+        """The next ones will take as long."""
+        self.evaluation_sec = time.monotonic() - self._val_started
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """End where it was decided before the stop, unless that was for another plan."""
+        loop, cut = runner.train_loop, self._loaded
+        if cut is None or cut["of"] != self._decided_for(loop):
+            return
+        self._cut = cut
+        loop.end_at(cut["epochs"], cut["last_step"])
+        for schedule, shape in zip(runner.param_schedulers, cut["schedules"], strict=True):
+            schedule.take_shape(shape)
+
+    def after_roll_back(self, runner, sentence: str) -> None:
+        """Measure anew; what was decided since that checkpoint stays."""
+        self._began = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was decided."""
+        return {"cut": self._cut}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume with what was decided before a stop."""
+        self._loaded = state["cut"]
+
+    def may_evaluate(self) -> bool:
+        """Whether there is time for one more evaluation; all processes must ask."""
+        return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
+
+    def settle(self, loop) -> None:
+        """Choose the end anew, between two epochs; all processes must call it."""
+        self._tell(loop)
+        if loop.epoch >= loop.max_epochs:
+            return
+        planned = End(loop.max_epochs, loop.max_iters)
+        left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
+        end = self._pace(loop).end_in_time(planned, left_sec)
+        if end == planned:
+            end = self._later_end(loop, planned, left_sec)
+        end = processes.broadcast(end)
+        if end != planned:
+            self.end_at(loop, *end)
+
+    def new_end(self, loop) -> tuple[int, int]:
+        """Epochs and steps in all, where the end must be another than planned; else (0, 0).
+
+        Within an epoch, in the main process alone, and by the clock: the processes must agree.
+        """
+        now = time.monotonic()
+        if self._began is None or now < self._next_look or not processes.current().is_main:
+            return 0, 0
+        self._next_look = now + LOOK_SHARE * self.budget_sec
+        left_sec, whole = self._left_sec(), (loop.epoch + 1) * loop.steps_in_epoch
+        epoch_at_hand = End(loop.epoch + 1, min(whole, loop.max_iters))
+        end = self._pace(loop).end_in_time(epoch_at_hand, left_sec)
+        if end != epoch_at_hand:
+            return end.epochs, max(end.last_step, loop.iter)
+        planned = End(loop.max_epochs, loop.max_iters)
+        end = self._later_end(loop, planned, left_sec)
+        return (0, 0) if end == planned else end
+
+    def end_at(self, loop, epochs: int, last_step: int) -> None:
+        """End training elsewhere, with the learning rate down by then; all processes must call."""
+        loop.end_at(epochs, last_step)
+        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
+        end = {"epochs": epochs, "last_step": last_step}
+        self._cut = {**end, "schedules": shapes, "of": self._decided_for(loop)}
+        self._tell(loop)
+
+    def _later_end(self, loop, planned: End, left_sec: float) -> End:
+        """A later end where there is much more time than the one at hand takes."""
+        known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
+        if not known or loop.iter > BACK_UNTIL * loop.max_iters:
+            return planned
+        epochs = self.most_epochs if loop.iter <= MORE_UNTIL * loop.max_iters else self._planned
+        most = End(epochs, epochs * loop.steps_in_epoch)
+        end = self._pace(loop).end_in_time(most, LONGER_FILLS * left_sec)
+        is_later = end.last_step - loop.iter > LONGER * (planned.last_step - loop.iter)
+        return end if is_later else planned
+
+    def _decided_for(self, loop) -> list[float]:
+        return [self._planned, loop.steps_in_epoch, self.budget_sec]
+
+    def _left_sec(self) -> float:
+        return self.clock.left_sec - self.reserve_sec
+
+    def _taken(self, loop) -> tuple[float, float]:
+        """What the epoch at hand has taken in this start, and what was predicted for it."""
+        if self._began is None:
+            return 0.0, 0.0
+        began, step = self._began
+        steps = self.early.worth(step, loop.iter, loop.max_iters)
+        return time.monotonic() - began, steps * self._predicted_step_sec(loop)
+
+    def _predicted_step_sec(self, loop) -> float:
+        return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
+
+    def _pace(self, loop) -> Pace:
+        """That of the last steps: so many that a slow moment counts little."""
+        step_sec = self._predicted_step_sec(loop)
+        # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
+        prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
+        # The first epoch has much that does not come again.
+        usual = self._stretches[1:] if len(self._stretches) > FEWEST_STRETCHES else self._stretches
+        many = max(FEWEST_STRETCHES, (loop.max_epochs - loop.epoch) // 2)
+        known = [*usual[-many:], self._taken(loop), (prior_sec, prior_sec)]
+        taken_sec, predicted_sec = (sum(seconds) for seconds in zip(*known, strict=True))
+        return Pace(
+            *(loop.iter, loop.epoch, loop.steps_in_epoch, loop.val_interval),
+            step_sec=step_sec * taken_sec / predicted_sec,
+            evaluation_sec=self.evaluation_sec,
+            early=self.early,
+        )
+
+    def _tell(self, loop) -> None:
+        """Tell where training ends once it is settled, and again only where that really changes.
+
+        In its first half the end may still move either way; behind that it moves a little with
+        every slow or quick step.
+        """
+        over = loop.epoch >= loop.max_epochs
+        may_move = loop.iter <= MORE_UNTIL * loop.max_iters
+        may_move &= loop.epoch == 0 or loop.epoch + 1 < loop.max_epochs
+        if self._cut is None or (may_move and not over):
+            return
+        planned = self._planned * loop.steps_in_epoch
+        moved = abs(self._cut["last_step"] - (self._told_step or planned))
+        if moved > (0 if over else TOLD_SHARE * planned):
+            self._told_step, loop.told_epochs = self._cut["last_step"], self._cut["epochs"]
+            sentence = self._sentence(loop.steps_in_epoch, over=over)
+            self.runner.call_hook("on_note", sentence=sentence)
+
+    def _sentence(self, steps_in_epoch: int, *, over: bool) -> str:
+        epochs, planned = self._cut["epochs"], self._planned
+        step = self._cut["last_step"] - (epochs - 1) * steps_in_epoch
+        if epochs == planned and step == steps_in_epoch:
+            all_of_it = (
+                f"all {planned} planned epochs" if planned > 1 else "the whole planned epoch"
+            )
+            return f"There is time for {all_of_it} again."
+        where = f"after epoch {epochs}"
+        if step < steps_in_epoch:
+            within = f"step {step} of {steps_in_epoch} in epoch {epochs}"
+            where = f"after {within}" if over else f"at about {within}"
+        return (
+            f"time_budget is enough for {'more' if epochs > planned else 'less'} than the "
+            f"{f'{planned} planned epochs' if planned > 1 else 'one planned epoch'}: training "
+            f"{'ended' if over else 'ends'} {where}."
+        )
