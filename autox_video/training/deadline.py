@@ -30,14 +30,14 @@ class End(NamedTuple):
 class EarlySteps:
     """The first steps of a run, which are quicker than those to come."""
 
-    share: float = 0.0
+    part: float = 0.0
     """Of all steps."""
     cost: float = 1.0
     """Of one of them, over one of the others."""
 
     def worth(self, start: int, stop: int, last_step: int) -> float:
         """The steps from `start` to `stop` of a run of `last_step`, as a number of later ones."""
-        early = max(0.0, min(stop, self.share * last_step) - start)
+        early = max(0.0, min(stop, self.part * last_step) - start)
         return max(0, stop - start) - early * (1 - self.cost)
 
 

@@ -131,9 +131,9 @@ def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
 
     What stands between two blocks counts with the one before it.
     """
-    place = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
+    block_of = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
     last, above = -1, {}
     for parameter in backbone.parameters():
-        last = place.get(parameter, last)
-        above[parameter] = max(place.values()) - last
+        last = block_of.get(parameter, last)
+        above[parameter] = max(block_of.values()) - last
     return above

@@ -70,13 +70,13 @@ class TrainStep:
         data = unwrapped(model).data_preprocessor(batch, training=True)
         clips, totals = len(data["inputs"]), 0.0
         for part in _parts(clips, self.accumulation):
-            share = weight * (part.stop - part.start) / clips
+            part_weight = weight * (part.stop - part.start) / clips
             with self._exchange(last=part.stop == clips):
                 losses = model(**{k: values[part] for k, values in data.items()}, mode="loss")
                 loss, _ = unwrapped(model).parse_losses(losses)
-                optimizer.backward(loss * share)
+                optimizer.backward(loss * part_weight)
             figures = [loss, *(losses[key] for key in ("top1_acc",) if key in losses)]
-            totals = totals + share * torch.stack([each.detach().float() for each in figures])
+            totals = totals + part_weight * torch.stack([f.detach().float() for f in figures])
         if self.processes.size > 1:
             distributed.all_reduce(totals)
             totals = totals / self.processes.size

@@ -131,7 +131,7 @@ def _files(runner) -> list[Path]:
 
 def _find(runner) -> dict[int, Metrics]:
     """What is on disk of this run; what a resumed run will write again is removed."""
-    identity, found = checkpoint_hook_of(runner).identity, {}
+    identity, metrics = checkpoint_hook_of(runner).identity, {}
     for path in _files(runner):
         try:
             meta = read_meta(path)
@@ -139,10 +139,10 @@ def _find(runner) -> dict[int, Metrics]:
             meta = {}
         epoch = meta.get("epoch", math.inf)
         if meta.get("identity") == identity and epoch <= runner.train_loop.evaluated_epoch:
-            found[epoch] = dict(meta["metrics"])
+            metrics[epoch] = dict(meta["metrics"])
         else:
             path.unlink(missing_ok=True)
-    return found
+    return metrics
 
 
 def _read(runner, epoch: int) -> dict[str, Tensor] | None:

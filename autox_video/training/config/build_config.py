@@ -285,7 +285,7 @@ def _schedule(plan: Plan, num_train: int) -> dict[str, Any]:
 def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
     plan, hooks = record.plan, []
     if plan.early_share and plan.early_side < plan.resolution:
-        smaller = {"side": plan.early_side, "share": plan.early_share}
+        smaller = {"short_side": plan.early_side, "steps_share": plan.early_share}
         hooks.append({"type": "ProgressiveResizing", **smaller})
     if plan.ema:
         hooks.append({"type": "WeightEMA", "decay": plan.ema})

@@ -14,15 +14,15 @@ class ProgressiveResizing(Hook):
     resumed run is the run that was not stopped.
 
     Args:
-        side: of those clips, in px.
-        share: of all steps.
+        short_side: of those clips, in px.
+        steps_share: of all steps, those first ones.
     """
 
-    def __init__(self, side: int, share: float) -> None:
-        self.side, self.share = side, share
+    def __init__(self, short_side: int, steps_share: float) -> None:
+        self.short_side, self.steps_share = short_side, steps_share
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Choose the size of the clips of this step."""
         loop = runner.train_loop
-        is_small = loop.iter < self.share * loop.max_iters
-        unwrapped(runner.model).data_preprocessor.side = self.side if is_small else None
+        is_small = loop.iter < self.steps_share * loop.max_iters
+        unwrapped(runner.model).data_preprocessor.side = self.short_side if is_small else None

@@ -231,19 +231,10 @@ class TimeBudget(Hook):
             self.runner.call_hook("on_note", sentence=sentence)
 
     def _sentence(self, steps_in_epoch: int, *, over: bool) -> str:
-        epochs, planned = self._cut["epochs"], self._planned
-        step = self._cut["last_step"] - (epochs - 1) * steps_in_epoch
-        if epochs == planned and step == steps_in_epoch:
-            all_of_it = (
-                f"all {planned} planned epochs" if planned > 1 else "the whole planned epoch"
-            )
-            return f"There is time for {all_of_it} again."
-        where = f"after epoch {epochs}"
-        if step < steps_in_epoch:
-            within = f"step {step} of {steps_in_epoch} in epoch {epochs}"
-            where = f"after {within}" if over else f"at about {within}"
+        epochs, step = self._cut["epochs"], self._cut["last_step"]
+        step -= (epochs - 1) * steps_in_epoch
+        within = "" if step == steps_in_epoch else f"step {step} of {steps_in_epoch} in "
         return (
-            f"time_budget is enough for {'more' if epochs > planned else 'less'} than the "
-            f"{f'{planned} planned epochs' if planned > 1 else 'one planned epoch'}: training "
-            f"{'ended' if over else 'ends'} {where}."
+            f"time_budget: training {'ended' if over else 'ends'} after {within}epoch {epochs}; "
+            f"{self._planned} planned."
         )

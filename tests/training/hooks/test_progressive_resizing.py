@@ -26,7 +26,7 @@ def sides(monkeypatch):
 def small_first(clips, folder, **keys):
     config = tiny_config(clips, folder, resolution=84, progressive="on", **keys)
     (hook,) = (hook for hook in config.custom_hooks if hook["type"] == "ProgressiveResizing")
-    assert (hook["side"], hook["share"]) == (56, 0.5)
+    assert (hook["short_side"], hook["steps_share"]) == (56, 0.5)
     return config
 
 
