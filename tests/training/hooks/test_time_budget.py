@@ -7,13 +7,21 @@ import pytest
 
 from autox_video.planning.predicted_time import Prediction
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
-from autox_video.training.deadline import time_budget_hook
+from autox_video.training.config.build_config import Deadline, build_config
 from autox_video.training.hooks import time_budget
 from autox_video.training.hooks.time_budget import TimeBudget
 from autox_video.training.interrupt import Stopped
 from autox_video.training.loops import ClipTrainLoop
 from autox_video.training.run_training import train
-from tests.training.tiny import events, everything, same, stop_after, tiny_config, weights
+from tests.training.tiny import (
+    events,
+    everything,
+    same,
+    stop_after,
+    tiny_config,
+    tiny_record,
+    weights,
+)
 
 STEPS = 3  # in an epoch
 
@@ -55,10 +63,11 @@ def made_up(monkeypatch):
 
 def timed(clips, work_dir, *, epoch, most=None, budget_sec=1000.0, predicted_sec=STEPS, **keys):
     """A config with a budget, whose prediction is a second a step unless said otherwise."""
-    config = tiny_config(clips, work_dir, epoch=epoch, **keys)
+    record = tiny_record(clips, epoch=epoch, **keys)
     one = Prediction(0.0, 0.0, 0.0, 0.0, 0.0, predicted_sec, predicted_sec, 0.0, "compute")
-    hook = time_budget_hook(budget_sec, one, most_epochs=most or epoch)
-    config.custom_hooks.append({**hook, "reserve_sec": 0.0})
+    deadline = Deadline(budget_sec, one, most or epoch)
+    config = build_config(record, work_dir, deadline=deadline)
+    config.custom_hooks[-1]["reserve_sec"] = 0.0
     return config
 
 
