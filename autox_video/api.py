@@ -12,6 +12,9 @@ from autox_video.distributed.launch import process_count
 class AutoXVideo:
     """Train a video model from clips and lists, and predict with it.
 
+    Arguments are keys of config.yaml and take precedence over the config. All methods raise
+    AutoXVideoError for what the user can mend.
+
     Example:
         model = AutoXVideo()
         model.read_cfg("config.yaml")
@@ -23,11 +26,7 @@ class AutoXVideo:
         self._given: dict[str, Any] = {}
 
     def read_cfg(self, cfg_file: str, overrides: Sequence[str] = ()) -> "AutoXVideo":
-        """Take the settings from a config file, then from `key=value` overrides.
-
-        Raises:
-            ConfigError: with every problem at once.
-        """
+        """Take the settings from a config file, then from `key=value` overrides."""
         self._given = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
         return self
 
@@ -54,17 +53,14 @@ class AutoXVideo:
         fresh: bool = False,
         **others: Any,
     ) -> dict[str, Any] | None:
-        """Train, or go on with the run in `work_dir`; `fresh` moves that aside, and trains anew.
+        """Train, or resume the run in `work_dir`; `fresh` moves that aside, and trains anew.
 
-        Arguments are keys of config.yaml (`others` takes the rest of them). They take precedence
-        over the config, and a run that began remembers them; None, or the seed system's -1, leaves
-        one as it was.
-        Gives the best validation metrics, None where none were measured; their `headline` is the
-        score to go by, its 95% interval, its clips, and what it was measured on: cross-validation
-        where fewer than 30 clips validate and there is one.
+        A run that began remembers its arguments; None, or the seed system's -1, leaves one as it
+        was. Gives the best validation metrics, None where none were measured; their `headline` is
+        the score to go by, its 95% interval, its clips, and what it was measured on:
+        cross-validation where fewer than 30 clips validate and there is one.
 
         Raises:
-            AutoXVideoError: something that the user can mend.
             Stopped: a signal came; everything is saved.
         """
         from autox_video.jobs.train import fit
@@ -82,25 +78,22 @@ class AutoXVideo:
             "evaluation": evaluation,
             "work_dir": work_dir,
         }
-        given = self._with({**arguments, **others})
-        settings = settings_from_mapping(given, "fit")
+        asked = self._with({**arguments, **others})
+        settings = settings_from_mapping(asked, "fit")
         _say_if_alone(settings, "autotrain.py")
         try:
             best = fit(settings, fresh=fresh)
         except Stopped:
-            self._given = given
+            self._given = asked
             raise
-        self._given = given
+        self._given = asked
         return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
         """Make every choice for a run, show and write them with the predicted time; train nothing.
 
-        Arguments are keys of config.yaml, for this call alone; `fresh` plans a new run though the
-        work dir holds one. Gives the choices as plain values, with their `reasons`.
-
-        Raises:
-            AutoXVideoError: something that the user can mend.
+        Arguments are for this call alone; `fresh` plans a new run though the work dir holds one.
+        Gives the choices as plain values, with their `reasons`.
         """
         from autox_video.jobs.train import show
 
@@ -117,7 +110,7 @@ class AutoXVideo:
     ) -> list[dict[str, Any]]:
         """Predict the clips of a list, or every video in a folder; write results.json.
 
-        What is given counts for this call alone.
+        Arguments are for this call alone. Gives one record per clip, as in results.json.
 
         Args:
             data_root: folder of the clips; default: the config's.
@@ -125,34 +118,24 @@ class AutoXVideo:
                 every video in it.
             checkpoints: weights; default: the best of work_dir.
             output_path: file to write; default: the config's test_results_path.
-            others: any other key of config.yaml.
-
-        Gives one record per clip, as in results.json, `scores` among them.
-
-        Raises:
-            AutoXVideoError: something that the user can mend.
         """
         from autox_video.jobs.test import transform
 
         whole_folder = ann_file_test is None and data_root is not None
-        given = {
+        arguments = {
             "data_root": data_root,
             "ann_file_test": AUTO if whole_folder else ann_file_test,
             "test_results_path": output_path,
         }
-        settings = settings_from_mapping(self._with({**given, **others}), "transform")
+        settings = settings_from_mapping(self._with({**arguments, **others}), "transform")
         _say_if_alone(settings, "autotest.py")
-        content = transform(settings, checkpoints, whole_folder=whole_folder)
-        return content["predictions"]
+        return transform(settings, checkpoints, whole_folder=whole_folder)["predictions"]
 
     def check(self, **others: Any) -> dict[str, Any]:
         """Open every listed clip, train nothing, and say what is wrong with the data.
 
-        Arguments are keys of config.yaml, for this call alone. Writes WORK_DIR/check/check.json,
-        and beside it the lists without the bad clips; gives the content of the former.
-
-        Raises:
-            AutoXVideoError: something that the user can mend.
+        Arguments are for this call alone. Writes WORK_DIR/check/check.json, and beside it the lists
+        without the bad clips; gives the content of the former.
         """
         from autox_video.jobs.check import check
 

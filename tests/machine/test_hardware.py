@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -43,7 +42,7 @@ def test_a_container_limits_cores_and_memory(monkeypatch):
     monkeypatch.setattr(hardware, "group_limits", lambda: limits)
     assert hardware.usable_cores() == 1
     assert hardware.usable_memory_gib() == 1 / 8
-    monkeypatch.setattr(hardware, "group_limits", lambda: replace(limits, cores=0.2))
+    monkeypatch.setattr(hardware, "group_limits", lambda: limits._replace(cores=0.2))
     assert hardware.usable_cores() == 1
 
 
