@@ -30,14 +30,10 @@ _NEIGHBOURS = 8  # items of the same key that each is compared with, in each tab
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Give pairs (P, 2) of items that are likely to be near each other; some come more than once.
+    """Give pairs (P, 2) of items (N,) that are likely near each other; some come more than once.
 
     Takes time in proportion to N log N, and memory of about 100 bytes an item. A pair that is only
     just near is missed now and then.
-
-    Args:
-        vectors: of the items.
-        items: (N,) numbers, whatever they are to `vectors`.
     """
     for key, order in _tables(vectors, items):
         for step in range(1, min(_NEIGHBOURS, len(items) - 1) + 1):
@@ -63,8 +59,8 @@ def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, n
             chosen = items[start : start + CHUNK]
             keys[:, start : start + CHUNK] = _keys(vectors(chosen), planes, bits)
         for number, key in enumerate(keys):
-            other = keys[(number + 1) % len(keys)]
-            yield key, np.argsort(key.astype(np.uint64) << np.uint64(32) | other, kind="stable")
+            next_key = keys[(number + 1) % len(keys)]
+            yield key, np.argsort(key.astype(np.uint64) << np.uint64(32) | next_key, kind="stable")
 
 
 def _keys(vectors: np.ndarray, planes: np.ndarray, bits: int) -> np.ndarray:

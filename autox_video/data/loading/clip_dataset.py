@@ -31,8 +31,8 @@ from autox_video.video.files.remote import is_remote, join
 class ClipDataset:
     """Clips of a list file, or given as a ClipTable.
 
-    An index is `epoch * len + position`, so that every epoch augments differently and each item
-    depends on the seed, the epoch and its position alone, not on the process that makes it.
+    An index is `epoch * len + position`: an item depends on the seed, the epoch and its position
+    alone, not on the process that makes it.
     """
 
     clips: ClipTable | str
@@ -103,9 +103,9 @@ class ClipDataset:
     def batch(self, loaded: Loaded) -> dict[str, Any]:
         """What a model takes of loaded items.
 
-        Gives `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64 or, of several classes a clip,
-        (B, classes) float32, or None, and for each clip its `positions` in the list and in `seeds`
-        a number for augmentation on the device. `inputs` share the loader's memory.
+        `inputs` (B, V, T, H, W, 3) uint8, which share the loader's memory, `labels` as
+        `label_array` gives them or None, and for each clip its `positions` in the list and in
+        `seeds` a number for augmentation on the device.
         """
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
@@ -179,9 +179,9 @@ class ClipBatches(ClipLoader):
         """The number of batches that so many clips make."""
         return math.ceil(clips / self.clips_in_batch)
 
-    def tolerate(self, share: float) -> None:
+    def tolerate(self, tolerated: float) -> None:
         """Try no more clips once more than this share of all has turned out unreadable."""
-        self.tolerance = Tolerance.of_share(share, len(self.dataset))
+        self.tolerance = Tolerance.of_share(tolerated, len(self.dataset))
 
     def nothing(self) -> dict[str, Any]:
         """What takes the place of a batch of which nothing was read: a clip that does not count."""
@@ -189,16 +189,12 @@ class ClipBatches(ClipLoader):
         return {**self.dataset.batch(Loaded([0], black, [None], [])), "weight": 0.0}
 
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
-        """Give this process's batches of an epoch, in order.
+        """Give this process's batches of an epoch, in order, but the first `skip` clips of it.
 
-        Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many places
+        Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many clips
         of the epoch's order are `taken` after it, its `weight`: of this process's mean over its
         part, for the mean over the processes to be that over the whole batch; and whether it
         `is_full`. In a random order, other clips stand in for those that cannot be read.
-
-        Args:
-            epoch: counted from 0.
-            skip: places of the epoch's order that were used before a stop.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.clips_in_batch)
@@ -216,10 +212,9 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Give of each batch that concerns this process: all its places, this one's, the weight.
+        """Give of each batch of this process: all of it, its part, the weight of its mean.
 
-        The weight is of this process's mean. A process for which nothing is left of a batch takes
-        part with a clip that does not count.
+        A process for which nothing is left of a batch takes part with a clip that does not count.
         """
         rank, size = self.processes.rank, self.processes.size
         if not self.shuffle:

@@ -16,11 +16,9 @@ import numpy as np
 
 from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
-TIME_LIMIT_SEC = 60.0
-"""A worker that computes on one clip for longer, or does nothing, is taken to hang."""
-
-FETCH_LIMIT_SEC = 600.0
-"""The same where clips are fetched from elsewhere."""
+TIME_LIMIT_SEC, FETCH_LIMIT_SEC = 60.0, 600.0
+"""A worker that computes on one clip for longer, or does nothing, is taken to hang; the second
+where clips are fetched from elsewhere."""
 
 CHANCE = 1e-9
 """Of unreadable clips in a row, below which it is not chance that they are."""
@@ -39,11 +37,11 @@ class Tolerance:
     """With none between them that could be read."""
 
     @classmethod
-    def of_share(cls, share: float, clips: int) -> "Tolerance":
+    def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
         """Give that of a share of so many clips; of a share above 0, at least one clip."""
-        broken = max(1, math.floor(share * clips)) if share > 0 else 0
+        broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # More than chance would bring in a row, if that share of all clips were unreadable.
-        row = math.ceil(math.log(CHANCE) / math.log(share)) if 0 < share < 1 else math.inf
+        row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
         return cls(min(broken, clips - 1), row)
 
 
@@ -108,29 +106,29 @@ class ClipLoader:
         the last, with what there is of it.
 
         Args:
-            order: the index to read, by place.
-            batches: the places of each batch.
+            order: the index to read, by its number in the order.
+            batches: such numbers.
             fill: whether another clip of the order stands in for one that cannot be read. Which
-                one depends on the place alone, and no other place is moved by it.
+                one depends on the number alone, and no other clip of the order is moved by it.
         """
         if self._pool is not None:
             self._pool.forget()
         self._free = deque(range(len(self._rows)))
         to_come = chain.from_iterable(batches)
         waiting: deque[tuple[int, Task | None]] = deque()
-        for places in batches:
+        for batch in batches:
             done: list[Task] = []
             unreadable: list[Unreadable] = []
-            for _ in places:
+            for _ in batch:
                 # As far as there is room; without workers, one item.
                 while self._free and not (waiting and self._pool is None):
-                    if (place := next(to_come, None)) is None:
+                    if (number := next(to_come, None)) is None:
                         break
-                    waiting.append((place, self._start(self._index(order, place, fill))))
-                place, task = waiting.popleft()
+                    waiting.append((number, self._start(order, number, fill)))
+                number, task = waiting.popleft()
                 while task is not None and not self._succeeds(task, unreadable):
                     self._free.appendleft(task.row)
-                    task = self._start(self._index(order, place, fill))
+                    task = self._start(order, number, fill)
                 if task is not None:
                     done.append(task)
                 if self.gives_up:
@@ -152,20 +150,16 @@ class ClipLoader:
         if self._pool is not None:
             self._pool.close()
 
-    def _index(self, order: Sequence[int], place: int, fill: bool) -> int | None:
-        """The item to read for a place; None where there is none."""
-        clips = len(self.dataset)
-        if order[place] % clips not in self.broken:
-            return order[place]
-        if not fill or len(self.broken) >= clips or self.gives_up:
-            return None
-        # From half an epoch away, so that no clip is twice in a batch.
-        far = place + len(order) // 2
-        candidates = (order[(far + step) % len(order)] for step in range(len(order)))
-        return next((index for index in candidates if index % clips not in self.broken), None)
-
-    def _start(self, index: int | None) -> Task | None:
-        """Have an item read into a free row."""
+    def _start(self, order: Sequence[int], number: int, fill: bool) -> Task | None:
+        """Have the item for a number of the order read into a free row, if there is any."""
+        clips, candidates = len(self.dataset), [order[number]]
+        if fill and not self.gives_up and len(self.broken) < clips:
+            # From half an epoch away, so that no clip is twice in a batch.
+            far = number + len(order) // 2
+            candidates = chain(
+                candidates, (order[(far + step) % len(order)] for step in range(len(order)))
+            )
+        index = next((index for index in candidates if index % clips not in self.broken), None)
         if index is None:
             return None
         task = Task(index, self._free.popleft())

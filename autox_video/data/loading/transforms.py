@@ -39,11 +39,11 @@ _TRIES_FOR_A_CROP = 10
 class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
-    Reads `filename`, in training `rng` (a NumPy Generator), and `segment` where there is one: the
-    (start, end) in seconds that the clip has in the video. In testing, `round` asks for one of the
-    rounds of num_clips clips that a video of its length takes (`sampling.rounds_of`), counted from
-    0. Adds `imgs`, a list of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip,
-    `seconds`, the length of the clip, and the keys that mmaction2's transforms expect beside them.
+    Reads `filename`, in training `rng` (a NumPy Generator), where there is one `segment`: the
+    (start, end) in seconds of the clip in the video; and in testing `round`: which of the rounds
+    of num_clips clips that a video of its length takes (`sampling.rounds_of`). Adds `imgs`, a list
+    of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip, `seconds`, the length of
+    the clip, and the keys that mmaction2's transforms expect beside them.
 
     Raises:
         VideoError: the clip cannot be read.
@@ -139,10 +139,7 @@ class ReadClips(BaseTransform):
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Give where in the video the clip begins, from its first frame, and how long it is; seconds.
-
-    What is not given by a segment covers all frames.
-    """
+    """Give where in the video the clip begins, from its first frame, and its length, in seconds."""
     if segment is None:
         return 0.0, video.seconds
     try:
@@ -215,11 +212,9 @@ class CropClips(BaseTransform):
             ranges = self.area_range, self.aspect_ratio_range
             return [random_box(height, width, *ranges, rng=results["rng"])]
         side = min(height, width)
-        shares = (0.5,) if self.crop == "centre" else (0.0, 0.5, 1.0)
-        return [
-            (round((height - side) * share), round((width - side) * share), side, side)
-            for share in shares
-        ]
+        down, across = height - side, width - side
+        parts = (0.5,) if self.crop == "centre" else (0.0, 0.5, 1.0)
+        return [(round(down * part), round(across * part), side, side) for part in parts]
 
 
 def random_box(
