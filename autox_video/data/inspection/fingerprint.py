@@ -47,13 +47,10 @@ def sampled_frames(video: Video) -> np.ndarray:
 
 
 def fingerprint(frames: np.ndarray) -> bytes:
-    """Give what a clip looks like: FINGERPRINT_BYTES, equal for equal pictures.
+    """Give what `sampled_frames` look like: FINGERPRINT_BYTES, equal for equal pictures.
 
     (K, S, S) grey values, and then the mean redness and blueness of the clip,
     (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
-
-    Args:
-        frames: (K, H, W, 3) uint8, as `sampled_frames` gives them.
     """
     tiny = averaged(frames, SIDE)
     fold = SIDE // COLOUR_SIDE
@@ -78,16 +75,10 @@ def _averaging(size: int, side: int) -> np.ndarray:
 
 
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
-    """Find the clips that look the same; those alike to a common one belong together.
+    """Find the clips that look the same, by fingerprints (N, F) uint8: labels (N,), as in `groups`.
 
-    A pair that is only just alike is missed now and then, as `near_pairs` is quick.
-
-    Args:
-        fingerprints: (N, F) uint8; flat ones, such as those of nothing but zeros, are like no
-            other.
-
-    Returns:
-        (N,) int64, as in `groups`.
+    Those alike to a common one belong together; flat ones, such as zeros, are like no other. A pair
+    that is only just alike is missed now and then, as `near_pairs` is quick.
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:

@@ -41,21 +41,17 @@ def inspect_clips(
 ) -> tuple[list[ClipFacts], Contents]:
     """Give the facts and contents of every clip, opening only those that the cache does not know.
 
-    A clip is known while its size and time of change are the same. What cannot be read is tried
-    anew each time: the cause may lie outside the file. Stopped at any moment, by Ctrl-C or for
-    good, all but the last few clips are not opened again. A clip on which the decoder hangs or
-    crashes is an unreadable one.
+    A clip is known while its size and time of change are the same. What cannot be read, or makes
+    the decoder hang or crash, is tried anew each time: the cause may lie outside the file. Stopped
+    at any moment, all but the last few clips are not opened again.
 
     Args:
         paths: the clips, or their addresses; one that comes twice is opened once.
         cache: file of the cache, made where there is none; None goes without.
-        workers: processes that open clips, >= 1.
+        workers: processes that open clips.
         remote_cache: the config's key; where clips with an address are kept.
         on_done: is told the number of `paths` done so far.
         on_note: is told in a sentence when the cache cannot be used; nothing else goes wrong then.
-
-    Returns:
-        One ClipFacts for each of `paths`, in their order, and their Contents.
     """
     row_of: dict[str, int] = {}
     rows = [row_of.setdefault(os.fspath(path), len(row_of)) for path in paths]

@@ -45,10 +45,9 @@ _FLAT = 1.7
 
 
 def scene(frames: np.ndarray) -> bytes:
-    """Give the scene of a clip, SCENE_BYTES: the background's grey values, and a histogram.
+    """Give the scene of frames (K, H, W, 3) uint8, spread over a clip, as SCENE_BYTES.
 
-    Args:
-        frames: (K, H, W, 3) uint8, spread over the clip.
+    They are the background's grey values, and a histogram of the colours.
     """
     background = np.median(averaged(frames, SIDE) @ GREY, axis=0)
     level = frames.astype(np.int64) * LEVELS // 256
@@ -62,10 +61,10 @@ def scene(frames: np.ndarray) -> bytes:
 def same_scene(
     scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray, copies: np.ndarray
 ) -> np.ndarray:
-    """Find the clips that show the same scene; those alike to a common one belong together.
+    """Find the clips that show the same scene: labels (N,), as in `groups`.
 
-    Takes about 30 MB, whatever the number of clips. Of more than 20,000, copies counted once, a
-    pair that is only just alike is missed now and then.
+    Those alike to a common one belong together. Takes about 30 MB, whatever the number of clips. Of
+    more than 20,000, copies counted once, a pair that is only just alike is missed now and then.
 
     Args:
         scenes: (N, B) uint8; flat ones, such as those of nothing but zeros, are like no other.
@@ -73,9 +72,6 @@ def same_scene(
         neighbours: (P, 2) numbers of clips that follow each other in a sequence.
         copies: (N,) as in `groups`: clips that look the same, of which only the first one is
             compared with others that are no neighbours.
-
-    Returns:
-        (N,) int64, as in `groups`.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
