@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.automl.leaderboard import Row, find_row, open_row, row_of, try_to_put
+from autox_video.automl.leaderboard import Row, find_row, open_row, put_row, row_of
 from autox_video.core.console import complain, say
 from autox_video.core.errors import CheckpointError
 from autox_video.distributed import processes
@@ -47,16 +47,8 @@ def train_and_score(
 ) -> Figures | None:
     """Train the run itself; gives the figures of the best weights, None without evaluation.
 
-    Args:
-        record: of the run.
-        work_dir: of the run.
-        deadline: when training has to be over.
-        groups: (N,) labels of validation clips that belong together, where the choice of the best
-            weights is to be scored; None: it is not.
-
-    Raises:
-        Stopped: a signal came; everything is saved.
-        CheckpointError: what is in the work dir does not fit the record.
+    Where `groups` (N,) labels validation clips that belong together, the choice of the best weights
+    is scored.
     """
     config = build_config(record, work_dir, deadline=deadline)
     outcomes = [] if groups is None else [ValidationOutcomes(groups)]
@@ -78,15 +70,6 @@ def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -
     """Make probe.pth the best weights of a run that trains no more; gives its figures.
 
     Where that is done already, the weights that there are stay, and are checked.
-
-    Args:
-        work_dir: of the run.
-        identity: what weights of the run must have been made for.
-        all_clips: whether its head is to be the one fitted on all clips.
-
-    Raises:
-        CheckpointError: the weights are damaged.
-        ResourceError: they cannot be written.
     """
     if (work_dir / BEST).is_file():
         figures, notes = read_best(work_dir, identity)
@@ -105,16 +88,9 @@ def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -
 def keep_in_folds(
     work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
 ) -> Figures:
-    """Note what a cross-validation of the plan says of the weights of the run's own training.
+    """Keep what a cross-validation of the plan says with the weights of the run's own training.
 
-    Args:
-        work_dir: of the run.
-        best: figures of the best weights.
-        whole: the row of the cross-validation; None: there was none.
-        temperature: figures of the one that its clips call for; {}: that of validation stays.
-
-    Gives the figures with the score and the temperature; raises ResourceError where they cannot be
-    written.
+    Gives their figures with its score and, unless {}, the temperature that its clips call for.
     """
     if whole is None or not _is_of_training(work_dir, best):
         return best
@@ -124,7 +100,7 @@ def keep_in_folds(
         state = read_checkpoint(work_dir / BEST)
         write_best(work_dir, {**state, "meta": {**state["meta"], "metrics": figures}})
     if row := find_row(work_dir, FINETUNE_ID):
-        try_to_put(work_dir, replace(row, **row_fields(figures, row.config)))
+        put_row(work_dir, replace(row, **row_fields(figures, row.config)))
     return figures
 
 
@@ -136,14 +112,8 @@ def keep_better(
 ) -> Figures | None:
     """After training: the probe's weights are the best ones where they are better.
 
-    Args:
-        work_dir: of the run, with probe.pth where there was a probe.
-        best: figures of the best evaluation in training; None: none was made, nothing changes.
-        identity: what weights of the run must have been made for.
-        in_folds: what the plan scores in cross-validation, which the probe then is held against;
-            None: the validation clips decide.
-
-    Gives the figures of what is best now.
+    What they are held against is the score of the plan in cross-validation, where there is one,
+    else that on the validation clips. Gives the figures of what is best now.
     """
     if best is None or not best["epoch"] or not (work_dir / PROBE).is_file():
         return best

@@ -81,33 +81,25 @@ def read_rows(work_dir: Path) -> list[Row]:
 def put_row(work_dir: Path, row: Row) -> None:
     """Add a row, or put it in the place of the one with its id; to be called by the run's owner.
 
-    Where lines are damaged, the file as it was is kept beside it as `leaderboard.csv.damaged`.
-
-    Raises:
-        ResourceError: the file cannot be written; it is as it was.
+    Where lines are damaged, the file as it was is kept beside it as `leaderboard.csv.damaged`. Where
+    it cannot be written, that is said.
     """
     path = work_dir / LEADERBOARD
-    text = _read(path)
-    rows, damaged = _parse(text)
-    if damaged:
-        aside = path.with_name(f"{LEADERBOARD}.damaged")
-        write_text(aside, text)
-        say(f"{path}: {damaged} of its lines are no rows; as it was, it is now {aside.name}.")
-    by_id = {known.id: known for known in rows} | {row.id: row}
-    write_text(path, _text(by_id.values()))
+    try:
+        text = _read(path)
+        rows, damaged = _parse(text)
+        if damaged:
+            aside = path.with_name(f"{LEADERBOARD}.damaged")
+            write_text(aside, text)
+            say(f"{path}: {damaged} of its lines are no rows; as it was, it is now {aside.name}.")
+        write_text(path, _text(({known.id: known for known in rows} | {row.id: row}).values()))
+    except ResourceError as error:
+        complain(f"{error} The run goes on without that row.")
 
 
 def find_row(work_dir: Path, identity: str) -> Row | None:
     """The row of an id; None where there is none, or rows cannot be read, which is said."""
     return next((row for row in try_to_read(work_dir) if row.id == identity), None)
-
-
-def try_to_put(work_dir: Path, row: Row) -> None:
-    """Put a row; where it cannot be written, say so and go on."""
-    try:
-        put_row(work_dir, row)
-    except ResourceError as error:
-        complain(f"{error} The run goes on without that row.")
 
 
 def try_to_read(work_dir: Path) -> list[Row]:
@@ -135,12 +127,8 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
     """Keep a row up to date: `running` in the block, then its state and its cost.
 
     What resumes after a stop adds to the cost of before; what was done already keeps its row,
-    unless its score is another now. A row that cannot be written does not end what is under way.
-
-    Args:
-        work_dir: of the run; all processes may come here, the main one writes.
-        row: without its cost.
-        anew: whether a row of this id is of something else, and counts for nothing.
+    unless its score is another now. `anew`: a row of this id is of something else, and counts for
+    nothing. All processes may come here; the main one writes.
     """
     under_way = OpenRow(replace(row, state="done"))
     if not processes.current().is_main:
@@ -150,7 +138,7 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
     was_done = before is not None and before.state in ("done", "partial")
     spent_sec = before.cost_sec if before else 0.0
     if not was_done:
-        try_to_put(work_dir, replace(row, state="running", cost_sec=spent_sec))
+        put_row(work_dir, replace(row, state="running", cost_sec=spent_sec))
     started, state = time.monotonic(), "failed"
     try:
         yield under_way
@@ -162,7 +150,7 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
         spent_sec += time.monotonic() - started
         now = replace(under_way.row, state=state, cost_sec=spent_sec)
         if not was_done or (state in ("done", "partial") and _is_scored_anew(now, before)):
-            try_to_put(work_dir, now)
+            put_row(work_dir, now)
 
 
 def best_first(rows: Sequence[Row]) -> list[Row]:

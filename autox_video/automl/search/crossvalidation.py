@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.automl.leaderboard import Row, open_row, row_of, try_to_put, try_to_read
+from autox_video.automl.leaderboard import Row, open_row, put_row, row_of, try_to_read
 from autox_video.automl.prepare import Prepared, groups_of
 from autox_video.automl.search.side_run import (
     FAILURES,
@@ -78,9 +78,6 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
     """Divide the clips of a run, and write the lists of each fold; the same whenever it is called.
 
     Where clips are not right or wrong as a whole, or all belong together, there are none.
-
-    Raises:
-        ResourceError: a list cannot be written.
     """
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
@@ -112,11 +109,7 @@ def _write_fold(
 class CrossValidation:
     """Runs of a plan on folds, one after the other, while there is time.
 
-    Args:
-        plan: of the run.
-        num_train: clips that the run itself learns from.
-        folds: as `make_folds` gives them.
-        work_dir: of the run.
+    `num_train` are the clips that the run itself learns from.
     """
 
     def __init__(self, plan: Plan, num_train: int, folds: Sequence[Fold], work_dir: Path) -> None:
@@ -127,11 +120,7 @@ class CrossValidation:
         ]
 
     def run(self, left: TimeLeft) -> None:
-        """Score the plan, division after division; each fold has a row in the leaderboard.
-
-        Raises:
-            Stopped: a signal came; the fold resumes at the next start.
-        """
+        """Score the plan, division after division; each fold has a row in the leaderboard."""
         for number, folds in enumerate(self.divisions, start=1):
             epochs, is_over = processes.run_on_rank_zero(lambda f=folds: self._begin(f, left))
             if not epochs:
@@ -262,7 +251,7 @@ class CrossValidation:
         """Put the score over all whole divisions into the leaderboard, and say it."""
         summary = self.summary()
         rows = [r for r in try_to_read(self.work_dir) if r.kind == KIND and r.id != SUMMARY_ID]
-        try_to_put(self.work_dir, replace(summary, cost_sec=sum(row.cost_sec for row in rows)))
+        put_row(self.work_dir, replace(summary, cost_sec=sum(row.cost_sec for row in rows)))
         about = summary.config
         task = TASKS[self.divisions[0][0].data.task]
         key = task.main_score(balanced=self.plan.class_balance)

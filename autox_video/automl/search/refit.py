@@ -72,14 +72,7 @@ class Origin:
 
 
 class Refit:
-    """Trains the plan of the best weights on all clips.
-
-    Args:
-        plan: of the run.
-        data: its clips.
-        num_val: how many of them choose.
-        work_dir: its folder; its best weights become those of this training.
-    """
+    """Trains the plan of the best weights on all clips, `num_val` of which chose up to now."""
 
     def __init__(self, plan: Plan, data: TrainingData, num_val: int, work_dir: Path) -> None:
         self.plan, self.data, self.num_val, self.work_dir = plan, data, num_val, work_dir
@@ -88,12 +81,7 @@ class Refit:
         """How many times the run's clips there are."""
 
     def reserved(self, left: TimeLeft) -> float:
-        """Seconds to keep for it of what is left: none where they are too few, or it is done.
-
-        Args:
-            left: what it and all before it may take, with the epochs of the plans that may turn out
-                to be the best.
-        """
+        """Seconds to keep for it of what is left: none where they are too few, or it is done."""
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
         is_done = any(read_state(folder).get("done") for folder in folders)
@@ -102,12 +90,7 @@ class Refit:
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
         """Train, and keep the weights; nothing where there is no time, or it was done before.
 
-        Args:
-            left: what it may take.
-            best: the metrics of the best weights.
-
-        Raises:
-            Stopped: a signal came; it resumes at the next start.
+        `best` are the metrics of the best weights, which stay.
         """
         origin = processes.run_on_rank_zero(lambda: self._origin(best))
         if origin is None:

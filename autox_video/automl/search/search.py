@@ -86,17 +86,10 @@ class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
 
 
 class Search:
-    """Trials around the plan of a run.
+    """Trials around the plan of a run, whose best weights become those of the best trial.
 
-    Args:
-        plan: of the run.
-        data: its clips.
-        work_dir: its folder; its best weights become those of the best trial.
-        best: the metrics of its best evaluation.
-        storage: address of Optuna's database; None: a file in the work dir.
-
-    Raises:
-        ResourceError: the storage cannot be used; the methods raise this too.
+    `best` are the metrics of its best evaluation; `storage` is the address of Optuna's database,
+    None for a file in the work dir. Where it cannot be used, everything here raises ResourceError.
     """
 
     def __init__(
@@ -120,13 +113,7 @@ class Search:
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Try until the time is over, or validation perfect; gives the best metrics of all.
-
-        Each trial has a row in the leaderboard.
-
-        Raises:
-            Stopped: a signal came; the trial resumes at the next start.
-        """
+        """Try until the time is over, or validation perfect; gives the best metrics of all."""
         while not self._is_perfect():
             trial = processes.run_on_rank_zero(lambda: self._next(left))
             if trial is None:
@@ -277,11 +264,7 @@ class Search:
 
 
 class TrialReport(Hook):
-    """Ends a run by Pruned where its evaluations are hopeless.
-
-    Args:
-        is_hopeless: is told the number of each evaluation and its metrics.
-    """
+    """Ends a run by Pruned where `is_hopeless` says so, told the epoch and metrics of each."""
 
     priority = "LOWEST"  # behind the checkpoint hook, which keeps the best weights
 

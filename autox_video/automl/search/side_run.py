@@ -59,12 +59,9 @@ class TimeLeft:
         return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
 
     def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
-        """The epochs of a plan, or those there is time for; 0 where they are too few.
+        """The epochs of a plan that there is time for, of all that would take `run_sec`.
 
-        Args:
-            plan: whose epochs are the most.
-            run_sec: what all of them would take.
-            least_share: of its epochs, below which they are of no use.
+        0 where they are less than a share of them, and so of no use.
         """
         share = min(1.0, self.seconds() / run_sec)
         return math.floor(share * plan.epochs) if share >= least_share else 0
@@ -100,11 +97,7 @@ class SideRun:
 
 
 def peak_of(folder: Path) -> int | None:
-    """The epoch after which the training in a folder did harm, by what its evaluations said.
-
-    Raises:
-        ResourceError: they cannot be read.
-    """
+    """The epoch after which the training in a folder did harm, by what its evaluations said."""
     told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
@@ -129,11 +122,7 @@ def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """The data of a run with other clips, whose lists are written into its folder.
-
-    Raises:
-        ResourceError: they cannot be written.
-    """
+    """The data of a run with other clips, whose lists are written into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)

@@ -48,13 +48,7 @@ _PACKAGES = {
 
 
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
-    """Give the name of the study of a plan: equal where space and objective are.
-
-    Args:
-        plan: of the run.
-        space: what may be changed about it.
-        data: its clips.
-    """
+    """Give the name of the study of a plan: equal where space and objective are."""
     chosen = plan.as_dict().items()
     fixes = {
         "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),

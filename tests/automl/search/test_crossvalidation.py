@@ -174,11 +174,11 @@ def test_a_leaderboard_that_cannot_be_written_costs_no_fold(keys, tmp_path, monk
         side_run, "train", lambda config, hooks: trained.append(1) or real(config, hooks)
     )
 
-    def unwritable(work_dir, row):
-        raise ResourceError(f"{work_dir / 'leaderboard.csv'}: cannot be written (No space left).")
+    def unwritable(path, text):
+        raise ResourceError(f"{path}: cannot be written (No space left).")
 
     with monkeypatch.context() as patch:
-        patch.setattr(leaderboard, "put_row", unwritable)
+        patch.setattr(leaderboard, "write_text", unwritable)
         runs = runs_in(tmp_path, plan, num_train, folds)
         runs.run(left())
     shown = capsys.readouterr()

@@ -130,7 +130,7 @@ def test_the_plan_of_the_best_trial_is_what_is_trained(run, tmp_path):
 def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     last, plan, best = run
     (tmp_path / "leaderboard.csv").unlink()
-    monkeypatch.setattr(leaderboard, "put_row", unwritable)
+    monkeypatch.setattr(leaderboard, "write_text", unwritable)
     params = {"clip_len": 2 * plan.clip_len, "span": 1.0, "epochs": 2}
     state = read_checkpoint(tmp_path / "best.pth")
     meta = {**state["meta"], "origin": "trial-0003", "params": params}
@@ -151,8 +151,8 @@ def test_nothing_rests_on_the_leaderboard(run, tmp_path, monkeypatch, capsys):
     assert rows_of(tmp_path)["refit-trial-0003"].state == "done"
 
 
-def unwritable(work_dir, row):
-    raise ResourceError(f"{work_dir / 'leaderboard.csv'}: cannot be written (No space left).")
+def unwritable(path, text):
+    raise ResourceError(f"{path}: cannot be written (No space left).")
 
 
 def test_no_calibration_of_other_weights_is_told(keys, run, tmp_path, capsys):
