@@ -81,7 +81,7 @@ def read_rows(work_dir: Path) -> list[Row]:
 def put_row(work_dir: Path, row: Row) -> None:
     """Add a row, or put it in the place of the one with its id; to be called by the run's owner.
 
-    Where lines are damaged, the file as it was is kept beside it as `leaderboard.csv.damaged`. Where
+    Where lines are damaged, the file as it was stays beside it as `leaderboard.csv.damaged`. Where
     it cannot be written, that is said.
     """
     path = work_dir / LEADERBOARD

@@ -20,6 +20,8 @@ from autox_video.training.checkpoints.checkpoint import read_checkpoint, write_c
 from tests.automl.search.test_crossvalidation import settings_of
 from tests.datasets import TINY, colour_data
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"backbone": "auto", "epoch": 1, "lr": 1e-9, "time_budget": 90}
 """Training learns nothing: descriptors are better by far."""
 

@@ -24,6 +24,8 @@ from tests.automl.search.test_search import PREDICTION
 from tests.datasets import TINY, colour_data
 from tests.training.tiny import stop_after
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):

@@ -28,6 +28,8 @@ from tests.automl.search.test_crossvalidation import left, settings_of
 from tests.datasets import TINY, colour_data
 from tests.training.tiny import events, same, stop_after, weights
 
+pytestmark = pytest.mark.slow
+
 NUM_CLIPS, EPOCHS = 9, 4
 
 

@@ -26,6 +26,8 @@ from tests.planning.test_plan import plan_for
 from tests.training.conftest import clips  # noqa: F401
 from tests.training.tiny import stop_after
 
+pytestmark = pytest.mark.slow
+
 PLAN = replace(
     plan_for(videos_per_gpu=4, resolution=32, clip_len=2, workers=0, epoch=2, evaluation=1),
     num_classes=3,

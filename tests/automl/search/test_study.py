@@ -80,6 +80,7 @@ def test_machines_that_differ_in_time_and_memory_share_a_study():
     assert name_of(plan_for(STATS, GPU, far)) == name_of(plan_for(STATS, GPU, SWIN_B))
 
 
+@pytest.mark.slow
 def test_other_plans_may_use_the_same_storage(trained, tmp_path):  # noqa: F811
     work_dir, data, best = trained
     storage = f"sqlite:///{tmp_path / 'shared.db'}"

@@ -143,6 +143,7 @@ def test_the_written_config_reads_back_the_same(tmp_path):
     assert Config.fromfile(str(tmp_path / "config.py")).to_dict() == config.to_dict()
 
 
+@pytest.mark.slow
 def test_the_stock_runner_builds_and_trains_from_the_written_config(tmp_path):
     keys = colour_data(tmp_path, train=2, val=1, test=1)
     from autox_video.config.load import settings_from_mapping
