@@ -3,15 +3,21 @@
 import csv
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autox_video.automl import run_data
 from autox_video.automl.clip_review import readable_listing, say_equal
+from autox_video.automl.run_data import (
+    begin_run,
+    compare_clips,
+    listing_fingerprint,
+    lists_of_run,
+    notes_on_reading,
+)
 from autox_video.automl.starting_weights import find_weights, weights_to_resume
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import progress, say, table
@@ -35,10 +41,9 @@ from autox_video.machine.hardware import (
 )
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
-from autox_video.planning.predicted_time import Prediction
-from autox_video.planning.record import WAYS_ON, read_stored
+from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_stored
 from autox_video.planning.resume import compare, resume
-from autox_video.run.work_dir import UNREADABLE, is_for_plan
+from autox_video.run.work_dir import RECORD, UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
 from autox_video.video.files.remote import full_root
 from autox_video.video.open_video import check_decoder
@@ -57,14 +62,12 @@ class Prepared:
     """The clips that the run learns from; WORK_DIR/train.csv and val.csv hold them."""
     inspected: Listing
     """All that is listed now, with what is known of each clip."""
-    fingerprint: str
-    """Of the clips and classes that were listed when the run began."""
-    data: dict[str, Any]
-    """What the record of the run says of the clips."""
-    stored_plan: Plan | None = None
-    """What a run that is resumed was doing."""
-    stored_prediction: Prediction | None = None
-    """How long that was predicted to take."""
+    data: TrainingData
+    """The same as the record of the run names them."""
+    lists: Mapping[str, Any]
+    """What that says of the lists, and of the clips that are left out."""
+    stored: RunRecord | None = None
+    """The record of a run that is resumed, as it is."""
     probe_view_sec: float = 0.0
     """What the model of probe.pth takes for a view; 0: there is none."""
 
@@ -83,15 +86,16 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     work_dir = Path(settings.work_dir)
     check_work_dir(work_dir)
     check_decoder(settings.decoder)
-    stored = read_stored(work_dir) if resuming else None
+    stored = None
+    if resuming:
+        stored = RunRecord.from_json(read_stored(work_dir), work_dir, work_dir / RECORD)
     listing = read_data(settings)
     inspected = divide_listing(
         inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     )
     notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
     _say_all([*notes, *shared_recordings(inspected)])
-    root = full_root(settings.data_root)
-    lists = {} if stored is None else _same_clips(work_dir, stored, inspected, root)
+    tables = {} if stored is None else _same_clips(work_dir, stored, inspected)
     _report_unreadable(inspected, work_dir, strict=settings.strict)
     _report_odd(inspected)
     readable = readable_listing(inspected, strict=settings.strict)
@@ -99,42 +103,38 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     basis = Basis(settings, stats_of(inspected, settings.task), hardware)
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
-        plan, fingerprint = choose(basis), run_data.listing_fingerprint(inspected)
-        data = run_data.begin_run(work_dir, inspected, readable, root)
-        return Prepared(plan, basis, readable, inspected, fingerprint, data)
-    before, data = Plan.from_json(stored["choices"]), stored["data"]
-    weights = weights_to_resume(before.weights, settings.load_from, settings.backbone)
+        plan, task = choose(basis), basis.stats.task
+        data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)
+        return Prepared(plan, basis, readable, inspected, data, lists)
+    weights = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
     basis = replace(basis, weights=weights)
-    plan = resume(before, basis)
-    refused, notes = compare(before, plan)
+    plan = resume(stored.plan, basis)
+    refused, notes = compare(stored.plan, plan)
     _refuse(work_dir, "choices", refused)
     _say_all(notes)
-    listing = replace(inspected, classes=tuple(data["classes"]), **lists)
-    prediction = stored["prediction"] and Prediction.from_json(stored["prediction"])
-    fingerprint = stored["fingerprint"]
-    return Prepared(plan, basis, listing, inspected, fingerprint, data, before, prediction)
+    listing = replace(inspected, classes=stored.data.classes, **tables)
+    root = full_root(settings.data_root)
+    data = replace(stored.data, data_root=root, remote_cache=settings.remote_cache)
+    return Prepared(plan, basis, listing, inspected, data, stored.lists, stored)
 
 
-def _same_clips(
-    work_dir: Path, stored: dict[str, Any], listing: Listing, root: str
-) -> dict[str, ClipTable]:
+def _same_clips(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
     """The lists that a run began with.
 
     Raises:
         CheckpointError: other clips or classes are listed now.
     """
-    data = stored["data"]
-    lists = run_data.lists_of_run(work_dir, data, listing)
-    if run_data.listing_fingerprint(listing) != stored["fingerprint"]:
-        _refuse(work_dir, "data", run_data.compare(listing, data, lists))
-    _say_all(run_data.notes_on_reading(listing, data, lists))
-    if data["data_root"] != root:
+    tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
+    if listing_fingerprint(listing) != stored.data.fingerprint:
+        _refuse(work_dir, "data", compare_clips(listing, stored, tables))
+    _say_all(notes_on_reading(listing, stored.lists, tables))
+    if stored.data.data_root != root:
         say(
-            f"data_root: the run began with the clips of {data['data_root']}, and resumes with "
+            f"data_root: the run began with the clips of {stored.data.data_root}, and resumes with "
             f"those of {root}. Where they are not the same clips, moved, use --fresh or another "
             "work_dir."
         )
-    return lists
+    return tables
 
 
 def _say_all(notes: Sequence[str]) -> None:

@@ -12,7 +12,9 @@ from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.listing.listing import Listing
-from autox_video.planning.record import TO_TRAIN_ANEW
+from autox_video.planning.record import TO_TRAIN_ANEW, RunRecord, TrainingData
+from autox_video.tasks.task import TASKS
+from autox_video.video.files.remote import full_root
 
 SPLITS = {"train": "training", "val": "validation"}
 """The lists that a run keeps, NAME.csv in its work dir, and what they are for."""
@@ -36,23 +38,36 @@ def listing_fingerprint(listing: Listing) -> str:
 
 
 def begin_run(
-    work_dir: Path, listing: Listing, readable: Listing, data_root: str
-) -> dict[str, Any]:
-    """Write the lists of a new run; gives what its record says of its clips, as plain values.
+    work_dir: Path, listing: Listing, readable: Listing, task: str, remote_cache: str
+) -> tuple[TrainingData, dict[str, Any]]:
+    """Write the lists of a new run; gives what its record says of its clips and of the lists.
 
     Args:
         work_dir: of the run.
         listing: all that is listed, inspected.
         readable: what of it can be read, from which the run learns.
-        data_root: the full name of the folder, or the address, of the clips.
+        task: what the model is trained for.
+        remote_cache: the config's key.
     """
-    about: dict[str, Any] = {"classes": list(readable.classes), "data_root": data_root}
+    lists = {}
     for name in SPLITS:
         path, clips, listed = list_file(work_dir, name), readable.splits[name], listing.splits[name]
         write_list(path, clips)
         absent = [_spelled(listed, row) for row in listed.unreadable()]
-        about[name] = {"clips": len(clips), "sha256": sha256(path), "left_out": absent}
-    return about
+        lists[name] = {"clips": len(clips), "sha256": sha256(path), "left_out": absent}
+    counts = readable.count_by_class(readable.train) if TASKS[task].balances_loss else {}
+    data = TrainingData(
+        data_root=full_root(str(listing.data_root)),
+        train_list=str(list_file(work_dir, "train")),
+        val_list=str(list_file(work_dir, "val")),
+        classes=readable.classes,
+        num_train=len(readable.train),
+        task=task,
+        class_clips=tuple(counts.values()),
+        fingerprint=listing_fingerprint(listing),
+        remote_cache=remote_cache,
+    )
+    return data, lists
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
@@ -63,39 +78,38 @@ def _spelled(clips: ClipTable, number: int) -> list[Any]:
     return [clips.paths[number], start_sec, None if end_sec == float("inf") else end_sec]
 
 
-def _left_out(data: Mapping[str, Any], name: str, listing: Listing) -> set[Hashable]:
+def _left_out(lists: Mapping[str, Any], name: str, listing: Listing) -> set[Hashable]:
     """What tells the clips from all others that could not be read when the run began."""
-    spelled, segments = data[name]["left_out"], None
+    spelled, segments = lists[name]["left_out"], None
     if any(len(clip) == 3 for clip in spelled):
         segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
     clips = ClipTable(tuple(clip[0] for clip in spelled), None, segments)
     return set(clips.identities(listing.data_root))
 
 
-def lists_of_run(work_dir: Path, data: Mapping[str, Any], listing: Listing) -> dict[str, ClipTable]:
+def lists_of_run(
+    work_dir: Path, lists: Mapping[str, Any], listing: Listing
+) -> dict[str, ClipTable]:
     """The clips that a run began with, in its order; a damaged list is made again where possible.
 
     Args:
         work_dir: of the run.
-        data: what `begin_run` gave.
+        lists: what its record says of them.
         listing: what is listed now.
 
     Raises:
         CheckpointError: a list is damaged, and what is listed now does not give it again.
     """
-    lists = {}
+    tables = {}
     for name in SPLITS:
-        path, digest = list_file(work_dir, name), data[name]["sha256"]
-        lists[name] = _read_exactly(path, digest)
-        if lists[name] is None:
-            lists[name] = _write_again(
-                path,
-                getattr(listing, name),
-                listing.data_root,
-                digest,
-                _left_out(data, name, listing),
-            )
-    return lists
+        path, digest = list_file(work_dir, name), lists[name]["sha256"]
+        tables[name] = _read_exactly(path, digest)
+        if tables[name] is None:
+            clips, left_out = listing.splits[name], _left_out(lists, name, listing)
+            identities = clips.identities(listing.data_root)
+            rows = [i for i, clip in enumerate(identities) if clip not in left_out]
+            tables[name] = _write_again(path, clips.select(rows), digest)
+    return tables
 
 
 def _read_exactly(path: Path, digest: str) -> ClipTable | None:
@@ -105,11 +119,7 @@ def _read_exactly(path: Path, digest: str) -> ClipTable | None:
         return None
 
 
-def _write_again(
-    path: Path, listed: ClipTable, root: str | Path, digest: str, left_out: set[Hashable]
-) -> ClipTable:
-    identities = listed.identities(root)
-    clips = listed.select([i for i, clip in enumerate(identities) if clip not in left_out])
+def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder, path.name)
         write_list(trial, clips)
@@ -124,25 +134,22 @@ def _write_again(
     return clips
 
 
-def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]) -> list[str]:
+def compare_clips(
+    listing: Listing, record: RunRecord, tables: Mapping[str, ClipTable]
+) -> list[str]:
     """Say what is listed otherwise than when a run began; nothing where it learns the same.
 
     Another order, other spellings of paths and clips that could not be read when the run began
-    make no difference.
-
-    Args:
-        listing: what is listed now.
-        data: what `begin_run` gave.
-        lists: the clips that the run began with.
+    make no difference. `tables` are the clips that it began with.
     """
-    differences = list(_compare_classes(data["classes"], listing.classes))
+    classes, root = record.data.classes, listing.data_root
+    differences = list(_compare_classes(classes, listing.classes))
     for name, purpose in SPLITS.items():
-        before = _labelled(lists[name], data["classes"], listing.data_root)
-        now = _labelled(getattr(listing, name), listing.classes, listing.data_root)
-        new = now.keys() - before.keys() - _left_out(data, name, listing)
-        parts = _new_and_gone(
-            [clip for clip in now if clip in new], [clip for clip in before if clip not in now]
-        )
+        before = _labelled(tables[name], classes, root)
+        now = _labelled(listing.splits[name], listing.classes, root)
+        left_out = _left_out(record.lists, name, listing)
+        new = [clip for clip in now if clip not in before and clip not in left_out]
+        parts = _new_and_gone(new, [clip for clip in before if clip not in now])
         changed = [clip for clip in before if clip in now and before[clip] != now[clip]]
         if changed:
             clip = changed[0]
@@ -154,7 +161,7 @@ def compare(listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipT
 
 
 def _compare_classes(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
-    if list(before) == list(now):
+    if tuple(before) == tuple(now):
         return
     old, new = set(before), set(now)
     parts = _new_and_gone(
@@ -172,15 +179,15 @@ def _new_and_gone(new: Sequence[Hashable], gone: Sequence[Hashable]) -> list[str
 
 
 def notes_on_reading(
-    listing: Listing, data: Mapping[str, Any], lists: Mapping[str, ClipTable]
+    listing: Listing, lists: Mapping[str, Any], tables: Mapping[str, ClipTable]
 ) -> list[str]:
     """Say which clips of a run can no longer be read, and which can that could not."""
     notes = []
     for name, purpose in SPLITS.items():
         clips = listing.splits[name]
         identities = clips.identities(listing.data_root)
-        bad, absent = set(clips.unreadable()), _left_out(data, name, listing)
-        learnt = set(lists[name].identities(listing.data_root))
+        bad, absent = set(clips.unreadable()), _left_out(lists, name, listing)
+        learnt = set(tables[name].identities(listing.data_root))
         mended = [clip for i, clip in enumerate(identities) if i not in bad and clip in absent]
         spoilt = [clip for i, clip in enumerate(identities) if i in bad and clip in learnt]
         if mended:

@@ -72,12 +72,12 @@ def begin(planned: Planned, work_dir: Path) -> Job:
     write_config(build_config(record, work_dir, deadline=deadline), work_dir / CONFIG)
     searches, folds = deadline is not None and asked.search == AUTO, []
     if searches and are_few(prepared, plan):
-        folds = make_folds(prepared, planned.data, work_dir)
+        folds = make_folds(prepared, prepared.data, work_dir)
     storage = None if asked.storage == AUTO else asked.storage
     if storage and not (searches and not folds and plan.evaluation > 0):
         say("storage: not used, as this run does not search (see time_budget and search).")
     elif storage:
-        check_storage(storage, plan, planned.data)
+        check_storage(storage, plan, prepared.data)
     refits = (searches or not trains) and is_of_use(prepared, plan)
     if searches and plan.evaluation:
         say(_plans_for_the_rest(num_val, folds=bool(folds), refits=refits))
@@ -99,7 +99,8 @@ def begin(planned: Planned, work_dir: Path) -> Job:
 
 def record_of(planned: Planned) -> RunRecord:
     """The record of a run that is to begin or to resume."""
-    return RunRecord(planned.plan, planned.data, planned.prediction, planned.prepared.data)
+    prepared = planned.prepared
+    return RunRecord(planned.plan, prepared.data, planned.prediction, prepared.lists)
 
 
 def run(job: Job) -> Figures | None:

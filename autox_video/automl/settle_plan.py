@@ -2,14 +2,12 @@
 
 import math
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autox_video.automl.prepare import Prepared, check_writable, prepare
-from autox_video.automl.run_data import list_file
 from autox_video.config.settings import AUTO, OFF, Settings
 from autox_video.core.console import say, table
 from autox_video.core.disk_cache import free_bytes
@@ -25,7 +23,7 @@ from autox_video.planning.compute import COMPILING_SEC, SAVED_BY_COMPILING
 from autox_video.planning.evidence import evidence_of
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.predicted_time import Clips, Measured, Prediction, predict
-from autox_video.planning.record import RunRecord, TrainingData
+from autox_video.planning.record import RunRecord
 from autox_video.planning.time_limit import (
     ENOUGH_SHARE,
     FOLLOW_EPOCHS,
@@ -37,8 +35,6 @@ from autox_video.planning.time_limit import (
 )
 from autox_video.run.clock import BudgetClock
 from autox_video.run.work_dir import free_for_others_bytes
-from autox_video.tasks.task import TASKS
-from autox_video.video.files.remote import is_remote
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -65,7 +61,6 @@ class Planned:
 
     plan: Plan
     prepared: Prepared
-    data: TrainingData
     prediction: Prediction | None
     """How long it takes; None where no clip could be read to find out."""
     test_clips: int
@@ -87,36 +82,14 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
         AutoXVideoError: something that the user can mend.
     """
     prepared = prepare(settings, resuming=resuming)
-    data, began = training_data(prepared, work_dir), time.monotonic()
+    began = time.monotonic()
     import_module("autox_video.training.config.build_config")  # brings torch and mmaction2
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
-    prepared = _with_probes(prepared, data, work_dir, clock)
-    return _Planner(prepared, data, work_dir, clock, importing_sec).planned()
+    prepared = _with_probes(prepared, work_dir, clock)
+    return _Planner(prepared, work_dir, clock, importing_sec).planned()
 
 
-def training_data(prepared: Prepared, work_dir: Path) -> TrainingData:
-    """The clips of a run as its record names them."""
-    listing, root = prepared.listing, prepared.listing.data_root
-    task, clips = prepared.basis.stats.task, ()
-    if TASKS[task].balances_loss:
-        counts = Counter(listing.train.labels)
-        clips = tuple(counts[label] for label in range(len(listing.classes)))
-    return TrainingData(
-        data_root=str(root if is_remote(root) else Path(root).absolute()),
-        train_list=str(list_file(work_dir, "train")),
-        val_list=str(list_file(work_dir, "val")),
-        classes=listing.classes,
-        num_train=len(listing.train),
-        task=task,
-        class_clips=clips,
-        fingerprint=prepared.fingerprint,
-        remote_cache=prepared.basis.settings.remote_cache,
-    )
-
-
-def _with_probes(
-    prepared: Prepared, data: TrainingData, work_dir: Path, clock: BudgetClock
-) -> Prepared:
+def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prepared:
     """Let probes decide which weights the run starts from, where there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
@@ -124,7 +97,7 @@ def _with_probes(
         return prepared
     budget_sec = prepared.plan.time_budget_sec
     seconds = None if budget_sec is None else min(PROBING_SHARE * budget_sec, clock.left_sec)
-    probed = probe_candidates(prepared, data, work_dir, seconds=seconds)
+    probed = probe_candidates(prepared, prepared.data, work_dir, seconds=seconds)
     return replace(probed, basis=replace(probed.basis, weights=probed.plan.weights))
 
 
@@ -132,14 +105,9 @@ class _Planner:
     """Settles what the rules leave open: the plan goes from hand to hand."""
 
     def __init__(
-        self,
-        prepared: Prepared,
-        data: TrainingData,
-        work_dir: Path,
-        clock: BudgetClock,
-        importing_sec: float,
+        self, prepared: Prepared, work_dir: Path, clock: BudgetClock, importing_sec: float
     ) -> None:
-        self.prepared, self.basis, self.data = prepared, prepared.basis, data
+        self.prepared, self.basis, self.stored = prepared, prepared.basis, prepared.stored
         self.work_dir, self.clock, self.importing_sec = work_dir, clock, importing_sec
         self.budget_sec, self.test_clips = prepared.plan.time_budget_sec, 0
         self.limit_sec = LIMIT_SEC
@@ -148,19 +116,19 @@ class _Planner:
             self.test_clips = self.basis.stats.num_test
 
     def planned(self) -> Planned:
-        plan, resumes = self.prepared.plan, self.prepared.stored_plan is not None
+        plan = self.prepared.plan
         if plan.mode == "probe":  # nothing is trained: what takes time still is the test
             prediction = self._known_prediction(plan) if self.test_clips else None
             trains = {"training_sec": 0.0, "evaluating_sec": 0.0, "saving_sec": 0.0}
             prediction = prediction and replace(prediction, **trains)
-            return Planned(plan, self.prepared, self.data, prediction, self.test_clips, 0)
+            return Planned(plan, self.prepared, prediction, self.test_clips, 0)
         if plan.device == "cpu":
             keep_freed_memory()
         else:
             plan = self._with_parts(plan)
-        plan, prediction = self._resumed(plan) if resumes else self._begun(plan)
+        plan, prediction = self._resumed(plan) if self.stored else self._begun(plan)
         most = max(plan.epochs, self._by_rules(plan).epochs)
-        return Planned(plan, self.prepared, self.data, prediction, self.test_clips, most)
+        return Planned(plan, self.prepared, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         """The plan of a new run, with its cache and what fits into the budget."""
@@ -195,13 +163,13 @@ class _Planner:
         if self.basis.given("cache") is not None:
             plan = self._with_cache(plan, None)
         if self.budget_sec is None:
-            return plan, self.prepared.stored_prediction
+            return plan, self.stored.prediction
         say(
             f"time_budget: {duration(self.clock.before_sec)} of {duration(self.budget_sec)} were "
             "used by earlier starts."
         )
         prediction = self._known_prediction(plan)
-        if self.budget_sec != self.prepared.stored_plan.time_budget_sec:
+        if self.budget_sec != self.stored.plan.time_budget_sec:
             most = self._by_rules(plan).choices["epochs"]
             plan = self._in_epochs(plan, choose_epochs(plan, prediction, most))
             prediction = prediction.of_plan(plan).within(self.budget_sec)
@@ -209,7 +177,7 @@ class _Planner:
 
     def _known_prediction(self, plan: Plan) -> Prediction:
         """What was predicted when the run began; measured now where the test was not foreseen."""
-        known = self.prepared.stored_prediction
+        known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
         measured = self._measure(plan, self.limit_sec) or GUESSED
@@ -286,7 +254,7 @@ class _Planner:
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
 
-        return build_config(RunRecord(plan, self.data), self.work_dir)
+        return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
         """Find out, by trying, in how many parts a GPU must do a step; or remember it."""

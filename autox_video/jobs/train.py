@@ -148,7 +148,7 @@ def _mend_record(work_dir: Path) -> None:
 def _show(planned: Planned) -> None:
     """Show every choice, how long the run takes, and of which long clips a part is looked at."""
     plan, prepared = planned.plan, planned.prepared
-    show_plan(plan, None if prepared.stored_plan else planned.prediction)
+    show_plan(plan, None if prepared.stored else planned.prediction)
     span_sec, probes = plan.clip_len * plan.frame_interval_sec, plan.mode == "probe"
     splits, num_clips = prepared.inspected.splits, plan.test_clips
     for note in notes_on_long_clips(splits, span_sec, num_clips=num_clips, probes=probes):

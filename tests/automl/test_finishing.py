@@ -8,7 +8,6 @@ import torch
 from autox_video.automl import leaderboard
 from autox_video.automl.finishing import HEAD_OF_ALL, keep_better, keep_in_folds, use_all_clips
 from autox_video.automl.prepare import prepare
-from autox_video.automl.settle_plan import training_data
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
@@ -45,7 +44,7 @@ def done(keys, tmp_path_factory):
 def identity_of(keys, folder, work_dir):
     settings = settings_of(keys, work_dir, **KEYS)
     prepared = prepare(settings, resuming=False)
-    return RunRecord(prepared.plan, training_data(prepared, folder)).identity
+    return RunRecord(prepared.plan, prepared.data).identity
 
 
 def copy_of(done, folder, **metrics):

@@ -7,7 +7,7 @@ import pytest
 
 from autox_video.automl.run_data import (
     begin_run,
-    compare,
+    compare_clips,
     list_file,
     listing_fingerprint,
     lists_of_run,
@@ -17,6 +17,8 @@ from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.listing.listing import Listing
+from autox_video.planning.record import RunRecord
+from tests.planning.test_plan import plan_for
 
 CLASSES = ("red", "green", "blue")
 TRAIN = ClipTable(("a.mp4", "b.mp4", "bad.mp4", "c.mp4"), (0, 1, 1, 2))
@@ -34,7 +36,10 @@ def inspected(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
 
 def begin(work_dir, listing):
     splits = {name: clips.readable() for name, clips in listing.splits.items()}
-    return begin_run(work_dir, listing, replace(listing, **splits), "/data")
+    readable = replace(listing, **splits)
+    task = "multi_label" if listing.multi_label else "single_label"
+    data, lists = begin_run(work_dir, listing, readable, task, "auto")
+    return RunRecord(plan_for(), data, lists=lists)
 
 
 @pytest.fixture
@@ -43,15 +48,17 @@ def run(tmp_path):
 
 
 def now(run, found):
-    work_dir, data = run
-    return compare(found, data, lists_of_run(work_dir, data, found))
+    work_dir, record = run
+    return compare_clips(found, record, lists_of_run(work_dir, record.lists, found))
 
 
 def test_the_record_says_how_many_clips_and_which_are_left_out(run):
-    _, data = run
-    assert data["classes"] == list(CLASSES)
-    assert (data["train"]["clips"], data["val"]["clips"]) == (3, 2)
-    assert (data["train"]["left_out"], data["val"]["left_out"]) == ([["bad.mp4"]], [])
+    _, record = run
+    train, val = record.lists["train"], record.lists["val"]
+    assert (record.data.classes, record.data.num_train) == (CLASSES, 3)
+    assert record.data.class_clips == (1, 1, 1)
+    assert (train["clips"], val["clips"]) == (3, 2)
+    assert (train["left_out"], val["left_out"]) == ([["bad.mp4"]], [])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +117,7 @@ def test_parts_of_videos_and_several_classes_a_clip(tmp_path):
     val = ClipTable(("v.mp4",), ((0,),), ((0.0, 1.0),))
     found = inspected(parts, val)
     run = tmp_path, begin(tmp_path, found)
-    assert run[1]["train"]["left_out"] == [["bad.mp4", 3, None]]
+    assert run[1].lists["train"]["left_out"] == [["bad.mp4", 3, None]]
     assert now(run, found) == []
     other = replace(parts, labels=((1, 0), (1,), ()), segments=((0, 1), (1, 2), (3, 4)))
     assert now(run, inspected(other, val)) == [
@@ -121,33 +128,33 @@ def test_parts_of_videos_and_several_classes_a_clip(tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"", b"path,label\na.mp4,0\n", b"\x00" * 40, b"?,"])
 def test_a_damaged_list_is_made_again_where_the_lists_are_the_same(run, capsys, content):
-    work_dir, data = run
+    work_dir, record = run
     path = list_file(work_dir, "train")
     before = path.read_bytes()
     path.unlink() if content is None else path.write_bytes(content)
-    lists = lists_of_run(work_dir, data, inspected(bad=("a.mp4",)))
+    lists = lists_of_run(work_dir, record.lists, inspected(bad=("a.mp4",)))
     assert path.read_bytes() == before
     assert lists["train"].paths == ("a.mp4", "b.mp4", "c.mp4")
     assert "train.csv: was missing or damaged, and was made again" in capsys.readouterr().out
 
 
 def test_a_damaged_list_that_cannot_be_made_again_is_a_sentence(run):
-    work_dir, data = run
+    work_dir, record = run
     path = list_file(work_dir, "val")
     path.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"val\.csv: missing or damaged.*--fresh"):
-        lists_of_run(work_dir, data, inspected(val=VAL.select([1, 0])))
+        lists_of_run(work_dir, record.lists, inspected(val=VAL.select([1, 0])))
     assert path.read_bytes() == b"damaged"
 
 
 def test_what_can_be_read_now_and_what_no_longer_is_noted(run):
-    work_dir, data = run
-    assert notes_on_reading(inspected(), data, _lists(work_dir, data)) == []
+    work_dir, record = run
+    assert notes_on_reading(inspected(), record.lists, _lists(work_dir, record)) == []
     spoilt, mended = inspected(bad=("bad.mp4", "v.mp4")), inspected(bad=())
-    (note,) = notes_on_reading(mended, data, _lists(work_dir, data))
+    (note,) = notes_on_reading(mended, record.lists, _lists(work_dir, record))
     assert note.startswith("1 training clips that could not be read when the run began can be")
     assert "(bad.mp4)" in note
-    (note,) = notes_on_reading(spoilt, data, _lists(work_dir, data))
+    (note,) = notes_on_reading(spoilt, record.lists, _lists(work_dir, record))
     assert note.startswith("1 validation clips of the run cannot be read any more (v.mp4)")
 
 
@@ -159,5 +166,5 @@ def test_the_fingerprint_is_of_segments_and_all_classes():
     assert len(digests) == 3
 
 
-def _lists(work_dir: Path, data):
-    return lists_of_run(work_dir, data, inspected())
+def _lists(work_dir: Path, record):
+    return lists_of_run(work_dir, record.lists, inspected())

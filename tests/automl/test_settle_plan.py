@@ -56,7 +56,7 @@ def test_the_test_of_longer_clips_is_predicted_to_take_longer(keys):
     def testing_sec():
         found = planned(keys, time_budget="1h", video_length=0.5)
         clock = BudgetClock(3600.0, before_sec=0.0)
-        planner = settle_plan._Planner(found.prepared, found.data, Path("work"), clock, 4.0)
+        planner = settle_plan._Planner(found.prepared, Path("work"), clock, 4.0)
         return planner._predict(found.plan, GUESSED).testing_sec
 
     short = testing_sec()
@@ -128,7 +128,7 @@ def test_what_fits_in_memory_is_remembered_for_this_gpu_and_this_model(keys, mon
         hardware = replace(basis.hardware, gpu_memory_gib=gpu_memory_gib)
         prepared = replace(found.prepared, basis=replace(basis, hardware=hardware))
         clock = BudgetClock(None, before_sec=0.0)
-        planner = settle_plan._Planner(prepared, found.data, Path("work"), clock, 1.0)
+        planner = settle_plan._Planner(prepared, Path("work"), clock, 1.0)
         plan = planner._with_parts(replace(found.plan, **changes))
         assert plan.accumulation == 2 and plan.choices["accumulation"].source == "measurement"
         return len(asked)

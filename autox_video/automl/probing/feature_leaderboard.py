@@ -79,8 +79,8 @@ def is_wanted(prepared: Prepared) -> bool:
     A run that is resumed has had its own.
     """
     plan = prepared.plan
-    if prepared.stored_plan is not None or plan.mode == "probe":
-        return prepared.stored_plan is None
+    if prepared.stored is not None or plan.mode == "probe":
+        return prepared.stored is None
     weights = _weights(prepared)
     compared = bool(weights) or _describes(prepared)
     return len(weights) > 1 or (compared and plan.evaluation > 0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from autox_video.automl import leaderboard, settle_plan
+from autox_video.automl import leaderboard
 from autox_video.automl.prepare import prepare
 from autox_video.automl.probing import attentive_probe, extract, feature_leaderboard
 from autox_video.backbones.weights import known_weights
@@ -157,7 +157,7 @@ def weights_for(keys, folder):
     folder.mkdir()
     settings = settings_of(keys, backbone="swin_nano", load_from="none")
     prepared = prepare(settings, resuming=False)
-    data = settle_plan.training_data(prepared, Path(keys["work_dir"]))
+    data = prepared.data
     model = build_model(build_config(RunRecord(prepared.plan, data), keys["work_dir"]))
     torch.manual_seed(0)
     model.init_weights()

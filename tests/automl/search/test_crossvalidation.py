@@ -12,7 +12,6 @@ from autox_video.automl.prepare import prepare
 from autox_video.automl.search import crossvalidation, side_run
 from autox_video.automl.search.crossvalidation import CrossValidation, are_few, make_folds
 from autox_video.automl.search.side_run import TimeLeft
-from autox_video.automl.settle_plan import training_data
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import NumbersError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
@@ -43,7 +42,7 @@ def settings_of(keys, folder, **changes):
 def made(keys, folder, repeats=2, **changes):
     """What a run of these settings cross-validates: plan, clips to train on, folds."""
     prepared = prepare(settings_of(keys, folder, **changes), resuming=False)
-    data = training_data(prepared, folder)
+    data = prepared.data
     folds = [f for f in make_folds(prepared, data, folder) if f.repeat <= repeats]
     return prepared.plan, data.num_train, folds
 

@@ -15,7 +15,6 @@ from autox_video.automl.prepare import prepare
 from autox_video.automl.search import refit
 from autox_video.automl.search.refit import Refit, is_of_use
 from autox_video.automl.search.search import Search
-from autox_video.automl.settle_plan import training_data
 from autox_video.core.errors import ResourceError
 from autox_video.data.listing.formats.list_files import read_list
 from autox_video.evaluation.predict import read_config
@@ -45,7 +44,7 @@ def run(keys, tmp_path):
     """A run that was trained: its Refit, its plan, the metrics of its best weights."""
     settings = settings_of(keys, tmp_path, epoch=EPOCHS)
     prepared = prepare(settings, resuming=False)
-    data = training_data(prepared, tmp_path)
+    data = prepared.data
     best = train_and_score(RunRecord(prepared.plan, data), tmp_path)
     return Refit(prepared.plan, data, len(prepared.listing.val), tmp_path), prepared.plan, best
 
