@@ -217,15 +217,7 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
 
 def stats_of(listing: Listing, task: str) -> DatasetStats:
     """The readable clips in figures; `task` is the key of the config."""
-    return summarize(
-        class_names=listing.classes,
-        named=listing.named,
-        train_labels=listing.train.labels,
-        task=task_of(listing.train.labels, task),
-        train=listing.train.facts,
-        val=listing.val.facts,
-        test=() if listing.test is None else listing.test.facts,
-    )
+    return summarize(listing, task_of(listing.train.labels, task))
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
