@@ -69,7 +69,6 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
     @property
     def steps_in_epoch(self) -> int:
-        """Steps of a whole epoch."""
         return len(self.dataloader)
 
     def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
@@ -157,7 +156,6 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return True
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
-        """Train on one batch."""
         weight, is_full = data_batch.pop("weight"), data_batch.pop("is_full")
         runner = self.runner
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
@@ -284,7 +282,6 @@ class ClipValLoop(ValLoop):
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict) -> None:
-        """Evaluate one batch."""
         model = self.runner.model if is_sharded(self.runner.model) else unwrapped(self.runner.model)
         with compiled_for(model, is_full=data_batch["is_full"]):
             outputs = model.val_step(data_batch)

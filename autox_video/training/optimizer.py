@@ -39,7 +39,6 @@ class ClipOptimWrapper(OptimWrapper):
         """Steps left out: in a row up to now, and in all."""
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Add the gradients of the scaled loss."""
         super().backward(self.scaler.scale(loss), **kwargs)
 
     def step(self, *, loss: Tensor | None = None) -> None:

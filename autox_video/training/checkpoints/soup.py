@@ -48,7 +48,6 @@ class ModelSoup(Hook):
             _remove(runner)
 
     def after_resume(self, runner, best: Metrics | None) -> None:
-        """Find the weights of before."""
         self.metrics = processes.run_on_rank_zero(lambda: _find(runner))
 
     def after_val_epoch(self, runner, metrics: Metrics | None = None) -> None:

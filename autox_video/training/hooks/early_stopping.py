@@ -24,7 +24,6 @@ class EarlyStopping(Hook):
         self.waited = 0
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Count an evaluation."""
         score = selection_score(metrics)
         if score == -math.inf:
             return
@@ -47,11 +46,9 @@ class EarlyStopping(Hook):
         self._is_over(runner)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was counted."""
         return {"smoothed": self.smoothed, "highest": self.highest, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave."""
         vars(self).update(state)
 
     def _is_over(self, runner) -> bool:

@@ -34,7 +34,6 @@ class WeightEMA(Hook):
         self.is_paused = False
 
     def before_train(self, runner) -> None:
-        """Know the weights."""
         self.model = runner.model
         self.weights = dict(unwrapped(runner.model).named_parameters())
 
@@ -49,11 +48,9 @@ class WeightEMA(Hook):
         self.steps += 1
 
     def before_val(self, runner) -> None:
-        """Put the average in the place of the weights."""
         self._swap()
 
     def after_val(self, runner) -> None:
-        """Put the weights back."""
         self._swap()
 
     def save_state(self, runner) -> None:
@@ -63,7 +60,6 @@ class WeightEMA(Hook):
             self._swap()
 
     def after_save_state(self, runner) -> None:
-        """Go on with that evaluation."""
         if self.is_paused:
             self._swap()
 

@@ -55,11 +55,9 @@ class Progress(Hook):
         self.last_line = -math.inf
 
     def before_run(self, runner) -> None:
-        """Write to the files of the run from here on."""
         self.log, self.file = runner.logger, MetricsFile(runner.work_dir)
 
     def before_train(self, runner) -> None:
-        """Open the display and start the clock."""
         loop = runner.train_loop
         self.board = Board(loop.max_iters) if sys.stdout.isatty() and not self.quiet else None
         self.every = max(1, loop.steps_in_epoch // SUMMARIES_PER_EPOCH)
@@ -136,13 +134,11 @@ class Progress(Hook):
             say(line)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Say how far a long evaluation is."""
         if self._is_silent():
             batches = len(runner.val_loop.dataloader)
             say(f"epoch {runner.train_loop.epoch}: evaluating, batch {batch_idx + 1} of {batches}.")
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Report an evaluation."""
         epoch = runner.train_loop.epoch
         at = {"epoch": epoch, "iter": runner.train_loop.iter}
         self._write({"event": "val", **at, **(metrics or {})})
@@ -285,11 +281,9 @@ class Board:
         self.bar.update(self.task, completed=iteration, description=line)
 
     def tell(self, sentence: str) -> None:
-        """Print a sentence above the bar."""
         from rich.markup import escape
 
         self.bar.console.print(escape(printable(sentence)), highlight=False)
 
     def close(self) -> None:
-        """Leave the bar as it is and free the terminal."""
         self.bar.stop()

@@ -79,13 +79,11 @@ class TimeBudget(Hook):
         """Where the user was told that training ends."""
 
     def before_run(self, runner) -> None:
-        """Start the clock."""
         self.runner = runner
         self.clock = running_clock(Path(runner.work_dir), self.budget_sec)
         self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
 
     def before_train_epoch(self, runner) -> None:
-        """Measure from here."""
         self._began = time.monotonic(), runner.train_loop.iter
 
     def after_train_epoch(self, runner) -> None:
@@ -94,7 +92,6 @@ class TimeBudget(Hook):
         self._began = None
 
     def before_val(self, runner) -> None:
-        """Measure the evaluation."""
         self._val_started = time.monotonic()
 
     def after_val(self, runner) -> None:
@@ -116,11 +113,9 @@ class TimeBudget(Hook):
         self._began = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What was decided."""
         return {"cut": self._cut}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume with what was decided before a stop."""
         self._loaded = state["cut"]
 
     def may_evaluate(self) -> bool:

@@ -61,9 +61,7 @@ class ValidationOutcomes(Hook):
         return cross_validated(score, *wilson_interval(score * clips, clips), clips)
 
     def state_dict(self) -> dict[str, Any]:
-        """What every evaluation said."""
         return {"columns": torch.from_numpy(self.columns)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave."""
         self.columns = state["columns"].numpy()
