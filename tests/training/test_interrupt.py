@@ -60,6 +60,7 @@ def test_a_request_that_was_answered_is_not_made_again():
         assert request.signum is None
 
 
+@pytest.mark.slow
 def test_no_signal_falls_between_two_blocks(tmp_path):
     """Many blocks, one after the other, and signals all the time: each is heard by somebody."""
     code = (
@@ -137,6 +138,7 @@ def blocked(give_up_sec):
     return process
 
 
+@pytest.mark.slow
 def test_who_waits_for_others_gives_up_in_time():
     process = blocked(0.5)
     process.send_signal(signal.SIGTERM)
@@ -145,6 +147,7 @@ def test_who_waits_for_others_gives_up_in_time():
     assert "did not end within 0.5 s" in complaints
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves_at_once():
     process = blocked(None)
     process.send_signal(signal.SIGINT)

@@ -19,6 +19,8 @@ from autox_video.training.run_training import train
 from tests.training.tiny import events, everything, same, spoil, stop_after, tiny_config, weights
 from tests.videos import write_text_video
 
+pytestmark = pytest.mark.slow
+
 
 def test_evaluation_comes_every_second_epoch_and_after_the_last(clips, tmp_path):
     best = train(tiny_config(clips, tmp_path, epoch=3))

@@ -11,6 +11,7 @@ from autox_video.training.measure import measure, parts_that_fit
 from tests.training.tiny import tiny_config
 
 
+@pytest.mark.slow
 def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):
     state = torch.random.get_rng_state()
     speeds = measure(tiny_config(clips, tmp_path / "w"))
@@ -19,6 +20,7 @@ def test_both_speeds_are_measured_and_nothing_is_left(clips, tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_short_trainings_are_measured_for_a_short_time(clips, tmp_path, monkeypatch):
     config = tiny_config(clips, tmp_path)
     done = []
@@ -34,6 +36,7 @@ def test_short_trainings_are_measured_for_a_short_time(clips, tmp_path, monkeypa
     assert len(done) > 2 + 1 + measuring.STEPS
 
 
+@pytest.mark.slow
 def test_slow_reading_is_seen(clips, tmp_path, monkeypatch):
     seconds = iter(np.arange(0, 100, 0.5))
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(seconds))
@@ -59,6 +62,7 @@ def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fi
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_to_find_out(clips, tmp_path, monkeypatch):
     def compiled(*args, **options):
         raise AssertionError("compiling takes minutes")

@@ -39,6 +39,7 @@ def open_files():
     return sum(os.path.exists(f"{folder}/{number}") for number in os.listdir(folder))
 
 
+@pytest.mark.slow
 def test_trainings_leave_no_file_open_and_their_logs_are_their_own(clips, tmp_path):
     train(tiny_config(clips, tmp_path / "0", epoch=1))
     before, log = open_files(), (tmp_path / "0" / "train.log").read_text()

@@ -15,6 +15,7 @@ from autox_video.training.step import compiled_for
 from tests.training.tiny import events, tiny_config
 
 
+@pytest.mark.slow
 def test_steps_in_parts_give_what_whole_steps_give(clips, tmp_path):
     for parts in (1, 3, 4):
         config = tiny_config(clips, tmp_path / str(parts), epoch=1)
@@ -26,6 +27,7 @@ def test_steps_in_parts_give_what_whole_steps_give(clips, tmp_path):
         assert [e["top1"] for e in other] == pytest.approx([e["top1"] for e in one], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
     clips, tmp_path, monkeypatch, capsys
 ):
@@ -51,6 +53,7 @@ def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_one_clip_that_does_not_fit_ends_in_a_sentence(clips, tmp_path, monkeypatch):
     def full(model, clips):
         raise RuntimeError(
@@ -62,6 +65,7 @@ def test_one_clip_that_does_not_fit_ends_in_a_sentence(clips, tmp_path, monkeypa
         train(tiny_config(clips, tmp_path, epoch=1))
 
 
+@pytest.mark.slow
 def test_where_one_clip_does_not_fit_in_one_of_several_all_hear_of_it(clips, tmp_path, monkeypatch):
     """One alone that raised it would leave the others waiting for its gradients."""
 
@@ -102,6 +106,7 @@ def test_a_batch_that_is_not_full_is_computed_without(is_full):
     assert len(seen) == is_full
 
 
+@pytest.mark.slow
 def test_training_and_validation_tell_which_are_full(clips, tmp_path, monkeypatch):
     told = []
 

@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from tests.training.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = {"flip": 0.5, "recolour": 0.3, "erasing": 1.0, "mixup": 0.2, "cutmix": 1.0}
 
 

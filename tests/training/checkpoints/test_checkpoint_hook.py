@@ -30,6 +30,8 @@ from tests.training.tiny import (
 )
 from tests.videos import truncate
 
+pytestmark = pytest.mark.slow
+
 
 def test_several_in_a_row_go_back_with_a_lower_learning_rate(clips, tmp_path, monkeypatch, capsys):
     config = tiny_config(clips, tmp_path, epoch=4, evaluation=0)

@@ -154,6 +154,7 @@ def test_what_an_average_is_made_of_stays_until_it_is_written(tmp_path, monkeypa
     assert not (tmp_path / "soup").exists()
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_it_and_goes_on_in_it(clips, tmp_path, monkeypatch):
     keys = {"epoch": 4, "evaluation": 1, "seed": 2, "lr": 0.003}
     best = train(tiny_config(clips, tmp_path / "whole", **keys))

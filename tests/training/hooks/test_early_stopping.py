@@ -57,6 +57,7 @@ def worse_each_time(monkeypatch):
     monkeypatch.setattr(ClipMetric, "compute_metrics", worse)
 
 
+@pytest.mark.slow
 def test_a_run_ends_early_and_stays_ended(clips, tmp_path, monkeypatch, capsys):
     config = tiny_config(clips, tmp_path, epoch=9, evaluation=1, patience=2)
     worse_each_time(monkeypatch)
@@ -70,6 +71,7 @@ def test_a_run_ends_early_and_stays_ended(clips, tmp_path, monkeypatch, capsys):
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_its_patience(clips, tmp_path, monkeypatch):
     keys = {"epoch": 6, "evaluation": 1, "patience": 2, "videos_per_gpu": 2}
     train(tiny_config(clips, tmp_path / "whole", **keys))

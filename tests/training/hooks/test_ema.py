@@ -47,6 +47,7 @@ def test_the_average_is_that_of_its_definition():
     assert torch.equal(runner.model.weight, values[-1])
 
 
+@pytest.mark.slow
 def test_the_average_is_evaluated_and_kept(clips, tmp_path):
     train(tiny_config(clips, tmp_path / "with", epoch=2, ema=0.9))
     train(tiny_config(clips, tmp_path / "without", epoch=2, ema=0))
@@ -61,6 +62,7 @@ def test_the_average_is_evaluated_and_kept(clips, tmp_path):
 
 
 @pytest.mark.parametrize("looks", [2, 5, 9])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_its_average(clips, tmp_path, monkeypatch, looks):
     """Also where it was stopped among the batches of an evaluation."""
     keys = {"epoch": 2, "ema": 0.9, "evaluation": 1}

@@ -69,6 +69,7 @@ def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, clas
     assert progress.best == metrics
 
 
+@pytest.mark.slow
 def test_the_log_holds_what_the_user_is_told_with_the_time(clips, tmp_path, capsys):
     train(tiny_config(clips, tmp_path, epoch=2))
     shown = capsys.readouterr().out
@@ -83,6 +84,7 @@ def test_the_log_holds_what_the_user_is_told_with_the_time(clips, tmp_path, caps
     assert all(line in shown for line in lines)
 
 
+@pytest.mark.slow
 def test_a_quiet_run_is_in_its_log_too(clips, tmp_path, capsys):
     config = tiny_config(clips, tmp_path, epoch=1)
     config.custom_hooks[0].quiet = True
@@ -93,6 +95,7 @@ def test_a_quiet_run_is_in_its_log_too(clips, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.slow
 def test_a_long_epoch_and_a_long_evaluation_are_not_silent(
     clips, tmp_path, capsys, monkeypatch, quiet
 ):

@@ -7,6 +7,8 @@ from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train
 from tests.training.tiny import everything, stop_after, tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sides(monkeypatch):

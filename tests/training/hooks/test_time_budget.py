@@ -79,6 +79,7 @@ def last_rate(work_dir):
     return events(work_dir, "train")[-1]["lr"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_in_time_is_the_run_without_a_budget(clips, tmp_path, made_up):
     made_up(MadeUpTime(1000.0))
     train(timed(clips, tmp_path / "a", epoch=2))
@@ -87,6 +88,7 @@ def test_a_run_that_is_in_time_is_the_run_without_a_budget(clips, tmp_path, made
     assert everything(tmp_path / "a")[1] == everything(tmp_path / "b")[1]
 
 
+@pytest.mark.slow
 def test_a_slow_run_is_cut_at_the_end_of_an_epoch(clips, tmp_path, made_up, capsys):
     made_up(MadeUpTime(13.0, step_sec=2.0))
     best = train(timed(clips, tmp_path, epoch=6, budget_sec=13.0))
@@ -98,6 +100,7 @@ def test_a_slow_run_is_cut_at_the_end_of_an_epoch(clips, tmp_path, made_up, caps
     assert last_rate(tmp_path) < events(tmp_path, "train")[2]["lr"]
 
 
+@pytest.mark.slow
 def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up, capsys):
     made_up(MadeUpTime(2.5))
     best = train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
@@ -110,6 +113,7 @@ def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up
     assert same(before, weights(tmp_path / "latest.pth"))
 
 
+@pytest.mark.slow
 def test_an_epoch_that_turns_out_too_long_is_ended(clips, tmp_path, made_up):
     keys = {"videos_per_gpu": 1}  # nine steps
     made_up(MadeUpTime(12.0, step_sec=3.0))
@@ -118,6 +122,7 @@ def test_an_epoch_that_turns_out_too_long_is_ended(clips, tmp_path, made_up):
     assert len(events(tmp_path, "val")) == 1
 
 
+@pytest.mark.slow
 def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
     made_up(MadeUpTime(-5.0))
     best = train(timed(clips, tmp_path, epoch=3, budget_sec=1.0))
@@ -125,12 +130,14 @@ def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
     assert best is not None
 
 
+@pytest.mark.slow
 def test_a_fast_run_takes_more_of_the_useful_epochs(clips, tmp_path, made_up):
     made_up(MadeUpTime(20.0, step_sec=0.5))
     train(timed(clips, tmp_path, epoch=4, most=7, budget_sec=20.0))
     assert iterations(tmp_path)[-1] == 7 * STEPS
 
 
+@pytest.mark.slow
 def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
     epochs, spare_sec = 30, 40.0
     budget_sec = epochs * STEPS + spare_sec
@@ -144,6 +151,7 @@ def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
     assert last_rate(tmp_path) < 0.01 * events(tmp_path, "train")[30]["lr"]
 
 
+@pytest.mark.slow
 def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up, capsys):
     made_up(MadeUpTime(90.0, slow=(48.0, 56.0)))  # two steps, six seconds lost: two epochs
     train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
@@ -152,6 +160,7 @@ def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up, capsys):
     assert told and min(map(int, told)) >= 24  # nor was much given up in between
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
     clock = made_up(MadeUpTime(90.0, slow=(48.0, 1000.0)))
     train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
@@ -215,6 +224,7 @@ def test_an_end_is_told_once_and_again_only_where_it_really_changes(
     assert told(planned, steps, *changes) == (said, shown)
 
 
+@pytest.mark.slow
 def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypatch):
     clock = made_up(MadeUpTime(13.0, step_sec=2.0))
     config = timed(clips, tmp_path, epoch=6, budget_sec=13.0)
@@ -230,6 +240,7 @@ def test_what_was_decided_is_kept_over_a_stop(clips, tmp_path, made_up, monkeypa
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_another_budget_undoes_it(clips, tmp_path, made_up):
     clock = made_up(MadeUpTime(2.5))
     train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
@@ -238,6 +249,7 @@ def test_another_budget_undoes_it(clips, tmp_path, made_up):
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
 
 
+@pytest.mark.slow
 def test_a_single_epoch_that_is_fast_is_followed_by_more(clips, tmp_path, made_up, monkeypatch):
     monkeypatch.setattr(time_budget, "TRUSTED_STEPS", 2)
     keys = {"videos_per_gpu": 1}  # nine steps

@@ -10,6 +10,8 @@ from autox_video.training.interrupt import Stopped
 from autox_video.training.run_training import train
 from tests.training.tiny import stop_after, tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 def trained(clips, work_dir):
     hook = ValidationOutcomes(np.arange(3))
