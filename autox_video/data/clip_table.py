@@ -104,7 +104,7 @@ class ClipTable:
         """Start and end of a clip in its video, in seconds."""
         return WHOLE_VIDEO if self.segments is None else self.segments[row]
 
-    def place(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """Where a clip was found: FILE:LINE, or the clip itself in its folder."""
         if self.lines is None:
             return os.path.join(self.source, self.paths[row])

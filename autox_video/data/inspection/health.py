@@ -12,7 +12,7 @@ from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.fingerprint import near_duplicates
 from autox_video.data.listing.classes.similar_names import near_names
 from autox_video.data.listing.listing import Listing
-from autox_video.data.splitting.groups import both, members, same, same_digest
+from autox_video.data.splitting.groups import either, members, same, same_digest
 from autox_video.data.splitting.sources import sources
 
 SCHEMA = 1
@@ -66,13 +66,13 @@ class Health:
     def near(self) -> np.ndarray:
         """(N,) labels of clips that look the same, equal ones too."""
         alike = near_duplicates(self._contents.fingerprints)
-        return both(self.exact, self._within_part(alike))
+        return either(self.exact, self._within_part(alike))
 
     @cached_property
     def source(self) -> np.ndarray:
         """(N,) labels of clips of one source."""
         keys = video_keys(self._paths, self.listing.data_root)
-        return both(same(keys), same(sources(self._paths, len(self.listing.classes))))
+        return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     def clip(self, number: int) -> Clip:
         """Describe a clip."""
@@ -120,7 +120,7 @@ class Health:
 def report(health: Health) -> dict[str, Any]:
     """Give the content of check.json."""
     listing, is_leak = health.listing, lambda group: group["leak"]
-    closer = both(health.source, health.near)
+    closer = either(health.source, health.near)
     train = listing.count_by_class(health.splits["train"])
     return {
         "schema": SCHEMA,

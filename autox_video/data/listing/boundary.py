@@ -24,14 +24,14 @@ _FILE = "file://"
 
 
 def refuse_outside(
-    paths: Sequence[str], data_root: str | Path, place: Callable[[int], str], *, allowed: bool
+    paths: Sequence[str], data_root: str | Path, location: Callable[[int], str], *, allowed: bool
 ) -> None:
     """Raise ListingError, naming the first of them, if listed clips are outside data_root.
 
     Args:
         paths: as listed.
         data_root: the folder, or the address.
-        place: says where the clip of an index is listed.
+        location: says where the clip of an index is listed.
         allowed: the config's `allow_outside`.
     """
     outside = [] if allowed else find_outside(paths, data_root)
@@ -41,7 +41,9 @@ def refuse_outside(
             "clips anywhere."
         )
         raise ListingError(
-            *at_most(outside, lambda index: sentence.format(place(index), paths[index], data_root))
+            *at_most(
+                outside, lambda index: sentence.format(location(index), paths[index], data_root)
+            )
         )
 
 

@@ -117,12 +117,12 @@ def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list
 def _say_missing(table: Table, missing: list[int], tree: ClipTree, data_set: str) -> list[str]:
     if len(missing) > _MISSING_AT_MOST * len(table.paths):
         first = missing[0]
-        place = table.source if os.path.isdir(table.source) else table.location(first)
+        location = table.source if os.path.isdir(table.source) else table.location(first)
         why = "data_root is probably wrong, or the clips are not unpacked."
         if (example := tree.example()) is not None:
             why = f"those that are there have other names, as {example}."
         raise ListingError(
-            f"{place}: {table.paths[first]} is nowhere under data_root ({tree.data_root}), and "
+            f"{location}: {table.paths[first]} is nowhere under data_root ({tree.data_root}), and "
             f"{len(missing)} of the {len(table.paths)} {data_set} clips of this list are missing; "
             f"{why}"
         )

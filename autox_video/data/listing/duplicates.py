@@ -28,15 +28,15 @@ def drop_repeats(
     first, again = repeats[0]
     notes = [
         f"{clips.source} lists {counted(len(repeats), 'clip')} again, which counts once: "
-        f"{clips.place(again)} repeats {clips.place(first)}, for one."
+        f"{clips.location(again)} repeats {clips.location(first)}, for one."
     ]
     repeated = {row for _, row in repeats}
     once = [row for row in range(len(clips)) if row not in repeated]
     differing = _other_labels(clips, repeats)
     if not multi_label or clips.labels is None:
         problems = (
-            f"{clips.place(row)}: clip `{clips.paths[row]}` has the label {clips.labels[row]}, but "
-            f"{clips.labels[first]} at {clips.place(first)}; keep one."
+            f"{clips.location(row)}: clip `{clips.paths[row]}` has the label {clips.labels[row]}, "
+            f"but {clips.labels[first]} at {clips.location(first)}; keep one."
             for first, row in differing
         )
         return clips.select(once), at_most(problems), notes
@@ -71,7 +71,7 @@ def say_several_labels(splits: Splits) -> list[str]:
     total = counted(sum(map(len, labelled)), "clip")
     return [
         f"{len(several)} of {total} are of several classes, as `{clips.labels[first]}` at "
-        f"{clips.place(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
+        f"{clips.location(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
         "Set multi_label: false if each label is one class."
     ]
 
@@ -88,8 +88,8 @@ def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
     a, b = pairs[0]
     return [
         f"{counted(len(pairs), 'pair')} of parts of videos in {clips.source} overlap by half or "
-        f"more, with other labels: {clips.place(a)} ({clips.labels[a]}) and "
-        f"{clips.place(b)} ({clips.labels[b]}), for example."
+        f"more, with other labels: {clips.location(a)} ({clips.labels[a]}) and "
+        f"{clips.location(b)} ({clips.labels[b]}), for example."
     ]
 
 
@@ -105,7 +105,7 @@ def same_clip_twice(splits: Splits, data_root: str | Path) -> list[str]:
     """Name the validation clips that are for training too, one sentence each."""
     train, val = splits["train"], splits["val"]
     return at_most(
-        f"{val.place(b)}: clip `{val.paths[b]}` is for training too, at {train.place(a)}; "
+        f"{val.location(b)}: clip `{val.paths[b]}` is for training too, at {train.location(a)}; "
         "validation needs clips of its own."
         for a, b in _common(train, val, data_root)
     )

@@ -63,7 +63,7 @@ class Listing:
     """None where `train` is still to be divided."""
     test: ClipTable | None
     """None where there is no test list."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     """Sentences that the user should see: what was left out, divided or looks odd."""
     multi_label: bool = False
     """Whether a clip is of any number of classes."""
@@ -111,15 +111,14 @@ def read_listing(settings: Settings) -> Listing:
         notes += placeholders
     how, stored = None, None
     if "val" not in splits:
-        from_folders = train_list == AUTO
-        clips, parts = _to_divide(splits, root, from_folders=from_folders)
+        clips, parts = _to_divide(splits, root, from_folders=train_list == AUTO)
         seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
         earlier = _earlier_divisions(work_dir, settings.load_from)
-        how = ToDivide(clips.source, parts, seed, work_dir / SPLIT, earlier)
+        how = ToDivide(parts, seed, work_dir / SPLIT, earlier)
         splits["train"], stored = clips, read_stored(how)
     if stored is not None:
-        divided, changes = divide_as_stored(splits["train"], stored, root, how)
-        splits, notes = {**splits, **divided}, [*notes, *changes]
+        divided, changes = divide_as_stored(splits["train"], stored, root, how.folder)
+        splits, notes = splits | divided, [*notes, *changes]
     num_class = None if settings.num_class == AUTO else settings.num_class
     labels = number_labels(
         splits, names, num_class, are_names=lists.are_names, multi_label=multi_label
@@ -130,14 +129,15 @@ def read_listing(settings: Settings) -> Listing:
     tables = {"val": None, "test": None}
     tables |= {name: _numbered(clips, labels) for name, clips in splits.items()}
     if stored is not None:
-        check_stored(stored, tables, how, len(labels.classes))
+        check_stored(stored, tables, how.folder, len(labels.classes))
+        how = None
     listing = Listing(
-        root, labels.classes, labels.named, **tables, notes=(), multi_label=multi_label
+        root, labels.classes, labels.named, **tables, multi_label=multi_label, to_divide=how
     )
     notes += labels.notes
     notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
     notes += say_overlaps(splits, root)
-    return replace(listing, notes=tuple(notes), to_divide=how if stored is None else None)
+    return replace(listing, notes=tuple(notes))
 
 
 def divide_listing(listing: Listing) -> Listing:

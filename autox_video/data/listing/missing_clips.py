@@ -34,7 +34,8 @@ def say_missing(splits: Splits, root: str | Path) -> list[str]:
     tree = ClipTree(root)
     if not missing or len(missing) < sum(map(len, splits.values())):
         return at_most(
-            f"{clips.place(row)}: {_why_missing(clips.paths[row], tree)}" for clips, row in missing
+            f"{clips.location(row)}: {_why_missing(clips.paths[row], tree)}"
+            for clips, row in missing
         )
     first = looked_at[0]
     there = _what_there_is(first.paths[0], tree)
@@ -42,7 +43,7 @@ def say_missing(splits: Splits, root: str | Path) -> list[str]:
         there = f"; what is there has other names, as {example}"
     wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
     return [
-        f"{first.place(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} is not "
+        f"{first.location(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} is not "
         f"there, and nor is any other of the {len(missing)} listed{there}.{'' if there else wrong}"
     ]
 
@@ -66,7 +67,7 @@ def _unknown_addresses(splits: Splits) -> list[str]:
         try:
             filesystem(clips.paths[row])
         except RemoteFault as fault:
-            problems.append(f"{clips.place(row)}: {clips.paths[row]}: {fault}.")
+            problems.append(f"{clips.location(row)}: {clips.paths[row]}: {fault}.")
     return problems
 
 
@@ -78,8 +79,10 @@ def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
             folders.setdefault(path.rpartition("/")[0], []).append(index)
     missing = []
     for folder, indices in folders.items():
-        place = os.path.join(root, folder or ("/" if paths[indices[0]].startswith("/") else ""))
-        names = _file_names(place) if len(indices) >= _WORTH_READING_FOLDER else ()
+        listed_folder = os.path.join(
+            root, folder or ("/" if paths[indices[0]].startswith("/") else "")
+        )
+        names = _file_names(listed_folder) if len(indices) >= _WORTH_READING_FOLDER else ()
         for index in indices:
             # What the folder does not show may be there all the same, on a disk that ignores case.
             if paths[index].rpartition("/")[2] not in names:

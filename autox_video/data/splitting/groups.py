@@ -40,7 +40,7 @@ def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return first[group]
 
 
-def both(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+def either(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Give the labels of clips that belong together if they do by the ones, or by the others."""
     return join(labels, np.stack([alone(len(others)), others], axis=1))
 

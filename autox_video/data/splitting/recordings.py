@@ -18,7 +18,7 @@ import numpy as np
 from autox_video.data.inspection.clip_facts import Contents
 from autox_video.data.inspection.fingerprint import near_duplicates
 from autox_video.data.inspection.scene import same_scene
-from autox_video.data.splitting.groups import both, members, same, same_digest
+from autox_video.data.splitting.groups import either, members, same, same_digest
 from autox_video.data.splitting.sources import sources
 
 _DIGITS = re.compile(r"\d+")
@@ -87,9 +87,9 @@ def find_recordings(
         if _is_name_of_class([classes[clip] for clip in clips], clips_of):
             for clip in clips:
                 names[clip] = None
-    copies = both(same_digest(contents.digests), near_duplicates(contents.fingerprints))
-    certain = both(both(of_video, same(names)), copies)
-    labels = both(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
+    copies = either(same_digest(contents.digests), near_duplicates(contents.fingerprints))
+    certain = either(either(of_video, same(names)), copies)
+    labels = either(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
     standing = np.zeros(len(labels), dtype=bool)
     for clips in members(labels):
         is_scene = len(np.unique(certain[clips])) > 1

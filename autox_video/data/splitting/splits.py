@@ -20,8 +20,6 @@ from autox_video.data.splitting.stratify import stratify
 class ToDivide:
     """How a list is to be divided."""
 
-    source: str
-    """The list file or folder."""
     names: tuple[str, ...]
     """Of the splits, a key of SHARES."""
     seed: int
@@ -59,53 +57,47 @@ def divide(
     identities, strata = clips.identities(data_root), clips.rarest_classes()
     keys = [identities[row] for row in usable]
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
-    kin = alone(len(usable)) if groups is None else groups[usable]
-    sides, notes = sides_before(keys, how, data_root)
+    groups = alone(len(usable)) if groups is None else groups[usable]
+    sides, notes = _sides_before(keys, how, data_root)
 
     def drawn(**limits: object) -> dict[str, list[int]]:
         return stratify(keys, labels, names=how.names, seed=how.seed, **limits)
 
-    splits = drawn(groups=kin, sides=sides)
+    splits = drawn(groups=groups, sides=sides)
     if sides and not splits["val"]:
-        splits, notes = drawn(groups=kin), []
+        splits, notes = drawn(groups=groups), []
     if not splits["val"]:
         splits = drawn()
         notes = [
-            f"In each class of {how.source} all clips belong together (one source, or near-"
+            f"In each class of {clips.source} all clips belong together (one source, or near-"
             "duplicates). They were divided all the same: expect less on other clips than the "
             "figures say."
         ]
     if not splits["val"]:
         raise ListingError(
-            f"{how.source}: every class has a single clip, so none is left for validation; "
+            f"{clips.source}: every class has a single clip, so none is left for validation; "
             "add clips, or give ann_file_val."
         )
     notes += _thin_classes(splits, labels)
     rows = {name: [usable[index] for index in indices] for name, indices in splits.items()}
     rows["train"] = sorted([*rows["train"], *unreadable])
     parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
-    note = f"The clips of {how.source} are divided: {parts}; a run keeps that in WORK_DIR/split."
+    note = f"The clips of {clips.source} are divided: {parts}; a run keeps that in WORK_DIR/split."
     return {name: clips.select(of_split) for name, of_split in rows.items()}, [note, *notes]
 
 
-def sides_before(
+def _sides_before(
     keys: Sequence[Hashable], how: ToDivide, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
     """Give the split that clips had in the first earlier division of any of them, and a note.
 
     What is told by a damaged list counts for nothing.
-
-    Args:
-        keys: of the clips, as `ClipTable.identities` gives them.
-        how: into which splits, and where there are earlier divisions.
-        data_root: what the clips' paths are relative to.
     """
     for folder in how.earlier:
         split_of: dict[Hashable, str] = {}
         for name in how.names:
             with contextlib.suppress(ListingError):
-                file = folder / f"{name}.csv"
-                if file.is_file():
+                if (file := folder / f"{name}.csv").is_file():
                     split_of |= dict.fromkeys(read_list(file).identities(data_root), name)
         if sides := {row: split_of[key] for row, key in enumerate(keys) if key in split_of}:
             clips = counted(len(sides), "clip")
@@ -116,21 +108,17 @@ def sides_before(
 def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
     """Say which classes have no clip for validation, and why."""
     train = Counter(labels[index] for index in splits["train"])
-    val = {labels[index] for index in splits["val"]}
-    missing = sorted(train.keys() - val - {""})
-    notes = []
-    for thin, why in (
-        ([label for label in missing if train[label] == 1], "of a single clip"),
-        (
-            [label for label in missing if train[label] > 1],
-            "whose clips all belong together (one source, or near-duplicates)",
-        ),
-    ):
-        if thin:
-            names = ", ".join(thin[:10]) + (", ..." if len(thin) > 10 else "")
-            classes = counted(len(thin), "class", "classes")
-            notes.append(f"{classes} {why}, so not validated: {names}.")
-    return notes
+    validated = {labels[index] for index in splits["val"]} | {""}
+    missing = sorted(train.keys() - validated)
+    single = [label for label in missing if train[label] == 1]
+    together = [label for label in missing if train[label] > 1]
+    reason = "whose clips all belong together (one source, or near-duplicates)"
+    return [
+        f"{counted(len(names), 'class', 'classes')} {why}, so not validated: "
+        f"{', '.join(names[:10])}{', ...' if len(names) > 10 else '.'}"
+        for names, why in ((single, "of a single clip"), (together, reason))
+        if names
+    ]
 
 
 def store(splits: Splits, folder: Path) -> None:
@@ -158,19 +146,19 @@ def read_stored(how: ToDivide) -> dict[str, ClipTable] | None:
 
 
 def divide_as_stored(
-    clips: ClipTable, stored: Splits, data_root: str | Path, how: ToDivide
+    clips: ClipTable, stored: Splits, data_root: str | Path, folder: Path
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Divide clips as was stored, without those that are new since; give notes beside.
+    """Divide clips as was stored in a folder, without those that are new since; with notes.
 
     Raises:
         ListingError: it is of other clips.
     """
-    label_of, rows = {}, {name: [] for name in stored}
-    split_of: dict[Hashable, str] = {}
+    label_of, split_of = {}, {}
     for name, before in stored.items():
         identities = before.identities(data_root)
         split_of |= dict.fromkeys(identities, name)
         label_of |= dict(zip(identities, before.labels or (), strict=False))
+    rows: dict[str, list[int]] = {name: [] for name in stored}
     now = clips.identities(data_root)
     if any(before.segments for before in stored.values()) == (clips.segments is not None):
         for row, key in enumerate(now):
@@ -178,40 +166,38 @@ def divide_as_stored(
                 rows[split_of[key]].append(row)
     if not rows["train"] or not rows["val"]:
         raise ListingError(
-            f"{how.folder} keeps a division of other clips than those of {how.source}; give "
-            "another work_dir, or delete that folder to divide anew."
+            f"{folder} keeps a division of other clips than those of {clips.source}; give another "
+            "work_dir, or delete that folder to divide anew."
         )
     known = sum(map(len, rows.values()))
     new, gone = len(clips) - known, len(split_of) - known
-    left = {label_of[key] for key in set(now) & label_of.keys()}
-    if new and gone and set(label_of.values()) - left:
+    classes_left = {label_of[key] for key in set(now) & label_of.keys()}
+    if new and gone and set(label_of.values()) - classes_left:
         raise ListingError(
-            f"{how.folder} keeps how the clips were divided, and all clips of a class are gone "
-            f"since ({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo "
-            "that, or divide and train anew with --fresh."
+            f"{folder} keeps how the clips were divided, and all clips of a class are gone since "
+            f"({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo that, "
+            "or divide and train anew with --fresh."
         )
     changes = [f"{counted(new, 'new clip')}, not used"] if new else []
     changes += [f"{counted(gone, 'clip')} gone"] if gone else []
-    since = f"{how.folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
+    since = f"{folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
     notes = [since + "Delete that folder to divide anew."] if changes else []
     return {name: clips.select(of_split) for name, of_split in rows.items()}, notes
 
 
-def check_stored(stored: Splits, tables: Splits, how: ToDivide, num_classes: int) -> None:
+def check_stored(stored: Splits, splits: Splits, folder: Path, num_classes: int) -> None:
     """Check that a stored division still means the same classes.
 
     Raises:
         ListingError: a class of it is gone, or a clip is of another class now.
     """
     for name, before in stored.items():
-        now = tables[name]
+        now = splits[name]
         label_of = dict(zip(before.identities(""), before.labels or (), strict=False))
-        changed = any(
-            label_of.get(identity, label) != label
-            for identity, label in zip(now.identities(""), now.labels or (), strict=True)
-        )
+        labels = zip(now.identities(""), now.labels or (), strict=True)
+        changed = any(label_of.get(key, label) != label for key, label in labels)
         if changed or max(before.classes(), default=0) >= num_classes:
             raise ListingError(
-                f"{how.folder} keeps a division with other classes or labels than there are "
-                "now; give another work_dir, or delete that folder to divide anew."
+                f"{folder} keeps a division with other classes or labels than there are now; give "
+                "another work_dir, or delete that folder to divide anew."
             )

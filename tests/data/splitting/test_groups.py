@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from autox_video.data.splitting.groups import alone, both, join, members, same
+from autox_video.data.splitting.groups import alone, either, join, members, same
 
 
 def test_pairs_join_groups_by_their_first_clip():
@@ -31,8 +31,8 @@ def test_equal_keys_belong_together_and_none_to_no_other():
 
 def test_both_is_by_the_one_or_the_other():
     one, other = same("aabbc"), same("xyyzz")
-    assert both(one, other).tolist() == [0, 0, 0, 0, 0]
-    assert both(one, alone(5)).tolist() == one.tolist()
+    assert either(one, other).tolist() == [0, 0, 0, 0, 0]
+    assert either(one, alone(5)).tolist() == one.tolist()
 
 
 def test_members_of_groups_of_two_or_more():

@@ -39,14 +39,14 @@ def entries(counts):
 def numbered(given):
     """Give entries as clips, with their classes, numbered in order of their names."""
     names = sorted(set(given.labels))
-    return ClipTable(tuple(given.paths), tuple(map(names.index, given.labels))), names
+    return replace(given, labels=map(names.index, given.labels)), names
 
 
 def divided(given, folder, *, names=THREE, seed=0, facts=None, **others):
     """Divide entries anew; gives the lists and the notes."""
     clips, classes = numbered(given)
     clips = replace(clips, facts=facts)
-    how = ToDivide(given.source, names, seed, folder)
+    how = ToDivide(names, seed, folder)
     return divide(clips, how, classes, data_root="/data", **others)
 
 
@@ -117,10 +117,10 @@ def kept(tmp_path):
     folder = tmp_path / "split"
     first, _ = divided(entries({"a": 5, "b": 5}), folder)
     store(first, folder)
-    how = ToDivide("list.txt", THREE, 99, folder)
+    how = ToDivide(THREE, 99, folder)
 
     def again(given):
-        return divide_as_stored(given, read_stored(how), tmp_path, how)
+        return divide_as_stored(given, read_stored(how), tmp_path, how.folder)
 
     def check(splits):
         names = sorted({label for split in splits.values() for label in split.labels})
@@ -128,7 +128,7 @@ def kept(tmp_path):
             name: ClipTable(split.paths, map(names.index, split.labels))
             for name, split in splits.items()
         }
-        check_stored(read_stored(how), tables, how, len(names))
+        check_stored(read_stored(how), tables, how.folder, len(names))
         return tables, names
 
     again.first, again.folder, again.check, again.how = first, folder, check, how
@@ -156,8 +156,8 @@ def test_a_kept_division_of_two_stays_one(tmp_path):
     given = entries({"a": 5, "b": 5})
     lists, _ = divided(given, folder, names=TWO)
     store(lists, folder)
-    how = ToDivide("list.txt", THREE, 0, folder)
-    again, _ = divide_as_stored(given, read_stored(how), tmp_path, how)
+    how = ToDivide(THREE, 0, folder)
+    again, _ = divide_as_stored(given, read_stored(how), tmp_path, how.folder)
     assert {name: split.paths for name, split in again.items()} == {
         name: clips.paths for name, clips in lists.items()
     }
@@ -178,7 +178,7 @@ def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatc
     monkeypatch.setattr(splits_module, "write_list", stop)
     with pytest.raises(ResourceError):
         store(lists, folder)
-    assert read_stored(ToDivide("list.txt", THREE, 0, folder)) is None
+    assert read_stored(ToDivide(THREE, 0, folder)) is None
 
 
 def test_other_clips_are_refused(kept):
@@ -190,7 +190,7 @@ def test_a_clip_of_another_class_now_is_refused(kept):
     lists, names = kept.check(kept(entries({"a": 5, "b": 5}))[0])
     lists["test"] = ClipTable(lists["test"].paths, lists["test"].labels[::-1])
     with pytest.raises(ListingError, match="other classes or labels"):
-        check_stored(read_stored(kept.how), lists, kept.how, len(names))
+        check_stored(read_stored(kept.how), lists, kept.how.folder, len(names))
 
 
 def test_a_class_that_is_gone_is_refused(kept):
@@ -208,7 +208,7 @@ def test_classes_of_one_clip(tmp_path):
 def test_a_clip_of_several_classes_counts_for_the_rarest(tmp_path):
     labels = tuple((0, 1) if i < 5 else (0,) for i in range(50))
     clips = ClipTable(tuple(f"{i:02}.mp4" for i in range(50)), labels)
-    how = ToDivide("list.txt", TWO, 0, tmp_path)
+    how = ToDivide(TWO, 0, tmp_path)
     lists, _ = divide(clips, how, ("common", "rare"), data_root="/data")
     assert Counter(lists["val"].labels) == {(0, 1): 1, (0,): 9}
 
@@ -332,7 +332,7 @@ def division_in(folder, **splits):
 
 def divided_again(given, tmp_path, earlier, **others):
     clips, classes = numbered(given)
-    how = ToDivide(given.source, TWO, 1, tmp_path / "split", earlier)
+    how = ToDivide(TWO, 1, tmp_path / "split", earlier)
     splits, notes = divide(clips, how, classes, data_root="/data", **others)
     return {path: name for name, split in splits.items() for path in split.paths}, notes
 
@@ -380,9 +380,9 @@ def test_a_renamed_class_folder_is_named(tmp_path):
     splits, _ = divided(given, folder, names=TWO)
     store(splits, folder)
     renamed = entries({"walk": 10, "sit": 10})
-    how = ToDivide("list.txt", TWO, 0, folder)
+    how = ToDivide(TWO, 0, folder)
     with pytest.raises(ListingError) as caught:
-        divide_as_stored(renamed, read_stored(how), "/data", how)
+        divide_as_stored(renamed, read_stored(how), "/data", how.folder)
     (problem,) = caught.value.problems
     for part in (
         str(folder),

@@ -170,7 +170,7 @@ class _Numbering:
         """Classes, as text, of the clips of a split."""
         return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
-    def _first_places(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
+    def _first_locations(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
         """Give where each of the wanted classes is first, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
@@ -179,28 +179,29 @@ class _Numbering:
                 for part in self.parts[text] if text in holding else ():
                     if part in wanted:
                         wanted.remove(part)
-                        yield clips.place(row), part
+                        yield clips.location(row), part
 
     def _mixed(self) -> str:
-        places = self._first_places(self.texts)
-        place, text = next(places)
-        odd_place, odd = next(
-            pair for pair in places if (pair[1] in self.numbers) != (text in self.numbers)
+        locations = self._first_locations(self.texts)
+        location, text = next(locations)
+        odd_location, odd = next(
+            pair for pair in locations if (pair[1] in self.numbers) != (text in self.numbers)
         )
         kinds = ("a whole number", "a class name")
         odd_kind, kind = kinds if odd in self.numbers else kinds[::-1]
         return (
-            f"{odd_place}: label `{odd}` is {odd_kind}, but `{text}` at {place} is {kind}; use "
-            "only class indices or only class names, or list all of them as names in class_names."
+            f"{odd_location}: label `{odd}` is {odd_kind}, but `{text}` at {location} is {kind}; "
+            "use only class indices or only class names, or list all of them as names in "
+            "class_names."
         )
 
     def _by_name(self) -> tuple[tuple[str, ...], dict[str, int], list[str]]:
         classes = self.names[0] if self.names else tuple(sorted(self.texts, key=_natural_order))
         index = {name: i for i, name in enumerate(classes)}
         problems = at_most(
-            f"{place}: label `{text}` is not among the {len(classes)} classes of {self.names[1]}"
+            f"{location}: label `{text}` is not among the {len(classes)} classes of {self.names[1]}"
             f"{_nearest(text, classes)}."
-            for place, text in self._first_places(self.texts - index.keys())
+            for location, text in self._first_locations(self.texts - index.keys())
         )
         return classes, index, problems
 
@@ -215,8 +216,8 @@ class _Numbering:
                 limit = f"{self.names[1]} has {_classes(count)}"
             wrong = f"label {{}} is out of range: {limit}, so labels go from 0 to {count - 1}."
         outside = {text for text, number in index.items() if not 0 <= number < count}
-        places = self._first_places(outside)
-        problems = at_most(f"{place}: {wrong.format(text)}" for place, text in places)
+        locations = self._first_locations(outside)
+        problems = at_most(f"{location}: {wrong.format(text)}" for location, text in locations)
         problems += self._start_at_one(index, count, is_wrong=bool(problems))
         if self.names:
             return self.names[0], index, problems
@@ -267,9 +268,9 @@ class _Numbering:
         if not missing:
             return []
         elsewhere = {text for text, number in index.items() if number not in used}
-        places = {index[text]: place for place, text in self._first_places(elsewhere)}
+        locations = {index[text]: location for location, text in self._first_locations(elsewhere)}
         shown = ", ".join(
-            f"`{classes[i]}`" + (f" (in {places[i]})" if i in places else "") for i in missing
+            f"`{classes[i]}`" + (f" (in {locations[i]})" if i in locations else "") for i in missing
         )
         count = len(classes) - len(used)
         if count > SHOWN_AT_MOST:
@@ -278,7 +279,7 @@ class _Numbering:
         if not named and self.num_class is None:
             hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
         known = {classes[i].casefold(): classes[i] for i in used}
-        if meant := sorted({classes[i].casefold() for i in places} & known.keys()):
+        if meant := sorted({classes[i].casefold() for i in locations} & known.keys()):
             names = ", ".join(f"`{name}`" for name in sorted(known[text] for text in meant))
             hint = f" Those for training differ only in case (capital letters): {names}."
         return [

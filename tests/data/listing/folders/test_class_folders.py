@@ -23,7 +23,7 @@ def test_a_folder_is_a_class(tree):
         "train": {"jump up/1.mp4": "jump up", "run/1.mp4": "run", "run/deep/2.mp4": "run"}
     }
     assert notes == []
-    assert splits["train"].place(0) == f"{root}/jump up/1.mp4"
+    assert splits["train"].location(0) == f"{root}/jump up/1.mp4"
 
 
 def test_what_is_left_out_is_said(tree):

@@ -163,7 +163,7 @@ def test_a_million_equal_labels_are_one_object(read):
 def test_place_and_select(read):
     entries = read("a.mp4 0\n\nb.mp4 1\nc.mp4 2\n").select([2, 1])
     assert rows(entries) == [("c.mp4", "2", 4), ("b.mp4", "1", 3)]
-    assert (entries.place(0), entries.paths) == ("list.txt:4", ("c.mp4", "b.mp4"))
+    assert (entries.location(0), entries.paths) == ("list.txt:4", ("c.mp4", "b.mp4"))
 
 
 # ---- lists of other habits ----
