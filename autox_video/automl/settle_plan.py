@@ -254,6 +254,8 @@ class _Planner:
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
 
+        # Compiling takes longer than all that is measured.
+        plan = replace(plan, compile=False)
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:

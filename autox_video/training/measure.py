@@ -1,6 +1,5 @@
 """How long reading a clip and a training step on it take on this machine."""
 
-import copy
 import gc
 import math
 import statistics
@@ -160,16 +159,11 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
 
 
 class _NoiseTrained:
-    """The model of a config on its device, to be trained on noise.
-
-    Not compiled, which takes longer than all that is measured.
-    """
+    """The model of a config on its device, to be trained on noise."""
 
     def __init__(self, config: Config) -> None:
-        model = copy.deepcopy(config.model)
-        model.backbone.compile = False
         self.device = torch.device(config.device)
-        self.model = MODELS.build(model).to(self.device)
+        self.model = MODELS.build(config.model).to(self.device)
         self.head = config.model.cls_head
         self.view = config.train_dataloader.dataset.item_shape[1:]
 

@@ -81,7 +81,9 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
     clips = job.prepared.listing.train
     best: Tried | None = None
     samples: Samples | None = None
-    config = build_config(RunRecord(replace(plan, head_grid=None), job.data), job.work_dir)
+    config = build_config(
+        RunRecord(replace(plan, head_grid=None, compile=False), job.data), job.work_dir
+    )
     for pool in job.pools:
         with open_row(job.work_dir, row_of(row_id(plan, pool), "probe", plan)) as note:
             if samples is None:

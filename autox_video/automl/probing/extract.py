@@ -3,7 +3,6 @@
 Shape letters: B clips, V views, N tokens of a view behind their mean, C channels.
 """
 
-import copy
 import logging
 import math
 import time
@@ -75,7 +74,7 @@ class Extractor:
     """A backbone with its weights, and what its features are kept under.
 
     Args:
-        config: of a training run; its `test_pipeline` says how clips are read.
+        config: of a run that does not compile; its `test_pipeline` says how clips are read.
         pretrained: weights of the backbone; None: random ones, the same for the same seed.
         store: where features are kept.
 
@@ -84,9 +83,7 @@ class Extractor:
     """
 
     def __init__(self, config: Config, pretrained: str | None, store: FeatureStore) -> None:
-        self.config = copy.deepcopy(config)
-        self.config.model.backbone.compile = False
-        self.store = store
+        self.config, self.store = config, store
         self.model = _model(self.config, pretrained)
         self.model.to(self.config.device).eval()
         self._weights = digest(self.model.backbone.state_dict())

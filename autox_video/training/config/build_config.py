@@ -29,7 +29,14 @@ _MODEL_MODULES = (
     *(f"autox_video.tasks.classification.{name}" for name in ("head", "attentive_head")),
     *(f"autox_video.data.loading.{name}" for name in ("preprocess", "transforms", "clip_dataset")),
 )
-_HOOKS = ("ema", "progressive_resizing", "early_stopping", "progress", "validation_logits")
+_HOOKS = (
+    "ema",
+    "progressive_resizing",
+    "early_stopping",
+    "progress",
+    "validation_logits",
+    "time_budget",
+)
 _TRAINING_MODULES = (
     *("loops", "optimizer", "validation_metric", "schedule", "runner"),
     *(f"hooks.{name}" for name in _HOOKS),
