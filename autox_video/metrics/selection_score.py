@@ -35,6 +35,13 @@ def main_score(evaluation: Mapping[str, Any] | None) -> str | None:
     return None if main is None else main[0]
 
 
+def second_score(evaluation: Mapping[str, Any]) -> str | None:
+    """The metric that is told beside the main score; None where the task has no other."""
+    main = _main(evaluation)
+    others = [] if main is None else [name for name in main[1].metrics if name != main[0]]
+    return next((name for name in others if name in evaluation), None)
+
+
 def score_label(key: str) -> str:
     """What a main score is called for people."""
     return METRICS[key].label if key in METRICS else key.replace("_", " ")

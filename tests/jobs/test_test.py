@@ -71,6 +71,6 @@ def test_the_table_of_several_classes_shows_the_worst(capsys):
     out = capsys.readouterr().out
     assert "mAP" in out
     assert "0.75" in out
-    assert "F1 at 0.5" in out
+    assert "F1@0.5" in out
     assert "worst: jump" in out
     assert "top-1" not in out

@@ -137,7 +137,7 @@ METRICS.register("mean_class_accuracy")(
     Metric("mean class accuracy", _SINGLE, resample=_mean_class_accuracy)
 )
 METRICS.register("mAP")(Metric("mAP", _MULTI, resample=_mean_average_precision))
-METRICS.register("f1")(Metric("F1 at 0.5", _MULTI, resample=partial(_f1, by_class=False)))
+METRICS.register("f1")(Metric("F1@0.5", _MULTI, resample=partial(_f1, by_class=False)))
 METRICS.register("mean_class_f1")(
-    Metric("mean class F1 at 0.5", _MULTI, resample=partial(_f1, by_class=True))
+    Metric("mean class F1@0.5", _MULTI, resample=partial(_f1, by_class=True))
 )

@@ -16,15 +16,14 @@ from autox_video.core.console import SILENCE_SEC, complain, is_quiet, printable,
 from autox_video.core.durations import duration
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
-from autox_video.metrics.selection_score import main_score, score_label, selection_score
+from autox_video.metrics.selection_score import (
+    main_score,
+    score_label,
+    second_score,
+    selection_score,
+)
 from autox_video.training.hooks.metrics_file import MetricsFile
 
-SECOND_SCORES: Mapping[str, tuple[str, str]] = {
-    "mAP": ("f1", "F1"),
-    "balanced_accuracy": ("top1", "top-1"),
-    "top1": ("top5", "top-5"),
-}
-"""What is told beside a main score, and its name."""
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
 QUIET_SEC = 2 * SILENCE_SEC
@@ -149,10 +148,10 @@ class Progress(Hook):
         if key not in self.best or selection_score(metrics) > selection_score(self.best):
             self.best = metrics
         name, clips, beside = score_label(key), metrics["clips"], ""
-        second, its_name = SECOND_SCORES.get(key, ("", ""))
+        second = second_score(metrics)
         # Of five classes each is among the first five.
-        if second in metrics and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
-            beside = f"{its_name} {score_text(metrics[second], clips)}, "
+        if second and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
+            beside = f"{score_label(second)} {score_text(metrics[second], clips)}, "
         self._tell(
             f"epoch {epoch}: validation {name} {score_text(metrics[key], clips)}, {beside}"
             f"loss {metrics['loss']:.4f} on {clips} clips (best {name} "

@@ -53,7 +53,7 @@ def test_a_summary_reads_as_a_line():
         (
             {"mAP": 0.25, "f1": 0.5, "loss": 0.7, "clips": 4},
             3,
-            "mAP 0.25, F1 0.50, loss 0.7000 on 4 clips (best mAP 0.25)",
+            "mAP 0.25, F1@0.5 0.50, loss 0.7000 on 4 clips (best mAP 0.25)",
         ),
     ],
 )
