@@ -29,7 +29,7 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import RunRecord, TrainingData, write_record
 from autox_video.run.work_dir import CHECKPOINTS, CONFIG, SOUP, STATE
 from autox_video.training.config.build_config import Deadline, build_config, write_config
-from autox_video.training.hooks.progress import read_evaluations
+from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
