@@ -72,11 +72,11 @@ class Backbone(BaseModule):
         """All blocks, in the order in which they compute."""
         return (module for module in self.modules() if isinstance(module, Block))
 
-    def run_block(self, block: Block, x: Tensor, *others: Any) -> Tensor:
-        """block(x, *others), computed again in the backward pass if so."""
+    def run_block(self, block: Block, x: Tensor, *arguments: Any) -> Tensor:
+        """block(x, *arguments), computed again in the backward pass if so."""
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(block, x, *others, use_reentrant=False)
-        return block(x, *others)
+            return checkpoint(block, x, *arguments, use_reentrant=False)
+        return block(x, *arguments)
 
     def compile_blocks(self) -> None:
         """Have torch compile each block at its first use."""

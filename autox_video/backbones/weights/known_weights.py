@@ -27,33 +27,31 @@ class Pretrained:
 class KnownFile:
     """One published file."""
 
-    name: str
     backbone: str
-    source: str
-    """What it was trained on, the latest first; "images" says that it has no time."""
     top1: float
     """Top-1 accuracy on the first data set of `source`, as its publisher reports, in percent."""
     size_mib: int
     """torchvision's own figure for its files, elsewhere what the tensors take."""
     licence: str
+    source: str
+    """What it was trained on, the latest first; "images" says that it has no time."""
     url: str
-    window_size: Size = WINDOW_SIZE
-    """Attention window of the model to build for it: for video the file's own."""
+
+    @property
+    def name(self) -> str:
+        """Of the file, as it is published."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def window_size(self) -> Size:
+        """Attention window of the model to build for it: for video the file's own."""
+        return (16, 7, 7) if "window1677" in self.name else WINDOW_SIZE
 
 
 def _read_table() -> tuple[KnownFile, ...]:
     with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         return tuple(
-            KnownFile(
-                name=(name := row["url"].rpartition("/")[2]),
-                backbone=row["backbone"],
-                source=row["source"],
-                top1=float(row["top1"]),
-                size_mib=int(row["size_mib"]),
-                licence=row["licence"],
-                url=row["url"],
-                window_size=(16, 7, 7) if "window1677" in name else WINDOW_SIZE,
-            )
+            KnownFile(row.pop("backbone"), float(row.pop("top1")), int(row.pop("size_mib")), **row)
             for row in csv.DictReader(file)
         )
 

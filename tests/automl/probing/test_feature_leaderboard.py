@@ -171,7 +171,7 @@ def weights_for(keys, folder):
 @pytest.fixture
 def known(monkeypatch):
     """The names of the two files are those of published weights."""
-    files = [KnownFile(name, "swin_nano", "colours", 50.0, 6, "none", "") for name in NAMES]
+    files = [KnownFile("swin_nano", 50.0, 6, "none", "colours", f"/{name}") for name in NAMES]
     monkeypatch.setattr(known_weights, "KNOWN_FILES", tuple(files))
 
 
