@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+import autox_video.backbones.descriptors.model  # noqa: F401 (registers it)
 from autox_video.automl.probing import extract
 from autox_video.automl.probing.extract import Extractor, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
-from autox_video.backbones import descriptors  # noqa: F401 (registers them)
 from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.tasks.classification.attentive_head import pooled_tokens
