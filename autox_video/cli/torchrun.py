@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from autox_video.cli.words import FRESH
 from autox_video.core.console import complain
-from autox_video.distributed.launch import STARTS_AT_MOST, as_exit_code
-from autox_video.distributed.processes import OUT_OF_MEMORY, STOPPED
+from autox_video.distributed.launch import as_exit_code, start_until_it_fits
+from autox_video.distributed.processes import STOPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,15 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from torch.distributed import run as torchrun
 
     options = torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments))
-    code = _run(options)
-    for _ in range(STARTS_AT_MOST - 1):
-        if code != OUT_OF_MEMORY or not options.standalone:
-            break
-        # The run that has begun goes on: to move it aside again would lose what it learnt.
-        script_words = options.training_script_args
-        options.training_script_args = [word for word in script_words if word != FRESH]
-        code = _run(options)
-    return code
+    if not options.standalone:
+        return _run(options)
+
+    def start(words: list[str]) -> int:
+        options.training_script_args = words
+        return _run(options)
+
+    return start_until_it_fits(start, options.training_script_args)
 
 
 def _run(options) -> int:

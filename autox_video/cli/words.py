@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autox_video.core.errors import ConfigError
+from autox_video.run.work_dir import FRESH
 
 DEFAULT_CONFIG = "config.yaml"
-FRESH, PLAN = "--fresh", "--plan"
+PLAN = "--plan"
 OPTIONS = (FRESH, PLAN, "-h", "--help")
 """All that there are; the rest is written key=value."""
 

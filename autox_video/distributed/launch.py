@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -35,6 +35,7 @@ from autox_video.distributed.processes import (
     started_by_others,
 )
 from autox_video.machine.hardware import usable_cores
+from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
@@ -150,11 +151,16 @@ def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str =
         gpus: the key of the config; where it names GPUs, they see these alone.
     """
     seen = {VISIBLE: visible(gpus)} if isinstance(gpus, tuple) else {}
-    for _ in range(STARTS_AT_MOST):
-        code = ProcessGroup(count, command_of(words), seen).run()
+    return start_until_it_fits(lambda w: ProcessGroup(count, command_of(w), seen).run(), words)
+
+
+def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str]) -> int:
+    """Give the exit code of a command, started again for each time that it ran out of memory."""
+    for number in range(STARTS_AT_MOST):
+        # The run that has begun goes on: to move it aside again would lose what it learnt.
+        code = start([word for word in words if number == 0 or word != FRESH])
         if code != OUT_OF_MEMORY:
             return code
-        words = [word for word in words if word != "--fresh"]  # the run goes on
     complain(
         f"There was not enough memory in {STARTS_AT_MOST} tries. Lower resolution, clip_len or "
         "videos_per_gpu, or give fewer gpus."
@@ -210,10 +216,20 @@ class ProcessGroup:
 
     def _start(self, reason: int) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=512) as meeting:
+            shared = {
+                **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(self.count)),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(meeting.getsockname()[1]),
+                STORE_FD: str(meeting.fileno()),
+                REASON_FD: str(reason),
+                LAUNCHER: str(os.getpid()),
+            }
+            threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // self.count))}
             for rank in range(self.count):
+                ranks = dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
                 process = subprocess.Popen(
                     self.command,
-                    env={**self.environment, **self._variables(rank, meeting, reason)},
+                    env={**threads, **self.environment, **shared, **ranks},
                     pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
                     stdin=subprocess.DEVNULL,
                     stdout=None if rank == 0 else subprocess.DEVNULL,
@@ -221,19 +237,6 @@ class ProcessGroup:
                     start_new_session=True,
                 )
                 self.processes.append(process)
-
-    def _variables(self, rank: int, meeting: socket.socket, reason: int) -> dict[str, str]:
-        threads = str(max(1, usable_cores() // self.count))
-        return {
-            **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
-            **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(self.count)),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(meeting.getsockname()[1]),
-            STORE_FD: str(meeting.fileno()),
-            REASON_FD: str(reason),
-            LAUNCHER: str(os.getpid()),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
-        }
 
     def _wait(self) -> None:
         """Wait for all, or until those that are left have had their time."""

@@ -33,6 +33,8 @@ RESULTS = "results.json"
 CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
 """The folder into which earlier runs are moved."""
+FRESH = "--fresh"
+"""The option of training that moves a run there."""
 FOR_PLAN = ".plan-"
 """The start of the name of a folder that is there only while a plan is made."""
 
