@@ -8,7 +8,6 @@ after two minutes without a sign of life.
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import LeaseCompromise, OwnerRecord, SoftFileLease, Timeout
@@ -17,44 +16,42 @@ from autox_video.core.console import complain, say
 from autox_video.core.errors import ResourceError
 from autox_video.run.work_dir import LOCK
 
+HEARTBEAT_SEC = 30.0
+"""Between two signs of life of an owner."""
+SILENCE_SEC = 120.0
+"""Without a sign of life after which an owner on another machine counts as dead."""
+GRACE_SEC = 1.0
+"""For an owner that is about to end."""
 DAMAGED_SEC = 2.0
 """After which a lock file that names nobody is taken for what a crash has left, unless empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """How long what takes, in seconds; all runs must agree on `silence`."""
-
-    heartbeat: float = 30.0
-    """Between two signs of life of an owner."""
-    silence: float = 120.0
-    """Without a sign of life after which an owner on another machine counts as dead."""
-    grace: float = 1.0
-    """For an owner that is about to end."""
-    pause: float = 0.1
-    """Between two tries."""
-
-
 @contextmanager
-def locked(work_dir: str | Path, *, times: Times | None = None) -> Iterator[None]:
+def locked(
+    work_dir: str | Path,
+    *,
+    heartbeat_sec: float = HEARTBEAT_SEC,
+    silence_sec: float = SILENCE_SEC,
+    grace_sec: float = GRACE_SEC,
+) -> Iterator[None]:
     """Keep every other run out of a folder, which must be there, until the block ends.
+
+    All runs must agree on `silence_sec`.
 
     Raises:
         ResourceError: another run is in the folder, or the lock file cannot be used.
     """
-    times = times or Times()
     path = Path(work_dir, LOCK)
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise ResourceError(f"{path}: is not a file; remove it, or give another work_dir.")
     lease = SoftFileLease(
         path,
-        lease_duration=times.silence,
-        heartbeat_interval=times.heartbeat,
-        poll_interval=times.pause,
+        lease_duration=silence_sec,
+        heartbeat_interval=heartbeat_sec,
         on_compromise=_say_lost,
     )
     try:
-        _acquire(lease, path, times)
+        _acquire(lease, path, grace_sec)
     except OSError as error:
         raise ResourceError(
             f"{path}: the lock of the run cannot be made ({error.strerror}); make room, remove it "
@@ -67,19 +64,20 @@ def locked(work_dir: str | Path, *, times: Times | None = None) -> Iterator[None
             lease.release()
 
 
-def _acquire(lease: SoftFileLease, path: Path, times: Times) -> None:
+def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
     """Take the lease, or raise ResourceError with who has it."""
     with suppress(Timeout):
-        lease.acquire(timeout=times.grace)
+        lease.acquire(timeout=grace_sec)
         return
-    owner = lease.owner
-    if owner is not None and _runs_here(owner):
-        raise ResourceError(_refusal(path, owner))
+    owner, wait_sec = lease.owner, DAMAGED_SEC
     if owner is not None:
-        most = f"{times.silence:.0f} s"
+        if _runs_here(owner):
+            raise ResourceError(_refusal(path, owner))
+        wait_sec = lease.lease_duration
+        most = f"{wait_sec:.0f} s"
         say(f"{path}: another machine may be training here; waiting up to {most} to see.")
     try:
-        lease.acquire(timeout=times.grace + (times.silence if owner else DAMAGED_SEC))
+        lease.acquire(timeout=grace_sec + wait_sec)
     except Timeout:
         raise ResourceError(_refusal(path, lease.owner)) from None
     if owner is not None:

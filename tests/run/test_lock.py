@@ -15,10 +15,10 @@ import pytest
 from filelock import SoftFileLease
 
 from autox_video.core.errors import ResourceError
-from autox_video.run.lock import Times, locked
+from autox_video.run.lock import locked
 from autox_video.run.work_dir import LOCK
 
-QUICK = Times(heartbeat=0.05, silence=0.6, grace=0.5, pause=0.02)
+QUICK = {"heartbeat_sec": 0.05, "silence_sec": 0.6, "grace_sec": 0.5}
 OWNER = (
     "import os, sys, time\n"
     "from autox_video.run.lock import locked\n"
@@ -52,7 +52,7 @@ def holder(folder):
 def write_lock(folder, *, pid=7, host="node9"):
     """Leave a lock file behind as a run on another machine does."""
     lines = ["filelock/2", f"pid={pid}", f"host={host}", "mode=lease", "token=ab"]
-    lines.append(f"duration={QUICK.silence!r}")
+    lines.append(f"duration={QUICK['silence_sec']!r}")
     (folder / LOCK).write_text("\n".join([*lines, ""]))
     assert holder(folder).pid == pid
 
@@ -79,30 +79,26 @@ def test_an_owner_that_was_killed_holds_nobody_up(tmp_path, worker_sec):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert holder(tmp_path).pid == process.pid
-    with locked(tmp_path, times=Times(grace=0.5)):
+    with locked(tmp_path, grace_sec=0.5):
         assert holder(tmp_path).pid == os.getpid()
 
 
 def test_a_killed_owner_that_nobody_has_asked_after_is_dead_all_the_same(tmp_path):
-    write_lock(tmp_path)
+    with locked(tmp_path):
+        host = holder(tmp_path).hostname
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    write_lock(tmp_path, pid=process.pid, host=own_host(tmp_path))
-    with locked(tmp_path, times=QUICK):
+    write_lock(tmp_path, pid=process.pid, host=host)
+    with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
     process.wait()
-
-
-def own_host(folder):
-    with locked(folder / ".."):
-        return holder(folder / "..").hostname
 
 
 def test_workers_that_outlive_the_end_of_a_run_hold_nothing(tmp_path):
     with owner(tmp_path, worker_sec=1) as process:
         process.communicate("")
         assert process.returncode == 0
-        with locked(tmp_path, times=Times(grace=0)):
+        with locked(tmp_path, grace_sec=0):
             pass
 
 
@@ -153,7 +149,7 @@ def test_another_machine_that_lives_is_refused(tmp_path):
     try:
         with (
             pytest.raises(ResourceError, match="process 7 on node9"),
-            locked(tmp_path, times=QUICK),
+            locked(tmp_path, **QUICK),
         ):
             pass
     finally:
@@ -164,7 +160,7 @@ def test_another_machine_that_lives_is_refused(tmp_path):
 
 def test_another_machine_that_fell_silent_is_taken_over_with_a_note(tmp_path, capsys):
     write_lock(tmp_path)
-    with locked(tmp_path, times=QUICK):
+    with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
     said = capsys.readouterr().out.splitlines()
     assert "waiting up to" in said[0] and "node9 gives no sign of life" in said[1]
@@ -172,7 +168,7 @@ def test_another_machine_that_fell_silent_is_taken_over_with_a_note(tmp_path, ca
 
 
 def test_the_owner_gives_signs_of_life(tmp_path):
-    with locked(tmp_path, times=QUICK):
+    with locked(tmp_path, **QUICK):
         os.utime(tmp_path / LOCK, (0, 0))
         end = time.monotonic() + 5
         while (tmp_path / LOCK).stat().st_mtime == 0 and time.monotonic() < end:
@@ -181,7 +177,7 @@ def test_the_owner_gives_signs_of_life(tmp_path):
 
 
 def test_an_owner_whose_lock_was_taken_is_told(tmp_path, capsys):
-    with locked(tmp_path, times=QUICK):
+    with locked(tmp_path, **QUICK):
         (tmp_path / LOCK).unlink()
         write_lock(tmp_path)
         end, said = time.monotonic() + 5, ""
@@ -196,14 +192,14 @@ def test_an_owner_whose_lock_was_taken_is_told(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_damaged_lock_of_nobody_is_no_hindrance(tmp_path, text):
     (tmp_path / LOCK).write_text(text)
-    with locked(tmp_path, times=QUICK):
+    with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
 
 
 @pytest.mark.slow
 def test_an_empty_lock_is_left_to_the_user(tmp_path):
     (tmp_path / LOCK).touch()
-    with pytest.raises(ResourceError, match="does not say which"), locked(tmp_path, times=QUICK):
+    with pytest.raises(ResourceError, match="does not say which"), locked(tmp_path, **QUICK):
         pass
 
 
@@ -228,11 +224,11 @@ def test_a_file_system_without_locks_goes_by_signs_of_life(tmp_path, monkeypatch
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(tmp_path, times=QUICK):
+    with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
         with (
             pytest.raises(ResourceError, match="is being trained in"),
-            locked(tmp_path, times=QUICK),
+            locked(tmp_path, **QUICK),
         ):
             pass
     assert os.listdir(tmp_path) == []
