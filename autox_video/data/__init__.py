@@ -1,0 +1,1 @@
+"""Many clips: listed, inspected, split and loaded."""

@@ -1,0 +1,1 @@
+"""What opening every clip once finds out."""

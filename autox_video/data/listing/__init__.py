@@ -1,0 +1,1 @@
+"""From lists and folders to checked clips with labels."""

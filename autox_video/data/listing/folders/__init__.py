@@ -1,0 +1,1 @@
+"""Clips under folders: which folders are splits, which are classes."""

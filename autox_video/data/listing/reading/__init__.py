@@ -1,0 +1,1 @@
+"""What formats of lists share: text, columns, times, rows, one table."""

@@ -1,0 +1,1 @@
+"""Clips in batches, for training and testing."""
