@@ -29,7 +29,7 @@ from autox_video.automl.probing.extract import (  # noqa: E402
 from autox_video.automl.probing.feature_store import FeatureStore  # noqa: E402
 from autox_video.data.listing.formats.list_files import read_list  # noqa: E402
 from autox_video.machine.allocator import keep_freed_memory  # noqa: E402
-from autox_video.planning.record import RunRecord, read_stored  # noqa: E402
+from autox_video.planning.record import read_record  # noqa: E402
 from autox_video.training.config.build_config import build_config  # noqa: E402
 
 BAR_EXTRACTION, BAR_AGAIN = 1.5, 0.1
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     keep_freed_memory()
-    record = RunRecord.from_json(read_stored(options.work_dir), options.work_dir, options.work_dir)
+    record = read_record(options.work_dir)
     config = build_config(record, options.work_dir)
     root = options.data_root or record.data.data_root
     clips = read_list(options.work_dir / "train.csv")

@@ -41,9 +41,9 @@ from autox_video.machine.hardware import (
 )
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
-from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_stored
+from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_record
 from autox_video.planning.resume import compare, resume
-from autox_video.run.work_dir import RECORD, UNREADABLE, is_for_plan
+from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
 from autox_video.video.files.remote import full_root
 from autox_video.video.open_video import check_decoder
@@ -88,7 +88,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     check_decoder(settings.decoder)
     stored = None
     if resuming:
-        stored = RunRecord.from_json(read_stored(work_dir), work_dir, work_dir / RECORD)
+        stored = read_record(work_dir)
     listing = read_data(settings)
     inspected = divide_listing(
         inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)

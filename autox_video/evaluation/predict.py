@@ -44,7 +44,7 @@ class Loading:
     device: str
 
 
-def read_record(checkpoint: Path) -> RunRecord:
+def record_of(checkpoint: Path) -> RunRecord:
     """The record of the run that a checkpoint is of: in it, or else beside it.
 
     Raises:
@@ -65,8 +65,8 @@ def read_record(checkpoint: Path) -> RunRecord:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """The config by which a checkpoint is tested; raises as `read_record` does."""
-    return model_config(for_testing(read_record(checkpoint)))
+    """The config by which a checkpoint is tested; raises as `record_of` does."""
+    return model_config(for_testing(record_of(checkpoint)))
 
 
 def for_testing(

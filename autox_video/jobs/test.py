@@ -94,9 +94,9 @@ def prepare_test(
     weights = _weights(checkpoint, work_dir)
     if is_in_work_dir:
         check_work_dir(work_dir)
-    from autox_video.evaluation.predict import for_testing, read_record
+    from autox_video.evaluation.predict import for_testing, record_of
 
-    record = read_record(weights)
+    record = record_of(weights)
     data = record.data
     model = Model(data.classes, data.data_root, TASKS[data.task])
     clips = clips_to_test(settings, model, whole_folder=whole_folder)

@@ -98,7 +98,10 @@ class RunRecord:
             CheckpointError: they are no record, or that of another version of this project.
         """
         if stored.get("schema") != RECORD_SCHEMA:
-            raise CheckpointError(of_another_version(source))
+            raise CheckpointError(
+                f"{source}: the run is of another version of this project, which trained in another"
+                f" way. Go on with that version; {TO_TRAIN_ANEW}"
+            )
         paths = dict(zip(_LIST_PATHS, (str(folder / f"{n}.csv") for n in _LISTS), strict=True))
         try:
             data = {**stored["data"], **paths, "fingerprint": stored["fingerprint"]}
@@ -127,12 +130,12 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
-    """Write what `read_stored` gives, with its checksum."""
+    """Write what `RunRecord.to_json` gives, with its checksum."""
     write_json(folder / RECORD, {**stored, "digest": _digest(stored)})
 
 
-def read_stored(folder: Path) -> dict[str, Any]:
-    """The record of a run in a folder as plain JSON values.
+def read_record(folder: Path) -> RunRecord:
+    """The record of the run in a folder.
 
     Raises:
         CheckpointError: it is missing or damaged, or of another version of this project.
@@ -143,26 +146,16 @@ def read_stored(folder: Path) -> dict[str, Any]:
             f"{path}: missing, damaged or of another version of this project, though the folder "
             f"holds a run to go on with. Put it back, or go on with that version; {TO_TRAIN_ANEW}"
         )
-    if stored["schema"] != RECORD_SCHEMA:
-        raise CheckpointError(of_another_version(path))
-    return stored
+    return RunRecord.from_json(stored, folder, path)
 
 
 def load_stored(folder: Path) -> dict[str, Any] | None:
-    """The same; None where there is none, or its checksum is not that of its content."""
+    """The content of record.json; None where there is none, or not what its checksum says."""
     try:
         stored = json.loads((folder / RECORD).read_bytes())
-        return stored if stored.pop("digest") == _digest(stored) and "schema" in stored else None
+        return stored if stored.pop("digest") == _digest(stored) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def of_another_version(path: Path) -> str:
-    """The message on the record of a run that this version cannot resume."""
-    return (
-        f"{path}: the run is of another version of this project, which trained in another way. Go "
-        f"on with that version; {TO_TRAIN_ANEW}"
-    )
 
 
 def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:

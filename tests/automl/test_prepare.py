@@ -11,7 +11,7 @@ from autox_video.automl import prepare
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.data.listing.formats.list_files import read_list
-from autox_video.planning.record import RunRecord, read_stored, write_record, write_stored
+from autox_video.planning.record import RunRecord, load_stored, write_record, write_stored
 from tests.backbones.weights.weight_files import weights_file
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 from tests.servers import serve
@@ -121,7 +121,7 @@ def test_going_on_keeps_the_stored_plan_and_refuses_other_data(keys, tmp_path):
     work = tmp_path / "work"
     auto = {k: v for k, v in keys.items() if k != "videos_per_gpu"}
     begun(auto, work)
-    stored = read_stored(work)
+    stored = load_stored(work)
     stored["choices"]["batch_size"] = {"value": 5, "reason": "as it was", "source": "rule"}
     write_stored(work, stored)
     assert prepare.prepare(settings_of(auto), resuming=True).plan.batch_size == 5

@@ -17,7 +17,7 @@ from autox_video.evaluation.predict import (
     load_model,
     predict,
     read_config,
-    read_record,
+    record_of,
 )
 from autox_video.planning.plan import Plan
 from autox_video.planning.record import RunRecord, TrainingData, of_weights, write_record
@@ -166,15 +166,15 @@ def test_a_checkpoint_without_its_record_or_file_is_named(trained, tmp_path):
 
 def test_weights_carry_their_record(trained, tmp_path):
     state = read_checkpoint(trained[0] / "best.pth")
-    record = read_record(trained[0] / "best.pth")
+    record = record_of(trained[0] / "best.pth")
     meta = {RECORD_KEY: of_weights(replace(record, plan=replace(record.plan, seed=7)).to_json())}
     write_checkpoint(tmp_path / "best.pth", {**state, "meta": meta})
     shutil.copy(trained[0] / "record.json", tmp_path)
-    assert read_record(tmp_path / "best.pth").plan.seed == 7
+    assert record_of(tmp_path / "best.pth").plan.seed == 7
 
 
 def test_a_model_is_not_compiled_for_a_test(trained):
-    record = read_record(trained[0] / "best.pth")
+    record = record_of(trained[0] / "best.pth")
     record = for_testing(replace(record, plan=replace(record.plan, compile=True)))
     config = model_config(record)
     model = load_model(config, trained[0] / "best.pth", "cpu")

@@ -13,7 +13,7 @@ from autox_video.planning.record import (
     TrainingData,
     load_stored,
     of_weights,
-    read_stored,
+    read_record,
     write_record,
     write_stored,
 )
@@ -40,11 +40,11 @@ def run(tmp_path):
 
 
 def test_what_is_written_is_read(run):
-    stored = read_stored(run)
+    stored = load_stored(run)
     assert (stored["schema"], stored["fingerprint"]) == (RECORD_SCHEMA, "f")
     assert stored["data"]["train"] == LISTS["train"]
     assert stored["choices"]["backbone"]["value"] == "swin_base"
-    assert RunRecord.from_json(stored, run, run / RECORD) == record_in(run)
+    assert read_record(run) == record_in(run)
 
 
 def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
@@ -86,15 +86,14 @@ def test_damage_is_noticed(run, kind):
     damage(kind, run / RECORD)
     assert load_stored(run) is None
     with pytest.raises(CheckpointError, match=r"record\.json: missing, damaged or .*--fresh"):
-        read_stored(run)
+        read_record(run)
 
 
 def test_a_run_of_another_version_is_refused(tmp_path):
     stored = {**record_in(tmp_path).to_json(), "schema": RECORD_SCHEMA + 1}
     write_stored(tmp_path, stored)
-    for read in (read_stored, lambda run: RunRecord.from_json(stored, run, run / RECORD)):
-        with pytest.raises(CheckpointError, match=r"record\.json: .* of another version"):
-            read(tmp_path)
+    with pytest.raises(CheckpointError, match=r"record\.json: .* of another version"):
+        read_record(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
-from autox_video.evaluation.predict import read_record
+from autox_video.evaluation.predict import record_of
 from autox_video.planning.record import load_stored, write_record
 from autox_video.training.checkpoints import checkpoint_hook
 from autox_video.training.checkpoints.checkpoint import digest, read_checkpoint, read_meta
@@ -260,7 +260,7 @@ def test_checkpoints_carry_the_record(clips, tmp_path):
     assert read_meta(tmp_path / "latest.pth")["record"] == load_stored(tmp_path)
     (tmp_path / "record.json").write_text("of another run")
     for name in ("best.pth", "best.safetensors"):
-        again = read_record(tmp_path / name)
+        again = record_of(tmp_path / name)
         assert (again.data.classes, again.plan.clip_len) == (record.data.classes, 2)
     one, other = (read_checkpoint(tmp_path / name) for name in ("best.pth", "best.safetensors"))
     assert digest(one) == digest(other)
