@@ -30,7 +30,7 @@ class StopSignals:
     def stop(self, signum: int, frame: object) -> None:
         """Handle a signal: say so once, and end the command."""
         if self.received is None:
-            say_stopped("Stopped. Run the same command again to go on.")
+            say_stopped("Stopped. Run the same command again to resume.")
         self.received = signum
         if signum == signal.SIGINT:
             raise KeyboardInterrupt

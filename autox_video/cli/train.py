@@ -41,6 +41,6 @@ def run(options: argparse.Namespace) -> int:
         model.fit(fresh=options.fresh and not is_repeated)
     except Stopped as stop:
         how = "Stopped, and saved." if stop.saved else "Stopped; the last steps are not saved."
-        say_stopped(f"{how} Run the same command again to go on from here.")
+        say_stopped(f"{how} Run the same command again to resume.")
         return stop.exit_code
     return 0

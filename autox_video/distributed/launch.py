@@ -157,7 +157,7 @@ def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str =
 def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str]) -> int:
     """Give the exit code of a command, started again for each time that it ran out of memory."""
     for number in range(STARTS_AT_MOST):
-        # The run that has begun goes on: to move it aside again would lose what it learnt.
+        # The run that has begun is resumed: to move it aside again would lose what it learnt.
         code = start([word for word in words if number == 0 or word != FRESH])
         if code != OUT_OF_MEMORY:
             return code
@@ -265,7 +265,7 @@ class ProcessGroup:
             why = " Was the memory full?" if name == "SIGKILL" else ""
             complain(
                 f"{which} was ended by {name}, and the others with it.{why} Run the same command "
-                "again to go on."
+                "again to resume."
             )
 
     def _outcome(self, reasons: IO[bytes]) -> int:
@@ -274,7 +274,7 @@ class ProcessGroup:
         first = next((code for code in failures if code != LOST), None)
         if failures and first is None:
             lines = (reasons.read() or b"").decode(errors="replace").splitlines()
-            unknown = "The processes lost one another. Run the same command again to go on."
+            unknown = "The processes lost one another. Run the same command again to resume."
             complain(lines[0] if lines else unknown)
         # Who was asked to stop is not to be started again.
         if len(self.signals) > 1 or (self.signals and first == OUT_OF_MEMORY):

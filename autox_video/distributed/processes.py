@@ -301,7 +301,7 @@ def end_as_lost(error: BaseException) -> int:
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
     sentence = (
         f"Process {me.rank} of {me.size} could not talk to the others any more ({what}). Run the "
-        "same command again to go on."
+        "same command again to resume."
     )
     if LAUNCHER in os.environ:
         with suppress(OSError, ValueError):

@@ -207,7 +207,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             raise ListingError(
                 f"max_bad: {len(broken)} of {in_all} training clips could be read before training "
                 f"and cannot be read now, {how}; the reasons are above. Is the disk still there? "
-                "Run the same command again to go on from the last checkpoint."
+                "Run the same command again to resume from the last checkpoint."
             )
 
     def _count_bad_steps(self) -> None:

@@ -43,4 +43,4 @@ def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 128 + signum
-    assert done.stderr == "Stopped. Run the same command again to go on.\n"
+    assert done.stderr == "Stopped. Run the same command again to resume.\n"

@@ -205,7 +205,7 @@ def test_one_failure_is_told_once(tmp_path):
     }
     said = {how: (tmp_path / f"{how}.err").read_text() for how in codes}
     assert said["mistake"] == "there is no clip\n"
-    assert said["stop"] == "Stopped. Run the same command again to go on.\n"
+    assert said["stop"] == "Stopped. Run the same command again to resume.\n"
     assert said["all"] == "everybody sees that there is no clip\n"
     assert said["killed"] == ""  # the launcher says it
     for how, error in (
