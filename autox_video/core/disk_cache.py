@@ -7,10 +7,13 @@ lost, or at the bound, is taken anew from the files, and then the least recently
 
 import contextlib
 import fcntl
+import mmap
 import os
 import shutil
+import struct
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +24,12 @@ FILLED_TO = 0.95
 TOUCH_AFTER_SEC = 3600.0
 """A use is noted when the last one that was noted is as old as this."""
 
-FREE_SHARE = 0.05
-FREE_GIB_MAX = 5.0
-FREE_PER_CACHED = 20.0
-"""What is left free whatever the bound allows: this share of the disk, but not more than this, and
-no more than this times what the cache takes: one that is small beside the rest harms no one."""
+FREE_SHARE, FREE_GIB_MAX, FREE_PER_CACHED = 0.05, 5.0, 20.0
+"""What is left free whatever the bound allows: this share of the disk, but not more than so many
+GiB, nor so many times what the cache takes: one that is small beside the rest harms no one."""
 
-_PART = ".part"
+_MAGIC = b"autoxvc1"
+_HEAD = struct.Struct("<8sQI4x")  # magic, bytes and checksum of what follows
 _TORN_AFTER_SEC = 86400.0  # a file that is still being written at this age is nobody's any more
 
 
@@ -35,7 +37,8 @@ _TORN_AFTER_SEC = 86400.0  # a file that is still being written at this age is n
 class DiskCache:
     """Files with a common suffix in a folder of bounded size.
 
-    What is at `path` is the caller's to read, and to `touch`.
+    `get` and `put` are of content with a checksum; who writes files of other kinds calls `reserve`
+    before, and `touch` when one is used.
     """
 
     folder: Path
@@ -66,16 +69,42 @@ class DiskCache:
                 os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
         return path.exists()
 
+    def get(self, name: str, *, check: bool = False) -> memoryview | None:
+        """Give what `put` kept, mapped into memory; None where it is not there, or damaged.
+
+        After a loss of power a file may hold less than was written, so one that is older than the
+        last start of the machine is compared with its checksum; with `check` each is, every time.
+        """
+        path = self.path(name)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                is_unchecked = os.fstat(file.fileno()).st_mtime < _machine_start()
+                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (OSError, ValueError):  # ValueError: an empty file
+            return None
+        if not _is_sound(content, check=check or is_unchecked):
+            _remove(path)
+            return None
+        if is_unchecked:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        self.touch(path)
+        return content[_HEAD.size :]
+
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Keep a file of these parts, unflushed; whether there was room and it could be written."""
+        """Keep these parts, unflushed; whether there was room and the folder can be written."""
         if self._is_full:
             return False
-        path, size = self.path(name), sum(memoryview(part).nbytes for part in parts)
+        views = [memoryview(part).cast("B") for part in parts]
+        size, checksum = sum(map(len, views)), 0
+        for view in views:
+            checksum = zlib.crc32(view, checksum)
+        path = self.path(name)
         try:
-            self._is_full = not self.reserve(size)
+            self._is_full = not self.reserve(_HEAD.size + size)
             if not self._is_full:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, parts)
+                _write(path, [_HEAD.pack(_MAGIC, size, checksum), *views])
         except OSError:
             self._is_full = True
         return not self._is_full
@@ -163,8 +192,21 @@ def _entries(folder: Path) -> Iterator[os.DirEntry]:
                 yield from os.scandir(group.path)
 
 
-def _write(path: Path, parts: tuple) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=_PART, dir=path.parent)
+def _is_sound(content: memoryview, *, check: bool) -> bool:
+    if len(content) < _HEAD.size:
+        return False
+    magic, size, checksum = _HEAD.unpack_from(content)
+    body = content[_HEAD.size :]
+    return magic == _MAGIC and len(body) == size and not (check and zlib.crc32(body) != checksum)
+
+
+def _machine_start() -> float:
+    """Give the time at which this machine was started, in seconds of the epoch."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _write(path: Path, parts: list) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             file.writelines(parts)

@@ -9,7 +9,8 @@ import pytest
 from autox_video.core import disk_cache
 from autox_video.core.disk_cache import DiskCache, free_bytes
 
-KB = bytes(1000)
+HEAD = 24
+KB = bytes(range(244)) * 4
 
 
 def cache_in(folder, max_bytes=1e9, *, run_began=None):
@@ -28,8 +29,46 @@ def use_at(folder, name, seconds_ago):
 def test_a_file_appears_whole_and_is_counted(tmp_path):
     cache = cache_in(tmp_path / "deep" / "cache")
     assert cache.put("ab12", b"one", memoryview(b"two"))
-    assert cache.path("ab12").read_bytes() == b"onetwo"
-    assert cache.usage() == (1, 6)
+    assert bytes(cache.get("ab12")) == b"onetwo"
+    assert cache.usage() == (1, HEAD + 6)
+    assert cache.get("cd") is None
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "long", "other", "head"])
+def test_a_damaged_file_is_a_miss_and_goes(tmp_path, damage):
+    cache = cache_in(tmp_path)
+    cache.put("ab", KB)
+    path = cache.path("ab")
+    data = path.read_bytes()
+    harm = {
+        "empty": b"",
+        "short": data[:-1],
+        "long": data + b"0",
+        "other": b"autoxvc0" + data[8:],
+        "head": data[:20],
+    }
+    path.write_bytes(harm[damage])
+    assert cache.get("ab") is None
+    assert damage == "empty" or not path.exists()
+    assert cache.put("ab", KB) and cache.get("ab") == KB
+
+
+def test_a_file_from_before_the_last_start_is_checked(tmp_path, monkeypatch):
+    cache = cache_in(tmp_path)
+    cache.put("ab", KB)
+    path = cache.path("ab")
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    assert cache.get("ab") is not None  # not looked at: no power was lost since
+    monkeypatch.setattr(disk_cache, "_machine_start", lambda: time.time() + 1)
+    assert cache.get("ab") is None
+    cache.put("ab", KB)
+    assert cache.get("ab") == KB
+    monkeypatch.undo()
+    os.utime(path, (1, 1))
+    assert cache.get("ab") == KB
+    assert path.stat().st_mtime > 1  # it was checked, which is not done again
 
 
 def test_files_of_this_run_stay_and_the_bound_holds(tmp_path):

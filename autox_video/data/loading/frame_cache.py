@@ -4,20 +4,13 @@ A file holds the frames of one clip that training can ask for, uncompressed, so 
 mapped into memory and used in place. Its name is a digest of the clip's file and of how it was
 decoded: runs share what they have in common, and nothing is ever out of date.
 
-After a loss of power a file may hold less than was written, so one that is older than the last
-start of the machine is compared with its checksum before it is used.
-
 Shape legend: T times, N frames, H height and W width in pixels.
 """
 
-import contextlib
 import hashlib
-import math
-import mmap
 import os
 import struct
 import time
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +22,8 @@ from autox_video.video.files.remote import is_remote
 
 SUFFIX = ".frames"
 
-_MAGIC = b"autoxvf1"
-_MEANING = 3  # another number where the same file and settings give other frames
-_HEADER = struct.Struct("<8sdIIIII")  # magic, seconds, T, N, H, W, checksum of what follows
+_MEANING = 3  # another number where the same file and reading give other frames
+_HEAD = struct.Struct("<dIIII8x")  # seconds, T, N, H, W
 # Of the clip's file, spread evenly from start to end, that go into its name: of what is not
 # compressed, ends are often equal.
 _PIECES, _PIECE_BYTES = 8, 4096
@@ -42,14 +34,14 @@ def default_folder() -> Path | None:
     return user_cache("frames")
 
 
-def content_name(video: str | Path, settings: str) -> str | None:
-    """Give the name of what is made of a clip by some settings; None where it cannot be read.
+def content_name(video: str | Path, reading: str) -> str | None:
+    """Give the name of what a clip's file gives when it is read so; None where it cannot be.
 
     What is at an address is taken never to change, and is not fetched for this.
     """
-    settings = f"{settings}|{_MEANING}"
+    reading = f"{reading}|{_MEANING}"
     if is_remote(video):
-        return hashlib.blake2b(f"{video}|{settings}".encode(), digest_size=20).hexdigest()
+        return hashlib.blake2b(f"{video}|{reading}".encode(), digest_size=20).hexdigest()
     digest = hashlib.blake2b(digest_size=20)
     try:
         with open(video, "rb", buffering=0) as file:
@@ -60,7 +52,7 @@ def content_name(video: str | Path, settings: str) -> str | None:
                 digest.update(os.pread(file.fileno(), _PIECE_BYTES, start))
     except OSError:
         return None
-    digest.update(f"|{status.st_size}|{status.st_mtime_ns}|{settings}".encode())
+    digest.update(f"|{status.st_size}|{status.st_mtime_ns}|{reading}".encode())
     return digest.hexdigest()
 
 
@@ -95,54 +87,20 @@ class FrameCache:
         self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> CachedClip | None:
-        """Give a cached clip; None where there is none, or the file is damaged and now removed."""
-        path = self.files.path(name)
-        try:
-            with open(path, "rb", buffering=0) as file:
-                is_unchecked = os.fstat(file.fileno()).st_mtime < _machine_start()
-                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # ValueError: an empty file
+        """Give a cached clip; None where there is none, or the file is damaged."""
+        content = self.files.get(name)
+        if content is None:
             return None
-        clip = _unpack(memory, check=is_unchecked)
-        with contextlib.suppress(OSError):
-            if clip is None:
-                path.unlink(missing_ok=True)
-            elif is_unchecked:
-                os.utime(path)
-            else:
-                self.files.touch(path)
-        return clip
+        seconds, num_times, *shape = _HEAD.unpack_from(content)
+        end = _HEAD.size + 8 * num_times
+        times = np.frombuffer(content, "<f8", num_times, _HEAD.size)
+        index = np.frombuffer(content, "<i4", num_times, end)
+        frames = np.frombuffer(content, np.uint8, offset=end + 4 * num_times)
+        return CachedClip(seconds, times, index, frames.reshape(*shape, 3))
 
     def put(self, name: str, clip: CachedClip) -> bool:
         """Keep a clip; whether there was room for it."""
-        return self.files.put(name, *_pack(clip))
-
-
-def _pack(clip: CachedClip) -> tuple[bytes, np.ndarray]:
-    times = np.ascontiguousarray(clip.times_sec, dtype="<f8")
-    index = np.ascontiguousarray(clip.index, dtype="<i4")
-    frames = np.ascontiguousarray(clip.frames)
-    small = times.tobytes() + index.tobytes()
-    checksum = zlib.crc32(frames, zlib.crc32(small))
-    header = _HEADER.pack(_MAGIC, clip.seconds, len(times), *frames.shape[:3], checksum)
-    return header + small, frames
-
-
-def _unpack(memory: mmap.mmap, *, check: bool) -> CachedClip | None:
-    if len(memory) < _HEADER.size:
-        return None
-    magic, seconds, num_times, *shape, checksum = _HEADER.unpack_from(memory)
-    start = _HEADER.size + 12 * num_times
-    if magic != _MAGIC or len(memory) != start + 3 * math.prod(shape):
-        return None
-    if check and zlib.crc32(memoryview(memory)[_HEADER.size :]) != checksum:
-        return None
-    times = np.frombuffer(memory, "<f8", num_times, _HEADER.size)
-    index = np.frombuffer(memory, "<i4", num_times, _HEADER.size + 8 * num_times)
-    frames = np.frombuffer(memory, np.uint8, offset=start)
-    return CachedClip(seconds, times, index, frames.reshape(*shape, 3))
-
-
-def _machine_start() -> float:
-    """Give the time at which this machine was started, in seconds of the epoch."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        columns = ((clip.times_sec, "<f8"), (clip.index, "<i4"), (clip.frames, np.uint8))
+        arrays = [np.ascontiguousarray(column, dtype) for column, dtype in columns]
+        head = _HEAD.pack(clip.seconds, len(clip.times_sec), *clip.frames.shape[:3])
+        return self.files.put(name, head, *arrays)

@@ -1,7 +1,6 @@
 """Features on disk."""
 
 import numpy as np
-import pytest
 
 from autox_video.automl.probing.feature_store import FeatureStore
 
@@ -15,15 +14,14 @@ def test_what_is_put_comes_back(tmp_path):
     assert store.get("ab12") is None
     assert store.put("ab12", features())
     np.testing.assert_array_equal(FeatureStore(tmp_path / "store").get("ab12"), features())
-    assert store.files.usage() == (1, 36 + 2 * 2 * 5 * 12)
+    assert store.files.usage() == (1, 24 + 12 + 2 * 2 * 5 * 12)
 
 
-@pytest.mark.parametrize("harm", [lambda b: b[:-1], lambda b: b"", lambda b: b[:-2] + b"xy"])
-def test_a_damaged_file_counts_as_missing(tmp_path, harm):
+def test_a_damaged_file_counts_as_missing(tmp_path):
     store = FeatureStore(tmp_path)
     store.put("ab12", features())
     path = next(tmp_path.rglob("*.features"))
-    path.write_bytes(harm(path.read_bytes()))
+    path.write_bytes(path.read_bytes()[:-2] + b"xy")
     assert store.get("ab12") is None and not path.exists()
     assert store.put("ab12", features())
     np.testing.assert_array_equal(store.get("ab12"), features())

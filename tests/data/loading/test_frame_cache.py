@@ -1,12 +1,9 @@
 """Frames kept on disk."""
 
 import os
-import time
 
 import numpy as np
-import pytest
 
-from autox_video.data.loading import frame_cache
 from autox_video.data.loading.frame_cache import (
     CachedClip,
     FrameCache,
@@ -75,43 +72,6 @@ def test_files_of_equal_ends_have_names_of_their_own(tmp_path):
         os.utime(path, ns=(0, 0))
         names.add(content_name(path, "settings"))
     assert len(names) == 2
-
-
-@pytest.mark.parametrize("damage", ["empty", "short", "long", "other", "header"])
-def test_a_damaged_file_is_a_miss_and_goes(tmp_path, damage):
-    cache = FrameCache(tmp_path, 1.0)
-    cache.put("ab", clip())
-    path = tmp_path / "ab" / "ab.frames"
-    data = path.read_bytes()
-    harm = {
-        "empty": b"",
-        "short": data[:-1],
-        "long": data + b"0",
-        "other": b"autoxvf0" + data[8:],
-        "header": data[:20],
-    }
-    path.write_bytes(harm[damage])
-    assert cache.get("ab") is None
-    assert damage == "empty" or not path.exists()
-    assert cache.put("ab", clip()) and same(cache.get("ab"), clip())
-
-
-def test_a_file_from_before_the_last_start_is_checked(tmp_path, monkeypatch):
-    cache = FrameCache(tmp_path, 1.0)
-    cache.put("ab", clip())
-    path = tmp_path / "ab" / "ab.frames"
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 1
-    path.write_bytes(data)
-    assert cache.get("ab") is not None  # not looked at: no power was lost since
-    monkeypatch.setattr(frame_cache, "_machine_start", lambda: time.time() + 1)
-    assert cache.get("ab") is None
-    cache.put("ab", clip())
-    assert same(cache.get("ab"), clip())
-    monkeypatch.undo()
-    os.utime(path, (1, 1))
-    assert same(cache.get("ab"), clip())
-    assert path.stat().st_mtime > 1  # it was checked, which is not done again
 
 
 def test_the_default_folder_follows_the_environment(tmp_path, monkeypatch):
