@@ -156,6 +156,11 @@ def test_imports_go_upward_only(module):
     assert not any(wrong), "; ".join(filter(None, wrong))
 
 
+def test_every_folder_is_a_package():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
 def test_no_circle_among_files():
     graph = {module: {m for m in imports_of(module) if m in FILES} for module in FILES}
     while graph:
