@@ -9,9 +9,9 @@ from autox_video.core.errors import ConfigError, ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.boundary import refuse_outside
+from autox_video.data.listing.configured_lists import check_root
 from autox_video.data.listing.folders.folder_walk import read_contents, some
 from autox_video.data.listing.formats.list_files import read_list
-from autox_video.data.listing.given_lists import check_root
 from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST

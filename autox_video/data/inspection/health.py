@@ -36,9 +36,7 @@ class Health:
     """All clips of a listing side by side, whatever their split, and what that shows.
 
     Attributes:
-        splits: the tables of the listing.
         split_of: (N,) number of each clip's split in `names`.
-        facts: of all clips.
         exact: (N,) labels, as in `groups`, of clips of equal content.
         recordings: (N,) labels of clips that seem to be cut from one recording.
     """
@@ -93,9 +91,7 @@ class Health:
     def groups(self, labels: np.ndarray, known: np.ndarray | None = None) -> list[Group]:
         """Describe the groups of two clips or more, those over several splits first.
 
-        Args:
-            labels: of the groups, (N,).
-            known: labels of closer groups, (N,); a group that is all in one of them is left out.
+        A group that is all in one of closer groups, whose labels are `known`, is left out.
         """
         groups = [
             self._group(numbers)

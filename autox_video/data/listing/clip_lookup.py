@@ -105,9 +105,9 @@ def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list
     paths = list(map(tree.find, table.paths, table.labels))
     missing = [index for index, path in enumerate(paths) if path is None]
     notes = _say_missing(table, missing, tree, data_set) if missing else []
-    found = table.select([index for index, path in enumerate(paths) if path is not None])
-    found.paths, found.all_there = [path for path in paths if path is not None], True
-    clips = found.clips()
+    located = table.select([index for index, path in enumerate(paths) if path is not None])
+    located.paths, located.all_there = [path for path in paths if path is not None], True
+    clips = located.clips()
     if os.path.isdir(table.source):
         # A folder of lists has no lines: its clips are named themselves.
         clips = replace(clips, source=str(tree.data_root), lines=None)

@@ -52,8 +52,9 @@ class ClipTree:
         What lies in the folder of another class, of those in `labels`, is another clip.
         """
         folders = {clip: _folder_of(clip) for clip in self.candidates(path)}
-        own = [clip for clip, folder in folders.items() if label and folder == folder_key(label)]
-        meant = own or [clip for clip, folder in folders.items() if folder not in labels - {""}]
+        of_class = folder_key(label)
+        meant = [clip for clip, folder in folders.items() if label and folder == of_class]
+        meant = meant or [clip for clip, folder in folders.items() if folder not in labels - {""}]
         return meant[0] if len(meant) == 1 else None
 
     def candidates(self, path: str) -> list[str]:

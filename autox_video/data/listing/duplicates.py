@@ -33,18 +33,18 @@ def drop_repeats(
     repeated = {row for _, row in repeats}
     once = [row for row in range(len(clips)) if row not in repeated]
     differing = _other_labels(clips, repeats)
-    if not multi_label or clips.labels is None:
+    if not multi_label:
         problems = (
             f"{clips.location(row)}: clip `{clips.paths[row]}` has the label {clips.labels[row]}, "
             f"but {clips.labels[first]} at {clips.location(first)}; keep one."
             for first, row in differing
         )
         return clips.select(once), at_most(problems), notes
-    labels = list(clips.labels)
+    labels = list(clips.labels or ())
     for first, row in differing:
         parts = dict.fromkeys((*parts_of(labels[first]), *parts_of(labels[row])))
         labels[first] = LABELS_JOINED_BY.join(parts)
-    joined = replace(clips, labels=labels)
+    joined = replace(clips, labels=clips.labels and labels)
     return joined.select(once), [], notes if joined.labels == clips.labels else []
 
 
@@ -85,11 +85,10 @@ def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
     pairs = [(a, b) for a, b in pairwise(order) if keys[a] == keys[b] and _overlap(clips, a, b)]
     if not pairs:
         return []
-    a, b = pairs[0]
+    example = " and ".join(f"{clips.location(row)} ({clips.labels[row]})" for row in pairs[0])
     return [
         f"{counted(len(pairs), 'pair')} of parts of videos in {clips.source} overlap by half or "
-        f"more, with other labels: {clips.location(a)} ({clips.labels[a]}) and "
-        f"{clips.location(b)} ({clips.labels[b]}), for example."
+        f"more, with other labels: {example}, for example."
     ]
 
 
@@ -126,12 +125,11 @@ def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int
 def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
     """Say which test clips are elsewhere too, and which videos have parts in two splits."""
     train, test = splits["train"], splits.get("test")
-    for name in ("val", "test"):
-        clips = splits.get(name)
-        if clips is None or clips.segments is None or train.segments is None:
-            continue
+    in_parts = {name: clips for name, clips in splits.items() if clips.segments is not None}
+    for name in ("val", "test") if "train" in in_parts else ():
         videos = set(video_keys(train.paths, data_root))
-        if common := len(videos.intersection(video_keys(clips.paths, data_root))):
+        keys = video_keys(splits[name].paths, data_root) if name in in_parts else ()
+        if common := len(videos.intersection(keys)):
             yield (
                 f"{counted(common, 'video')} with a part in the {name} list and another in the "
                 "train list: expect less on other videos than the figures say."
@@ -140,8 +138,7 @@ def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
         ("train", "the model has seen them"),
         ("val", "the best weights are chosen by them"),
     ):
-        clips = splits.get(name)
-        if test and clips and (common := len(_common(clips, test, data_root))):
+        if test and name in splits and (common := len(_common(splits[name], test, data_root))):
             yield (
                 f"Of {counted(len(test), 'test clip')}, {common} in the {name} list too: {why}, so "
                 "expect less on other clips than the test says."

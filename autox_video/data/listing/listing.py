@@ -18,6 +18,15 @@ from autox_video.data.listing.classes.class_labels import (
 )
 from autox_video.data.listing.classes.class_names import read_class_names, without_numbers
 from autox_video.data.listing.classes.similar_names import near_names
+from autox_video.data.listing.configured_lists import (
+    ConfiguredLists,
+    check_root,
+    may_name_test_clips,
+    read_configured_lists,
+    read_test_list,
+    reading_of,
+    used_names,
+)
 from autox_video.data.listing.duplicates import (
     drop_repeats,
     has_several_labels,
@@ -25,15 +34,6 @@ from autox_video.data.listing.duplicates import (
     say_overlapping_parts,
     say_overlaps,
     say_several_labels,
-)
-from autox_video.data.listing.given_lists import (
-    GivenLists,
-    check_root,
-    may_name_test_clips,
-    read_given_lists,
-    read_test_list,
-    reading_of,
-    used_names,
 )
 from autox_video.data.listing.missing_clips import say_missing
 from autox_video.data.splitting.recordings import kept_together
@@ -94,7 +94,7 @@ def read_listing(settings: Settings) -> Listing:
     """
     root, train_list = check_root(settings.data_root), settings.ann_file_train
     files = {"train": train_list, "val": settings.ann_file_val, "test": settings.ann_file_test}
-    lists = read_given_lists(files, reading_of(settings))
+    lists = read_configured_lists(files, reading_of(settings))
     names = read_class_names(settings.class_names, settings.data_root, train_list)
     names, notes = without_numbers(names, lists.splits)
     multi_label = _is_multi_label(lists, names, settings.multi_label, root)
@@ -180,7 +180,7 @@ def _on_recordings(train: ClipTable) -> list[str]:
 
 
 def _is_multi_label(
-    lists: GivenLists, names: Names | None, wanted: bool | str, root: str | Path
+    lists: ConfiguredLists, names: Names | None, wanted: bool | str, root: str | Path
 ) -> bool:
     """Decide whether a clip may be of any number of classes, where the config does not say so."""
     if wanted != AUTO:
@@ -265,7 +265,7 @@ def read_test(
         clips, notes = read_test_list(settings.ann_file_test, reading)
     elif may_name_test_clips(settings.ann_file_train, root):
         files = {"train": settings.ann_file_train, "val": settings.ann_file_val, "test": AUTO}
-        clips, notes = read_given_lists(files, reading).splits.get("test"), []
+        clips, notes = read_configured_lists(files, reading).splits.get("test"), []
     else:
         return None
     if clips is None:

@@ -74,9 +74,9 @@ def find_recordings(
     """Find out which clips are cut from one recording.
 
     Args:
-        keys: (N,) of the videos; parts of one have one.
-        paths: (N,) of the videos.
-        classes: (N,) of each clip; of several, the rarest; None for none.
+        keys: of the clips' videos; parts of one have one.
+        paths: of the videos.
+        classes: of each clip; of several, the rarest; None for none.
         contents: of the videos.
         sizes: (N, 2) width and height of the videos, in pixels.
         num_classes: how many classes there are.

@@ -25,8 +25,8 @@ def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
     Training comes first, then validation, then test: each gets its first clip in that order.
     """
     held_out, left = [], clips - 1
-    for share in SHARES[names].values():
-        held_out.append(min(left, max(1, int(clips * share + 0.5))))
+    for wanted in SHARES[names].values():
+        held_out.append(min(left, max(1, int(clips * wanted + 0.5))))
         left -= held_out[-1]
     return (left + 1, *held_out)
 
@@ -112,11 +112,7 @@ def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: 
 class _Shares:
     """How many clips of each class each split should have, and has.
 
-    Args:
-        clips: of each class.
-        names: of the splits.
-        groups: that will come, each as its clips of each class.
-        singles: clips of each class that come after the groups, one by one.
+    `groups` will come, each as its clips by class; then the `singles` of each class, one by one.
     """
 
     def __init__(

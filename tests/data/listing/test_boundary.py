@@ -9,7 +9,11 @@ import pytest
 from autox_video.config.settings import Settings
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import find_outside
-from autox_video.data.listing.given_lists import read_given_lists, read_test_list, reading_of
+from autox_video.data.listing.configured_lists import (
+    read_configured_lists,
+    read_test_list,
+    reading_of,
+)
 from autox_video.data.listing.listing import read_test
 from tests.places import Place
 
@@ -161,7 +165,7 @@ def write_list_of(data_format, path):
 
 def read_lists(settings):
     files = {name: getattr(settings, f"ann_file_{name}") for name in ("train", "val", "test")}
-    return read_given_lists(files, reading_of(settings))
+    return read_configured_lists(files, reading_of(settings))
 
 
 @pytest.mark.parametrize("path", ["../other/1.mp4", "/etc/passwd", "s3://bucket/1.mp4"])

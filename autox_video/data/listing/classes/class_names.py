@@ -1,12 +1,11 @@
 """Class names that are given apart from the lists, in the order of the class indices."""
 
 import re
-from collections.abc import Mapping
 
 from autox_video.config.settings import AUTO
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
-from autox_video.data.clip_table import ClipTable, Names
+from autox_video.data.clip_table import Names, Splits
 from autox_video.data.listing.reading.list_text import numbered_lines, read_text
 from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
 
@@ -18,12 +17,7 @@ _HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
 
 
 def read_class_names(file: str, data_root: str, train_list: str) -> Names | None:
-    """Read a file of class names, or classes.txt beside the training list or in data_root.
-
-    Args:
-        file: the config's `class_names`; AUTO for classes.txt, where there is one.
-        data_root: the folder, or the address.
-        train_list: the training list; AUTO for none.
+    """Read a file of class names; AUTO for classes.txt beside the training list or in data_root.
 
     Raises:
         ListingError: the file is missing, not text of one name a line, or names a class twice.
@@ -68,17 +62,11 @@ def _unquoted(name: str) -> str:
     return name[1:-1].strip() if is_quoted else name
 
 
-def without_numbers(
-    names: Names | None, splits: Mapping[str, ClipTable]
-) -> tuple[Names | None, list[str]]:
+def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, list[str]]:
     """Give class names without the index that stands before each, and a note on that.
 
     Such files have lines as `0 red` or `1,green`, from 0 or from 1 on, in any order, some of them
     under a header. Names that are labels of the lists as they are stay so.
-
-    Args:
-        names: as read; None where there are none.
-        splits: the lists.
     """
     if names is None:
         return None, []
@@ -86,20 +74,17 @@ def without_numbers(
     if any(not set(split.labels or ()).isdisjoint(lines) for split in splits.values()):
         return names, []
     rows = lines[1:] if _HEADER.fullmatch(lines[0]) else lines
-    found = [_NUMBERED.fullmatch(line) for line in rows]
-    if len(rows) < 2 or not all(found):
+    matches = [_NUMBERED.fullmatch(line) for line in rows]
+    if len(rows) < 2 or not all(matches):
         return names, []
-    by_number = {int(match[1]): _unquoted(match[2]) for match in found}
-    numbers = sorted(by_number)
+    by_number = {int(match[1]): _unquoted(match[2]) for match in matches}
+    numbers, first = sorted(by_number), _unquoted(matches[0][2])
     is_whole = numbers in (list(range(len(rows))), list(range(1, len(rows) + 1)))
     if not is_whole or len(set(by_number.values())) < len(rows):
         return names, []
-    read = tuple(by_number[number] for number in numbers)
-    note = (
-        f"{path}: its lines are read as `NUMBER NAME`: `{rows[0]}` is class "
-        f"{read.index(_unquoted(found[0][2]))}, `{_unquoted(found[0][2])}`."
-    )
-    return (read, path), [note]
+    classes = tuple(by_number[number] for number in numbers)
+    note = f"`{rows[0]}` is class {classes.index(first)}, `{first}`."
+    return (classes, path), [f"{path}: its lines are read as `NUMBER NAME`: {note}"]
 
 
 def _find_class_names(data_root: str, train_list: str) -> str | None:

@@ -24,8 +24,8 @@ Files = Mapping[str, str]
 
 
 @dataclass(slots=True)
-class GivenLists:
-    """All that was given, by split, before anything is checked across lists."""
+class ConfiguredLists:
+    """All that was read, by split, before anything is checked across lists."""
 
     splits: dict[str, ClipTable] = field(default_factory=dict)
     names: Names | None = None
@@ -52,13 +52,9 @@ def reading_of(settings: Settings) -> Reading:
     )
 
 
-def read_given_lists(files: Files, reading: Reading) -> GivenLists:
-    """Read every list that is named, or data_root itself where there is none for training.
-
-    Raises:
-        ListingError: with every problem that was found, one sentence each.
-    """
-    lists, problems = GivenLists(), []
+def read_configured_lists(files: Files, reading: Reading) -> ConfiguredLists:
+    """Read every list that is named, or data_root itself where there is none for training."""
+    lists, problems = ConfiguredLists(), []
     if files["train"] == AUTO:
         _read_data_root(lists, files, reading)
     for split in [split for split, file in files.items() if file != AUTO]:
@@ -72,17 +68,13 @@ def read_given_lists(files: Files, reading: Reading) -> GivenLists:
 
 
 def read_test_list(file: str, reading: Reading) -> tuple[ClipTable, list[str]]:
-    """Read a list of clips to test, in whatever format it is in; give notes beside.
-
-    Raises:
-        ListingError: with every problem that was found, one sentence each.
-    """
-    lists = GivenLists()
+    """Read a list of clips to test, in whatever format it is in; give notes beside."""
+    lists = ConfiguredLists()
     _read_list(lists, "test", {"test": file}, reading)
     return lists.splits["test"], lists.notes
 
 
-def _read_list(lists: GivenLists, split: str, files: Files, reading: Reading) -> None:
+def _read_list(lists: ConfiguredLists, split: str, files: Files, reading: Reading) -> None:
     file, train = files[split], lists.splits.get("train")
     if reading.several_numbers is None and train is not None:
         # Two numbers behind a path are labels if those for training are several.
@@ -101,7 +93,7 @@ def _read_list(lists: GivenLists, split: str, files: Files, reading: Reading) ->
     lists.repeats_are_labels |= LIST_FORMATS[data_format].repeats_are_labels
 
 
-def _read_data_root(lists: GivenLists, files: Files, reading: Reading) -> None:
+def _read_data_root(lists: ConfiguredLists, files: Files, reading: Reading) -> None:
     """Read what data_root itself says."""
     root, wanted = reading.data_root, reading.data_format
     if wanted not in (AUTO, "folders", "metadata"):
@@ -121,7 +113,7 @@ def _read_data_root(lists: GivenLists, files: Files, reading: Reading) -> None:
     lists.are_names = True
 
 
-def _read_metadata(lists: GivenLists, reading: Reading) -> None:
+def _read_metadata(lists: ConfiguredLists, reading: Reading) -> None:
     metadata = find_metadata(reading.data_root)
     if not metadata:
         raise ListingError(
@@ -133,46 +125,46 @@ def _read_metadata(lists: GivenLists, reading: Reading) -> None:
         raise ListingError(f"data_root: there is no metadata for training, only {names}.")
     for split, file in metadata.items():
         purpose = split or "train"
-        given = read_listed(file, replace(reading, split=purpose))
+        listed = read_listed(file, replace(reading, split=purpose))
         if not split:
-            given = _split_by_folder(given, file)
-        _add(lists, given, purpose, {**dict.fromkeys(_PURPOSES, AUTO), purpose: file})
+            listed = _split_by_folder(listed, file)
+        _add(lists, listed, purpose, {**dict.fromkeys(_PURPOSES, AUTO), purpose: file})
 
 
-def _split_by_folder(given: ListedClips, file: str) -> ListedClips:
+def _split_by_folder(listed: ListedClips, file: str) -> ListedClips:
     """Divide what one metadata file says as the folders of its clips are called, where they are."""
-    if len(given.splits) != 1:
-        return given
-    (clips,) = given.splits.values()
+    if len(listed.splits) != 1:
+        return listed
+    (clips,) = listed.splits.values()
     folders = [path.replace("\\", "/").partition("/")[0] for path in clips.paths]
     known = {folder: split_of(folder) for folder in set(folders)}
     if None in known.values() or "train" not in known.values() or len(set(known.values())) < 2:
-        return given
+        return listed
     rows: dict[str, list[int]] = {}
     for row, folder in enumerate(folders):
         rows.setdefault(known[folder], []).append(row)
     splits = {name: clips.select(of_split) for name, of_split in rows.items()}
     note = f"{file}: its clips are split as their folders are called: {', '.join(sorted(known))}."
-    return ListedClips(splits, given.classes, [*given.notes, note])
+    return ListedClips(splits, listed.classes, [*listed.notes, note])
 
 
-def _add(lists: GivenLists, given: ListedClips, split: str, files: Files) -> None:
-    """Take over what a list that was given for `split` says, and of which splits it says it."""
+def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) -> None:
+    """Take over what the list of a split says, and of which other splits it says something."""
     file = files[split]
-    lists.notes += given.notes
-    lists.names = lists.names or given.classes
-    if len(given.splits) == 1:
-        (lists.splits[split],) = given.splits.values()
+    lists.notes += listed.notes
+    lists.names = lists.names or listed.classes
+    if len(listed.splits) == 1:
+        (lists.splits[split],) = listed.splits.values()
         return
-    if split not in given.splits:
-        known = ", ".join(given.splits)
+    if split not in listed.splits:
+        known = ", ".join(listed.splits)
         raise ListingError(f"{file}: has no clips for {_PURPOSES[split]}, only for {known}.")
-    lists.splits[split] = given.splits[split]
+    lists.splits[split] = listed.splits[split]
     for name in ("val", "test") if split == "train" else ():
-        if name in given.splits and files[name] == AUTO:
-            lists.splits[name] = given.splits[name]
-        elif name in given.splits:
-            clips = counted(len(given.splits[name]), "clip")
+        if name in listed.splits and files[name] == AUTO:
+            lists.splits[name] = listed.splits[name]
+        elif name in listed.splits:
+            clips = counted(len(listed.splits[name]), "clip")
             lists.notes.append(
                 f"{clips} of {file} for {_PURPOSES[name]} not used: there is a list."
             )
@@ -185,7 +177,7 @@ def may_name_test_clips(train_list: str, root: str | Path) -> bool:
     return has_test_folder(root) or bool(find_metadata(str(root)))
 
 
-def used_names(lists: GivenLists) -> Names | None:
+def used_names(lists: ConfiguredLists) -> Names | None:
     """Give the data set's own classes, but those without a training clip; a note says so."""
     if lists.names is None:
         return None
