@@ -30,7 +30,7 @@ SHAPES = {
 
 def kernels():
     """The two kernels, and plain products, as functions of qkv, bias and mask."""
-    from autox_video.backbones import attention
+    from autox_video.backbones.video_swin import attention
 
     def plain(qkv, bias, mask):
         query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
@@ -40,7 +40,7 @@ def kernels():
 
     return {
         "chunked": attention._Chunked.apply,
-        "fused": lambda qkv, bias, mask: attention._fused(qkv, bias, mask, 0.0),
+        "fused": attention._fused,
         "plain": plain,
     }
 
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--chunk-mib", type=int, help="attention weights a core, to try others")
     options = parser.parse_args()
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
-    from autox_video.backbones import attention
+    from autox_video.backbones.video_swin import attention
     from autox_video.machine.allocator import keep_freed_memory
 
     if options.chunk_mib:
