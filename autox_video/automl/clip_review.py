@@ -14,11 +14,7 @@ from autox_video.data.listing.listing import Listing, divide_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
-    """Give a listing without the clips that cannot be read.
-
-    Args:
-        listing: inspected and divided.
-        strict: the config's key.
+    """Give a listing, inspected and divided, without the clips that cannot be read.
 
     Raises:
         ListingError: `strict` is set and a clip cannot be read, none can, or a class loses its
@@ -51,23 +47,17 @@ def say_equal(listing: Listing) -> list[str]:
     """Say which clips of equal content have other labels, or are in training and in a test."""
     health = Health(listing)
     groups = health.groups(health.exact)
-    kinds = (
-        ([group for group in groups if not group["agree"]], "with different labels"),
-        (
-            [g for g in groups if g["agree"] and _leaks(g)],
-            "in training and in another split, a leak",
-        ),
-    )
+    leaks = [g for g in groups if g["agree"] and g["leak"] and "train" in g["clips"]]
+    kinds = {
+        "with different labels": [group for group in groups if not group["agree"]],
+        "in training and in another split, a leak": leaks,
+    }
     return [
-        f"{counted(len(found), 'group')} of equal clips {what}: {_example(found)} "
+        f"{counted(len(some_of), 'group')} of equal clips {what}: {_example(some_of)} "
         "autox-video check shows them all."
-        for found, what in kinds
-        if found
+        for what, some_of in kinds.items()
+        if some_of
     ]
-
-
-def _leaks(group: Group) -> bool:
-    return group["leak"] and "train" in group["clips"]
 
 
 def _example(groups: Sequence[Group]) -> str:

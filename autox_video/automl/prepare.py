@@ -75,13 +75,11 @@ class Prepared:
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     """Check the work dir, the lists and every clip, then make every choice.
 
-    Args:
-        settings: what the user asked for.
-        resuming: whether the work dir holds a run to resume; its clips and its choices are then
-            kept where the user asks for nothing else.
+    A run that the work dir holds, and that is to be resumed, keeps its clips, and its choices where
+    the user asks for nothing else.
 
     Raises:
-        AutoXVideoError: of the kind that fits what the user can mend.
+        AutoXVideoError: something that the user can mend.
     """
     work_dir = Path(settings.work_dir)
     check_work_dir(work_dir)

@@ -40,14 +40,9 @@ def listing_fingerprint(listing: Listing) -> str:
 def begin_run(
     work_dir: Path, listing: Listing, readable: Listing, task: str, remote_cache: str
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """Write the lists of a new run; gives what its record says of its clips and of the lists.
+    """Write the lists of a new run, which learns from the clips that are readable.
 
-    Args:
-        work_dir: of the run.
-        listing: all that is listed, inspected.
-        readable: what of it can be read, from which the run learns.
-        task: what the model is trained for.
-        remote_cache: the config's key.
+    Gives what its record says of the clips, and of the lists with what is left out of them.
     """
     lists = {}
     for name in SPLITS:
@@ -91,11 +86,6 @@ def lists_of_run(
     work_dir: Path, lists: Mapping[str, Any], listing: Listing
 ) -> dict[str, ClipTable]:
     """The clips that a run began with, in its order; a damaged list is made again where possible.
-
-    Args:
-        work_dir: of the run.
-        lists: what its record says of them.
-        listing: what is listed now.
 
     Raises:
         CheckpointError: a list is damaged, and what is listed now does not give it again.

@@ -72,11 +72,7 @@ class Planned:
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
     """Look at the data and this machine, and make every choice.
 
-    Args:
-        settings: what the user asked for.
-        work_dir: that of the settings, as an absolute path.
-        clock: what the run has used of its time.
-        resuming: whether the work dir holds a run to resume.
+    `work_dir` is that of the settings, as an absolute path; `resuming` says that it holds a run.
 
     Raises:
         AutoXVideoError: something that the user can mend.
@@ -160,7 +156,7 @@ class _Planner:
 
     def _resumed(self, plan: Plan) -> tuple[Plan, Prediction | None]:
         """The plan of a resumed run: its budget may be another now."""
-        if self.basis.given("cache") is not None:
+        if self.basis.asked("cache") is not None:
             plan = self._with_cache(plan, None)
         if self.budget_sec is None:
             return plan, self.stored.prediction
@@ -186,12 +182,12 @@ class _Planner:
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
         """The plan with another number of epochs, and what follows from it."""
-        kept = {
+        settled = {
             name: choice
             for name, choice in plan.choices.items()
             if name not in FOLLOW_EPOCHS or plan.is_given(name)
         }
-        return choose(self.basis, {**kept, "epochs": epochs})
+        return choose(self.basis, {**settled, "epochs": epochs})
 
     def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
         """What the rules choose, but for the weights, which probes have settled, the size of clips,
@@ -220,8 +216,8 @@ class _Planner:
         left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
         if left_sec > before.took_sec / 2 and (measured := self._measure(plan, left_sec / 2)):
             return replace(measured, took_sec=before.took_sec + measured.took_sec)
-        share = plan.resolution**2 * plan.clip_len / (whole.resolution**2 * whole.clip_len)
-        return replace(before, step_sec=share * before.step_sec, view_sec=share * before.view_sec)
+        size = plan.resolution**2 * plan.clip_len / (whole.resolution**2 * whole.clip_len)
+        return replace(before, step_sec=size * before.step_sec, view_sec=size * before.view_sec)
 
     def _drop_long_test(self, prediction: Prediction) -> None:
         if prediction.testing_sec > LARGEST_TEST_SHARE * self.budget_sec:

@@ -35,7 +35,7 @@ smallest_crop = by_start(
 
 def early_share(draft: Draft) -> Choice:
     """The part of training, its first, in which clips are smaller."""
-    side, asked = draft.resolution, draft.given("progressive")
+    side, asked = draft.resolution, draft.asked("progressive")
     if asked is None:
         return by_rule(0.0, "all clips are whole: there is time")
     if asked and smaller_side(side) == side:
@@ -46,8 +46,8 @@ def early_share(draft: Draft) -> Choice:
 
 def early_side(draft: Draft) -> Choice:
     """Side of the clips in that part."""
-    share, side = draft.choice("early_share"), draft.resolution
-    return replace(share, value=smaller_side(side) if share.value else side)
+    part, side = draft.choice("early_share"), draft.resolution
+    return replace(part, value=smaller_side(side) if part.value else side)
 
 
 def smaller_side(resolution: int) -> int:
@@ -68,7 +68,7 @@ def flip(draft: Draft) -> Choice:
 
 def augment(draft: Draft) -> Choice:
     """What is added to crops and flips."""
-    asked = draft.given("augment")
+    asked = draft.asked("augment")
     if asked is not None:
         return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")
     few = draft.stats.num_train < MANY_CLIPS

@@ -27,15 +27,9 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """The plan with its cache chosen.
+    """The plan with its cache chosen, by the config's key, or by what was measured.
 
-    Args:
-        plan: all other choices.
-        stats: the clips in figures.
-        asked: the key `cache` of the config.
-        folder: where it would be, the user's own or the usual one; None where there can be none.
-        free_gib: free space on the disk of that folder.
-        measured: speeds, where `asked` leaves the choice open.
+    `folder` is where it would be, None where there can be none, and has `free_gib`.
     """
     if asked == OFF:
         return _with_cache(plan, None, 0.0, USER, GIVEN)
@@ -81,8 +75,8 @@ def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
     figures = f"reading {1e3 * read_sec:.1f} ms a clip, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":
         # Decoding and the model share the cores, whatever runs beside what.
-        share = read_sec / (read_sec + step_sec)
-        return share, f"{figures}: {share:.0%} of the time on the same cores"
+        saved = read_sec / (read_sec + step_sec)
+        return saved, f"{figures}: {saved:.0%} of the time on the same cores"
     waiting = read_sec / max(plan.workers, 1) / step_sec
-    share = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
-    return share, f"{figures}, {plan.workers} workers: the GPU would wait {share:.0%} of the time"
+    saved = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
+    return saved, f"{figures}, {plan.workers} workers: the GPU would wait {saved:.0%} of the time"

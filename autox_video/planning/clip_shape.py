@@ -38,7 +38,7 @@ def frame_interval_sec(draft: Draft) -> Choice:
     """Seconds between two frames of a clip."""
     span, seconds = _span_sec(draft), draft.stats.seconds_median
     interval_sec, why = span / draft.clip_len, f"the clip spans {span:.3g} s at any frame rate"
-    if draft.given("video_length") is None:
+    if draft.asked("video_length") is None:
         return by_rule(interval_sec, why)
     why = f"{why}, {GIVEN}"
     if span - interval_sec > seconds:
@@ -74,4 +74,4 @@ test_clips.__test__ = False  # its name looks like a test to pytest where a test
 
 
 def _span_sec(draft: Draft) -> float:
-    return span_sec(draft.given("video_length"), draft.stats.seconds_median)
+    return span_sec(draft.asked("video_length"), draft.stats.seconds_median)

@@ -43,7 +43,7 @@ def gradient_checkpointing(draft: Draft) -> Choice:
 
 def batch_size(draft: Draft) -> Choice:
     """Clips in a step of all processes together, by what learns well."""
-    processes, asked = draft.processes, draft.given("videos_per_gpu")
+    processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
         return _whole_readings(by_user(asked * processes, why), draft.repeats)
@@ -91,7 +91,7 @@ def _size(draft: Draft) -> float:
 
 def compiled(draft: Draft) -> Choice:
     """Whether torch compiles the backbone's blocks."""
-    asked, hardware = draft.given("compile"), draft.hardware
+    asked, hardware = draft.asked("compile"), draft.hardware
     if asked is not None:
         idle = f"{GIVEN}; does nothing, as there is no C compiler"
         return by_user(asked, idle if asked and not hardware.compiler else GIVEN)

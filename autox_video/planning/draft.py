@@ -26,8 +26,8 @@ class Basis:
     weights: Pretrained | None = None
     """Pretrained weights to start from."""
 
-    def given(self, key: str | None) -> Any:
-        """What the user gave for a key of the config; None where it is left open."""
+    def asked(self, key: str | None) -> Any:
+        """What the user asked for with a key of the config; None where it is left open."""
         if key not in self.settings.model_fields_set:
             return None
         value = getattr(self.settings, key)
@@ -40,7 +40,7 @@ class Draft:
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
     ) -> None:
-        self.settings, self.given = basis.settings, basis.given
+        self.settings, self.asked = basis.settings, basis.asked
         self.stats, self.hardware, self.weights = basis.stats, basis.hardware, basis.weights
         self.scratch = basis.weights is None
         self._fields, self._choices = fields, dict(settled)
@@ -54,8 +54,8 @@ class Draft:
         """The choice of a field, made now if it is still open."""
         if name not in self._choices:
             how = self._fields[name]
-            given = self.given(how.key) if how.as_given else None
-            self._choices[name] = how.rule(self) if given is None else by_user(given)
+            asked = self.asked(how.key) if how.as_asked else None
+            self._choices[name] = how.rule(self) if asked is None else by_user(asked)
         return self._choices[name]
 
     def __getattr__(self, name: str) -> Any:
@@ -75,7 +75,7 @@ class Field:
     rule: Rule
     key: str | None
     """Of the config; None: the rule alone chooses, and a resumed run keeps what it has."""
-    as_given: bool
+    as_asked: bool
     """Whether the value of the key is that of the field; else the rule reads it."""
     change: str | None
     """What a change means when a run is resumed; "": nothing to speak of; None: it is refused."""
@@ -97,7 +97,7 @@ def computed(
     return field(metadata={"how": Field(rule, key, False, change, anew)})
 
 
-def as_asked(key: str, reason: str, *, change: str) -> Any:
+def from_key(key: str, reason: str, *, change: str) -> Any:
     """A field of the plan that is what a key of the config says, whose default is a value."""
     return chosen(
         lambda draft: by_rule(getattr(draft.settings, key), reason), key, change=change, anew=True

@@ -87,7 +87,7 @@ def class_balance(draft: Draft) -> Choice:
     Raises:
         ConfigError: the user asks for it, and clips are of several classes.
     """
-    asked = draft.given("class_balance")
+    asked = draft.asked("class_balance")
     fewest, most = draft.stats.clips_per_class_min, draft.stats.clips_per_class_max
     can_balance = TASKS[draft.stats.task].balances_loss
     if asked and not can_balance:

@@ -14,7 +14,7 @@ from autox_video.backbones.weights.known_weights import Pretrained
 from autox_video.config.choices import BACKBONES
 from autox_video.planning import augmentation, clip_shape, compute, optimization
 from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
-from autox_video.planning.draft import Basis, Draft, Field, always, as_asked, chosen, computed
+from autox_video.planning.draft import Basis, Draft, Field, always, chosen, computed, from_key
 
 MAY_BE_LOST = "at most that much can be lost"
 LAST_DIGITS = "results may differ in their last digits from here on"
@@ -51,15 +51,15 @@ def _pretrained(draft: Draft) -> Choice:
 
 
 def _window_size(draft: Draft) -> Choice:
-    if draft.weights is None or draft.weights.window_size == WINDOW_SIZE:
-        return by_rule(WINDOW_SIZE, "as published")
-    return by_rule(draft.weights.window_size, "that of the pretrained weights")
+    window = draft.weights.window_size if draft.weights else WINDOW_SIZE
+    why = "as published" if window == WINDOW_SIZE else "that of the pretrained weights"
+    return by_rule(window, why)
 
 
 def _num_classes(draft: Draft) -> Choice:
     classes = draft.stats.num_classes
     return (
-        by_rule(classes, "from the lists") if draft.given("num_class") is None else by_user(classes)
+        by_rule(classes, "from the lists") if draft.asked("num_class") is None else by_user(classes)
     )
 
 
@@ -141,7 +141,7 @@ class Plan:
     """Folder for decoded frames; None: every clip is decoded each time."""
     cache_gib: float = computed(always(0.0, "not decided yet"), "cache", change="")
     """Greatest size of that folder, in GiB."""
-    max_bad: float = as_asked(
+    max_bad: float = from_key(
         "max_bad", "more is taken for a fault of the disk", change="it counts from here on"
     )
     """Greatest share of the training clips that may turn out unreadable in training."""
@@ -160,19 +160,19 @@ class Plan:
     device: str = computed(compute.device, change=LAST_DIGITS, anew=True)
     processes: int = computed(compute.processes, change=OTHER_PROCESSES, anew=True)
     """Processes that train together."""
-    strategy: str = as_asked("strategy", "how processes share the model", change=LAST_DIGITS)
+    strategy: str = from_key("strategy", "how processes share the model", change=LAST_DIGITS)
     """How they share the model: `ddp` or `fsdp`."""
-    deterministic: bool = as_asked(
+    deterministic: bool = from_key(
         "deterministic", "off is faster; a CPU gives the same bits anyway", change=LAST_DIGITS
     )
     """Whether a GPU computes the same bits in every run."""
     workers: int = chosen(compute.workers, "workers", change="", anew=True)
     """Processes that decode clips, for each that trains."""
-    checkpoint_minutes: float = as_asked("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
+    checkpoint_minutes: float = from_key("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
     """Greatest time between two checkpoints."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
     """What the checkpoints of the run take while one is written, in GiB."""
-    evaluation: int = as_asked(
+    evaluation: int = from_key(
         "evaluation",
         "epochs between two evaluations",
         change="the best weights are looked for at other epochs from here on",
@@ -258,11 +258,7 @@ FIELDS: Mapping[str, Field] = {
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
-    """Make every choice for a training run; a pure function.
-
-    Args:
-        basis: what the choices rest on.
-        settled: choices that are made already, whoever made them; the others follow from them.
+    """Make every choice for a training run; those that follow from settled ones fit them.
 
     Raises:
         ConfigError: what the user asks for does not go with the clips.

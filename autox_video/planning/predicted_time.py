@@ -116,10 +116,10 @@ class Prediction:
         excess_sec = max(0.0, self.total_sec - budget_sec)
         return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
-    def scaled(self, share: float) -> "Prediction":
+    def scaled(self, cost: float) -> "Prediction":
         """The same where the model has so many times the work."""
         times = ("training_sec", "evaluating_sec", "epoch_sec", "first_epoch_sec", "evaluation_sec")
-        return replace(self, **{name: share * getattr(self, name) for name in times})
+        return replace(self, **{name: cost * getattr(self, name) for name in times})
 
 
 def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) -> Prediction:

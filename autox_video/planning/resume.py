@@ -7,25 +7,21 @@ from autox_video.planning.plan import FIELDS, Plan, choose
 def resume(stored: Plan, basis: Basis) -> Plan:
     """The choices that a run began with, except where the user asks for another now.
 
-    What depends on this machine and this start is chosen anew, to fit the others.
-
-    Args:
-        stored: the plan of the run.
-        basis: of today; its weights are those that the run started from, or others that the user
-            names now.
+    What depends on this machine and this start is chosen anew, to fit the others. The weights of
+    `basis` are those that the run started from, or others that the user names now.
     """
-    kept = {
+    settled = {
         name: stored.choices[name]
         for name, field in FIELDS.items()
         if not field.anew and not _asks(basis, name, stored)
     }
-    return choose(basis, kept)
+    return choose(basis, settled)
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
     """Whether the user asks for this field now, other than when the run began."""
-    asked = basis.given(FIELDS[name].key)
-    budget_sec = basis.given("time_budget")
+    asked = basis.asked(FIELDS[name].key)
+    budget_sec = basis.asked("time_budget")
     if name == "epochs" and budget_sec is not None and budget_sec == stored.time_budget_sec:
         # Of the epochs asked for, those that fit into the budget were chosen.
         before = stored.choices["epochs"].evidence.get("figures", {}).get("asked", asked)

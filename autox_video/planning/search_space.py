@@ -95,7 +95,7 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
         *({"lr": plan.lr * factor} for factor in rates),
         *({"clip_len": n} for n in reversed(_values(space, "clip_len"))),
         *({"resolution": n} for n in reversed(_values(space, "resolution"))),
-        *({"span": share} for share in SPAN_SHARES),
+        *({"span": part} for part in SPAN_SHARES),
         {"label_smoothing": 0.1},
         *({"augment": name} for name in _values(space, "augment")),
         *(flipped if probed else ()),
@@ -135,7 +135,7 @@ def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
 
 
 def _lengths(clip_len: int) -> tuple[int, ...]:
-    wanted = {2 * round(clip_len * share / 2) for share in (0.5, 1.0, 2.0)}
+    wanted = {2 * round(clip_len * factor / 2) for factor in (0.5, 1.0, 2.0)}
     return tuple(sorted(n for n in wanted | {clip_len} if 4 <= n <= LONGEST_CLIP or n == clip_len))
 
 
