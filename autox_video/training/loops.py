@@ -107,16 +107,13 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         started = time.monotonic()
         try:
             self._evaluate_if_due()
-            self._settle_end()
-            while self._epoch < self._max_epochs and not self.stop_training:
-                if not self.run_epoch():
+            while self._goes_on():
+                if self.run_epoch():
+                    self._save_or_stop(at_rest=True)
+                    self._evaluate_if_due()
+                else:
                     self.runner.call_hook("roll_back")
                     self._count_bad_steps()
-                    continue
-                self._settle_end()
-                self._save_or_stop(at_rest=True)
-                self._evaluate_if_due()
-                self._settle_end()
             self._evaluate_if_due()  # where there is no time left for what was planned
             self.runner.call_hook("save_state")
             # Unsaved, the next start resumes from before, and needs what the average is made of.
@@ -229,9 +226,11 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook("on_trouble", sentence=sentence)
         return in_a_row < BAD_IN_A_ROW
 
-    def _settle_end(self) -> None:
+    def _goes_on(self) -> bool:
+        """Whether there is an epoch to train, by the time that is left now."""
         if self.time_budget is not None:
             self.time_budget.settle(self)
+        return self._epoch < self._max_epochs and not self.stop_training
 
     def _evaluate_if_due(self) -> None:
         if self.evaluation_is_due():

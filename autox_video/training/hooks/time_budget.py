@@ -128,10 +128,9 @@ class TimeBudget(Hook):
         if loop.epoch >= loop.max_epochs:
             return
         planned = End(loop.max_epochs, loop.max_iters)
-        left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
-        end = self._pace(loop).end_in_time(planned, left_sec)
+        end = self._pace(loop).end_in_time(planned, self._left_sec())
         if end == planned:
-            end = self._later_end(loop, planned, left_sec)
+            end = self._later_end(loop, planned, self._left_sec())
         end = processes.broadcast(end)
         if end != planned:
             self.end_at(loop, *end)
