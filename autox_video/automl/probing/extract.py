@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video.automl.probing.feature_store import FeatureStore
-from autox_video.backbones.video_swin.windows import Size
+from autox_video.backbones.spec import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable

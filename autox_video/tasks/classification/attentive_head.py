@@ -14,7 +14,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from autox_video.backbones.video_swin.windows import Size
+from autox_video.backbones.spec import Size
 from autox_video.tasks.classification.head import ClipHead
 
 
