@@ -9,7 +9,7 @@ import optuna
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from autox_video.automl.search import search
+from autox_video.automl.search import side_run
 from autox_video.automl.search.search import Search
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.automl.search.study import check_storage, open_study, study_name
@@ -161,7 +161,7 @@ def search_on(storage, folder, trials=3):
         hooks[0].is_hopeless(1, figures)
         return figures
 
-    search.train = train  # in this process, which ends with it
+    side_run.train = train  # in this process, which ends with it
     folder.mkdir()
     best = {"top1": 0.9, "loss": 0.1, "clips": 50, "epoch": 1}
     one = Search(BASE, DATA, folder, best=best, storage=storage)
