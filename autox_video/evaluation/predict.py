@@ -55,8 +55,9 @@ def record_of(checkpoint: Path) -> RunRecord:
         stored, source = load_stored(checkpoint.parent), checkpoint.parent / RECORD
     if not isinstance(stored, Mapping):
         raise CheckpointError(
-            f"{source}: missing or damaged, and {checkpoint.name} does not say how it was trained; "
-            f"put the {RECORD} of its training run beside it."
+            f"{source}: missing or damaged, and {checkpoint.name} does not say how it was trained. "
+            f"Put the {RECORD} of its training run beside it, or test with the version of this "
+            "project that trained it."
         )
     record = RunRecord.from_json(stored, checkpoint.parent, source)
     if record.data.task not in TASKS:
