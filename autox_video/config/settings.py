@@ -42,7 +42,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_root: str = _key(
-        text("a folder, or an address such as s3://bucket/clips"), "Folder of the clips.", ...
+        text("a folder, an address such as s3://bucket/clips"), "Folder of the clips.", ...
     )
     data_format: str = _key(text(LIST_FORMATS), "Format of the lists; auto: recognised.")
     ann_file_train: str = _key(

@@ -29,13 +29,13 @@ class Kind:
     read: Callable[[Any], Any]
     """Gives the value of what is written; raises ValueError where it is not allowed."""
     words: str | Registry
-    """What is allowed, for messages; of a registry, every name in it."""
+    """What is allowed, for messages, with commas between; of a registry, every name in it."""
     is_text: bool = False
     """Whether the text of an override is the value, instead of YAML."""
 
     def allowed(self, default: Any) -> str:
         """Say what a key with this default may hold."""
-        names = list(self.words) if isinstance(self.words, Registry) else [self.words]
+        names = list(self.words) if isinstance(self.words, Registry) else self.words.split(", ")
         names += [AUTO] if default == AUTO else []
         return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
@@ -154,4 +154,4 @@ def _number_of(value: Any) -> Any:
 
 FLAG = Kind(_read_flag, "true, false")
 GPUS = Kind(_read_gpus, "a whole number from 1 to 1024, GPU numbers as in [0, 2]")
-MODULES = Kind(read_module_names, "a list of module names, as in [my_backbone]")
+MODULES = Kind(read_module_names, "a list of module names such as [my_backbone]")

@@ -58,4 +58,4 @@ def test_values_that_are_not(kind, value):
 
 def test_what_is_allowed_is_said():
     assert WHOLE.allowed("auto") == "a whole number from 0 to 1000 or auto"
-    assert FLAG.allowed(False) == "true, false"
+    assert FLAG.allowed(False) == "true or false"
