@@ -36,46 +36,31 @@ _MERGING = re.compile(r"((?:backbone\.)?layers\.)(\d+)(?=\.downsample\.)")
 
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
-    """What a file holds, in mmaction2's naming."""
+    """Weights in mmaction2's naming, of a file or a model."""
 
-    tensors: State
-    """All that is not computed from the window size."""
-    indices: State
-    """Which row of its bias table each two tokens of a window have, N * N, by the table's name."""
-    layout: str
+    state: Mapping[str, Tensor]
+    layout: str = "mmaction2"
     """Whose naming the file has, in words."""
 
     @property
-    def images(self) -> bool:
-        """Whether the weights are for images: without time."""
-        return FIRST_LAYER in self.tensors and self.tensors[FIRST_LAYER].dim() == 4
+    def tensors(self) -> State:
+        """All that does not follow from the window size."""
+        return {n: tensor for n, tensor in self.state.items() if not n.endswith(_COMPUTED)}
 
     @property
     def tables(self) -> State:
         """The bias tables, (rows, h)."""
-        tensors = self.tensors.items()
-        return {name: t for name, t in tensors if name.endswith(BIAS_TABLE) and t.dim() == 2}
+        items = self.state.items()
+        return {name: t for name, t in items if name.endswith(BIAS_TABLE) and t.dim() == 2}
 
+    def index_of(self, table: str) -> Tensor | None:
+        """Which row of a bias table each two tokens of a window have, N * N; None: not known."""
+        return self.state.get(table.removesuffix(BIAS_TABLE) + _INDEX)
 
-def named_weights(state: State) -> NamedWeights:
-    """Name a file's tensors as mmaction2 does, and keep apart what only describes its windows.
-
-    Raises:
-        CheckpointError: they are of no layout that is known here.
-    """
-    state, layout = in_mmaction2_naming(state)
-    return NamedWeights(without_computed(state), indices_of(state), layout)
-
-
-def without_computed(state: Mapping[str, Tensor]) -> State:
-    """All but what follows from the window size."""
-    return {name: tensor for name, tensor in state.items() if not name.endswith(_COMPUTED)}
-
-
-def indices_of(state: Mapping[str, Tensor]) -> State:
-    """The relative position indices, by the names of the bias tables they are for."""
-    indices = {name: tensor for name, tensor in state.items() if name.endswith(_INDEX)}
-    return {name.removesuffix(_INDEX) + BIAS_TABLE: index for name, index in indices.items()}
+    @property
+    def images(self) -> bool:
+        """Whether the weights are for images: without time."""
+        return FIRST_LAYER in self.state and self.state[FIRST_LAYER].dim() == 4
 
 
 def depths_of(names: Iterable[str]) -> tuple[int, ...]:
@@ -86,8 +71,8 @@ def depths_of(names: Iterable[str]) -> tuple[int, ...]:
     return tuple(counts[stage] for stage in range(1 + max(counts, default=-1)))
 
 
-def in_mmaction2_naming(state: State) -> tuple[State, str]:
-    """The same tensors under mmaction2's names, and the layout they had, in words.
+def named_weights(state: State) -> NamedWeights:
+    """A file's tensors under mmaction2's names.
 
     Raises:
         CheckpointError: they are of no layout that is known here.
@@ -96,7 +81,7 @@ def in_mmaction2_naming(state: State) -> tuple[State, str]:
         if any(re.search(pattern, name) for name in state):
             raise CheckpointError(f"{sentence}.")
     if FIRST_LAYER not in state and any(name.startswith("backbone.") for name in state):
-        return state, "mmaction2"  # of another family
+        return NamedWeights(state)  # of another family
     layout = _layout_of(state)
     if layout.startswith("torchvision"):
         images = "image" in layout
@@ -114,7 +99,8 @@ def in_mmaction2_naming(state: State) -> tuple[State, str]:
             "checkpoints/README.md lists files that fit."
         )
     last = f"backbone.norm{len(depths) - 1}."
-    return {re.sub(r"^backbone\.norm\.", last, name): t for name, t in state.items()}, layout
+    state = {re.sub(r"^backbone\.norm\.", last, name): t for name, t in state.items()}
+    return NamedWeights(state, layout)
 
 
 def _layout_of(state: State) -> str:

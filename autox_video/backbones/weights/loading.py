@@ -22,8 +22,6 @@ from autox_video.backbones.weights.layouts import (
     NamedWeights,
     State,
     depths_of,
-    indices_of,
-    without_computed,
 )
 from autox_video.backbones.weights.reading import errors_about, read_weights
 from autox_video.backbones.weights.resizing import (
@@ -92,10 +90,10 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
         CheckpointError: the file cannot be read, or its backbone is not the model's.
     """
     weights = read_weights(path)
-    target = model.state_dict()
+    target = NamedWeights(model.state_dict())
     with errors_about(path):
         state, resized = _fit(weights, target)
-        _refuse_other_backbone(state, target)
+        _refuse_other_backbone(state, target.tensors)
     backbone = {name: t for name, t in state.items() if name.startswith("backbone.")}
     model.load_state_dict(backbone, strict=False)
     return LoadReport(
@@ -104,29 +102,30 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
         backbone=_backbone_or_unknown(state),
         loaded=len(backbone),
         skipped=tuple(name for name in state if name not in backbone),
-        missing=tuple(name for name in without_computed(target) if name not in backbone),
+        missing=tuple(name for name in target.tensors if name not in backbone),
         resized=resized,
         inflated=weights.images,
     )
 
 
-def _fit(weights: NamedWeights, target: State) -> tuple[State, dict[str, tuple[Window, Window]]]:
+def _fit(
+    weights: NamedWeights, target: NamedWeights
+) -> tuple[State, dict[str, tuple[Window, Window]]]:
     """Give a file's tensors the shapes of a model's, as far as inflating and resizing can.
 
     Returns:
         The tensors, and by the name of each table that was resized its window and the model's.
     """
-    state, resized = dict(weights.tensors), {}
-    shapes = {name: tensor.shape for name, tensor in target.items()}
+    state, resized = weights.tensors, {}
+    shapes = {name: tensor.shape for name, tensor in target.tensors.items()}
     patches = shapes.get(FIRST_LAYER, ())
     if weights.images and patches[:2] + patches[3:] == state[FIRST_LAYER].shape:
         state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], patches[2])
-    indices = indices_of(target)
     for name, table in weights.tables.items():
         # One with another number of heads is of another backbone, and refused as it is.
         if shapes.get(name, ())[1:] == table.shape[1:]:
-            new = window_of(len(target[name]), indices.get(name), WINDOW_SIZE, images=False)
-            old = window_of(len(table), weights.indices.get(name), new, images=weights.images)
+            new = window_of(shapes[name][0], target.index_of(name), WINDOW_SIZE, images=False)
+            old = window_of(len(table), weights.index_of(name), new, images=weights.images)
             state[name] = resized_table(table, old, new)
             if old != new[-len(old) :]:
                 resized[name] = old, new
@@ -146,7 +145,7 @@ def identify_file(path: str | Path) -> Pretrained:
         window = BACKBONES[backbone].window_size or WINDOW_SIZE
         if weights.tables and not weights.images:  # its own, so that nothing is resized
             name, table = next(iter(weights.tables.items()))
-            window = window_of(len(table), weights.indices.get(name), window, images=False)
+            window = window_of(len(table), weights.index_of(name), window, images=False)
     known = known_file(Path(path).name)
     return Pretrained(str(path), backbone, known.source if known else weights.layout, window)
 
@@ -190,7 +189,7 @@ def _backbone_state(name: str) -> State:
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
     """Shapes of a backbone's tensors, without what may differ: the windows, of images the time."""
     shapes = {}
-    for name, tensor in without_computed(state).items():
+    for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):
             shapes[name] = tuple(tensor.shape[1:] if name.endswith(BIAS_TABLE) else tensor.shape)
     if images and len(shapes.get(FIRST_LAYER, ())) == 5:

@@ -9,7 +9,7 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from autox_video.backbones.video_swin.model import VideoSwin
 from autox_video.backbones.weights import loading
-from autox_video.backbones.weights.layouts import in_mmaction2_naming
+from autox_video.backbones.weights.layouts import named_weights
 from autox_video.backbones.weights.reading import read_weights
 from autox_video.backbones.weights.resizing import resized_table
 from autox_video.core.errors import CheckpointError
@@ -141,8 +141,9 @@ def test_the_official_key_lists_fill_our_models(size):
     """Names and shapes of the whole official recogniser, and of ours, without their values."""
     entries = json.loads(KEYS.read_text())[size]
     flat = {name: torch.empty(shape, device="meta") for name, (shape, _) in entries.items()}
-    state, layout = in_mmaction2_naming(flat)
-    assert layout == "official Video Swin"
+    weights = named_weights(flat)
+    state = weights.state
+    assert weights.layout == "official Video Swin"
     assert loading.identify_backbone(state) == f"swin_{size}"
     with torch.device("meta"):
         ours = recogniser_of(f"swin_{size}", num_classes=600).state_dict()
