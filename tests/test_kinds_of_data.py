@@ -115,7 +115,7 @@ def test_another_decoder_than_in_training_is_said(tmp_path, capsys):
     results, said = run(tmp_path, capsys, **data)
     assert results["decoder"] == "pyav" and "trained with" not in said
     meta = torch.load(tmp_path / "work" / "best.pth", weights_only=True)["meta"]
-    assert meta["decoder"] == "pyav"
+    assert meta["record"]["choices"]["decoder"]["value"] == "pyav"
     pytest.importorskip("decord", exc_type=ImportError)
     done = command("autotest.py", "decoder=decord", cwd=tmp_path)
     assert "decoded by decord, but the model was trained with pyav" in done.stdout

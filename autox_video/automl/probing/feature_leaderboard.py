@@ -294,7 +294,6 @@ def _write(
     meta = {
         "metrics": figures,
         "identity": RunRecord(run, job.data).identity,
-        "decoder": run.decoder,
         ORIGIN: PROBE_ID,
         # Its head may be another than that of the run whose best weights these become.
         RECORD_KEY: of_weights(record.to_json()),

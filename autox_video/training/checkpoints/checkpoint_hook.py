@@ -78,7 +78,6 @@ class ClipCheckpointHook(Hook):
     Args:
         pretrained: weights to start from where there is no checkpoint yet.
         identity: what a checkpoint must have been trained for to be resumed: plain values.
-        decoder: what decodes the clips, for the record.
         minutes: greatest time between two checkpoints.
     """
 
@@ -88,12 +87,10 @@ class ClipCheckpointHook(Hook):
         self,
         pretrained: str | None = None,
         identity: dict | None = None,
-        decoder: str | None = None,
         minutes: float = 10.0,
     ) -> None:
         self.pretrained = pretrained
         self.identity = dict(identity or {})
-        self.decoder = decoder
         self.record: dict[str, Any] | None = None
         """Of the run, where its work dir has one: checkpoints carry it."""
         self.clock = SavingClock(minutes)
@@ -177,7 +174,7 @@ class ClipCheckpointHook(Hook):
     def keep_best(self, runner, metrics: dict[str, float]) -> None:
         """Write the model's weights as the best ones."""
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
-        meta = {"metrics": self.best, "identity": self.identity, "decoder": self.decoder}
+        meta = {"metrics": self.best, "identity": self.identity}
         if self.record is not None:
             meta[RECORD_KEY] = of_weights(self.record)
         with self.clock.counting():
@@ -270,7 +267,6 @@ class ClipCheckpointHook(Hook):
                 "best": self.best,
                 "rollbacks": self.rollbacks,
                 "identity": self.identity,
-                "decoder": self.decoder,
                 RECORD_KEY: self.record,
             },
         }

@@ -304,7 +304,6 @@ def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
         "type": "ClipCheckpointHook",
         "pretrained": plan.pretrained,
         "identity": record.identity,
-        "decoder": plan.decoder,
         "minutes": plan.checkpoint_minutes,
     }
     return [*hooks, checkpoints]
