@@ -125,14 +125,16 @@ class ClipTable:
 
     def select(self, rows: Sequence[int]) -> "ClipTable":
         """Keep the clips at `rows`, in that order."""
-        columns = ("paths", "labels", "segments", "facts")
-        chosen = {name: _at(getattr(self, name), rows) for name in columns}
-        lines = None if self.lines is None else array("L", _at(self.lines, rows))
-        contents, recordings = (
-            None if column is None else column.select(rows)
-            for column in (self.contents, self.recordings)
+        return replace(
+            self,
+            paths=_at(self.paths, rows),
+            labels=_at(self.labels, rows),
+            segments=_at(self.segments, rows),
+            facts=_at(self.facts, rows),
+            contents=self.contents and self.contents.select(rows),
+            recordings=self.recordings and self.recordings.select(rows),
+            lines=self.lines and array("L", _at(self.lines, rows)),
         )
-        return replace(self, **chosen, lines=lines, contents=contents, recordings=recordings)
 
     def with_those_of(self, others: "ClipTable") -> "ClipTable":
         """These clips and then those of another table; both have labels, or neither."""

@@ -31,7 +31,7 @@ def inspected(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
         errors = ["torn" if path in bad else None for path in clips.paths]
         facts = [ClipFacts(1, 1.0, 1.0, 1, 1, "x", error) for error in errors]
         tables.append(replace(clips, facts=facts))
-    return Listing("/data", classes, True, *tables, None, (), train.has_label_sets)
+    return Listing("/data", classes, True, *tables, None)
 
 
 def begin(work_dir, listing):

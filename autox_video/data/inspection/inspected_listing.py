@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from autox_video.config.settings import AUTO
 from autox_video.core.wording import counted
-from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, Segment, video_keys
+from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, Segment, Splits, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.inspect import inspect_clips
 from autox_video.data.listing.listing import Listing
@@ -35,44 +36,51 @@ def inspect_listing(
 
     Gives the listing with facts, contents and recordings in its tables, and more notes.
     """
-    paths = [path for clips in listing.splits.values() for path in clips.paths]
-    videos, contents = inspect_clips(
-        [join(listing.data_root, path) for path in paths],
+    root, tables = listing.data_root, listing.splits
+    facts, contents = inspect_clips(
+        [join(root, path) for clips in tables.values() for path in clips.paths],
         cache,
         workers=workers,
         remote_cache=remote_cache,
         on_done=on_done,
         on_note=on_note,
     )
-    tables, notes, start = {}, [], 0
-    for name, clips in listing.splits.items():
-        rows = slice(start, start + len(clips))
-        notes += _say_late_ends(name, clips, videos[rows])
-        facts = [_of_part(fact, clips.segment(row)) for row, fact in enumerate(videos[rows])]
-        tables[name] = replace(clips, facts=facts, contents=contents.select(rows))
-        start += len(clips)
-    return with_recordings(replace(listing, **tables, notes=(*listing.notes, *notes)))
+    inspected, notes = {}, []
+    for name, rows in _rows_of(tables).items():
+        clips, videos = tables[name], facts[rows]
+        notes += _say_late_ends(name, clips, videos)
+        parts = [_of_part(video, clips.segment(row)) for row, video in enumerate(videos)]
+        inspected[name] = replace(clips, facts=parts, contents=contents.select(rows))
+    return with_recordings(replace(listing, **inspected, notes=(*listing.notes, *notes)))
 
 
 def with_recordings(listing: Listing) -> Listing:
     """Find out which clips of an inspected listing, of all splits, are cut from one recording."""
-    tables = listing.splits.values()
-    paths = [path for clips in tables for path in clips.paths]
-    sizes = [(fact.width, fact.height) for clips in tables for fact in clips.facts]
+    tables = listing.splits
+    paths = [path for clips in tables.values() for path in clips.paths]
+    sizes = [(fact.width, fact.height) for clips in tables.values() for fact in clips.facts]
     recordings = find_recordings(
         video_keys(paths, listing.data_root),
         paths,
-        [label for clips in tables for label in clips.rarest_classes()],
-        contents=Contents.of_all([clips.contents for clips in tables]),
+        [label for clips in tables.values() for label in clips.rarest_classes()],
+        contents=Contents.of_all([clips.contents for clips in tables.values()]),
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         num_classes=len(listing.classes),
     )
-    known, start = {}, 0
-    for name, clips in listing.splits.items():
-        rows = slice(start, start + len(clips))
-        known[name] = replace(clips, recordings=recordings.select(rows))
-        start += len(clips)
+    known = {
+        name: replace(tables[name], recordings=recordings.select(rows))
+        for name, rows in _rows_of(tables).items()
+    }
     return replace(listing, **known)
+
+
+def _rows_of(tables: Splits) -> dict[str, slice]:
+    """Give the rows of each table where all stand one after the other."""
+    ends = accumulate(map(len, tables.values()))
+    return {
+        name: slice(end - len(clips), end)
+        for (name, clips), end in zip(tables.items(), ends, strict=True)
+    }
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:

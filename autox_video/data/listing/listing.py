@@ -65,10 +65,13 @@ class Listing:
     """None where there is no test list."""
     notes: tuple[str, ...] = ()
     """Sentences that the user should see: what was left out, divided or looks odd."""
-    multi_label: bool = False
-    """Whether a clip is of any number of classes."""
     to_divide: ToDivide | None = None
     """How `train` is to be divided; None where nothing is."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip is of any number of classes."""
+        return self.train.has_label_sets
 
     @property
     def splits(self) -> dict[str, ClipTable]:
@@ -131,9 +134,7 @@ def read_listing(settings: Settings) -> Listing:
     if stored is not None:
         check_stored(stored, tables, how.folder, len(labels.classes))
         how = None
-    listing = Listing(
-        root, labels.classes, labels.named, **tables, multi_label=multi_label, to_divide=how
-    )
+    listing = Listing(root, labels.classes, labels.named, **tables, to_divide=how)
     notes += labels.notes
     notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
     notes += say_overlaps(splits, root)
