@@ -92,13 +92,10 @@ class ClipTable:
 
     def rarest_classes(self) -> list[int | None]:
         """Class of each clip, of several the rarest one, of none -1; None without labels."""
-        if self.labels is None:
-            return [None] * len(self)
+        if not self.has_label_sets:
+            return list(self.labels or [None] * len(self))
         counts = self.class_counts()
-        return [
-            min(indices_of(label), key=lambda i: (counts[i], i), default=-1)
-            for label in self.labels
-        ]
+        return [min(label, key=lambda i: (counts[i], i), default=-1) for label in self.labels]
 
     def segment(self, row: int) -> Segment:
         """Start and end of a clip in its video, in seconds."""

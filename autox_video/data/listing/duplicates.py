@@ -9,11 +9,6 @@ from autox_video.core.wording import at_most, counted
 from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Splits, parts_of, video_keys
 
 
-def has_several_labels(clips: ClipTable, data_root: str | Path) -> bool:
-    """Whether a clip is listed again with another label."""
-    return bool(_other_labels(clips, _repeats(clips, data_root)))
-
-
 def drop_repeats(
     clips: ClipTable, data_root: str | Path, *, multi_label: bool = False
 ) -> tuple[ClipTable, list[str], list[str]]:
@@ -32,15 +27,15 @@ def drop_repeats(
     ]
     repeated = {row for _, row in repeats}
     once = [row for row in range(len(clips)) if row not in repeated]
-    differing = _other_labels(clips, repeats)
+    labels = list(clips.labels or [""] * len(clips))
+    differing = [(first, row) for first, row in repeats if labels[first] != labels[row]]
     if not multi_label:
         problems = (
-            f"{clips.location(row)}: clip `{clips.paths[row]}` has the label {clips.labels[row]}, "
-            f"but {clips.labels[first]} at {clips.location(first)}; keep one."
+            f"{clips.location(row)}: clip `{clips.paths[row]}` has the label {labels[row]}, but "
+            f"{labels[first]} at {clips.location(first)}; keep one."
             for first, row in differing
         )
         return clips.select(once), at_most(problems), notes
-    labels = list(clips.labels or ())
     for first, row in differing:
         parts = dict.fromkeys((*parts_of(labels[first]), *parts_of(labels[row])))
         labels[first] = LABELS_JOINED_BY.join(parts)
@@ -53,11 +48,6 @@ def _repeats(clips: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
     first: dict[object, int] = {}
     identities = enumerate(clips.identities(data_root))
     return [(first[key], row) for row, key in identities if first.setdefault(key, row) != row]
-
-
-def _other_labels(clips: ClipTable, repeats: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    labels = clips.labels or ("",) * len(clips)
-    return [(first, row) for first, row in repeats if labels[first] != labels[row]]
 
 
 def say_several_labels(splits: Splits) -> list[str]:

@@ -29,7 +29,6 @@ from autox_video.data.listing.configured_lists import (
 )
 from autox_video.data.listing.duplicates import (
     drop_repeats,
-    has_several_labels,
     same_clip_twice,
     say_overlapping_parts,
     say_overlaps,
@@ -187,7 +186,8 @@ def _is_multi_label(
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
-    if lists.repeats_are_labels and any(has_several_labels(clips, root) for clips in splits):
+    # What would be a problem is not, where a clip is listed once for each of its classes.
+    if lists.repeats_are_labels and any(drop_repeats(clips, root)[1] for clips in splits):
         return True
     return has_joined_labels(lists.splits, names or lists.names)
 

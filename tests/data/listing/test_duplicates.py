@@ -7,7 +7,6 @@ import pytest
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.duplicates import (
     drop_repeats,
-    has_several_labels,
     same_clip_twice,
     say_overlapping_parts,
     say_overlaps,
@@ -39,7 +38,6 @@ def test_a_clip_counts_once():
 
 def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
     given = entries("a:x b:y a:y;z a:x")
-    assert has_several_labels(given, "videos")
     assert drop_repeats(given, "videos")[1] == [
         "l.csv:3: clip `a` has the label y;z, but x at l.csv:1; keep one."
     ]
