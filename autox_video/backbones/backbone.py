@@ -8,12 +8,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
 
 class Block(nn.Module):
     """A residual block: it adds branches to what comes in (Huang et al., ECCV 2016).
@@ -64,7 +58,7 @@ class Backbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.with_cp = with_cp
-        self.dtype = PRECISIONS[precision]
+        self.dtype = getattr(torch, precision)
         # float16 has too small a range for the sum over all blocks.
         self.sum_dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
 

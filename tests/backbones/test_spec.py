@@ -1,11 +1,8 @@
 """What the specs say of the backbones, and a backbone that a user's module adds."""
 
 import contextlib
-import json
-import shutil
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +14,6 @@ from autox_video.config.choices import BACKBONES
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError
 from tests.backbones.weights.weight_files import recogniser_of, weights_file
-from tests.datasets import TINY, colour_data, command, write_config
 from tests.planning.test_plan import GPU, STATS, plan_for
 from tests.training.tiny import tiny_config
 
@@ -86,16 +82,3 @@ def test_weights_of_a_users_backbone_are_known_and_loaded(toy, tmp_path):
     assert (report.backbone, report.loaded) == ("toy", 6)
     weight = torch.load(path)["state_dict"]["backbone.patches.weight"]
     assert torch.equal(model.backbone.patches.weight, weight)
-
-
-@pytest.mark.slow
-def test_the_commands_train_and_test_a_users_backbone(tmp_path):
-    shutil.copy(Path(__file__).with_name("toy_backbone.py"), tmp_path / "my_backbone.py")
-    keys = {**colour_data(tmp_path / "data", train=4, val=2, test=2), **TINY, **TOY}
-    keys["custom_imports"] = ["my_backbone"]
-    write_config(tmp_path / "config.yaml", **{**keys, "work_dir": "work", "epoch": 3})
-    for script in ("autotrain.py", "autotest.py"):
-        done = command(script, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "work" / "results.json").read_text())
-    assert results["metrics"]["top1"] == 1.0
