@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from autox_video.cli.main import main
 from autox_video.core.errors import ConfigError
 from autox_video.distributed import processes
 from autox_video.distributed.launch import ProcessGroup
@@ -59,6 +61,16 @@ def test_an_environment_that_cannot_be(variables, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="environment|srun has started 5"):
         current()
+
+
+@pytest.mark.parametrize(("rank", "sentences"), [("0", 1), ("1", 0)])
+def test_what_is_wrong_in_all_processes_is_told_by_one(rank, sentences, monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", rank)
+    Path("c.yaml").write_text("data_root: videos\ndevice: cpu\n")
+    assert main(["train", "c.yaml"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == sentences and all("srun has started 2" in line for line in said)
 
 
 def test_alone_everything_is_immediate():
