@@ -120,9 +120,8 @@ def _activitynet(content: Any, tree: ClipTree) -> list[Record] | None:
 
 def _kinetics(content: Any, tree: ClipTree) -> list[Record] | None:
     first = next(iter(content.values()), None) if isinstance(content, dict) else None
-    if not _has_keys(first, "annotations") or not _has_keys(
-        first["annotations"], "label", "segment"
-    ):
+    annotations = first.get("annotations") if isinstance(first, dict) else None
+    if not _has_keys(annotations, "label", "segment"):
         return None
     records = []
     for name, video in content.items():
@@ -207,7 +206,10 @@ def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
     kinds = {type(value) for value in content.values()}
     if kinds == {dict} and _name_columns(chain(["path"], *content.values())):
         return [{**about, "path": path} for path, about in content.items()]
-    if kinds <= {str, int} and all(map(_names_video, content)):
+    # Without suffixes, only the clips themselves tell that these are their names.
+    if kinds <= {str, int} and (
+        all(map(_names_video, content)) or any(map(tree.resolve, islice(content, _TRIED)))
+    ):
         return [{"path": path, "label": label} for path, label in content.items()]
     return None
 
@@ -256,16 +258,6 @@ def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
     return [{"path": path, "label": label} for path, label in content]
 
 
-def _by_stem(content: Any, tree: ClipTree) -> list[Record] | None:
-    """Labels by names of clips without suffixes, which only the clips themselves tell."""
-    if not isinstance(content, dict):
-        return None
-    is_flat = all(isinstance(value, str | int) for value in content.values())
-    if not is_flat or not any(map(tree.resolve, islice(content, _TRIED))):
-        return None
-    return [{"path": path, "label": label} for path, label in content.items()]
-
-
 LABEL_STUDIO, ACTIVITYNET = "an export of Label Studio", "of the form of ActivityNet"
 FIFTYONE = "FiftyOne's labels.json"
 KINDS: tuple[tuple[str, Reader], ...] = (
@@ -287,5 +279,4 @@ KINDS: tuple[tuple[str, Reader], ...] = (
     ("an object of columns", _by_column),
     ("an array of records", _array),
     ("an array of pairs", _pairs),
-    ("an object of clips", _by_stem),
 )

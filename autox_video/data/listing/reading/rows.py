@@ -68,7 +68,7 @@ def read_rows(
         columns: what is in which cell.
         is_there: whether there is a clip of this path; it decides between columns of paths.
     """
-    table = Table(source, unit=columns.unit, notes=list(_say_unread(source, columns)))
+    table = Table(source, unit=columns.unit)
     seen: dict[int, set[str]] = {column: set() for column in columns.unread}
     path_column = None
     for line, row in rows:
@@ -95,7 +95,7 @@ def read_rows(
         for label, *times in _parts(cells, columns, table, line):
             table.add(line, path, label, *times, split=split, hashed=is_remark)
     table.about_labels = _about_labels(columns, seen)
-    table.notes += _say_unread_values(source, columns, seen)
+    table.notes += _say_unread(source, columns, seen)
     return table
 
 
@@ -180,13 +180,24 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _say_unread(source: str, columns: Columns) -> Iterator[str]:
-    """Say which columns may be of labels or times too."""
+def _say_unread(
+    source: str, columns: Columns, seen: Mapping[int, Collection[str]]
+) -> Iterator[str]:
+    """Say which columns seem to be of labels, times or splits too, and are not read."""
     names = columns.names
-    if columns.other_labels:
+    unread = [*columns.other_labels, *columns.other_times]
+    unread += [
+        names[column]
+        for column, values in seen.items()
+        if (is_count(names[column]) and any(map(_RANGE.fullmatch, values)))
+        or (columns.split is None and _may_say_split(names[column], values))
+    ]
+    if unread:
+        label = "none" if columns.label is None else f"`{names[columns.label]}`"
         yield (
-            f"{source}: labels are those of column `{names[columns.label]}`; not read: "
-            f"{_quoted(columns.other_labels)}."
+            f"{source}: not read: {_quoted(unread)}. The column of labels is {label}; which part "
+            "of a video a clip is, columns called start and end say, or start_frame and end_frame; "
+            "what it is for, a column `split` of train, val and test."
         )
     if columns.length is None and (columns.start is None) != (columns.end is None):
         column = columns.end if columns.start is None else columns.start
@@ -196,41 +207,14 @@ def _say_unread(source: str, columns: Columns) -> Iterator[str]:
             f"clip runs {where}. A second column would be called start, end or duration, in the "
             "same unit."
         )
-    if columns.other_times:
-        yield _say_unread_times(source, columns.other_times)
-
-
-def _say_unread_times(source: str, names: Iterable[str]) -> str:
-    return (
-        f"{source}: not read: {_quoted(names)}. Which part of a video a clip is, columns called "
-        "start and end say in seconds, start_frame and end_frame in frames."
-    )
-
-
-def _say_unread_values(
-    source: str, columns: Columns, seen: Mapping[int, Collection[str]]
-) -> Iterator[str]:
-    """Say which columns look like times or splits by what is in them."""
-    by_name = {columns.names[column]: values for column, values in seen.items()}
-    ranges = [
-        name
-        for name, values in by_name.items()
-        if is_count(name) and any(map(_RANGE.fullmatch, values))
-    ]
-    if ranges:
-        yield _say_unread_times(source, ranges)
-    for name, values in by_name.items() if columns.split is None else ():
-        unread = f"{source}: its column `{name}` is not read"
-        splits = sorted(filter(split_of, values))
-        are_few = len(set(values) - {""}) - len(splits) <= _OTHER_VALUES
-        if are_few and len(set(map(split_of, splits))) > 1:
-            shown = ", ".join(splits)
-            yield f"{unread}, though it holds {shown}: call it `split` to split the clips by it."
-        elif _may_say_split(name.strip().lower(), values):
-            yield f"{unread}: to say who is for what, a column `split` holds train, val or test."
 
 
 def _may_say_split(name: str, values: Collection[str]) -> bool:
-    """Whether a column is the number of a fold, or says yes or no to being for a split."""
+    """Whether a column holds splits, numbers of folds, or yes and no to being for a split."""
+    splits = set(filter(split_of, values))
+    are_few = len(set(values) - splits - {""}) <= _OTHER_VALUES
+    if are_few and len(set(map(split_of, splits))) > 1:
+        return True
+    name = name.strip().lower()
     is_switch = len(values) > 1 and all(map(_YES_NO.fullmatch, values))
     return name in _FOLDS or (is_switch and split_of(_ASKS.sub("", name)) is not None)

@@ -65,7 +65,7 @@ def test_columns_that_seem_to_be_of_splits_are_named_where_they_are_not_read(pla
     write(place, column, values)
     listing = read(place)
     assert len(listing.train.paths) == 4
-    assert any(f"`{column}` is not read" in note and "split" in note for note in listing.notes)
+    assert any(f"not read: `{column}`" in note and "split" in note for note in listing.notes)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_several_classes_are_not_one_hot(place):
 def test_a_second_column_of_labels_is_named(place, header):
     place.write(t_dot_csv=f"{header}\na_0.mp4,a,x\nb_0.mp4,b,x\n")
     (note,) = read(place).notes
-    assert "labels are those of column `label`; not read: `label" in note
+    assert "not read: `label" in note and "column of labels is `label`" in note
 
 
 @pytest.mark.parametrize("mark", ["sep=\t", "sep=;", '"sep=,"'])
