@@ -138,9 +138,13 @@ def _fiftyone(content: Any, tree: ClipTree) -> list[Record] | None:
         return None
     classes = dict(enumerate(map(str, content["classes"])))
     return [
-        {"path": path, "label": [classes.get(label, label) for label in _as_list(labels)]}
+        {"path": path, "label": [_name_of(label, classes) for label in _as_list(labels)]}
         for path, labels in content["labels"].items()
     ]
+
+
+def _name_of(label: Any, classes: dict[int, str]) -> Any:
+    return classes.get(label, label) if isinstance(label, int) else label
 
 
 def _as_list(value: Any) -> list[Any]:
