@@ -23,16 +23,16 @@ class AutoXVideo:
     """
 
     def __init__(self) -> None:
-        self._given: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
 
     def read_cfg(self, cfg_file: str, overrides: Sequence[str] = ()) -> "AutoXVideo":
         """Take the settings from a config file, then from `key=value` overrides."""
-        self._given = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
+        self._values = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
         return self
 
     def settings(self) -> Settings:
         """What the config and the arguments so far come to."""
-        return settings_from_mapping(self._given, "config")
+        return settings_from_mapping(self._values, "config")
 
     def process_count(self) -> int:
         """How many processes a command starts for these settings; 1: it does all by itself."""
@@ -84,9 +84,9 @@ class AutoXVideo:
         try:
             best = fit(settings, fresh=fresh)
         except Stopped:
-            self._given = asked
+            self._values = asked
             raise
-        self._given = asked
+        self._values = asked
         return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class AutoXVideo:
 
     def _with(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
-        return {**self._given, **new}
+        return {**self._values, **new}
 
 
 def _process_count(settings: Settings) -> int:
