@@ -17,8 +17,7 @@ class BackboneSpec:
     `drop_path_rate`, `with_cp` (compute the blocks again in the backward pass), `precision`
     ("float32", "bfloat16" or "float16"; the weights stay float32) and `compile`; `blocks()` gives
     its blocks from the first to the last: the learning rate decays by them, and FSDP shards them.
-    It can be built on torch's meta device, which tells the weights that fit. `backbone.Backbone` is
-    a base class that does most of this.
+    `backbone.Backbone` is a base class that does most of this.
     """
 
     module: str

@@ -1,5 +1,6 @@
 """A backbone as a user adds it: `custom_imports` names this module, and `backbone: toy` chooses."""
 
+import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
@@ -34,7 +35,8 @@ class Toy(Backbone):
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision)
         self.patches = nn.Conv3d(3, width, (1, 8, 8), (1, 8, 8))
-        self.layers = nn.ModuleList(ToyBlock(width, drop_path_rate) for _ in range(2))
+        rates = torch.linspace(0, drop_path_rate, 2).tolist()
+        self.layers = nn.ModuleList(ToyBlock(width, rate) for rate in rates)
         if compile:
             self.compile_blocks()
 

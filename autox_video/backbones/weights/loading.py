@@ -178,10 +178,13 @@ def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
 
 @cache
 def _backbone_state(name: str) -> State:
-    """Names and shapes of a backbone's tensors, without values."""
+    """Names and shapes of a backbone's tensors, without values where that can be."""
     spec = BACKBONES[name]
     import_module(spec.module)
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            state = MODELS.build(dict(spec.config)).state_dict()
+    except RuntimeError:  # it reads values while it is built, as only a user's backbone does
         state = MODELS.build(dict(spec.config)).state_dict()
     return {f"backbone.{tensor_name}": tensor for tensor_name, tensor in state.items()}
 
