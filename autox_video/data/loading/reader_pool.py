@@ -10,8 +10,6 @@ during which it neither computed nor read.
 
 import contextlib
 import ctypes
-import math
-import mmap
 import multiprocessing
 import os
 import signal
@@ -77,44 +75,37 @@ def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    number: int
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
     """Handed over and not answered, in order: it is at the first."""
+    answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """What it was doing at the last look, and since when, by the pool's clock."""
+    """How far it was at the last look, and since when, by the pool's clock."""
 
 
+@dataclass(eq=False)
 class ReaderPool:
-    """Worker processes; a task goes to the one with the least to do.
+    """Worker processes; a task goes to the one with the least to do."""
 
-    Args:
-        dataset: what to read.
-        rows: shared memory for the items.
-        workers: processes.
-        time_limit_sec: how long a worker may compute on an item, and how long it may do nothing.
-    """
-
-    def __init__(
-        self, dataset: Readable, rows: np.ndarray, workers: int, time_limit_sec: float
-    ) -> None:
-        self.dataset = dataset
-        self.rows = rows
-        self.time_limit_sec = time_limit_sec
-        self.waited_sec = 0.0
-        """For answers, as far as this process ran: a clock that stops where the machine does."""
-        self.looked_at = 0.0
-        self.since = np.frombuffer(mmap.mmap(-1, 8 * workers), dtype=np.float64)
-        """When each worker began with its item, by its clock; infinity: it has none."""
-        self.workers: list[_Worker] = []
-        self.queue: deque[Task] = deque()
+    dataset: Readable
+    rows: np.ndarray
+    """Shared memory for the items."""
+    count: int
+    """Workers."""
+    time_limit_sec: float
+    """How long a worker may compute on an item, and how long it may do nothing."""
+    waited_sec: float = 0.0
+    """For answers, as far as this process ran: a clock that stops where the machine does."""
+    looked_at: float = 0.0
+    workers: list[_Worker] = field(default_factory=list)
+    queue: deque[Task] = field(default_factory=deque)
 
     def submit(self, task: Task) -> None:
         """Have a task done."""
-        while len(self.workers) < len(self.since):
-            self.workers.append(self._start(len(self.workers)))
+        while len(self.workers) < self.count:
+            self.workers.append(self._start())
         self.queue.append(task)
         self._hand_out()
 
@@ -133,6 +124,7 @@ class ReaderPool:
                 continue
             if defect is not None:
                 raise defect
+            worker_of[pipe].answers += 1
             task = worker_of[pipe].tasks.popleft()
             task.done, task.value, task.error = True, value, error
         if self.waited_sec - self.looked_at >= _LOOK_EVERY_SEC:
@@ -166,11 +158,8 @@ class ReaderPool:
 
     def _replace_hanging(self) -> None:
         for worker in list(self.workers):
-            since = self.since[worker.number]
-            if not worker.tasks or since == math.inf:
-                continue
-            doing = since, _progress(worker.process.pid)
-            if doing != worker.doing:
+            doing = worker.answers, _progress(worker.process.pid)
+            if not worker.tasks or doing != worker.doing:
                 worker.doing, worker.doing_since = doing, self.waited_sec
             elif self.waited_sec - worker.doing_since > self.time_limit_sec:
                 self._replace(
@@ -190,22 +179,19 @@ class ReaderPool:
                 task.done, task.error = True, f"{self.dataset.name(task.index)}: {reason}."
                 worker.tasks.popleft()
             self.queue.extendleft(reversed(worker.tasks))
-        self.workers[worker.number] = self._start(worker.number)
+        self.workers[self.workers.index(worker)] = self._start()
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        self.since[number] = math.inf
         process = multiprocessing.get_context("fork").Process(
-            target=_work,
-            args=(self, theirs, self.since[number : number + 1], os.getpid()),
-            daemon=True,
+            target=_work, args=(self, theirs, os.getpid()), daemon=True
         )
         with warnings.catch_warnings():
             # The child uses no thread of ours, and no lock that one of them may hold.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         theirs.close()
-        return _Worker(number, process, ours)
+        return _Worker(process, ours)
 
 
 def _end(worker: _Worker) -> None:
@@ -239,7 +225,7 @@ def _progress(pid: int) -> object:
 # ---- the worker's side ----
 
 
-def _work(pool: ReaderPool, pipe: Connection, since: np.ndarray, parent: int) -> None:
+def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
     """Answer each (index, row) by what `read` gives, why it cannot be read, and what to raise."""
     _stand_alone(parent)
     while True:
@@ -247,7 +233,6 @@ def _work(pool: ReaderPool, pipe: Connection, since: np.ndarray, parent: int) ->
             index, row = pipe.recv()
         except EOFError:
             os._exit(0)
-        since[0] = time.monotonic()
         # A signal ends this process, wherever it is stuck.
         signal.setitimer(signal.ITIMER_PROF, pool.time_limit_sec)
         value = error = defect = None
@@ -258,7 +243,6 @@ def _work(pool: ReaderPool, pipe: Connection, since: np.ndarray, parent: int) ->
         except BaseException:  # noqa: BLE001 (the parent raises it)
             defect = RuntimeError(f"A data worker failed:\n{traceback.format_exc()}")
         signal.setitimer(signal.ITIMER_PROF, 0)
-        since[0] = math.inf
         pipe.send((value, error, defect))
 
 
