@@ -4,6 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from autox_video.planning.predicted_time import Prediction
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
@@ -13,6 +14,7 @@ from autox_video.training.hooks.time_budget import TimeBudget
 from autox_video.training.interrupt import Stopped
 from autox_video.training.loops import ClipTrainLoop
 from autox_video.training.run_training import train
+from autox_video.training.schedule import WarmFlatCosine
 from tests.training.tiny import (
     events,
     everything,
@@ -71,6 +73,55 @@ def timed(clips, work_dir, *, epoch, most=None, budget_sec=1000.0, predicted_sec
     return config
 
 
+class Simulated:
+    """A run without a model: its hook decides as in training, by the made-up clock."""
+
+    def __init__(self, clock, epochs, *, most=None, steps=STEPS, predicted_sec=STEPS):
+        self.clock, self.planned = clock, epochs
+        self.epoch, self.iter, self.steps_in_epoch, self.val_interval = 0, 0, steps, 100
+        self.end_at(epochs, epochs * steps)
+        sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        self.schedule = WarmFlatCosine(sgd, warmup=0, fall=0, end=self.max_iters)
+        self.said, self.rates = [], []
+        self.runner = SimpleNamespace(
+            train_loop=self,
+            work_dir="",
+            param_schedulers=[self.schedule],
+            call_hook=lambda name, sentence: self.said.append(sentence),
+        )
+        times = predicted_sec, predicted_sec, 0.0
+        self.hook = TimeBudget(clock.budget_sec, 0.0, *times, most or epochs)
+        self.hook.before_run(self.runner)
+
+    def end_at(self, epochs, last_step):
+        self.max_epochs, self.max_iters = epochs, last_step
+
+    def run(self):
+        """Give the run, at its end."""
+        while self._goes_on():
+            self.hook.before_train_epoch(self.runner)
+            for left in reversed(range(self.steps_in_epoch)):
+                self._step()
+                if left and any(end := self.hook.new_end(self)):
+                    self.hook.end_at(self, *end)
+                if self.iter >= self.max_iters:
+                    break
+            self.hook.after_train_epoch(self.runner)
+            self.epoch += 1
+        return self
+
+    def _goes_on(self):
+        self.hook.settle(self)
+        return self.epoch < self.max_epochs
+
+    def _step(self):
+        self.rates.append(self.schedule.optimizer.param_groups[0]["lr"])
+        self.clock.step()
+        self.iter += 1
+        self.schedule.optimizer.step()
+        self.schedule.step()
+
+
 def iterations(work_dir):
     return [e["iter"] for e in events(work_dir, "train")]
 
@@ -114,15 +165,6 @@ def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up
 
 
 @pytest.mark.slow
-def test_an_epoch_that_turns_out_too_long_is_ended(clips, tmp_path, made_up):
-    keys = {"videos_per_gpu": 1}  # nine steps
-    made_up(MadeUpTime(12.0, step_sec=3.0))
-    train(timed(clips, tmp_path, epoch=1, budget_sec=12.0, predicted_sec=9.0, **keys))
-    assert read_checkpoint(tmp_path / "latest.pth")["hooks"]["TimeBudget"]["cut"]["last_step"] == 4
-    assert len(events(tmp_path, "val")) == 1
-
-
-@pytest.mark.slow
 def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
     made_up(MadeUpTime(-5.0))
     best = train(timed(clips, tmp_path, epoch=3, budget_sec=1.0))
@@ -130,66 +172,58 @@ def test_one_step_is_made_whatever_the_time(clips, tmp_path, made_up):
     assert best is not None
 
 
-@pytest.mark.slow
-def test_a_fast_run_takes_more_of_the_useful_epochs(clips, tmp_path, made_up):
-    made_up(MadeUpTime(20.0, step_sec=0.5))
-    train(timed(clips, tmp_path, epoch=4, most=7, budget_sec=20.0))
-    assert iterations(tmp_path)[-1] == 7 * STEPS
+def test_an_epoch_that_turns_out_too_long_is_ended(made_up):
+    run = Simulated(made_up(MadeUpTime(12.0, step_sec=3.0)), 1, steps=9, predicted_sec=9.0).run()
+    assert (run.epoch, run.iter) == (1, 4)
 
 
-@pytest.mark.slow
-def test_what_a_slow_while_cost_comes_back(clips, tmp_path, made_up, capsys):
-    epochs, spare_sec = 30, 40.0
-    budget_sec = epochs * STEPS + spare_sec
-    clock = made_up(MadeUpTime(budget_sec, slow=(48.0, 78.0)))
-    train(timed(clips, tmp_path, epoch=epochs, budget_sec=budget_sec, evaluation=100))
-    assert iterations(tmp_path)[-1] == epochs * STEPS
-    assert clock.left_sec >= 0
-    said = capsys.readouterr().out
-    ends = list(map(int, re.findall(r"training ends after epoch (\d+); 30 planned", said)))
+def test_a_fast_run_takes_more_of_the_useful_epochs(made_up):
+    run = Simulated(made_up(MadeUpTime(20.0, step_sec=0.5)), 4, most=7).run()
+    assert run.iter == 7 * STEPS
+
+
+def test_what_a_slow_while_cost_comes_back(made_up):
+    clock = made_up(MadeUpTime(30 * STEPS + 40.0, slow=(48.0, 78.0)))
+    run = Simulated(clock, 30).run()
+    assert run.iter == 30 * STEPS and clock.left_sec >= 0
+    ends = [int(re.search(r"ends after epoch (\d+); 30 planned", each)[1]) for each in run.said]
     assert min(ends) < 30 and ends[-1] == 30
-    assert last_rate(tmp_path) < 0.01 * events(tmp_path, "train")[30]["lr"]
+    assert run.rates[-1] < 0.01 * run.rates[30]
 
 
-@pytest.mark.slow
-def test_a_moment_that_is_slow_costs_little(clips, tmp_path, made_up, capsys):
-    made_up(MadeUpTime(90.0, slow=(48.0, 56.0)))  # two steps, six seconds lost: two epochs
-    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
-    assert iterations(tmp_path)[-1] >= 27 * STEPS
-    told = re.findall(r"training ends after epoch (\d+)", capsys.readouterr().out)
-    assert told and min(map(int, told)) >= 24  # nor was much given up in between
+def test_a_moment_that_is_slow_costs_little(made_up):
+    # Two steps, six seconds lost: two epochs.
+    run = Simulated(made_up(MadeUpTime(90.0, slow=(48.0, 56.0))), 30).run()
+    assert run.iter >= 27 * STEPS
+    ends = [int(re.search(r"end\w+ after epoch (\d+)", each)[1]) for each in run.said]
+    assert ends and min(ends) >= 24  # nor was much given up in between
 
 
-@pytest.mark.slow
-def test_a_run_that_stays_slow_ends_in_time(clips, tmp_path, made_up):
+def test_a_run_that_stays_slow_ends_in_time(made_up):
     clock = made_up(MadeUpTime(90.0, slow=(48.0, 1000.0)))
-    train(timed(clips, tmp_path, epoch=30, budget_sec=90.0, evaluation=100))
+    run = Simulated(clock, 30).run()
     assert 0 <= clock.left_sec < 2 * STEPS * 4
-    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[30]["lr"]
+    assert run.rates[-1] < 0.1 * run.rates[30]
+
+
+def test_a_single_epoch_that_is_fast_is_followed_by_more(made_up, monkeypatch):
+    monkeypatch.setattr(time_budget, "TRUSTED_STEPS", 2)
+    clock = made_up(MadeUpTime(60.0))
+    run = Simulated(clock, 1, most=4, steps=9, predicted_sec=55.0).run()
+    assert run.iter == 4 * 9
+    assert run.rates[-1] < 0.1 * run.rates[5]
 
 
 def told(planned, steps, *changes):
     """What is said of a plan with these epochs and steps in each, whose end changes at a step."""
-    said = []
-    hook = TimeBudget(60.0, 0.0, 1.0, 1.0, 0.0, planned)
-    runner = SimpleNamespace(
-        param_schedulers=[], call_hook=lambda name, sentence: said.append(sentence)
-    )
-    loop = SimpleNamespace(
-        epoch=0, iter=0, max_epochs=planned, max_iters=planned * steps, steps_in_epoch=steps
-    )
-
-    def end_at(epochs, last_step):
-        loop.max_epochs, loop.max_iters = epochs, last_step
-
-    loop.end_at = end_at
-    hook.runner, hook._planned, loop.told_epochs = runner, planned, planned
+    run = Simulated(MadeUpTime(60.0), planned, steps=steps)
+    run.runner.param_schedulers = []
     for step, end in changes:
-        loop.iter, loop.epoch = step, step // steps
-        hook.end_at(loop, -(-end // steps), end)
-    loop.iter = loop.epoch = loop.max_epochs
-    hook.settle(loop)
-    return said, loop.told_epochs
+        run.iter, run.epoch = step, step // steps
+        run.hook.end_at(run, -(-end // steps), end)
+    run.iter = run.epoch = run.max_epochs
+    run.hook.settle(run)
+    return run.said, run.told_epochs
 
 
 @pytest.mark.parametrize(
@@ -247,14 +281,3 @@ def test_another_budget_undoes_it(clips, tmp_path, made_up):
     clock.budget_sec = 1000.0
     train(timed(clips, tmp_path, epoch=3, budget_sec=1000.0))
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
-
-
-@pytest.mark.slow
-def test_a_single_epoch_that_is_fast_is_followed_by_more(clips, tmp_path, made_up, monkeypatch):
-    monkeypatch.setattr(time_budget, "TRUSTED_STEPS", 2)
-    keys = {"videos_per_gpu": 1}  # nine steps
-    made_up(MadeUpTime(60.0, step_sec=1.0))
-    made = timed(clips, tmp_path, epoch=1, most=4, budget_sec=60.0, predicted_sec=55.0, **keys)
-    train(made)
-    assert iterations(tmp_path)[-1] == 4 * 9
-    assert last_rate(tmp_path) < 0.1 * events(tmp_path, "train")[5]["lr"]
