@@ -6,6 +6,7 @@ after two minutes without a sign of life.
 """
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ SILENCE_SEC = 120.0
 GRACE_SEC = 1.0
 """For an owner that is about to end."""
 DAMAGED_SEC = 2.0
-"""After which a lock file that names nobody is taken for what a crash has left, unless empty."""
+"""After which a lock file that names nobody is taken for what a crash has left."""
 
 
 @contextmanager
@@ -76,12 +77,24 @@ def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
         wait_sec = lease.lease_duration
         most = f"{wait_sec:.0f} s"
         say(f"{path}: another machine may be training here; waiting up to {most} to see.")
+    else:
+        _remove_if_empty(path)
     try:
         lease.acquire(timeout=grace_sec + wait_sec)
     except Timeout:
         raise ResourceError(_refusal(path, lease.owner)) from None
     if owner is not None:
         say(f"{path}: {_name(owner)} gives no sign of life any more; this run takes over.")
+
+
+def _remove_if_empty(path: Path) -> None:
+    """Remove a lock file that stays empty, which filelock would leave alone for ever."""
+    end = time.monotonic() + DAMAGED_SEC
+    with suppress(FileNotFoundError):  # its owner has ended, or this
+        while path.stat().st_size == 0:
+            time.sleep(0.05)
+            if time.monotonic() > end:
+                path.unlink()
 
 
 def _runs_here(owner: OwnerRecord) -> bool:
