@@ -141,14 +141,13 @@ def report(health: Health) -> dict[str, Any]:
 
 
 def _figures(health: Health, name: str) -> dict[str, Any]:
-    readable = health.splits[name].readable()
-    of_split = health.split_of == health.names.index(name)
+    clips, readable = health.splits[name], health.splits[name].readable()
     sizes = Counter(f"{fact.width}x{fact.height}" for fact in readable.facts)
     measured = ("seconds", "fps", "frames", "width", "height")
     return {
-        "clips": len(health.splits[name]),
+        "clips": len(clips),
         "readable": len(readable),
-        "recordings": len(np.unique(health.recordings[of_split])),
+        "recordings": clips.recordings.count,
         "per_class": _per_class(health, name),
         **{what: _range([getattr(fact, what) for fact in readable.facts]) for what in measured},
         "sizes": dict(sizes.most_common()),

@@ -100,24 +100,18 @@ def read_listing(settings: Settings) -> Listing:
     names = read_class_names(settings.class_names, settings.data_root, train_list)
     names, notes = without_numbers(names, lists.splits)
     multi_label = _is_multi_label(lists, names, settings.multi_label, root)
-    splits, repeats = _each_clip_once(lists.splits, root, multi_label=multi_label)
     names = names or used_names(lists)
-    notes = [*lists.notes, *notes, *repeats]
+    splits, more = _each_clip_once(lists.splits, names, root, multi_label=multi_label)
+    notes = [*lists.notes, *notes, *more]
     if multi_label and settings.multi_label == AUTO:
         notes += say_several_labels(splits)
-    elif not multi_label:
-        notes += say_overlapping_parts(splits["train"], root)
-    if "test" in splits:
-        classes = names[0] if names else set(splits["train"].labels or ())
-        splits["test"], placeholders = drop_placeholders(splits["test"], classes)
-        notes += placeholders
     how, stored = None, None
     if "val" not in splits:
-        clips, parts = _to_divide(splits, root, from_folders=train_list == AUTO)
+        splits["train"], parts = _to_divide(splits, root, from_folders=train_list == AUTO)
         seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
         earlier = _earlier_divisions(work_dir, settings.load_from)
         how = ToDivide(parts, seed, work_dir / SPLIT, earlier)
-        splits["train"], stored = clips, read_stored(how)
+        stored = read_stored(how)
     if stored is not None:
         divided, changes = divide_as_stored(splits["train"], stored, root, how.folder)
         splits, notes = splits | divided, [*notes, *changes]
@@ -193,15 +187,22 @@ def _is_multi_label(
 
 
 def _each_clip_once(
-    splits: Splits, root: str | Path, *, multi_label: bool
+    splits: Splits, names: Names | None, root: str | Path, *, multi_label: bool
 ) -> tuple[dict[str, ClipTable], list[str]]:
+    """Drop clips that are listed again, and labels that only fill a column of test clips."""
     once, problems, notes = {}, [], []
     for name, clips in splits.items():
-        once[name], wrong, said = drop_repeats(clips, root, multi_label=multi_label)
-        problems += wrong
-        notes += said
+        once[name], more_problems, more = drop_repeats(clips, root, multi_label=multi_label)
+        problems += more_problems
+        notes += more
     if problems:
         raise ListingError(*problems)
+    if not multi_label:
+        notes += say_overlapping_parts(once["train"], root)
+    if "test" in once:
+        classes = names[0] if names else set(once["train"].labels or ())
+        once["test"], more = drop_placeholders(once["test"], classes)
+        notes += more
     return once, notes
 
 

@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +60,12 @@ def divide(
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
     groups = alone(len(usable)) if groups is None else groups[usable]
     sides, notes = _sides_before(keys, how, data_root)
-
-    def drawn(**limits: object) -> dict[str, list[int]]:
-        return stratify(keys, labels, names=how.names, seed=how.seed, **limits)
-
-    splits = drawn(groups=groups, sides=sides)
+    draw = partial(stratify, keys, labels, names=how.names, seed=how.seed)
+    splits = draw(groups=groups, sides=sides)
     if sides and not splits["val"]:
-        splits, notes = drawn(groups=groups), []
+        splits, notes = draw(groups=groups), []
     if not splits["val"]:
-        splits = drawn()
+        splits = draw()
         notes = [
             f"In each class of {clips.source} all clips belong together (one source, or near-"
             "duplicates). They were divided all the same: expect less on other clips than the "
