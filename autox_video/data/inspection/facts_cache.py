@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import NamedTuple
 
 from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
@@ -29,15 +28,6 @@ _COLUMNS = (
 )
 
 
-class Seen(NamedTuple):
-    """A clip, the file that it was, and what is known of it."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    inspection: Inspection
-
-
 def default_cache_path() -> Path | None:
     """This user's cache of inspected clips; None where there is no home."""
     return user_cache("probe.sqlite")
@@ -53,15 +43,15 @@ class FactsCache:
 
     def __init__(self, file: Path | None, on_note: Callable[[str], None]) -> None:
         self._file, self._on_note = file, on_note
-        self._unsaved: list[Seen] = []
+        self._unsaved: list[tuple] = []
         self._saved_at = time.monotonic()
         self._database: sqlite3.Connection | None = None
         if file is not None:
             with self._failing_softly():
                 self._connect()
 
-    def known(self, paths: Sequence[str]) -> Iterator[Seen]:
-        """Give what is remembered of these clips, current or not."""
+    def known(self, paths: Sequence[str]) -> Iterator[tuple[str, int, int, Inspection]]:
+        """Give path, size, time of change and the rest of each clip that is remembered."""
         query = f"SELECT * FROM {TABLE} WHERE path = ?"
         with self._failing_softly():
             for path in paths if self._database is not None else ():
@@ -70,14 +60,16 @@ class FactsCache:
                     continue
                 _, size, mtime_ns, facts, *contents, checksum = row
                 if checksum == _checksum(facts, *contents):
-                    inspection = Inspection(ClipFacts(*json.loads(facts)), *contents)
-                    yield Seen(path, size, mtime_ns, inspection)
+                    yield path, size, mtime_ns, Inspection(ClipFacts(*json.loads(facts)), *contents)
 
-    def remember(self, seen: Seen) -> None:
+    def remember(self, path: str, size: int, mtime_ns: int, inspection: Inspection) -> None:
         """Keep what is known of a clip that could be read, writing it every now and then."""
-        if self._database is None or seen.size <= 0 or seen.inspection.facts.error is not None:
+        facts, *contents = inspection
+        if self._database is None or size <= 0 or facts.error is not None:
             return
-        self._unsaved.append(seen)
+        text = json.dumps(astuple(facts))
+        checksum = _checksum(text, *contents)
+        self._unsaved.append((_key(path), size, mtime_ns, text, *contents, checksum))
         is_due = time.monotonic() - self._saved_at > SAVE_EVERY_SEC
         if is_due or len(self._unsaved) >= SAVE_EVERY_CLIPS:
             self._save()
@@ -92,7 +84,7 @@ class FactsCache:
             return
         with self._failing_softly(), self._database:
             self._database.executemany(
-                f"INSERT OR REPLACE INTO {TABLE} VALUES (?,?,?,?,?,?,?,?)", map(_row, self._unsaved)
+                f"INSERT OR REPLACE INTO {TABLE} VALUES (?,?,?,?,?,?,?,?)", self._unsaved
             )
             self._unsaved.clear()
             self._saved_at = time.monotonic()
@@ -126,13 +118,6 @@ class FactsCache:
         if self._database is not None:
             self._database.close()
         self._database = None
-
-
-def _row(seen: Seen) -> tuple:
-    facts, *contents = seen.inspection
-    text = json.dumps(astuple(facts))
-    row = _key(seen.path), seen.size, seen.mtime_ns, text, *contents
-    return (*row, _checksum(text, *contents))
 
 
 def _checksum(facts: object, *contents: object) -> bytes:

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import astuple
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from autox_video.data.inspection.clip_facts import (
     examine_clip,
     unreadable,
 )
-from autox_video.data.inspection.facts_cache import FactsCache, Seen
+from autox_video.data.inspection.facts_cache import FactsCache
 from autox_video.data.loading.loader import FETCH_LIMIT_SEC, TIME_LIMIT_SEC, ClipLoader
 from autox_video.video.files.remote import is_remote
 from autox_video.video.files.remote_cache import local_path
@@ -58,9 +58,9 @@ def inspect_clips(
     clips = _Clips(list(row_of), remote_cache)
     on_done = on_done or (lambda done: None)
     with closing(FactsCache(cache, on_note or (lambda note: None))) as memory:
-        for seen in memory.known(clips.paths):
-            clips.states[row_of[seen.path]] = seen.size, seen.mtime_ns
-            clips.put(row_of[seen.path], seen.inspection)
+        for path, *state, inspection in memory.known(clips.paths):
+            clips.states[row_of[path]] = state
+            clips.put(row_of[path], inspection)
         _open_all(clips, workers, memory, on_done)
     if len(row_of) == len(rows):
         return clips.facts, clips.contents
@@ -79,12 +79,12 @@ def _open_all(
     loader = ClipLoader(clips, batch_size=batch_size, workers=workers, time_limit_sec=limit_sec)
     with closing(loader):
         for batch, loaded in zip(batches, loader.read(order, batches), strict=True):
-            for row, (size, mtime_ns, found_out) in zip(loaded.indices, loaded.values, strict=True):
-                if found_out is not None:
-                    facts, *contents = found_out
+            for row, (size, mtime_ns, opened) in zip(loaded.indices, loaded.values, strict=True):
+                if opened is not None:
+                    facts, *contents = opened
                     inspection = Inspection(ClipFacts(*facts), *contents)
                     clips.put(row, inspection)
-                    memory.remember(Seen(clips.paths[row], size, mtime_ns, inspection))
+                    memory.remember(clips.paths[row], size, mtime_ns, inspection)
             for clip in loaded.unreadable:
                 clips.put(clip.position, unreadable(clip.error.removeprefix(f"{clip.video}: ")))
             on_done(batch.stop)
@@ -116,9 +116,9 @@ class _Clips:
         """Give a clip's size and time of change and, unless they are known, what is found out."""
         path = os.fspath(local_path(self.paths[index], self._remote_cache))
         size = mtime_ns = -1
-        if os.path.exists(path):  # noqa: PTH110 (as a `Path` it would cost more than this)
+        with suppress(OSError):
             # Before it is opened: a later change is then noticed.
-            status = os.stat(path)  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116 (as a `Path` it would cost more than this)
             size, mtime_ns = status.st_size, status.st_mtime_ns
         if size >= 0 and self.states[index].tolist() == [size, mtime_ns]:
             return size, mtime_ns, None
