@@ -89,7 +89,7 @@ class ClipOptimWrapper(OptimWrapper):
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class FewGroups:
+class ParamGroupConstructor:
     """Build the optimizer with one group for all parameters that are treated alike.
 
     The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes a group of each

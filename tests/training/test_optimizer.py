@@ -5,7 +5,7 @@ from torch import nn
 
 from autox_video.backbones.video_conv.model import VideoConv
 from autox_video.backbones.video_swin.model import VideoSwin
-from autox_video.training.optimizer import ClipOptimWrapper, FewGroups
+from autox_video.training.optimizer import ClipOptimWrapper, ParamGroupConstructor
 
 SMALL_SWIN = {"embed_dims": 8, "depths": (1, 2), "num_heads": (1, 2)}
 RULES = {"norm": {"decay_mult": 0.0}, "backbone": {"lr_mult": 0.1}}
@@ -103,7 +103,7 @@ def test_groups_treat_every_parameter_as_mmaction2s_constructor_does():
     config = {"type": "ClipOptimWrapper", "loss_scale": False, "max_grad_norm": 1.0}
     adam = {"type": "AdamW", "lr": 0.02, "weight_decay": 0.05, "fused": True}
     model = Recogniser()
-    ours = FewGroups({**config, "optimizer": adam}, RULES)(model)
+    ours = ParamGroupConstructor({**config, "optimizer": adam}, RULES)(model)
     stock_config = {"type": "OptimWrapper", "optimizer": {**adam, "fused": False}}
     stock = SwinOptimWrapperConstructor(stock_config, RULES)(model)
     treated = [
@@ -123,7 +123,9 @@ def test_groups_treat_every_parameter_as_mmaction2s_constructor_does():
 def rates(model, **rules):
     wrapper = {"type": "ClipOptimWrapper", "loss_scale": False, "max_grad_norm": 1.0}
     sgd = {"type": "SGD", "lr": 1.0, "weight_decay": 0.0}
-    groups = FewGroups({**wrapper, "optimizer": sgd}, rules)(model).optimizer.param_groups
+    groups = ParamGroupConstructor({**wrapper, "optimizer": sgd}, rules)(
+        model
+    ).optimizer.param_groups
     found = {p: group["lr"] for group in groups for p in group["params"]}
     return {name: found[p] for name, p in model.named_parameters()}
 

@@ -262,7 +262,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
     no_decay = {"decay_mult": 0.0}
     return {
         "type": "ClipOptimWrapper",
-        "constructor": "FewGroups",
+        "constructor": "ParamGroupConstructor",
         "optimizer": {
             "type": "AdamW",
             "lr": plan.lr,

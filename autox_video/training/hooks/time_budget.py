@@ -125,15 +125,10 @@ class TimeBudget(Hook):
     def settle(self, loop) -> None:
         """Choose the end anew, between two epochs; all processes must call it."""
         self._tell(loop)
-        if loop.epoch >= loop.max_epochs:
-            return
-        planned = End(loop.max_epochs, loop.max_iters)
-        end = self._pace(loop).end_in_time(planned, self._left_sec())
-        if end == planned:
-            end = self._later_end(loop, planned, self._left_sec())
-        end = processes.broadcast(end)
-        if end != planned:
-            self.end_at(loop, *end)
+        if loop.epoch < loop.max_epochs:
+            end = self._other_end(loop, End(loop.max_epochs, loop.max_iters))
+            if end := processes.broadcast(end):
+                self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
         """Epochs and steps in all, where the end must be another than planned; else (0, 0).
@@ -144,14 +139,8 @@ class TimeBudget(Hook):
         if self._began is None or now < self._next_look or not processes.current().is_main:
             return 0, 0
         self._next_look = now + LOOK_SHARE * self.budget_sec
-        left_sec, whole = self._left_sec(), (loop.epoch + 1) * loop.steps_in_epoch
-        epoch_at_hand = End(loop.epoch + 1, min(whole, loop.max_iters))
-        end = self._pace(loop).end_in_time(epoch_at_hand, left_sec)
-        if end != epoch_at_hand:
-            return end.epochs, max(end.last_step, loop.iter)
-        planned = End(loop.max_epochs, loop.max_iters)
-        end = self._later_end(loop, planned, left_sec)
-        return (0, 0) if end == planned else end
+        whole = (loop.epoch + 1) * loop.steps_in_epoch
+        return self._other_end(loop, End(loop.epoch + 1, min(whole, loop.max_iters))) or (0, 0)
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
         """End training elsewhere, with the learning rate down by then; all processes must call."""
@@ -161,16 +150,20 @@ class TimeBudget(Hook):
         self._cut = {**end, "schedules": shapes, "of": self._decided_for(loop)}
         self._tell(loop)
 
-    def _later_end(self, loop, planned: End, left_sec: float) -> End:
-        """A later end where there is much more time than the one at hand takes."""
+    def _other_end(self, loop, at_hand: End) -> End | None:
+        """An earlier end where time is lacking, a later one where there is much more, or None."""
+        pace, left_sec = self._pace(loop), self._left_sec()
+        end = pace.end_in_time(at_hand, left_sec)
+        if end != at_hand:
+            return End(end.epochs, max(end.last_step, loop.iter))
         known = self._stretches or (self._began and loop.iter - self._began[1] >= TRUSTED_STEPS)
         if not known or loop.iter > BACK_UNTIL * loop.max_iters:
-            return planned
+            return None
         epochs = self.most_epochs if loop.iter <= MORE_UNTIL * loop.max_iters else self._planned
         most = End(epochs, epochs * loop.steps_in_epoch)
-        end = self._pace(loop).end_in_time(most, LONGER_FILLS * left_sec)
-        is_later = end.last_step - loop.iter > LONGER * (planned.last_step - loop.iter)
-        return end if is_later else planned
+        later = pace.end_in_time(most, LONGER_FILLS * left_sec)
+        is_longer = later.last_step - loop.iter > LONGER * (loop.max_iters - loop.iter)
+        return later if is_longer else None
 
     def _decided_for(self, loop) -> list[float]:
         return [self._planned, loop.steps_in_epoch, self.budget_sec]
