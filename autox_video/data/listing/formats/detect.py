@@ -55,6 +55,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
     """
     source, list_format = ListSource(path), LIST_FORMATS[reading.data_format]
     table = list_format.read(source, reading)
+    table.check(may_lack_labels=reading.may_lack_labels)
     if not list_format.data_set:
         table = find_listed(table, reading.tree)
         root, allowed = reading.data_root, reading.allow_outside

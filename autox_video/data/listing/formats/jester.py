@@ -26,7 +26,6 @@ class Jester(ListFormat):
         table = Table(source.path)
         for number, match in source.matches(_LINE_OR_ID, "ID;LABEL", table):
             table.add(number, match[1].strip(), (match[2] or "").strip())
-        table.check(may_lack_labels=False)
         if (file := source.labels_beside(".csv")) is not None:
             names = dict.fromkeys(name for _, name in numbered_lines(read_text(file)))
             table.classes = tuple(names), file

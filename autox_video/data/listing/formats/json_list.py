@@ -33,7 +33,6 @@ class JsonList(ListFormat):
             table.classes = tuple(map(str, content["classes"])), "its classes"
         if kind in (LABEL_STUDIO, ACTIVITYNET):  # where some may not be labelled yet
             table = table.labelled()
-        table.check(may_lack_labels=reading.may_lack_labels)
         return table
 
 

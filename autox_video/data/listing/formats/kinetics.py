@@ -51,7 +51,6 @@ class Kinetics(ListFormat):
                 f"{source.path}: {counted(len(whole), 'clip')} read from time_start to time_end "
                 f"of a whole video, as {whole[0]}: no file {whole[0]}_START_END is there, cut out."
             )
-        table.check(may_lack_labels=False)
         return table
 
 

@@ -149,7 +149,7 @@ class ListFormat:
         return False
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Read a list into a table, and `check` that; raises ListingError."""
+        """Read a list into a table, which is checked then; raises ListingError."""
         raise NotImplementedError
 
 

@@ -45,7 +45,6 @@ class Metadata(ListFormat):
                 raise ListingError(f"{source.path}:{header_line}: {columns_of_it}.")
             rows = csv_rows(source.text, source.path, header_line, columns.delimiter)
             table = read_rows(rows, source.path, columns, lambda path: exists(folder, path))
-        table.check(may_lack_labels=reading.may_lack_labels)
         table.paths = [_from_root(path, folder, root) for path in table.paths]
         return table
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
-from autox_video.core.wording import at_most, counted
+from autox_video.core.wording import counted
 from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.formats.list_format import (
     ListFormat,
@@ -102,7 +102,6 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
     if columns is not None:
         rows = csv_rows(text, source, header_line, columns.delimiter)
         table = read_rows(rows, source, columns, lambda path: exists(reading.data_root, path))
-        table.check(may_lack_labels=reading.may_lack_labels)
         if columns.label is None and reading.split != "test":
             raise ListingError(
                 f"{source}:{number}: the clips have no labels; {table.about_labels}."
@@ -206,14 +205,12 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading)
         if "\t" in path and not is_remark:
             count = line.count("\t") + 1
             table.refuse(number, f"the line has {count} columns; {_MORE_COLUMNS}")
-    if table.bad:
-        raise ListingError(*at_most(table.bad))
     if commented:
         table.notes.append(
             f"{source}: what follows a # behind the label is taken for a comment in "
             f"{counted(len(commented), 'line')}, as in line {commented[0]}."
         )
-    if table.labels:
+    if table.labels and not table.bad:
         _settle_labels(table, several_numbers=reading.several_numbers is True)
     return table
 
@@ -269,5 +266,4 @@ def _read_unlabelled(lines: Iterable[tuple[int, str]], source: str, data_root: s
             why = f"line {table.lines[0]} has none; give all clips labels, or none"
             table.refuse(number, f"`{line}` has a label, but {why}")
         table.add(number, line, "", hashed=is_remark)
-    table.check(may_lack_labels=True)
     return table

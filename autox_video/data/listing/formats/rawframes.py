@@ -41,7 +41,6 @@ class RawFrames(ListFormat):
         for number, line in source.matches(_LINE, "PATH NUM_FRAMES LABEL", table):
             label = LABELS_JOINED_BY.join(line[3].split())
             table.add(number, line[1], label, hashed=line[1][0] == "#")
-        table.check(may_lack_labels=False)
         if any(map(is_video, table.paths)):
             table.notes.append(
                 f"{source.path}: its lines are read as `path num_frames label`; if both numbers "

@@ -36,7 +36,6 @@ class SomethingSomething(ListFormat):
                 continue
             table.add(1, name, str(clip.get("template") or "").translate(_NO_BRACKETS).strip())
         find_lines(table, source.text)
-        table.check(may_lack_labels=False)
         table.classes = _classes(source.labels_beside(".json"))
         return table
 

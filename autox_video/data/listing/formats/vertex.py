@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autox_video.config.choices import LIST_FORMATS
-from autox_video.core.errors import ListingError
 from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading
 from autox_video.data.listing.reading.records import parse_lines
 from autox_video.data.listing.reading.rows import csv_rows
@@ -24,6 +23,7 @@ _ANNOTATIONS = (
     *("timeSegmentAnnotations", "timeSegmentAnnotation"),
     *("classificationAnnotations", "classificationAnnotation"),
 )
+_ABOUT_LABELS = "give those that have some"
 _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 
 
@@ -36,7 +36,7 @@ class VertexCsv(ListFormat):
         return bool(source.head) and all(_is_row(line.split(",")) for line in source.head)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        table, is_vertex = Table(source.path), False
+        table, is_vertex = Table(source.path, about_labels=_ABOUT_LABELS), False
         for line, row in csv_rows(source.text, source.path):
             if row[0].startswith("#") and len(row) < 2:
                 continue
@@ -55,7 +55,7 @@ class VertexCsv(ListFormat):
                 f"{source.path}: its lines, without a header, are read as path,label,start,end in "
                 "seconds."
             )
-        return _checked(table, reading)
+        return table.labelled()
 
 
 class VertexJsonl(ListFormat):
@@ -68,7 +68,7 @@ class VertexJsonl(ListFormat):
         return isinstance(record, dict) and "videogcsuri" in {str(key).lower() for key in record}
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        table = Table(source.path)
+        table = Table(source.path, about_labels=_ABOUT_LABELS)
         records, lines = parse_lines(source.text, source.path)
         for line, record in zip(lines, records, strict=True):
             uri, labels = record.get("videoGcsUri"), record.get("dataItemResourceLabels")
@@ -82,7 +82,7 @@ class VertexJsonl(ListFormat):
                 path = _local_path(uri.strip(), reading.data_root)
                 for label, *times in _annotations(record):
                     table.add(line, path, label, *times, split=split)
-        return _checked(table, reading)
+        return table.labelled()
 
 
 LIST_FORMATS.register("vertex_csv")(VertexCsv())
@@ -106,13 +106,6 @@ def _is_row(row: Sequence[str]) -> bool:
     if use or is_remote(uri):
         return True
     return len(rest) == 3 and float(rest[1] or 0) < float(rest[2] or "inf")
-
-
-def _checked(table: Table, reading: Reading) -> Table:
-    table.check(may_lack_labels=True)
-    if not any(table.labels) and reading.split != "test":
-        raise ListingError(f"{table.source}: the clips have no labels; give those that have some.")
-    return table.labelled()
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

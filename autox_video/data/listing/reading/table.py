@@ -24,7 +24,7 @@ _ONE_HOT = re.compile(r"[01](;[01])+")
 
 @dataclass(slots=True)
 class Table:
-    """What a list says of its clips: a format adds them one by one, then calls `check`.
+    """What a list says of its clips: a format adds them one by one; then they are checked.
 
     `labels` and `splits` are as written, "" for none, several labels joined by `;`; `segments` and
     `splits` are None where the list has none. `classes` are the data set's own, in its order.
