@@ -259,8 +259,8 @@ def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):
 def test_where_validation_fell_folds_have_the_epochs_of_the_last_training(
     keys, tmp_path, monkeypatch
 ):
-    for name in ("side_run", "refit"):
-        monkeypatch.setattr(f"autox_video.automl.search.{name}.peak_of", lambda folder: 1)
+    for name in ("run_plan", "search.refit"):
+        monkeypatch.setattr(f"autox_video.automl.{name}.peak_of", lambda folder: 1)
     monkeypatch.setattr(crossvalidation, "MOST_REPEATS", 1)
     fit(settings_of(keys, tmp_path, time_budget=150, epoch=4))
     rows = rows_of(tmp_path).values()

@@ -242,8 +242,8 @@ def test_other_best_weights_have_a_last_training_of_their_own(run, tmp_path, cap
 
 
 def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypatch, capsys):
-    for name in ("side_run", "refit"):
-        monkeypatch.setattr(f"autox_video.automl.search.{name}.peak_of", lambda folder: 1)
+    for name in ("run_plan", "search.refit"):
+        monkeypatch.setattr(f"autox_video.automl.{name}.peak_of", lambda folder: 1)
     monkeypatch.setattr("autox_video.automl.search.crossvalidation.FEW_VALIDATION_CLIPS", 0)
     monkeypatch.setattr(Search, "_is_perfect", lambda self: len(self.study.trials) > 1)
     asked = []
