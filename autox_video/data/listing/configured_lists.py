@@ -52,7 +52,7 @@ def reading_of(settings: Settings) -> Reading:
     )
 
 
-def read_configured_lists(files: Files, reading: Reading) -> ConfiguredLists:
+def read_lists(files: Files, reading: Reading) -> ConfiguredLists:
     """Read every list that is named, or data_root itself where there is none for training."""
     lists, problems = ConfiguredLists(), []
     if files["train"] == AUTO:

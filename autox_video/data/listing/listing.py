@@ -9,41 +9,15 @@ from autox_video.core.console import say
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, Names, Splits, video_keys
-from autox_video.data.listing.classes.class_labels import (
-    Labels,
-    drop_placeholders,
-    has_joined_labels,
-    number_labels,
-    say_indices,
-)
-from autox_video.data.listing.classes.class_names import read_class_names, without_numbers
+from autox_video.data.listing import configured_lists, duplicates
+from autox_video.data.listing.classes import class_labels, class_names
+from autox_video.data.listing.classes.class_labels import Labels
 from autox_video.data.listing.classes.similar_names import near_names
-from autox_video.data.listing.configured_lists import (
-    ConfiguredLists,
-    check_root,
-    may_name_test_clips,
-    read_configured_lists,
-    read_test_list,
-    reading_of,
-    used_names,
-)
-from autox_video.data.listing.duplicates import (
-    drop_repeats,
-    same_clip_twice,
-    say_overlapping_parts,
-    say_overlaps,
-    say_several_labels,
-)
+from autox_video.data.listing.configured_lists import ConfiguredLists, check_root
 from autox_video.data.listing.missing_clips import say_missing
+from autox_video.data.splitting import splits as divisions
 from autox_video.data.splitting.recordings import kept_together
-from autox_video.data.splitting.splits import (
-    ToDivide,
-    check_stored,
-    divide,
-    divide_as_stored,
-    read_stored,
-    store,
-)
+from autox_video.data.splitting.splits import ToDivide
 from autox_video.run.work_dir import EARLIER, SPLIT
 
 
@@ -96,41 +70,41 @@ def read_listing(settings: Settings) -> Listing:
     """
     root, train_list = check_root(settings.data_root), settings.ann_file_train
     files = {"train": train_list, "val": settings.ann_file_val, "test": settings.ann_file_test}
-    lists = read_configured_lists(files, reading_of(settings))
-    names = read_class_names(settings.class_names, settings.data_root, train_list)
-    names, notes = without_numbers(names, lists.splits)
+    lists = configured_lists.read_lists(files, configured_lists.reading_of(settings))
+    names = class_names.read_class_names(settings.class_names, settings.data_root, train_list)
+    names, notes = class_names.without_numbers(names, lists.splits)
     multi_label = _is_multi_label(lists, names, settings.multi_label, root)
-    names = names or used_names(lists)
+    names = names or configured_lists.used_names(lists)
     splits, more = _each_clip_once(lists.splits, names, root, multi_label=multi_label)
     notes = [*lists.notes, *notes, *more]
     if multi_label and settings.multi_label == AUTO:
-        notes += say_several_labels(splits)
+        notes += duplicates.say_several_labels(splits)
     how, stored = None, None
     if "val" not in splits:
         splits["train"], parts = _to_divide(splits, root, from_folders=train_list == AUTO)
         seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
         earlier = _earlier_divisions(work_dir, settings.load_from)
         how = ToDivide(parts, seed, work_dir / SPLIT, earlier)
-        stored = read_stored(how)
+        stored = divisions.read_stored(how)
     if stored is not None:
-        divided, changes = divide_as_stored(splits["train"], stored, root, how.folder)
+        divided, changes = divisions.divide_as_stored(splits["train"], stored, root, how.folder)
         splits, notes = splits | divided, [*notes, *changes]
     num_class = None if settings.num_class == AUTO else settings.num_class
-    labels = number_labels(
+    labels = class_labels.number_labels(
         splits, names, num_class, are_names=lists.are_names, multi_label=multi_label
     )
-    twice = same_clip_twice(splits, root) if "val" in splits else []
+    twice = duplicates.same_clip_twice(splits, root) if "val" in splits else []
     if problems := [*labels.problems, *twice, *say_missing(splits, root)]:
         raise ListingError(*problems)
     tables = {"val": None, "test": None}
     tables |= {name: _numbered(clips, labels) for name, clips in splits.items()}
     if stored is not None:
-        check_stored(stored, tables, how.folder, len(labels.classes))
+        divisions.check_stored(stored, tables, how.folder, len(labels.classes))
         how = None
     listing = Listing(root, labels.classes, labels.named, **tables, to_divide=how)
     notes += labels.notes
     notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
-    notes += say_overlaps(splits, root)
+    notes += duplicates.say_overlaps(splits, root)
     return replace(listing, notes=tuple(notes))
 
 
@@ -151,8 +125,10 @@ def divide_listing(listing: Listing) -> Listing:
     groups = None
     if train.recordings is not None:
         groups = kept_together(train.recordings, train.paths, train.rarest_classes())
-    splits, notes = divide(train, how, listing.classes, data_root=listing.data_root, groups=groups)
-    store(splits, how.folder)
+    splits, notes = divisions.divide(
+        train, how, listing.classes, data_root=listing.data_root, groups=groups
+    )
+    divisions.store(splits, how.folder)
     notes = (*listing.notes, *notes, *_on_recordings(train))
     return replace(listing, **splits, notes=notes, to_divide=None)
 
@@ -181,9 +157,11 @@ def _is_multi_label(
         return wanted
     splits = lists.splits.values()
     # What would be a problem is not, where a clip is listed once for each of its classes.
-    if lists.repeats_are_labels and any(drop_repeats(clips, root)[1] for clips in splits):
+    if lists.repeats_are_labels and any(
+        duplicates.drop_repeats(clips, root)[1] for clips in splits
+    ):
         return True
-    return has_joined_labels(lists.splits, names or lists.names)
+    return class_labels.has_joined_labels(lists.splits, names or lists.names)
 
 
 def _each_clip_once(
@@ -192,16 +170,18 @@ def _each_clip_once(
     """Drop clips that are listed again, and labels that only fill a column of test clips."""
     once, problems, notes = {}, [], []
     for name, clips in splits.items():
-        once[name], more_problems, more = drop_repeats(clips, root, multi_label=multi_label)
+        once[name], more_problems, more = duplicates.drop_repeats(
+            clips, root, multi_label=multi_label
+        )
         problems += more_problems
         notes += more
     if problems:
         raise ListingError(*problems)
     if not multi_label:
-        notes += say_overlapping_parts(once["train"], root)
+        notes += duplicates.say_overlapping_parts(once["train"], root)
     if "test" in once:
         classes = names[0] if names else set(once["train"].labels or ())
-        once["test"], more = drop_placeholders(once["test"], classes)
+        once["test"], more = class_labels.drop_placeholders(once["test"], classes)
         notes += more
     return once, notes
 
@@ -261,24 +241,26 @@ def read_test(
     Raises:
         ListingError: with every problem that was found, one sentence each.
     """
-    root, reading = check_root(settings.data_root), reading_of(settings)
+    root, reading = check_root(settings.data_root), configured_lists.reading_of(settings)
     if settings.ann_file_test != AUTO:
         reading = replace(reading, several_numbers=multi_label, may_lack_labels=multi_label)
-        clips, notes = read_test_list(settings.ann_file_test, reading)
-    elif may_name_test_clips(settings.ann_file_train, root):
+        clips, notes = configured_lists.read_test_list(settings.ann_file_test, reading)
+    elif configured_lists.may_name_test_clips(settings.ann_file_train, root):
         files = {"train": settings.ann_file_train, "val": settings.ann_file_val, "test": AUTO}
-        clips, notes = read_configured_lists(files, reading).splits.get("test"), []
+        clips, notes = configured_lists.read_lists(files, reading).splits.get("test"), []
     else:
         return None
     if clips is None:
         return None
-    clips, twice, repeats = drop_repeats(clips, root, multi_label=multi_label)
-    clips, placeholders = drop_placeholders(clips, classes)
+    clips, twice, repeats = duplicates.drop_repeats(clips, root, multi_label=multi_label)
+    clips, placeholders = class_labels.drop_placeholders(clips, classes)
     splits = {"test": clips}
-    labels = number_labels(splits, (tuple(classes), "the model"), multi_label=multi_label)
+    labels = class_labels.number_labels(
+        splits, (tuple(classes), "the model"), multi_label=multi_label
+    )
     if problems := [*twice, *labels.problems, *say_missing(splits, root)]:
         raise ListingError(*problems)
-    indices = say_indices(clips, classes)
+    indices = class_labels.say_indices(clips, classes)
     for note in (*notes, *repeats, *placeholders, *indices, *labels.notes):
         on_note(note)
     return _numbered(clips, labels)

@@ -10,7 +10,7 @@ from autox_video.config.settings import Settings
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.boundary import find_outside
 from autox_video.data.listing.configured_lists import (
-    read_configured_lists,
+    read_lists,
     read_test_list,
     reading_of,
 )
@@ -163,9 +163,9 @@ def write_list_of(data_format, path):
     return name, line
 
 
-def read_lists(settings):
+def lists_of(settings):
     files = {name: getattr(settings, f"ann_file_{name}") for name in ("train", "val", "test")}
-    return read_configured_lists(files, reading_of(settings))
+    return read_lists(files, reading_of(settings))
 
 
 @pytest.mark.parametrize("path", ["../other/1.mp4", "/etc/passwd", "s3://bucket/1.mp4"])
@@ -190,7 +190,7 @@ def test_every_format_and_split_names_list_line_and_clip(here, data_format, path
         if split == "a test alone":
             read_test_list(name, reading_of(settings))
         else:
-            read_lists(settings)
+            lists_of(settings)
     problems = [p for p in caught.value.problems if f"{name}:{line}: " in p]
     assert len(problems) == 1
     assert "outside data_root (videos)" in problems[0]
@@ -204,13 +204,13 @@ def test_allow_outside_allows_it(here, data_format):
     settings = here.settings(
         data_format=data_format.partition(",")[0], ann_file_train=name, allow_outside=True
     )
-    assert len(read_lists(settings).splits["train"]) == 2
+    assert len(lists_of(settings).splits["train"]) == 2
 
 
 def test_metadata_names_files_beside_itself_by_way_of_its_parent(here):
     here.write(videos__a__metadata_dot_csv="file_name,label\n1.mp4,x\n../b/1.mp4,y\n")
     settings = here.settings(ann_file_train="videos/a/metadata.csv")
-    found = read_lists(settings).splits["train"]
+    found = lists_of(settings).splits["train"]
     assert list(found.paths) == ["a/1.mp4", "b/1.mp4"]
 
 

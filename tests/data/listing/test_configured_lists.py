@@ -10,7 +10,7 @@ from autox_video.core.errors import InstallError, ListingError
 from autox_video.data.listing.configured_lists import (
     check_root,
     may_name_test_clips,
-    read_configured_lists,
+    read_lists,
     reading_of,
 )
 from autox_video.data.listing.listing import divide_listing, read_listing
@@ -30,7 +30,7 @@ def settings(**given):
 
 def read(**files):
     files = {"train": "auto", "val": "auto", "test": "auto", **files}
-    return read_configured_lists(files, reading_of(settings())).splits
+    return read_lists(files, reading_of(settings())).splits
 
 
 def test_the_split_column_of_a_plain_list_is_followed_where_it_names_splits(here):
