@@ -27,7 +27,7 @@ from autox_video.automl.probing.extract import (  # noqa: E402
     Reading,
 )
 from autox_video.automl.probing.feature_store import FeatureStore  # noqa: E402
-from autox_video.data.listing.formats.list_files import read_list  # noqa: E402
+from autox_video.data.listing.written_list import read_list  # noqa: E402
 from autox_video.machine.allocator import keep_freed_memory  # noqa: E402
 from autox_video.planning.record import read_record  # noqa: E402
 from autox_video.training.config.build_config import build_config  # noqa: E402

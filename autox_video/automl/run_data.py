@@ -10,8 +10,8 @@ from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import read_list, write_list
 from autox_video.data.listing.listing import Listing
+from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.planning.record import TO_TRAIN_ANEW, RunRecord, TrainingData
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root

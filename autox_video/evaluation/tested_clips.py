@@ -11,9 +11,9 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.boundary import refuse_outside
 from autox_video.data.listing.configured_lists import check_root
 from autox_video.data.listing.folders.folder_walk import read_contents, some
-from autox_video.data.listing.formats.list_files import read_list
 from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.missing_clips import find_missing
+from autox_video.data.listing.written_list import read_list
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
 from autox_video.tasks.task import Task
 from autox_video.video.files.remote import is_remote

@@ -13,7 +13,7 @@ from autox_video.core.console import say, table
 from autox_video.core.files import write_json
 from autox_video.data.inspection.coverage import notes_on_long_clips
 from autox_video.data.inspection.health import Health, good_clips, report
-from autox_video.data.listing.formats.list_files import write_list
+from autox_video.data.listing.written_list import write_list
 from autox_video.planning import clip_shape
 from autox_video.run.work_dir import CHECK, CHECK_REPORT
 from autox_video.video.open_video import check_decoder

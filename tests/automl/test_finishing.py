@@ -8,7 +8,7 @@ import torch
 from autox_video.automl import leaderboard
 from autox_video.automl.finishing import HEAD_OF_ALL, keep_better, keep_in_folds, use_all_clips
 from autox_video.automl.prepare import prepare
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
 from autox_video.metrics.headline import IN_FOLDS, headline

@@ -10,7 +10,7 @@ import pytest
 from autox_video.automl import prepare
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import CheckpointError, ListingError, ResourceError
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.planning.record import RunRecord, load_stored, write_record, write_stored
 from tests.backbones.weights.weight_files import weights_file
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data

@@ -7,7 +7,7 @@ import pytest
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ConfigError, ListingError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import write_list
+from autox_video.data.listing.written_list import write_list
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.tasks.task import TASKS
 

@@ -12,7 +12,7 @@ from autox_video import AutoXVideo
 from autox_video.automl.prepare import prepare
 from autox_video.cli.main import main
 from autox_video.config.load import settings_from_mapping
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from tests.datasets import TINY, colour_data, write_config
 from tests.videos import numbered_frames, real_clips, write_empty_video, write_video
 

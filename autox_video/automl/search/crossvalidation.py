@@ -31,7 +31,7 @@ from autox_video.automl.search.side_run import (
 from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.data.splitting.folds import repeated_folds
 from autox_video.distributed import processes
 from autox_video.metrics.calibration import OutOfFold

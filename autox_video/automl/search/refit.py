@@ -30,7 +30,7 @@ from autox_video.automl.search.side_run import (
 from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say
 from autox_video.core.errors import CheckpointError
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.distributed import processes
 from autox_video.metrics.selection_score import main_score
 from autox_video.planning.plan import Plan

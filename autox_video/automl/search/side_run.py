@@ -20,7 +20,7 @@ from autox_video.automl.run_data import list_file
 from autox_video.core.errors import CheckpointError, ListingError, NumbersError, ResourceError
 from autox_video.core.files import write_json
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import write_list
+from autox_video.data.listing.written_list import write_list
 from autox_video.distributed import processes
 from autox_video.metrics.peak import peak_epoch
 from autox_video.metrics.selection_score import selection_score

@@ -14,7 +14,7 @@ from mmengine.dataset import Compose
 
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable
 from autox_video.data.label_array import label_array
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.data.loading.loader import (
     FETCH_LIMIT_SEC,
     TIME_LIMIT_SEC,

@@ -12,7 +12,7 @@ import numpy as np
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, Splits
-from autox_video.data.listing.formats.list_files import read_list, write_list
+from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting.groups import alone
 from autox_video.data.splitting.stratify import stratify
 

@@ -16,7 +16,7 @@ from autox_video.backbones.weights import known_weights
 from autox_video.backbones.weights.known_weights import KnownFile, find_pretrained
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import CheckpointError, ConfigError, ResourceError
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.evaluation.predict import Loading, build_model, load_model, predict, read_config
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit

@@ -14,7 +14,7 @@ from autox_video.automl.search.crossvalidation import CrossValidation, are_few, 
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import NumbersError, ResourceError
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.jobs.train import fit
 from autox_video.metrics.calibration import choose_temperature
 from autox_video.metrics.intervals import wilson_interval

@@ -16,7 +16,7 @@ from autox_video.automl.search import refit
 from autox_video.automl.search.refit import Refit, is_of_use
 from autox_video.automl.search.search import Search
 from autox_video.core.errors import ResourceError
-from autox_video.data.listing.formats.list_files import read_list
+from autox_video.data.listing.written_list import read_list
 from autox_video.evaluation.predict import read_config
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit

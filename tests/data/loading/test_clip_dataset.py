@@ -5,7 +5,7 @@ import pytest
 
 from autox_video.core.errors import VideoError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import write_list
+from autox_video.data.listing.written_list import write_list
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset, build_batches
 from autox_video.distributed.processes import Processes
 from tests.datasets import colour_clip

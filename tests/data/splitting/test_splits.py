@@ -13,7 +13,7 @@ import pytest
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts, unreadable
-from autox_video.data.listing.formats.list_files import read_list, write_list
+from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
 from autox_video.data.splitting.splits import (

@@ -147,8 +147,8 @@ def test_the_written_config_reads_back_the_same(tmp_path):
 def test_the_stock_runner_builds_and_trains_from_the_written_config(tmp_path):
     keys = colour_data(tmp_path, train=2, val=1, test=1)
     from autox_video.config.load import settings_from_mapping
-    from autox_video.data.listing.formats.list_files import write_list
     from autox_video.data.listing.listing import read_listing
+    from autox_video.data.listing.written_list import write_list
 
     listing = read_listing(settings_from_mapping({**keys, "work_dir": str(tmp_path)}, "test"))
     for name, split in (("train", listing.train), ("val", listing.val)):

@@ -7,7 +7,7 @@ import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.formats.list_files import read_list, write_list
+from autox_video.data.listing.written_list import read_list, write_list
 
 
 @pytest.mark.parametrize(
