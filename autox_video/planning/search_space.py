@@ -1,8 +1,12 @@
 """What a search may change about a plan, and the plan that comes of it: pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution as Options
+from optuna.distributions import FloatDistribution as Range
 
 from autox_video.planning.augmentation import AUGMENTATIONS, GRAIN_PX, smaller_side
 from autox_video.planning.choice import SEARCH
@@ -15,32 +19,15 @@ SPAN_SHARES = (0.5, 0.75, 1.0)
 SIDE_STEP = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Numbers from `low` to `high`."""
-
-    low: float
-    high: float
-    log: bool = False
-    """Whether equal ratios are equally far apart."""
+Space = Mapping[str, BaseDistribution]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """One of a few values."""
-
-    values: tuple[Any, ...]
-
-
-Space = Mapping[str, Range | Options]
-
-
-def space_of(plan: Plan) -> dict[str, Range | Options]:
+def space_of(plan: Plan) -> dict[str, BaseDistribution]:
     """What is worth trying around a plan; what the user has given stays as it is.
 
-    Mirror images that the plan leaves out are known to be of other classes: they stay out.
+    Flips that the plan leaves out are known to be of other classes: they stay out.
     """
-    space: dict[str, Range | Options] = {
+    space = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
         "weight_decay": Range(0.005, 0.5, log=True),
         "drop_path": Range(0.0, 0.3),
@@ -59,8 +46,7 @@ def space_of(plan: Plan) -> dict[str, Range | Options]:
     return {
         name: values
         for name, values in space.items()
-        if not plan.is_given("frame_interval_sec" if name == "span" else name)
-        and not (isinstance(values, Options) and len(values.values) == 1)
+        if not (plan.is_given("frame_interval_sec" if name == "span" else name) or values.single())
     }
 
 
@@ -69,19 +55,15 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
     augment = next(name for name, values in AUGMENTATIONS.items() if values == plan.augment)
     start = {"span": 1.0, "augment": augment}
     point = {name: start[name] if name in start else getattr(plan, name) for name in space}
-    return {
-        name: min(max(value, space[name].low), space[name].high)
-        if isinstance(space[name], Range)
-        else value
-        for name, value in point.items()
-    }
+    ranges = {name: values for name, values in space.items() if isinstance(values, Range)}
+    return point | {name: min(max(point[name], r.low), r.high) for name, r in ranges.items()}
 
 
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
     """Points beside the plan, each other in one choice, what is the most worth trying first.
 
     They come before what a sampler draws: where there is time for a few trials, each of these tells
-    something, and a wrong choice of mirror images or sizes costs the most.
+    something, and a wrong choice of flips or sizes costs the most.
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
@@ -105,8 +87,7 @@ def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
 
 
 def _values(space: Space, name: str) -> tuple[Any, ...]:
-    options = space.get(name)
-    return options.values if isinstance(options, Options) else ()
+    return space[name].choices if name in space else ()
 
 
 def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:

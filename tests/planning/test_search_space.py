@@ -35,7 +35,7 @@ def test_the_start_lies_within_the_space():
             if isinstance(values, Range):
                 assert values.low <= value <= values.high
             else:
-                assert value in values.values
+                assert value in values.choices
 
 
 @pytest.mark.parametrize("key", ["lr", "flip", "clip_len", "resolution", "augment"])
@@ -103,7 +103,7 @@ def test_neighbours_differ_in_one_choice_and_lie_within_the_space():
         for name, value in point.items():
             values = space[name]
             inside = values.low <= value <= values.high if isinstance(values, Range) else True
-            assert inside if isinstance(values, Range) else value in values.values
+            assert inside if isinstance(values, Range) else value in values.choices
     given = plan_for(flip=True, lr=0.001, clip_len=8)
     names = {name for point in neighbours(given, space_of(given)) for name in point}
     assert names.isdisjoint({"flip", "lr", "clip_len"})

@@ -27,7 +27,6 @@ from autox_video.automl.search.side_run import (
     remove_weights,
 )
 from autox_video.automl.search.study import (
-    distributions,
     open_study,
     storage_errors,
     study_name,
@@ -134,7 +133,7 @@ class Search:
             study.add_trial(
                 optuna.trial.create_trial(
                     params=start_of(self.plan, self.space),
-                    distributions=distributions(self.space),
+                    distributions=dict(self.space),
                     value=selection_score(self.best),
                     user_attrs={START_OF: self.name},
                 )
@@ -171,7 +170,7 @@ class Search:
             # Not by Optuna's queue: of SQLite, two machines can take the same trial from it.
             sampler = optuna.samplers.PartialFixedSampler(point, sampler)
         self.study.sampler = sampler
-        return self.study.ask(distributions(self.space))
+        return self.study.ask(dict(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """A neighbour that is left to try; machines that look at once take different ones."""

@@ -11,12 +11,11 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
@@ -24,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 from autox_video.core.errors import ResourceError
 from autox_video.planning.plan import FIELDS, Plan
 from autox_video.planning.record import TrainingData
-from autox_video.planning.search_space import Range, Space, space_of
+from autox_video.planning.search_space import Space, space_of
 from autox_video.tasks.task import TASKS
 
 REDUCTION = 3
@@ -54,7 +53,7 @@ def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
         "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),
         "data": data.fingerprint,
         "pretrained": plan.pretrained and Path(plan.pretrained).name,
-        "space": {name: asdict(values) for name, values in space.items()},
+        "space": {name: json.loads(distribution_to_json(v)) for name, v in space.items()},
         "span_sec": plan.frame_interval_sec * plan.clip_len,
         "clip_len": None if "clip_len" in space else plan.clip_len,
         "fixed": {name: value for name, value in chosen if name not in _FREE | space.keys()},
@@ -100,16 +99,6 @@ def _is_a_race(error: Exception) -> bool:
     if isinstance(told, IntegrityError):
         return True
     return isinstance(told, (OperationalError, ProgrammingError)) and "already exist" in str(told)
-
-
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """Give a space as Optuna takes it."""
-    return {
-        name: FloatDistribution(values.low, values.high, log=values.log)
-        if isinstance(values, Range)
-        else CategoricalDistribution(values.values)
-        for name, values in space.items()
-    }
 
 
 @contextmanager
