@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +137,7 @@ def compare_clips(
     for name, purpose in SPLITS.items():
         before = _labelled(tables[name], classes, root)
         now = _labelled(listing.splits[name], listing.classes, root)
-        left_out = _left_out(record.lists, name, listing)
-        new = [clip for clip in now if clip not in before and clip not in left_out]
-        parts = _new_and_gone(new, [clip for clip in before if clip not in now])
+        parts = _new_and_gone(before, now, _left_out(record.lists, name, listing))
         changed = [clip for clip in before if clip in now and before[clip] != now[clip]]
         if changed:
             clip = changed[0]
@@ -153,19 +151,20 @@ def compare_clips(
 def _compare_classes(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     if tuple(before) == tuple(now):
         return
-    old, new = set(before), set(now)
-    parts = _new_and_gone(
-        [name for name in now if name not in old], [name for name in before if name not in new]
-    )
+    parts = _new_and_gone(dict.fromkeys(before), dict.fromkeys(now))
     if not parts:
         first = next(i for i, pair in enumerate(zip(before, now, strict=False)) if len({*pair}) > 1)
         parts = [f"in another order (number {first} was {before[first]}, is {now[first]})"]
     yield f"classes: {', '.join(parts)}"
 
 
-def _new_and_gone(new: Sequence[Hashable], gone: Sequence[Hashable]) -> list[str]:
+def _new_and_gone(
+    before: Mapping[Hashable, Any], now: Mapping[Hashable, Any], left_out: Container[Hashable] = ()
+) -> list[str]:
+    new = [name for name in now if name not in before and name not in left_out]
+    gone = [name for name in before if name not in now]
     kinds = ((new, "new"), (gone, "gone"))
-    return [f"{len(some)} {what} ({_examples(some)})" for some, what in kinds if some]
+    return [f"{len(names)} {what} ({_examples(names)})" for names, what in kinds if names]
 
 
 def notes_on_reading(

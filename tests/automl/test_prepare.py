@@ -159,6 +159,7 @@ def test_going_on_learns_from_the_clips_that_it_began_with(keys, tmp_path, capsy
     assert "made again from the lists" in shown
 
 
+@pytest.mark.slow
 def test_weights_that_moved_or_are_gone_are_no_hindrance(keys, tmp_path):
     weights = weights_file(tmp_path / "w" / "mine.pth")
     named = {**keys, "load_from": str(weights)}
@@ -233,6 +234,7 @@ def test_several_classes_a_clip_are_prepared(keys, tmp_path):
     assert read_list(tmp_path / "work" / "train.csv") == prepared.listing.train
 
 
+@pytest.mark.slow
 def test_a_split_of_ours_keeps_copies_and_sources_together(tmp_path):
     """Of each colour ten clips: a video in two parts, a clip and its copy, and six others."""
     videos = tmp_path / "videos"

@@ -23,6 +23,7 @@ def test_a_known_file_in_checkpoints_is_used_by_itself(tmp_path, monkeypatch, ca
     assert find_weights("none", "auto") is None
 
 
+@pytest.mark.slow
 def test_a_named_file_is_identified_by_its_tensors(tmp_path):
     path = weights_file(tmp_path / "w" / "mine.pth")
     found = find_weights(str(path), "auto")
