@@ -106,15 +106,14 @@ def _read_data_root(lists: ConfiguredLists, files: Files, reading: Reading) -> N
         first = metadata.get("train") or metadata.get("")
         if wanted == "metadata" or (first and has_labels(first)):
             reading = replace(reading, data_format="metadata", several_numbers=None)
-            _read_metadata(lists, reading)
+            _read_metadata(lists, metadata, reading)
             return
     lists.splits, notes = read_class_folders(root, named=(files["test"],))
     lists.notes += notes
     lists.are_names = True
 
 
-def _read_metadata(lists: ConfiguredLists, reading: Reading) -> None:
-    metadata = find_metadata(reading.data_root)
+def _read_metadata(lists: ConfiguredLists, metadata: Files, reading: Reading) -> None:
     if not metadata:
         raise ListingError(
             f"data_root: there is no metadata.csv and no metadata.jsonl in {reading.data_root}; "

@@ -28,8 +28,8 @@ _DIGITS = re.compile(r"\d+")
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
-_CLASS_SHARE, _CLASS_CLIPS = 0.9, 5
-"""What of a class, and how many clips, are of one source by their names where that is none."""
+_MOST_OF_CLASS, _FEW_CLIPS = 0.9, 4
+"""What of a class, and how many clips, are exceeded by a source that is the name of the class."""
 
 BLOCKS, MORE_BLOCKS = 5, 20
 """A numbered sequence is kept in so many blocks at least; in more, up to MORE_BLOCKS, where they
@@ -84,7 +84,8 @@ def find_recordings(
     of_video, clips_of = same(keys), Counter(classes)
     names = sources(paths, num_classes)
     for clips in members(same(names)):
-        if _is_name_of_class([classes[clip] for clip in clips], clips_of):
+        inside = [classes[clip] for clip in clips]
+        if _is_part_of_class(inside, clips_of, more_than=_FEW_CLIPS, part=_MOST_OF_CLASS):
             for clip in clips:
                 names[clip] = None
     copies = either(same_digest(contents.digests), near_duplicates(contents.fingerprints))
@@ -120,12 +121,13 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
     return np.bincount(groups, minlength=len(groups))[groups] == 1
 
 
-def _is_name_of_class(inside: Sequence[Hashable], clips_of: Counter) -> bool:
-    """Whether clips, by the class of each, are so many of a class that they share its name."""
+def _is_part_of_class(
+    inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
+) -> bool:
+    """Whether clips, by the class of each, are more of a class than so many and than this part."""
     return any(
-        count >= _CLASS_CLIPS and count > _CLASS_SHARE * clips_of[label]
+        label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()
-        if label is not None
     )
 
 
@@ -133,13 +135,10 @@ def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
     """Whether a scene, by the class of each of its clips, is more than one recording."""
     if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
         return True
-    counts = Counter(inside)
-    if len(counts) == 1 and len(inside) == clips_of[inside[0]]:
+    if len(set(inside)) == 1 and len(inside) == clips_of[inside[0]]:
         return inside[0] is not None  # its class would be on one side alone
-    return any(
-        count > max(_LARGEST_SCENE, clips_of[label] * _LARGEST_SHARE_OF_CLASS)
-        for label, count in counts.items()
-        if label is not None
+    return _is_part_of_class(
+        inside, clips_of, more_than=_LARGEST_SCENE, part=_LARGEST_SHARE_OF_CLASS
     )
 
 
