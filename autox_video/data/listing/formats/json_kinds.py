@@ -1,4 +1,4 @@
-"""The kinds of JSON that tools and data sets write; another one is a function and a row in KINDS.
+"""The kinds of JSON that tools and data sets write; another one is a function and a row below.
 
 A reader gives the clips as records with the keys path, label and the like, and None for JSON of
 another kind. It raises NotImplementedError, with a reason, for what it knows but does not read.
@@ -29,7 +29,7 @@ def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Reco
     Raises:
         ListingError: it is of no kind that is read, or a part of it is not as it should be.
     """
-    for name, reader in KINDS:
+    for name, reader in ARRAYS if isinstance(content, list) else OBJECTS:
         try:
             records = reader(content, tree)
         except NotImplementedError as error:
@@ -49,14 +49,12 @@ def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Reco
     )
 
 
-def _describe(content: Any) -> str:
+def _describe(content: list | dict) -> str:
     what = "an object with the keys"
     if isinstance(content, list):
-        if not content or not isinstance(content[0], dict):
+        if not isinstance(content[0], dict):
             return f"an array of {len(content)} values"
         content, what = content[0], "objects with the keys"
-    if not isinstance(content, dict):
-        return "a single value"
     keys = ", ".join(str(key)[:30] for key in list(content)[:_SHOWN_KEYS])
     return f"{what} {keys}{', ...' if len(content) > _SHOWN_KEYS else ''}"
 
@@ -119,7 +117,7 @@ def _activitynet(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _kinetics(content: Any, tree: ClipTree) -> list[Record] | None:
-    first = next(iter(content.values()), None) if isinstance(content, dict) else None
+    first = next(iter(content.values()))
     annotations = first.get("annotations") if isinstance(first, dict) else None
     if not _has_keys(annotations, "label", "segment"):
         return None
@@ -137,18 +135,14 @@ def _fiftyone(content: Any, tree: ClipTree) -> list[Record] | None:
     if not _has_keys(content, "classes", "labels"):
         return None
     classes = dict(enumerate(map(str, content["classes"])))
-    return [
-        {"path": path, "label": [_name_of(label, classes) for label in _as_list(labels)]}
-        for path, labels in content["labels"].items()
-    ]
 
+    def name_of(label: Any) -> Any:
+        if isinstance(label, list):
+            return list(map(name_of, label))
+        return classes.get(label, label) if isinstance(label, int) else label
 
-def _name_of(label: Any, classes: dict[int, str]) -> Any:
-    return classes.get(label, label) if isinstance(label, int) else label
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    labels = content["labels"]
+    return [{"path": path, "label": name_of(label)} for path, label in labels.items()]
 
 
 def _video_coco(content: Any, tree: ClipTree) -> list[Record] | None:
@@ -193,7 +187,7 @@ def _unread(*keys: str, why: str = "") -> Reader:
 
 
 def _by_split(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, dict) or not content or not all(map(split_of, content)):
+    if not all(map(split_of, content)):
         return None
     parts = {
         split: part if is_records(part) else _by_video(part, tree)
@@ -205,7 +199,7 @@ def _by_split(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, dict) or not content:  # of a split
         return None
     kinds = {type(value) for value in content.values()}
     if kinds == {dict} and _name_columns(chain(["path"], *content.values())):
@@ -219,7 +213,7 @@ def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _by_class(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, dict) or len(content) < 2:
+    if len(content) < 2:
         return None
     if not all(isinstance(v, list) and v and all(map(_names_video, v)) for v in content.values()):
         return None
@@ -229,7 +223,7 @@ def _by_class(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _by_column(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, dict) or len(content) < 2 or not _name_columns(content):
+    if len(content) < 2 or not _name_columns(content):
         return None
     values = content.values()
     if not all(isinstance(v, list | dict) for v in values) or len(set(map(len, values))) > 1:
@@ -255,8 +249,6 @@ def _are_clips(records: list[Record], *, need_labels: bool = True) -> bool:
 
 
 def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, list) or not content:
-        return None
     if not all(isinstance(p, list) and len(p) == 2 and _names_video(p[0]) for p in content):
         return None
     return [{"path": path, "label": label} for path, label in content]
@@ -264,8 +256,13 @@ def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
 
 LABEL_STUDIO, ACTIVITYNET = "an export of Label Studio", "of the form of ActivityNet"
 FIFTYONE = "FiftyOne's labels.json"
-KINDS: tuple[tuple[str, Reader], ...] = (
+ARRAYS: tuple[tuple[str, Reader], ...] = (
     (LABEL_STUDIO, _label_studio),
+    ("an export of Labelbox", _labelbox),
+    ("an array of records", _array),
+    ("an array of pairs", _pairs),
+)
+OBJECTS: tuple[tuple[str, Reader], ...] = (
     (ACTIVITYNET, _activitynet),
     ("Kinetics' list", _kinetics),
     (FIFTYONE, _fiftyone),
@@ -274,13 +271,11 @@ KINDS: tuple[tuple[str, Reader], ...] = (
     ("a project of VIA", _unread("file", "metadata", "attribute")),
     ("a project of VIA", _unread("_via_settings")),
     ("MSR-VTT's", _unread("videos", "sentences", why="sentences are no classes")),
-    ("an export of Labelbox", _labelbox),
     ("in the form of Datumaro", _unread("categories", "items")),
     ("an annotation of Supervisely", _unread("framesCount")),
     ("an object of splits", _by_split),
     ("an object of clips", _by_video),
     ("an object of lists of clips", _by_class),
     ("an object of columns", _by_column),
-    ("an array of records", _array),
-    ("an array of pairs", _pairs),
+    ("an object with an array of records", _array),
 )
