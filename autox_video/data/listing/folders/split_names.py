@@ -2,32 +2,15 @@
 
 import re
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "validate": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+_NAMES = {
+    "train": ("train", "training", "trn"),
+    "val": (
+        *("val", "valid", "validation", "validate", "validating", "dev", "devel", "development"),
+        *("eval", "evaluation"),
+    ),
+    "test": ("test", "testing", "tests", "tst", "holdout", "heldout"),
 }
-"""What people call the three splits in lists."""
-
-_WORDS = {
-    **SPLIT_NAMES,
-    "trn": "train",
-    "validating": "val",
-    "devel": "val",
-    "development": "val",
-    "eval": "val",
-    "evaluation": "val",
-    "tst": "test",
-    "tests": "test",
-    "holdout": "test",
-    "heldout": "test",
-}
+_WORDS = {name: split for split, names in _NAMES.items() for name in names}
 # What people write around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
 _AROUND = (
     "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"

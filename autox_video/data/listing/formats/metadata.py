@@ -8,7 +8,7 @@ from pathlib import Path
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
 from autox_video.data.listing.clip_tree import ClipTree
-from autox_video.data.listing.folders.split_names import SPLIT_NAMES, split_of
+from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.list_format import ListFormat, ListSource, Reading, exists
 from autox_video.data.listing.reading.columns import columns_of, find_columns
 from autox_video.data.listing.reading.list_text import data_lines, read_json, read_text
@@ -70,7 +70,7 @@ def find_metadata(data_root: str) -> dict[str, str]:
     if file := _metadata_in(data_root):
         return {"": file}
     if is_remote(data_root):
-        folders = [*dict.fromkeys(SPLIT_NAMES.values()), "validation"]
+        folders = ["train", "val", "test", "validation"]
     else:
         folders = sorted(path.name for path in Path(data_root).iterdir() if path.is_dir())
     files: dict[str, str] = {}

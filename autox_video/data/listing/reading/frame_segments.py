@@ -29,38 +29,41 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     """Turn the segments of a table from frames into seconds, in place.
 
     A segment begins when its first frame comes on screen, and ends where its last one does, as that
-    one is not part of it. What the videos are like is remembered, so that they are not opened again
-    when they are inspected, but for those of a variable frame rate: each of their frames has a time
-    of its own. Those that cannot be read are named then, whatever their segments are.
-
-    Args:
-        table: its `segments` in frames, its paths those of files.
-        data_root: the folder or address that they are relative to.
-        remote_cache: the config's key.
+    frame is not part of it. Videos are not opened again when they are inspected, but for those of a
+    variable frame rate: each of their frames has a time of its own. Those that cannot be read are
+    named then, whatever their segments are.
 
     Raises:
         ListingError: a video that could be read cannot be read once more.
     """
     table.unit = "s"
     segments = table.segments or []
-    parts = [index for index, segment in enumerate(segments) if segment != WHOLE_VIDEO]
-    files = [join(data_root, table.paths[index]) for index in parts]
-    say(f"Opening {counted(len(set(files)), 'video')} of {table.source} for the frame rates.")
+    files = {
+        index: join(data_root, table.paths[index])
+        for index, segment in enumerate(segments)
+        if segment != WHOLE_VIDEO
+    }
+    if not files:
+        return
+    videos = list(dict.fromkeys(files.values()))
+    say(f"Opening {counted(len(videos), 'video')} of {table.source} for the frame rates.")
     workers = min(OPENED_AT_ONCE, len(os.sched_getaffinity(0)))
-    facts, _ = inspect_clips(
-        files, default_cache_path(), workers=workers, remote_cache=remote_cache
+    inspected, _ = inspect_clips(
+        videos, default_cache_path(), workers=workers, remote_cache=remote_cache
     )
-    uneven = [row for row, video in enumerate(facts) if not video.is_even]
+    facts = dict(zip(videos, inspected, strict=True))
+    uneven = [index for index, file in files.items() if not facts[file].is_even]
     exact = _times_of_frames(
-        [files[row] for row in uneven],
-        [segments[parts[row]] for row in uneven],
+        [files[index] for index in uneven],
+        [segments[index] for index in uneven],
         workers=workers,
         remote_cache=remote_cache,
     )
     looked_up = dict(zip(uneven, exact, strict=True))
-    for row, (index, video) in enumerate(zip(parts, facts, strict=True)):
-        fps, frames = video.fps or FALLBACK_FPS, segments[index]
-        start, end = looked_up.get(row) or (frames[0] / fps, frames[1] / fps)
+    for index, file in files.items():
+        video, frames = facts[file], segments[index]
+        fps = video.fps or FALLBACK_FPS
+        start, end = looked_up.get(index) or (frames[0] / fps, frames[1] / fps)
         segments[index] = (video.start + start, video.start + end)
 
 

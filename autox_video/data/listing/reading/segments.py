@@ -26,15 +26,8 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
     """Read the start and the end of a segment; in seconds, but for frames in their numbers.
 
     Nothing for a start is 0, and for an end the end of the video, as is `inf`. A time may end in
-    `s` or `ms`, be h:mm:ss or mm:ss, and have a decimal comma.
-
-    Args:
-        start: as written.
-        end: as written.
-        unit: what plain numbers count: s, ms or frame.
-
-    Raises:
-        ValueError: with a part of a sentence on what is wrong.
+    `s` or `ms`, be h:mm:ss or mm:ss, and have a decimal comma; `unit` is what plain numbers count:
+    s, ms or frame. Raises ValueError with a part of a sentence on what is wrong.
     """
     texts = (start.strip(), end.strip())
     start, end = ("" if text.lower() in _NOTHING else text for text in texts)
