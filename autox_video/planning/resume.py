@@ -10,12 +10,12 @@ def resume(stored: Plan, basis: Basis) -> Plan:
     What depends on this machine and this start is chosen anew, to fit the others. The weights of
     `basis` are those that the run started from, or others that the user names now.
     """
-    settled = {
-        name: stored.choices[name]
-        for name, field in FIELDS.items()
-        if not field.anew and not _asks(basis, name, stored)
-    }
-    return choose(basis, settled)
+    before = {name: stored.choices[name] for name, field in FIELDS.items() if not field.anew}
+    plan = choose(basis, {n: c for n, c in before.items() if not _asks(basis, n, stored)})
+    now = plan.choices
+    # What is the same again keeps its reason and its evidence.
+    same = [n for n, c in before.items() if (c.value, c.source) == (now[n].value, now[n].source)]
+    return plan.with_choices({name: before[name] for name in same})
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:

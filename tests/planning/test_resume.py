@@ -105,6 +105,13 @@ def test_epochs_that_a_budget_cut_stay_until_others_are_asked_for():
     assert resumed(before, time_budget=700, epoch=150).epochs == 150
 
 
+def test_what_is_given_again_keeps_its_reason_and_its_evidence():
+    before = plan_for(backbone="conv_nano")
+    probed = replace(before.choices["backbone"], reason="probed", evidence={"figures": {"n": 1}})
+    before = before.with_choices({"backbone": probed})
+    assert resumed(before, backbone="conv_nano") == before
+
+
 def test_the_batch_of_all_processes_stays_and_is_cut_as_memory_asks():
     before = plan_for()
     three = replace(CPU, processes=3, local_processes=3)
