@@ -57,9 +57,7 @@ def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = No
     Raises:
         ResourceError: it cannot be written; all files are as they were.
     """
-    meta = {key: value for key, value in state["meta"].items() if key != "digest"}
-    content = {**state, "meta": meta}
-    content["meta"] = {**meta, "digest": digest(content)}
+    content = {**state, "meta": {**state["meta"], "digest": digest(state)}}
     with _writing(path) as temporary:
         with open(temporary, "wb") as file:
             torch.save(content, file)
