@@ -331,7 +331,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stopper", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_probe_ends_at_once_and_keeps_what_it_found(tmp_path, cache, opened, stopper):
+def test_stopped_inspection_ends_at_once_and_keeps_what_it_found(tmp_path, cache, opened, stopper):
     clip = write_video(tmp_path / "a.mp4", FRAMES)
     clips = [tmp_path / f"{i}.mp4" for i in range(400)]  # 50 s of work
     for link in clips:
