@@ -81,7 +81,7 @@ def test_a_full_disk_at_the_start(folder, tmp_path):
         text=True,
         timeout=120,
     )
-    assert "cannot be written (File too large)" in refused(done)
+    assert "(File too large)" in refused(done)
 
 
 def test_a_damaged_division_is_a_sentence(folder, tmp_path):
