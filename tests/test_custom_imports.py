@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from autox_video.planning.record import read_stored
 from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip, command, write_config
 
 PARTS = '''
@@ -148,7 +147,7 @@ def folder(tmp_path_factory):
 def test_a_users_parts_train_and_test_by_the_commands(folder):
     done = command("autotrain.py", cwd=folder)
     assert done.returncode == 0, done.stderr
-    choices = read_stored(folder / "run")["choices"]
+    choices = json.loads((folder / "run/record.json").read_text())["choices"]
     assert (choices["backbone"]["value"], choices["decoder"]["value"]) == ("toy", "counting")
     events = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
     assert any(0 <= event.get("within_one", -1) <= 1 for event in events)

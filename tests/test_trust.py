@@ -22,6 +22,7 @@ from autox_video import AutoXVideo
 from autox_video.backbones.weights.known_weights import KNOWN_FILES
 from autox_video.cli.main import main
 from autox_video.core.errors import CheckpointError
+from autox_video.data.inspection.facts_cache import TABLE
 from autox_video.video.files.remote_cache import RemoteCache
 from tests.datasets import TINY, colour_data, command, write_config
 from tests.servers import serve
@@ -347,8 +348,8 @@ def test_the_cache_of_probed_clips(place, hostile, run):
     put(cache, hostile["raw"])
     assert "begun anew" in run("check", ends_well=True)
     with sqlite3.connect(cache) as database:
-        for column in ("codec", "digest", "fingerprint", "frames"):
-            database.execute(f"UPDATE clips_6 SET {column} = ?", (hostile["raw"],))
+        for column in ("facts", "digest", "fingerprint", "scene"):
+            database.execute(f"UPDATE {TABLE} SET {column} = ?", (hostile["raw"],))
     database.close()
     run("check", ends_well=True)
 

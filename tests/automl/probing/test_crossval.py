@@ -52,6 +52,7 @@ def nowhere(tokens, labels):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_what_is_there_is_found(pool, task):
@@ -98,6 +99,7 @@ def test_balanced_classes_are_tried_where_they_differ_much():
     assert scored.score > 0.9
 
 
+@pytest.mark.slow
 def test_what_is_rare_and_hard_to_tell_is_not_given_up_where_classes_count_alike():
     def hardly(tokens, labels):
         tokens[range(len(labels)), :, :, labels] += 0.35

@@ -106,6 +106,7 @@ def test_a_damaged_file_is_made_anew(tmp_path, clips):
     np.testing.assert_array_equal(after.tokens, before.tokens)
 
 
+@pytest.mark.slow
 def test_other_weights_and_readings_have_features_of_their_own(tmp_path, clips):
     run(tmp_path, clips)
     assert run(tmp_path, clips, Reading((1, 1, 1), True))[1].computed == 12
@@ -119,6 +120,7 @@ def test_other_weights_and_readings_have_features_of_their_own(tmp_path, clips):
     assert run(tmp_path, clips)[1].computed == 0
 
 
+@pytest.mark.slow
 def test_weights_of_a_file_are_used_and_refused(tmp_path, clips):
     model = Extractor(CONFIG, None, FeatureStore(tmp_path)).model
     state = {n: t + 0.1 if "norm" in n else t for n, t in model.state_dict().items()}

@@ -31,6 +31,8 @@ FROM = {"mode": "train", "backbone": "auto"}
 """Training that starts from weights, or that is compared with descriptors."""
 LEARNS_NOTHING = {**FROM, "epoch": 1, "lr": 1e-9}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -55,7 +55,7 @@ def test_each_process_has_its_own_gpu_in_a_probe(rank, data, tmp_path, monkeypat
 
     monkeypatch.setattr(candidates, "Extractor", extractor)
     prepared = SimpleNamespace(listing=SimpleNamespace(train=()))
-    job = candidates.Job(prepared, None, data, tmp_path, None, np.zeros(0), ("linear",))
+    job = candidates.Job(prepared, data, tmp_path, None, np.zeros(0), ("linear",))
     with pytest.raises(SeenError, match=f"cuda:{rank}"):
         candidates.try_plan(job, ON_GPU, 60.0)
 

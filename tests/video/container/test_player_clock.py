@@ -7,7 +7,7 @@ import pytest
 
 from autox_video.core.errors import VideoError
 from autox_video.data.inspection.clip_facts import examine_clip
-from autox_video.data.inspection.inspected_listing import _part
+from autox_video.data.inspection.inspected_listing import _of_part
 from autox_video.data.loading.transforms import ReadClips
 from autox_video.video.container import media_file
 from autox_video.video.open_video import open_video, why_not_usable
@@ -85,9 +85,9 @@ def test_parts_of_segments_without_pictures_are_left_out(tmp_path):
     path = clip_from(tmp_path / "a.mkv", 2000, (0, 6))
     assert all(number < 26 for number in numbers_in(path, (1.0, 3.0)))
     facts = examine_clip(path).facts
-    assert _part(facts, (1.0, 3.0)).seconds == pytest.approx(1.0, abs=0.05)
-    assert _part(facts, (3.0, 4.0)).frames == 25
-    assert _part(facts, (0.0, np.inf)) == facts
+    assert _of_part(facts, (1.0, 3.0)).seconds == pytest.approx(1.0, abs=0.05)
+    assert _of_part(facts, (3.0, 4.0)).frames == 25
+    assert _of_part(facts, (0.0, np.inf)) == facts
 
 
 def test_pictures_that_come_a_day_after_the_sound_start_the_clock_themselves(tmp_path):
@@ -112,4 +112,4 @@ def test_segments_without_a_picture_are_named(tmp_path, segment, reason):
     path = clip_from(tmp_path / "a.mkv", 2000, (0, 6))
     with pytest.raises(VideoError, match=reason):
         ReadClips(4, 0.1, test_mode=True)({"filename": str(path), "segment": segment})
-    assert re.search(reason, _part(examine_clip(path).facts, segment).error)
+    assert re.search(reason, _of_part(examine_clip(path).facts, segment).error)
