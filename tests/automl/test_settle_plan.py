@@ -98,6 +98,14 @@ def test_a_test_that_takes_most_of_the_time_is_left_out(keys, capsys):
     assert "are left to autotest.py" in capsys.readouterr().out
 
 
+def test_nothing_is_compiled_to_find_out_how_fast_it_is(keys, monkeypatch):
+    def compiled(*args, **options):
+        raise AssertionError("compiling takes minutes")
+
+    monkeypatch.setattr("torch.nn.Module.compile", compiled)
+    assert planned(keys, time_budget="1h", compile=True).plan.compile
+
+
 def test_clips_that_cannot_be_read_any_more_leave_a_guess(keys, monkeypatch):
     monkeypatch.setattr("autox_video.training.measure._read_sec", lambda *_: None)
     assert planned(keys).prediction is None

@@ -62,19 +62,6 @@ def test_the_parts_that_fit_are_found_by_trying(clips, tmp_path, monkeypatch, fi
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.slow
-def test_nothing_is_compiled_to_find_out(clips, tmp_path, monkeypatch):
-    def compiled(*args, **options):
-        raise AssertionError("compiling takes minutes")
-
-    monkeypatch.setattr(torch.nn.Module, "compile", compiled)
-    config = tiny_config(clips, tmp_path, backbone="conv_nano")
-    config.model.backbone.compile = True
-    assert parts_that_fit(config, 2) == 1
-    assert measure(config, limit_sec=1.0) is not None
-    assert config.model.backbone.compile
-
-
 def test_where_nothing_fits_it_says_what_to_do(clips, tmp_path, monkeypatch):
     only(monkeypatch, 0)
     with pytest.raises(ResourceError, match="Not even one clip fits"):
