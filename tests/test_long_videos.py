@@ -120,13 +120,13 @@ def test_a_part_that_cannot_be_read_is_a_part_not_seen(trained, seen, monkeypatc
     from autox_video.core.errors import VideoError
     from autox_video.data.loading import transforms
 
-    real = transforms._each
+    real = transforms._frames_at
 
     def fails_late(video, times, short_side):
         if times.min() > 20:
             raise VideoError(f"{video.path}: it cannot be decoded there.")
         return real(video, times, short_side)
 
-    monkeypatch.setattr(transforms, "_each", fails_late)
+    monkeypatch.setattr(transforms, "_frames_at", fails_late)
     (cut,) = run(trained, clips=ClipTable((path.name,), (0,)))
     assert cut.scores is not None and 0.3 < cut.seen < 0.6 and cut.is_partly_seen
