@@ -168,9 +168,6 @@ class Settings(BaseModel):
         "light: crops and flips; recolour: other colours and negatives; medium: a little of "
         "colours and blanked parts; strong: RandAugment, MixUp and CutMix.",
     )
-    repeats: int | Auto = _key(
-        whole(1, 64), "Samples of training from one reading of a clip (repeated augmentation)."
-    )
     cache: str = _key(
         sized_folder("DIR, DIR:SIZE as in /fast/frames:200G, off", may_be_off=True),
         "Folder for decoded frames; auto: in ~/.cache where decoding would slow training down.",

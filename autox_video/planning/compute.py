@@ -46,22 +46,13 @@ def batch_size(draft: Draft) -> Choice:
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
-        return _whole_readings(by_user(asked * processes, why), draft.repeats)
+        return by_user(asked * processes, why)
     by_steps = draft.stats.num_train / FEWEST_STEPS_PER_EPOCH
     largest = LARGEST_SCRATCH_BATCH if draft.scratch else LARGEST_BATCH
     most = max(1.0, min(by_steps, largest))
     batch = max(2 ** int(math.log2(most)), processes)
     why = f"{FEWEST_STEPS_PER_EPOCH} steps an epoch or more, {largest} clips at most"
-    return _whole_readings(by_rule(math.ceil(batch / processes) * processes, why), draft.repeats)
-
-
-def _whole_readings(batch: Choice, repeats: int) -> Choice:
-    """The batch without a cut reading, where one reading of a clip gives `repeats` samples."""
-    whole = math.ceil(batch.value / repeats) * repeats
-    if whole == batch.value:
-        return batch
-    why = f"{batch.reason}; more than {batch.value}, as each clip gives {repeats} samples"
-    return Choice(whole, batch.source, why)
+    return by_rule(math.ceil(batch / processes) * processes, why)
 
 
 def accumulation(draft: Draft) -> Choice:

@@ -135,8 +135,6 @@ class Plan:
     flip: bool = chosen(augmentation.flip, "flip")
     augment: Mapping[str, float] = computed(augmentation.augment, "augment")
     """What training adds to crops and flips: fields of the model's augmentation `Strengths`."""
-    repeats: int = chosen(always(1, "a clip is read again for each sample"), "repeats")
-    """Samples of training from one reading of a clip, each cut out anew."""
     cache: str | None = computed(always(None, "not decided yet"), "cache", change="")
     """Folder for decoded frames; None: every clip is decoded each time."""
     cache_gib: float = computed(always(0.0, "not decided yet"), "cache", change="")

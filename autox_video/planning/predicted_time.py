@@ -136,7 +136,7 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
         return both_sec / plan.processes
 
     read_sec, step_sec = measured.read_sec, measured.step_sec
-    samples, val = clips.train * plan.repeats, clips.val if plan.evaluation else 0
+    samples, val = clips.train, clips.val if plan.evaluation else 0
     early_size = (plan.early_side / plan.resolution) ** 2
     views_sec = plan.test_clips * 3 * max(measured.view_sec, measured.probe_view_sec)
     testing_sec = clips.test * clips.test_rounds * clip_sec(measured.test_read_sec, views_sec)

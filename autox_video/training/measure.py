@@ -55,7 +55,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
         test_read_sec = _read_sec(_as_tested(dataset, config), 0, TEST_READ_SHARE * limit_sec)
         batch_size = config.train_dataloader.batch_size
         clips = math.ceil(math.ceil(batch_size / processes) / config.train_cfg.accumulation)
-        in_epoch = math.ceil(len(dataset) * dataset.samples_per_clip / batch_size)
+        in_epoch = math.ceil(len(dataset) / batch_size)
         try:
             model = _NoiseTrained(config)
             optimizer = build_optim_wrapper(model.model, config.optim_wrapper)
@@ -145,7 +145,7 @@ def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | N
     skip = 1 if sum(clips[1:]) else 0
     if not sum(clips[skip:]):
         return None
-    return (marks[-1] - marks[skip]) * at_a_time / sum(clips[skip:]) / dataset.samples_per_clip
+    return (marks[-1] - marks[skip]) * at_a_time / sum(clips[skip:])
 
 
 def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:

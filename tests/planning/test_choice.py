@@ -22,7 +22,6 @@ GIVEN_KEYS = {
     "decoder": ("decoder", "pyav"),
     "flip": ("flip", True),
     "augment": ("augment", "light"),
-    "repeats": ("repeats", 2),
     "precision": ("precision", "float32"),
     "compile": ("compile", False),
     "workers": ("workers", 1),

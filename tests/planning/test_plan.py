@@ -299,20 +299,6 @@ def test_balance_of_clips_with_several_classes_is_refused():
     assert plan_for(replace(STATS, task="multi_label"), class_balance="off").class_balance is False
 
 
-@pytest.mark.parametrize(
-    ("keys", "batch"),
-    [
-        ({"videos_per_gpu": 16, "repeats": 5}, 20),
-        ({"videos_per_gpu": 16, "repeats": 4}, 16),
-        ({"videos_per_gpu": 2, "repeats": 64}, 64),
-    ],
-)
-def test_a_step_has_whole_readings_and_the_plan_says_so(keys, batch):
-    plan = plan_for(**keys)
-    assert plan.batch_size == batch and plan.is_given("batch_size")
-    assert ("more than" in plan.choices["batch_size"].reason) == (batch != keys["videos_per_gpu"])
-
-
 def test_compiling_that_does_nothing_is_said():
     assert "no C compiler" in plan_for(hardware=GPU, compile=True).choices["compile"].reason
     assert plan_for(hardware=COMPILING_GPU, compile=True).choices["compile"].reason == GIVEN

@@ -45,7 +45,6 @@ def test_the_same_run_has_no_differences():
         ({"resolution": 96}, "resolution: 112 -> 96"),
         ({"decoder": "decord"}, "decoder: pyav -> decord"),
         ({"lr": 0.5}, "lr: 0.001 -> 0.5"),
-        ({"repeats": 2}, "repeats: 1 -> 2"),
         ({"seed": 3}, "seed: 0 -> 3"),
         ({"flip": False}, "flip: True -> False"),
         ({"augment": "strong"}, "augment: {'recolour': 0.4} -> {'rand_augment': 7"),

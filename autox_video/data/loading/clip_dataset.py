@@ -48,8 +48,6 @@ class ClipDataset:
     """Of `inputs`: views, frames, height, width, 3."""
     seed: int = 0
     """Start of every random stream."""
-    views_are_clips: bool = False
-    """Whether each view is a sample of its own (repeated augmentation), not one to average over."""
     rounds: Sequence[int] | None = None
     """In testing, which round of each clip is read (`sampling.rounds_of`); None: there is one."""
 
@@ -70,11 +68,6 @@ class ClipDataset:
     def is_remote(self) -> bool:
         """Whether clips are fetched from elsewhere."""
         return is_remote(self.data_root) or any(map(is_remote, self.clips.paths))
-
-    @property
-    def samples_per_clip(self) -> int:
-        """Training samples that come of one reading of a clip."""
-        return self.item_shape[0] if self.views_are_clips else 1
 
     def name(self, index: int) -> str:
         """The path of a clip as listed."""
@@ -110,12 +103,6 @@ class ClipDataset:
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
         seeds = [_seed_of(self.seed, *divmod(index, len(self))) for index in loaded.indices]
-        if self.views_are_clips:
-            # Views of one clip apart from each other: mixing pairs neighbours.
-            views = range(self.item_shape[0])
-            inputs = inputs.transpose(0, 1).flatten(0, 1).unsqueeze(1)
-            positions = positions * len(views)
-            seeds = [_seed_of(seed, view, 0) for view in views for seed in seeds]
         labels = None
         if self.clips.labels is not None:
             listed = [self.clips.labels[position] for position in positions]
@@ -159,11 +146,10 @@ class ClipBatches(ClipLoader):
         self.shuffle = shuffle
         self.pin_memory = pin_memory
         self.processes = processes or Processes()
-        self.clips_in_batch = math.ceil(batch_size / dataset.samples_per_clip)
         parts = self.processes.size if shuffle else 1
         super().__init__(
             dataset,
-            batch_size=math.ceil(self.clips_in_batch / parts),
+            batch_size=math.ceil(self.batch_size / parts),
             workers=workers,
             time_limit_sec=FETCH_LIMIT_SEC if dataset.is_remote else TIME_LIMIT_SEC,
         )
@@ -177,7 +163,7 @@ class ClipBatches(ClipLoader):
 
     def batches_in(self, clips: int) -> int:
         """The number of batches that so many clips make."""
-        return math.ceil(clips / self.clips_in_batch)
+        return math.ceil(clips / self.batch_size)
 
     def tolerate(self, tolerated: float) -> None:
         """Try no more clips once more than this share of all has turned out unreadable."""
@@ -197,9 +183,9 @@ class ClipBatches(ClipLoader):
         `is_full`. In a random order, other clips stand in for those that cannot be read.
         """
         order = self._order(epoch)
-        starts = range(skip, len(order), self.clips_in_batch)
+        starts = range(skip, len(order), self.batch_size)
         parts = self._deal(
-            [range(start, min(start + self.clips_in_batch, len(order))) for start in starts]
+            [range(start, min(start + self.batch_size, len(order))) for start in starts]
         )
         items = self.read(order, [part for _, part, _ in parts], fill=self.shuffle)
         # What is read ends early where too much cannot be.
@@ -207,7 +193,7 @@ class ClipBatches(ClipLoader):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
                 batch["inputs"] = batch["inputs"].pin_memory()
-            is_full = len(whole) == self.clips_in_batch and len(loaded.indices) == len(part)
+            is_full = len(whole) == self.batch_size and len(loaded.indices) == len(part)
             batch |= {"taken": whole.stop, "weight": weight, "is_full": is_full}
             yield batch | {"unreadable": loaded.unreadable}
 

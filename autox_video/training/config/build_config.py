@@ -194,13 +194,12 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
     area_range = (plan.smallest_crop, 1.0)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "random"}
-    read = _read(plan, num_clips=plan.repeats, test_mode=False, short_side=plan.short_side)
+    read = _read(plan, num_clips=1, test_mode=False, short_side=plan.short_side)
     read |= {"jitter": plan.jitter, **_caches(plan, data)}
     dataset = {
         **_dataset(plan, data, data.train_list),
         "pipeline": [read, {**crop, "area_range": area_range}],
-        "item_shape": (plan.repeats, *_view(plan)),
-        "views_are_clips": plan.repeats > 1,
+        "item_shape": (1, *_view(plan)),
     }
     return {**_loader(plan, dataset), "batch_size": plan.batch_size, "shuffle": True}
 
@@ -282,7 +281,7 @@ def _optimizer(plan: Plan) -> dict[str, Any]:
 
 
 def _schedule(plan: Plan, num_train: int) -> dict[str, Any]:
-    steps_per_epoch = math.ceil(num_train / math.ceil(plan.batch_size / plan.repeats))
+    steps_per_epoch = math.ceil(num_train / plan.batch_size)
     total = plan.epochs * steps_per_epoch
     warmup = min(round(plan.warmup_epochs * steps_per_epoch), total - 1)
     fall = min(warmup + round(plan.flat_epochs * steps_per_epoch), total - 1)

@@ -50,7 +50,6 @@ def name_of(plan, data=DATA):
         plan_for(class_balance=True),
         plan_for(drop_path=0.1),
         plan_for(ema=0.9),
-        plan_for(repeats=2),
         plan_for(pretrained=SWIN_B),
         plan_for(pretrained=replace(SWIN_B, path="checkpoints/other.pth")),
         plan_for(backbone="swin_nano"),

@@ -166,23 +166,6 @@ def test_for_evaluation_whole_batches_are_dealt_out(tmp_path):
         assert [part for _, part, _ in batches._deal(whole)] == whole[rank::2]
 
 
-def test_repeats_are_samples_of_their_own(dataset):
-    pipeline = [{**PIPELINE[0], "num_clips": 3}, PIPELINE[1]]
-    repeated = make(
-        dataset.clips,
-        dataset.data_root,
-        pipeline=pipeline,
-        shape=(3, 4, 16, 16, 3),
-        views_are_clips=True,
-    )
-    (first, *_) = batches(repeated, batch_size=6)
-    assert first["inputs"].shape == (6, 1, 4, 16, 16, 3)
-    assert first["positions"] == [0, 1] * 3
-    assert first["labels"].tolist() == [0, 1] * 3
-    assert len(set(first["seeds"])) == 6
-    assert len({pixels.tobytes() for pixels in first["inputs"]}) == 6
-
-
 def test_without_labels_there_are_none(dataset):
     clips = ClipTable(dataset.clips.paths[:2], None)
     (batch,) = batches(make(clips, dataset.data_root))

@@ -63,15 +63,14 @@ def test_validation_counts_classes_as_the_loss_does(balance):
 
 
 def test_how_clips_are_read_arrives():
-    plan = replace(tiny_plan(), cache="/c", cache_gib=3.0, repeats=2, augment={"mixup": 0.8})
+    plan = replace(tiny_plan(), cache="/c", cache_gib=3.0, augment={"mixup": 0.8})
     config = built(replace(plan, clip_len=8, resolution=56, short_side=64))
     read, crop = config.train_dataloader.dataset.pipeline
-    assert (read.clip_len, read.num_clips, read.short_side, read.test_mode) == (8, 2, 64, False)
+    assert (read.clip_len, read.num_clips, read.short_side, read.test_mode) == (8, 1, 64, False)
     assert read.cache == {"folder": "/c", "max_gib": 3.0}
     assert (crop.side, crop.crop, crop.area_range) == (56, "random", (plan.smallest_crop, 1.0))
-    assert config.train_dataloader.dataset.item_shape == (2, 8, 56, 56, 3)
-    assert config.train_dataloader.dataset.views_are_clips is True
-    assert config.param_scheduler[-1].end == 6 * 5  # 10 clips, 4 samples of 2 clips in a step
+    assert config.train_dataloader.dataset.item_shape == (1, 8, 56, 56, 3)
+    assert config.param_scheduler[-1].end == 6 * 3  # 10 clips, 4 in a step
     validation = config.val_dataloader.dataset.pipeline
     assert (validation[0].short_side, validation[0].cache.folder) == (56, "/c")
     assert config.test_pipeline[0].get("cache") is None
