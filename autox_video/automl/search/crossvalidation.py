@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.automl.leaderboard import Row, open_row, put_row, row_of, try_to_read
+from autox_video.automl.leaderboard import (
+    Row,
+    interval_text,
+    open_row,
+    put_row,
+    row_of,
+    try_to_read,
+)
 from autox_video.automl.prepare import Prepared, groups_of
 from autox_video.automl.search.side_run import (
     FAILURES,
@@ -255,12 +262,11 @@ class CrossValidation:
         about = summary.config
         task = TASKS[self.divisions[0][0].data.task]
         key = task.main_score(balanced=self.plan.class_balance)
-        figures = (summary.score, summary.low, summary.high)
-        score, low, high = (score_text(figure, about["clips"]) for figure in figures)
+        score = score_text(summary.score, about["clips"])
+        interval = interval_text(summary.low, summary.high, about["clips"])
         say(
-            f"Cross-validation of the plan: {score_label(key)} {score} (95% interval {low} to "
-            f"{high}, {about['clips']} clips in {about['folds']} folds; divisions: "
-            f"{about['repeats']})."
+            f"Cross-validation of the plan: {score_label(key)} {score} (95% interval {interval}, "
+            f"{about['clips']} clips in {about['folds']} folds; divisions: {about['repeats']})."
         )
 
 
