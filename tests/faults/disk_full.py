@@ -30,7 +30,9 @@ from tests.faults.script import add_options, verdict, workplace
 HOOK = Path(__file__).parent / "full_disk"
 KEYS = {"epoch": 3, "videos_per_gpu": 12, "evaluation": 1, "checkpoint_minutes": 0.0001}
 FORMS = {"this write": False, "to the end": True}
-SAID = re.compile(r"cannot be (written|saved)|could not be (written|saved)|no space|disk", re.I)
+SAID = re.compile(
+    r"cannot be (written|saved|made)|could not be (written|saved)|no space|disk", re.I
+)
 SPARE_MIB = 16
 NAMESPACE = "FAULTS_NAMESPACE"
 
