@@ -26,7 +26,7 @@ from autox_video.core.files import write_text
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.demo import demo_clips, demo_is_complete, make_demo
-from autox_video.data.inspection.dataset_stats import DatasetStats, summarize
+from autox_video.data.inspection.dataset_stats import summarize
 from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
 from autox_video.data.listing.listing import Listing, divide_listing, read_listing
@@ -98,7 +98,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     _report_odd(inspected)
     readable = readable_listing(inspected, strict=settings.strict)
     hardware = look_around(settings.device, settings.gpus, deterministic=settings.deterministic)
-    basis = Basis(settings, stats_of(inspected, settings.task), hardware)
+    stats = summarize(inspected, task_of(inspected.train.labels, settings.task))
+    basis = Basis(settings, stats, hardware)
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
         plan, task = choose(basis), basis.stats.task
@@ -211,11 +212,6 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
             on_done=show,
             on_note=say,
         )
-
-
-def stats_of(listing: Listing, task: str) -> DatasetStats:
-    """The readable clips in figures; `task` is the key of the config."""
-    return summarize(listing, task_of(listing.train.labels, task))
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
