@@ -20,12 +20,10 @@ def read_class_folders(
 ) -> tuple[dict[str, ClipTable], list[str]]:
     """Read DATA_ROOT/CLASS/..., with splits above the classes or in them, as lists.
 
+    Lists beside the classes are said to be unused, but for those `named` in the config.
+
     Gives the splits that the folders make (`train` alone holds all clips where they make none),
     and sentences about what was left out. A flat test folder gives clips without labels.
-
-    Args:
-        data_root: a folder, or an address.
-        named: the lists that the config names all the same.
 
     Raises:
         ListingError: there is no video, none in a class folder, or the folders are ambiguous.

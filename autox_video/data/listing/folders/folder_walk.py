@@ -96,11 +96,8 @@ def read_contents(folder: str | Path) -> Contents:
     A clip is a video file, by its suffix, or on this machine a folder of two or more numbered
     pictures and nothing else of use. Links are followed; hidden files and folders are left out.
 
-    Args:
-        folder: on this machine, or an address; a web server must list its folders.
-
-    Raises:
-        ListingError: the folder is missing or cannot be read.
+    Of an address, a web server must list its folders. Raises ListingError if the folder is missing
+    or cannot be read.
     """
     contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
     for paths in (contents.videos, contents.folders, *contents.passed_over.values()):

@@ -51,13 +51,8 @@ def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangeme
 
     Splits are folders above the classes (train/CLASS/CLIP) or in each of them (CLASS/train/CLIP).
 
-    Args:
-        videos: paths relative to `root`, sorted.
-        empty: folders without anything in them.
-        root: the folder, for messages.
-
-    Raises:
-        ListingError: the folders cannot be what they look like.
+    `videos` and `empty`, folders without a clip, are sorted paths relative to `root`. Raises
+    ListingError if the folders cannot be what they look like.
     """
     tops: dict[str, list[str]] = {}
     for video in videos:

@@ -44,11 +44,7 @@ def recognise(path: str, reading: Reading) -> str:
 
 
 def read_listed(path: str, reading: Reading) -> ListedClips:
-    """Read one list in the format that `reading` names.
-
-    Args:
-        path: the list, its address, or the folder of lists.
-        reading: how it is read; its format is a name in LIST_FORMATS.
+    """Read a list, or a folder of lists, in the format that `reading` names.
 
     Raises:
         ListingError: with what is wrong, and where.
@@ -66,8 +62,10 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, ClipTable] = {}
     notes = table.notes
-    for name, part in _by_split(table):
-        if (name or reading.split) != "test" and not any(part.labels):
+    parts = dict(_by_split(table))
+    for name, part in parts.items():
+        # A list of one split alone is for what it was given for.
+        if (name if len(parts) > 1 else reading.split) != "test" and not any(part.labels):
             raise ListingError(f"{path}: the clips have no labels; {table.about_labels}.")
         if list_format.data_set:
             splits[name], missing = locate(part, reading.tree, list_format.data_set)

@@ -168,16 +168,11 @@ def _video_coco(content: Any, tree: ClipTree) -> list[Record] | None:
     return list({repr(row): row for row in rows}.values())
 
 
-def _labelbox(content: Any, tree: ClipTree) -> None:
-    if is_records(content) and "data_row" in content[0]:
-        raise NotImplementedError
-
-
 def _unread(*keys: str, why: str = "") -> Reader:
-    """The reader of objects with these keys, which are not read."""
+    """The reader of objects, or arrays of objects, with these keys, which are not read."""
 
     def read(content: Any, tree: ClipTree) -> None:
-        if _has_keys(content, *keys):
+        if _has_keys(content[0] if isinstance(content, list) else content, *keys):
             raise NotImplementedError(why)
 
     return read
@@ -258,7 +253,7 @@ LABEL_STUDIO, ACTIVITYNET = "an export of Label Studio", "of the form of Activit
 FIFTYONE = "FiftyOne's labels.json"
 ARRAYS: tuple[tuple[str, Reader], ...] = (
     (LABEL_STUDIO, _label_studio),
-    ("an export of Labelbox", _labelbox),
+    ("an export of Labelbox", _unread("data_row")),
     ("an array of records", _array),
     ("an array of pairs", _pairs),
 )

@@ -34,10 +34,9 @@ def looks_like_json(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Parse JSON, or lines of JSON as one array; with the line of each record where it is known.
+    """Parse JSON, or lines of JSON as one array, with the line of each record where it is known.
 
-    Raises:
-        ListingError: this is neither.
+    Raises ListingError if this is neither.
     """
     try:
         return read_json(text), []
@@ -50,11 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Parse a JSON object in each line; with their lines.
-
-    Raises:
-        ListingError: a line is none.
-    """
+    """Parse a JSON object in each line, with their lines; raises ListingError if a line is none."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -70,11 +65,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
 def read_records(
     records: Sequence[Record], lines: Sequence[int], source: str, tree: ClipTree
 ) -> Table:
-    """Read records, each with its line, into a table that is still to be checked.
-
-    Raises:
-        ListingError: no key is that of a path.
-    """
+    """Read records, each with its line; raises ListingError if no key is that of a path."""
     rows = [
         (line, row) for line, record in zip(lines, records, strict=True) for row in flatten(record)
     ]

@@ -37,8 +37,7 @@ def csv_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row under the header with the line that it starts in, comments too.
 
-    Raises:
-        ListingError: this is not CSV.
+    Raises ListingError if this is not CSV.
     """
     file = io.StringIO(text, newline="")
     for _ in range(header_line):
@@ -62,11 +61,7 @@ def read_rows(
 ) -> Table:
     """Read rows, each with its line, into a table that is still to be checked.
 
-    Args:
-        rows: line and cells.
-        source: the list, for messages.
-        columns: what is in which cell.
-        is_there: whether there is a clip of this path; it decides between columns of paths.
+    Of several columns of paths, that is read in which `is_there` finds a clip first.
     """
     table = Table(source, unit=columns.unit)
     seen: dict[int, set[str]] = {column: set() for column in columns.unread}

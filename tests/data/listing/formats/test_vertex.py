@@ -102,3 +102,12 @@ def test_vertex_faults(place):
     place.write(data_dot_jsonl='{"videoGcsUri": "gs://b/a.mp4"}\n{"videoGcsUri": ""}\n{"x"\n')
     (problem,) = place.problems("data.jsonl")
     assert problem.startswith("data.jsonl:3: this is not valid JSON (")
+
+
+def test_clips_for_testing_alone_are_no_training_list_without_labels(place):
+    place.videos("a.mp4")
+    use = {"aiplatform.googleapis.com/ml_use": "test"}
+    row = {"videoGcsUri": "gs://b/a.mp4", "dataItemResourceLabels": use}
+    place.write(t_dot_jsonl=json.dumps(row), v_dot_csv="path,label\nb.mp4,x\n")
+    (problem,) = place.problems("t.jsonl", ann_file_val="v.csv")
+    assert "t.jsonl: the clips have no labels" in problem
