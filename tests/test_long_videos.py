@@ -13,11 +13,14 @@ from autox_video.distributed import processes
 from autox_video.jobs.check import check
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
+from autox_video.tasks.task import TASKS
 from tests.datasets import COLOURS, TINY, colour_data
 from tests.evaluation.test_predict import run, trained  # noqa: F401
 from tests.videos import write_video
 
 pytestmark = pytest.mark.slow
+
+TASK = TASKS["single_label"]
 
 
 def long_clip(path, *parts):
@@ -70,10 +73,10 @@ def test_what_the_limit_leaves_unseen_is_in_the_record(trained, seen):  # noqa: 
     root, _ = trained
     long_clip(root / "longer.mp4", ("red", 64))
     (longer,) = run(trained, clips=ClipTable(("longer.mp4",), (0,)))
-    assert longer.seen == pytest.approx(0.5) and longer.record(("r", "g", "b"))["seen"] == 0.5
+    assert longer.seen == pytest.approx(0.5) and longer.record(TASK, ("r", "g", "b"))["seen"] == 0.5
     parts = ClipTable(("longer.mp4",), (0,), segments=((10.0, 14.0),))
     (part,) = run(trained, clips=parts)
-    assert part.seen == 1.0 and "seen" not in part.record(("r", "g", "b"))
+    assert part.seen == 1.0 and "seen" not in part.record(TASK, ("r", "g", "b"))
 
 
 def test_several_processes_share_the_parts(trained, seen, monkeypatch):  # noqa: F811
@@ -88,7 +91,7 @@ def test_several_processes_share_the_parts(trained, seen, monkeypatch):  # noqa:
         gathered.append(mine)
         return [mine, ({}, {}, {})]
 
-    monkeypatch.setattr(processes, "gather", gather)
+    monkeypatch.setattr(processes, "all_gather", gather)
     assert run(trained, clips=clips, batch_size=1) == whole
     assert len(gathered) == 2  # one for each pass
 
