@@ -29,18 +29,16 @@ FPS = 26  # about the demo's; the peer counts in frames
 
 def ours_config():
     """The config of a run on the clips in this folder, made as the real command makes it."""
-    from autox_video.automl.prepare import prepare, write_lists
+    from autox_video.automl.prepare import prepare
     from autox_video.config.load import settings_from_mapping
-    from autox_video.planning.record import RunRecord, TrainingData
+    from autox_video.planning.record import RunRecord
     from autox_video.training.config.build_config import build_config
 
     keys = {f"ann_file_{s}": f"data/annotations/{s}_list.txt" for s in ("train", "val")}
     keys |= {"data_root": "data/videos", "work_dir": "ours", "load_from": "none", "device": "cpu"}
     keys |= {"videos_per_gpu": BATCH, "epoch": 1, "evaluation": 0}
     prepared = prepare(settings_from_mapping(keys, "benchmark"), resuming=False)
-    lists, listing = write_lists(Path("ours"), prepared.listing), prepared.listing
-    data = TrainingData("data/videos", *lists, listing.classes, len(listing.train))
-    return build_config(RunRecord(prepared.plan, data), "ours")
+    return build_config(RunRecord(prepared.plan, prepared.data), "ours")
 
 
 def peer_config():
