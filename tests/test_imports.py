@@ -56,7 +56,7 @@ LIGHT = (
     "data.label_array",
     "planning",
     "evaluation.results",
-    "evaluation.temperature",
+    "evaluation.calibrated_predictions",
     "evaluation.tested_clips",
     "automl.clip_review",
     "automl.leaderboard",

@@ -16,6 +16,7 @@ from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
+from autox_video.evaluation.calibrated_predictions import read_calibration
 from autox_video.evaluation.results import (
     Prediction,
     Provenance,
@@ -25,7 +26,6 @@ from autox_video.evaluation.results import (
     results,
     scored,
 )
-from autox_video.evaluation.temperature import read_calibration
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find, usable_cores

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from autox_video.core.errors import CheckpointError, ListingError
+from autox_video.evaluation.calibrated_predictions import Calibration
 from autox_video.evaluation.results import Prediction, Provenance, results
-from autox_video.evaluation.temperature import Calibration
 from autox_video.jobs.test import _refuse_all_unreadable, _refuse_no_numbers, _show
 from autox_video.tasks.task import TASKS
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from autox_video.data.inspection.similar_pairs import in_chunks, near_pairs
+from autox_video.data.inspection.vector_hashing import in_chunks, near_pairs
 from autox_video.data.splitting.groups import alone, join
 from autox_video.video.video import Video
 

@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from autox_video.data.inspection.fingerprint import GREY, averaged
-from autox_video.data.inspection.similar_pairs import CHUNK, in_chunks, near_pairs
+from autox_video.data.inspection.vector_hashing import CHUNK, in_chunks, near_pairs
 from autox_video.data.splitting.groups import alone, join
 
 SIDE = 24

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from autox_video.evaluation.calibrated_predictions import Calibration, read_calibration
 from autox_video.evaluation.results import Prediction
-from autox_video.evaluation.temperature import Calibration, read_calibration
 
 
 def prediction(video, label, scores):
