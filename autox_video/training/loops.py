@@ -107,8 +107,10 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         started = time.monotonic()
         try:
             self._evaluate_if_due()
-            while self._goes_on():
+            self._settle_end()
+            while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
+                    self._settle_end()  # before saving: a resumed run knows less of its pace
                     self._save_or_stop(at_rest=True)
                     self._evaluate_if_due()
                 else:
@@ -226,11 +228,9 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook("on_trouble", sentence=sentence)
         return in_a_row < BAD_IN_A_ROW
 
-    def _goes_on(self) -> bool:
-        """Whether there is an epoch to train, by the time that is left now."""
+    def _settle_end(self) -> None:
         if self.time_budget is not None:
             self.time_budget.settle(self)
-        return self._epoch < self._max_epochs and not self.stop_training
 
     def _evaluate_if_due(self) -> None:
         if self.evaluation_is_due():

@@ -152,7 +152,8 @@ class TimeBudget(Hook):
 
     def _other_end(self, loop, at_hand: End) -> End | None:
         """An earlier end where time is lacking, a later one where there is much more, or None."""
-        pace, left_sec = self._pace(loop), self._left_sec()
+        pace = self._pace(loop)
+        left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)
         if end != at_hand:
             return End(end.epochs, max(end.last_step, loop.iter))

@@ -96,6 +96,9 @@ class Simulated:
     def end_at(self, epochs, last_step):
         self.max_epochs, self.max_iters = epochs, last_step
 
+    def evaluation_is_due(self):
+        return False
+
     def run(self):
         """Give the run, at its end."""
         while self._goes_on():
