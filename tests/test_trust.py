@@ -262,6 +262,7 @@ def test_a_record_that_makes_no_sense(place, run, name, value):
     assert "work/best.pth: its run record makes no sense" in run("test", ends_well=False)
 
 
+@pytest.mark.slow
 def test_the_real_scripts_end_in_a_sentence(place, hostile, marker):
     state = torch.load("work/best.pth", weights_only=True)
     state["meta"]["record"] = hostile["python"].decode()

@@ -90,6 +90,7 @@ def test_clips_are_ordinary_files(small, tmp_path):
     assert trivial_features(tmp_path / "videos" / "test000.mp4").shape == (12,)
 
 
+@pytest.mark.slow
 def test_trivial_features_do_not_tell_a_direction(small, tmp_path):
     small(train=16, test=30)
     make_set(tmp_path, "small")
@@ -98,6 +99,7 @@ def test_trivial_features_do_not_tell_a_direction(small, tmp_path):
     assert share <= 0.5 + 3 * (0.25 / clips) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_trivial_classifier_sees_a_leak(small, tmp_path):
     def leaking(rng, label, stage):
         actor, states = kinds._motion(rng, label, stage)

@@ -6,6 +6,7 @@ from tests.faults import damage, disk_full, kills, phases, signals
 from tests.faults.harm import KINDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "words"),
     [

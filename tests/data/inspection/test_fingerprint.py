@@ -127,6 +127,7 @@ def test_colours_tell_clips_apart(tmp_path):
     assert near_duplicates(np.stack(looks)).tolist() == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_clips_of_the_demo_are_not_alike_in_the_mass(tmp_path):
     looks = []
     for number in range(30):
@@ -183,6 +184,7 @@ def test_copies_are_found_among_many():
     assert (found[20_000:] == alone(500)).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_work_does_not_grow_with_the_square_even_if_all_clips_are_alike(monkeypatch):
     compared = []
     alike = fingerprint_module._look_the_same
@@ -202,6 +204,7 @@ def test_work_does_not_grow_with_the_square_even_if_all_clips_are_alike(monkeypa
     assert sum(compared) < 5000 * 8 * 32
 
 
+@pytest.mark.slow
 def test_real_clips_are_all_different_and_their_copies_are_found(tmp_path):
     paths = sorted((real_clips() / "videos").iterdir())
     frames_of = [sampled(path) for path in paths]
