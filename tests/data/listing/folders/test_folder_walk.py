@@ -91,8 +91,9 @@ def test_a_folder_that_may_not_be_read_is_named(tree, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(place)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    found = read_contents(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        found = read_contents(root)
     assert found.videos == ["a/x.mp4"]
     assert found.notes(root) == [f"1 folder in {root} that may not be read, so not used: closed."]
 
