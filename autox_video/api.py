@@ -36,7 +36,8 @@ class AutoXVideo:
 
     def process_count(self) -> int:
         """How many processes a command starts for these settings; 1: it does all by itself."""
-        return _process_count(self.settings())
+        asked = self.settings()
+        return process_count(asked.gpus, asked.device, only_probes=asked.only_probes)
 
     def fit(
         self,
@@ -80,7 +81,7 @@ class AutoXVideo:
         }
         asked = self._with({**arguments, **others})
         settings = settings_from_mapping(asked, "fit")
-        _say_if_alone(settings, "autotrain.py")
+        self._say_if_alone(asked, "autotrain.py")
         try:
             best = fit(settings, fresh=fresh)
         except Stopped:
@@ -127,8 +128,9 @@ class AutoXVideo:
             "ann_file_test": AUTO if whole_folder else ann_file_test,
             "test_results_path": output_path,
         }
-        settings = settings_from_mapping(self._with({**arguments, **others}), "transform")
-        _say_if_alone(settings, "autotest.py")
+        given = self._with({**arguments, **others})
+        settings = settings_from_mapping(given, "transform")
+        self._say_if_alone(given, "autotest.py")
         return transform(settings, checkpoints, whole_folder=whole_folder)["predictions"]
 
     def check(self, **others: Any) -> dict[str, Any]:
@@ -145,15 +147,12 @@ class AutoXVideo:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
         return {**self._values, **new}
 
-
-def _process_count(settings: Settings) -> int:
-    return process_count(settings.gpus, settings.device, only_probes=settings.only_probes)
-
-
-def _say_if_alone(settings: Settings, command: str) -> None:
-    """Say, where a command would start several processes, that this one does it alone."""
-    if (count := _process_count(settings)) > 1:
-        complain(
-            f"Called from Python, one process does it all, where {count} could: run "
-            f"`python {command}` with this config for all of them."
-        )
+    def _say_if_alone(self, values: Mapping[str, Any], command: str) -> None:
+        """Say, where a command would start several processes, that this one does it alone."""
+        asked = AutoXVideo()
+        asked._values = dict(values)
+        if (count := asked.process_count()) > 1:
+            complain(
+                f"Called from Python, one process does it all, where {count} could: run "
+                f"`python {command}` with this config for all of them."
+            )
