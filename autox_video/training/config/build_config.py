@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from autox_video.config.choices import BACKBONES
+from autox_video.config.choices import BACKBONES, DECODERS
 from autox_video.core.files import write_text
 from autox_video.distributed.processes import local_device
 from autox_video.planning.plan import Plan
@@ -135,13 +135,15 @@ def write_config(config: Config, path: Path) -> None:
 
 def _testing_part(record: RunRecord) -> dict[str, Any]:
     plan, data = record.plan, record.data
-    module = BACKBONES[plan.backbone].module
+    spec, task, decoder = BACKBONES[plan.backbone], TASKS[data.task], DECODERS[plan.decoder]
+    # Those of users are known only once their modules are imported.
+    chosen = dict.fromkeys((spec.module, type(task).__module__, decoder.__module__))
     read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
     read["remote_cache"] = data.remote_cache
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "three"}
     return {
         "model": _model(plan, data),
-        "custom_imports": _imported([module, *_MODEL_MODULES]),
+        "custom_imports": _imported([*chosen, *_MODEL_MODULES]),
         "default_scope": "mmaction",
         "experiment_name": plan.backbone,
         "classes": list(data.classes),

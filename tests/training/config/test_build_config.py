@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
-from autox_video.config.choices import BACKBONES
+from autox_video.config.choices import BACKBONES, DECODERS
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import RunRecord, TrainingData
+from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import (
     Deadline,
     build_config,
@@ -171,3 +172,15 @@ def test_the_stock_runner_builds_and_trains_from_the_written_config(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     assert (tmp_path / "work" / "best.pth").is_file()
+
+
+@pytest.mark.parametrize(("registry", "name"), [(TASKS, "multi_label"), (DECODERS, "decord")])
+def test_a_config_imports_what_it_names_by_registry(registry, name):
+    """mmengine's own runner knows a user's task or decoder by nothing else."""
+    plan, data = tiny_plan(), replace(DATA, task="single_label")
+    item = registry[name]
+    module = item.__module__ if isinstance(item, type) else type(item).__module__
+    assert module not in built(plan, data).custom_imports.imports
+    plan = replace(plan, decoder=name) if registry is DECODERS else plan
+    data = replace(data, task=name) if registry is TASKS else data
+    assert module in built(plan, data).custom_imports.imports
