@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import islice
 
 import pytest
 
@@ -17,6 +18,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Started by nohup or in the background, the tests and their processes would be deaf to these.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Start the slow files first in every process, so that no long test is left for the end."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow_files = sorted({item.path for item in items if item.get_closest_marker("slow")})
+    fast = iter([item for item in items if item.path not in set(slow_files)])
+    ordered = []
+    for number in range(count):
+        # pytest-xdist gives each process an equal, contiguous part of the list to begin with.
+        end = len(items) * (number + 1) // count
+        files = set(slow_files[number::count])
+        ordered += [item for item in items if item.path in files]
+        ordered += islice(fast, max(end - len(ordered), 0))
+    items[:] = [*ordered, *fast]
 
 
 @pytest.fixture(autouse=True)
