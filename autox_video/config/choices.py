@@ -1,4 +1,4 @@
-"""The registries behind config keys that choose by name; a user's module may add to each."""
+"""Registries for the keys that choose by name; a user's module can add to each."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ BACKBONES: Registry[Any] = Registry(
 LIST_FORMATS: Registry[Any] = Registry(
     "data_format",
     {
-        # From the general to the particular: a list is recognised by the last that knows it.
+        # From general to specific: the last format that recognises a list reads it.
         "list": "autox_video.data.listing.formats.plain_list",
         "folders": "autox_video.data.listing.formats.plain_list",
         "json": "autox_video.data.listing.formats.json_list",

@@ -1,4 +1,4 @@
-"""What values of the config may be: how each is read, from YAML or from Python, and checked."""
+"""Kinds of config values: how each is parsed, from YAML or Python, and checked."""
 
 import math
 import os
@@ -19,22 +19,22 @@ AUTO, OFF = "auto", "off"
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER = re.compile(rf"[+-]?({_DIGITS}\.?({_DIGITS})?|\.{_DIGITS})([eE][+-]?[0-9]+)?")
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""The words of YAML 1.1."""
+"""As in YAML 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The values that a key may hold, beside `auto` where that is its default."""
+    """The values that a key allows, besides `auto` where that is its default."""
 
     read: Callable[[Any], Any]
-    """Gives the value of what is written; raises ValueError where it is not allowed."""
+    """Parses what is written; raises ValueError if it is not allowed."""
     words: str | Registry
-    """What is allowed, for messages, with commas between; of a registry, every name in it."""
+    """The allowed values for messages, separated by commas; for a registry, its names."""
     is_text: bool = False
-    """Whether the text of an override is the value, instead of YAML."""
+    """Whether the text of an override is taken as it is, not parsed as YAML."""
 
     def allowed(self, default: Any) -> str:
-        """Say what a key with this default may hold."""
+        """The allowed values of a key with this default, in words."""
         names = list(self.words) if isinstance(self.words, Registry) else self.words.split(", ")
         names += [AUTO] if default == AUTO else []
         return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -47,23 +47,23 @@ LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
 
 
 def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
-    """Text that matches a regular expression, such as a path; of a registry, a name in it."""
+    """Text that matches a regular expression, such as a path; for a registry, one of its names."""
 
     def read(value: Any) -> str:
         value = os.fspath(value) if isinstance(value, Path) else value
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise ValueError("not text")
         if value.lower() in ("true", "false"):
-            raise ValueError("a switch by mistake: ./true is the folder")
+            raise ValueError("a switch; for a folder of that name, write ./true")
         if not re.fullmatch(pattern, value) or (isinstance(words, Registry) and value not in words):
-            raise ValueError("another text")
+            raise ValueError("not an allowed text")
         return os.path.expanduser(str(value))  # noqa: PTH111 (an address stays as it is)
 
     return Kind(read, words, is_text=True)
 
 
 def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
-    """A folder on this machine, with a bound on its size where one follows a colon."""
+    """A folder on this machine, optionally with a size limit after a colon."""
     path = text(words, LOCAL)
 
     def read(value: Any) -> str:
@@ -78,46 +78,49 @@ def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
 
 
 def choice(*values: str) -> Kind:
-    """One of a few words; where `off` is one, every way to write that."""
+    """One of a few words; `off` may also be written as `false` or `no`."""
 
     def read(value: Any) -> str:
         value = OFF if OFF in values and read_switch(value) is False else value
         if value not in values:
-            raise ValueError("another word")
+            raise ValueError("not an allowed word")
         return str(value)
 
     return Kind(read, ", ".join(values))
 
 
 def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = False) -> Kind:
-    """A finite number; `duration` takes spans of time as people write them, too."""
+    """A finite number; with `duration`, also a duration such as 1h30m, in seconds."""
 
     def read(value: Any) -> float:
         value = _number_of(value)
         if duration and isinstance(value, str):
             value = read_duration(value)
         if isinstance(value, str) or not (math.isfinite(value) and is_allowed(value)):
-            raise ValueError("another number")
+            raise ValueError("not an allowed number")
         return float(value)
 
     return Kind(read, words)
 
 
-def whole(low: int, high: int, *, multiple_of: int = 1) -> Kind:
-    """A whole number in a range, both ends included."""
+def whole(low: int, high: int, *, multiple_of: int = 1, or_word: str | None = None) -> Kind:
+    """A whole number in a range, both ends included, or one word."""
     what = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
+    words = f"{what} from {low} to {high}"
 
-    def read(value: Any) -> int:
+    def read(value: Any) -> int | str:
+        if or_word and isinstance(value, str) and value.strip().lower() == or_word:
+            return or_word
         value = _number_of(value)
         if isinstance(value, str) or value % multiple_of or not low <= value <= high:
-            raise ValueError("another number")
+            raise ValueError("not an allowed number")
         return int(value)
 
-    return Kind(read, f"{what} from {low} to {high}")
+    return Kind(read, f"{words}, {or_word}" if or_word else words)
 
 
 def read_switch(value: Any) -> Any:
-    """Give True or False for a switch, however it is written; else the value itself."""
+    """True or False for a switch, however it is written; any other value unchanged."""
     return _SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
@@ -136,14 +139,14 @@ def _read_gpus(value: Any) -> int | tuple[int, ...]:
         return whole(1, 1024).read(value)
     numbers = tuple(whole(0, 1023).read(number) for number in value)
     if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError("a number twice, or none")
+        raise ValueError("a repeated number, or no number")
     return numbers
 
 
 def _number_of(value: Any) -> Any:
-    """Give a number for what is one, numbers of NumPy and in quotes too; text as it is."""
+    """The value as a number, also from NumPy or a quoted number; other text unchanged."""
     if isinstance(value, str):
-        # The config gives numbers as they are written, and people quote them.
+        # The config loader leaves numbers as text, and people quote them.
         if len(value) >= 100 or not _NUMBER.fullmatch(value.strip()):
             return value
         return float(value) if re.search(r"[.eE]", value) else int(value)

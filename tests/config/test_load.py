@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from autox_video.config.load import load_settings, settings_from_mapping
-from autox_video.config.settings import AUTO, KEY_HELP, OFF, Settings
+from autox_video.config.settings import AUTO, BASIC_KEYS, KEY_HELP, OFF, Settings
 from autox_video.core.errors import ConfigError
 
 SEED_CONFIG = """\
@@ -254,7 +254,10 @@ def test_an_unknown_key_like_no_other_is_told_them_all(problems, key):
             "c.yaml:2: key `ann_file_val`: './v' is the train",
         ),
         ("work_dir: ./d/", "c.yaml:1: key `work_dir`: './d/' is `data_root` too"),
-        ("gpus: [0, 2]\ndevice: cpu", "c.yaml:1: key `gpus`: [0, 2] names GPUs, and `device: cpu`"),
+        (
+            "gpus: [0, 2]\ndevice: cpu",
+            "c.yaml:1: key `gpus`: [0, 2] names GPUs, but `device`",
+        ),
         ("demo: true", "c.yaml:1: key `demo`: true needs a `data_root` that ends in /videos"),
     ],
 )
@@ -394,10 +397,21 @@ def test_the_demo_config_holds_every_key_with_a_comment():
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
         if line and not line.startswith("#"):
-            assert lines[number - 1].startswith("#"), f"`{line}` has no comment above it"
-    assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) == set(Settings.model_fields)
+            assert lines[number - 1].startswith("# "), f"`{line}` has no comment above it"
+            long = number >= 4 and all(above[:2] == "# " for above in lines[number - 4 : number])
+            assert not long, f"`{line}` has more than three lines of comment"
     assert settings.demo
     assert settings.work_dir == "work_dirs/demo"
+
+
+def test_the_demo_config_is_in_the_order_of_the_schema_and_holds_its_defaults():
+    text = (Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8")
+    basic, advanced = (yaml.safe_load(part) for part in text.split("# ===== Advanced"))
+    assert tuple(basic) == BASIC_KEYS
+    assert [*basic, *advanced] == list(Settings.model_fields)
+    assert advanced.pop("demo") is True
+    defaults = {key: Settings.model_fields[key].default for key in advanced}
+    assert advanced == defaults | {"custom_imports": []}
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "configs/folders.yaml", "configs/lists.yaml"])

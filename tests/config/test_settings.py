@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from autox_video.config.load import settings_from_mapping
-from autox_video.config.settings import KEY_HELP, Settings
+from autox_video.config.settings import BASIC_KEYS, KEY_HELP, Settings
 
 
 def test_settings_are_frozen():
@@ -24,7 +24,13 @@ def test_impossible_combinations_fail_on_construction():
 def test_every_key_has_help():
     assert list(KEY_HELP) == list(Settings.model_fields)
     assert KEY_HELP["epoch"].endswith("(a whole number from 1 to 1000000 or auto; default auto)")
-    assert KEY_HELP["data_root"].endswith("s3://bucket/clips; needed)")
+    assert KEY_HELP["data_root"].endswith("s3://bucket/clips; required)")
+
+
+def test_the_basic_keys_come_first_and_are_few():
+    assert tuple(Settings.model_fields)[: len(BASIC_KEYS)] == BASIC_KEYS
+    assert {"data_root", "work_dir", "epoch", "time_budget", "load_from"} <= set(BASIC_KEYS)
+    assert len(BASIC_KEYS) <= 14
 
 
 def test_defaults_are_what_their_keys_allow():
