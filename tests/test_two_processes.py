@@ -185,7 +185,7 @@ def test_a_process_that_is_killed_brings_the_others_down(folder, tmp_path):
     begin = time.monotonic()
     assert run.end() == 1
     assert time.monotonic() - begin < 30
-    assert run.said.startswith("Process 0 of 2 was ended by SIGKILL")
+    assert run.said.startswith("Process 0 of 2 was killed by SIGKILL")
     assert len(run.said.splitlines()) == 1
 
 

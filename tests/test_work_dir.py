@@ -34,7 +34,7 @@ def test_a_second_run_in_the_folder_is_refused(folder):
     before = (folder / "work" / "latest.pth").read_bytes()
     with locked(folder / "work"):
         sentence = refused(command("autotrain.py", "--fresh", cwd=folder))
-    assert f"is being trained in by process {os.getpid()} on " in sentence
+    assert f"is in use: process {os.getpid()} on " in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 

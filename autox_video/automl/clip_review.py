@@ -14,7 +14,7 @@ from autox_video.data.listing.listing import Listing, divide_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
-    """Give a listing, inspected and divided, without the clips that cannot be read.
+    """Return a listing, inspected and divided, without the clips that cannot be read.
 
     Raises:
         ListingError: `strict` is set and a clip cannot be read, none can, or a class loses its
@@ -66,7 +66,7 @@ def _example(groups: Sequence[Group]) -> str:
 
 
 def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
-    """Give what training would refuse of these clips, and what else it would say of them.
+    """Return what training would refuse of these clips, and what else it would say of them.
 
     Nothing is written.
     """

@@ -45,7 +45,7 @@ def train_and_score(
     deadline: Deadline | None = None,
     groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train the run itself; gives the figures of the best weights, None without evaluation.
+    """Train the run itself; returns the figures of the best weights, None without evaluation.
 
     Where `groups` (N,) labels validation clips that belong together, the choice of the best weights
     is scored.
@@ -67,7 +67,7 @@ def origin_of(weights: Path) -> str:
 
 
 def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
-    """Make probe.pth the best weights of a run that trains no more; gives its figures.
+    """Make probe.pth the best weights of a run that trains no more; returns its figures.
 
     Where that is done already, the weights that there are stay, and are checked.
     """

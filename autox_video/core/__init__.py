@@ -1,1 +1,1 @@
-"""Errors, files, console, spans of time: what stands on nothing of ours."""
+"""Errors, file writing, console output, durations: modules that import none of the others."""

@@ -1,8 +1,8 @@
-"""Files in folders of bounded size: decoded frames, features of clips, clips from elsewhere.
+"""Disk caches of bounded size: decoded frames, clip features, downloaded clips.
 
-Several processes and runs may use a folder at once. A file lies at FOLDER/??/NAME and appears
-whole, by a rename. What all of them take is counted in FOLDER/.usage, under a lock; a count that is
-lost, or at the bound, is taken anew from the files, and then the least recently used ones go.
+Several processes and runs may share a folder. Each file is stored at FOLDER/??/NAME and appears
+whole, by a rename. FOLDER/.usage holds the total size, under a lock. If that count is lost or
+reaches the limit, the files are counted again and the least recently used ones are removed.
 """
 
 import contextlib
@@ -19,61 +19,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILLED_TO = 0.95
-"""Share of the bound that stays when files must go, so that not every new one removes another."""
+"""Share of the limit to fall to when files are removed, so that not every write removes one."""
 
 TOUCH_AFTER_SEC = 3600.0
-"""A use is noted when the last one that was noted is as old as this."""
+"""The access time of a file is updated at most this often."""
 
 FREE_SHARE, FREE_GIB_MAX, FREE_PER_CACHED = 0.05, 5.0, 20.0
-"""What is left free whatever the bound allows: this share of the disk, but not more than so many
-GiB, nor so many times what the cache takes: one that is small beside the rest harms no one."""
+"""Disk space that stays free whatever the limit: a share of the disk, but at most so many GiB and
+at most so many times the size of the cache, since a small cache does no harm on a full disk."""
 
 _MAGIC = b"autoxvc1"
-_HEAD = struct.Struct("<8sQI4x")  # magic, bytes and checksum of what follows
-_TORN_AFTER_SEC = 86400.0  # a file that is still being written at this age is nobody's any more
+_HEAD = struct.Struct("<8sQI4x")  # magic; size in bytes and checksum of the content
+_TORN_AFTER_SEC = 86400.0  # a temporary file of this age was left by a crash
 
 
 @dataclass(eq=False)
 class DiskCache:
     """Files with a common suffix in a folder of bounded size.
 
-    `get` and `put` are of content with a checksum; who writes files of other kinds calls `reserve`
-    before, and `touch` when one is used.
+    `get` and `put` handle content with a checksum. Code that writes other kinds of files calls
+    `reserve` before writing and `touch` when a file is used.
     """
 
     folder: Path
-    """Made when the first file is written."""
+    """Created with the first file."""
     max_bytes: float | None = None
-    """What all files may take; None: half of what the disk has free but for them."""
+    """Limit for all files together; None: half of the disk space that is free without them."""
     suffix: str = ""
-    """Of the files; others are never counted or removed."""
+    """Suffix of the cached files; others are never counted or removed."""
     run_began: float | None = None
-    """Time (seconds of the epoch) since when used files stay, and the disk is not filled up; None:
-    any file may go for a new one."""
+    """Start of the run (Unix time). Files used since then are kept, and some disk space is left
+    free. None: any file may be removed for a new one."""
     _is_full: bool = False
 
     def path(self, name: str) -> Path:
-        """Where the file of that name is, or would be."""
+        """Return the path of the file with that name, whether it exists or not."""
         return self.folder / name[:2] / (name + self.suffix)
 
     def touch(self, path: Path) -> bool:
-        """Note that a file is used now; whether it is there. Its time of change stays."""
+        """Update a file's access time, not its modification time; return whether it exists."""
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         after_sec = 0.0 if self.run_began is None else TOUCH_AFTER_SEC
         if time.time() - status.st_atime > after_sec:
-            # Of another user's file the next one to need room sees an older use.
+            # The access time of another user's file cannot be set: it just looks older.
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
         return path.exists()
 
     def get(self, name: str, *, check: bool = False) -> memoryview | None:
-        """Give what `put` kept, mapped into memory; None where it is not there, or damaged.
+        """Return the content stored by `put`, memory-mapped; None if it is missing or damaged.
 
-        After a loss of power a file may hold less than was written, so one that is older than the
-        last start of the machine is compared with its checksum; with `check` each is, every time.
+        A power failure may leave a file incomplete, so the checksum of a file older than the last
+        boot is verified once; with `check`, every time.
         """
         path = self.path(name)
         try:
@@ -92,7 +92,7 @@ class DiskCache:
         return content[_HEAD.size :]
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Keep these parts, unflushed; whether there was room and the folder can be written."""
+        """Store these parts, without fsync; return whether there was room for them."""
         if self._is_full:
             return False
         views = [memoryview(part).cast("B") for part in parts]
@@ -110,7 +110,7 @@ class DiskCache:
         return not self._is_full
 
     def reserve(self, size: int) -> bool:
-        """Make room for so many bytes, and count them; whether there is room; raises OSError."""
+        """Make room for `size` bytes and count them; return whether they fit; raises OSError."""
         with self.lock("usage"):
             record = self.folder / ".usage"
             used = _recorded(record)
@@ -121,7 +121,7 @@ class DiskCache:
         return has_room
 
     def limit(self, used: int, size: int) -> float:
-        """The bytes that all files may take, where they take `used` and one of `size` is new."""
+        """Return the limit in bytes when the files take `used` and one of `size` is to be added."""
         disk = shutil.disk_usage(self.folder)
         if self.max_bytes is None:
             return (used + size + disk.free) // 2
@@ -132,25 +132,25 @@ class DiskCache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Keep others out that take the lock of this name; raises OSError."""
+        """Hold the lock of this name within the block; raises OSError."""
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".locks" / name, "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def usage(self) -> tuple[int, int]:
-        """Give the number of files, and their bytes."""
+        """Return the number of files and their total size in bytes."""
         sizes = [size for _, size, _ in self._files()]
         return len(sizes), sum(sizes)
 
     def clear(self) -> tuple[int, int]:
-        """Remove every file, and nothing else; gives their number and bytes."""
+        """Remove all cached files; return their number and total size in bytes."""
         removed = [size for _, size, path in self._files() if _remove(path)]
         _remove(str(self.folder / ".usage"))
         return len(removed), sum(removed)
 
     def _make_room(self, size: int) -> int:
-        """Remove files until `size` bytes more fit, or none may go; gives what the others take."""
+        """Remove files until `size` more bytes fit, if possible; return the bytes that remain."""
         files = self._files()
         used = sum(file_size for _, file_size, _ in files)
         limit = self.limit(used, size)
@@ -164,8 +164,8 @@ class DiskCache:
         return used
 
     def _files(self) -> list[tuple[float, int, str]]:
-        """Give the time of last use, size and path of each file; drop what crashes have left."""
-        # There may be a million: `Path` objects would cost ten times as much.
+        """Return access time, size and path of each file; remove temporary files of crashes."""
+        # There may be a million files: `Path` objects would cost ten times as much.
         files, torn_before = [], time.time() - _TORN_AFTER_SEC
         for entry in _entries(self.folder):
             with contextlib.suppress(FileNotFoundError):
@@ -179,7 +179,7 @@ class DiskCache:
 
 
 def free_bytes(folder: Path) -> int:
-    """Give the free space on the disk where a folder is, or would be."""
+    """Return the free space of the disk that holds a folder, which need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
@@ -201,7 +201,7 @@ def _is_sound(content: memoryview, *, check: bool) -> bool:
 
 
 def _machine_start() -> float:
-    """Give the time at which this machine was started, in seconds of the epoch."""
+    """Return the time of the last boot (Unix time)."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

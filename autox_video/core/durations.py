@@ -1,4 +1,4 @@
-"""Spans of time as people write and read them: `1h30m`, `42 s`."""
+"""Durations as text: reading `1h30m`, writing `42 s`."""
 
 import re
 
@@ -10,23 +10,23 @@ _SPAN = re.compile(
 
 
 def read_duration(text: str) -> float:
-    """Give the seconds of a span such as `45m`, `1h30m`, `90s`, `1.5 h` or `2d`.
+    """Return the seconds of a duration such as `45m`, `1h30m`, `90s`, `1.5 h` or `2d`.
 
-    Units are d, h, m (or min) and s (or sec), the larger first, each once.
+    Units are d, h, m (or min) and s (or sec), largest first, each at most once.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a duration.
     """
     match = _SPAN.fullmatch(text.strip())
     parts = match.groups() if match else ()
     pairs = [(n, unit) for n, unit in zip(parts[::2], parts[1::2], strict=True) if n]
     if not pairs:
-        raise ValueError("not a span of time")
+        raise ValueError("not a duration")
     return sum(float(number) * _UNITS_SEC[unit.lower()] for number, unit in pairs)
 
 
 def duration(seconds: float) -> str:
-    """A time span for people: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a duration as text: `42 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

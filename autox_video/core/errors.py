@@ -1,15 +1,15 @@
-"""What a user can get wrong: every error says what is wrong, where, and what to do about it.
+"""Errors that a user can fix: each says what is wrong, where, and what to do about it.
 
-The commands print these sentences on stderr and end with exit code 2; anything else that is raised
-is a defect of this project and keeps its traceback.
+The commands print these messages to stderr and exit with code 2. Any other exception is a bug in
+this package and keeps its traceback.
 """
 
 
 class AutoXVideoError(Exception):
-    """Base of all errors that a user can mend; carries one sentence per problem.
+    """Base class of all errors that a user can fix; holds one message per problem.
 
     Args:
-        problems: the sentences, each complete in itself.
+        problems: the messages, each complete in itself.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -21,7 +21,7 @@ class AutoXVideoError(Exception):
 
 
 class InstallError(AutoXVideoError, ImportError):
-    """A package is missing, too old, or in conflict with another."""
+    """A package is missing, too old, or conflicts with another."""
 
 
 class ConfigError(AutoXVideoError):
@@ -37,12 +37,12 @@ class VideoError(AutoXVideoError):
 
 
 class CheckpointError(AutoXVideoError):
-    """Weights are damaged, or belong to another model."""
+    """Weights are damaged or belong to a different model."""
 
 
 class ResourceError(AutoXVideoError):
-    """The machine lacks something: disk space, memory, a device, a permission."""
+    """The machine lacks disk space, memory, a device or a permission."""
 
 
 class NumbersError(AutoXVideoError):
-    """Training gives numbers that are not finite, whatever is tried."""
+    """The loss is NaN or infinite, and lower learning rates did not help."""

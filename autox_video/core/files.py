@@ -1,4 +1,4 @@
-"""Write a file so that a crash leaves the old one or the new one, never a torn one."""
+"""Atomic file writes: after a crash there is the old file or the new one, never half of one."""
 
 import errno
 import hashlib
@@ -20,13 +20,13 @@ _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is there when the block ends becomes `path`.
+    """Yield a temporary path in the same folder; at the end of the block it replaces `path`.
 
-    The data reach the disk before the name changes, and the name before this returns. If the block
-    raises, `path` keeps what it held and the temporary file is removed.
+    The data are flushed to the disk before the rename, and the rename before this returns. If the
+    block raises, `path` is unchanged and the temporary file is removed.
 
     Raises:
-        ResourceError: the folder cannot be written, or the disk is full.
+        ResourceError: the folder is not writable, or the disk is full.
     """
     target = Path(path)
     temporary = None
@@ -45,16 +45,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8; raises ResourceError as `atomic_write` does.
+    """Replace `path` with `text` in UTF-8; raises ResourceError like `atomic_write`.
 
-    A file name on Linux is bytes: what is not UTF-8 in it is written as the bytes that it was.
+    Bytes of Linux file names that are not UTF-8 (surrogates in `text`) are written unchanged.
     """
     with atomic_write(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def sha256(path: str | Path) -> str:
-    """Checksum of a file's content, as sha256sum prints it; raises OSError."""
+    """Return the SHA-256 of a file as sha256sum prints it; raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -63,18 +63,17 @@ def sha256(path: str | Path) -> str:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Replace `path` by `value` as indented JSON; NaN and infinity are refused as a defect."""
+    """Replace `path` with `value` as indented JSON; NaN and infinity raise ValueError."""
     write_text(path, _json_text(value, indent=1) + "\n")
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
-    """Add one JSON object as a line at the end of `path`; a torn last line is closed first.
+    """Append one JSON object to `path` as a line; an incomplete last line is ended first.
 
-    The line is on the disk before this returns; where it cannot be written as a whole, nothing of
-    it stays.
+    The line is on the disk when this returns. If it cannot be written whole, none of it remains.
 
     Raises:
-        ResourceError: the file cannot be written, or the disk is full.
+        ResourceError: the file is not writable, or the disk is full.
     """
     line = (_json_text(value) + "\n").encode()
     try:
@@ -98,9 +97,9 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
-    """Remove what `atomic_write` left of files of these names when its process was killed.
+    """Remove temporary files that a killed `atomic_write` left for files of these names.
 
-    Only to be called where no other process writes those files.
+    Call it only while no other process writes those files.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
@@ -109,21 +108,21 @@ def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
                 Path(entry).unlink()
 
 
-# Beside those that JSON escapes anyway: what steers a terminal, breaks a line or turns its
-# direction, and the halves of characters that stand for bytes in names.
+# Characters to escape beyond those that JSON escapes: terminal controls, line breaks, changes of
+# text direction, and the surrogates that stand for undecodable bytes of file names.
 _NOT_SHOWN = re.compile(
     "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 
 
 def _json_text(value: Any, indent: int | None = None) -> str:
-    """Write JSON for people to look at: readable letters, and nothing that steers a terminal."""
+    """Return readable JSON: letters are not escaped, terminal controls are."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _NOT_SHOWN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def user_cache(name: str) -> Path | None:
-    """Where this user's `name` is kept: in $XDG_CACHE_HOME or ~/.cache; None without a home."""
+    """Return the cache folder `name` in $XDG_CACHE_HOME or ~/.cache; None without a home folder."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not folder.is_absolute():
         try:
@@ -134,7 +133,7 @@ def user_cache(name: str) -> Path | None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where its file system can do that."""
+    """Flush the entries of a folder to the disk, if its file system supports that."""
     try:
         _flush_to_disk(folder)
     except OSError as error:
@@ -151,9 +150,9 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _new_file_beside(target: Path) -> Path:
-    """Make an empty file with the permissions that the process's umask leaves.
+    """Create an empty file in the same folder, with the permissions of the process's umask.
 
-    The system applies the umask: to ask for it, one has to change it for all threads for a moment.
+    The system applies the umask: reading it would mean changing it for all threads for a moment.
     """
     while True:
         path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"

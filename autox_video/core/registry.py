@@ -1,8 +1,7 @@
-"""Registries of what can be chosen by name: backbones, list formats, decoders, metrics, tasks.
+"""Registries of things chosen by name: backbones, list formats, decoders, metrics, tasks.
 
-What the project has itself stands in a table of names and modules, so that a name can be checked
-without importing anything; what a user's module adds (`custom_imports`) registers itself when that
-is imported.
+The built-in ones are a table of names and modules, so that a name can be checked without importing
+anything. Those of a user's module (`custom_imports`) register themselves when it is imported.
 """
 
 import difflib
@@ -20,9 +19,8 @@ class Registry(Generic[Item]):
     """Things of one kind by name, in the order in which they are tried or shown.
 
     Args:
-        kind: what they are, as messages say it: `backbone`.
-        modules: of the project's own, the module that registers each name; it is imported when
-            the name is asked for first.
+        kind: what messages call them, such as `backbone`.
+        modules: the module that registers each built-in name; it is imported on first use.
     """
 
     def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
@@ -31,7 +29,7 @@ class Registry(Generic[Item]):
         self._items: dict[str, Item] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
-        """Register what is decorated, or called with it, under a name.
+        """Return a decorator that registers its argument under a name.
 
         Raises:
             ConfigError: the name is taken.
@@ -42,7 +40,7 @@ class Registry(Generic[Item]):
         def keep(item: Item) -> Item:
             if name in self._items or self._modules.get(name, module) != module:
                 raise ConfigError(
-                    f"custom_imports: there is a {self.kind} {name} already; take another name."
+                    f"custom_imports: the {self.kind} name {name} is already taken; choose another."
                 )
             self._items[name] = item
             return item
@@ -57,10 +55,10 @@ class Registry(Generic[Item]):
         return name in self._modules or name in self._items
 
     def __getitem__(self, name: str) -> Item:
-        """The thing of that name.
+        """Return the thing with that name.
 
         Raises:
-            ConfigError: there is none; the message names those that there are.
+            ConfigError: there is none; the message lists the known names.
         """
         if name not in self._items and name in self._modules:
             importlib.import_module(self._modules[name])
@@ -69,7 +67,7 @@ class Registry(Generic[Item]):
         return self._items[name]
 
     def unknown(self, name: str) -> str:
-        """The sentence that says that nothing has this name, and which names there are."""
+        """Return the message for an unknown name, with the known names."""
         near = difflib.get_close_matches(name, list(self), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        return f"{self.kind}: there is none named {name}; there are {', '.join(self)}.{meant}"
+        return f"{self.kind}: unknown name {name}; known names: {', '.join(self)}.{meant}"

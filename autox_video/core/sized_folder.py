@@ -1,4 +1,4 @@
-"""A folder with a bound on its size, as config keys write it: `auto`, `DIR` or `DIR:SIZE`."""
+"""A folder with a size limit, as written in config keys: `auto`, `DIR` or `DIR:SIZE`."""
 
 import re
 
@@ -8,12 +8,12 @@ _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def read_sized_folder(text: str) -> tuple[str, int | None]:
-    """Give the folder and the bound in bytes, None where there is none.
+    """Return the folder and its limit in bytes, None if there is no limit.
 
-    A size is a number and one of K, M, G, T (`/fast/cache:200G`), counted in powers of 1024.
+    A size is a number and one of K, M, G, T (`/fast/cache:200G`), in powers of 1024.
 
     Raises:
-        ValueError: what follows the colon is no size, or the size is 0.
+        ValueError: the text after the colon is not a size, or the size is 0.
     """
     match = _SIZE.fullmatch(text)
     if match:
@@ -27,7 +27,7 @@ def read_sized_folder(text: str) -> tuple[str, int | None]:
 
 
 def size_of(size_bytes: int) -> str:
-    """Say a number of bytes: "1.5 GiB"."""
+    """Return a number of bytes as text: "1.5 GiB"."""
     size = float(size_bytes)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:

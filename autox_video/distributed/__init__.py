@@ -1,1 +1,1 @@
-"""Several processes: launching them, and what they tell each other."""
+"""Several processes: launching them, and communication between them."""

@@ -1,9 +1,9 @@
-"""Start one process for each GPU, or as many as `gpus` says, and wait for them.
+"""Start one process per GPU, or as many as `gpus` says, and wait for them.
 
-So that plain `python autotrain.py` uses the whole machine. Each runs the same command and finds
-out by its environment which one it is, as it would under torchrun. Other than torchrun, which
-gives the others half a minute when one has ended, this waits for one that still saves, ends all at
-a second signal, and tells the user which process failed and how. Imports torch only where there
+With it, plain `python autotrain.py` uses the whole machine. Each process runs the same command and
+learns its rank from the environment, as under torchrun. torchrun kills the other processes half a
+minute after one has ended. This launcher waits for a process that is still saving, ends all of them
+at a second signal, and reports which process failed and how. torch is imported only where there
 may be several GPUs.
 """
 
@@ -39,17 +39,17 @@ from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
-"""What the others have to end by themselves after one has failed."""
+"""Time for the other processes to end by themselves after one has failed."""
 SAVING_SEC = 600.0
 """The same after one was stopped by a signal: another may be writing a large checkpoint."""
 AT_ONCE_SEC = 5.0
 """The same after a second signal."""
 SAME_SIGNAL_SEC = 0.2
-"""Within this time a signal is the same one: some send it to a process and to its group."""
+"""Signals within this time count as one: some tools signal both a process and its group."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_EVERY_SEC = 0.05
 
-# Ctrl-C while Python still loads must not end in a traceback.
+# Ctrl-C during Python's startup must not end in a traceback.
 _PROGRAM = """\
 import signal, sys
 ctrl_c = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -61,15 +61,15 @@ sys.exit(main({words!r}))
 
 
 def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes: bool) -> int:
-    """How many processes to start here; 1: this one does the work.
+    """Return how many processes to start on this machine; with 1, this process does the work.
 
     Args:
         gpus, device: the keys of the config.
-        only_probes: whether nothing but a head is fitted, which takes one process.
+        only_probes: whether only heads on fixed features are fitted, which takes one process.
 
     Raises:
         ConfigError: `gpus` and `device` contradict each other.
-        ResourceError: there are not so many GPUs.
+        ResourceError: there are not enough GPUs.
     """
     if isinstance(gpus, tuple):
         _check_numbers(gpus)
@@ -79,40 +79,40 @@ def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes
         return len(gpus)
     if device.startswith("cuda:"):
         if gpus not in (AUTO, 1):
-            raise ConfigError(f"gpus: {gpus} were asked for, but device: {device} names one.")
+            raise ConfigError(f"gpus: {gpus} contradicts device: {device}, which is one GPU.")
         return 1
     there = 0 if device == "cpu" else count_gpus()
     if there == 0:
         return 1 if gpus == AUTO or device == "cuda" else gpus
     if gpus != AUTO and gpus > there:
         raise ResourceError(
-            f"gpus: {gpus} were asked for, but PyTorch can use {there} here; set gpus: auto, or "
-            "device: cpu for processes that share the CPU."
+            f"gpus: {gpus} requested, but PyTorch finds {there} on this machine. Set gpus: auto, "
+            "or device: cpu to run that many processes on the CPU."
         )
     return there if gpus == AUTO else gpus
 
 
 def _check_numbers(gpus: Sequence[int]) -> None:
-    """Refuse numbers of GPUs that are not there, or that torchrun would not follow."""
+    """Check the numbers in `gpus`: the GPUs must exist, and torchrun cannot use such numbers."""
     if started_by_others():
         if LAUNCHER not in os.environ:
             numbers = ",".join(map(str, gpus))
             raise ConfigError(
-                "gpus: numbers of GPUs are for the plain command; where torchrun starts the "
-                f"processes, set CUDA_VISIBLE_DEVICES={numbers} for it, and gpus: auto."
+                "gpus: a list of GPU numbers does not work under torchrun. Set "
+                f"CUDA_VISIBLE_DEVICES={numbers} for torchrun, and gpus: auto."
             )
         return
     there = count_gpus()
     if absent := [number for number in gpus if number >= there]:
         seen = f"0 to {there - 1}" if there else "none"
         raise ResourceError(
-            f"gpus: there is no GPU {absent[0]} here; PyTorch can use {seen}. See `autox-video "
-            "doctor`."
+            f"gpus: there is no GPU {absent[0]} on this machine; PyTorch finds {seen}. Run "
+            "`autox-video doctor` to see why."
         )
 
 
 def count_gpus() -> int:
-    """GPUs that PyTorch can use here; it is asked only where the system shows several."""
+    """Return the number of GPUs that PyTorch can use; imports torch only if there may be two."""
     nvidia = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]
     others = any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
     if len(nvidia) < 2 and not others:
@@ -123,9 +123,10 @@ def count_gpus() -> int:
 
 
 def use_device(me: Processes, device: str) -> str:
-    """Take this process's cores and GPU, so that none gets in the way of another.
+    """Limit this process to its share of the CPU cores and to its own GPU.
 
-    Gives the device: `cpu`, or for `cuda` the GPU of this process.
+    Returns:
+        The device: `cpu`, or for `cuda` the GPU of this process.
     """
     import torch
 
@@ -140,52 +141,52 @@ def use_device(me: Processes, device: str) -> str:
 
 
 def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str = AUTO) -> int:
-    """Run a command in `count` processes to its end; gives its exit code.
+    """Run a command in `count` processes and return its exit code.
 
-    Signals are passed on to each process once. When one fails, the others are ended. When one runs
-    out of memory, all are started again.
+    Each signal is forwarded once to each process. If one process fails, the others are ended. If
+    one runs out of memory, all are restarted.
 
     Args:
-        count: processes.
-        words: the command and its arguments, as `cli.main` takes them.
-        gpus: the key of the config; where it names GPUs, they see these alone.
+        count: number of processes.
+        words: the command and its arguments, as in `cli.main`.
+        gpus: the config key; if it lists GPUs, the processes see only those.
     """
     seen = {VISIBLE: visible(gpus)} if isinstance(gpus, tuple) else {}
     return start_until_it_fits(lambda w: ProcessGroup(count, command_of(w), seen).run(), words)
 
 
 def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str]) -> int:
-    """Give the exit code of a command, started again for each time that it ran out of memory."""
+    """Return the exit code of a command that is restarted each time it runs out of memory."""
     for number in range(STARTS_AT_MOST):
-        # The run that has begun is resumed: to move it aside again would lose what it learnt.
+        # A restart resumes the run: without --fresh, or its progress would be moved aside.
         code = start([word for word in words if number == 0 or word != FRESH])
         if code != OUT_OF_MEMORY:
             return code
     complain(
-        f"There was not enough memory in {STARTS_AT_MOST} tries. Lower resolution, clip_len or "
-        "videos_per_gpu, or give fewer gpus."
+        f"Out of memory after {STARTS_AT_MOST} attempts. Lower resolution, clip_len or "
+        "videos_per_gpu, or use fewer gpus."
     )
     return 2
 
 
 def visible(gpus: Sequence[int]) -> str:
-    """Give the value of VISIBLE for the GPUs of these numbers, of those that can be seen now."""
+    """Return the value of CUDA_VISIBLE_DEVICES that selects these of the GPUs visible now."""
     names = [name for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     return ",".join(names[number] if names else str(number) for number in gpus)
 
 
 def command_of(words: Sequence[str]) -> list[str]:
-    """What a process runs to do what `cli.main(words)` does in this one."""
+    """Return the command line that runs `cli.main(words)` in a new process."""
     return [sys.executable, "-c", _PROGRAM.format(path=sys.path, words=list(words))]
 
 
 class ProcessGroup:
-    """Processes that do one job together.
+    """Processes that work on one job.
 
     Args:
-        count: how many.
-        command: what each runs; its environment says which it is.
-        environment: what is in it beside that.
+        count: number of processes.
+        command: what each runs; its rank is in its environment.
+        environment: further environment variables.
     """
 
     def __init__(
@@ -196,12 +197,12 @@ class ProcessGroup:
         self.environment = {**os.environ, **(environment or {})}
         self.processes: list[subprocess.Popen] = []
         self.ended: dict[int, tuple[int, float]] = {}
-        """Exit code of each process that has ended, and when, by rank."""
+        """By rank, the exit code of each process that has ended, and the time."""
         self.signals: list[tuple[int, float]] = []
-        """Those that came to stop the job, and when."""
+        """Signals received to stop the job, and their times."""
 
     def run(self) -> int:
-        """Start them, wait until all have ended, and give what they ended with."""
+        """Start the processes, wait for all of them, and return the exit code of the job."""
         with _noting(self.signals):
             reading, writing = os.pipe()
             os.set_blocking(reading, False)
@@ -233,18 +234,18 @@ class ProcessGroup:
                     pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
                     stdin=subprocess.DEVNULL,
                     stdout=None if rank == 0 else subprocess.DEVNULL,
-                    # Ctrl-C in a terminal reaches this process, which passes it on, once.
+                    # Ctrl-C in a terminal reaches only this process, which forwards it once.
                     start_new_session=True,
                 )
                 self.processes.append(process)
 
     def _wait(self) -> None:
-        """Wait for all, or until those that are left have had their time."""
+        """Wait until all have ended, or until the deadline of those still running."""
         passed_on = 0
         while len(self.ended) < self.count:
             if time.monotonic() > deadline(self.ended.values(), self.signals):
                 return
-            # Not by the handler: it may run before the last process is known.
+            # Not in the handler, which may run before all processes are started.
             for signum, _ in self.signals[passed_on:]:
                 passed_on += 1
                 for process in self.processes:
@@ -256,27 +257,30 @@ class ProcessGroup:
             time.sleep(_LOOK_EVERY_SEC)
 
     def _say(self, rank: int, returncode: int) -> None:
-        """Say which process failed, and how, where it cannot have said so itself."""
+        """Report a process that failed, unless it has reported the error itself."""
         which = f"Process {rank} of {self.count}"
         if returncode == 1:
             complain(f"{which} failed; its error is above.")
         elif returncode < 0 and -returncode not in STOPPED:
             name = signal.Signals(-returncode).name
-            why = " Was the memory full?" if name == "SIGKILL" else ""
+            why = " The machine may have run out of memory." if name == "SIGKILL" else ""
             complain(
-                f"{which} was ended by {name}, and the others with it.{why} Run the same command "
-                "again to resume."
+                f"{which} was killed by {name}; the others have been stopped.{why} Run the same "
+                "command again to resume."
             )
 
     def _outcome(self, reasons: IO[bytes]) -> int:
-        """The code of the first that failed by itself; where none did, says what was seen."""
+        """Return the exit code of the first process that failed; report a lost connection."""
         failures = [code for code, _ in self.ended.values() if code != 0]
         first = next((code for code in failures if code != LOST), None)
         if failures and first is None:
             lines = (reasons.read() or b"").decode(errors="replace").splitlines()
-            unknown = "The processes lost one another. Run the same command again to resume."
+            unknown = (
+                "The connection between the processes was lost. Run the same command again to "
+                "resume."
+            )
             complain(lines[0] if lines else unknown)
-        # Who was asked to stop is not to be started again.
+        # A job that was asked to stop must not be restarted.
         if len(self.signals) > 1 or (self.signals and first == OUT_OF_MEMORY):
             return STOPPED[self.signals[0][0]]
         return first or (1 if failures else 0)
@@ -291,7 +295,7 @@ class ProcessGroup:
 
 @contextmanager
 def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
-    """Append what comes to stop the job, and when, instead of being stopped by it."""
+    """Within the block, record stop signals and their times instead of ending."""
 
     def note(signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -300,7 +304,7 @@ def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
 
     before = {signum: signal.getsignal(signum) for signum in STOPPED}
     for signum, handler in before.items():
-        if handler != signal.SIG_IGN:  # as nohup does
+        if handler != signal.SIG_IGN:  # as under nohup
             signal.signal(signum, note)
     try:
         yield
@@ -310,11 +314,11 @@ def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
 
 
 def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, float]]) -> float:
-    """Until when those that have not ended may go on: for ever where none has failed.
+    """Return the time at which the remaining processes are killed; infinite if none has failed.
 
     Args:
         ended: exit code and time of each process that has ended.
-        signals: signals and times.
+        signals: the signals received, and their times.
     """
     stops = [when + SAVING_SEC for code, when in ended if code in STOPPED.values()]
     failures = [when + LEAVING_SEC for code, when in ended if code and code not in STOPPED.values()]
@@ -323,7 +327,7 @@ def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, fl
 
 
 def as_exit_code(returncode: int) -> int:
-    """What a process's end means: 1 for a signal that nobody sends to stop a run."""
+    """Return the exit code for a return code; 1 for a signal that is not one to stop a run."""
     if returncode >= 0:
         return returncode
     return STOPPED.get(-returncode, 1)

@@ -1,7 +1,7 @@
-"""The processes that train or test together: which of them this one is, and their collectives.
+"""The processes that train or test together: the rank of this one, and collectives.
 
-They are started by `launch` or by torchrun, on one machine or several. Alone, a process is the
-first of one, and everything here does nothing. Importing this imports no torch.
+They are started by `launch` or by torchrun, on one machine or several. A single process has rank 0
+of 1, and every collective here does nothing. Importing this module does not import torch.
 """
 
 import ctypes
@@ -20,20 +20,21 @@ from autox_video.core import console
 from autox_video.core.errors import AutoXVideoError, ConfigError, ResourceError
 
 LAUNCHER = "AUTOX_VIDEO_LAUNCHER"
-"""Variable with the pid of the `launch` that started this process."""
+"""Environment variable: the pid of the `launch` that started this process."""
 STORE_FD = "AUTOX_VIDEO_STORE_FD"
-"""Variable with the number of the open socket at which the first process is met."""
+"""Environment variable: the file descriptor of the socket of the main process's store."""
 REASON_FD = "AUTOX_VIDEO_REASON_FD"
-"""Variable with the number of a pipe into which who ends as LOST says what it saw."""
+"""Environment variable: the file descriptor of a pipe for the error message of a LOST process."""
 LOST = 76
-"""Exit code of a process that ended because another one had; `launch` looks for that other."""
+"""Exit code of a process that lost the others; `launch` then looks for the one that failed."""
 OUT_OF_MEMORY = 75
-"""Exit code of a process that has noted how to use less, and wants all to be started again."""
+"""Exit code of a process that ran out of memory, and has written down how to use less: `launch`
+restarts all."""
 STOPPED = {
     signal.SIGHUP: 128 + signal.SIGHUP,
     signal.SIGINT: 128 + signal.SIGINT,
     signal.SIGTERM: 128 + signal.SIGTERM,
-    signal.SIGUSR1: 128 + signal.SIGTERM,  # Slurm's, on request, to say that SIGTERM is near
+    signal.SIGUSR1: 128 + signal.SIGTERM,  # sent by Slurm, if asked to, before SIGTERM
 }
 """Exit code of a process that was asked to stop, by signal."""
 
@@ -41,45 +42,45 @@ _LONGEST_WAIT = timedelta(days=7)  # for the first process, while it opens every
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
 _FROM_GLOO = re.compile(r"\[\S*/gloo/\S+:\d+\] ")
-"""How an error of gloo begins, with the line of its source; it has no class of its own."""
+"""Beginning of a gloo error, its source line; gloo has no exception class of its own."""
 _LONGEST_REASON = 600
 
 _control: Any = None
-"""The group over which plain values travel, whatever the gradients travel over."""
+"""The gloo group for Python objects, whatever backend the gradients use."""
 _store: Any = None
-"""Where the processes met."""
+"""The store of the rendezvous."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """How many processes there are, and which of them this one is."""
+    """The number of processes, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """Among those on this machine; also the number of its GPU."""
+    """Rank on this machine; also the number of its GPU."""
     local_size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and speaks to the user."""
+        """Whether this is the process that writes files and prints messages."""
         return self.rank == 0
 
 
 def current() -> Processes:
-    """What torchrun's variables in the environment say; without them, this process is alone.
+    """Return rank and size from torchrun's environment variables; without them, a single process.
 
     Raises:
-        ConfigError: the variables are no numbers, or do not fit together.
+        ConfigError: the variables are not numbers, or contradict each other.
     """
     if not started_by_others():
         tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
         if tasks != "1" and "SLURM_PROCID" in os.environ:
             raise ConfigError(
-                f"srun has started {tasks} processes that do not know each other; start one on "
-                "each machine, which starts the others: srun --ntasks-per-node=1 dist_train.sh N."
+                f"srun has started {tasks} independent processes. Start one per machine, which "
+                "starts the others: srun --ntasks-per-node=1 dist_train.sh N."
             )
         return Processes()
     size = _number("WORLD_SIZE")
@@ -88,15 +89,15 @@ def current() -> Processes:
     )
     if me.rank >= size or me.local_size > size or me.local_rank >= max(me.local_size, 1):
         raise ConfigError(
-            f"The environment says process {me.rank} of {size}, {me.local_rank} of {me.local_size} "
-            "on this machine, which cannot be: see RANK, WORLD_SIZE, LOCAL_RANK and "
-            "LOCAL_WORLD_SIZE."
+            f"The environment variables contradict each other: RANK={me.rank}, WORLD_SIZE={size}, "
+            f"LOCAL_RANK={me.local_rank}, LOCAL_WORLD_SIZE={me.local_size}. Start the processes "
+            "with dist_train.sh or torchrun."
         )
     return me
 
 
 def started_by_others() -> bool:
-    """Whether torchrun or `launch` has started this process, if only as one of one."""
+    """Return whether torchrun or `launch` has started this process, even as the only one."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
@@ -104,28 +105,28 @@ def _number(name: str, default: str = "") -> int:
     text = os.environ.get(name, default)
     if not text.isdecimal():
         raise ConfigError(
-            f"{name} in the environment is '{text}', not a number; start the processes by "
-            "dist_train.sh or torchrun."
+            f"The environment variable {name} is '{text}', which is not a number. Start the "
+            "processes with dist_train.sh or torchrun."
         )
     return int(text)
 
 
 def join() -> Processes:
-    """Meet the other processes, if there are any; a second call changes nothing.
+    """Connect to the other processes, if there are any; a second call does nothing.
 
-    The others are silent from then on: the first speaks for all.
+    From then on only the main process prints messages.
 
     Raises:
-        ResourceError: they cannot be reached.
+        ResourceError: the others cannot be reached.
     """
     global _control, _store
     me = current()
     if me.size == 1 or joined():
         return me
     follow_launcher()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # warns of names it cannot look up
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else warnings about host names
     if me.local_size == me.size:
-        # Gloo looks up the machine's own name, which leads nowhere on many.
+        # Gloo looks up the host name of the machine, which often cannot be resolved.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not me.is_main:
         console.be_silent()
@@ -146,18 +147,18 @@ def join() -> Processes:
         _control = distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
     except (distributed.DistError, RuntimeError, ValueError) as error:
         raise ResourceError(
-            f"Process {me.rank} of {me.size} could not meet the others at "
+            f"Process {me.rank} of {me.size} could not connect to the others at "
             f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} "
-            f"({str(error).splitlines()[0][:200]}). Have all been started, and can every machine "
-            "reach MASTER_ADDR and MASTER_PORT?"
+            f"({str(error).splitlines()[0][:200]}). Check that all processes are running, and that "
+            "every machine can reach MASTER_ADDR and MASTER_PORT."
         ) from error
     if hook is not sys.__excepthook__:
-        sys.excepthook = hook  # torch has put one of its own around it, which holds back the text
+        sys.excepthook = hook  # torch has wrapped it, and hides the message
     return me
 
 
 def _meet(me: Processes) -> Any:
-    """Give the store that all processes share, which the main one keeps unless torchrun does."""
+    """Return the store shared by all processes; the main one hosts it unless torchrun does."""
     from torch import distributed
 
     if STORE_FD not in os.environ:
@@ -174,12 +175,12 @@ def _meet(me: Processes) -> Any:
 
 
 def joined() -> bool:
-    """Whether this process has met others."""
+    """Return whether this process is connected to others."""
     return _control is not None
 
 
 def leave() -> None:
-    """Part from the other processes, once all have come here."""
+    """Disconnect from the other processes, once all have called this."""
     global _control, _store
     if joined():
         from torch import distributed
@@ -190,22 +191,22 @@ def leave() -> None:
 
 
 def local_device(device: str) -> str:
-    """The device on which this process computes, whatever the plan of all says: `cpu` or its GPU.
+    """Return the device of this process: `cpu` or its own GPU.
 
     Args:
-        device: that of the plan: `cpu` or `cuda:N`, where one process alone keeps to N.
+        device: the device of the plan: `cpu` or `cuda:N`; a single process uses N.
     """
     me = current()
     if me.size == 1 or device == "cpu":
         return device
     import torch
 
-    # A cluster may show each process its own GPU only.
+    # On a cluster each process may see only its own GPU.
     return f"cuda:{me.local_rank % torch.cuda.device_count()}"
 
 
 def broadcast(value: Any = None) -> Any:
-    """Give every process the main one's value, which may take it as long as it likes."""
+    """Return the main process's value in every process, waiting for it as long as it takes."""
     if not joined():
         return value
     from torch import distributed
@@ -216,7 +217,7 @@ def broadcast(value: Any = None) -> Any:
 
 
 def all_gather(value: Any) -> list[Any]:
-    """Give every process the values of all, by rank."""
+    """Return the values of all processes, by rank, in every process."""
     if not joined():
         return [value]
     from torch import distributed
@@ -227,7 +228,7 @@ def all_gather(value: Any) -> list[Any]:
 
 
 def all_reduce_max(values: Sequence[int]) -> list[int]:
-    """Give every process, place by place, the largest of all processes' values."""
+    """Return the element-wise maximum over all processes, in every process."""
     if not joined():
         return list(values)
     import torch
@@ -239,10 +240,10 @@ def all_reduce_max(values: Sequence[int]) -> list[int]:
 
 
 def run_on_rank_zero(make: Callable[[], T]) -> T:
-    """Have the main process make something, and give it to all.
+    """Call a function in the main process and return its value in all processes.
 
-    What the user can mend is raised in all of them, so that they may go on together without it.
-    Where it fails there otherwise, the others leave without a word, with the main one's exit code.
+    An AutoXVideoError is raised in all of them, so that they can handle it together. On any other
+    error the other processes exit silently with the exit code of the main one.
     """
     if not joined():
         return make()
@@ -270,21 +271,21 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def may_complain() -> bool:
-    """Whether this process is the one that tells the user why all of them end: the first to ask.
+    """Return whether this process may report why all of them end: the first one that asks.
 
-    Before the processes have met, one on each machine may.
+    Before the processes are connected, one process on each machine may.
     """
     if _store is None:
-        # Whatever else is wrong in the environment.
+        # Works even if other variables are wrong.
         return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
         return _store.add("complaints", 1) == 1
     except RuntimeError:
-        return False  # the main process has gone, and has said why
+        return False  # the main process has ended, and has said why
 
 
 def lost_others(error: BaseException) -> bool:
-    """Whether an error is one of talking to other processes, one of which may have ended."""
+    """Return whether an error is a failed communication with another process."""
     if not joined():
         return False
     from torch import distributed
@@ -294,15 +295,16 @@ def lost_others(error: BaseException) -> bool:
 
 
 def end_as_lost(error: BaseException) -> int:
-    """Give the exit code of a process that has lost the others, and see to it that they are told.
+    """Report a lost connection to the other processes and return the exit code.
 
-    `launch` tells of it where no other has failed by itself; else the first to ask does.
+    Under `launch` the message is printed only if no process failed by itself; otherwise by the
+    first process that asks.
     """
     me = current()
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
     sentence = (
-        f"Process {me.rank} of {me.size} could not talk to the others any more ({what}). Run the "
-        "same command again to resume."
+        f"Process {me.rank} of {me.size} lost the connection to the others ({what}). Run the same "
+        "command again to resume."
     )
     if LAUNCHER in os.environ:
         with suppress(OSError, ValueError):
@@ -314,10 +316,10 @@ def end_as_lost(error: BaseException) -> int:
 
 
 def follow_launcher() -> None:
-    """Let this process be told to stop, as by SIGTERM, when `launch` or torchrun is killed."""
+    """Arrange for this process to receive SIGTERM when `launch` or torchrun is killed."""
     if LAUNCHER not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.environ.get(LAUNCHER, str(os.getppid())) != str(os.getppid()):
-        os.kill(os.getpid(), signal.SIGTERM)  # it was killed before
+        os.kill(os.getpid(), signal.SIGTERM)  # it has been killed already

@@ -1,4 +1,4 @@
-"""The temperature that an evaluation found, applied to predictions, and what it did."""
+"""Calibrated predictions: applying the temperature of an evaluation, and reporting its effect."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ from autox_video.metrics.intervals import CROSS_VALIDATION, VALIDATION
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The temperature of trained weights, and what it was found by."""
+    """The temperature of trained weights, and how it was fitted."""
 
     temperature: float
     clips: int
-    """From which it is."""
+    """Number of clips it was fitted on."""
     ece_before: float
     ece_after: float
-    """Of these clips."""
+    """Calibration error (ECE) on these clips, without and with the temperature."""
     on: str = VALIDATION
-    """`cross-validation`: the clips are those of validation and those learnt from, in turn."""
+    """`validation`, or `cross-validation` over training and validation clips."""
 
     def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """The predictions, whose outputs are logits, with probabilities at the temperature."""
+        """Return predictions, whose outputs are logits, with calibrated probabilities."""
         return [
             p if p.outputs is None else replace(p, scores=tuple(self._scores(p).tolist()))
             for p in predictions
@@ -40,9 +40,9 @@ class Calibration:
         return with_temperature(np.array(prediction.outputs), self.temperature)
 
     def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
-        """The entry in results.json; `raw` are the predictions before it was applied.
+        """Return the entry for results.json; `raw` are the predictions before calibration.
 
-        On test clips the errors are only reported, where the clips have labels.
+        The errors on test clips are included if the clips have labels.
         """
         errors = {"clips": self.clips, "ece_before": self.ece_before, "ece_after": self.ece_after}
         known = [p for p in raw if p.outputs is not None and p.label is not None]
@@ -60,7 +60,7 @@ class Calibration:
 
 
 def read_calibration(evaluation: Any) -> Calibration | None:
-    """Give the calibration that the evaluation of some weights found; None where it has none."""
+    """Return the calibration stored in the evaluation of some weights; None if there is none."""
     names = ("temperature", "clips", "ece", "ece_calibrated")
     values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
     if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):

@@ -1,4 +1,4 @@
-"""Trained weights over clips → one Prediction per clip, in listed order."""
+"""Prediction: trained weights and clips → one Prediction per clip, in list order."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,45 +35,45 @@ from autox_video.video.sampling import rounds_of, seen_share
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How clips reach the model; the scores do not depend on it."""
+    """How clips are loaded; the scores do not depend on it."""
 
     batch_size: int
-    """Videos at a time, each with all its views."""
+    """Videos per batch, each with all its views."""
     workers: int
-    """Processes that decode."""
+    """Number of decoding processes."""
     device: str
 
 
 def record_of(checkpoint: Path) -> RunRecord:
-    """The record of the run that a checkpoint is of: in it, or else beside it.
+    """Return the run record of a checkpoint, from the checkpoint itself or from its folder.
 
     Raises:
-        CheckpointError: there is none, or it is damaged or of another version of this project.
+        CheckpointError: there is none, or it is damaged or of another version of this package.
     """
     stored, source = read_meta(checkpoint).get(RECORD_KEY), checkpoint
     if stored is None:
         stored, source = load_stored(checkpoint.parent), checkpoint.parent / RECORD
     if not isinstance(stored, Mapping):
         raise CheckpointError(
-            f"{source}: missing or damaged, and {checkpoint.name} does not say how it was trained. "
-            f"Put the {RECORD} of its training run beside it, or test with the version of this "
-            "project that trained it."
+            f"{source}: missing or damaged, and {checkpoint.name} has no run record in it. Copy "
+            f"the {RECORD} of its training run to the same folder, or test with the version of "
+            "autox-video that trained it."
         )
     record = RunRecord.from_json(stored, checkpoint.parent, source)
     if record.data.task not in TASKS:
-        raise CheckpointError(f"{source}: its run record makes no sense (task {record.data.task}).")
+        raise CheckpointError(f"{source}: the run record has an unknown task ({record.data.task}).")
     return record
 
 
 def read_config(checkpoint: Path) -> Config:
-    """The config by which a checkpoint is tested; raises as `record_of` does."""
+    """Return the config for testing a checkpoint; raises the same errors as `record_of`."""
     return model_config(for_testing(record_of(checkpoint)))
 
 
 def for_testing(
     record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
 ) -> RunRecord:
-    """The record with what is asked for in testing, and a model that is not compiled.
+    """Return the record with the options for testing, and without compiling the model.
 
     Compiling takes longer than most tests.
     """
@@ -85,7 +85,7 @@ def for_testing(
 
 
 def build_model(config: Config) -> nn.Module:
-    """The recogniser that a config describes, its weights not yet initialised."""
+    """Build the recognizer of a config; its weights are not initialised."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         return MODELS.build(config.model)
 
@@ -98,15 +98,15 @@ def _built_as_stored(config: Config, checkpoint: Path) -> nn.Module:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[-1][:150]
         raise CheckpointError(
-            f"{checkpoint}: no model can be made of its run record ({reason})."
+            f"{checkpoint}: the model cannot be built from its run record ({reason})."
         ) from error
 
 
 def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
-    """The trained recogniser in evaluation mode.
+    """Return the trained recognizer in evaluation mode.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of another model.
+        CheckpointError: the checkpoint is missing, damaged, or of a different model.
     """
     state = read_checkpoint(checkpoint)
     model = _built_as_stored(config, checkpoint)
@@ -131,12 +131,12 @@ def predict(
     give the predictions of all clips.
 
     Args:
-        model: as `load_model` gives it.
-        config: its config, whose `test_pipeline` says how clips are sampled.
-        clips: what to predict.
+        model: as returned by `load_model`.
+        config: its config; `test_pipeline` defines how clips are sampled.
+        clips: the clips.
         data_root: folder that relative paths start from.
-        loading: batch, workers, device.
-        on_done: told the number of clips done so far after each batch.
+        loading: batch size, workers, device.
+        on_done: called after each batch with the number of clips done so far.
 
     Raises:
         ResourceError: there is not enough memory for one view of one clip.
@@ -147,11 +147,11 @@ def predict(
     outputs, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
     rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in outputs}
-    # Of a long video there is more to look at; how long it is was found out in reading it.
+    # Long videos get further rounds of views; their length is known once they have been read.
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
     looks = {p: [output] for p, output in outputs.items()}
     if rest:
-        say(f"Long clips, of which more parts are looked at: {len({p for p, _ in rest})}.")
+        say(f"Predicting more segments of long clips: {len({p for p, _ in rest})} clips.")
         positions, numbers = map(list, zip(*rest, strict=True))
         more, _, _ = job.scored(clips.select(positions), numbers, None)
         for number, output in more.items():
@@ -174,7 +174,7 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is the same for every round of test clips."""
+    """What all rounds of test clips have in common."""
 
     config: Config
     data_root: str | Path
@@ -184,7 +184,10 @@ class _Job:
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
-        """Score a round of each clip; gives scores, errors and lengths by position, of all."""
+        """Score one round of each clip; return outputs, errors and lengths in seconds by position.
+
+        The results are those of all processes.
+        """
         batches = self._batches(clips, rounds)
         scores: dict[int, np.ndarray] = {}
         try:
@@ -222,11 +225,11 @@ def _joined(parts: Iterable[dict]) -> dict:
 
 
 class Scorer:
-    """What a model says of batches; one too large for memory is halved, as are all after it.
+    """Computes outputs of batches; if memory runs out, this batch and all later ones are halved.
 
     Args:
-        model: as `load_model` gives it.
-        task: what its outputs are.
+        model: as returned by `load_model`.
+        task: its task.
     """
 
     def __init__(self, model: nn.Module, task: Task) -> None:
@@ -235,13 +238,13 @@ class Scorer:
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, np.ndarray]:
-        """The outputs (K,) of each clip, by its position."""
+        """Return the output (K,) of each clip by its position."""
         if not len(batch["inputs"]):
             return {}
         return dict(zip(batch["positions"], self._outputs(batch["inputs"]), strict=True))
 
     def _outputs(self, inputs: Tensor) -> np.ndarray:
-        """(B, K) float64 of clips (B, V, T, H, W, 3)."""
+        """Return outputs (B, K) float64 of clips (B, V, T, H, W, 3)."""
         clips, views = inputs.shape[:2]
         if clips * views <= self.views_that_fit:
             outputs = self._try(inputs)
@@ -255,7 +258,7 @@ class Scorer:
         return self.task.mean_output(np.stack([self._outputs(part) for part in parts]), weights)
 
     def _try(self, inputs: Tensor) -> np.ndarray | None:
-        """What the model says; None where there is not enough memory."""
+        """Return the outputs; None if there is not enough memory."""
         try:
             with torch.inference_mode():
                 samples = self.model.test_step({"inputs": inputs, "labels": None})
@@ -271,8 +274,8 @@ class Scorer:
             torch.cuda.empty_cache()
         if views == 1:
             raise ResourceError(
-                "There is not enough memory to test one view of one clip; end other programs, or "
-                "test on a machine with more."
+                "There is not enough memory to test a single view of one clip. Close other "
+                "programs, or test on a machine with more memory."
             )
         self.views_that_fit = views // 2
-        say(f"There was not enough memory for {views} views at a time; going on with fewer.")
+        say(f"Out of memory with {views} views at a time; continuing with fewer.")

@@ -1,4 +1,4 @@
-"""Which clips are tested: those of a list, those set aside in training, or those of a folder."""
+"""The clips to test: from a list, from the test split of training, or from a folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,28 +21,28 @@ from autox_video.video.files.remote import is_remote
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the clips are tested with."""
+    """The model to test, as far as choosing clips depends on it."""
 
     classes: tuple[str, ...]
     data_root: str
-    """Of its training clips."""
+    """The data_root of its training clips."""
     task: Task
 
 
 def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipTable:
-    """Give the clips that the settings name, with labels where there are any.
+    """Return the clips to test, with labels if there are any.
 
-    Clips that training set aside are those of its own data_root: of another folder all clips are
-    taken, with the labels that their folders give.
+    The test split of training applies only to its own data_root. In another folder all clips are
+    tested, with the labels of their class folders.
 
     Args:
-        settings: which list, folder and work dir.
-        model: what they are tested with.
+        settings: the list, folder and work dir.
+        model: the model to test.
         whole_folder: take every video in data_root, without labels.
 
     Raises:
-        ListingError: with every problem that was found.
-        ConfigError: nothing names a clip to test.
+        ListingError: with every problem found.
+        ConfigError: the settings name no clips to test.
     """
     root = settings.data_root
     if whole_folder:
@@ -58,8 +58,8 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
     if settings.ann_file_train == AUTO and not _is_same(root, model.data_root):
         return _labelled_by_folders(_every_video(check_root(root)), model, root)
     raise ConfigError(
-        "ann_file_test: names no list of clips to test; give one "
-        "(autotest.py ann_file_test=LIST, lines `path` or `path label`)."
+        "ann_file_test: there is no list of clips to test. Pass one with ann_file_test=LIST; its "
+        "lines are `path` or `path label`."
     )
 
 
@@ -70,7 +70,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
-    """Whether data_root holds the clips that training divided, there or moved to where it is."""
+    """Return whether data_root holds the clips that training split, even if the folder has moved."""
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):
@@ -84,13 +84,13 @@ def _set_aside(split: Path, root: str, *, allowed: bool) -> ClipTable:
     clips = read_list(split)
 
     def place(index: int) -> str:
-        # Behind the header; a name may go over several lines.
+        # After the header; a name may contain line breaks.
         return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
 
     refuse_outside(clips.paths, root, place, allowed=allowed)
     if not len(clips):
         raise ListingError(
-            f"{split}: no clip was set aside for testing, as the classes have too few; give "
+            f"{split}: the test split is empty, because the classes have too few clips. Set "
             "ann_file_test."
         )
     return clips
@@ -100,7 +100,7 @@ def _every_video(folder: str | Path) -> ClipTable:
     contents = read_contents(folder)
     notes = contents.notes(folder)
     if not contents.videos:
-        none = f"data_root: there is no video file in {folder}."
+        none = f"data_root: no video files found in {folder}."
         raise ListingError(" ".join([none, *notes]))
     for note in notes:
         say(note)
@@ -108,21 +108,23 @@ def _every_video(folder: str | Path) -> ClipTable:
 
 
 def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable:
-    """Give clips the class that a folder above them is called like, where that is so for all."""
+    """Label clips by the class folders that contain them, if all of them are in such folders."""
     number = {name: index for index, name in enumerate(model.classes)}
     labels = [_label_of(path, number) for path in clips.paths]
     without = [path for path, label in zip(clips.paths, labels, strict=True) if label is None]
     if not without:
-        say(f"{counted(len(clips), 'clip')} of {root}, labelled by their folders, to be tested.")
+        say(f"Testing {counted(len(clips), 'clip')} of {root}, labelled by their folders.")
         several = tuple((label,) for label in labels)
         return ClipTable(clips.paths, several if model.task.has_label_sets else tuple(labels))
     if len(without) == len(clips):
-        say(f"{counted(len(clips), 'clip')} of {root}, in no folders of classes: predicted alone.")
+        say(
+            f"Predicting {counted(len(clips), 'clip')} of {root} without labels: no folder has the "
+            "name of a class."
+        )
         return clips
     raise ListingError(
-        f"data_root: {counted(len(without), 'clip')} of {root} in no folder that is called like a "
-        f"class of the model, though others are: {some(without)} Take them out, or give "
-        "ann_file_test."
+        f"data_root: {counted(len(without), 'clip')} of {root} outside of the class folders: "
+        f"{some(without)} Move them, or set ann_file_test."
     )
 
 

@@ -57,7 +57,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
             check_work_dir(work_dir)
             held.enter_context(locked(work_dir))
             resumes = settings.only_probes and is_probe_run(work_dir)
-            make_ready(work_dir, fresh=fresh, goes_on=resumes)
+            make_ready(work_dir, fresh=fresh, resumes=resumes)
             _mend_record(work_dir)
             clock = held.enter_context(counting(work_dir, budget_sec))
             planned = plan_run(settings, work_dir, clock, resuming=_holds_run(work_dir))

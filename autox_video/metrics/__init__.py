@@ -1,1 +1,1 @@
-"""Scores, their intervals, calibration, and which score is shown first."""
+"""Metrics, their confidence intervals, calibration, and the score that is shown first."""

@@ -1,16 +1,16 @@
-"""Probabilities that mean what they say: one temperature, fitted on clips not learnt from.
+"""Calibrated probabilities: one temperature, fitted on clips that the model was not trained on.
 
-Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2):
-the softmax of logits / T, which changes no order of the classes. The likeliest T of a few clips is
-mostly chance, and can make probabilities worse. So T is the one nearest to 1 that the clips do not
-contradict (95%, by likelihood ratio): of few clips it is 1, of many the likeliest. It is used only
-where cross-validation over the same clips finds neither the loss nor the calibration error worse
-than without it.
+Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
+is the softmax of logits / T, which does not change the order of the classes. With few clips the
+maximum-likelihood T is mostly chance and can make probabilities worse. So T is the value closest to
+1 that the clips do not reject (95% likelihood ratio): 1 for a few clips, the maximum-likelihood
+value for many. It is used only if neither the loss nor the calibration error gets worse in
+cross-validation over the same clips.
 
-Logits here are defined up to a constant of each clip: log-probabilities are logits too.
+Logits here are defined up to a constant per clip, so log-probabilities are logits too.
 
-Letters in shapes: N clips, K classes, R predictions of each clip (the divisions of a
-cross-validation, each counting 1/R).
+Shape letters: N clips, K classes, R predictions of each clip (the repeats of a cross-validation,
+each counting 1/R).
 """
 
 import math
@@ -23,25 +23,25 @@ from autox_video.metrics.intervals import LEVEL_DEVIATIONS, wilson_interval
 from autox_video.tasks.classification.metrics import balancing_weights
 
 BINS = 15
-"""Of confidence, as in the paper."""
+"""Number of confidence bins, as in the paper."""
 PRIOR_SPREAD = 0.5
-"""Standard deviation of log T before any clip is seen, for the loss by which weights are chosen."""
+"""Standard deviation of the prior of log T, for the loss by which weights are chosen."""
 LOG_RANGE = (math.log(0.05), math.log(1000.0))
 PRECISION = 1e-4
 DOUBT = LEVEL_DEVIATIONS**2 / 2
-"""Nats of log-likelihood within which a temperature is not contradicted: 95% of one parameter."""
+"""Log-likelihood difference in nats up to which a temperature is not rejected: 95%, one
+parameter."""
 SURE_DEVIATIONS = 2.575829
-"""Of the normal distribution, for 99%: how far from what the clips show an accuracy may be."""
+"""Standard deviations of the 99% interval of the accuracy."""
 FOLDS, REPEATS = 5, 3
 FEW_TO_FIT = 1000
-"""Clips, with more of which one parameter is not overfitted: they are not divided to see it."""
+"""With more clips than this, one parameter does not overfit, and is not cross-validated."""
 
 
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Give the expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017).
+    """Return the expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017).
 
-    The mean over clips of how far the confidence of the predicted class is from the share of clips
-    in its bin that are right.
+    The mean over bins, weighted by clips, of |accuracy - mean confidence|.
 
     Args:
         scores: (N, K) probabilities, N >= 1.
@@ -55,7 +55,7 @@ def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Give the probabilities (..., K) of logits at a temperature; above 1 they are less sure."""
+    """Return softmax(logits / temperature), (..., K); above 1 it is less confident."""
     scaled = logits.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
@@ -64,9 +64,9 @@ def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
 def likeliest_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """Give the likeliest temperature under a weak prior, log T normal around 0.
+    """Return the most likely temperature under a weak prior, log T normal around 0.
 
-    For the loss that says how good weights are; for probabilities see `fit_temperature`.
+    It is used for the calibrated loss; for probabilities see `fit_temperature`.
 
     Args:
         logits: (N, K) or (R, N, K), N >= 1.
@@ -80,12 +80,12 @@ def likeliest_temperature(
 def fit_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """Give the temperature nearest to 1 that the clips do not contradict.
+    """Return the temperature closest to 1 that the clips do not reject.
 
-    The end, on the side of 1, of its 95% interval by likelihood; 1 where that is inside. The width
-    falls with the root of the number of clips: many get the likeliest temperature. A few clips that
-    are surely wrong call for much, so it goes no further than where the mean confidence would be as
-    far from an accuracy within its 99% interval as it is without a temperature.
+    That is the end of its 95% likelihood interval that is closer to 1, or 1 if the interval
+    contains it. The interval shrinks with the square root of the number of clips. A few confident
+    mistakes would ask for a large T, so it stops where the mean confidence would be as far from the
+    99% interval of the accuracy as it is without a temperature.
 
     Args:
         logits, labels, weights: as in `likeliest_temperature`.
@@ -95,14 +95,14 @@ def fit_temperature(
     most = loss(best) + DOUBT
     if loss(0.0) <= most:
         return 1.0
-    nearest = _crossing(lambda x: loss(x) - most, best)  # the loss has one valley
+    nearest = _crossing(lambda x: loss(x) - most, best)  # the loss has a single minimum
     return math.exp(min(nearest, _furthest(logits, labels, weights, nearest), key=abs))
 
 
 def _furthest(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, towards: float
 ) -> float:
-    """How far log T may go on the way from 0."""
+    """Return the largest allowed log T between 0 and `towards`."""
     logits = logits.reshape(-1, *logits.shape[-2:])
     weights = np.ones(len(labels)) if weights is None else weights
     clips = float(weights.sum())
@@ -118,7 +118,7 @@ def _furthest(
     limit = 2 * (high if towards > 0 else low) - confidence(0.0)
 
     def beyond(log_temperature: float) -> float:
-        """How much too far it is."""
+        """Excess over the limit; positive: too far."""
         return (limit - confidence(log_temperature)) * math.copysign(1.0, towards)
 
     if beyond(0.0) > 0:
@@ -129,7 +129,7 @@ def _furthest(
 def _loss_by_log(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
 ) -> Callable[[float], float]:
-    """The negative log-likelihood of the clips, in nats, by log T."""
+    """Return the negative log-likelihood of the clips in nats, as a function of log T."""
     logits = logits.astype(np.float64)
     logits = logits.reshape(-1, *logits.shape[-2:])
     logits = logits - logits.max(axis=-1, keepdims=True)
@@ -145,7 +145,7 @@ def _loss_by_log(
 
 
 def _minimum(loss: Callable[[float], float]) -> float:
-    """The log T of the least loss, which has one valley."""
+    """Return the log T that minimises the loss, which has a single minimum."""
     from scipy.optimize import minimize_scalar
 
     return float(
@@ -154,7 +154,7 @@ def _minimum(loss: Callable[[float], float]) -> float:
 
 
 def _crossing(value: Callable[[float], float], until: float) -> float:
-    """The log T between 0 and `until` at which a value changes its sign, on the side of `until`."""
+    """Return the log T between 0 and `until` where the sign changes, on the side of `until`."""
     from scipy.optimize import bisect
 
     root = bisect(value, 0.0, until, xtol=PRECISION / 2)
@@ -163,16 +163,16 @@ def _crossing(value: Callable[[float], float], until: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A temperature, and the calibration error of the clips that it is from."""
+    """A temperature, and the calibration error (ECE) on the clips it was fitted on."""
 
     temperature: float
-    """1: the clips do not say that another is better."""
+    """1 if no other is clearly better."""
     ece_before: float
     ece_after: float
-    """In cross-validation: of clips by a temperature from others. Never above `ece_before`."""
+    """Cross-validated ECE with a temperature; never above `ece_before`."""
 
     def figures(self) -> dict[str, float]:
-        """The same as an evaluation keeps it."""
+        """Return the entries of an evaluation."""
         names = ("temperature", "ece", "ece_calibrated")
         return dict(zip(names, (self.temperature, self.ece_before, self.ece_after), strict=True))
 
@@ -180,10 +180,10 @@ class Fitted:
 def choose_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> Fitted:
-    """Give the temperature to use, 1 where any other is in doubt.
+    """Return the temperature to use, 1 unless another is clearly better.
 
     Args:
-        logits: (N, K) or (R, N, K), finite, N >= 1, by a model that has not learnt from the clips.
+        logits: (N, K) or (R, N, K), finite, N >= 1, of a model that was not trained on the clips.
         labels: (N,) true classes.
         weights: (N,) how many clips each counts as; None: one.
     """
@@ -204,7 +204,7 @@ def choose_temperature(
 
 
 def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
-    """Logits at temperatures fitted on other clips, for each division of a cross-validation."""
+    """Return logits / T with T fitted on other clips, for each repeat of a cross-validation."""
     clips = len(labels)
     draw, divisions = np.random.default_rng(0), []
     for _ in range(REPEATS if clips > 1 else 0):
@@ -219,24 +219,24 @@ def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> li
 
 
 def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean over the R predictions: those of one clip are not put in bins together."""
+    """Return the mean ECE over the R predictions; those of one clip are binned separately."""
     errors = [expected_calibration_error(with_temperature(each, 1.0), labels) for each in logits]
     return float(np.mean(errors))
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What models say of clips that they have not learnt from."""
+    """Out-of-fold predictions: of clips that the models were not trained on."""
 
     logits: np.ndarray
     """(R, N, K), finite."""
     labels: np.ndarray
     """(N,) true classes."""
     learnt: np.ndarray
-    """(N,) whether the models have learnt from other clips of the class."""
+    """(N,) whether the models were trained on other clips of the class."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
-        """These clips behind others, with logits (M, K) and true classes (M,)."""
+        """Return these predictions after others, with logits (M, K) and true classes (M,)."""
         repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
         known = np.isin(labels, self.labels[self.learnt])
         return OutOfFold(
@@ -246,11 +246,11 @@ class OutOfFold:
         )
 
     def figures(self, *, balanced: bool = False) -> dict[str, float]:
-        """Temperature and errors for an evaluation to keep, and the number of clips; {}: of none.
+        """Return the calibration entries of an evaluation and the number of clips; {} if none.
 
-        A class of which no other clip was learnt from is told wrong, and the model that learns from
-        all clips may tell it: such clips are left out. But those that stay are told right too
-        often, so that to make surer, all clips have to agree.
+        Clips of a class without other training clips are always wrong here, but the model trained
+        on all clips may get them right, so they are left out. The remaining clips are too easy, so
+        a temperature below 1 is used only if all clips support it.
 
         Args:
             balanced: whether all classes count alike.
@@ -278,18 +278,17 @@ def calibration_figures(
     balanced: bool = False,
     in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
-    """Give what an evaluation keeps: temperature, errors without and with it, calibrated loss.
+    """Return the temperature, the ECE without and with it, and the calibrated loss.
 
-    The loss is that of the validation clips at their likeliest temperature: it says how good
-    weights are, whether or not their probabilities are changed. Nothing where logits are no
-    numbers.
+    The calibrated loss is the loss of the validation clips at their most likely temperature. It
+    ranks weights, whatever temperature is used. Empty if logits are not finite.
 
     Args:
         logits: (N, K) of the validation clips.
         labels: (N,) their true classes.
-        balanced: whether all classes count alike for temperature and loss.
-        in_folds: of other clips: the temperature is of these, too, and `calibration_clips` says how
-            many there are in all.
+        balanced: whether all classes count equally in temperature and loss.
+        in_folds: out-of-fold predictions of other clips, which are added to fit the temperature;
+            `calibration_clips` is the total number of clips.
     """
     if not np.isfinite(logits).all():
         return {}
@@ -307,10 +306,9 @@ def calibration_figures(
 def calibrated_losses(
     logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give (N,) each: the loss, and how many clips a clip counts as.
+    """Return the loss of each clip (N,) and how many clips it counts as (N,).
 
-    The weighted mean of the losses is the calibrated loss of `calibration_figures`, which has the
-    same arguments.
+    The weighted mean of the losses is the calibrated loss of `calibration_figures`; same arguments.
     """
     weights = balancing_weights(labels) if balanced else np.ones(len(labels))
     scaled = logits.astype(np.float64) / likeliest_temperature(logits, labels, weights)

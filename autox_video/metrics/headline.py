@@ -1,4 +1,4 @@
-"""The score of a model that is shown first: in the console, in the leaderboard and by the API."""
+"""The headline score of a model: in the console, in the leaderboard and in the API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,33 +13,33 @@ from autox_video.metrics.intervals import (
 from autox_video.metrics.selection_score import main_score, main_score_interval, score_label
 
 IN_FOLDS = "cross_validation"
-"""Of an evaluation's figures: the main score in cross-validation, as `cross_validated` gives it."""
+"""Key of the cross-validated main score in an evaluation; see `cross_validated`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The main score of a model, and how sure it is."""
+    """The main score of a model, with its confidence interval."""
 
     score: float
     """0 to 1."""
     low: float | None
     high: float | None
-    """The ends of its 95% interval; None: not known."""
+    """The ends of its 95% interval; None: unknown."""
     scored_on: str
     """`cross-validation` or `validation`."""
     clips: int
-    """That it was measured on."""
+    """Number of clips that it was measured on."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 def headline(figures: Mapping[str, Any]) -> Headline:
-    """The score to go by: in cross-validation where there is one, and few clips validate.
+    """Return the cross-validated score if validation clips are few, else the validation score.
 
     Args:
-        figures: of an evaluation, with a main score.
+        figures: the metrics of an evaluation, including a main score.
     """
     validated, in_folds = validation_score(figures), figures.get(IN_FOLDS)
     if in_folds is None or validated.clips >= FEW_VALIDATION_CLIPS:
@@ -48,7 +48,7 @@ def headline(figures: Mapping[str, Any]) -> Headline:
 
 
 def validation_score(figures: Mapping[str, Any]) -> Headline:
-    """The main score on the validation clips."""
+    """Return the main score on the validation clips."""
     low, high = main_score_interval(figures)
     return Headline(figures[main_score(figures)], low, high, VALIDATION, int(figures["clips"]))
 
@@ -56,16 +56,16 @@ def validation_score(figures: Mapping[str, Any]) -> Headline:
 def cross_validated(
     score: float, low: float | None, high: float | None, clips: int
 ) -> dict[str, dict[str, float | None]]:
-    """What figures get beside those of validation where the model's plan was cross-validated."""
+    """Return the entry for the metrics of a model whose plan was cross-validated."""
     return {IN_FOLDS: {"score": score, "low": low, "high": high, "clips": clips}}
 
 
 def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a leaderboard row that say how good a model is.
+    """Return the fields of a leaderboard row with the scores of a model.
 
     Args:
-        figures: of its evaluation.
-        about: what else the row's `config` says.
+        figures: the metrics of its evaluation.
+        about: further entries of the row's `config`.
     """
     first, validated = headline(figures), validation_score(figures)
     behind = {"validation_clips": validated.clips}
@@ -77,7 +77,7 @@ def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str
 
 
 def said(figures: Mapping[str, Any]) -> str:
-    """The score for the user, with its name, its interval and its clips."""
+    """Return the score as text, with its name, interval and number of clips."""
     first, name = headline(figures), score_label(main_score(figures))
     score, low, high = (
         None if one is None else score_text(one, first.clips)

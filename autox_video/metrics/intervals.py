@@ -1,4 +1,4 @@
-"""How sure a figure is: 95% intervals, by Wilson for shares of clips, by bootstrap for the rest.
+"""95% confidence intervals of metrics: Wilson's for shares of clips, bootstrap for the rest.
 
 Shape letters: N clips, B draws.
 """
@@ -11,31 +11,30 @@ import numpy as np
 from autox_video.metrics.metric import Metric
 
 LEVEL_DEVIATIONS = 1.959964
-"""Of the normal distribution, for 95%."""
+"""Standard deviations of the normal distribution for 95%."""
 QUANTILES = (0.025, 0.975)
 MOST_DRAWS, FEWEST_DRAWS = 1000, 100
 MOST_WORK = 2e8
-"""Draws times clips times classes, so that an interval takes seconds at most."""
+"""Upper limit of draws x clips x classes, so that an interval takes seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
 FEW_VALIDATION_CLIPS = 30
-"""Validation clips, with fewer of which their score is mostly chance."""
+"""With fewer validation clips than this, their score is mostly chance."""
 CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
-"""What a score can be measured on: clips in turn, each by a model that has not learnt from it, or
-the validation clips."""
+"""What a score is measured on: all clips in cross-validation, or the validation clips."""
 
 Interval = tuple[float, float]
 """Lower and upper end."""
 
 
-# scipy's takes whole numbers of right clips only; here they are means of several runs.
+# scipy's takes integer counts only; here counts are means over several runs.
 def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) -> Interval:
-    """Give the 95% interval of a share of clips (Wilson's score interval, JASA 22, 1927).
+    """Return the 95% interval of an accuracy (Wilson's score interval, JASA 22, 1927).
 
     Args:
-        right: how many; a mean of several runs may lie between whole numbers.
-        clips: of how many, 1 or more; where they weigh differently, how many alike are as sure.
-        z: standard deviations of the normal distribution, for another level than 95%.
+        right: number of correct clips; as a mean of several runs it may be fractional.
+        clips: number of clips, 1 or more; for weighted clips, the effective sample size.
+        z: standard deviations of the normal distribution, for a level other than 95%.
     """
     share = right / clips
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
@@ -45,7 +44,7 @@ def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) 
 
 
 def metric_interval(metric: Metric, scores: np.ndarray, labels: np.ndarray) -> Interval:
-    """Give the 95% interval of a metric of N >= 1 clips."""
+    """Return the 95% interval of a metric on N >= 1 clips."""
     clips = len(labels)
     if metric.is_share:
         return wilson_interval(metric.value(scores, labels) * clips, clips)
@@ -63,15 +62,15 @@ def metric_interval(metric: Metric, scores: np.ndarray, labels: np.ndarray) -> I
 def bootstrap_interval(
     figure: Callable[[np.ndarray], np.ndarray], clips: int, *, classes: int = 1, seed: int = 0
 ) -> Interval:
-    """Give the 95% interval of a figure of clips: percentiles over draws of as many clips.
+    """Return the 95% percentile bootstrap interval of a metric.
 
-    Where no draw differs from another, as where every clip is right, it is Wilson's.
+    If all draws give the same value, for example because every clip is right, Wilson's interval.
 
     Args:
-        figure: of (B, N) numbers of times that each clip is drawn, (B,) in 0..1.
+        figure: maps (B, N), how often each clip is drawn, to the metric (B,), 0 to 1.
         clips: N, 1 or more.
-        classes: more of them mean more work, and fewer draws.
-        seed: of the draws.
+        classes: number of classes; with more of them there are fewer draws.
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     draws = int(min(MOST_DRAWS, max(FEWEST_DRAWS, MOST_WORK / (clips * classes))))
@@ -87,6 +86,6 @@ def bootstrap_interval(
 
 
 def score_text(score: float, clips: float) -> str:
-    """Give a score for people, with as many digits as so many clips bear: two to four."""
+    """Return a score as text with two to four digits, depending on the number of clips."""
     digits = 2 if clips <= 100 else 3 if clips <= 1000 else 4
     return f"{score:.{digits}f}"

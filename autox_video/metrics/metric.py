@@ -1,4 +1,4 @@
-"""The metrics by name, and what one is."""
+"""Metrics, and their registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ Resampled = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of predictions, 0 to 1, the higher the better; registering one has it computed.
+    """A metric, 0 to 1, higher is better; every registered metric is computed and reported.
 
     Shape letters: N clips, K classes, B draws.
     """
 
     label: str
-    """What it is called for people: `top-1`."""
+    """Its name in messages: `top-1`."""
     tasks: tuple[str, ...]
-    """The tasks that have it."""
+    """Names of the tasks that it applies to."""
     compute: Compute | None = None
-    """Scores (N, K) and labels ((N,), or (N, K) of 0 and 1) -> the figure."""
+    """Maps scores (N, K) and labels ((N,), or (N, K) of 0 and 1) to the value."""
     resample: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
-    """The same at once for many draws of the clips, which is quicker: gives what takes (B, N), how
-    often each clip is drawn, to (B,). One of the two is needed."""
+    """A faster form for the bootstrap: given scores and labels, a function from (B, N), how often
+    each clip is drawn, to values (B,). One of the two is needed."""
     is_share: bool = False
-    """Whether it is the share of clips that are right."""
+    """Whether it is the share of correct clips."""
 
     def value(self, scores: np.ndarray, labels: np.ndarray) -> float:
-        """The figure of all clips."""
+        """Return the metric over all clips."""
         if self.compute is not None:
             return float(self.compute(scores, labels))
         return float(self.resample(scores, labels)(np.ones((1, len(labels))))[0])

@@ -1,4 +1,4 @@
-"""Where training should have ended: its evaluations → the epoch after which it did harm."""
+"""Overfitting: the epoch after which validation got clearly worse."""
 
 import math
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 
 FEWEST = 4
-"""Evaluations, with fewer of which there is no saying."""
+"""Fewest evaluations for a decision."""
 BEYOND_PEAK = 2
-"""Times the epochs up to the peak, that other plans are tried with: they may learn longer."""
+"""Other plans are tried with this many times the epochs up to the peak: they may learn longer."""
 _AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
-    """The epoch at which the smoothed selection score was highest, where it fell clearly after.
+    """Return the epoch of the highest smoothed selection score; None unless it fell clearly after.
 
-    Clearly is by more than the largest standard error that a share of so many clips has. Each
-    counts as the mean of itself and its two neighbours, since the highest of many is mostly luck:
-    so the first one and the last are no peak.
+    A clear drop is more than the largest standard error of an accuracy on that many clips. Each
+    score is averaged with its two neighbours, since the highest of many is mostly luck; so the
+    first and the last evaluation cannot be the peak.
 
     Args:
         evaluations: epochs in order, each with its selection score.
-        clips: that were evaluated.
+        clips: number of clips evaluated.
     """
     if len(evaluations) < FEWEST:
         return None

@@ -1,4 +1,4 @@
-"""What weights are chosen by: the selection score, its main score, and what the choice promises.
+"""The selection score, by which weights are chosen, and an unbiased score of that choice.
 
 Shape letters: E evaluations, N clips.
 """
@@ -14,14 +14,15 @@ from autox_video.metrics.metric import METRICS
 from autox_video.tasks.task import TASKS, Task
 
 LOSS_SHARE, LEAST_LOSS_SHARE, LARGEST_LOSS = 1.5, 1e-3, 100.0
-"""What a nat of loss counts for beside a score of one clip, at least, and the most of them."""
+"""Weight of the loss relative to an accuracy on one clip, its minimum, and the largest loss in
+nats that counts."""
 PARTS, REPEATS = 5, 20
-"""Of the cross-validation of a choice."""
+"""Folds and repeats of the cross-validation of a choice."""
 
 
 def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
-    """The key of an evaluation's main score, and the task that has it."""
-    # Tasks of users first: they may have metrics of ours beside their own.
+    """Return the key of an evaluation's main score, and its task."""
+    # Tasks of users first: they may have built-in metrics besides their own.
     for task in map(TASKS.__getitem__, reversed([*TASKS])):
         for key in reversed(task.main_scores):
             if key in (evaluation or {}):
@@ -30,25 +31,25 @@ def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
 
 
 def main_score(evaluation: Mapping[str, Any] | None) -> str | None:
-    """The metric that an evaluation's weights are chosen by; None where it has none."""
+    """Return the name of the metric by which weights are chosen; None if there is none."""
     main = _main(evaluation)
     return None if main is None else main[0]
 
 
 def second_score(evaluation: Mapping[str, Any]) -> str | None:
-    """The metric that is told beside the main score; None where the task has no other."""
+    """Return the metric to show after the main score; None if the task has no other."""
     main = _main(evaluation)
     others = [] if main is None else [name for name in main[1].metrics if name != main[0]]
     return next((name for name in others if name in evaluation), None)
 
 
 def score_label(key: str) -> str:
-    """What a main score is called for people."""
+    """Return the name of a main score for messages."""
     return METRICS[key].label if key in METRICS else key.replace("_", " ")
 
 
 def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None, None]:
-    """The 95% interval of an evaluation's main score; Nones where that is no share of clips."""
+    """Return the 95% interval of the main score; (None, None) if that is not an accuracy."""
     main = _main(evaluation)
     if main is None or not main[1].counts_right_clips or not evaluation.get("clips"):
         return None, None
@@ -57,11 +58,11 @@ def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None,
 
 
 def selection_score(evaluation: Mapping[str, Any] | None) -> float:
-    """Give what weights are chosen by: the main score, less a share of the loss; -inf without.
+    """Return the selection score: the main score minus a share of the loss; -inf without either.
 
-    Among few validation clips the highest score is mostly luck; how likely the true classes are
-    says more, once the temperature is right, of how far the model is from being wrong or right.
-    The loss counts for as much as the chance in a score: over the root of the number of clips.
+    With few validation clips the highest accuracy is mostly luck, and the calibrated loss says more
+    about the margin of each prediction. Like the sampling error of an accuracy, the weight of the
+    loss falls with the square root of the number of clips.
     """
     key = main_score(evaluation)
     if key is None:
@@ -75,28 +76,28 @@ def selection_score(evaluation: Mapping[str, Any] | None) -> float:
 
 
 def _loss_share(clips: float) -> float:
-    """How much of the loss counts against a score of so many clips."""
+    """Return the weight of the loss for a score on that many clips."""
     return max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
 
 
 def score_of_choice(
     right: np.ndarray, losses: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> float | None:
-    """Give the score, 0 to 1, of choosing the best evaluation by its selection score.
+    """Return the cross-validated score, 0 to 1, of choosing the best evaluation.
 
-    The best of many evaluations on few clips promises too much. So each part of the clips is scored
-    by the evaluation that the others choose (Tsamardinos et al., "Bootstrapping the out-of-sample
+    The best of many evaluations on few clips is optimistic. So each fold of the clips is scored by
+    the evaluation that the other folds choose (Tsamardinos et al., "Bootstrapping the out-of-sample
     predictions for efficient and accurate cross-validation", Machine Learning 107 (2018), section
-    3). Clips of one recording are right or wrong together, and are in one part.
+    3). Clips of one recording are right or wrong together, so they share a fold.
 
     Args:
-        right: (E, N) whether the class of a clip was found, E >= 1.
+        right: (E, N) whether a clip was classified correctly, E >= 1.
         losses: (E, N) calibrated loss of each clip.
         weights: (N,) how many clips each counts as.
-        groups: (N,) labels of clips that are in one part.
+        groups: (N,) group of each clip; a group is never split.
 
     Returns:
-        None where there is but one group.
+        None if there is only one group.
     """
     _, of_group = np.unique(groups, return_inverse=True)
     count = int(of_group.max(initial=-1)) + 1
@@ -116,7 +117,7 @@ def score_of_choice(
 
 
 def _selection_scores(right: np.ndarray, losses: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(E,) selection scores on clips (N,) of these weights."""
+    """Return the selection scores (E,) on clips with weights (N,)."""
     clips = weights.sum()
     score, loss = (values @ weights / clips for values in (right, losses))
     return score - _loss_share(clips) * np.minimum(loss, LARGEST_LOSS)

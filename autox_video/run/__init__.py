@@ -1,1 +1,1 @@
-"""A work dir: the names of its files, its lock, its clock."""
+"""The work dir: its file names, its lock, its clock."""

@@ -1,7 +1,7 @@
-"""The time that a run takes, over all of its starts, and what its budget leaves of it.
+"""The time that a run has used, over all its starts, and what is left of its budget.
 
-Time counts while a process works on the run, from the start of its command: WORK_DIR/budget.json
-holds it, written every few seconds, so that a run which was killed knows what it has used.
+Time counts while a process works on the run, from the start of its command. WORK_DIR/budget.json is
+updated every few seconds, so that a run knows how much time it used before it was killed.
 """
 
 import json
@@ -18,53 +18,53 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import BUDGET
 
 BEAT_SEC = 2.0
-"""Greatest time between two writes of budget.json: as much can be lost when a run is killed."""
+"""Longest time between two writes of budget.json, which is what a killed run may not count."""
 
 _began: float | None = None
-"""When the command of this process began, where that is known."""
+"""When the command of this process started, if known."""
 _current: "BudgetClock | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetClock:
-    """Wall time that a run has used."""
+    """Measures the wall time that a run has used."""
 
     budget_sec: float | None
-    """What it may use; None: as much as it takes."""
+    """Time that the run may use; None: no limit."""
     before_sec: float = 0.0
-    """Used by earlier starts."""
+    """Time used by earlier starts."""
     started: float = field(default_factory=time.monotonic)
-    """When this start began, by `time.monotonic`."""
+    """Beginning of this start, by `time.monotonic`."""
 
     @property
     def used_sec(self) -> float:
-        """Time used so far, by all starts."""
+        """Time used so far by all starts."""
         return self.before_sec + time.monotonic() - self.started
 
     @property
     def left_sec(self) -> float:
-        """What is left of the budget, below 0 where more was used; infinity without one."""
+        """Time left, negative once the budget is exceeded; infinite without a budget."""
         return math.inf if self.budget_sec is None else self.budget_sec - self.used_sec
 
 
 def command_begins() -> None:
-    """Note that the command of this process begins now: what it does before it trains counts."""
+    """Note that the command of this process starts now: time before training counts too."""
     global _began
     _began = time.monotonic()
 
 
 def running_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
-    """The clock of the run that this process works on; outside of one, a clock for this moment.
+    """Return the clock of the current run; outside a run, a new clock that starts now.
 
     Args:
         folder: the work dir.
-        budget_sec: what the run may use.
+        budget_sec: time that the run may use.
     """
     return _current or BudgetClock(budget_sec, read_used_sec(folder))
 
 
 def command_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
-    """A clock from the beginning of this command on, which writes nothing."""
+    """Return a clock that started with this command and writes nothing."""
     return BudgetClock(budget_sec, read_used_sec(folder), _began or time.monotonic())
 
 
@@ -74,7 +74,7 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
 
     Args:
         folder: the work dir; nothing is written to it without a budget.
-        budget_sec: what the run may use; None: as much as it takes.
+        budget_sec: time that the run may use; None: no limit.
     """
     global _began, _current
     before_sec = 0.0 if budget_sec is None else read_used_sec(folder)
@@ -95,7 +95,7 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
 
 
 def read_used_sec(folder: Path) -> float:
-    """Time that earlier starts in a work dir have used; 0 where nothing is known of it."""
+    """Return the time that earlier starts in a work dir have used; 0 if that is not known."""
     try:
         used_sec = float(json.loads((folder / BUDGET).read_bytes())["used_sec"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -111,5 +111,5 @@ def _beat(folder: Path, clock: BudgetClock, over: threading.Event) -> None:
 
 def _write(folder: Path, clock: BudgetClock) -> None:
     content = {"budget_sec": clock.budget_sec, "used_sec": round(clock.used_sec, 3)}
-    with suppress(ResourceError):  # the disk is full: training says so
+    with suppress(ResourceError):  # a full disk is reported by training
         write_json(folder / BUDGET, content)

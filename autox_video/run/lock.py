@@ -1,8 +1,8 @@
-"""One run at a time in a work dir: WORK_DIR/run.lock is the lease of the process that trains there.
+"""One run at a time in a work dir, by a lease: WORK_DIR/run.lock.
 
-Its owner renews it twice a minute, so that it holds on disks that machines share, with file locks
-or without. That of a process which has ended counts for nothing on its own machine, and elsewhere
-after two minutes without a sign of life.
+The process that trains there renews it twice a minute, so that it also works on shared disks
+without file locks. The lease of a process that has ended is void at once on the same machine, and
+on other machines after two minutes without renewal.
 """
 
 import socket
@@ -18,13 +18,13 @@ from autox_video.core.errors import ResourceError
 from autox_video.run.work_dir import LOCK
 
 HEARTBEAT_SEC = 30.0
-"""Between two signs of life of an owner."""
+"""Time between two renewals by the owner."""
 SILENCE_SEC = 120.0
-"""Without a sign of life after which an owner on another machine counts as dead."""
+"""Time without renewal after which an owner on another machine counts as dead."""
 GRACE_SEC = 1.0
-"""For an owner that is about to end."""
+"""Time to wait for an owner that is about to end."""
 DAMAGED_SEC = 2.0
-"""After which a lock file that names nobody is taken for what a crash has left."""
+"""Time after which a lock file without an owner counts as left by a crash."""
 
 
 @contextmanager
@@ -35,16 +35,16 @@ def locked(
     silence_sec: float = SILENCE_SEC,
     grace_sec: float = GRACE_SEC,
 ) -> Iterator[None]:
-    """Keep every other run out of a folder, which must be there, until the block ends.
+    """Lock an existing folder against other runs within the block.
 
-    All runs must agree on `silence_sec`.
+    All runs must use the same `silence_sec`.
 
     Raises:
-        ResourceError: another run is in the folder, or the lock file cannot be used.
+        ResourceError: another run uses the folder, or the lock file cannot be used.
     """
     path = Path(work_dir, LOCK)
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ResourceError(f"{path}: is not a file; remove it, or give another work_dir.")
+        raise ResourceError(f"{path} is not a file. Remove it, or use another work_dir.")
     lease = SoftFileLease(
         path,
         lease_duration=silence_sec,
@@ -55,8 +55,8 @@ def locked(
         _acquire(lease, path, grace_sec)
     except OSError as error:
         raise ResourceError(
-            f"{path}: the lock of the run cannot be made ({error.strerror}); make room, remove it "
-            "if no run is in this folder, or give another work_dir."
+            f"{path}: cannot create the lock file ({error.strerror}). Free some disk space, remove "
+            "the file if no run uses this folder, or use another work_dir."
         ) from error
     try:
         yield
@@ -66,7 +66,7 @@ def locked(
 
 
 def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
-    """Take the lease, or raise ResourceError with who has it."""
+    """Take the lease, or raise a ResourceError that names its owner."""
     with suppress(Timeout):
         lease.acquire(timeout=grace_sec)
         return
@@ -76,7 +76,7 @@ def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
             raise ResourceError(_refusal(path, owner))
         wait_sec = lease.lease_duration
         most = f"{wait_sec:.0f} s"
-        say(f"{path}: another machine may be training here; waiting up to {most} to see.")
+        say(f"{path}: another machine may be training here. Waiting up to {most} to find out.")
     else:
         _remove_if_empty(path)
     try:
@@ -84,13 +84,13 @@ def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
     except Timeout:
         raise ResourceError(_refusal(path, lease.owner)) from None
     if owner is not None:
-        say(f"{path}: {_name(owner)} gives no sign of life any more; this run takes over.")
+        say(f"{path}: {_name(owner)} no longer responds. This run takes over.")
 
 
 def _remove_if_empty(path: Path) -> None:
-    """Remove a lock file that stays empty, which filelock would leave alone for ever."""
+    """Remove a lock file that stays empty, which filelock would never remove."""
     end = time.monotonic() + DAMAGED_SEC
-    with suppress(FileNotFoundError):  # its owner has ended, or this
+    with suppress(FileNotFoundError):  # the owner removed it, or we did
         while path.stat().st_size == 0:
             time.sleep(0.05)
             if time.monotonic() > end:
@@ -98,7 +98,7 @@ def _remove_if_empty(path: Path) -> None:
 
 
 def _runs_here(owner: OwnerRecord) -> bool:
-    """Whether the owner is a process of this very system that still runs."""
+    """Return whether the owner is a running process of this system."""
     host = socket.gethostname()
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino  # as filelock names containers
@@ -112,12 +112,12 @@ def _runs_here(owner: OwnerRecord) -> bool:
 def _refusal(path: Path, owner: OwnerRecord | None) -> str:
     if owner is None:
         return (
-            f"work_dir: {path} does not say which process is training there. Remove it if you know "
-            "that none is, or give another work_dir."
+            f"work_dir: {path} exists but names no process. Remove it if you are sure that no run "
+            "uses this folder, or use another work_dir."
         )
     return (
-        f"work_dir: {path.parent} is being trained in by {_name(owner)}. Wait until that has "
-        f"ended, or stop it (kill {owner.pid}), or give another work_dir. If you know that it is "
+        f"work_dir: {path.parent} is in use: {_name(owner)} is training there. Wait for it to "
+        f"finish, stop it (kill {owner.pid}), or use another work_dir. If you are sure that it is "
         f"dead, remove {path}."
     )
 
@@ -128,6 +128,6 @@ def _name(owner: OwnerRecord) -> str:
 
 def _say_lost(loss: LeaseCompromise) -> None:
     complain(
-        f"{loss.lock_file}: this run has lost its lock ({loss.reason}); another one may have begun "
-        "in its work_dir. Stop one of the two."
+        f"{loss.lock_file}: this run has lost its lock ({loss.reason}). Another run may have "
+        "started in the same work_dir; stop one of them."
     )

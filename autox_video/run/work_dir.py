@@ -1,4 +1,4 @@
-"""A work dir: the name of every file in it, moving a run aside, the disk space that a run takes."""
+"""The work dir: its file names, moving an old run aside, the disk space that a run needs."""
 
 import os
 import re
@@ -19,66 +19,66 @@ CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 CONFIG, RECORD = "config.py", "record.json"
 TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
-"""The folder of the lists of a split that was made here."""
+"""Folder with the lists of an automatic split."""
 UNREADABLE = "unreadable.csv"
 METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
 LOCK = "run.lock"
 SEARCH, LEADERBOARD = "search.db", "leaderboard.csv"
 PROBE, FEATURES = "probe.pth", "features"
 SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
-"""Folders: of the weights to average, and of the side runs."""
+"""Folders of the weights to average and of the side runs."""
 STATE, LOGITS = "state.json", "logits.json"
-"""In the folder of a side run: what resuming it, or what follows from it, needs to know."""
+"""Files in the folder of a side run, for resuming it and for using its results."""
 RESULTS = "results.json"
 CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
-"""The folder into which earlier runs are moved."""
+"""Folder to which earlier runs are moved."""
 FRESH = "--fresh"
-"""The option of training that moves a run there."""
+"""Option that moves the existing run there."""
 FOR_PLAN = ".plan-"
-"""The start of the name of a folder that is there only while a plan is made."""
+"""Prefix of the temporary folders in which `--plan` works."""
 
-# In the order in which they are moved: what a run resumes from first, so that no instant leaves
-# half a run that looks like a whole one.
+# In the order in which they are moved: checkpoints first, so that half a run never looks like a
+# whole one.
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
     *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
-    *("plan.json", ".plan.json.copy"),  # the record of earlier versions
+    *("plan.json", ".plan.json.copy"),  # the run record of earlier versions
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
-# What databases write beside theirs, and results that later ones took the place of.
+# Side files of databases, and results that newer ones have replaced.
 _BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+\.json")
 _MOVING = ".moving"
 GIB = 2**30
 
 
 def second_name(name: str) -> str:
-    """What a file is called beside its own name while it takes the place of `name`."""
+    """Return the temporary name of a file that is about to replace `name`."""
     return f".{name}.link.part"
 
 
 def is_for_plan(work_dir: Path) -> bool:
-    """Whether a folder is gone when the command ends, so that nothing is to be looked for there."""
+    """Return whether a folder is temporary, so that the user should not be pointed to it."""
     return work_dir.name.startswith(FOR_PLAN)
 
 
 def has_checkpoint(work_dir: Path) -> bool:
-    """Whether a folder holds a run to resume."""
+    """Return whether a folder holds a run that can be resumed."""
     return any((work_dir / name).exists() for name in (LATEST, PREVIOUS))
 
 
-def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
-    """Leave in a folder only a run to resume; to be called by the owner of its lock.
+def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
+    """Prepare a folder for a run, new or resumed; only the owner of its lock may call this.
 
-    What interrupted writes left behind is removed. The files of an old run are moved into
-    WORK_DIR/earlier, never deleted: where `fresh` asks for it, and where its weights are there but
-    nothing to resume from, since a new run would replace them.
+    Remains of interrupted writes are removed. The files of an old run are moved to
+    WORK_DIR/earlier, never deleted: if `fresh` is set, and if there are weights but no checkpoint
+    to resume from, since a new run would overwrite them.
 
     Args:
         work_dir: the folder.
-        fresh: whether a run that is there is moved aside.
-        goes_on: whether weights without a checkpoint are what is resumed.
+        fresh: whether to move an existing run aside.
+        resumes: whether weights without a checkpoint belong to the run that is resumed.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -89,24 +89,24 @@ def make_ready(work_dir: Path, *, fresh: bool, goes_on: bool = False) -> None:
     if has_checkpoint(work_dir):
         (work_dir / second_name(PREVIOUS)).unlink(missing_ok=True)
     for moving in sorted((work_dir / EARLIER).glob(f"*{_MOVING}")):
-        say(f"work_dir: the rest of the run before is now in {_move(work_dir, moving)}.")
+        say(f"work_dir: the rest of the previous run is now in {_move(work_dir, moving)}.")
     if fresh:
         earlier = set_aside(work_dir)
-        moved = f"the files of the run before are now in {earlier}"
+        moved = f"the files of the previous run are now in {earlier}"
         say(f"work_dir: {moved if earlier else f'there was no run to move aside in {work_dir}'}.")
-    elif not (goes_on or has_checkpoint(work_dir)) and _holds_weights(work_dir):
+    elif not (resumes or has_checkpoint(work_dir)) and _holds_weights(work_dir):
         say(
             f"work_dir: {work_dir} holds weights, but neither {LATEST} nor {PREVIOUS} to resume "
-            f"from. What there was of that run is now in {set_aside(work_dir)}; training starts "
-            "anew."
+            f"from. The files of that run are now in {set_aside(work_dir)}; training starts from "
+            "the beginning."
         )
 
 
 def set_aside(work_dir: Path) -> Path | None:
-    """Move the files of the run in a folder into a new one under `earlier`; give that, or None.
+    """Move the files of a run to a new folder under `earlier`; return that folder, None if no run.
 
-    Nothing is deleted or overwritten, and what is not a run's stays where it is. An interrupted
-    move is finished by the next `make_ready`.
+    Nothing is deleted or overwritten, and other files stay where they are. An interrupted move is
+    finished by the next `make_ready`.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -130,7 +130,7 @@ def _holds_weights(work_dir: Path) -> bool:
 
 
 def _new_folder(earlier: Path) -> Path:
-    """Make a folder named by the time, which keeps a mark in its name until all is moved."""
+    """Create a folder named after the time, with a suffix that stays until the move is complete."""
     earlier.mkdir(exist_ok=True)
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
     for number in count(1):
@@ -143,7 +143,7 @@ def _new_folder(earlier: Path) -> Path:
 
 
 def _move(work_dir: Path, moving: Path) -> Path:
-    """Move the files of a run, by renames; give the folder under its final name."""
+    """Move the files of a run by renaming; return the folder under its final name."""
     with _move_errors(work_dir):
         for name in _run_files_in(work_dir):
             if not os.path.lexists(moving / name):
@@ -162,45 +162,46 @@ def _move_errors(work_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResourceError(
-            f"work_dir: the run before cannot be moved into {work_dir / EARLIER} "
-            f"({error.strerror}); nothing of it is lost. Give another work_dir to train anew."
+            f"work_dir: the previous run cannot be moved to {work_dir / EARLIER} "
+            f"({error.strerror}). No file is lost. Use another work_dir for the new run."
         ) from error
 
 
 def check_disk(work_dir: Path, need_gib: float) -> None:
-    """Refuse a run whose checkpoints would not fit on the disk of its work dir.
+    """Check that the checkpoints of a run fit on the disk of its work dir.
 
     Args:
-        work_dir: the folder; what the run has there already counts.
-        need_gib: what the checkpoints take while one is written.
+        work_dir: the folder; checkpoints that the run already has there count.
+        need_gib: peak size of the checkpoints, while one is being written.
 
     Raises:
-        ResourceError: with what is needed and what there is.
+        ResourceError: with the space needed and the space available.
     """
     missing = still_needed_bytes(work_dir, need_gib)
     free = shutil.disk_usage(work_dir).free
     if missing > free:
         raise ResourceError(
-            f"work_dir: the run needs {need_gib:.3g} GiB for its checkpoints, of which "
-            f"{missing / GIB:.3g} GiB are still to be written; on the disk of {work_dir} "
-            f"{free / GIB:.3g} GiB are free. Make room there, or give a work_dir on another disk."
+            f"work_dir: not enough disk space. The run needs {need_gib:.3g} GiB for its "
+            f"checkpoints, {missing / GIB:.3g} GiB of it still to be written, and the disk of "
+            f"{work_dir} has {free / GIB:.3g} GiB free. Free some space there, or use a work_dir "
+            "on another disk."
         )
 
 
 def still_needed_bytes(work_dir: Path, need_gib: float) -> int:
-    """What a run still needs of the disk, beside the checkpoints that it has there already."""
+    """Return the disk space that a run still needs, without the checkpoints it already has."""
     files = [*(work_dir / name for name in CHECKPOINTS), *work_dir.glob(f"{SOUP}/*.pth")]
     return max(0, int(need_gib * GIB) - sum(f.stat().st_size for f in files if f.exists()))
 
 
 def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: float) -> int:
-    """What of the free space on the disk of a folder is not needed by the run's checkpoints.
+    """Return the free space on the disk of a folder that the run's checkpoints do not need.
 
     Args:
-        folder: of another use, such as a cache; it may be yet to be made.
+        folder: a folder for something else, such as a cache; it need not exist yet.
         free: free space on its disk, in bytes.
-        work_dir: of the run.
-        need_gib: what its checkpoints take while one is written.
+        work_dir: the work dir of the run.
+        need_gib: peak size of its checkpoints, while one is being written.
     """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

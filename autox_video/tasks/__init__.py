@@ -1,1 +1,1 @@
-"""What a model is trained for: labels, head, loss, metrics."""
+"""Tasks: labels, head, loss, metrics."""

@@ -97,7 +97,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
 
     def run(self):
-        """Train and evaluate; gives the trained model."""
+        """Train and evaluate; returns the trained model."""
         self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
         self.checkpoint_hook = checkpoint_hook_of(self.runner)
         seed = self.dataloader.dataset.seed
@@ -130,7 +130,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> bool:
-        """Train on what is left of the current epoch; gives whether the numbers stayed sound."""
+        """Train on what is left of the current epoch; returns whether the numbers stayed sound."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * self.steps_in_epoch

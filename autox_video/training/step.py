@@ -46,7 +46,7 @@ class TrainStep:
         self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
-        """Do step `number`; gives its loss and top-1 accuracy over the clips of all processes.
+        """Do step `number`; returns its loss and top-1 accuracy over the clips of all processes.
 
         Args:
             number: counted from 0 over the whole run.

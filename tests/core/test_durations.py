@@ -27,7 +27,7 @@ def test_spans_that_are_read(text, seconds):
     "text", ["", "h", "45", "m45", "30m1h", "1h1h", "1x", "-5m", "1h-5m", "1.h", "inf s", "5mm"]
 )
 def test_what_is_no_span(text):
-    with pytest.raises(ValueError, match="not a span"):
+    with pytest.raises(ValueError, match="not a duration"):
         read_duration(text)
 
 

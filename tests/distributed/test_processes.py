@@ -231,5 +231,5 @@ def test_one_failure_is_told_once(tmp_path):
     assert said["network"] == "" and len(why["network"]) == 2
     assert why["torchrun"] == [] and len(said["torchrun"].splitlines()) == 1
     for line in (*why["network"], said["torchrun"]):
-        assert "of 2 could not talk to the others any more (DistBackendError: NCCL error" in line
+        assert "of 2 lost the connection to the others (DistBackendError: NCCL error" in line
         assert "Duplicate GPU detected" in line

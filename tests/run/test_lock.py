@@ -163,7 +163,7 @@ def test_another_machine_that_fell_silent_is_taken_over_with_a_note(tmp_path, ca
     with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
     said = capsys.readouterr().out.splitlines()
-    assert "waiting up to" in said[0] and "node9 gives no sign of life" in said[1]
+    assert "Waiting up to" in said[0] and "node9 no longer responds" in said[1]
     assert os.listdir(tmp_path) == []
 
 
@@ -220,7 +220,7 @@ def test_a_file_system_without_locks_goes_by_signs_of_life(tmp_path, monkeypatch
     with locked(tmp_path, **QUICK):
         assert holder(tmp_path).pid == os.getpid()
         with (
-            pytest.raises(ResourceError, match="is being trained in"),
+            pytest.raises(ResourceError, match="is in use"),
             locked(tmp_path, **QUICK),
         ):
             pass

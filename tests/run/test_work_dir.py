@@ -185,7 +185,7 @@ def test_checkpoints_that_are_there_count(tmp_path):
 def test_weights_without_a_checkpoint_stay_where_they_are_to_be_gone_on_with(tmp_path):
     best = tmp_path / "best.pth"
     best.write_bytes(b"x")
-    make_ready(tmp_path, fresh=False, goes_on=True)
+    make_ready(tmp_path, fresh=False, resumes=True)
     assert best.is_file()
     make_ready(tmp_path, fresh=False)
     assert not best.exists()

@@ -50,7 +50,7 @@ def test_auto_is_pyav(tmp_path):
 
 def test_decoder_of_another_name_is_refused(tmp_path):
     path = write_video(tmp_path / "a.mkv", numbered_frames(3))
-    with pytest.raises(ConfigError, match="decoder: there is none named opencv; there are pyav"):
+    with pytest.raises(ConfigError, match="decoder: unknown name opencv; known names: pyav"):
         open_video(path, "opencv")
 
 

@@ -183,7 +183,7 @@ def extract(
 
 
 def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Samples:
-    """Give what heads learn from: the features that were found of clips, with their labels.
+    """Return what heads learn from: the features that were found of clips, with their labels.
 
     Raises:
         CheckpointError: the features are no numbers.

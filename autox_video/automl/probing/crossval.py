@@ -118,7 +118,7 @@ def cross_validate(
     Args:
         samples: the training clips; a clip is scored by its first view.
         pool: one of `POOLS`.
-        folds: as `make_folds` gives them.
+        folds: as returned by `make_folds`.
         seconds: what it may take.
 
     Raises:

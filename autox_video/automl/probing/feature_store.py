@@ -38,7 +38,7 @@ class FeatureStore:
         self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> np.ndarray | None:
-        """Give features (V, N, C) float16; None where there are none, or the file is damaged."""
+        """Return features (V, N, C) float16; None where there are none, or the file is damaged."""
         content = self.files.get(name, check=True)
         if content is None:
             return None

@@ -36,7 +36,7 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
 
     Args:
         samples: clips with two views, the plain one and its mirror image.
-        folds: as `crossval.make_folds` gives them.
+        folds: as returned by `crossval.make_folds`.
         seconds: what each of the two may take.
 
     Raises:

@@ -198,7 +198,7 @@ class CrossValidation:
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE), False
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
-        """Run a fold, unless that was done before; gives whether it has a score."""
+        """Run a fold, unless that was done before; returns whether it has a score."""
         state = processes.run_on_rank_zero(lambda: self._state(fold))
         row = row_of(fold.id, KIND, self.plan, {"epochs": epochs})
         try:
@@ -218,7 +218,7 @@ class CrossValidation:
         return True
 
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
-        """Train a fold; gives its state, with a score where one of its clips could be read."""
+        """Train a fold; returns its state, with a score where one of its clips could be read."""
         if not resuming and processes.current().is_main:
             remove_weights(fold.folder)  # of a run that was begun otherwise
         state = {"clips_of": _digest(fold.data), "epochs": epochs}

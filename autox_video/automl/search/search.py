@@ -112,7 +112,7 @@ class Search:
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Try until the time is over, or validation perfect; gives the best metrics of all."""
+        """Try until the time is over, or validation perfect; returns the best metrics of all."""
         while not self._is_perfect():
             trial = processes.run_on_rank_zero(lambda: self._next(left))
             if trial is None:
@@ -221,7 +221,7 @@ class Search:
         return self.work_dir / TRIALS / f"{number:04d}"
 
     def _is_hopeless(self, trial: BegunTrial, step: int, metrics: Mapping[str, float]) -> bool:
-        """Tell Optuna of an evaluation; gives whether it prunes the trial."""
+        """Tell Optuna of an evaluation; returns whether it prunes the trial."""
 
         def report() -> bool:
             with self._storage_errors():
@@ -236,7 +236,7 @@ class Search:
     def _end(
         self, trial: BegunTrial, metrics: Mapping[str, float] | None, state: str
     ) -> dict[str, float]:
-        """Keep the weights if they are the best, tell of the end, and tidy up; gives the best."""
+        """Keep the weights if they are the best, tell of the end, and tidy up; returns the best."""
         better = metrics is not None and is_better(metrics, self.best)
         if better:
             weights = read_checkpoint(trial.folder / BEST)

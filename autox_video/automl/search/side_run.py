@@ -88,7 +88,7 @@ class SideRun:
         )
 
     def train(self, left: TimeLeft, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-        """Train, or resume; gives the best evaluation. All processes must call it."""
+        """Train, or resume; returns the best evaluation. All processes must call it."""
         config = self.config(left)
         if processes.current().is_main:
             write_record(self.folder, self.record)

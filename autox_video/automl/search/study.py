@@ -47,7 +47,7 @@ _PACKAGES = {
 
 
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
-    """Give the name of the study of a plan: equal where space and objective are."""
+    """Return the name of the study of a plan: equal where space and objective are."""
     chosen = plan.as_dict().items()
     fixes = {
         "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),

@@ -1,1 +1,1 @@
-"""Classification of clips."""
+"""Classification: head, metrics, single-label and multi-label tasks."""

@@ -1,7 +1,7 @@
-"""A head that attends over the feature map before it classifies (attentive pooling).
+"""A classification head with attentive pooling over the feature map.
 
-As the probes of V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 4) it has learnt queries;
-unlike them each token has a learnt bias for its place, so that the order of events counts.
+Like the probes of V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 4) it has learned queries.
+Unlike them it has a learned attention bias for each position, so that the order of events counts.
 
 Shape letters: B clips, C channels, T, H and W time steps, rows and columns of a feature map,
 N tokens, M queries.
@@ -19,11 +19,11 @@ from autox_video.tasks.classification.head import ClipHead
 
 
 def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
-    """The mean of a feature map and its means over the cells of a grid, time step by time step.
+    """Return the mean of a feature map and its means over the cells of a grid, in time order.
 
     Args:
         features: (B, C, T, H, W).
-        grid: cells over time, rows and columns; N of them.
+        grid: number of cells over time, rows and columns; N in all.
 
     Returns:
         (B, 1 + N, C) float32: the mean over the whole map first.
@@ -39,9 +39,9 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _shares(length: int, cells: int, device: torch.device) -> Tensor:
-    """The share of each of `length` places in the mean of each cell, (length, cells).
+    """Return the weight of each of `length` positions in the mean of each cell, (length, cells).
 
-    The cells are those of torch's adaptive pooling, whose gradient on a GPU is not the same twice.
+    The cells are those of torch's adaptive pooling, whose gradient is not deterministic on a GPU.
     """
     with torch.inference_mode(False), torch.no_grad():
         cell, place = torch.arange(cells), torch.arange(length)[:, None]
@@ -50,12 +50,12 @@ def _shares(length: int, cells: int, device: torch.device) -> Tensor:
 
 
 def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
-    """What each query finds among the tokens, beside the mean over the map.
+    """Return the mean over the map, followed by the attention output of each query.
 
     Args:
-        tokens: as `pooled_tokens` gives them.
+        tokens: as returned by `pooled_tokens`.
         query: (M, C).
-        place: (M, N), added to the logits of the attention.
+        place: (M, N) bias, added to the attention logits.
 
     Returns:
         (B, (1 + M) * C).
@@ -67,14 +67,14 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class AttentiveClipHead(ClipHead):
-    """ClipHead over what learnt queries find in the feature map, and its mean.
+    """ClipHead on the mean of the feature map and the attention outputs of learned queries.
 
     Args:
-        num_classes: of the data.
+        num_classes: number of classes.
         in_channels: C of the feature map.
-        grid: cells over time, rows and columns that are attended over.
-        queries: how many of them.
-        options: of ClipHead.
+        grid: number of cells over time, rows and columns to attend over.
+        queries: number of queries.
+        options: options of ClipHead.
     """
 
     def __init__(
@@ -94,6 +94,6 @@ class AttentiveClipHead(ClipHead):
         self.fc_cls = nn.Linear((1 + queries) * in_channels, num_classes)
 
     def forward(self, x: Tensor, **kwargs) -> Tensor:
-        """(B, C, T, H, W) → logits (B, classes)."""
+        """Return logits (B, classes) from features (B, C, T, H, W)."""
         found = pool(pooled_tokens(x, self.grid), self.query, self.place)
         return self.fc_cls(found if self.dropout is None else self.dropout(found))

@@ -1,4 +1,4 @@
-"""The classification head: what it learns from and what it says of a clip is the task's."""
+"""The classification head; the task defines its loss and its outputs."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from autox_video.tasks.task import TASKS
 
 @MODELS.register_module()
 class ClipHead(I3DHead):
-    """mmaction2's I3D head with the loss and the outputs of a task, none of which waits for a GPU.
+    """mmaction2's I3D head with the loss and the outputs of a task, without GPU synchronisation.
 
     Args:
-        num_classes, in_channels: as in I3DHead, which takes all others too.
-        task: its name in TASKS.
-        class_clips: training clips of each class, to learn all classes alike: the loss then is of
-            logits to which the logarithm of each class's share is added (logit adjustment, Menon
-            et al. 2021, section 5), so that what the model gives does not favour common classes.
-            Not used by tasks whose loss cannot be balanced.
+        num_classes, in_channels: as in I3DHead, which also takes the other options.
+        task: the name of the task in TASKS.
+        class_clips: number of training clips of each class, for a class-balanced loss: the log
+            class shares are added to the logits in training (logit adjustment, Menon et al. 2021,
+            section 5), so that predictions do not favour common classes. Ignored by tasks whose
+            loss cannot be balanced.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class ClipHead(I3DHead):
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels, **options)
         self.task = TASKS[task]
-        # A class without a clip counts as one of half a clip.
+        # A class without clips counts as half a clip.
         clips = torch.tensor(class_clips or [1] * num_classes, dtype=torch.float32).clamp(min=0.5)
         self.register_buffer("log_share", (clips / clips.sum()).log(), persistent=False)
         self.adjusts = class_clips is not None and self.task.balances_loss
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Loss of a batch, and top-1 accuracy where the task counts right clips.
+        """Return the loss of a batch, and the top-1 accuracy for tasks that have one.
 
         Args:
             cls_scores: logits, (clips, classes).
-            data_samples: their labels, as `gt_label`: (1) class indices, or (1, classes) shares.
+            data_samples: the labels as `gt_label`: class index (1), or soft label (1, classes).
         """
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(cls_scores.device)
         adjusted = cls_scores + self.log_share if self.adjusts else cls_scores
@@ -55,11 +55,11 @@ class ClipHead(I3DHead):
         return losses
 
     def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
-        """Put the task's outputs of clips, over all their views, into `pred_output` (classes).
+        """Store the task's output of each clip, over all its views, in `pred_output` (classes).
 
         Args:
             cls_scores: logits, (clips * views, classes).
-            data_samples: one for each clip.
+            data_samples: one per clip.
         """
         outputs = self.task.outputs(cls_scores, len(cls_scores) // len(data_samples))
         for sample, output in zip(data_samples, outputs, strict=True):

@@ -1,4 +1,4 @@
-"""Metrics of classification, of one class a clip and of any number of them.
+"""Metrics of single-label and multi-label classification.
 
 Shape letters: N clips, K classes, B draws.
 """
@@ -10,23 +10,23 @@ import numpy as np
 from autox_video.metrics.metric import METRICS, Metric, Resampled
 
 POSITIVE_FROM = 0.5
-"""Of any number of classes a clip, those that score this much are predicted."""
+"""Multi-label: classes with at least this probability are predicted."""
 
 
 def in_first(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """Share of clips whose class is among the `count` best; ties count against the model."""
+    """Return the top-`count` accuracy; ties count against the model."""
     true_score = scores[np.arange(len(labels)), labels]
     rivals = (scores >= true_score[:, None]).sum(axis=1) - 1
     return float((rivals < count).mean())
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Share of clips whose class scores highest."""
+    """Return the share of clips whose class scores highest."""
     return float((scores.argmax(axis=1) == labels).mean())
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Share of clips of each class that are right, for the classes that occur."""
+    """Return the share of correct clips of each class that occurs."""
     right = scores.argmax(axis=1) == labels
     return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
 
@@ -38,14 +38,14 @@ def _mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> Resampled:
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Average precision of each class that has a positive clip.
+    """Return the average precision of each class that has a positive clip.
 
-    The area under the steps of precision over recall: the sum over thresholds of
-    (R_n - R_n-1) P_n, where clips of equal score share one threshold (as scikit-learn defines it).
+    The area under the precision-recall steps: the sum over thresholds of (R_n - R_n-1) P_n, where
+    clips of equal score share one threshold (scikit-learn's definition).
 
     Args:
         scores: (N, K) probabilities.
-        labels: (N, K) 1 where a clip is of a class, else 0.
+        labels: (N, K) 1 if a clip has the class, else 0.
     """
     once = np.ones((1, len(labels)))
     return {
@@ -55,9 +55,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float
 
 
 def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
-    """Average precision of one class (N,) in each draw; 0 where no positive clip is drawn."""
+    """Average precision of one class in each draw; 0 if no positive clip is drawn."""
     order = np.argsort(-scores, kind="stable")
-    # The last clip of each score: before it, the threshold lies within the same score.
+    # The last clip of each distinct score; only there can a threshold be.
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
 
     def precision(weights: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled
 
 
 def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
-    """F1 = 2 TP / (predicted + true), over all decisions or as the mean over classes."""
+    """F1 = 2 TP / (predicted + true), over all decisions (micro) or averaged over classes."""
     truth, predicted = labels > 0, scores >= POSITIVE_FROM
     right, wholes = (truth & predicted) * 1.0, truth * 1.0 + predicted
 
@@ -101,16 +101,16 @@ def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
 
 
 def _mean_over_classes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Mean of parts over wholes (B, K) over the classes that occur in a draw."""
+    """Mean of parts / wholes (B, K) over the classes that occur in a draw."""
     occurs = wholes > 0
     shares = np.divide(parts, wholes, out=np.zeros_like(parts), where=occurs)
     return shares.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
 
 
 def effective_clips(labels: np.ndarray) -> float:
-    """How many clips of equal weight are as sure as these, where all their classes count alike.
+    """Return the effective sample size of clips weighted so that all classes count equally.
 
-    The effective sample size of weighted data: (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+    That is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
 
     Args:
         labels: (N,) classes, N >= 1.
@@ -120,13 +120,13 @@ def effective_clips(labels: np.ndarray) -> float:
 
 
 def balancing_weights(labels: np.ndarray) -> np.ndarray:
-    """(N,) how many clips each counts as where all classes do alike: `effective_clips` in all."""
+    """Return the weight of each clip (N,) with all classes equal; the sum is `effective_clips`."""
     weights = 1 / np.bincount(labels)[labels]
     return weights * (effective_clips(labels) / weights.sum())
 
 
 def clip_losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative log-likelihood of each clip (N,), in nats, of scores (N, K) and classes (N,)."""
+    """Return the negative log-likelihood of each clip (N,) in nats, from scores (N, K)."""
     return -np.log(np.clip(scores[np.arange(len(labels)), labels], 1e-12, None))
 
 

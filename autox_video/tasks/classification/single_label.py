@@ -1,4 +1,4 @@
-"""Classification where each clip is of one class."""
+"""Single-label classification: each clip has one class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class SingleLabel(Task):
-    """One class a clip: softmax and cross-entropy; outputs are the log of the mean probability.
+    """Single-label classification: softmax and cross-entropy.
 
-    The logarithm stays exact where the probability itself is rounded to 0 or 1.
+    Outputs are the log of the mean probability, which stays exact where the probability itself is
+    rounded to 0 or 1.
     """
 
     name = "single_label"
@@ -30,38 +31,38 @@ class SingleLabel(Task):
     main_scores = ("top1", "balanced_accuracy")
 
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
-        """(N,) class indices."""
+        """Return class indices (N,)."""
         return targets.argmax(1)
 
     def loss(self, logits: Tensor, targets: Tensor, *, smoothing: float) -> dict[str, Tensor]:
-        """Cross-entropy."""
+        """Return the cross-entropy."""
         from torch.nn.functional import cross_entropy
 
         return {"loss_cls": cross_entropy(logits, targets, label_smoothing=smoothing)}
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of each clip."""
+        """Return the cross-entropy of each clip."""
         return logits.logsumexp(-1) - (logits * targets).sum(-1)
 
     def outputs(self, logits: Tensor, views: int) -> Tensor:
-        """The logarithm of the mean probability over the views."""
+        """Return the log of the mean probability over the views."""
         logs = logits.float().log_softmax(1).unflatten(0, (-1, views))
         return logs.logsumexp(1) - math.log(views)
 
     def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The logarithm of the weighted mean probability."""
+        """Return the log of the weighted mean probability."""
         shares = np.log(weights / weights.sum())
         return np.logaddexp.reduce(outputs + shares.reshape(-1, *[1] * (outputs.ndim - 1)), axis=0)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Softmax."""
+        """Return the softmax of outputs or logits."""
         return with_temperature(outputs, 1.0)
 
     def figures(
         self, scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False
     ) -> dict[str, float]:
-        """The metrics and the mean loss; balanced, also `balanced_accuracy` and `effective_clips`:
-        how many clips make a score as sure as this one."""
+        """Return the metrics and the mean loss; if balanced, also `balanced_accuracy` and
+        `effective_clips`, the effective sample size."""
         losses = clip_losses(scores, labels)
         figures = {**super().figures(scores, labels), "loss": float(losses.mean())}
         if balanced:
@@ -74,20 +75,20 @@ class SingleLabel(Task):
     def evaluate(
         self, outputs: np.ndarray, labels: np.ndarray, *, balanced: bool = False
     ) -> dict[str, float]:
-        """The figures, and the temperature that calibrates the outputs with its errors."""
+        """Return the metrics, the temperature that calibrates the outputs, and the ECE."""
         calibration = calibration_figures(outputs, labels, balanced=balanced)
         return {**super().evaluate(outputs, labels, balanced=balanced), **calibration}
 
     def class_scores(self, scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-        """The share of each class's clips that are right."""
+        """Return the accuracy of each class."""
         return class_accuracy(scores, labels)
 
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """1 where the class is told, else 0."""
+        """Return 1 for correct clips, else 0."""
         return (scores.argmax(-1) == labels) * 1.0
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """The class that scores highest."""
+        """Return the class that scores highest."""
         top = int(np.argmax(scores))
         return {"predicted": top, "class": classes[top], "score": scores[top]}
 

@@ -75,7 +75,7 @@ def _writing(path: Path) -> Iterator[Path]:
 
 
 def _rename_a_copy(path: Path, new: Path) -> None:
-    """Give a file a second name, in place of the file that had it."""
+    """Return a file a second name, in place of the file that had it."""
     if new.is_dir():  # the user's; no file can take its place
         _move_aside(new)
     link = new.with_name(second_name(new.name))

@@ -187,7 +187,7 @@ class ClipCheckpointHook(Hook):
                 self._unsaved_best["state_dict"] = waiting
 
     def _write_best(self, runner) -> bool:
-        """Write best weights that are still to be written; gives whether none are left."""
+        """Write best weights that are still to be written; returns whether none are left."""
         if self._unsaved_best is not None:
             try:
                 write_best(Path(runner.work_dir), self._unsaved_best)

@@ -82,7 +82,7 @@ class ModelSoup(Hook):
             _remove(runner)
 
     def _try_averages(self, runner, ranked: list[int]) -> list[int]:
-        """Keep the best average; gives the epochs whose weights are in it."""
+        """Keep the best average; returns the epochs whose weights are in it."""
         loop, keeps, epochs = runner.train_loop, checkpoint_hook_of(runner), ranked[:1]
         mean, best = _read(runner, ranked[0]), keeps.best
         for epoch in ranked[1:]:

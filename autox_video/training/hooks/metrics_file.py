@@ -23,7 +23,7 @@ class MetricsFile:
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; gives what to tell the user where that begins to fail."""
+        """Write an event; returns what to tell the user where that begins to fail."""
         # JSON has no NaN and no infinity.
         self.waiting.append(
             {

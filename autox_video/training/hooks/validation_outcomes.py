@@ -44,7 +44,7 @@ class ValidationOutcomes(Hook):
         self.columns = np.concatenate([self.columns, columns])
 
     def figures(self) -> dict[str, Any]:
-        """The score of the choice, as `headline.cross_validated` gives it; {}: there is none."""
+        """The score of the choice, as returned by `headline.cross_validated`; {}: there is none."""
         if not len(self.columns):
             return {}
         right, losses, weights = self.columns.astype(np.float64).transpose(1, 0, 2)
