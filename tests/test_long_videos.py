@@ -66,7 +66,7 @@ def test_all_of_a_long_video_counts(trained, seen, workers, capsys):  # noqa: F8
     assert [p.seen for p in (long, blue, red)] == pytest.approx([0.8] * 3)
     assert not any(p.is_partly_seen for p in (short, long, blue, red))
     assert seen == [6] * (1 + 3 * 8)  # a short clip costs what it did
-    assert "more parts are looked at: 3." in capsys.readouterr().out
+    assert "segments of long clips: 3 clips." in capsys.readouterr().out
 
 
 def test_what_the_limit_leaves_unseen_is_in_the_record(trained, seen):  # noqa: F811

@@ -1,4 +1,4 @@
-"""What training refuses of opened clips, and what it says of them: `check` says the same."""
+"""Errors and notes about inspected clips, the same in training and in `check`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from autox_video.data.listing.listing import Listing, divide_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
-    """Return a listing, inspected and divided, without the clips that cannot be read.
+    """Return an inspected and split listing without its unreadable clips.
 
     Raises:
-        ListingError: `strict` is set and a clip cannot be read, none can, or a class loses its
-            last training clip.
+        ListingError: `strict` is set and a clip is unreadable, all are, or a class has no readable
+            training clip.
     """
     splits = listing.splits
     bad = [clips.paths[row] for clips in splits.values() for row in clips.unreadable()]
     if strict and bad:
-        raise ListingError(f"strict: {counted(len(bad), 'clip')} cannot be read: {some(bad)}")
+        raise ListingError(f"strict: {counted(len(bad), 'clip')} unreadable: {some(bad)}")
     readable = {name: splits[name].readable() for name in ("train", "val")}
     _refuse_empty(listing, readable)
     return replace(listing, **readable)
@@ -34,27 +34,27 @@ def _refuse_empty(listing: Listing, readable: Mapping[str, ClipTable]) -> None:
         if not len(readable[name]):
             clips = listing.splits[name]
             why = f" ({clips.paths[0]}: {clips.facts[0].error})" if len(clips) else ""
-            raise ListingError(f"No {purpose} clip can be read{why}.")
+            raise ListingError(f"No readable {purpose} clips{why}.")
     classes = listing.classes
     missing = sorted(set(range(len(classes))) - readable["train"].classes())
     if missing:
         names = some(classes[label] for label in missing)
         count = counted(len(missing), "class", "classes")
-        raise ListingError(f"No training clip can be read of {count}: {names}")
+        raise ListingError(f"No readable training clips of {count}: {names}")
 
 
 def say_equal(listing: Listing) -> list[str]:
-    """Say which clips of equal content have other labels, or are in training and in a test."""
+    """Return notes on identical clips with different labels, or on both sides of a split."""
     health = Health(listing)
     groups = health.groups(health.exact)
     leaks = [g for g in groups if g["agree"] and g["leak"] and "train" in g["clips"]]
     kinds = {
         "with different labels": [group for group in groups if not group["agree"]],
-        "in training and in another split, a leak": leaks,
+        "in training and in another split (a leak)": leaks,
     }
     return [
-        f"{counted(len(some_of), 'group')} of equal clips {what}: {_example(some_of)} "
-        "autox-video check shows them all."
+        f"{counted(len(some_of), 'group')} of identical clips {what}: {_example(some_of)} "
+        "Run `autox-video check` to see all of them."
         for what, some_of in kinds.items()
         if some_of
     ]
@@ -66,17 +66,14 @@ def _example(groups: Sequence[Group]) -> str:
 
 
 def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
-    """Return what training would refuse of these clips, and what else it would say of them.
-
-    Nothing is written.
-    """
+    """Return the errors and the notes that training would give for these clips; write nothing."""
     how, notes = listing.to_divide, []
     try:
         with tempfile.TemporaryDirectory() as folder:
             if how is not None:
                 listing = replace(listing, to_divide=replace(how, folder=Path(folder)))
             divided = divide_listing(listing)
-        # The first says how they are divided, which is not done yet.
+        # The first one describes the split, which has not been made yet.
         notes += divided.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)
     except ListingError as error:

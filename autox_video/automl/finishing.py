@@ -1,4 +1,4 @@
-"""What a run ends with: its training scored, and held against the probe."""
+"""The end of a run: scoring the trained weights, and comparing them with the probe."""
 
 import math
 from dataclasses import replace
@@ -30,10 +30,10 @@ from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
 FINETUNE_ID = "finetune"
-"""The row of the run's own training."""
+"""Leaderboard row of the main training run."""
 
 HEAD_OF_ALL = "head_of_all"
-"""Of probe.pth, beside its weights: the head that was fitted on the validation clips too."""
+"""Entry of probe.pth: the head refit on training and validation clips."""
 
 Figures = dict[str, Any]
 
@@ -45,10 +45,10 @@ def train_and_score(
     deadline: Deadline | None = None,
     groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train the run itself; returns the figures of the best weights, None without evaluation.
+    """Train, and return the metrics of the best weights; None without evaluation.
 
-    Where `groups` (N,) labels validation clips that belong together, the choice of the best weights
-    is scored.
+    With `groups` (N,), the groups of the validation clips, the choice of the best weights is
+    cross-validated.
     """
     config = build_config(record, work_dir, deadline=deadline)
     outcomes = [] if groups is None else [ValidationOutcomes(groups)]
@@ -62,21 +62,21 @@ def train_and_score(
 
 
 def origin_of(weights: Path) -> str:
-    """The row of the leaderboard that weights are of; raises CheckpointError if unreadable."""
+    """Return the leaderboard row that weights come from; raises CheckpointError."""
     return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
 def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
-    """Make probe.pth the best weights of a run that trains no more; returns its figures.
+    """Make probe.pth the best weights of a run without training; return its metrics.
 
-    Where that is done already, the weights that there are stay, and are checked.
+    If that has been done before, the existing best weights are checked and kept.
     """
     if (work_dir / BEST).is_file():
         figures, notes = read_best(work_dir, identity)
         for note in notes:
             say(note)
         if figures is None:
-            raise CheckpointError(f"{work_dir / BEST}: damaged; make it anew with --fresh.")
+            raise CheckpointError(f"{work_dir / BEST}: file is damaged. Run again with --fresh.")
     else:
         figures = _take_probe(work_dir)
     if all_clips:
@@ -88,9 +88,10 @@ def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -
 def keep_in_folds(
     work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
 ) -> Figures:
-    """Keep what a cross-validation of the plan says with the weights of the run's own training.
+    """Store the cross-validated score of the plan with the weights of the main training run.
 
-    Gives their figures with its score and, unless {}, the temperature that its clips call for.
+    Returns:
+        The metrics of the weights with that score and with `temperature`, which may be {}.
     """
     if whole is None or not _is_of_training(work_dir, best):
         return best
@@ -110,17 +111,17 @@ def keep_better(
     identity: dict[str, Any],
     in_folds: float | None = None,
 ) -> Figures | None:
-    """After training: the probe's weights are the best ones where they are better.
+    """After training, replace the best weights by the probe if it is better; return the metrics.
 
-    What they are held against is the score of the plan in cross-validation, where there is one,
-    else that on the validation clips. Gives the figures of what is best now.
+    The probe is compared with the cross-validated score of the plan if there is one, else with the
+    score on the validation clips.
     """
     if best is None or not best["epoch"] or not (work_dir / PROBE).is_file():
         return best
     try:
         meta = read_checkpoint(work_dir / PROBE)["meta"]
     except CheckpointError as error:
-        complain(f"{error} It is not compared with what training gave.")
+        complain(f"{error} The probe is not compared with the trained weights.")
         return best
     key, probe = main_score(best), meta["metrics"]
     if meta.get("identity") != identity or key not in probe:
@@ -131,21 +132,21 @@ def keep_better(
     else:
         scores = (probe[IN_FOLDS]["score"], in_folds)
         wins, on = scores[0] > scores[1], "in cross-validation"
-        shown = [f"{score:.3f}" for score in scores]  # each clip counts several times
+        shown = [f"{score:.3f}" for score in scores]  # each clip is scored several times
     if not wins:
         return best
     say(
-        f"The probe is better than what training gave ({score_label(key)} {shown[0]} against "
-        f"{shown[1]} {on}): its weights are kept as the best."
+        f"The probe beats training ({score_label(key)} {shown[0]} vs. {shown[1]} {on}): its "
+        "weights are kept as the best."
     )
     return _take_probe(work_dir)
 
 
 def use_all_clips(work_dir: Path) -> None:
-    """Where the best weights are the probe's, give them the head that was fitted on all clips.
+    """If the probe is kept, give it the head refit on all clips.
 
-    Its figures stay those of the head without the validation clips. Nothing changes where there is
-    none, or it is done already. Raises ResourceError where the weights cannot be written.
+    The metrics remain those of the head fitted without the validation clips. Does nothing if there
+    is no such head, or it is already in place. Raises ResourceError if writing fails.
     """
     try:
         best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
@@ -156,7 +157,10 @@ def use_all_clips(work_dir: Path) -> None:
         return
     state = {**best["state_dict"], **{f"cls_head.{name}": head[name] for name in head}}
     write_best(work_dir, {**best, "state_dict": state, "meta": {**meta, ALL_CLIPS: True}})
-    say("The head of the probe is the one fitted on all clips now; its score is that without them.")
+    say(
+        "The head of the probe has been refit on train + validation; its score is from before the "
+        "refit."
+    )
 
 
 def _row(record: RunRecord) -> Row:
@@ -171,7 +175,7 @@ def _row(record: RunRecord) -> Row:
 
 
 def _is_of_training(work_dir: Path, best: Figures) -> bool:
-    """Whether the best weights are of the run's training, not of a probe or a trial."""
+    """Return whether the best weights are of the main training run, not of a probe or a trial."""
     weights = work_dir / BEST
     return bool(best["epoch"]) and not (weights.exists() and origin_of(weights) != FINETUNE_ID)
 
@@ -183,7 +187,7 @@ def _take_probe(work_dir: Path) -> Figures:
 
 
 def _score_and_loss(figures: Figures) -> str:
-    """Both count: scores may be equal."""
+    """Return score and loss as text; both matter, since scores may be equal."""
     loss = figures.get("calibrated_loss", figures["loss"])
     score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
     return f"{score} with a loss of {loss:.4f}"

@@ -1,4 +1,4 @@
-"""Which pretrained weights a run starts from: a known file in `checkpoints/`, or a named one."""
+"""The pretrained weights that a run starts from: a known file in `checkpoints/`, or a given one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ NONE = "none"
 
 
 def find_weights(load_from: str, backbone: str) -> Pretrained | None:
-    """The weights to start from, by these two keys and what is in `checkpoints/`.
+    """Return the weights to start from, given these two keys and the files in `checkpoints/`.
 
     Raises:
-        CheckpointError: the file that is named is missing or of no known backbone.
-        ConfigError: it is of another backbone than the one asked for.
+        CheckpointError: the given file is missing, or its backbone is unknown.
+        ConfigError: its backbone is not the requested one.
     """
     if load_from == NONE:
         return None
@@ -30,7 +30,8 @@ def find_weights(load_from: str, backbone: str) -> Pretrained | None:
     weights = identify_file(load_from)
     if backbone not in (AUTO, weights.backbone):
         raise ConfigError(
-            f"load_from: {weights.path} holds {weights.backbone}, but backbone is {backbone}."
+            f"load_from: {weights.path} holds weights of {weights.backbone}, but backbone is "
+            f"{backbone}. Set backbone: auto, or use another file."
         )
     return weights
 
@@ -46,15 +47,15 @@ def _find_known(backbone: str | None) -> Pretrained | None:
 def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
     fitting = f" for {backbone}" if backbone else ""
     say(
-        f"No pretrained weights{fitting} in {' or '.join(map(str, folders))}: training starts from "
-        "scratch. checkpoints/README.md lists files to put there."
+        f"No pretrained weights{fitting} found in {' or '.join(map(str, folders))}. Training from "
+        "scratch. checkpoints/README.md lists files that you can download to it."
     )
     if unknown := find_unknown(folders):
-        say(f"Not among the known files: {', '.join(unknown)}; load_from=FILE takes one of them.")
+        say(f"Unknown weight files: {', '.join(unknown)}. To use one, set load_from=FILE.")
 
 
 def weight_folders() -> list[Path]:
-    """Where pretrained weights are looked for: here, and in the source tree, if this is one."""
+    """Return the folders searched for weights: in the current folder and in the source tree."""
     tree = source_tree()
     folders = [Path.cwd() / "checkpoints"]
     if tree is not None and tree / "checkpoints" != folders[0] and (tree / "checkpoints").is_dir():
@@ -65,13 +66,13 @@ def weight_folders() -> list[Path]:
 def weights_to_resume(
     before: Pretrained | None, load_from: str, backbone: str
 ) -> Pretrained | None:
-    """The weights that a run started from, unless the user names others now."""
+    """Return the weights that a run started from, unless the user now gives others."""
     if load_from == AUTO:
         return before
     if before is not None and load_from != NONE:
         old, new = Path(before.path), Path(load_from)
         both_exist = old.exists() and new.exists()
-        # Weights that have moved since, or are gone, are no hindrance: they are not read again.
+        # The weights may have been moved or deleted since: they are not read again.
         if old.samefile(new) if both_exist else old.name == new.name:
             return before
     return find_weights(load_from, backbone)

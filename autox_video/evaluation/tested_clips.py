@@ -70,7 +70,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
-    """Return whether data_root holds the clips that training split, even if the folder has moved."""
+    """Return whether data_root holds the clips of the split, even if the folder has moved."""
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):

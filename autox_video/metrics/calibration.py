@@ -206,7 +206,7 @@ def choose_temperature(
 def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
     """Return logits / T with T fitted on other clips, for each repeat of a cross-validation."""
     clips = len(labels)
-    draw, divisions = np.random.default_rng(0), []
+    draw, repeats = np.random.default_rng(0), []
     for _ in range(REPEATS if clips > 1 else 0):
         fold = draw.permutation(np.arange(clips) % min(FOLDS, clips))
         scaled = np.empty_like(logits)
@@ -214,8 +214,8 @@ def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> li
             rest, out = fold != number, fold == number
             fitted = fit_temperature(logits[:, rest], labels[rest], weights[rest])
             scaled[:, out] = logits[:, out] / fitted
-        divisions.append(scaled)
-    return divisions or [logits]
+        repeats.append(scaled)
+    return repeats or [logits]
 
 
 def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -54,13 +54,13 @@ def test_one_clip_of_each_class(settings_of, capsys):
 def test_a_class_without_a_readable_clip(settings_of):
     settings = settings_of({"red": 3, "green": 3, "blue": 3})
     spoil("red", 3)
-    assert "No training clip can be read of 1 class: red." in refusals(settings)
+    assert "No readable training clips of 1 class: red." in refusals(settings)
 
 
 def test_unreadable_clips_where_none_may_be(settings_of):
     settings = settings_of({"red": 3, "green": 3}, strict=True)
     spoil("red", 1)
-    assert refusals(settings) == "strict: 1 clip cannot be read: red/red 0.mp4."
+    assert refusals(settings) == "strict: 1 clip unreadable: red/red 0.mp4."
 
 
 def test_equal_clips_of_two_classes_are_said_by_training_too(settings_of, capsys):
@@ -68,7 +68,7 @@ def test_equal_clips_of_two_classes_are_said_by_training_too(settings_of, capsys
     shutil.copy("videos/red/red 0.mp4", "videos/green/same.mp4")
     prepare(settings, resuming=False)
     said = capsys.readouterr().out
-    assert "1 group of equal clips with different labels: " in said
+    assert "1 group of identical clips with different labels: " in said
     assert "red/red 0.mp4" in said and "green/same.mp4" in said
 
 

@@ -69,7 +69,7 @@ def test_a_class_without_a_readable_training_clip_is_an_error(keys):
 
 def test_no_readable_validation_clip_is_an_error(keys):
     spoil(keys, *(f"val {colour} 0.mp4" for colour in ("red", "green", "blue")))
-    with pytest.raises(ListingError, match="No validation clip can be read"):
+    with pytest.raises(ListingError, match="No readable validation clips"):
         prepare.prepare(settings_of(keys), resuming=False)
 
 

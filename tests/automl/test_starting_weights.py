@@ -28,7 +28,7 @@ def test_a_named_file_is_identified_by_its_tensors(tmp_path):
     path = weights_file(tmp_path / "w" / "mine.pth")
     found = find_weights(str(path), "auto")
     assert found.backbone == "swin_nano"
-    with pytest.raises(ConfigError, match="holds swin_nano, but backbone is swin_tiny"):
+    with pytest.raises(ConfigError, match="holds weights of swin_nano, but backbone is swin_tiny"):
         find_weights(str(path), "swin_tiny")
     with pytest.raises(CheckpointError, match="absent"):
         find_weights(str(tmp_path / "absent.pth"), "auto")

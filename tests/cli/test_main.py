@@ -110,7 +110,7 @@ def test_all_clips_unreadable(tmp_path, data):
     for name in os.listdir(data["data_root"]):
         write_text_video(os.path.join(data["data_root"], name))
     config_for(tmp_path, data)
-    assert "No training clip can be read" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "No readable training clips" in refused(command("autotrain.py", cwd=tmp_path))
 
 
 @pytest.mark.slow

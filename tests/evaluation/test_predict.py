@@ -120,7 +120,7 @@ def test_where_memory_is_short_fewer_views_are_computed_at_a_time(
     tries = [12, 6, 3] if fitting == 4 else [12, 6, 3, 1]
     assert asked[: len(tries)] == tries
     assert max(asked[len(tries) :]) <= fitting
-    assert "not enough memory for 12 views at a time" in capsys.readouterr().out
+    assert "Out of memory with 12 views at a time" in capsys.readouterr().out
 
 
 def test_no_memory_for_a_single_view_is_a_sentence(trained, monkeypatch):

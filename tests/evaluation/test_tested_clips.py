@@ -52,7 +52,7 @@ def test_a_test_list_of_several_classes(settings_of):
 
 def test_without_clips_to_test_a_list_is_asked_for(settings_of):
     Path("l.txt").write_text("train/a/1.mp4 a\ntrain/b/1.mp4 b\n")
-    with pytest.raises(ConfigError, match="ann_file_test: names no list of clips to test"):
+    with pytest.raises(ConfigError, match="ann_file_test: there is no list of clips to test"):
         chosen(settings_of(ann_file_train="l.txt"))
 
 
@@ -107,7 +107,7 @@ def test_another_folder_is_tested_as_a_whole_with_the_labels_of_its_folders(divi
     touch("new/day/b/1.mp4", "new/a/2.mp4", "new/a/3.mp4", "new/a/4.zip")
     assert divided("new") == ClipTable(("a/2.mp4", "a/3.mp4", "day/b/1.mp4"), (0, 0, 1))
     said = capsys.readouterr().out
-    assert "3 clips of new, labelled by their folders" in said and ".zip (1)" in said
+    assert "Testing 3 clips of new, labelled by their folders" in said and ".zip (1)" in said
 
 
 def test_another_folder_without_classes_is_predicted(divided):
@@ -117,7 +117,7 @@ def test_another_folder_without_classes_is_predicted(divided):
 
 def test_another_folder_half_of_whose_clips_are_in_classes_is_refused(divided):
     touch("new/a/1.mp4", "new/c/2.mp4")
-    with pytest.raises(ListingError, match=r"1 clip of new in no folder .* others are: c/2\.mp4"):
+    with pytest.raises(ListingError, match=r"1 clip of new outside of the class folders: c/2\.mp4"):
         divided("new")
 
 

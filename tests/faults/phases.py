@@ -54,7 +54,7 @@ def phase_of(life: Life) -> str:
     said, rows = life.said(), read_rows(life.run.work)
     if "Training is done" in said:
         return "testing"
-    if "A last training, on all" in said:
+    if "Refit on all" in said:
         return "refit"
     if re.search(r"^Trial \d+:", said, re.MULTILINE):
         return "search"

@@ -1,1 +1,1 @@
-"""Heads on fixed features: the feature leaderboard."""
+"""Probes (linear and attentive heads on fixed features) and the feature leaderboard."""

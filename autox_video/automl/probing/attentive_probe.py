@@ -1,6 +1,6 @@
-"""Attentive heads: a grid of learning rates and weight decays, all folds, trained at once.
+"""Attentive probes: all learning rates, weight decays and folds of a grid, trained together.
 
-Shape letters: g heads, b clips of a step, M queries, N tokens, C channels, K classes.
+Shape letters: g heads, b clips of a batch, M queries, N tokens, C channels, K classes.
 """
 
 import math
@@ -20,12 +20,12 @@ RATES = (0.01, 0.03)
 DECAYS = (0.01, 0.3)
 _BETAS = 0.9, 0.98
 _WARMUP = 0.1
-_TIMED = 3  # steps, after which it is known how long all take
+_TIMED = 3  # steps after which the total time is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class AttentiveHead:
-    """The tensors of an AttentiveClipHead, for features as the backbone gives them."""
+    """The tensors of an AttentiveClipHead, for raw backbone features."""
 
     query: Tensor
     """(M, C)."""
@@ -37,12 +37,12 @@ class AttentiveHead:
     """(K,)."""
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors of an AttentiveClipHead that computes the same."""
+        """Return the state dict of the equivalent AttentiveClipHead."""
         fc = {"fc_cls.weight": self.weight.t().contiguous(), "fc_cls.bias": self.bias}
         return {"query": self.query, "place": self.place, **fc}
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + N, C) → (B, K)."""
+        """Return logits (B, K) of tokens (B, 1 + N, C)."""
         return pool(tokens.float(), self.query, self.place) @ self.weight + self.bias
 
 
@@ -59,15 +59,15 @@ class Heads:
     bias: Tensor
     """(g, 1, K)."""
     scales: tuple[Scale, Scale]
-    """Of the mean over the map, and of the cells."""
+    """Scales of the mean over the map and of the cells."""
 
     def standardised(self, tokens: Tensor) -> Tensor:
-        """(b, 1 + N, C) as the backbone gives them → as the heads take them."""
+        """Return standardised tokens (b, 1 + N, C)."""
         mean, cells = self.scales
         return torch.cat([mean.apply(tokens[:, :1]), cells.apply(tokens[:, 1:])], 1)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Standardised (b, 1 + N, C) → (g, b, K)."""
+        """Return logits (g, b, K) of standardised tokens (b, 1 + N, C)."""
         cells = tokens[:, 1:]
         attention = torch.einsum("gmc,bnc->gbmn", self.query, cells) + self.place[:, None]
         found = torch.einsum("gbmn,bnc->gbmc", attention.softmax(-1), cells)
@@ -75,13 +75,13 @@ class Heads:
         return torch.cat([mean, found.flatten(2)], 2) @ self.weight + self.bias
 
     def single(self, number: int) -> AttentiveHead:
-        """One of them, for tokens as they are: no scale is left beside it."""
+        """Return one head for raw tokens, with the scales folded into its weights."""
         mean, cells = self.scales
         queries = self.query.shape[1]
         spread = torch.cat([mean.spread, cells.spread.repeat(queries)]).double()
         middle = torch.cat([mean.mean, cells.mean.repeat(queries)]).double()
         weight = self.weight[number].double() / spread[:, None]
-        # Attention weights sum to 1: a shift of all tokens shifts what is found alike.
+        # Attention weights sum to 1, so a shift of all tokens shifts the output equally.
         bias = self.bias[number, 0].double() - middle @ weight
         query = self.query[number] / cells.spread
         return AttentiveHead(query, self.place[number], weight.float(), bias.float())
@@ -96,18 +96,18 @@ def fit_heads(
     seed: int = 0,
     seconds: float = math.inf,
 ) -> Heads:
-    """Train heads side by side on the same batches with AdamW; in each step one view of a clip.
+    """Train heads together on the same batches with AdamW, with one view of each clip per step.
 
     Args:
-        samples: with the tokens of each view.
-        weights: (g, n) of the clips for each head; 0 leaves a clip out.
+        samples: features with the tokens of each view.
+        weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
         rates: (g,) learning rates.
-        decays: (g,) weight decays, as AdamW has them.
-        seed: of the start and of the batches.
-        seconds: what it may take.
+        decays: (g,) weight decays of AdamW.
+        seed: seed of the initial weights and of the batches.
+        seconds: time limit.
 
     Raises:
-        TooSlowError: it would take longer, as the first steps show.
+        TooSlowError: the first steps show that it would take longer.
     """
     draw = torch.Generator().manual_seed(seed)
     heads = _start(samples, len(weights), draw)
@@ -148,10 +148,10 @@ def _start(samples: Samples, heads: int, draw: torch.Generator) -> Heads:
 
 
 def windows(cells: int) -> Tensor:
-    """Places (M, N) with which queries look at one part of the time each; the parts blend.
+    """Return position biases (M, N) that make each query attend to one soft time window.
 
-    The cells are in the order of time. So a head sees what comes first and last, which takes long
-    to learn from queries that look everywhere.
+    The cells are in time order. So a head can tell the beginning from the end, which takes long to
+    learn with queries that attend everywhere.
     """
     times = (torch.arange(cells) + 0.5) / cells
     middles = (torch.arange(QUERIES) + 0.5) / QUERIES
@@ -159,7 +159,7 @@ def windows(cells: int) -> Tensor:
 
 
 def _schedule(step: int) -> float:
-    """The share of the learning rate: a short linear rise, then a cosine to zero."""
+    """Return the factor of the learning rate: linear warm-up, then cosine decay to zero."""
     rise = max(1, round(_WARMUP * STEPS))
     if step < rise:
         return (step + 1) / rise

@@ -11,7 +11,7 @@ import torch
 
 from autox_video.automl.leaderboard import OpenRow, open_row, row_of
 from autox_video.automl.prepare import Prepared
-from autox_video.automl.probing import crossval, mirroring
+from autox_video.automl.probing import crossval, flip_comparison
 from autox_video.automl.probing.crossval import LINEAR, Scored
 from autox_video.automl.probing.extract import Extractor, Features, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
@@ -30,19 +30,19 @@ from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import build_config
 
 FEWEST_CLIPS = 10
-"""With features of fewer, where time ran out, nothing is said of a candidate."""
+"""A candidate with features of fewer clips, because time ran out, is not scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all candidates have in common."""
+    """The data and folders that all candidates share."""
 
     prepared: Prepared
     data: TrainingData
     work_dir: Path
     store: FeatureStore
     groups: np.ndarray
-    """Of the training clips: those of one group are never on both sides of a division."""
+    """Group of each training clip; a group is never split between folds."""
     pools: tuple[str, ...]
 
 
@@ -56,11 +56,11 @@ class Candidate:
 
     @property
     def is_random(self) -> bool:
-        """Whether its features are those of weights that have learnt nothing."""
+        """Whether its features are those of random weights."""
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Whether it is better; random weights never are, beside what is made to describe clips."""
+        """Return whether it is better; random weights never beat others."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score
@@ -76,7 +76,7 @@ class Tried:
 
 
 def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
-    """Extract the features of a candidate and score its heads; None where time ran out."""
+    """Extract the features of a candidate and score its heads; None if time ran out."""
     end = time.monotonic() + seconds
     clips = job.prepared.listing.train
     best: Tried | None = None
@@ -99,8 +99,8 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
                     return None
                 left = end - time.monotonic()
                 plan, known = _with_flip(job, plan, samples, found, seconds=left)
-                if reading.mirrored and not plan.flip:
-                    reading, samples = replace(reading, mirrored=False), samples.first_views()
+                if reading.flipped and not plan.flip:
+                    reading, samples = replace(reading, flipped=False), samples.first_views()
             scored = known if pool == LINEAR else None
             scored = scored or _score(job, samples, found, pool, seconds=end - time.monotonic())
             if scored is None:
@@ -109,45 +109,49 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
             _note(note, plan, samples, scored, complete=found.complete)
         if best is None or scored.score > best.candidate.scored.score:
             best = Tried(Candidate(plan, reading, scored), extractor, samples)
-    say(f"Features of {plan.backbone} took {extraction_sec:.1f} s ({found.computed} clips new).")
+    say(
+        f"Extracting features with {plan.backbone} took {extraction_sec:.1f} s "
+        f"({found.computed} new clips)."
+    )
     return best
 
 
 def _with_flip(
     job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float
 ) -> tuple[Plan, Scored | None]:
-    """The plan without mirror images where heads that learn from them, too, are clearly worse.
+    """Return the plan, without flips if linear heads trained with them are clearly worse.
 
-    Gives it with the score of its linear heads; None where that stays to be found out.
+    Also returns the score of its linear heads; None if that is not known yet.
     """
     if not plan.flip or plan.is_given("flip"):
         return plan, None
     try:
-        # Other heads are to be fitted in this time, too.
-        with still_at_it("Comparing heads with and without mirror images"):
-            compared = mirroring.compare(samples, _folds(job, samples, found), seconds=seconds / 4)
+        # The time is also needed for the other heads.
+        with still_at_it("Comparing heads with and without horizontal flips"):
+            folds = _folds(job, samples, found)
+            compared = flip_comparison.compare(samples, folds, seconds=seconds / 4)
     except TooSlowError:
         return plan, None
-    with_images, without = compared.with_images.score, compared.without.score
-    shown = [score_text(score, len(samples)) for score in (with_images, without)]
-    figures = f"probes with mirror images {shown[0]}, without {shown[1]}"
+    with_flips, without = compared.with_flips.score, compared.without.score
+    shown = [score_text(score, len(samples)) for score in (with_flips, without)]
+    figures = f"probes with flips {shown[0]}, without {shown[1]}"
     why = f"{plan.choices['flip'].reason}; {figures}"
     if compared.harms:
-        why = f"mirror images are of other classes: {figures}"
-    alternatives = [{"value": True, "score": with_images}, {"value": False, "score": without}]
+        why = f"flipping changes the class: {figures}"
+    alternatives = [{"value": True, "score": with_flips}, {"value": False, "score": without}]
     flip = Choice(not compared.harms, PROBE, why, {"alternatives": alternatives})
     plan = plan.with_choices({"flip": flip})
-    return plan, compared.without if compared.harms else compared.with_images
+    return plan, compared.without if compared.harms else compared.with_flips
 
 
 def row_id(plan: Plan, pool: str) -> str:
-    """The leaderboard's row of a kind of head on the features of a plan."""
+    """Return the leaderboard id of a kind of head on the features of a plan."""
     weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
     return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """What the config of a row says of the features, as plain JSON values."""
+    """Return the entries about the features in the config of a row, as JSON values."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -166,10 +170,10 @@ def _note(note: OpenRow, plan: Plan, samples: Samples, scored: Scored, *, comple
 def extract(
     job: Job, extractor: Extractor, reading: Reading, clips: ClipTable, *, seconds: float = math.inf
 ) -> Features:
-    """Extract features, and show how far it is.
+    """Extract features and show the progress.
 
     Raises:
-        ResourceError: there is too little memory for one clip.
+        ResourceError: there is not enough memory for one clip.
     """
     with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
         return extractor.extract(
@@ -183,14 +187,15 @@ def extract(
 
 
 def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Samples:
-    """Return what heads learn from: the features that were found of clips, with their labels.
+    """Return the extracted features of clips with their labels.
 
     Raises:
-        CheckpointError: the features are no numbers.
+        CheckpointError: the features are not finite.
     """
     if not np.isfinite(found.tokens).all():
         raise CheckpointError(
-            f"{plan.pretrained}: the features that its weights give are no numbers; get it again."
+            f"{plan.pretrained}: its weights give features that are not finite. Download the file "
+            "again."
         )
     targets = class_rows([clips.labels[n] for n in found.positions], len(job.data.classes))
     tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), local_device(plan.device)

@@ -1,6 +1,6 @@
-"""Probes: heads on fixed features, their settings chosen and scored by cross-validation.
+"""Choosing and scoring the settings of probes (heads on fixed features) by cross-validation.
 
-Shape letters: n clips, K classes, R divisions, F folds of each, S settings, g = R F heads.
+Shape letters: n clips, K classes, R repeats, F folds of each, S settings, g = R F heads.
 """
 
 import math
@@ -26,17 +26,17 @@ LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
 FOLDS = 5
 FEW_CLIPS, REPEATS = 500, 3
-"""Up to so many clips the division is repeated: chance in a single one would decide."""
+"""Up to this many clips, cross-validation is repeated, since a single one is too noisy."""
 
 IMBALANCE = 3.0
-"""Training clips of the commonest class over the rarest, from which balanced classes are tried
-where a clip may be of several."""
+"""Ratio of the largest to the smallest class from which class balance is tried in multi-label
+tasks."""
 
 DRAWS = 500
-"""Bootstrap samples of clips for the interval of a score that is no share of right clips."""
+"""Bootstrap samples for the interval of a score that is not an accuracy."""
 
 SMALL = 50e6
-"""Multiply-accumulates of a head on all samples, below which one thread does it soonest."""
+"""Multiply-accumulates of a head on all samples below which a single thread is fastest."""
 
 _CLIPS_AT_A_TIME = 512
 
@@ -46,40 +46,39 @@ class Setting:
     """How a head is fitted."""
 
     pool: str
-    """`linear`: on the mean over the feature map; `ordered`: on its means over parts of the time
-    as well; `attentive`: on what learnt queries find in it."""
+    """`linear`: on the mean over the feature map; `ordered`: also on its means over time windows;
+    `attentive`: on the outputs of learned attention queries."""
     weight_decay: float
     rate: float | None = None
     """AdamW's learning rate of an attentive head."""
     balanced: bool = False
-    """Whether all classes count alike, however many clips they have."""
+    """Whether all classes count equally, however many clips they have."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The setting as plain JSON values."""
+        """Return the setting as JSON values."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The best setting, and what heads made like that score on clips they have not seen."""
+    """The best setting, and its nested cross-validation score."""
 
     setting: Setting
     score: float
-    """The main score. The setting for each fold was chosen on the other folds."""
+    """The main score; the setting for each fold was chosen on the other folds."""
     low: float
     high: float
     """Ends of its 95% interval."""
     right: np.ndarray
-    """(n,) of each clip, the share of the divisions in which it was told right; of several classes
-    a clip, the share of them as well."""
+    """(n,) share of the repeats in which a clip was classified correctly; multi-label, also the
+    share of its classes."""
     in_folds: OutOfFold | None
-    """What heads that have not learnt from a clip say of it, in each division; None where a clip
-    may be of several classes."""
+    """Out-of-fold predictions of each repeat; None for multi-label tasks."""
 
 
 @contextmanager
 def few_threads(samples: Samples) -> Iterator[None]:
-    """Within the block small products are done by one thread: many would mostly wait."""
+    """Use a single thread for small products within the block; more would mostly wait."""
     before = torch.get_num_threads()
     products = len(samples) * samples.tokens.shape[1] * samples.tokens.shape[-1]
     if products * samples.targets.shape[1] < SMALL:
@@ -91,18 +90,18 @@ def few_threads(samples: Samples) -> Iterator[None]:
 
 
 def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.ndarray:
-    """(R, n): the fold of each clip in each division; all 0 where nothing can be divided.
+    """Return the fold of each clip in each repeat, (R, n); all 0 if there is only one group.
 
     Args:
         samples: the training clips.
-        groups: of each clip; those of one group are in one fold.
-        seed: of the divisions.
+        groups: group of each clip; a group is never split.
+        seed: seed of the folds.
     """
     folds = min(FOLDS, len(set(groups)))
     if folds < 2:
         return np.zeros((1, len(samples)), dtype=np.int64)
     counts = samples.targets.sum(0).clamp(min=1)
-    # Of several classes a clip counts for its rarest.
+    # A clip with several classes counts for its rarest one.
     rarest = (samples.targets / counts).argmax(1).tolist()
     repeats = REPEATS if len(samples) <= FEW_CLIPS else 1
     return repeated_folds(
@@ -119,13 +118,13 @@ def cross_validate(
         samples: the training clips; a clip is scored by its first view.
         pool: one of `POOLS`.
         folds: as returned by `make_folds`.
-        seconds: what it may take.
+        seconds: time limit.
 
     Raises:
         TooSlowError: it would take longer.
     """
     grid = settings_of(samples, pool)
-    folds = folds[:1] if pool == ATTENTIVE else folds  # each of these heads takes long
+    folds = folds[:1] if pool == ATTENTIVE else folds  # these heads take long
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(grid), len(folds), *samples.targets.shape), dtype=np.float32)
@@ -146,9 +145,9 @@ def cross_validate(
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
-    """The grid for a head; with balanced classes only where they count or differ much."""
+    """Return the grid for a head; class balance is tried only where it may help."""
     counts = samples.targets.sum(0).clamp(min=1)
-    # Where the plan can balance classes, it has.
+    # If the task can balance its loss, the plan has already decided.
     differ = float(counts.max() / counts.min()) >= IMBALANCE and not samples.task.balances_loss
     weigh = (False, True) if samples.balanced or differ else (False,)
     if pool != ATTENTIVE:
@@ -160,7 +159,7 @@ def settings_of(samples: Samples, pool: str) -> list[Setting]:
 def fit_on_all(
     samples: Samples, setting: Setting
 ) -> linear_probe.LinearHead | attentive_probe.AttentiveHead:
-    """The head of a setting, fitted on all clips, for features as the backbone gives them."""
+    """Fit a head with this setting on all clips, for raw backbone features."""
     weights = _weights(samples, balanced=setting.balanced)
     if setting.pool == LINEAR:
         with few_threads(samples):
@@ -180,13 +179,13 @@ def measure(
     head: linear_probe.LinearHead | attentive_probe.AttentiveHead,
     in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
-    """The validation figures of a head, by the first view of each clip, as training has them.
+    """Return the validation metrics of a head on the first view of each clip, as in training.
 
     Args:
         samples: the validation clips.
-        head: which has not learnt from them.
-        in_folds: of the clips that it has learnt from, by heads that have not: where few clips
-            validate, the temperature is of these, too.
+        head: a head that was not fitted on them.
+        in_folds: out-of-fold predictions of the training clips, which also fit the temperature if
+            there are few validation clips.
     """
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
     logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
@@ -208,7 +207,7 @@ def _linear_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit a linear head for each fold (g, n) and setting, and show what each says of all clips."""
+    """Fit a linear head per fold (g, n) and setting; pass the logits of all clips to `visit`."""
     scale = linear_probe.scale_of(samples.mean_features)
     features = scale.apply(samples.mean_features[:, 0])
     for balanced in dict.fromkeys(setting.balanced for setting in grid):
@@ -230,7 +229,7 @@ def _attentive_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit all attentive heads at once, and show what each says of all clips."""
+    """Fit all attentive heads at once; pass the logits of all clips to `visit`."""
     each = [setting for setting in grid for _ in kept]
     weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (
@@ -244,7 +243,7 @@ def _attentive_heads(
 
 
 def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
-    """Queries and places of a head that only looks at parts of the time."""
+    """Return queries and position biases of a head that only averages over time windows."""
     _, _, tokens, channels = samples.tokens.shape
     place = attentive_probe.windows(tokens - 1).to(samples.targets)
     return place.new_zeros(len(place), channels), place
@@ -260,7 +259,7 @@ def _figures(logits: np.ndarray, samples: Samples, rows: np.ndarray | None = Non
 
 
 def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
-    """How many clips alike are as sure as these, or as some of them."""
+    """Return the effective number of clips, of all or of some."""
     targets = samples.targets if rows is None else samples.targets[torch.from_numpy(rows)]
     weighs = samples.balanced and len(targets)
     return effective_clips(targets.argmax(1).cpu().numpy()) if weighs else len(targets)
@@ -269,7 +268,7 @@ def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
 def _choose(
     grid: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
 ) -> Scored:
-    """Pick the best setting; score the choice itself, fold by fold, by what the others say."""
+    """Choose the best setting; score each fold by the setting that the other folds choose."""
     ranks = {}
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     for (r, f), s in product(parts, range(len(grid))):
@@ -296,7 +295,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """(n,) of each clip, whether one of its class is in another fold, in each division."""
+    """Return whether the class of each clip (n,) occurs in another fold, in every repeat."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
@@ -306,9 +305,9 @@ def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 
 def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:
-    """Of the settings whose score is within a standard error of the highest, that of least loss.
+    """Return the setting of lowest loss among those within one standard error of the best score.
 
-    The one-standard-error rule (Breiman et al. 1984): among few clips the highest is mostly luck.
+    The one-standard-error rule (Breiman et al. 1984): with few clips the best score is mostly luck.
     """
     highest = max(score for score, _ in ranks)
     least = highest - math.sqrt(highest * (1 - highest) / max(clips, 1))
@@ -321,7 +320,7 @@ def _rank(figures: dict[str, float]) -> tuple[float, float]:
 
 
 def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
-    """The mean score and loss over divisions (R, n, K)."""
+    """Return the mean score and negative loss over the repeats (R, n, K)."""
     score, loss = np.mean([_rank(_figures(each, samples)) for each in found], axis=0)
     return float(score), float(loss)
 

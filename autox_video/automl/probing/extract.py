@@ -1,6 +1,6 @@
-"""Features of clips from a backbone whose weights stay as they are: computed once, kept on disk.
+"""Extracting features of clips with a frozen backbone; they are computed once and cached on disk.
 
-Shape letters: B clips, V views, N tokens of a view behind their mean, C channels.
+Shape letters: B clips, V views, N tokens of a view after their mean, C channels.
 """
 
 import logging
@@ -33,53 +33,53 @@ CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
 VIEWS_TIMED = 2
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
-"""Of memory for the features of all clips; for more the grid gets coarser."""
+"""Memory limit for the features of all clips; above it the grid gets coarser."""
 
 VERSION = 2
-"""Of how features are computed: those on disk of another are never used."""
+"""Version of the computation; cached features of other versions are not used."""
 
-_LARGEST = 65504.0  # that float16 can hold
+_LARGEST = 65504.0  # largest float16
 
 NOTHING_FITS = (
-    "There is not enough memory for the features of one clip; end other programs, or lower "
+    "There is not enough memory for the features of one clip. Close other programs, or lower "
     "resolution or clip_len."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How clips are read and what is kept of their feature maps."""
+    """The views of a clip, and what is kept of their feature maps."""
 
     grid: Size
-    """Cells over time, rows and columns whose means are kept beside the mean over all."""
-    mirrored: bool
-    """Whether the mirrored view is kept too, behind the plain one."""
+    """Number of cells over time, rows and columns whose means are kept, with the overall mean."""
+    flipped: bool
+    """Whether the flipped view follows the original one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What was found out in the time that there was."""
+    """The features extracted within the time limit."""
 
     positions: list[int]
-    """Of the clips in their list, increasing; those that cannot be read are missing."""
+    """Positions of the clips in their list, increasing, without unreadable ones."""
     tokens: np.ndarray
-    """(n, V, 1 + N, C) float16: of each view the mean over its map, then its cells."""
+    """(n, V, 1 + N, C) float16: for each view the mean over its map, then its cells."""
     complete: bool
-    """Whether every clip was tried."""
+    """Whether all clips were processed."""
     computed: int
-    """How many were not on disk already."""
+    """Number of clips that were not cached."""
 
 
 class Extractor:
-    """A backbone with its weights, and what its features are kept under.
+    """A frozen backbone that extracts and caches features.
 
     Args:
-        config: of a run that does not compile; its `test_pipeline` says how clips are read.
-        pretrained: weights of the backbone; None: random ones, the same for the same seed.
-        store: where features are kept.
+        config: config of a run without compiling; its `test_pipeline` defines how clips are read.
+        pretrained: weights of the backbone; None: random weights from the seed of the config.
+        store: cache of features.
 
     Raises:
-        CheckpointError: the weights cannot be read, or do not fit.
+        CheckpointError: the weights are unreadable, or do not fit.
     """
 
     def __init__(self, config: Config, pretrained: str | None, store: FeatureStore) -> None:
@@ -91,14 +91,14 @@ class Extractor:
 
     @torch.inference_mode()
     def map_size(self) -> tuple[int, ...]:
-        """Channels, time steps, rows and columns of the feature map of a view."""
+        """Return channels, time steps, rows and columns of the feature map of a view."""
         _, *view = self.config.test_item_shape
         clip = torch.zeros(1, 1, *view, dtype=torch.uint8)
         return tuple(self._map(clip).shape[1:])
 
     @torch.inference_mode()
     def view_sec(self) -> float:
-        """What a view takes, in seconds, among a few."""
+        """Return the time per view in seconds, in a batch of a few."""
         _, *view = self.config.test_item_shape
         clips = torch.zeros(VIEWS_TIMED, 1, *view, dtype=torch.uint8)
         times = []
@@ -109,7 +109,7 @@ class Extractor:
         return min(times) / VIEWS_TIMED
 
     def grid(self, clips: int, views: int) -> Size:
-        """The finest grid for which the features of so many clips are not too large."""
+        """Return the finest grid for which the features of that many clips fit in memory."""
         channels, *size = self.map_size()
         finest = tuple(min(pair) for pair in zip(size, LARGEST_GRID, strict=True))
         for grid in (finest, (finest[0], 1, 1)):
@@ -127,18 +127,18 @@ class Extractor:
         workers: int = 0,
         on_done: Callable[[int], None] | None = None,
     ) -> Features:
-        """The features of clips, those on disk and, as far as there is time, the others.
+        """Return the features of clips: the cached ones and, as time permits, the others.
 
         Args:
-            clips: of which features are wanted.
+            clips: the clips.
             data_root: folder that relative paths start from.
-            reading: what is kept of each.
-            seconds: after which no further batch is begun.
-            workers: processes that read clips.
-            on_done: told the number of clips done so far.
+            reading: the views, and what is kept of them.
+            seconds: time after which no further batch is started.
+            workers: number of decoding processes.
+            on_done: called with the number of clips done so far.
 
         Raises:
-            ListingError: not one of the clips can be read.
+            ListingError: none of the clips is readable.
             ResourceError: there is not enough memory for one clip.
         """
         end = time.monotonic() + seconds
@@ -146,13 +146,13 @@ class Extractor:
         found = {n: f for n, name in enumerate(names) if name and _has(f := self.store.get(name))}
         known = len(found)
         missing = [n for n in range(len(clips)) if n not in found]
-        # In a random order: what there is time for is a fair part of all classes.
+        # In random order, so that a partial result represents all classes.
         missing = np.random.default_rng(0).permutation(missing).astype(int).tolist()
         batches = self._batches(clips.select(missing), data_root, workers)
         complete = True
         try:
             for batch in batches if missing else ():
-                # Of the last, often a single clip, nothing may be readable.
+                # The last batch, often a single clip, may have no readable clip.
                 tokens = self._tokens(batch["inputs"], reading) if batch["positions"] else ()
                 for position, features in zip(batch["positions"], tokens, strict=True):
                     number = missing[position]
@@ -169,8 +169,8 @@ class Extractor:
             batches.close()
         if missing and complete and not found:
             raise ListingError(
-                f"None of {len(clips)} clips can be read any more ({next(iter(broken.values()))}). "
-                "Is the disk still there?"
+                f"None of the {len(clips)} clips can be read any more "
+                f"({next(iter(broken.values()))}). Check that the disk is still mounted."
             )
         positions = sorted(found)
         tokens = np.stack([found[n] for n in positions]) if positions else np.empty((0, 1, 1, 1))
@@ -186,7 +186,7 @@ class Extractor:
                 sorted(read.items()),
                 tuple(self.config.test_item_shape[1:]),
             ),
-            *(reading.grid, reading.mirrored, self.config.model.backbone.get("precision")),
+            *(reading.grid, reading.flipped, self.config.model.backbone.get("precision")),
             *(self.config.device.partition(":")[0], self._normalisation()),
         )
         return [
@@ -199,7 +199,7 @@ class Extractor:
         return tuple(preprocessor.mean), tuple(preprocessor.std)
 
     def _pipeline(self) -> list[dict]:
-        """The one view in the middle of the clip, as in validation."""
+        """Return the pipeline of a single centre view, as in validation."""
         read, crop = (step.to_dict() for step in self.config.test_pipeline)
         return [{**read, "num_clips": 1}, {**crop, "crop": "centre"}]
 
@@ -218,13 +218,13 @@ class Extractor:
 
     @torch.inference_mode()
     def _tokens(self, inputs: Tensor, reading: Reading) -> np.ndarray:
-        """Clips (B, 1, T, H, W, 3) uint8 → (B, V, 1 + N, C) float16."""
-        views = [inputs, inputs.flip(4)] if reading.mirrored else [inputs]
+        """Return tokens (B, V, 1 + N, C) float16 of clips (B, 1, T, H, W, 3) uint8."""
+        views = [inputs, inputs.flip(4)] if reading.flipped else [inputs]
         rows = [self._try(view, reading.grid) for view in views]
         return torch.stack(rows, 1).clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
 
     def _try(self, inputs: Tensor, grid: Size) -> Tensor:
-        """(B, 1, T, H, W, 3) → (B, 1 + N, C); fewer clips at a time where memory is short."""
+        """Return tokens (B, 1 + N, C) of clips (B, 1, T, H, W, 3), in parts if memory runs out."""
         if len(inputs) <= self._most:
             try:
                 return pooled_tokens(self._map(inputs), grid)
@@ -249,7 +249,7 @@ def _model(config: Config, pretrained: str | None) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(config.randomness.seed)
         model = build_model(config)
-        # It tells of every weight.
+        # It logs every weight.
         logging.disable(logging.WARNING)
         try:
             model.init_weights()

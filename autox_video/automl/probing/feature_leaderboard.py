@@ -1,9 +1,9 @@
-"""The feature leaderboard: which weights suit the data best, and a model that is ready in minutes.
+"""The feature leaderboard: which weights suit the data best, and a first model within minutes.
 
-For each file of weights that could be used, and for fixed descriptors, the features of the training
-clips are computed once, heads are fitted on them and scored by cross-validation. The best weights
-are those that the run starts from; the best of all, with its head on all training clips, is a model
-of its own, kept as probe.pth.
+For each candidate (a file of pretrained weights, or hand-crafted descriptors) features of the
+training clips are extracted once, and heads on them are scored by cross-validation. Training starts
+from the best weights. The best candidate overall, with its head fitted on all training clips, is
+saved as a model of its own, probe.pth.
 """
 
 import gc
@@ -64,19 +64,19 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
-"""What the leaderboard may take where training follows and the caller sets no limit."""
+"""Time limit if training follows and the caller sets none."""
 
 SHARE_OF_THE_END = 0.2
-"""Of a time limit, that is for the model of the best candidate and the validation clips."""
+"""Share of the time limit for fitting and validating the best candidate."""
 
 PROBE_ID = "probe"
-"""The row of the model in probe.pth."""
+"""Leaderboard row of the model in probe.pth."""
 
 
 def is_wanted(prepared: Prepared) -> bool:
-    """Whether probes tell anything: where they are the job, or can be compared with training.
+    """Return whether probes are useful: in `mode: probe`, or if there is something to compare.
 
-    A run that is resumed has had its own.
+    A resumed run has already had its probes.
     """
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
@@ -89,18 +89,17 @@ def is_wanted(prepared: Prepared) -> bool:
 def probe_candidates(
     prepared: Prepared, data: TrainingData, work_dir: Path, *, seconds: float | None = None
 ) -> Prepared:
-    """Try every candidate, write the leaderboard and probe.pth; the plan then is of the best one
-    that can be trained.
+    """Score every candidate, write the leaderboard and probe.pth, and plan to train the best one.
 
     Args:
-        prepared: with the plan of the candidate that the rules would take.
+        prepared: a prepared run, with the plan of the rules.
         data: the clips of the run.
-        work_dir: of the run.
-        seconds: what it may take; None: as long as it needs in `mode: probe`, otherwise 10 min.
+        work_dir: the work dir.
+        seconds: time limit; None: none in `mode: probe`, otherwise 10 min.
 
     Raises:
         CheckpointError: none of the weights can be used.
-        ResourceError: there is too little memory or disk for any.
+        ResourceError: there is not enough memory or disk space for any candidate.
     """
     probing = prepared.plan.mode == "probe"
     limit = (math.inf if probing else SECONDS) if seconds is None else seconds
@@ -117,12 +116,12 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """The plan of the best weights, or that of the rules where there are none."""
+    """Return the plan for the best weights, or the plan of the rules if there are none."""
     if start is not None:
-        return replace(start.plan, head_grid=None)  # training takes the head as published
+        return replace(start.plan, head_grid=None)  # training uses the published head
     plan = job.prepared.plan
     backbone = plan.choices["backbone"]
-    why = f"{backbone.reason}; beside it a probe on {best.plan.backbone}, "
+    why = f"{backbone.reason}; compared with a probe on {best.plan.backbone}, "
     why += f"{_figures(job, best.scored)}: the better one is kept"
     chosen = {"backbone": replace(backbone, reason=why), "flip": best.plan.choices["flip"]}
     return plan.with_choices(chosen)
@@ -130,7 +129,7 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
 
 def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
     folder = None if prepared.basis.settings.cache == OFF else default_folder()
-    # Learnt attention takes long, and training follows.
+    # Attentive heads take long, so they are left out if training follows.
     pools = crossval.POOLS if prepared.plan.mode == "probe" else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)
@@ -138,7 +137,7 @@ def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
 
 
 def _weights(prepared: Prepared) -> list[Pretrained]:
-    """The files of weights that could be used, the one that the rules would take first."""
+    """Return the candidate files of weights; the choice of the rules comes first."""
     first, asked = prepared.plan.weights, prepared.basis.settings
     if first is None or asked.load_from != AUTO:
         return [] if first is None else [first]
@@ -148,21 +147,21 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
 
 
 def _describes(prepared: Prepared) -> bool:
-    """Whether fixed descriptors are a candidate: where no other backbone and no file is named."""
+    """Return whether descriptors are a candidate: if no backbone and no weights are given."""
     asked = prepared.basis.settings
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
 
 def _plans(job: Job) -> list[Plan]:
-    """The plan of each candidate: of each file of weights, of descriptors, of random weights."""
+    """Return the plans of the candidates: weight files, descriptors, random weights."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
     plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(job.prepared):
-        why = "nothing has to be learnt but a head"
+        why = "only a head has to be trained"
         for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
             fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
             plans.append(choose(replace(basis, weights=None), fixed))
-    # To compare with, or because there is nothing else.
+    # As a baseline, or because there is nothing else.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (basis.settings.load_from == AUTO or not weights)):
         plans.append(choose(replace(basis, weights=None)))
@@ -170,9 +169,10 @@ def _plans(job: Job) -> list[Plan]:
 
 
 def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None, Candidate | None]:
-    """Try candidates one after the other.
+    """Score the candidates one after the other.
 
-    Gives the best one, None where training has to do without, and the best of those with weights.
+    Returns:
+        The best candidate, None if no candidate could be scored, and the best one with weights.
     """
     best: Tried | None = None
     start: Candidate | None = None
@@ -198,9 +198,11 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
     if needed and errors.keys() >= set(needed):
         raise errors[needed[0]]
     for error in errors.values():
-        complain(f"{error} The leaderboard goes on without it.")
+        complain(f"{error} It is left out of the leaderboard.")
     if best is None and probing:
-        raise ResourceError("mode: there was no time for the features of enough clips; give more.")
+        raise ResourceError(
+            "time_budget: too short to extract the features of enough clips. Set a longer one."
+        )
     if best is not None:
         best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
     return best, start and _explained(job, start, len(of_weights))
@@ -215,7 +217,7 @@ def _figures(job: Job, scored: Scored) -> str:
 
 
 def _explained(job: Job, best: Candidate, count: int) -> Candidate:
-    """The winner, its plan with the figures for it."""
+    """Return the best candidate, with its scores in the reasons of its plan."""
     plan, scored = best.plan, best.scored
     why = f"probe {_figures(job, scored)}"
     if count > 1:
@@ -230,26 +232,26 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
     if scored.setting.pool != LINEAR:
         head = replace(head, value=best.reading.grid)
         if plan.mode == "probe":
-            head = Choice(head.value, BY_PROBES, f"parts of the clip are looked at: {why}")
+            head = Choice(head.value, BY_PROBES, f"the head attends to parts of the clip: {why}")
     return replace(best, plan=plan.with_choices({**chosen, "head_grid": head}))
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
-    """A choice of weights with the figures for it; the probes made it where there were several."""
+    """Return a choice of weights with its scores; its source is the probe if there were several."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")
 
 
 def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
-    """Fit the best head on all training clips, measure it on the validation clips, write it.
+    """Fit the best head on all training clips, score it on the validation clips, write probe.pth.
 
-    Where there is no time for all of these, it cannot be compared with what training gives.
+    If there is no time for all validation clips, it cannot be compared with training later.
 
     Args:
-        job: what all candidates have in common.
-        best: the candidate.
+        job: the data and folders.
+        best: the best candidate.
         run: the plan of the run that it belongs to.
-        seconds: what it may take.
+        seconds: time limit.
     """
     plan, setting = best.candidate.plan, best.candidate.scored.setting
     clips = job.prepared.listing.val
@@ -257,8 +259,8 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
     reading = best.candidate.reading
     with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
         head = crossval.fit_on_all(best.samples, setting)
-        # To be measured, one view is enough.
-        reading = replace(reading, mirrored=reading.mirrored and refits)
+        # For scoring, one view is enough.
+        reading = replace(reading, flipped=reading.flipped and refits)
         found = extract(job, best.extractor, reading, clips, seconds=seconds)
         if not found.positions or not (found.complete or plan.mode == "probe"):
             note.note(state="partial" if found.positions else "failed")
@@ -295,7 +297,7 @@ def _write(
         "metrics": figures,
         "identity": RunRecord(run, job.data).identity,
         ORIGIN: PROBE_ID,
-        # Its head may be another than that of the run whose best weights these become.
+        # Its head may differ from that of the run's plan.
         RECORD_KEY: of_weights(record.to_json()),
     }
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}

@@ -1,6 +1,6 @@
-"""Linear heads on mean features: multinomial (or, per class, logistic) regression.
+"""Linear probes on mean features: multinomial (multi-label: per-class logistic) regression.
 
-The objective of each is convex; L-BFGS finds its minimum for all folds at once, decay by decay.
+The objective is convex; L-BFGS minimises it for all folds at once, one weight decay after another.
 
 Shape letters: g heads, S samples (views of clips), C channels, K classes.
 """
@@ -16,17 +16,17 @@ from torch import Tensor
 from autox_video.automl.probing.samples import Samples, Scale, TooSlowError, scale_of
 
 DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""The strongest first: each minimum is a good start for the next."""
+"""Weight decays, strongest first: each minimum is a good start for the next."""
 
 MOST_STEPS = 60
 USUAL_STEPS = 30
-"""Of one decay, by which it is reckoned how long all take."""
+"""Typical steps per decay, for estimating the total time."""
 _TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """Logits = features @ weight + bias, on features as the backbone gives them."""
+    """Logits = features @ weight + bias, on raw backbone features."""
 
     weight: Tensor
     """(C, K) float32."""
@@ -34,11 +34,11 @@ class LinearHead:
     """(K,) float32."""
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors of a ClipHead that computes the same."""
+        """Return the state dict of the equivalent ClipHead."""
         return {"fc_cls.weight": self.weight.t().contiguous(), "fc_cls.bias": self.bias}
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + N, C) → (B, K)."""
+        """Return logits (B, K) of tokens (B, 1 + N, C)."""
         return tokens[:, 0].float() @ self.weight + self.bias
 
 
@@ -50,21 +50,21 @@ def fit_path(
     *,
     seconds: float = math.inf,
 ) -> Scale:
-    """Fit one head for each row of `weights` and each decay, and show each.
+    """Fit one head for each row of `weights` and each decay, and pass them to `visit`.
 
     Args:
-        samples: of which each view counts as a sample of its own.
-        weights: (g, n) of the clips; 0 leaves a clip out.
-        decays: of the squared weights, over 2, beside the mean loss; falling.
-        visit: told the number of the decay, weight (g, C, K) and bias (g, K) on standardised
-            features, which change afterwards.
-        seconds: what it may take.
+        samples: features; each view counts as a sample.
+        weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
+        decays: factors of the squared weights / 2, added to the mean loss; decreasing.
+        visit: called with the index of the decay, weight (g, C, K) and bias (g, K) on standardised
+            features; the tensors are reused afterwards.
+        seconds: time limit.
 
     Returns:
         The scale by which features were standardised.
 
     Raises:
-        TooSlowError: it would take longer, as the first step shows.
+        TooSlowError: the first step shows that it would take longer.
     """
     scale = scale_of(samples.mean_features)
     views = samples.tokens.shape[1]
@@ -89,9 +89,9 @@ def fit_path(
 
 
 def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Samples (S, C) by coordinates in their span, where that is the smaller space.
+    """Return coordinates (S, R) of samples (S, C) in their span, if that is smaller.
 
-    A minimum has no part outside of the span. Gives (S, R), and what takes weights (g, R, K) back.
+    The minimum lies in the span. Also returns the function that maps weights (g, R, K) back.
     """
     if len(features) >= features.shape[1]:
         return features, lambda weight: weight
@@ -100,7 +100,7 @@ def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]
 
 
 def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
-    """One head on all clips, weighted by (n,) `weights`, for features as they are."""
+    """Fit a head on all clips, weighted by `weights` (n,), for raw features."""
     last: dict[str, Tensor] = {}
 
     def keep(_: int, weight: Tensor, bias: Tensor) -> None:
@@ -112,14 +112,14 @@ def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
 
 
 def folded(weight: Tensor, bias: Tensor, scale: Scale) -> LinearHead:
-    """The head for features as they are of one, (C, K) and (K), for standardised ones."""
+    """Return the head for raw features from weight (C, K) and bias (K) for standardised ones."""
     weight = weight.double() / scale.spread.double()[:, None]
     bias = bias.double() - scale.mean.double() @ weight
     return LinearHead(weight.float(), bias.float())
 
 
 def _seconds_of(objective: Callable[[], Tensor]) -> float:
-    """What a step takes, about."""
+    """Return the approximate time of a step in seconds."""
     started = time.monotonic()
     with torch.enable_grad():
         objective().backward()

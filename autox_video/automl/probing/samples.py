@@ -1,6 +1,6 @@
-"""Features of clips with their labels, ready for heads to be fitted on them.
+"""Features of clips with their labels, on which heads are fitted.
 
-Shape letters: n clips, V views of each, N tokens of a view behind their mean, C channels,
+Shape letters: n clips, V views of each, N tokens of a view after their mean, C channels,
 K classes.
 """
 
@@ -15,35 +15,36 @@ from autox_video.tasks.classification.attentive_head import pool
 from autox_video.tasks.task import Task
 
 LEAST_SPREAD = 1e-3
-"""Of a channel, over the mean spread of all: one that hardly changes is not blown up to noise."""
+"""Smallest spread of a channel relative to the mean spread, so that a nearly constant channel does
+not become noise."""
 
 
 class TooSlowError(Exception):
-    """Fitting would take longer than there is time."""
+    """Fitting would exceed the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What heads learn from."""
+    """Features and labels of clips."""
 
     tokens: Tensor
-    """(n, V, 1 + N, C) float: of each view the mean of its feature map, then its cells."""
+    """(n, V, 1 + N, C) float: for each view the mean of its feature map, then its cells."""
     targets: Tensor
     """(n, K) float32 of 0 and 1."""
     task: Task
     balanced: bool = False
-    """Whether a head is judged with all classes counting alike, as in `Task.figures`."""
+    """Whether all classes count equally in the score of a head, as in `Task.figures`."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
     def mean_features(self) -> Tensor:
-        """(n, V, C) float32: what a linear head sees."""
+        """(n, V, C) float32: the input of a linear head."""
         return self.tokens[:, :, 0].float()
 
     def pooled(self, query: Tensor, place: Tensor) -> "Samples":
-        """The same with what queries find in each view, (n, V, 1, (1 + M) C), in place of tokens.
+        """Return samples with the attention outputs (n, V, 1, (1 + M) C) in place of tokens.
 
         Args:
             query: (M, C).
@@ -54,15 +55,15 @@ class Samples:
         return replace(self, tokens=tokens)
 
     def first_views(self) -> "Samples":
-        """The same with one view of each clip, the plain one."""
+        """Return samples with the first view of each clip only, the unflipped one."""
         return replace(self, tokens=self.tokens[:, :1])
 
     def select(self, rows: Sequence[int]) -> "Samples":
-        """Some of the clips, in that order."""
+        """Return some of the clips, in that order."""
         return replace(self, tokens=self.tokens[rows], targets=self.targets[rows])
 
     def with_those_of(self, others: "Samples") -> "Samples":
-        """These clips and others, behind them."""
+        """Return these clips followed by others."""
         tokens, targets = (
             torch.cat(pair)
             for pair in ((self.tokens, others.tokens), (self.targets, others.targets))
@@ -70,34 +71,34 @@ class Samples:
         return replace(self, tokens=tokens, targets=targets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each sample as the task has it: (..., S, K) and (S, K) → (..., S)."""
+        """Return the task's loss of each sample (..., S), from (..., S, K) and (S, K)."""
         return self.task.losses(logits, targets)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """(..., K) → (..., K), as the task has them."""
+        """Return the task's probabilities (..., K) of logits (..., K)."""
         outputs = self.task.outputs(torch.from_numpy(logits).flatten(0, -2), 1)
         return self.task.probabilities(outputs.numpy()).reshape(logits.shape)
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
-        """Labels as `Task.figures` takes them, of some of the clips or all."""
+        """Return labels of some or all clips, in the form that `Task.figures` takes."""
         targets = self.targets.cpu().numpy()
         return self.task.labels_of(targets if rows is None else targets[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Mean and spread of each channel (C,), by which features are standardised."""
+    """Mean and standard deviation of each channel (C,), for standardising features."""
 
     mean: Tensor
     spread: Tensor
 
     def apply(self, features: Tensor) -> Tensor:
-        """Standardise (..., C)."""
+        """Return standardised features (..., C)."""
         return (features.float() - self.mean) / self.spread
 
 
 def scale_of(features: Tensor) -> Scale:
-    """The scale of features (..., C)."""
+    """Return the scale of features (..., C)."""
     rows = features.flatten(0, -2).double()
     mean = rows.mean(0)
     spread = (rows - mean).square().mean(0).sqrt()
@@ -106,9 +107,9 @@ def scale_of(features: Tensor) -> Scale:
 
 
 def class_weights(targets: Tensor) -> Tensor:
-    """The weight of each clip with which all classes count alike: (n, K) → (n), of mean 1.
+    """Return clip weights (n), with mean 1, for which all classes in (n, K) count equally.
 
-    A clip of several classes has the mean weight of them.
+    A clip with several classes gets the mean of their weights.
     """
     counts = targets.sum(0).clamp(min=1)
     of_class = targets * (1 / counts)

@@ -1,1 +1,1 @@
-"""Runs of other plans: search, cross-validation, refit."""
+"""Side runs: search trials, cross-validation folds, refit."""

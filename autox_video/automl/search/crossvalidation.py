@@ -1,9 +1,9 @@
-"""The score of a plan where clips are few: by runs on folds of them, instead of by a few set aside.
+"""Cross-validation of a plan, for data sets with few clips.
 
-A handful of validation clips cannot tell two models apart, and says little of the one there is. In
-repeated stratified k-fold cross-validation (Kohavi, IJCAI 1995) each clip is predicted by a model
-that did not learn from it, so all of them count. Each fold is a side run. No evaluation chooses its
-weights: the last ones are scored.
+A handful of validation clips cannot tell two models apart. In repeated stratified k-fold
+cross-validation (Kohavi, IJCAI 1995) each clip is predicted by a model that was not trained on it,
+so all clips count. Each fold is a side run. Its last weights are scored, so no evaluation chooses
+them.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ KIND, SUMMARY_ID = "fold", "folds"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One part of a division: the clips that its run does not learn from."""
+    """One fold: the clips held out from its side run."""
 
     repeat: int
     number: int
@@ -70,33 +70,33 @@ class Fold:
 
     @property
     def id(self) -> str:
-        """Its row in the leaderboard."""
+        """Its leaderboard row."""
         return f"fold-{self.repeat}-{self.number}"
 
 
 def are_few(prepared: Prepared, plan: Plan) -> bool:
-    """Whether too few clips were set aside to compare models with, and not by the user."""
+    """Return whether an automatic split has too few validation clips to compare models."""
     set_aside_here = prepared.basis.settings.ann_file_val == AUTO
     compares = set_aside_here and plan.evaluation > 0 and plan.time_budget_sec is not None
     return compares and len(prepared.listing.val) < FEW_VALIDATION_CLIPS
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
-    """Divide the clips of a run, and write the lists of each fold; the same whenever it is called.
+    """Make the folds of a run and write their lists; deterministic.
 
-    Where clips are not right or wrong as a whole, or all belong together, there are none.
+    There are none if the main score is not an accuracy, or if all clips are in one group.
     """
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
     count = min(MOST_FOLDS, len(set(groups.tolist())))
     if not TASKS[data.task].counts_right_clips or count < 2:
         return []
-    divisions = repeated_folds(
+    partitions = repeated_folds(
         clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups
     )
     return [
-        _write_fold(clips, data, work_dir, division == number, (repeat, number + 1))
-        for repeat, division in enumerate(divisions, start=1)
+        _write_fold(clips, data, work_dir, fold_of == number, (repeat, number + 1))
+        for repeat, fold_of in enumerate(partitions, start=1)
         for number in range(count)
     ]
 
@@ -114,44 +114,44 @@ def _write_fold(
 
 
 class CrossValidation:
-    """Runs of a plan on folds, one after the other, while there is time.
+    """Trains a plan on folds, one after another, while there is time.
 
-    `num_train` are the clips that the run itself learns from.
+    `num_train` is the number of training clips of the main run.
     """
 
     def __init__(self, plan: Plan, num_train: int, folds: Sequence[Fold], work_dir: Path) -> None:
         self.plan, self.num_train, self.work_dir = plan, num_train, work_dir
-        self.divisions = [
+        self.repeats = [
             [fold for fold in folds if fold.repeat == repeat]
             for repeat in sorted({fold.repeat for fold in folds})
         ]
 
     def run(self, left: TimeLeft) -> None:
-        """Score the plan, division after division; each fold has a row in the leaderboard."""
-        for number, folds in enumerate(self.divisions, start=1):
+        """Score the plan, repeat after repeat; each fold has a leaderboard row."""
+        for number, folds in enumerate(self.repeats, start=1):
             epochs, is_over = processes.run_on_rank_zero(lambda f=folds: self._begin(f, left))
             if not epochs:
                 return
             if not is_over:
-                division = f"division {number} of at most {len(self.divisions)}"
-                say(f"Cross-validation, {division}: {len(folds)} runs of {epochs} epochs.")
+                repeat = f"repeat {number} of up to {len(self.repeats)}"
+                say(f"Cross-validation, {repeat}: {len(folds)} runs of {epochs} epochs.")
             if not all(self._score(fold, epochs, left) for fold in folds):
                 return
             processes.run_on_rank_zero(self._sum_up)
 
     def score(self) -> float | None:
-        """What the plan scores in all whole divisions; None where there is none."""
-        states = [state for division in self._whole().values() for state in division]
+        """Return the score of the plan over all complete repeats; None if there is none."""
+        states = [state for repeat in self._whole().values() for state in repeat]
         if not states:
             return None
         return sum(s["score"] * _count(s) for s in states) / sum(map(_count, states))
 
     def summary(self) -> Row | None:
-        """The row of all whole divisions; None where there is none."""
+        """Return the leaderboard row of all complete repeats; None if there is none."""
         whole = list(self._whole().values())
         if not whole:
             return None
-        states = [state for division in whole for state in division]
+        states = [state for repeat in whole for state in repeat]
         clips = sum(state["clips"] for state in states) // len(whole)
         about = {"folds": len(whole[0]), "repeats": len(whole), "clips": clips}
         if self.plan.class_balance:
@@ -160,12 +160,12 @@ class CrossValidation:
         return replace(row, **_figures(self.score(), about))
 
     def temperature(self) -> dict[str, float]:
-        """Figures of the temperature that clips call for that were not learnt from; {} without."""
+        """Return the temperature fitted on out-of-fold predictions, with its errors; {} if none."""
         logits_of: dict[tuple, list[np.ndarray]] = {}
         label_of: dict[tuple, int] = {}
         unlearnt: set[tuple] = set()
         whole = self._whole()
-        for fold in (fold for number in whole for fold in self.divisions[number]):
+        for fold in (fold for number in whole for fold in self.repeats[number]):
             saved = read_logits(fold.folder)
             if saved is None:
                 return {}
@@ -186,9 +186,9 @@ class CrossValidation:
         return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
 
     def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
-        """Epochs of each fold of a division, 0 where time is short; and whether all are scored.
+        """Return the epochs of a repeat's folds, 0 if time is short, and whether all are scored.
 
-        A division that was begun keeps its epochs.
+        A repeat that has been started keeps its epochs.
         """
         states = [self._state(fold) for fold in folds]
         begun = [state["epochs"] for state in states if state]
@@ -198,7 +198,7 @@ class CrossValidation:
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE), False
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
-        """Run a fold, unless that was done before; returns whether it has a score."""
+        """Train a fold, unless that has been done; return whether it has a score."""
         state = processes.run_on_rank_zero(lambda: self._state(fold))
         row = row_of(fold.id, KIND, self.plan, {"epochs": epochs})
         try:
@@ -218,9 +218,9 @@ class CrossValidation:
         return True
 
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
-        """Train a fold; returns its state, with a score where one of its clips could be read."""
+        """Train a fold; return its state, with a score if any of its clips was readable."""
         if not resuming and processes.current().is_main:
-            remove_weights(fold.folder)  # of a run that was begun otherwise
+            remove_weights(fold.folder)  # of an earlier, different run
         state = {"clips_of": _digest(fold.data), "epochs": epochs}
         write_state(fold.folder, state)
         record = RunRecord(evaluated_at_the_end(self.plan, epochs), fold.data)
@@ -236,9 +236,9 @@ class CrossValidation:
         return state
 
     def _state(self, fold: Fold) -> dict[str, Any]:
-        """What is known of a fold's run: nothing where it was not begun, or with other clips.
+        """Return the state of a fold; {} if it has not been started, or with other clips.
 
-        Nor where it is of a shorter plan, before there was more time: its score is not this one's.
+        Also {} if it was trained for too few epochs, when the run had less time.
         """
         state = read_state(fold.folder)
         is_of_clips = state.get("clips_of") == _digest(fold.data)
@@ -246,43 +246,43 @@ class CrossValidation:
         return state if is_of_clips and is_long else {}
 
     def _cost(self, fold: Fold) -> float:
-        """An epoch of a fold over one of the run."""
+        """Return the cost of an epoch relative to the main run."""
         return fold.data.num_train / self.num_train
 
     def _whole(self) -> dict[int, list[dict[str, Any]]]:
-        """The states of the folds of each division all of which have a score, by its position."""
-        states = [[self._state(fold) for fold in folds] for folds in self.divisions]
+        """Return the states of the folds of each complete repeat, by its position."""
+        states = [[self._state(fold) for fold in folds] for folds in self.repeats]
         return {n: part for n, part in enumerate(states) if all("score" in s for s in part)}
 
     def _sum_up(self) -> None:
-        """Put the score over all whole divisions into the leaderboard, and say it."""
+        """Write the score over all complete repeats to the leaderboard, and print it."""
         summary = self.summary()
         rows = [r for r in try_to_read(self.work_dir) if r.kind == KIND and r.id != SUMMARY_ID]
         put_row(self.work_dir, replace(summary, cost_sec=sum(row.cost_sec for row in rows)))
         about = summary.config
-        task = TASKS[self.divisions[0][0].data.task]
+        task = TASKS[self.repeats[0][0].data.task]
         key = task.main_score(balanced=self.plan.class_balance)
         score = score_text(summary.score, about["clips"])
         interval = interval_text(summary.low, summary.high, about["clips"])
         say(
             f"Cross-validation of the plan: {score_label(key)} {score} (95% interval {interval}, "
-            f"{about['clips']} clips in {about['folds']} folds; divisions: {about['repeats']})."
+            f"{about['clips']} clips, {about['folds']} folds, repeats: {about['repeats']})."
         )
 
 
 def _count(about: Mapping[str, Any]) -> float:
-    """How many clips count: where classes weigh alike, fewer than there are."""
+    """Return the effective number of clips; with class balance it is below the actual number."""
     return about.get("effective_clips", about["clips"])
 
 
 def _digest(data: TrainingData) -> str:
-    """Of the clips that a fold learns from and is scored on."""
+    """Return a digest of the training and held-out clips of a fold."""
     lists = (Path(data.train_list).read_bytes(), Path(data.val_list).read_bytes())
     return hashlib.sha256(b"--".join(lists)).hexdigest()
 
 
 def _figures(score: float, about: Mapping[str, Any]) -> dict[str, float | str]:
-    """The fields of a row that say how good a plan is: on the same clips again, no surer."""
+    """Return the score fields of a row; repeats use the same clips, so they narrow no interval."""
     clips = _count(about)
     low, high = wilson_interval(score * clips, clips)
     return {"score": score, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

@@ -1,10 +1,10 @@
-"""A last training on all clips, once those for validation have done their part.
+"""Refit: training the best plan once more, on train + validation.
 
-Clips that we set aside ourselves choose the weights and say how good they are. After that, the plan
-that was best learns once more, from these clips too, as is usual once a choice is made (`refit` in
-scikit-learn's searches). Nothing is left then that could measure it: its weights keep the score of
-the plan without those clips, and are kept if they know the clips, which they have seen now, at
-least as well.
+The validation clips of an automatic split choose the weights and score them. After that, the best
+plan is trained once more with these clips included, as usual after model selection (`refit` in
+scikit-learn's searches). No clips are left to score it, so its weights keep the score from before
+the refit. They are kept only if they do at least as well on the validation clips, which they have
+now been trained on.
 """
 
 from collections.abc import Mapping
@@ -47,12 +47,12 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 
 LEAST_SHARE = 0.8
-"""Of the epochs of the run, below which more clips do not make up for less training."""
+"""Smallest share of the run's epochs for which more clips outweigh shorter training."""
 KIND = "refit"
 
 
 def is_of_use(prepared: Prepared, plan: Plan) -> bool:
-    """Whether there are clips that only chose so far, and that the user did not set aside."""
+    """Return whether there are validation clips for a refit, from an automatic split."""
     asked = prepared.basis.settings
     set_aside_here = asked.ann_file_val == AUTO and len(prepared.listing.val) > 0
     chose = plan.evaluation > 0 and plan.time_budget_sec is not None
@@ -61,36 +61,36 @@ def is_of_use(prepared: Prepared, plan: Plan) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the best weights are of."""
+    """The training run that the best weights come from."""
 
     row_id: str
     plan: Plan
     cost: float
-    """Of one of its epochs, over one of the run's, on all clips."""
+    """Cost of an epoch on all clips relative to an epoch of the run."""
     folder: Path
-    """Of their training."""
+    """Folder of that training run."""
 
 
 class Refit:
-    """Trains the plan of the best weights on all clips, `num_val` of which chose up to now."""
+    """Trains the plan of the best weights on all clips, the `num_val` validation clips included."""
 
     def __init__(self, plan: Plan, data: TrainingData, num_val: int, work_dir: Path) -> None:
         self.plan, self.data, self.num_val, self.work_dir = plan, data, num_val, work_dir
         self.num_clips = data.num_train + num_val
         self.more = self.num_clips / data.num_train
-        """How many times the run's clips there are."""
+        """Number of clips relative to the training clips of the run."""
 
     def reserved(self, left: TimeLeft) -> float:
-        """Seconds to keep for it of what is left: none where they are too few, or it is done."""
+        """Return the seconds to reserve for the refit; 0 if time is too short or it is done."""
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
         is_done = any(read_state(folder).get("done") for folder in folders)
         return 0.0 if is_done or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
-        """Train, and keep the weights; nothing where there is no time, or it was done before.
+        """Refit and keep the weights; does nothing if there is no time or it has been done.
 
-        `best` are the metrics of the best weights, which stay.
+        `best` are the metrics of the best weights; they stay the same.
         """
         origin = processes.run_on_rank_zero(lambda: self._origin(best))
         if origin is None:
@@ -101,7 +101,7 @@ class Refit:
             lambda: self._epochs(origin, left)
         )
         if not epochs:
-            say("No time is left for a last training on all clips: the weights stay.")
+            say("No time left for a refit on train + validation. The best weights are unchanged.")
             return
         row_id = KIND if origin.row_id == FINETUNE_ID else f"{KIND}-{origin.row_id}"
         about = {"epochs": epochs, "clips": self.num_clips}
@@ -112,12 +112,12 @@ class Refit:
                     state = {"epochs": epochs, "of": _identity(best)}
                     self._train(origin, folder, state, left, best)
         except FAILURES as error:
-            say(f"The last training on all clips failed: {error} The weights before it stay.")
+            say(f"The refit on train + validation failed: {error} The best weights are unchanged.")
         if processes.current().is_main:
             remove_weights(folder)
 
     def _state(self, best: Mapping[str, float], folder: Path) -> dict[str, Any]:
-        """How far it is with these best weights: what was done with others begins anew."""
+        """Return the state of the refit of these best weights; a refit of others is discarded."""
         state = read_state(folder)
         if state.get("of") == _identity(best):
             return state
@@ -125,15 +125,15 @@ class Refit:
         return {}
 
     def _origin(self, best: Mapping[str, float]) -> Origin | None:
-        """What the best weights are of; None where that is a probe, or cannot be found out."""
+        """Return where the best weights come from; None if from a probe, or if that is unknown."""
         try:
             meta = read_meta(self.work_dir / BEST)
         except CheckpointError as error:
-            complain(f"{error} There is no last training on all clips.")
+            complain(f"{error} There is no refit on train + validation.")
             return None
         row_id, params = meta.get(ORIGIN, FINETUNE_ID), meta.get(PARAMS)
         if row_id == FINETUNE_ID:
-            # Where it ended early, more epochs would have made it worse.
+            # If training stopped early, more epochs would do harm.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             epochs = peak_of(self.work_dir) or epochs
             return Origin(row_id, of_epochs(self.plan, epochs), self.more, self.work_dir)
@@ -145,7 +145,7 @@ class Refit:
         return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
     def _epochs(self, origin: Origin, left: TimeLeft) -> int:
-        """As many as the plan has, or those that there is time for."""
+        """Return the epochs of the plan, or as many as time permits."""
         run_sec = origin.cost * left.of_a_run * origin.plan.epochs / self.plan.epochs
         return left.epochs_of(origin.plan, run_sec, LEAST_SHARE)
 
@@ -158,7 +158,7 @@ class Refit:
         best: Mapping[str, float],
     ) -> None:
         epochs = state["epochs"]
-        say(f"A last training, on all {self.num_clips} clips: {epochs} epochs.")
+        say(f"Refit on all {self.num_clips} clips (train + validation): {epochs} epochs.")
         write_state(folder, state)
         data = processes.run_on_rank_zero(lambda: self._all_clips(folder))
         record = RunRecord(evaluated_at_the_end(origin.plan, epochs), data)
@@ -173,20 +173,20 @@ class Refit:
     def _keep(
         self, folder: Path, metrics: Mapping[str, float] | None, best: Mapping[str, float]
     ) -> None:
-        """Make its weights the best ones; the metrics stay those that chose the plan."""
+        """Make the refit weights the best ones; the metrics stay those from before the refit."""
         key = main_score(best)
         if metrics is None or metrics[key] < best[key]:
-            say("The last training did not learn the clips as well: the weights before it stay.")
+            say("The refit does worse on the validation clips. The best weights are unchanged.")
             return
         state, before = read_checkpoint(folder / BEST), read_meta(self.work_dir / BEST)
         about = {name: before[name] for name in ("metrics", ORIGIN, PARAMS) if name in before}
         write_best(self.work_dir, {**state, "meta": {**state["meta"], **about, ALL_CLIPS: True}})
         say(
-            "The best weights are those of the last training now; their score is that of the same "
-            f"plan without the {self.num_val} validation clips."
+            "The refit weights are now the best weights; their score is from before the refit, "
+            f"without the {self.num_val} validation clips."
         )
 
 
 def _identity(best: Mapping[str, float]) -> list[float | None]:
-    """What tells the best weights, before a last training, from others: epoch and score."""
+    """Return what identifies the best weights before a refit: epoch and score."""
     return [best.get("epoch"), round(best[main_score(best)], 9)]

@@ -1,7 +1,7 @@
-"""The search: runs of other plans, tried one after the other while there is time.
+"""The hyperparameter search: trials of other plans, one after another, while there is time.
 
-Optuna asks and is told (TPE, Bergstra et al. 2011; pruned by successive halving, Jamieson and
-Talwalkar 2016). Its storage is a file in the work dir or a database that several machines share. A
+Optuna proposes trials (TPE, Bergstra et al. 2011) and prunes them (successive halving, Jamieson and
+Talwalkar 2016). Its storage is a file in the work dir, or a database shared by several machines. A
 trial is a side run.
 """
 
@@ -54,41 +54,38 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 from autox_video.training.checkpoints.checkpoint_hook import is_better
 
-WHAT_NOW = (
-    "The best weights so far are kept; the search goes on where it was when the same command runs "
-    "again."
-)
+WHAT_NOW = "The best weights so far are kept. Run the same command again to resume the search."
 WORK_DIR, START_OF, EPOCHS = "folder", "origin", "epochs"
-"""Of a trial in the storage: the work dir that it is run in, the one whose own run it stands for,
-and its epochs."""
+"""Attributes of a trial in the storage: the work dir it runs in, the work dir whose main run it
+represents, and its epochs."""
 
 
 @dataclass(frozen=True, slots=True)
 class BegunTrial:
-    """A trial that is to be run, or to be resumed."""
+    """A trial to be run or resumed."""
 
     number: int
     params: dict[str, Any]
-    """Its point of the search space."""
+    """Its point in the search space."""
     epochs: int
     folder: Path
     resuming: bool = False
 
     @property
     def row_id(self) -> str:
-        """Its row in the leaderboard."""
+        """Its leaderboard row."""
         return f"trial-{self.folder.name}"
 
 
 class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
-    """The trial is worse than others were at this point."""
+    """The trial is worse than other trials at this step."""
 
 
 class Search:
-    """Trials around the plan of a run, whose best weights become those of the best trial.
+    """Searches around the plan of a run; the weights of the best trial become the best weights.
 
-    `best` are the metrics of its best evaluation; `storage` is the address of Optuna's database,
-    None for a file in the work dir. Where it cannot be used, everything here raises ResourceError.
+    `best` are the metrics of the run's best evaluation; `storage` is the URL of Optuna's database,
+    None for a file in the work dir. If it is unusable, every method raises ResourceError.
     """
 
     def __init__(
@@ -105,20 +102,20 @@ class Search:
         self.space = space_of(plan)
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.name = str(work_dir.absolute())
-        """Of this work dir among those that share a storage."""
+        """Identifies this work dir among those that share a storage."""
         self.study: optuna.Study | None = None
         if processes.current().is_main:
             with self._storage_errors():
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Try until the time is over, or validation perfect; returns the best metrics of all."""
+        """Run trials until time is up or validation is perfect; return the best metrics."""
         while not self._is_perfect():
             trial = processes.run_on_rank_zero(lambda: self._next(left))
             if trial is None:
                 return self.best
             self._try(trial, left)
-        say("Validation is perfect and could tell no better choice: the rest of the time is left.")
+        say("Search ended: validation is perfect, so no trial could score higher.")
         return self.best
 
     def _is_perfect(self) -> bool:
@@ -141,7 +138,7 @@ class Search:
         return study
 
     def _next(self, left: TimeLeft) -> BegunTrial | None:
-        """The trial that a stop has cut off, or a new one; None where there is no time for one."""
+        """Return an interrupted trial or a new one; None if there is no time for one."""
         with self._storage_errors():
             for trial in self.study.get_trials(states=[TrialState.RUNNING]):
                 if trial.user_attrs.get(WORK_DIR) == self.name:
@@ -151,29 +148,29 @@ class Search:
             trial = self._ask(left)
             epochs = self._epochs(left, trial.params)
             if not epochs:
-                self.study.tell(trial, state=TrialState.FAIL)  # too long for what is left
+                self.study.tell(trial, state=TrialState.FAIL)  # there is not enough time for it
                 return None
             trial.set_user_attr(EPOCHS, epochs)
             begun = self._begun(trial, epochs)
-            # Its number may have been that of a trial of another study.
+            # The folder may hold a trial of another study with the same number.
             shutil.rmtree(begun.folder, ignore_errors=True)
             trial.set_user_attr(WORK_DIR, self.name)
             return begun
 
     def _ask(self, left: TimeLeft) -> Trial:
-        """A neighbour of the plan that nobody has tried yet, or what the sampler draws."""
+        """Return an untried neighbour of the plan, or else a point drawn by the sampler."""
         trials = self.study.get_trials(deepcopy=False)
-        # Of a seed for each trial, so that a search that is resumed draws what it would have.
+        # One seed per trial, so that a resumed search draws the same trials.
         seed = 1000 * self.plan.seed + len(trials)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
         if point := self._neighbour(left, trials):
-            # Not by Optuna's queue: of SQLite, two machines can take the same trial from it.
+            # Not by Optuna's queue: with SQLite, two machines can take the same trial from it.
             sampler = optuna.samplers.PartialFixedSampler(point, sampler)
         self.study.sampler = sampler
         return self.study.ask(dict(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """A neighbour that is left to try; machines that look at once take different ones."""
+        """Return an untried neighbour of the plan; concurrent machines get different ones."""
         untried = [
             point
             for point in neighbours(self.plan, self.space)
@@ -184,12 +181,12 @@ class Search:
         return untried[min(starts.index(self.name), len(untried) - 1)] if untried else None
 
     def _epochs(self, left: TimeLeft, params: Mapping[str, Any]) -> int:
-        """Epochs of a trial in the time that is left; 0 where they would be too few."""
+        """Return the epochs of a trial in the time left; 0 if they would be too few."""
         run_sec = left.of_a_run * relative_cost(self.plan, params)
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE)
 
     def _try(self, trial: BegunTrial, left: TimeLeft) -> None:
-        """Run a trial to its end, or until it is pruned; the best weights may then be its own."""
+        """Run a trial until it ends or is pruned; its weights may become the best ones."""
         say(f"Trial {trial.number}: {_in_words(trial.params)}.")
         plan = of_epochs(applied(self.plan, trial.params), trial.epochs)
         cost = relative_cost(self.plan, trial.params)
@@ -208,7 +205,7 @@ class Search:
                 state = "failed"
             fields = row_fields(metrics, {}) if metrics else {}
             under_way.note(**{**fields, "config": about, "state": state})
-        # Optuna is told last: a trial that was killed before that ends once more, in the same row.
+        # Optuna is told last: a trial killed before that ends again, in the same row.
         self.best = processes.run_on_rank_zero(lambda: self._end(trial, metrics, state))
 
     def _begun(
@@ -221,7 +218,7 @@ class Search:
         return self.work_dir / TRIALS / f"{number:04d}"
 
     def _is_hopeless(self, trial: BegunTrial, step: int, metrics: Mapping[str, float]) -> bool:
-        """Tell Optuna of an evaluation; returns whether it prunes the trial."""
+        """Report an evaluation to Optuna; return whether it prunes the trial."""
 
         def report() -> bool:
             with self._storage_errors():
@@ -236,7 +233,7 @@ class Search:
     def _end(
         self, trial: BegunTrial, metrics: Mapping[str, float] | None, state: str
     ) -> dict[str, float]:
-        """Keep the weights if they are the best, tell of the end, and tidy up; returns the best."""
+        """Keep the weights if they are best, report the end, clean up; return the best metrics."""
         better = metrics is not None and is_better(metrics, self.best)
         if better:
             weights = read_checkpoint(trial.folder / BEST)
@@ -246,7 +243,7 @@ class Search:
         with self._storage_errors():
             if metrics is None:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            elif state == "pruned":  # its value is what it reported last
+            elif state == "pruned":  # its value is the last one reported
                 self.study.tell(trial.number, state=TrialState.PRUNED)
             else:
                 self.study.tell(trial.number, selection_score(metrics))
@@ -254,7 +251,7 @@ class Search:
         if metrics is not None:
             key = main_score(metrics)
             score = score_text(metrics[key], metrics.get("clips", math.inf))
-            outcome = "the best so far; its weights are kept" if better else state
+            outcome = "the best so far, weights kept" if better else state
             say(f"Trial {trial.number}: validation {score_label(key)} {score}, {outcome}.")
         return dict(metrics) if better else self.best
 
@@ -263,16 +260,16 @@ class Search:
 
 
 class TrialReport(Hook):
-    """Ends a run by Pruned where `is_hopeless` says so, told the epoch and metrics of each."""
+    """Raises Pruned if `is_hopeless`, called with epoch and metrics of each evaluation, says so."""
 
-    priority = "LOWEST"  # behind the checkpoint hook, which keeps the best weights
+    priority = "LOWEST"  # after the checkpoint hook, which keeps the best weights
 
     def __init__(self, is_hopeless: Callable[[int, Mapping[str, float]], bool]) -> None:
         self.is_hopeless = is_hopeless
         self.best: dict[str, float] | None = None
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Know the best evaluation of before."""
+        """Restore the best evaluation so far."""
         self.best = best
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
@@ -287,7 +284,7 @@ class TrialReport(Hook):
 
 
 def _are_same(point: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Whether two points are one, but for digits that a database drops."""
+    """Return whether two points are equal, up to digits that a database drops."""
     return point.keys() == params.keys() and all(
         math.isclose(value, params[name], rel_tol=1e-9)
         if isinstance(value, float)

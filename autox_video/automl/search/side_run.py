@@ -1,7 +1,7 @@
-"""A side run: a training beside the run itself, in a folder of its own, quiet, in the time left.
+"""Side runs: further training runs of a job, quiet, in folders of their own, in the time left.
 
-Trials, folds and the last training are side runs. Each has a record, a config and its checkpoints
-in its folder, resumes from these, and keeps in state.json what follows from it.
+Search trials, cross-validation folds and the refit are side runs. Each has a run record, a config
+and checkpoints in its folder, resumes from them, and keeps its results in state.json.
 """
 
 import json
@@ -33,35 +33,35 @@ from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Of the epochs of the run itself, below which a side run says nothing."""
+"""Smallest share of the run's epochs for which the result of a side run is meaningful."""
 
 FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
-"""What ends a side run, but not the run."""
+"""Errors that end a side run, but not the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """What side runs may take."""
+    """The time that side runs may use."""
 
     seconds: Callable[[], float]
-    """What is left now."""
+    """Returns the time left."""
     budget_sec: float
-    """Of the whole run, which they keep to as it does."""
+    """Time budget of the whole run; side runs keep to it too."""
     prediction: Prediction
-    """How long the run of the plan itself takes."""
+    """Predicted time of the main run."""
     share: float = 1.0
-    """Of its epochs, those that a side run has."""
+    """Epochs of a side run relative to the main run."""
 
     @property
     def of_a_run(self) -> float:
-        """What training takes, in seconds."""
+        """Predicted training time of a side run in seconds."""
         whole = self.prediction
         return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
 
     def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
-        """The epochs of a plan that there is time for, of all that would take `run_sec`.
+        """Return how many epochs of a plan fit in the time left, if all of them take `run_sec`.
 
-        0 where they are less than a share of them, and so of no use.
+        Returns 0 if that is less than `least_share` of them.
         """
         share = min(1.0, self.seconds() / run_sec)
         return math.floor(share * plan.epochs) if share >= least_share else 0
@@ -69,18 +69,18 @@ class TimeLeft:
 
 @dataclass(frozen=True, slots=True)
 class SideRun:
-    """What a side run is to do, and where."""
+    """A side run: what to train, and where."""
 
     record: RunRecord
-    """Whose plan is followed to its last epoch."""
+    """Its plan is trained to the last epoch."""
     folder: Path
     cost: float
-    """Of one of its epochs, over one of the run."""
+    """Cost of an epoch relative to an epoch of the main run."""
     save_logits: bool = False
-    """Whether the logits of its evaluations are kept."""
+    """Whether to save the logits of its evaluations."""
 
     def config(self, left: TimeLeft) -> Config:
-        """Its config, which ends it in the time that is left."""
+        """Return its config, with the deadline of the time left."""
         prediction = left.prediction.scaled(self.cost)
         deadline = Deadline(left.budget_sec, prediction, self.record.plan.epochs)
         return build_config(
@@ -88,7 +88,7 @@ class SideRun:
         )
 
     def train(self, left: TimeLeft, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-        """Train, or resume; returns the best evaluation. All processes must call it."""
+        """Train or resume; return the best evaluation. All processes must call it."""
         config = self.config(left)
         if processes.current().is_main:
             write_record(self.folder, self.record)
@@ -97,7 +97,7 @@ class SideRun:
 
 
 def peak_of(folder: Path) -> int | None:
-    """The epoch after which the training in a folder did harm, by what its evaluations said."""
+    """Return the epoch after which the training run in a folder got worse; None if it did not."""
     told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
@@ -106,7 +106,7 @@ def peak_of(folder: Path) -> int | None:
 
 
 def of_epochs(plan: Plan, epochs: int) -> Plan:
-    """The plan with another number of epochs; its schedule keeps its shape."""
+    """Return the plan with another number of epochs and its schedule scaled accordingly."""
     share = epochs / plan.epochs
     return replace(
         plan,
@@ -117,12 +117,12 @@ def of_epochs(plan: Plan, epochs: int) -> Plan:
 
 
 def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
-    """The plan with so many epochs and one evaluation, so that none can choose its weights."""
+    """Return the plan with that many epochs and one evaluation, which cannot choose weights."""
     return replace(of_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """The data of a run with other clips, whose lists are written into its folder."""
+    """Return the data of a run with other clips, and write their lists to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
@@ -137,7 +137,7 @@ def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What `write_state` kept of a side run; nothing where it kept none."""
+    """Return the state that `write_state` wrote for a side run; {} if there is none."""
     try:
         content = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -146,12 +146,12 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Keep what a side run has come to; all processes call it, and raise ResourceError together."""
+    """Write the state of a side run; all processes call it, and raise ResourceError together."""
     processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 
 def remove_weights(folder: Path) -> None:
-    """Remove the checkpoints of a side run that is over; what it told stays."""
+    """Remove the checkpoints of a finished side run; its results stay."""
     for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / SOUP, ignore_errors=True)

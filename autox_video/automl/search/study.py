@@ -1,8 +1,8 @@
-"""The study of a search in Optuna's storage: its name, and opening it.
+"""The Optuna study of a search: its name, and opening it.
 
-Trials can be compared, and drawn by one sampler, where they come from one space around one plan and
-are scored on the same clips: the name of a study says all of that. So searches of other plans or
-data may use the same storage, and machines whose plan is the same share a study.
+Trials are comparable if they share the search space, the plan and the clips they are scored on, and
+the name of a study is derived from all of these. So searches with other plans or data can use the
+same storage, and machines with the same plan share a study.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from autox_video.planning.search_space import Space, space_of
 from autox_video.tasks.task import TASKS
 
 REDUCTION = 3
-"""Of so many trials that come to an evaluation, one goes on."""
+"""Reduction factor of successive halving."""
 OBJECTIVE = 1
-"""Counts the ways in which trials were scored: `results.selection_score`."""
+"""Version of the objective, `selection_score`."""
 
-# What may differ between machines that share a study: time and memory, not what is compared.
+# Fields that may differ between machines that share a study: time and memory, not the comparison.
 _FREE = {
     *(name for name, field in FIELDS.items() if field.anew),
     *("epochs", "warmup_epochs", "flat_epochs", "patience", "soup", "early_side", "early_share"),
@@ -47,7 +47,7 @@ _PACKAGES = {
 
 
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
-    """Return the name of the study of a plan: equal where space and objective are."""
+    """Return the name of a plan's study; it is the same if search space and objective are."""
     chosen = plan.as_dict().items()
     fixes = {
         "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),
@@ -64,19 +64,19 @@ def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
 
 
 def check_storage(storage: str, plan: Plan, data: TrainingData) -> None:
-    """Open the study of a plan before it is trained, so that what is wrong is known before.
+    """Open the study of a plan before training, so that problems show up early.
 
     Raises:
         ResourceError: the storage cannot be used.
     """
-    with storage_errors(storage, "Mend it, give another, or leave `storage` at auto."):
+    with storage_errors(storage, "Fix it, use another one, or set storage: auto."):
         open_study(storage, study_name(plan, space_of(plan), data))
 
 
 def open_study(storage: str, name: str) -> optuna.Study:
-    """Make a study, or load it where it is there; several processes may do so at once."""
+    """Create a study or load an existing one; several processes may do so at once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of its samplers
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # raised by its samplers
     for wait_sec in (*_WAITS_SEC, None):
         try:
             return optuna.create_study(
@@ -94,7 +94,7 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 
 def _is_a_race(error: Exception) -> bool:
-    """Whether two that make the tables of a new database at once may have met."""
+    """Return whether two processes may have created the tables of a new database at once."""
     told = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(told, IntegrityError):
         return True
@@ -103,15 +103,15 @@ def _is_a_race(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(storage: str, what_now: str) -> Iterator[None]:
-    """Raise ResourceError where a storage cannot be used: what is wrong, and what to do now."""
+    """Turn errors of an unusable storage into a ResourceError that says what to do."""
     try:
         yield
     except ImportError as error:
         module = getattr(error.__cause__ or error.__context__, "name", None) or str(error)
         package = _PACKAGES.get(module, module)
         raise ResourceError(
-            f"storage: {_shown(storage)} cannot be used: the Python package {package} is missing; "
-            f"install it with pip. {what_now}"
+            f"storage: {_shown(storage)} cannot be used: the Python package {package} is missing. "
+            f"Run `pip install '{package}'`. {what_now}"
         ) from error
     except (SQLAlchemyError, StorageInternalError) as error:
         reason = str(error).splitlines()[0][:200]
@@ -121,14 +121,14 @@ def storage_errors(storage: str, what_now: str) -> Iterator[None]:
 
 
 def _engine(storage: str) -> dict[str, Any]:
-    """How to connect: a server may have dropped a connection while a trial was trained."""
+    """Return connection options: a server may drop the connection while a trial is trained."""
     if storage.startswith("sqlite"):
         return {"connect_args": {"timeout": 60.0}}
     return {"pool_pre_ping": True}
 
 
 def _shown(storage: str) -> str:
-    """The address without its password."""
+    """Return the URL without its password."""
     try:
         return make_url(storage).render_as_string(hide_password=True)
     except SQLAlchemyError:
@@ -136,7 +136,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """The same with numbers to nine digits: machines differ in the last ones."""
+    """Return the value with floats rounded to nine digits: machines differ in the last ones."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):

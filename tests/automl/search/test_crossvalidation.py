@@ -252,7 +252,7 @@ def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):
     assert not any(row.kind == "search" for row in rows.values())
     said = capsys.readouterr().out
     assert "Cross-validation of the plan: top-1 " in said
-    assert "9 clips in 3 folds; divisions: " in said
+    assert "9 clips, 3 folds, repeats: " in said
     assert (tmp_path / "best.pth").is_file()
 
 

@@ -106,7 +106,7 @@ def test_it_takes_what_is_kept_for_it_or_nothing(run, tmp_path, capsys):
     assert last.reserved(left(0.7 * whole_sec)) == 0.0
     last.run(left(0.7 * whole_sec), best)
     assert "refit" not in rows_of(tmp_path)
-    assert "No time is left for a last training" in capsys.readouterr().out
+    assert "No time left for a refit" in capsys.readouterr().out
     last.run(left(0.8 * whole_sec), best)
     assert rows_of(tmp_path)["refit"].config["epochs"] == int(0.8 * EPOCHS)
 
@@ -236,9 +236,9 @@ def test_other_best_weights_have_a_last_training_of_their_own(run, tmp_path, cap
     last.run(left(), best)
     capsys.readouterr()
     last.run(left(), best)
-    assert "A last training" not in capsys.readouterr().out
+    assert "Refit on all" not in capsys.readouterr().out
     last.run(left(), set_best(tmp_path, top1=0.1, epoch=3))
-    assert "A last training" in capsys.readouterr().out
+    assert "Refit on all" in capsys.readouterr().out
 
 
 def test_where_validation_fell_what_follows_is_shorter(keys, tmp_path, monkeypatch, capsys):

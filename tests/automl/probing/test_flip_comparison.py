@@ -1,10 +1,10 @@
-"""Mirror images that help, and those that are of other classes."""
+"""Flips that help, and flips that change the class."""
 
 import pytest
 import torch
 
 from autox_video.automl.probing.crossval import make_folds
-from autox_video.automl.probing.mirroring import compare
+from autox_video.automl.probing.flip_comparison import compare
 from autox_video.automl.probing.samples import Samples, TooSlowError
 from autox_video.tasks.task import TASKS
 
@@ -29,14 +29,14 @@ def compared(mirrored, **options):
 def test_images_of_another_class_are_harmful():
     found = compared(lambda plain: plain * torch.tensor([-1.0, 1.0]))
     assert found.harms
-    assert found.without.score > 0.75 and found.with_images.score < found.without.score - 0.1
-    lost = (found.without.right - found.with_images.right).mean()
-    assert lost == pytest.approx(found.without.score - found.with_images.score, abs=1e-6)
+    assert found.without.score > 0.75 and found.with_flips.score < found.without.score - 0.1
+    lost = (found.without.right - found.with_flips.right).mean()
+    assert lost == pytest.approx(found.without.score - found.with_flips.score, abs=1e-6)
 
 
 def test_images_of_the_same_class_are_not():
     found = compared(lambda plain: plain)
-    assert not found.harms and found.with_images.score > 0.75
+    assert not found.harms and found.with_flips.score > 0.75
 
 
 def test_where_nothing_can_be_told_nothing_is_said():
