@@ -274,7 +274,7 @@ class Scorer:
             torch.cuda.empty_cache()
         if views == 1:
             raise ResourceError(
-                "There is not enough memory to test a single view of one clip. Close other "
+                "There is not enough memory to test even one view of one clip. Close other "
                 "programs, or test on a machine with more memory."
             )
         self.views_that_fit = views // 2

@@ -1,1 +1,1 @@
-"""The training loop."""
+"""Training: loop, step, optimizer, schedule, hooks, checkpoints."""

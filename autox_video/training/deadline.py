@@ -1,4 +1,4 @@
-"""Where a training run must end to stay within its time; pure arithmetic."""
+"""When training has to end to keep a time budget, as pure functions."""
 
 import math
 from dataclasses import dataclass
@@ -7,67 +7,67 @@ from typing import NamedTuple
 from autox_video.planning.predicted_time import Prediction, evaluations
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
-"""Of the budget, and at least, that is kept for saving and the end of the command."""
+"""Share of the budget, and its minimum, reserved for saving and the end of the command."""
 TEST_MARGIN = 1.15
-"""Over the predicted time of the test, which cannot be cut short."""
+"""Safety factor on the predicted time of testing, which cannot be cut short."""
 
 
 def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
-    """What of a budget is kept for what comes after training, in seconds."""
+    """Return the seconds of a budget that are reserved for everything after training."""
     return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
 
 
 class End(NamedTuple):
-    """Where a run is to end."""
+    """The end of training."""
 
     epochs: int
-    """In all; the last one may be cut short."""
+    """Total number of epochs; the last one may be incomplete."""
     last_step: int
-    """Steps in all."""
+    """Total number of steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlySteps:
-    """The first steps of a run, which are quicker than those to come."""
+    """The first steps of a run, which may be faster than later ones (progressive resizing)."""
 
     part: float = 0.0
-    """Of all steps."""
+    """Share of all steps."""
     cost: float = 1.0
-    """Of one of them, over one of the others."""
+    """Cost of an early step relative to a later one."""
 
     def worth(self, start: int, stop: int, last_step: int) -> float:
-        """The steps from `start` to `stop` of a run of `last_step`, as a number of later ones."""
+        """Return the cost of steps `start` to `stop`, of `last_step` in all, in later steps."""
         early = max(0.0, min(stop, self.part * last_step) - start)
         return max(0, stop - start) - early * (1 - self.cost)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Where a run is, and how fast it is."""
+    """The progress and the speed of a run."""
 
     step: int
     """Training steps done."""
     epoch: int
-    """Whole epochs done."""
+    """Complete epochs done."""
     steps_in_epoch: int
     val_interval: int
     """Epochs between two evaluations."""
     step_sec: float
-    """Of a step that is none of the early ones."""
+    """Seconds per step after the early ones."""
     evaluation_sec: float
     early: EarlySteps = EarlySteps()
 
     def needed_sec(self, end: End) -> float:
-        """Time from here to an end, evaluations included."""
+        """Return the time from now to an end, with evaluations."""
         steps = self.early.worth(self.step, end.last_step, end.last_step)
         count = evaluations(self.epoch, end.epochs, self.val_interval)
         return steps * self.step_sec + count * self.evaluation_sec
 
     def end_in_time(self, end: End, left_sec: float) -> End:
-        """The given end where it can be reached in time, else the last one that can.
+        """Return the given end if there is time for it, else the latest one that is possible.
 
-        That is the end of an epoch if possible. Where not even the epoch at hand can be finished,
-        it is a step in it, where none counts as quick; at worst this step.
+        That is the end of an epoch if possible. If not even the current epoch can be finished, it
+        is a step within it, with all steps counted as slow; at worst the current step.
         """
         ends = (End(n, n * self.steps_in_epoch) for n in range(end.epochs - 1, self.epoch, -1))
         for candidate in (end, *ends):
@@ -78,5 +78,5 @@ class Pace:
         last_step = min(self.step + steps, begun + self.steps_in_epoch, end.last_step)
         if last_step == begun and self.epoch:
             return End(self.epoch, begun)
-        # A run has a step at least.
+        # A run has at least one step.
         return End(self.epoch + 1, max(last_step, 1))

@@ -1,7 +1,7 @@
 """Signals: finish the step, save, and say how to resume.
 
-A thread hears them, through a pipe into which the C side of Python writes, since the main thread
-may be in a long computation, or waiting for another process that is gone.
+A thread receives them through Python's wakeup file descriptor, since the main thread may be in a
+long computation, or waiting for another process that has ended.
 """
 
 import os
@@ -17,13 +17,13 @@ from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
-"""Within it, signals are one: a terminal and a launcher may both send the same."""
+"""Signals within this time count as one: a terminal and a launcher may both send it."""
 
 
 class Stopped(BaseException):
-    """A signal ended the run at a point where everything is saved.
+    """A signal ended the run after everything was saved (`saved`).
 
-    Not an Exception, so that nothing on the way up mistakes it for an error.
+    Not an Exception, so that no caller mistakes it for an error.
     """
 
     def __init__(self, signum: int, *, saved: bool = True) -> None:
@@ -33,28 +33,28 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that ended by this signal."""
+        """The exit code that shells use for this signal."""
         return STOPPED[self.signum]
 
 
 @dataclass
 class StopRequest:
-    """The signal that asks a training to stop, once one has come."""
+    """The signal that asks training to stop; None until one arrives."""
 
     signum: int | None = None
 
 
 @contextmanager
 def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
-    """Within the block a first signal only asks for a stop; a second one leaves at once.
+    """Within the block the first signal requests a stop; a second one exits at once.
 
-    A request that the block has not answered by `Stopped`, since it came after the last look, goes
-    to whoever hears of signals behind it: it is never forgotten. In another thread than the main
-    one, which alone can catch signals, nothing is caught.
+    A request that arrives too late for the block to raise `Stopped` is passed on to the previous
+    handler, so no signal is lost. Outside the main thread, which alone can handle signals, this
+    does nothing.
 
     Args:
-        give_up_sec: leave so long after the first, though the step is not done: it may never be,
-            where it waits for another process.
+        give_up_sec: time after the first signal at which to exit in any case: a step may never end
+            if it waits for another process.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -73,14 +73,14 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
 
 @contextmanager
 def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
-    """Have a thread hear of the signals that stop a run, and nobody else.
+    """Deliver the signals that stop a run to a thread only.
 
-    At no moment is nobody listening: the pipe is there before the handlers go, and until they are
-    back.
+    No signal is missed: the pipe is set up before the handlers are replaced, and stays until they
+    are restored.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    # A program started with nohup does not want to hear of a hang-up.
+    # Under nohup, SIGHUP is ignored and stays so.
     caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
     options = (ours, caught, request, give_up_sec)
     listener = threading.Thread(target=_listen, args=options, daemon=True)
@@ -92,7 +92,7 @@ def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         undo.callback(signal.set_wakeup_fd, before)
         for signum in caught:
-            # Some handler must be there for the listener to hear of the signal.
+            # Without a Python handler the wakeup file descriptor gets nothing.
             undo.callback(signal.signal, signum, signal.signal(signum, lambda *_: None))
         yield
 
@@ -105,7 +105,7 @@ def _listen(
         try:
             received = pipe.recv(1)
         except TimeoutError:
-            complain(f"The step did not end within {give_up_sec:g} s; leaving without it.")
+            complain(f"The step did not end within {give_up_sec:g} s. Exiting without saving it.")
             os._exit(STOPPED[request.signum])
         if not received:
             return
@@ -116,6 +116,6 @@ def _listen(
             request.signum, first = signum, time.monotonic()
             pipe.settimeout(give_up_sec)
             if not is_silent():
-                complain("Stopping after this step; once more to leave at once.")
+                complain("Stopping after this step. Press Ctrl-C again to exit at once.")
         elif time.monotonic() - first > TWICE_SEC:
             os._exit(STOPPED[signum])

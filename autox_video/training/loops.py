@@ -1,8 +1,8 @@
-"""Training and validation over clips, some of which may turn out unreadable.
+"""The training and validation loops.
 
-Beyond mmengine's loops: a run is resumed from any step, evaluates after the last epoch too,
-survives what can go wrong in a step, and several processes do all of it together. Hooks are asked
-to `save_state` at every point from which the run can be resumed.
+Beyond mmengine's loops, a run can be resumed from any step, also evaluates after the last epoch,
+survives unreadable clips and non-finite losses, and works with several processes. `save_state` of
+the hooks is called at every point from which the run can be resumed.
 """
 
 import time
@@ -24,31 +24,31 @@ from autox_video.training.interrupt import Stopped
 from autox_video.training.step import TrainStep, compiled_for
 
 LOOK_EVERY = {"cpu": 1, "cuda": 20}
-"""Steps between two looks at whether numbers are finite: a GPU must be waited for."""
+"""Steps between two checks for non-finite losses, which have to wait for a GPU."""
 BAD_IN_A_ROW = 5
-"""Steps without finite numbers, after which something must be done."""
+"""Consecutive non-finite steps after which training is rolled back."""
 
 
 @LOOPS.register_module()
 class ClipTrainLoop(EpochBasedTrainLoop):
-    """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last.
+    """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last one.
 
     `evaluated_epoch` is the number of epochs done at the last evaluation, `taken` the number of
-    places of the current epoch's order that have been used, by all processes together.
+    clips of the current epoch's order that all processes together have used.
 
     Args:
-        runner: mmengine's.
+        runner: mmengine's runner.
         dataloader: config of ClipBatches.
-        max_epochs: epochs in all.
+        max_epochs: number of epochs.
         val_interval: epochs between two evaluations.
-        max_bad: greatest share of the clips that may turn out unreadable before the run stops.
-        accumulation: parts in which a process does its clips of a step.
+        max_bad: tolerated share of clips that become unreadable during training.
+        accumulation: gradient accumulation: parts into which each process splits its clips.
     """
 
     evaluated_epoch = 0
     taken = 0
     told_epochs: int | None = None
-    """The epochs that the user expects, where it may still be decided otherwise."""
+    """Number of epochs as shown to the user, if it may still change."""
 
     def __init__(
         self,
@@ -72,32 +72,32 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return len(self.dataloader)
 
     def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
-        """Go to a place in the order; which step that is follows from the batch of this run."""
+        """Go to a position in the clip order; the step follows from the batch size of this run."""
         self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
     def end_at(self, epochs: int, last_step: int) -> None:
-        """Train for so many epochs, the last of which ends at that step of the whole run."""
+        """Set the number of epochs and the last step, counted over the whole run."""
         self._max_epochs, self._max_iters = epochs, last_step
 
     def evaluation_is_due(self) -> bool:
-        """Whether an evaluation comes next, before any other step."""
+        """Return whether an evaluation is due before the next step."""
         last = self._epoch == self._max_epochs
         due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
         return self.runner.val_loop is not None and due and self.evaluated_epoch != self._epoch
 
     def may_evaluate(self) -> bool:
-        """Whether there is time for an evaluation that was not planned."""
+        """Return whether there is time for an unplanned evaluation."""
         return self.time_budget is None or self.time_budget.may_evaluate()
 
     def stop_if_asked(self) -> None:
-        """Stop where a signal has come to any process; for when there is nothing new to save."""
+        """Raise Stopped if any process got a signal; call it when there is nothing new to save."""
         (stop,) = processes.all_reduce_max([self._stop_signal()])
         if stop:
             raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
 
     def run(self):
-        """Train and evaluate; returns the trained model."""
+        """Train and evaluate; return the trained model."""
         self.time_budget = next((h for h in self.runner.hooks if isinstance(h, TimeBudget)), None)
         self.checkpoint_hook = checkpoint_hook_of(self.runner)
         seed = self.dataloader.dataset.seed
@@ -110,15 +110,15 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self._settle_end()
             while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
-                    self._settle_end()  # before saving: a resumed run knows less of its pace
+                    self._settle_end()  # before saving: a resumed run knows less about its speed
                     self._save_or_stop(at_rest=True)
                     self._evaluate_if_due()
                 else:
                     self.runner.call_hook("roll_back")
                     self._count_bad_steps()
-            self._evaluate_if_due()  # where there is no time left for what was planned
+            self._evaluate_if_due()  # if time ran out before the planned end
             self.runner.call_hook("save_state")
-            # Unsaved, the next start resumes from before, and needs what the average is made of.
+            # If unsaved, the next start resumes from before and needs the weights to average.
             if processes.run_on_rank_zero(lambda: self.checkpoint_hook.is_saved(self.runner)):
                 self.runner.call_hook("average_weights")
         finally:
@@ -130,7 +130,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> bool:
-        """Train on what is left of the current epoch; returns whether the numbers stayed sound."""
+        """Train the rest of the current epoch; return whether losses stayed finite."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * self.steps_in_epoch
@@ -138,7 +138,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         for step, batch in enumerate(batches, start=done):
             taken, unreadable = batch.pop("taken"), batch.pop("unreadable")
             if not len(batch["inputs"]):
-                # Too much cannot be read: all processes find that together, after the step.
+                # Too many unreadable clips are an error that all processes raise after the step.
                 batch |= self.dataloader.nothing()
             self.run_iter(step, batch)
             self.taken = taken
@@ -171,7 +171,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         Args:
             unreadable: clips that this process could not read since the last call.
             at_rest: whether an epoch or an evaluation has just ended.
-            may_save: whether it is worth saving here, and stopping.
+            may_save: whether saving and stopping is allowed here.
         """
         due = self.checkpoint_hook.clock.is_due(at_rest=at_rest) and processes.current().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
@@ -184,7 +184,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             clips = list(chain.from_iterable(processes.all_gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
             self._refuse_too_many_bad(clips)
-        # Among bad steps no checkpoint is made: it would be in the way of going back.
+        # No checkpoint after bad steps: rolling back needs a good one.
         if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
             self.runner.call_hook("after_save_state")
@@ -196,25 +196,25 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return (request and request.signum) or 0
 
     def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
-        """Count clips that any process could not read; raise where they are more than tolerated."""
+        """Count clips that any process could not read; raise if there are too many."""
         broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
         broken.update((clip.position, clip.error) for clip in clips)
         (gives_up,) = processes.all_reduce_max([int(self.dataloader.gives_up)])
         if gives_up:
             too_many = len(broken) / in_all > self.max_bad
-            how = f"more than {self.max_bad:.0%}" if too_many else "one after the other"
+            how = f"more than {self.max_bad:.0%}" if too_many else "one after another"
             raise ListingError(
-                f"max_bad: {len(broken)} of {in_all} training clips could be read before training "
-                f"and cannot be read now, {how}; the reasons are above. Is the disk still there? "
-                "Run the same command again to resume from the last checkpoint."
+                f"max_bad: {len(broken)} of {in_all} training clips have become unreadable during "
+                f"training, {how}. See the reasons above, and check that the disk is still "
+                "mounted. Run the same command again to resume from the last checkpoint."
             )
 
     def _count_bad_steps(self) -> None:
-        """Take those of before as known; a checkpoint holds their number."""
+        """Remember the bad steps so far, as counted in the checkpoint."""
         self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
 
     def _is_sound(self) -> bool:
-        """Whether steps give finite numbers, as far as it is known."""
+        """Return whether recent losses and gradients are finite, as of the last check."""
         optimizer = self.runner.optim_wrapper
         if self._iter % LOOK_EVERY[optimizer.device.type]:
             return True
@@ -222,8 +222,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         if in_all > self.bad_steps:
             self.bad_steps = in_all
             sentence = (
-                f"Step {self._iter}: the loss or a gradient is not finite. The step is left out, "
-                f"the weights stay as they were; {in_all} so far."
+                f"Step {self._iter}: the loss or a gradient is not finite. The step is skipped, "
+                f"the weights are unchanged; {in_all} so far."
             )
             self.runner.call_hook("on_trouble", sentence=sentence)
         return in_a_row < BAD_IN_A_ROW
@@ -241,16 +241,16 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
 @LOOPS.register_module()
 class ClipValLoop(ValLoop):
-    """Evaluate on the validation clips; those that cannot be read do not count.
+    """Evaluate on the validation clips; unreadable ones are skipped.
 
-    Processes take whole batches in turn, and all of them get the figures of all.
+    Processes take batches in turn, and all of them get the metrics over all clips.
     """
 
     def __init__(self, runner, dataloader: dict, evaluator) -> None:
         super().__init__(runner, build_batches(dataloader, processes.current()), evaluator)
 
     def run(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Evaluate; `between_batches` is called as often in each process."""
+        """Evaluate; `between_batches` is called equally often in each process."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         metrics = self.measure(between_batches)
@@ -259,7 +259,7 @@ class ClipValLoop(ValLoop):
         return metrics
 
     def measure(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """The metrics of the model as it is; nobody is told of them."""
+        """Return the metrics of the current model without calling the hooks of an evaluation."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
         size = processes.current().size
@@ -270,7 +270,7 @@ class ClipValLoop(ValLoop):
                 unreadable += batch["unreadable"]
             if batch is not None and len(batch["inputs"]):
                 self.run_iter(number, batch)
-            elif is_sharded(self.runner.model):  # each process must compute as often as the others
+            elif is_sharded(self.runner.model):  # all processes must compute equally often
                 with torch.no_grad():
                     self.runner.model.val_step(self.dataloader.nothing())
             self.runner.call_hook("after_val_iter", batch_idx=number * size)

@@ -1,4 +1,4 @@
-"""How long reading a clip and a training step on it take on this machine."""
+"""Measuring the time of reading a clip and of a training step on this machine."""
 
 import gc
 import math
@@ -25,26 +25,25 @@ from autox_video.training.memory import NOT_EVEN_ONE, is_out_of_memory
 
 LIMIT_SEC = 15.0
 READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
-CLIPS_READ = 12  # by each process
-FEW_CLIPS = 2  # of a first step, which may be slow
+CLIPS_READ = 12  # per process
+FEW_CLIPS = 2  # in the first steps, which may be slow
 STEPS = 4
-# Of short steps more are timed: until they have taken so long, or that share of what all of the
-# training will.
+# More short steps are timed, up to this time or this share of the predicted training time.
 STEADY_SEC, STEADY_SHARE = 2.0, 0.05
 VIEWS = 12
-MOST_OF_MEMORY = 0.9  # of a GPU, that a step may take: what is left is lost between blocks
+MOST_OF_MEMORY = 0.9  # share of GPU memory for a step; the rest is lost to fragmentation
 
 
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
-    """Read a few clips spread over the training list, and train a model of the config on noise.
+    """Time reading a few clips of the training list, and training the model on noise.
 
-    Nothing of it is kept. None where none of these clips can be read, or the model, which several
-    processes may share, does not fit on one device.
+    Nothing is kept. Returns None if none of these clips is readable, or if the model, which may be
+    sharded in training, does not fit on one device.
 
     Args:
-        config: of the run, without a cache.
-        processes: that share a training step.
-        limit_sec: about how long it may take, on top of one clip and three small steps.
+        config: config of the run, without a cache.
+        processes: number of processes that share a training step.
+        limit_sec: approximate time limit, in addition to one clip and three small steps.
     """
     started = time.monotonic()
     with _leaving_no_trace():
@@ -80,12 +79,12 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
 
 
 def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
-    """What reading through the cache takes, in the first epoch and then.
+    """Return the measurements with the time of reading through the cache, first and again.
 
     Args:
-        config: of the run, with its cache, which gets the clips that are read.
-        measured: everything else.
-        limit_sec: about how long it may take.
+        config: config of the run with its cache; the clips read are added to it.
+        measured: all other measurements.
+        limit_sec: approximate time limit.
     """
     started = time.monotonic()
     with DefaultScope.overwrite_default_scope("mmaction"):
@@ -98,10 +97,10 @@ def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIM
 
 
 def parts_that_fit(config: Config, clips: int) -> int:
-    """In how many parts a training step on so many clips must be done to fit in memory.
+    """Return the number of gradient accumulation parts for which a training step fits in memory.
 
-    Found by doing it, on noise, with what the optimizer will take allocated; twice as many parts
-    each time that it does not fit.
+    Found by trying on noise, with the optimizer state allocated, and doubling the number of parts
+    until it fits.
 
     Raises:
         ResourceError: not even one clip fits.
@@ -125,12 +124,12 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
-    """Seconds of one process to read a sample, while as many others read; None: none can be."""
+    """Return the seconds per sample of one worker while all are reading; None if all fail."""
     at_a_time = max(workers, 1)
     count = min(CLIPS_READ * at_a_time, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
     batches = [range(n, min(n + at_a_time, count)) for n in range(0, count, at_a_time)]
-    # One process alone is measured without the way from a worker to the main process.
+    # A single worker is measured without the transfer to the main process.
     loader = ClipLoader(dataset, batch_size=at_a_time, workers=workers if workers > 1 else 0)
     clips, marks = [], [time.perf_counter()]
     try:
@@ -141,7 +140,7 @@ def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | N
                 break
     finally:
         loader.close()
-    # The first ones open decoders, and wait for the workers to start.
+    # The first batch includes opening decoders and starting workers.
     skip = 1 if sum(clips[1:]) else 0
     if not sum(clips[skip:]):
         return None
@@ -159,7 +158,7 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
 
 
 class _NoiseTrained:
-    """The model of a config on its device, to be trained on noise."""
+    """The model of a config on its device, trained on noise."""
 
     def __init__(self, config: Config) -> None:
         self.device = torch.device(config.device)
@@ -168,7 +167,7 @@ class _NoiseTrained:
         self.view = config.train_dataloader.dataset.item_shape[1:]
 
     def step(self, clips: int, optimizer: OptimWrapper | None = None) -> float:
-        """Seconds of a training step, of forward and backward alone without an optimizer."""
+        """Return the seconds of a training step; without an optimizer, of forward and backward."""
         started = time.perf_counter()
         data = self.model.data_preprocessor(self._batch(clips), training=True)
         loss = self.model(**data, mode="loss")["loss_cls"]
@@ -181,7 +180,7 @@ class _NoiseTrained:
         return self._since(started)
 
     def view_sec(self, views: int) -> float:
-        """Seconds of a forward pass per view."""
+        """Return the seconds of a forward pass per view."""
         self.model.eval()
         batch, seconds = self._batch(views), []
         for _ in range(2):
@@ -192,7 +191,7 @@ class _NoiseTrained:
         return min(seconds) / views
 
     def fits(self, clips: int) -> bool:
-        """Whether a training step on so many clips fits in memory."""
+        """Return whether a training step on that many clips fits in memory."""
         try:
             self.step(clips)
         except (RuntimeError, MemoryError) as error:
@@ -228,17 +227,17 @@ class _NoiseTrained:
 def _step_sec(
     model: _NoiseTrained, optimizer: OptimWrapper, most_clips: int, steps: int, until: float
 ) -> float:
-    """Seconds of a training step per clip, with as many clips as in training if time allows.
+    """Return the seconds of a training step per clip, with the real batch if time permits.
 
     Args:
-        model: to be trained.
-        optimizer: of it.
-        most_clips: of a step in training.
-        steps: of the whole training.
-        until: the monotonic clock's time at which to stop.
+        model: the model.
+        optimizer: its optimizer.
+        most_clips: clips per step in training.
+        steps: total number of training steps.
+        until: time by the monotonic clock at which to stop.
     """
     few = min(FEW_CLIPS, most_clips)
-    model.step(few, optimizer)  # much slower than all others
+    model.step(few, optimizer)  # much slower than all later ones
     few_sec = model.step(few, optimizer)
     affordable = int((until - time.monotonic()) / 2 / few_sec * few)
     clips = min(most_clips, max(2 * few, affordable))
@@ -247,7 +246,7 @@ def _step_sec(
     while time.monotonic() < until and (len(seconds) <= STEPS or sum(seconds[1:]) < steady_sec):
         seconds.append(model.step(clips, optimizer))
     mean_sec = statistics.mean(seconds[1:] or seconds)
-    # A clip takes less in a large step than in a small one: what is missing goes on evenly.
+    # A clip takes less time in a large step than in a small one: extrapolate linearly.
     more_sec = max(0.0, mean_sec - few_sec) / max(clips - few, 1)
     return (mean_sec + more_sec * (most_clips - clips)) / most_clips
 

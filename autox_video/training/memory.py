@@ -1,4 +1,4 @@
-"""Running out of memory: how it shows, and what a work dir remembers of it."""
+"""Running out of memory: recognising it, and remembering the accumulation that fits."""
 
 import json
 from pathlib import Path
@@ -10,23 +10,23 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import MEMORY
 
 NOT_EVEN_ONE = (
-    "Not even one clip fits in memory at a time. Give a smaller `resolution` or `clip_len`, "
-    "`gradient_checkpointing: on`, or a smaller `backbone`, with --fresh."
+    "Not even one clip fits in memory. Lower `resolution` or `clip_len`, set "
+    "`gradient_checkpointing: on`, or use a smaller `backbone`, and run with --fresh."
 )
 NEVER = 65_536
-"""Parts, in place of which a work dir remembers that not even one clip fits."""
+"""Stored as the number of parts if not even one clip fits."""
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of a GPU or the machine, was not enough."""
+    """Return whether an error means that GPU or main memory ran out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
 
 
 def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
-    """In how many parts steps have to be done, if need be for `tried`; None: it is not known."""
+    """Return the stored number of parts of a step (for the setup `tried`); None if unknown."""
     content = _read(work_dir)
     parts = content.get("accumulation")
     is_known = isinstance(parts, int) and 1 <= parts <= NEVER
@@ -34,7 +34,7 @@ def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
 
 
 def write_accumulation(work_dir: Path, parts: int, tried: str | None = None) -> None:
-    """Remember in how many parts steps have to be done, of `tried` or what is remembered now."""
+    """Store the number of parts of a step, for the setup `tried` or the one stored now."""
     tried = tried or _read(work_dir).get("tried")
     write_json(work_dir / MEMORY, {"accumulation": parts, "tried": tried})
 

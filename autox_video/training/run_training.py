@@ -1,4 +1,4 @@
-"""Run a training config to its end."""
+"""Running the training of a config."""
 
 from collections.abc import Sequence
 
@@ -12,21 +12,22 @@ from autox_video.training.interrupt import Stopped, graceful_stop
 from autox_video.training.runner import ClipRunner, run_log
 
 GIVE_UP_SEC = 20.0
-"""After a signal, where several processes train: a step may wait for one that is gone."""
+"""Time limit after a signal with several processes: a step may wait for one that has ended."""
 
 
 def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-    """Train as the config says, resuming from the checkpoint in its work dir if there is one.
-
-    Gives the metrics of the best evaluation, None where none was made.
+    """Train, resuming from the checkpoint in the work dir if there is one.
 
     Args:
-        config: of the run.
-        hooks: beside those of the config; what they raise ends the run.
+        config: config of the run.
+        hooks: hooks besides those of the config; their exceptions end the run.
+
+    Returns:
+        The metrics of the best evaluation; None if there was none.
 
     Raises:
-        Stopped: a signal came; everything is saved.
-        CheckpointError: what is in the work dir does not fit the config.
+        Stopped: a signal arrived; everything is saved.
+        CheckpointError: the checkpoint in the work dir does not fit the config.
     """
     if config.randomness.get("deterministic"):
         make_cublas_deterministic()
@@ -39,8 +40,8 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         try:
             runner.train()
         except RuntimeError as error:
-            # A scheduler that signals every process kills the data workers too: what was saved
-            # last stays.
+            # A scheduler that signals every process kills the data workers too; the last
+            # checkpoint stays.
             if request.signum is not None:
                 raise Stopped(request.signum, saved=False) from error
             raise

@@ -1,4 +1,4 @@
-"""mmengine's Runner with what this project writes itself left out, and the log of a run."""
+"""mmengine's Runner without its own files and messages, and the log of a run."""
 
 import logging
 import warnings
@@ -27,40 +27,40 @@ LOGGER = "autox_video"
 
 @RUNNERS.register_module()
 class ClipRunner(Runner):
-    """A Runner whose work dir holds the contract's files and nothing else.
+    """A Runner that writes no files of its own to the work dir.
 
-    mmengine's own messages go to `run_log`; what the user sees comes from our hooks.
+    mmengine's messages go to `run_log`; those for the user come from our hooks.
     """
 
     @property
     def timestamp(self) -> str:
-        """Nothing: mmengine would make a folder of this name in the work dir."""
+        """Empty: mmengine would create a folder of this name in the work dir."""
         return ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
-        """The logger of all runs: errors go to the terminal."""
+        """Return the logger of all runs; errors also go to the terminal."""
         return _logger()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
-        """Leave what the user sees to the main process."""
+        """Register hooks; only the main process shows progress."""
         if not processes.current().is_main:
             hooks = [hook for hook in hooks if hook["type"] != "Progress"]
         super().register_custom_hooks(hooks)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Put the model on this process's device, and share it with the others."""
+        """Move the model to this process's device, and wrap it for several processes."""
         device, several = torch.device(self.cfg.get("device", "cpu")), processes.current().size > 1
         if not several:
             return model.to(device)
         if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if self.cfg.get("strategy") == "fsdp":
-            # In main memory, and the same in each process: all of it may not fit on a GPU.
+            # In main memory, identical in each process: the whole model may not fit on a GPU.
             model.init_weights()
-            # What is left is told of the device; nothing moves any more.
+            # `to` only sets the device of the rest; no weights move.
             return shard(model, device.type).to(device)
         with warnings.catch_warnings():
-            # The name that replaces `broadcast_buffers` is not in the oldest PyTorch we take.
+            # The argument that replaces `broadcast_buffers` is missing in the oldest PyTorch.
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
                 model.to(device),
@@ -74,18 +74,18 @@ class ClipRunner(Runner):
             super()._init_model_weights()
 
     def dump_config(self) -> None:
-        """Write nothing: config.py was written before, and is what this run was built from."""
+        """Do nothing: config.py has been written already."""
 
     def _log_env(self, env_cfg: dict) -> None:
-        # mmengine asks compilers for their versions here, which takes seconds.
+        # mmengine's version queries compilers, which takes seconds.
         self.logger.info("Config:\n%s", config_text(self.cfg))
 
 
 def shard(model: nn.Module, device_type: str) -> nn.Module:
-    """Leave each process a part of each weight (FSDP): blocks are put together when they compute.
+    """Shard a model in place over all processes (FSDP); it computes the same.
 
-    The model is changed in place; it computes the same. It comes from main memory, and goes to the
-    device block by block: no device ever holds more than a block and its own part of the others.
+    The weights move from main memory to the device block by block, so no device ever holds more
+    than one block and its own part of the others.
     """
     mesh = init_device_mesh(device_type, (processes.current().size,))
     for block in model.backbone.blocks():
@@ -95,10 +95,10 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
 
 @contextmanager
 def run_log(work_dir: str) -> Iterator[None]:
-    """Within the block the main process appends what is logged to the work dir's train.log.
+    """Append log messages of the main process to train.log within the block.
 
     Raises:
-        ResourceError: it cannot be opened.
+        ResourceError: the file cannot be opened.
     """
     if not processes.current().is_main:
         yield
@@ -128,9 +128,9 @@ def _logger() -> MMLogger:
 
 
 class _LogFile(logging.StreamHandler):
-    """Appends to a file, and says nothing where there is no room for it.
+    """Appends to a file, and ignores a full disk.
 
-    Not a FileHandler: mmengine writes to the files of those by itself, and fails with them.
+    Not a FileHandler, because mmengine also writes to the files of those, and would fail.
     """
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One step of training: in parts where memory asks for it, shared by several processes."""
+"""A training step, with gradient accumulation where memory is short, over several processes."""
 
 import contextlib
 import gc
@@ -26,14 +26,13 @@ from autox_video.training.memory import (
 class TrainStep:
     """Forward, backward and update on one batch.
 
-    What is drawn at random depends on the seed, the number of the step and the process alone. A
-    step that does not fit in memory is done again in twice as many parts; the gradients of parts
-    add up to those of the whole.
+    Random numbers depend only on the seed, the step and the process. A step that does not fit in
+    memory is repeated in twice as many parts; their gradients add up to those of the whole batch.
 
     Args:
-        runner: mmengine's, with model and optimizer.
-        accumulation: parts to begin with; more where the work dir remembers that it took more.
-        seed: of all that is random.
+        runner: mmengine's runner with model and optimizer.
+        accumulation: number of parts to start with; the work dir may remember more.
+        seed: random seed.
 
     Raises:
         ResourceError: one of several processes found that not even one clip fits.
@@ -46,13 +45,13 @@ class TrainStep:
         self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
-        """Do step `number`; returns its loss and top-1 accuracy over the clips of all processes.
+        """Do step `number`; return loss and top-1 accuracy over the clips of all processes.
 
         Args:
-            number: counted from 0 over the whole run.
-            batch: what the data preprocessor takes.
-            weight: of the mean over these clips, for the mean over the processes to be that over
-                all clips.
+            number: step, counted from 0 over the whole run.
+            batch: input of the data preprocessor.
+            weight: weight of the mean over these clips, so that the mean over processes is the
+                mean over all clips.
         """
         while True:
             try:
@@ -60,7 +59,7 @@ class TrainStep:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # Behind the except clause, which keeps what the failed step had computed.
+            # Outside the except clause, which keeps the tensors of the failed step alive.
             self._use_less_memory(len(batch["inputs"]))
 
     def _try(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
@@ -85,7 +84,7 @@ class TrainStep:
         return dict(zip(("loss", "top1_acc"), totals, strict=False))
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager:
-        """Gradients travel between processes once a step, when they are complete."""
+        """Exchange gradients between processes only with the last part of a step."""
         if last or not isinstance(self.runner.model, DistributedDataParallel):
             return contextlib.nullcontext()
         return self.runner.model.no_sync()
@@ -94,7 +93,7 @@ class TrainStep:
         folder = Path(self.runner.work_dir)
         parts = read_accumulation(folder) or 1
         if parts == NEVER:
-            write_accumulation(folder, 1)  # there may be more memory the next time
+            write_accumulation(folder, 1)  # there may be more memory next time
             raise ResourceError(NOT_EVEN_ONE)
         return parts
 
@@ -102,7 +101,7 @@ class TrainStep:
         several, folder = self.processes.size > 1, Path(self.runner.work_dir)
         if self.accumulation >= clips:
             if several:
-                # Raised here alone it would leave the others waiting; all see it when they start.
+                # Raised here, it would leave the others waiting; all raise it after a restart.
                 write_accumulation(folder, NEVER)
                 raise SystemExit(processes.OUT_OF_MEMORY)
             raise ResourceError(NOT_EVEN_ONE)
@@ -111,14 +110,14 @@ class TrainStep:
             write_accumulation(folder, self.accumulation)
         except ResourceError:
             if several:
-                raise  # those that start again would not know
+                raise  # a restart would not know about it
         sentence = (
-            f"Out of memory: steps are done in {self.accumulation} parts from now on, which takes "
-            "longer and gives the same."
+            f"Out of memory: from now on each step is done in {self.accumulation} parts (gradient "
+            "accumulation). It takes longer; the result is the same."
         )
         self.runner.call_hook("on_trouble", sentence=sentence)
         if several:
-            # The others wait for gradients that will not come.
+            # The others are waiting for gradients that will not arrive.
             raise SystemExit(processes.OUT_OF_MEMORY)
         self.runner.optim_wrapper.zero_grad()
         gc.collect()
@@ -132,11 +131,11 @@ def _parts(clips: int, count: int) -> Iterator[slice]:
 
 
 def compiled_for(model: nn.Module, *, is_full: bool) -> contextlib.AbstractContextManager:
-    """Within the block what is compiled of a model runs compiled for full batches alone.
+    """Within the block, use the compiled parts of a model only for full batches.
 
-    The last batch of an epoch is mostly smaller. Blocks are compiled anew for each shape, which
-    takes a minute: such a batch is computed without. Which ones these are follows from the order
-    of the clips alone, so that a resumed run computes as one that never stopped.
+    The last batch of an epoch is usually smaller. torch.compile would recompile for its shape,
+    which takes a minute, so it runs uncompiled. Which batches these are depends only on the order
+    of the clips, so a resumed run computes the same as an uninterrupted one.
     """
     if is_full or not any(part._compiled_call_impl is not None for part in model.modules()):
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""The validation metric: the same figures, from the same code, as in results.json."""
+"""The validation metrics, computed by the same code as those of results.json."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -17,9 +17,9 @@ class ClipMetric(BaseMetric):
     """The metrics of a task.
 
     Args:
-        task: its name in TASKS.
-        balanced: whether all classes count alike, as in `Task.figures`.
-        options: of mmengine's BaseMetric.
+        task: the name of the task in TASKS.
+        balanced: whether all classes count equally, as in `Task.figures`.
+        options: options of mmengine's BaseMetric.
     """
 
     def __init__(
@@ -29,23 +29,23 @@ class ClipMetric(BaseMetric):
         self.task = TASKS[task]
         self.balanced = balanced
         self.measured: dict[str, np.ndarray] | None = None
-        """Of the last evaluation, where the task's outputs are logits and finite: `positions` (N,)
-        of the clips in their list, their `logits` (N, K) and `labels` (N,)."""
+        """The last evaluation, if the task's outputs are finite logits: `positions` (N,) of the
+        clips in their list, `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep position, outputs and label of each clip."""
+        """Store position, outputs and label of each clip."""
         for position, sample in zip(data_batch["positions"], data_samples, strict=True):
             label = sample["gt_label"][0].cpu().numpy()
             self.results.append((position, sample["pred_output"].float().cpu().numpy(), label))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """The figures over the clips of all processes, in the order of the list."""
+        """Return the metrics over the clips of all processes, in list order."""
         every = sorted(chain.from_iterable(processes.all_gather(self.results)), key=lambda r: r[0])
         self.results.clear()
         return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """The figures over all clips; `clips` is their number."""
+        """Return the metrics over all clips; `clips` is their number."""
         self.measured = None
         if not results:
             return {"clips": 0}

@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_done_in_parts_and_gives_the_same(config, tmp_path,
     config.work_dir = str(tmp_path / "small")
     with limited(needed(config, 9) * 0.7):
         train(config)
-    assert "parts from now on" in capsys.readouterr().err
+    assert "parts (gradient accumulation)" in capsys.readouterr().err
     assert read_accumulation(tmp_path / "small") in (2, 4)
     assert [e["loss"] for e in events(tmp_path / "small", "train")] == pytest.approx(
         whole, rel=1e-3

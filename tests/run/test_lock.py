@@ -200,14 +200,14 @@ def test_a_damaged_lock_of_nobody_is_no_hindrance(tmp_path, text):
 def test_a_lock_that_is_no_file_is_a_sentence(tmp_path, make):
     path = tmp_path / LOCK
     {"mkdir": os.mkdir, "mkfifo": os.mkfifo, "symlink": lambda p: os.symlink("x", p)}[make](path)
-    with pytest.raises(ResourceError, match="is not a file; remove it"), locked(tmp_path):
+    with pytest.raises(ResourceError, match="is not a file. Remove it"), locked(tmp_path):
         pass
     assert not (tmp_path / "x").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    sentence = r"run\.lock: the lock of the run cannot be made"
+    sentence = r"run\.lock: cannot create the lock file"
     with pytest.raises(ResourceError, match=sentence), locked(tmp_path / "file"):
         pass
 

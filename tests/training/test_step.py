@@ -45,7 +45,7 @@ def test_running_out_of_memory_cuts_steps_up_and_is_remembered(
         patch.setattr(VideoConv, "forward", small)
         train(config)
     assert sizes[:6] == [4, 2, 1, 1, 1, 1]
-    assert "in 4 parts from now on" in capsys.readouterr().err
+    assert "in 4 parts (gradient accumulation)" in capsys.readouterr().err
     assert read_accumulation(tmp_path / "small") == 4
     whole = tiny_config(clips, tmp_path / "whole", epoch=1)
     train(whole)

@@ -1,1 +1,1 @@
-"""Checkpoint files: what is kept, when, and resuming from it."""
+"""Checkpoints: files, when to write them, resuming from them."""

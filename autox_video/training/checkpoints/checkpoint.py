@@ -1,8 +1,8 @@
-"""Checkpoint files: written whole or not at all, checked when they are read.
+"""Checkpoint files: written atomically, verified when read.
 
-`latest.pth` holds all that a run needs to be resumed, `previous.pth` is the one before it;
-`best.pth` and `best.safetensors` hold the weights that validate best. Tensors and plain values
-only, so that reading them runs no code. Each carries a digest of its content.
+`latest.pth` holds everything that is needed to resume a run, `previous.pth` is the checkpoint
+before it. `best.pth` and `best.safetensors` hold the best weights. They contain only tensors and
+plain values, so that loading them runs no code, and a digest of their content.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_n
 
 SCHEMA = 4
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
-"""What the `meta` of weights says of how they came about: the record of their run, the row of the
-leaderboard that they are of (the run's own where it says none), of a trial its point of the search
-space and its epochs, and whether they learnt from the validation clips too."""
+"""Keys in the `meta` of weights: the run record, the leaderboard row they come from (if missing,
+the main run), for a trial its point in the search space and its epochs, and whether they were
+trained on the validation clips too."""
 
-# What PyTorch raises on files that are not what they should be.
+# Exceptions that PyTorch raises for damaged files.
 _DAMAGE = (
     *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
     *(AssertionError, OverflowError, MemoryError, ImportError, struct.error),
@@ -47,15 +47,15 @@ _DAMAGE = (
 
 
 def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = None) -> None:
-    """Replace `path` by a checkpoint.
+    """Replace `path` with a checkpoint.
 
     Args:
         path: the file.
-        state: tensors and plain values; its `meta` gets the digest.
-        keep: name under which the file that is replaced stays, in place of what was there.
+        state: tensors and plain values; the digest is added to its `meta`.
+        keep: new name of the file that is replaced; an existing file of that name is overwritten.
 
     Raises:
-        ResourceError: it cannot be written; all files are as they were.
+        ResourceError: it cannot be written; all files are unchanged.
     """
     content = {**state, "meta": {**state["meta"], "digest": digest(state)}}
     with _writing(path) as temporary:
@@ -70,25 +70,25 @@ def _writing(path: Path) -> Iterator[Path]:
     with atomic_write(path) as temporary:
         try:
             yield temporary
-        except (RuntimeError, SafetensorError) as error:  # the libraries' own, on a full disk
+        except (RuntimeError, SafetensorError) as error:  # raised on a full disk
             raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
 
 
 def _rename_a_copy(path: Path, new: Path) -> None:
-    """Return a file a second name, in place of the file that had it."""
-    if new.is_dir():  # the user's; no file can take its place
+    """Give a file a second name, replacing the file that had it."""
+    if new.is_dir():  # made by the user; it cannot be replaced
         _move_aside(new)
     link = new.with_name(second_name(new.name))
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
         os.replace(link, new)
-    except OSError:  # a file system without hard links: for a moment there is the new name only
+    except OSError:  # no hard links here: for a moment only the new name exists
         os.replace(path, new)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of one of our checkpoints, tensors on the CPU.
+    """Read a checkpoint, with tensors on the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
@@ -99,15 +99,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         and isinstance(state.get("state_dict"), Mapping)
         and isinstance(state.get("meta"), dict)
     ):
-        raise CheckpointError(f"{path}: not a checkpoint that autotrain.py wrote.")
+        raise CheckpointError(f"{path} is not a checkpoint of autox-video.")
     expected = state["meta"].pop("digest", None)
     if expected is not None and expected != digest(state):
-        raise CheckpointError(_damaged(path, "its content is not what was written"))
+        raise CheckpointError(_damaged(path, "its checksum does not match"))
     return state
 
 
 def read_meta(path: Path) -> Mapping[str, Any]:
-    """What a checkpoint says beside its weights, which are not read; empty if it says nothing.
+    """Read the `meta` of a checkpoint without its weights; empty if there is none.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
@@ -124,12 +124,12 @@ def _load(path: Path, **options: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, **options)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path}: there is no such checkpoint; train first with autotrain.py."
+            f"{path}: there is no such checkpoint. Train a model first, or check the path."
         ) from error
     except _DAMAGE as error:
         if path.is_dir():
             raise CheckpointError(
-                f"{path} is a folder; name the checkpoint in it, as {path / 'best.pth'}."
+                f"{path} is a folder. Give the checkpoint in it, for example {path / 'best.pth'}."
             ) from error
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -137,7 +137,7 @@ def _load(path: Path, **options: bool) -> Any:
 
 
 def _put_aside(path: Path, reason: str) -> str:
-    return f"{reason} It is now {_move_aside(path).name}."
+    return f"{reason} It has been renamed to {_move_aside(path).name}."
 
 
 def _move_aside(path: Path) -> Path:
@@ -160,12 +160,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole checkpoint to resume from, None if there is none, and what is to be said.
+    """Return the newest intact checkpoint to resume from, or None, and notes for the user.
 
-    A damaged one keeps its content under a name that ends in `.damaged`.
+    A damaged file is kept under a name that ends in `.damaged`.
 
     Raises:
-        CheckpointError: all that are there are damaged, or of another version of this project.
+        CheckpointError: all of them are damaged, or of another version of this package.
     """
     problems: list[tuple[Path, str]] = []
     for path in filter(os.path.lexists, (folder / LATEST, folder / PREVIOUS)):
@@ -175,22 +175,22 @@ def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             problems.append((path, error.problems[0]))
             continue
         notes = [_put_aside(*problem) for problem in problems]
-        return state, [f"{note} Going on from {path.name}." for note in notes]
+        return state, [f"{note} Resuming from {path.name}." for note in notes]
     if not problems:
         return None, []
     raise CheckpointError(
         *(reason for _, reason in problems),
-        "There is no other checkpoint to go on from. Put a good copy in place, or train anew "
-        "with --fresh, which keeps the old files.",
+        "There is no other checkpoint to resume from. Restore a good copy, or start a new run with "
+        "--fresh, which keeps the old files.",
     )
 
 
 def _read_resumable(path: Path) -> dict[str, Any]:
     state = read_checkpoint(path)
     if "optimizer" not in state or "iter" not in state["meta"]:
-        raise CheckpointError(f"{path}: holds weights only, not the state of a run.")
+        raise CheckpointError(f"{path}: contains only weights, so no run can be resumed from it.")
     if state.get("schema") != SCHEMA:
-        raise CheckpointError(f"{path}: was written by another version of this project.")
+        raise CheckpointError(f"{path}: was written by another version of autox-video.")
     return state
 
 
@@ -198,7 +198,7 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 
 
 def write_best(folder: Path, state: dict[str, Any]) -> None:
-    """Replace best.pth and best.safetensors; raises ResourceError where they cannot be written."""
+    """Replace best.pth and best.safetensors; raises ResourceError if they cannot be written."""
     write_checkpoint(folder / BEST, state)
     tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
     meta = {**state["meta"], "digest": digest(state)}
@@ -207,9 +207,9 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 
 
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
-    """The metrics of the best weights in a work dir, None if there are none, and what is to say.
+    """Return the metrics of the best weights in a work dir, or None, and notes for the user.
 
-    Where one of the two files is missing, damaged or older, it is written again from the other.
+    If one of the two files is missing, damaged or older, it is rewritten from the other.
     """
     notes, states = [], []
     for path in filter(os.path.lexists, (folder / BEST, folder / BEST_SAFE)):
@@ -228,7 +228,7 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
 def _read_scored(path: Path, identity: dict) -> dict[str, Any]:
     state = read_checkpoint(path)
     if "metrics" not in state["meta"]:
-        raise CheckpointError(f"{path}: does not say how well its weights do.")
+        raise CheckpointError(f"{path}: the metrics of its weights are missing.")
     refuse_other_model(path, state["meta"].get("identity", {}), identity)
     return state
 
@@ -237,29 +237,29 @@ def _read_scored(path: Path, identity: dict) -> dict[str, Any]:
 
 
 def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
-    """Raise CheckpointError, spelling out the difference, if a checkpoint is of another run."""
+    """Raise CheckpointError with the differences if a checkpoint belongs to another run."""
     differing = [k for k in wanted if k in saved and saved[k] != wanted[k]]
     if differing:
         difference = "; ".join(f"{k}: {saved[k]} there, {wanted[k]} now" for k in differing)
         raise CheckpointError(
-            f"{path}: was trained for something else ({difference}). Use another work_dir, or "
-            "--fresh, which moves the old run aside."
+            f"{path}: belongs to a different run ({difference}). Use another work_dir, or --fresh, "
+            "which moves the old run aside."
         )
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load weights that must fit exactly; raises CheckpointError where they do not."""
+    """Load weights that must fit exactly; raises CheckpointError if they do not."""
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reasons = [line.strip() for line in str(error).splitlines()[1:4]]
         raise CheckpointError(
-            f"{path}: the weights are of another model ({' '.join(reasons)[:300]})."
+            f"{path}: the weights belong to a different model ({' '.join(reasons)[:300]})."
         ) from error
 
 
 def digest(value: Any) -> str:
-    """A checksum of tensors and plain values, whatever file they came from."""
+    """Return a checksum of tensors and plain values, independent of the file format."""
     checksum = hashlib.blake2b(digest_size=16)
     _feed(checksum, value)
     return checksum.hexdigest()

@@ -1,4 +1,4 @@
-"""What is saved and when, and how a run is resumed from it or rolled back to it."""
+"""The checkpoint hook: when to save, resuming, and rolling back to a good checkpoint."""
 
 import copy
 import math
@@ -38,13 +38,13 @@ from autox_video.training.checkpoints.model_state import (
 )
 
 SAVING_SHARE = 0.01
-"""Of the training time, that saving at the ends of epochs may take."""
+"""Share of the training time that saving after epochs may take."""
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
 
 
 class SavingClock:
-    """When it is time for a checkpoint: after `minutes` at most."""
+    """Decides when to write a checkpoint: at least every `minutes`."""
 
     def __init__(self, minutes: float) -> None:
         self.longest_sec = minutes * 60
@@ -53,14 +53,14 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Whether to save; at rest, as after an epoch, sooner: where it costs next to nothing."""
+        """Return whether to save; `at_rest`, as after an epoch, also earlier if it is cheap."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
 
     @contextmanager
     def counting(self, *, checkpoint: bool = False) -> Iterator[None]:
-        """Count what is done in the block as saving: of a checkpoint, or of something else."""
+        """Count the time of the block as saving, of a checkpoint or of something else."""
         started = time.monotonic()
         try:
             yield
@@ -73,12 +73,12 @@ class SavingClock:
 
 @HOOKS.register_module()
 class ClipCheckpointHook(Hook):
-    """Start from the newest checkpoint or from pretrained weights; save what must not be lost.
+    """Starts from the newest checkpoint or from pretrained weights, and saves checkpoints.
 
     Args:
-        pretrained: weights to start from where there is no checkpoint yet.
-        identity: what a checkpoint must have been trained for to be resumed: plain values.
-        minutes: greatest time between two checkpoints.
+        pretrained: weights to start from if there is no checkpoint yet.
+        identity: plain values that a checkpoint must agree with to be resumed.
+        minutes: longest time between two checkpoints.
     """
 
     priority = "VERY_LOW"
@@ -92,7 +92,7 @@ class ClipCheckpointHook(Hook):
         self.pretrained = pretrained
         self.identity = dict(identity or {})
         self.record: dict[str, Any] | None = None
-        """Of the run, where its work dir has one: checkpoints carry it."""
+        """The run record, if the work dir has one; stored in checkpoints."""
         self.clock = SavingClock(minutes)
         self.best: dict[str, float] | None = None
         self.rollbacks = 0
@@ -105,7 +105,7 @@ class ClipCheckpointHook(Hook):
     # ---- starting ----
 
     def before_train(self, runner) -> None:
-        """Load what is there to start from."""
+        """Load the checkpoint, or the pretrained weights."""
         self.record = load_stored(Path(runner.work_dir))
         state, best, notes = processes.run_on_rank_zero(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
@@ -114,21 +114,21 @@ class ClipCheckpointHook(Hook):
             self._resume(runner, state)
             self.best = best
             if best is None and state["meta"]["best"] is not None:
-                lost = "The best weights so far are lost; the next evaluation starts over."
+                lost = "The best weights so far are lost; the next evaluation sets new ones."
                 runner.call_hook("on_note", sentence=lost)
             runner.call_hook("after_resume", best=self.best)
             return
         runner.call_hook("before_start")
         if self.pretrained is not None:
             self._load_pretrained(runner)
-        self._first = copy.deepcopy(self._state(runner))  # training goes on in its tensors
+        self._first = copy.deepcopy(self._state(runner))  # training changes its tensors
 
     def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
-        """The state to resume, the metrics of the best weights, and what is to be said."""
+        """Return the state to resume, the metrics of the best weights, and notes for the user."""
         state, notes = read_newest(folder)
         if state is None:
             return None, None, notes
-        # Before anything is touched that may belong to the other run.
+        # Before any file is changed that may belong to another run.
         refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
         best, more = read_best(folder, self.identity)
         return state, best, [*notes, *more]
@@ -136,7 +136,7 @@ class ClipCheckpointHook(Hook):
     def _load_pretrained(self, runner) -> None:
         model = unwrapped(runner.model)
         if is_sharded(model):
-            # A whole model takes the weights first; each process then keeps its part.
+            # The weights are loaded into a full model; each process then keeps its part.
             model = MODELS.build(runner.cfg.model)
             model.load_state_dict(processes.broadcast(weights_of(runner.model)))
         report = load_pretrained(model, self.pretrained)
@@ -147,18 +147,18 @@ class ClipCheckpointHook(Hook):
     # ---- saving ----
 
     def save_state(self, runner) -> None:
-        """Write latest.pth, unless nothing has been done since; where that fails, go on."""
+        """Write latest.pth if there is anything new; if that fails, training continues."""
         writes = processes.current().is_main
         if self._saved_at == _progress(runner) or not (writes or is_sharded(runner.model)):
             return
         with self.clock.counting(checkpoint=True):
             state = self._state(runner)
-            # A checkpoint never goes beyond best weights that are not kept: they would be lost.
+            # A checkpoint is never newer than unsaved best weights, which would be lost.
             if not writes or (self._write_best(runner) and self._write_latest(runner, state)):
                 self._saved_at, self._first = _progress(runner), None
 
     def is_saved(self, runner) -> bool:
-        """Whether latest.pth holds the state of this moment."""
+        """Return whether latest.pth holds the current state."""
         return not processes.current().is_main or self._saved_at == _progress(runner)
 
     @property
@@ -172,7 +172,7 @@ class ClipCheckpointHook(Hook):
             self.keep_best(runner, metrics)
 
     def keep_best(self, runner, metrics: dict[str, float]) -> None:
-        """Write the model's weights as the best ones."""
+        """Save the model's weights as the best ones."""
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity}
         if self.record is not None:
@@ -187,22 +187,22 @@ class ClipCheckpointHook(Hook):
                 self._unsaved_best["state_dict"] = waiting
 
     def _write_best(self, runner) -> bool:
-        """Write best weights that are still to be written; returns whether none are left."""
+        """Write unsaved best weights; return whether none are left."""
         if self._unsaved_best is not None:
             try:
                 write_best(Path(runner.work_dir), self._unsaved_best)
                 self._unsaved_best = None
             except ResourceError as error:
-                sentence = f"{error} Training goes on; the best weights wait in memory. Make "
-                runner.call_hook("on_trouble", sentence=f"{sentence}room for them.")
+                sentence = f"{error} Training continues with the best weights in memory. Free "
+                runner.call_hook("on_trouble", sentence=f"{sentence}some disk space for them.")
         return self._unsaved_best is None
 
     def _write_latest(self, runner, state: dict[str, Any]) -> bool:
         try:
             write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
         except ResourceError as error:
-            still = "The checkpoint before it is still there" if self._saved_at else "There is none"
-            sentence = f"{error} {still}; training goes on. Make room for the next one."
+            still = "The previous checkpoint is intact" if self._saved_at else "There is none yet"
+            sentence = f"{error} {still}; training continues. Free some disk space for the next."
             runner.call_hook("on_trouble", sentence=sentence)
             return False
         return True
@@ -210,21 +210,21 @@ class ClipCheckpointHook(Hook):
     # ---- going back ----
 
     def roll_back(self, runner) -> None:
-        """Go back to a good checkpoint, with a lower learning rate.
+        """Roll back to a good checkpoint with a lower learning rate.
 
         Raises:
-            NumbersError: it has not helped three times.
+            NumbersError: that has not helped three times.
         """
         loop = runner.train_loop
         at, self.rollbacks = loop.iter, self.rollbacks + 1
         if self.rollbacks > MOST_ROLLBACKS:
             raise NumbersError(
-                f"Training stopped at step {at}: losses or gradients are not finite, and "
-                f"{MOST_ROLLBACKS} times lowering the learning rate has not helped. Give a lower "
-                "`lr`, or `precision: float32`, with --fresh; look at the clips with `autox-video "
+                f"Training stopped at step {at}: the loss or gradients are still not finite after "
+                f"lowering the learning rate {MOST_ROLLBACKS} times. Set a lower `lr` or "
+                "`precision: float32`, and run with --fresh. Inspect the clips with `autox-video "
                 "check`. The best weights so far are kept."
             )
-        # The newest one may have been written when it was too late already.
+        # The newest checkpoint may already be bad.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
         folder = Path(runner.work_dir)
         state, notes = processes.run_on_rank_zero(lambda: self._good_state(folder, older=older))
@@ -234,8 +234,8 @@ class ClipCheckpointHook(Hook):
         state["meta"]["rollbacks"] = self.rollbacks
         self._resume(runner, state)
         sentence = (
-            f"Several steps in a row before step {at + 1} gave numbers that are not finite: back "
-            f"to step {loop.iter}, with {LOWER_LR**self.rollbacks:g} of the learning rate."
+            f"The loss or gradients were not finite for several steps before step {at + 1}: rolled "
+            f"back to step {loop.iter}, with {LOWER_LR**self.rollbacks:g} of the learning rate."
         )
         runner.call_hook("after_roll_back", sentence=sentence)
         self._saved_at = None
@@ -243,11 +243,11 @@ class ClipCheckpointHook(Hook):
 
     def _good_state(self, folder: Path, *, older: bool) -> tuple[dict[str, Any], list[str]]:
         if older:
-            with suppress(CheckpointError):  # there is none, or none that is whole
+            with suppress(CheckpointError):  # it is missing or damaged
                 return read_checkpoint(folder / PREVIOUS), []
         state, notes = read_newest(folder)
         if state is None and self._first is None:
-            raise CheckpointError(f"{folder}: there is no checkpoint to go back to.")
+            raise CheckpointError(f"{folder}: there is no checkpoint to roll back to.")
         return state or self._first, notes
 
     # ---- the state of a run ----
@@ -277,8 +277,8 @@ class ClipCheckpointHook(Hook):
             load_weights(runner.model, state["state_dict"])
         except RuntimeError as error:
             raise CheckpointError(
-                f"{Path(runner.work_dir, LATEST)}: the weights are of another model, or of "
-                "another version of it. Start anew with --fresh, which moves the run aside."
+                f"{Path(runner.work_dir, LATEST)}: the weights belong to a different model, or to "
+                "another version of it. Start a new run with --fresh, which moves this one aside."
             ) from error
         load_optimizer_state(runner.model, runner.optim_wrapper, state["optimizer"])
         loop.resume_at(meta["epoch"], meta["taken"], evaluated_epoch=meta["evaluated_epoch"])
@@ -293,14 +293,14 @@ class ClipCheckpointHook(Hook):
 
 
 def checkpoint_hook_of(runner) -> ClipCheckpointHook:
-    """The checkpoint hook of a runner."""
+    """Return the checkpoint hook of a runner."""
     return next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Whether an evaluation beats the best so far, by its selection score.
+    """Return whether an evaluation beats the best one by its selection score.
 
-    One with a figure that is not finite never does; one that has no such score is beaten.
+    One with a non-finite score never does; a best one without that score is always beaten.
     """
     score = selection_score(metrics)
     if score == -math.inf:

@@ -1,4 +1,4 @@
-"""The whole state of model and optimizer as plain tensors, however processes share the model."""
+"""The full state of model and optimizer as plain tensors, whether the model is sharded or not."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, without what makes it one of several."""
+    """Return the model itself, without a distributed wrapper."""
     return model.module if is_model_wrapper(model) else model
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether each process holds a part of the model only."""
+    """Return whether each process holds only a part of the model (FSDP)."""
     return isinstance(model, FSDPModule)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """All weights; where processes share them out, all must ask, and the main one gets them."""
+    """Return all weights; if sharded, all processes must call it and the main one gets them."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load all weights, or this process's part; raises RuntimeError where they do not fit."""
+    """Load all weights, or this process's part; raises RuntimeError if they do not fit."""
     if is_sharded(model):
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
     else:
@@ -44,9 +44,9 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
-    """The state of the optimizer and its wrapper, parameters by number."""
+    """Return the state of the optimizer and its wrapper, with parameters by number."""
     state = wrapper.state_dict()
-    # Asked before the first step, PyTorch would do one to have something to give.
+    # Before the first step, PyTorch would do one to create a state.
     if not is_sharded(model) or not wrapper.optimizer.state:
         return state
     whole = get_optimizer_state_dict(model, wrapper.optimizer, options=_WHOLE)
@@ -56,7 +56,7 @@ def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
 
 
 def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[str, Any]) -> None:
-    """Go on from what `optimizer_state` gave, under whatever number of processes."""
+    """Load a state from `optimizer_state`, with any number of processes."""
     if not is_sharded(model):
         wrapper.load_state_dict(state)
         return
@@ -79,6 +79,6 @@ def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[st
 
 
 def _names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """The name of each parameter, in the optimizer's order."""
+    """Return the parameter names in the optimizer's order."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return [names[p] for group in optimizer.param_groups for p in group["params"]]

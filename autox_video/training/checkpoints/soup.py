@@ -1,7 +1,7 @@
-"""The average of a run's best weights, kept where it validates better than each of them.
+"""A greedy model soup: an average of a run's best weights, kept if it validates better.
 
-A greedy model soup (Wortsman et al., "Model soups", ICML 2022, section 2) of the evaluations of one
-run: the best weights first, then each of the next best whose part makes the average better.
+As in Wortsman et al., "Model soups" (ICML 2022, section 2), but over the evaluations of a single
+run: starting from the best weights, the next best are added one by one if the average improves.
 """
 
 import math
@@ -33,17 +33,17 @@ Metrics = dict[str, float]
 
 @HOOKS.register_module()
 class ModelSoup(Hook):
-    """Keep the best `most` weights on disk, 2 or more; when training is over, average them."""
+    """Keeps the best `most` >= 2 weights on disk, and averages them after training."""
 
-    priority = "VERY_LOW"  # beside the checkpoint hook: the weights are those that were evaluated
+    priority = "VERY_LOW"  # like the checkpoint hook: the weights are those that were evaluated
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.metrics: dict[int, Metrics] = {}
-        """Of the weights on disk, by the epochs they have seen."""
+        """Metrics of the weights on disk, by epoch."""
 
     def before_start(self, runner) -> None:
-        """Drop what a run left that was killed before its first checkpoint."""
+        """Remove the files of a run that was killed before its first checkpoint."""
         if processes.current().is_main:
             _remove(runner)
 
@@ -51,7 +51,7 @@ class ModelSoup(Hook):
         self.metrics = processes.run_on_rank_zero(lambda: _find(runner))
 
     def after_val_epoch(self, runner, metrics: Metrics | None = None) -> None:
-        """Write the weights if they are among the best."""
+        """Save the weights if they are among the best."""
         epoch = runner.train_loop.epoch
         earlier = [at for at in self._ranked() if at != epoch]
         better = [at for at in earlier if not is_better(metrics or {}, self.metrics[at])]
@@ -66,10 +66,10 @@ class ModelSoup(Hook):
             self.metrics[epoch] = dict(metrics)
 
     def average_weights(self, runner) -> None:
-        """Average what is on disk, and evaluate; the best weights are replaced by what is better.
+        """Average the weights on disk, and replace the best weights by a better average.
 
-        The loop calls it when training is over and saved: the model keeps the last weights tried.
-        Where the result cannot be written, what it is made of stays, for the next start.
+        The loop calls it when training is over and saved; the model keeps the last weights tried.
+        If the result cannot be written, the ingredients stay on disk for the next start.
         """
         keeps, ranked = checkpoint_hook_of(runner), self._ranked()
         before = keeps.best
@@ -82,7 +82,7 @@ class ModelSoup(Hook):
             _remove(runner)
 
     def _try_averages(self, runner, ranked: list[int]) -> list[int]:
-        """Keep the best average; returns the epochs whose weights are in it."""
+        """Save the best average; return the epochs of its ingredients."""
         loop, keeps, epochs = runner.train_loop, checkpoint_hook_of(runner), ranked[:1]
         mean, best = _read(runner, ranked[0]), keeps.best
         for epoch in ranked[1:]:
@@ -100,12 +100,12 @@ class ModelSoup(Hook):
         return epochs
 
     def _ranked(self) -> list[int]:
-        """The epochs of what is on disk, the best first."""
+        """Return the epochs of the weights on disk, best first."""
         return sorted(self.metrics, key=lambda at: (-selection_score(self.metrics[at]), at))
 
 
 def _average(mean: Tensor, value: Tensor, count: int) -> Tensor:
-    """The mean of `count` weights, and of one more."""
+    """Return the mean of `count` weights updated by one more."""
     return torch.lerp(mean, value, 1 / (count + 1)) if mean.is_floating_point() else mean
 
 
@@ -113,9 +113,9 @@ def _sentence(epochs: list[int], metrics: Metrics, before: Metrics) -> str:
     key, clips = main_score(metrics), metrics.get("clips", math.inf)
     named = f"{', '.join(map(str, sorted(epochs)[:-1]))} and {max(epochs)}"
     return (
-        f"The average of the weights after epochs {named} validates better ({score_label(key)} "
-        f"{score_text(metrics[key], clips)}, loss {metrics['loss']:.4f}; before "
-        f"{score_text(before[key], clips)}, {before['loss']:.4f}): it is kept as the best."
+        f"Model soup: the average of the weights after epochs {named} validates better "
+        f"({score_label(key)} {score_text(metrics[key], clips)}, loss {metrics['loss']:.4f}; "
+        f"before {score_text(before[key], clips)}, {before['loss']:.4f}) and is kept as the best."
     )
 
 
@@ -124,12 +124,12 @@ def _file(runner, epoch: int) -> Path:
 
 
 def _files(runner) -> list[Path]:
-    """Ours in the folder, those that a kill has cut short too."""
+    """Return the weight files in the folder, including incomplete ones."""
     return sorted(Path(runner.work_dir, SOUP).glob("*[0-9].pth*"))
 
 
 def _find(runner) -> dict[int, Metrics]:
-    """What is on disk of this run; what a resumed run will write again is removed."""
+    """Return the metrics of this run's weights on disk; remove those that will be written again."""
     identity, metrics = checkpoint_hook_of(runner).identity, {}
     for path in _files(runner):
         try:
@@ -149,7 +149,7 @@ def _read(runner, epoch: int) -> dict[str, Tensor] | None:
         try:
             return read_checkpoint(_file(runner, epoch))["state_dict"]
         except CheckpointError as error:
-            runner.call_hook("on_trouble", sentence=f"{error} They are in no average.")
+            runner.call_hook("on_trouble", sentence=f"{error} It is left out of the model soup.")
             return None
 
     return processes.run_on_rank_zero(read)
@@ -163,7 +163,7 @@ def _write(runner, epoch: int, weights: dict[str, Tensor], metrics: Metrics) -> 
             path.parent.mkdir(exist_ok=True)
             write_checkpoint(path, {"schema": SCHEMA, "state_dict": weights, "meta": meta})
     except (ResourceError, OSError) as error:
-        sentence = f"{error} Training goes on; these weights are in no average."
+        sentence = f"{error} Training continues; these weights are left out of the model soup."
         runner.call_hook("on_trouble", sentence=sentence)
         return False
     return True
@@ -172,5 +172,5 @@ def _write(runner, epoch: int, weights: dict[str, Tensor], metrics: Metrics) -> 
 def _remove(runner) -> None:
     for path in _files(runner):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # there is none, or it holds something of the user's
+    with suppress(OSError):  # it is missing, or holds other files
         Path(runner.work_dir, SOUP).rmdir()

@@ -1,1 +1,1 @@
-"""From a plan to an mmaction2 config, checked, and read again."""
+"""Building the mmaction2 config of a run."""

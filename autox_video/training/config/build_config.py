@@ -1,7 +1,7 @@
-"""Run record → a genuine mmaction2 config.
+"""Run record → mmaction2 config.
 
-Nothing is decided here, and nothing edits a config after it was built: every value comes from the
-record, is told by an argument, or is the only one that works.
+Nothing is decided here, and a config is never edited after it was built: every value comes from the
+record, from an argument, or is the only one that works.
 """
 
 import math
@@ -43,23 +43,24 @@ _TRAINING_MODULES = (
     *(f"checkpoints.{name}" for name in ("checkpoint_hook", "soup")),
 )
 _UNUSED_HOOKS = ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
-"""Of mmengine: the first two would wait for the GPU in each step, the others are ours."""
+"""Default hooks of mmengine: the first two would wait for the GPU in each step, the others are
+replaced by ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a run has to be over."""
+    """The time limit of a run."""
 
     budget_sec: float
-    """What the whole run may take, all that comes before and after training with it."""
+    """Time budget of the whole run, including everything before and after training."""
     prediction: Prediction
-    """Of its parts."""
+    """Predicted times of its parts."""
     most_epochs: int
-    """That are of use, though there may be time for more."""
+    """Largest useful number of epochs, even if there is time for more."""
 
 
 def model_config(record: RunRecord) -> Config:
-    """The part of a config that testing needs: the model, its classes, and how clips are read."""
+    """Return the part of a config that testing needs: model, classes, and reading of clips."""
     return Config(_testing_part(record))
 
 
@@ -71,14 +72,14 @@ def build_config(
     quiet: bool = False,
     save_logits: bool = False,
 ) -> Config:
-    """The mmaction2 1.x config of a run, which mmengine's Runner can build from.
+    """Return the mmaction2 1.x config of a run, which mmengine's Runner can be built from.
 
     Args:
-        record: every choice, and the clips.
-        work_dir: where the run writes.
-        deadline: when it has to be over; None: it takes as long as it takes.
-        quiet: whether the user sees nothing of it but what goes wrong.
-        save_logits: whether the logits of its evaluations are kept.
+        record: the run record: plan and clips.
+        work_dir: the work dir.
+        deadline: time limit; None: none.
+        quiet: whether only problems are shown to the user.
+        save_logits: whether to save the logits of evaluations.
     """
     plan, data, testing = record.plan, record.data, _testing_part(record)
     modules = [f"autox_video.training.{name}" for name in _TRAINING_MODULES]
@@ -117,9 +118,9 @@ def build_config(
 
 
 def config_text(config: Config) -> str:
-    """A config as Python that mmengine reads.
+    """Return a config as Python code that mmengine can read.
 
-    mmengine's own writer formats with a tool that takes a signal for a mistake in the config.
+    mmengine's own writer uses a formatter that mistakes a signal for an error in the config.
     """
     values = config.to_dict().items()
     return "".join(
@@ -129,14 +130,14 @@ def config_text(config: Config) -> str:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write a config for people, and for mmengine's Runner; this project does not read it again."""
+    """Write a config for people and for mmengine's Runner; this package never reads it."""
     write_text(path, config_text(config))
 
 
 def _testing_part(record: RunRecord) -> dict[str, Any]:
     plan, data = record.plan, record.data
     spec, task, decoder = BACKBONES[plan.backbone], TASKS[data.task], DECODERS[plan.decoder]
-    # Those of users are known only once their modules are imported.
+    # User-defined ones are known only once their modules are imported.
     chosen = dict.fromkeys((spec.module, type(task).__module__, decoder.__module__))
     read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
     read["remote_cache"] = data.remote_cache
@@ -153,7 +154,7 @@ def _testing_part(record: RunRecord) -> dict[str, Any]:
 
 
 def _imported(modules: list[str]) -> dict[str, Any]:
-    """The key by which mmengine imports modules, which register their classes; they are, here."""
+    """Import modules that register classes; return the config key for mmengine to do the same."""
     import_modules_from_strings(modules)
     return {"imports": modules, "allow_failed_imports": False}
 
@@ -209,7 +210,7 @@ def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
 def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
     read = _read(plan, num_clips=1, test_mode=True, short_side=plan.resolution)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "centre"}
-    # Of a size that does not depend on how many processes there are, so that scores do not.
+    # Independent of the number of processes, so that scores are too.
     batch_size = min(plan.batch_size, LARGEST_VAL_BATCH)
     dataset = {
         **_dataset(plan, data, data.val_list),

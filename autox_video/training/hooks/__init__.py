@@ -1,1 +1,1 @@
-"""What happens between the steps and epochs of training."""
+"""Hooks of the training loop."""

@@ -1,4 +1,4 @@
-"""An end of training before its last epoch, where evaluations have long not become better."""
+"""Early stopping: ending training once evaluations no longer improve."""
 
 import math
 from typing import Any
@@ -9,12 +9,12 @@ from mmengine.registry import HOOKS
 from autox_video.metrics.selection_score import selection_score
 
 SMOOTHING = 0.5
-"""Share of the smoothed score that an evaluation leaves: one lucky evaluation is none."""
+"""Weight of the previous smoothed score, so that one lucky evaluation does not decide."""
 
 
 @HOOKS.register_module()
 class EarlyStopping(Hook):
-    """End training once the smoothed selection score has not grown for `patience` evaluations."""
+    """Stop once the smoothed selection score has not improved for `patience` evaluations."""
 
     priority = "NORMAL"
 
@@ -36,13 +36,13 @@ class EarlyStopping(Hook):
         loop = runner.train_loop
         if self._is_over(runner) and loop.epoch < loop.max_epochs:
             sentence = (
-                f"No better in {self.patience} evaluations: training ends after epoch "
-                f"{loop.epoch} of {loop.max_epochs}."
+                f"Early stopping: no improvement in {self.patience} evaluations. Training ends "
+                f"after epoch {loop.epoch} of {loop.max_epochs}."
             )
             runner.call_hook("on_note", sentence=sentence)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """End at once what had come to its end."""
+        """Stop at once if the run had already ended."""
         self._is_over(runner)
 
     def state_dict(self) -> dict[str, Any]:

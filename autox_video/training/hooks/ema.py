@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is evaluated and kept in their place."""
+"""Exponential moving average (EMA) of the weights, which is evaluated and saved instead of them."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 @HOOKS.register_module()
 class WeightEMA(Hook):
-    """Follow the weights by an average over steps, and stand in for them in every evaluation.
+    """Track an EMA of the weights over steps, and use it in every evaluation.
 
-    Polyak averaging with exponential weights: after step t, average += (1 - d) (weights - average)
-    with d = min(decay, (1 + t) / (10 + t)), so that the random start is soon forgotten. What is
-    evaluated is what becomes best.pth. A checkpoint holds both.
+    After step t, average += (1 - d) (weights - average) with d = min(decay, (1 + t) / (10 + t)), so
+    that the random initialisation is soon forgotten. best.pth holds the average, a checkpoint holds
+    both.
 
     Args:
-        decay: share of the average that a step leaves, 0 to 1.
+        decay: EMA decay, 0 to 1.
     """
 
     priority = "NORMAL"  # before the checkpoint hook, which loads and saves
@@ -39,7 +39,7 @@ class WeightEMA(Hook):
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Move the average a little towards the weights."""
+        """Update the average."""
         if not self.average:
             self.average = {name: w.detach().clone() for name, w in self.weights.items()}
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
@@ -54,7 +54,7 @@ class WeightEMA(Hook):
         self._swap()
 
     def save_state(self, runner) -> None:
-        """Put the weights back where a checkpoint is written in the middle of an evaluation."""
+        """Restore the weights while a checkpoint is written in the middle of an evaluation."""
         self.is_paused = self.stands_in
         if self.is_paused:
             self._swap()
@@ -64,12 +64,12 @@ class WeightEMA(Hook):
             self._swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and how many steps it has seen."""
+        """Return the average and its number of steps."""
         average = {name: _whole(value) for name, value in self.average.items()}
         return {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave, however the weights are sharded now."""
+        """Load a state from `state_dict`, however the weights are sharded now."""
         self.steps = state["steps"]
         average = state["average"].items()
         self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
@@ -79,7 +79,7 @@ class WeightEMA(Hook):
         self.stands_in = not self.stands_in
         for module in self.model.modules():
             if isinstance(module, FSDPModule):
-                module.reshard()  # else it would compute with what it has put together before
+                module.reshard()  # else it would use its gathered copy of the old weights
         for name, average in self.average.items():
             weight = self.weights[name]
             before = weight.detach().clone()
@@ -92,7 +92,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """A copy of a whole tensor, on the device and with the shard of a weight."""
+    """Return a copy of a full tensor, on the device and sharded like a weight."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

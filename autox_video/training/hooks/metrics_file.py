@@ -1,4 +1,4 @@
-"""WORK_DIR/metrics.jsonl: a line of JSON for each summary of training steps and each evaluation."""
+"""WORK_DIR/metrics.jsonl: one JSON line per summary of training steps and per evaluation."""
 
 import json
 import math
@@ -12,18 +12,18 @@ from autox_video.run.work_dir import METRICS
 
 Event = dict[str, Any]
 _TYPES = {"event": str, "epoch": int, "iter": int}
-"""What every event has."""
+"""Fields of every event."""
 
 
 class MetricsFile:
-    """Appends events; those for which there is no room wait for the next one."""
+    """Appends events to the file; if the disk is full, they are kept until the next write."""
 
     def __init__(self, work_dir: str) -> None:
         self.path = Path(work_dir, METRICS)
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; returns what to tell the user where that begins to fail."""
+        """Write an event; return a message for the user when writing starts to fail."""
         # JSON has no NaN and no infinity.
         self.waiting.append(
             {
@@ -37,11 +37,11 @@ class MetricsFile:
                 self.waiting.pop(0)
         except ResourceError as error:
             if len(self.waiting) == 1:
-                return f"{error} Training goes on; its lines are written later."
+                return f"{error} Training continues; the lines will be written later."
         return None
 
     def drop_after(self, *, iteration: int, evaluated_epoch: int) -> None:
-        """Remove the events of later steps and evaluations, and lines that a crash tore."""
+        """Remove the events of later steps and evaluations, and incomplete lines."""
         there = [
             event
             for event in _events(self.path)
@@ -52,12 +52,12 @@ class MetricsFile:
         if self.path.exists():
             lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in there]
             write_text(self.path, "".join(lines))
-        # What waited when a checkpoint was written may have been written after it.
+        # Waiting events of a checkpoint may have been written after it.
         self.waiting = [event for event in self.waiting if event not in there]
 
 
 def read_evaluations(work_dir: Path) -> list[Event]:
-    """The evaluations of a work dir's run, in order: epoch, iter and figures of each.
+    """Return the evaluations of the run in a work dir, in order: epoch, iter and metrics of each.
 
     Raises:
         ResourceError: the file cannot be read.
@@ -66,14 +66,14 @@ def read_evaluations(work_dir: Path) -> list[Event]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """The events of a file, without lines that are torn or were not written here."""
+    """Yield the events of a file, without incomplete or foreign lines."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return
     except OSError as error:
         raise ResourceError(
-            f"{path}: cannot be read ({error.strerror}); move it away, and start again."
+            f"{path}: cannot be read ({error.strerror}). Move it away and start again."
         ) from error
     for line in lines:
         try:

@@ -1,7 +1,7 @@
-"""Training that ends within its time: it is cut short where it turns out slower than predicted.
+"""Keeping the time budget: training is shortened if it is slower than predicted.
 
-The main process decides, by the clock of the run, and tells the others. What was decided is in the
-checkpoints, so that a resumed run keeps to it.
+The main process decides by the clock of the run and tells the others. Decisions are saved in the
+checkpoints, so that a resumed run follows them.
 """
 
 import time
@@ -16,37 +16,39 @@ from autox_video.run.clock import running_clock
 from autox_video.training.deadline import EarlySteps, End, Pace
 
 LONGER, LONGER_FILLS = 1.15, 0.9
-"""More steps are done where so many times those to come fit into that share of what is left."""
+"""Training is extended if this many times the remaining steps fit into this share of the remaining
+time."""
 MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
-"""Shares of all steps: until when there may be more than planned, and as many again after a cut."""
+"""Shares of all steps until which training may be extended beyond the plan, or back to the plan
+after it was shortened."""
 FEWEST_STRETCHES = 2
-"""Epochs that the pace is taken from, at least, where there are as many."""
+"""Fewest epochs over which the speed is averaged, if there are that many."""
 TRUSTED_STEPS = 8
-"""As many steps count for as much as the prediction."""
+"""The prediction has the weight of this many measured steps."""
 TOLD_SHARE = 0.15
-"""Of the planned steps, by which the end must move for the user to be told again."""
+"""Change of the last step, relative to the plan, from which the user is told again."""
 LOOK_SHARE = 0.005
-"""Of the budget: time between two looks at the clock within an epoch."""
+"""Time between two checks within an epoch, as a share of the budget."""
 
 
 @HOOKS.register_module()
 class TimeBudget(Hook):
-    """Choose the end of training anew where there is not enough time for the planned one.
+    """Move the end of training to keep the time budget.
 
-    After each epoch the epochs that are left are chosen by the pace of half as many before: fewer
-    where there is not enough time, as many as planned where it was lacking for a while only; in the
-    first half of training, more where there is much more. An epoch that cannot be finished in time
-    ends at a step within it.
+    After each epoch the number of remaining epochs is chosen by the recent speed, measured over
+    half as many epochs: fewer if time is short, as planned again if it was short only for a while,
+    and in the first half of training also more if there is plenty. An epoch that cannot be finished
+    in time ends at a step within it.
 
     Args:
-        budget_sec: what the whole run may take.
-        reserve_sec: of that, what is kept for what comes after training.
-        first_epoch_sec: predicted, as are the next two.
-        epoch_sec: one epoch after the first.
-        evaluation_sec: one evaluation.
-        most_epochs: that are of use.
-        early_share: of all steps, those that are quick.
-        early_cost: predicted for one of them, over one of the others.
+        budget_sec: time budget of the whole run.
+        reserve_sec: part of it reserved for everything after training.
+        first_epoch_sec: predicted time of the first epoch.
+        epoch_sec: predicted time of each later epoch.
+        evaluation_sec: predicted time of an evaluation.
+        most_epochs: largest useful number of epochs.
+        early_share: share of all steps that are early ones (see `EarlySteps`).
+        early_cost: predicted cost of an early step relative to a later one.
     """
 
     priority = "LOWEST"
@@ -71,12 +73,12 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """Of the epochs of this start: seconds taken, and seconds predicted for the same."""
+        """For each epoch of this start: measured and predicted seconds."""
         self._began: tuple[float, int] | None = None
-        """When the epoch at hand began, or this start in it, and at which step."""
+        """Time and step at which the current epoch began, or this start within it."""
         self._next_look = 0.0
         self._told_step: int | None = None
-        """Where the user was told that training ends."""
+        """The last step of training as told to the user."""
 
     def before_run(self, runner) -> None:
         self.runner = runner
@@ -87,7 +89,7 @@ class TimeBudget(Hook):
         self._began = time.monotonic(), runner.train_loop.iter
 
     def after_train_epoch(self, runner) -> None:
-        """Take what the epoch took for the pace of the next."""
+        """Record the time of the epoch."""
         self._stretches.append(self._taken(runner.train_loop))
         self._began = None
 
@@ -95,11 +97,11 @@ class TimeBudget(Hook):
         self._val_started = time.monotonic()
 
     def after_val(self, runner) -> None:
-        """The next ones will take as long."""
+        """Use the time of this evaluation for the next ones."""
         self.evaluation_sec = time.monotonic() - self._val_started
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """End where it was decided before the stop, unless that was for another plan."""
+        """Restore the end that was decided before the stop, unless the plan has changed."""
         loop, cut = runner.train_loop, self._loaded
         if cut is None or cut["of"] != self._decided_for(loop):
             return
@@ -109,7 +111,7 @@ class TimeBudget(Hook):
             schedule.take_shape(shape)
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Measure anew; what was decided since that checkpoint stays."""
+        """Restart the measurement; decisions since that checkpoint stay."""
         self._began = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -119,11 +121,11 @@ class TimeBudget(Hook):
         self._loaded = state["cut"]
 
     def may_evaluate(self) -> bool:
-        """Whether there is time for one more evaluation; all processes must ask."""
+        """Return whether there is time for another evaluation; all processes must call it."""
         return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
 
     def settle(self, loop) -> None:
-        """Choose the end anew, between two epochs; all processes must call it."""
+        """Choose the end again between two epochs; all processes must call it."""
         self._tell(loop)
         if loop.epoch < loop.max_epochs:
             end = self._other_end(loop, End(loop.max_epochs, loop.max_iters))
@@ -131,9 +133,9 @@ class TimeBudget(Hook):
                 self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
-        """Epochs and steps in all, where the end must be another than planned; else (0, 0).
+        """Return total epochs and steps if the end has to move within this epoch; else (0, 0).
 
-        Within an epoch, in the main process alone, and by the clock: the processes must agree.
+        Only the main process decides, by its clock; the caller has to tell the others.
         """
         now = time.monotonic()
         if self._began is None or now < self._next_look or not processes.current().is_main:
@@ -143,7 +145,7 @@ class TimeBudget(Hook):
         return self._other_end(loop, End(loop.epoch + 1, min(whole, loop.max_iters))) or (0, 0)
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
-        """End training elsewhere, with the learning rate down by then; all processes must call."""
+        """Move the end of training, and the schedule with it; all processes must call it."""
         loop.end_at(epochs, last_step)
         shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
         end = {"epochs": epochs, "last_step": last_step}
@@ -151,7 +153,7 @@ class TimeBudget(Hook):
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:
-        """An earlier end where time is lacking, a later one where there is much more, or None."""
+        """Return an earlier end if time is short, a later one if there is plenty, or None."""
         pace = self._pace(loop)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)
@@ -173,7 +175,7 @@ class TimeBudget(Hook):
         return self.clock.left_sec - self.reserve_sec
 
     def _taken(self, loop) -> tuple[float, float]:
-        """What the epoch at hand has taken in this start, and what was predicted for it."""
+        """Return the measured and the predicted time of the current epoch in this start."""
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
@@ -184,11 +186,11 @@ class TimeBudget(Hook):
         return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
 
     def _pace(self, loop) -> Pace:
-        """That of the last steps: so many that a slow moment counts little."""
+        """Return the recent speed, over enough steps that a slow moment hardly counts."""
         step_sec = self._predicted_step_sec(loop)
-        # Until those of a whole epoch are known, the prediction counts for as much as a few steps.
+        # Within the first epoch, the prediction counts as a few measured steps.
         prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
-        # The first epoch has much that does not come again.
+        # The first epoch has one-time costs.
         usual = self._stretches[1:] if len(self._stretches) > FEWEST_STRETCHES else self._stretches
         many = max(FEWEST_STRETCHES, (loop.max_epochs - loop.epoch) // 2)
         known = [*usual[-many:], self._taken(loop), (prior_sec, prior_sec)]
@@ -201,10 +203,10 @@ class TimeBudget(Hook):
         )
 
     def _tell(self, loop) -> None:
-        """Tell where training ends once it is settled, and again only where that really changes.
+        """Tell the user where training ends once that is settled, and again if it changes much.
 
-        In its first half the end may still move either way; behind that it moves a little with
-        every slow or quick step.
+        In the first half of training the end may still move either way; later it moves a little
+        with every slow or fast step.
         """
         over = loop.epoch >= loop.max_epochs
         may_move = loop.iter <= MORE_UNTIL * loop.max_iters

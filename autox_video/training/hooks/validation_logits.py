@@ -1,4 +1,4 @@
-"""What a run says of its validation clips, kept: a temperature may be of several runs together."""
+"""Saving the validation logits of a run, so that a temperature can be fitted over several runs."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ from autox_video.run.work_dir import LOGITS
 
 @HOOKS.register_module()
 class SaveLogits(Hook):
-    """Write the logits of each evaluation, in place of those before, into the work dir."""
+    """Write the logits of the latest evaluation to the work dir."""
 
-    priority = "NORMAL"  # before the checkpoint hook: once the evaluation counts, they are there
+    priority = "NORMAL"  # before the checkpoint hook, so that a saved evaluation has its logits
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write them; where that fails, there is no temperature of them."""
+        """Write the logits; if that fails, they are missing from the temperature fit."""
         measured = runner.val_loop.evaluator.metrics[0].measured
         if measured is None or not processes.current().is_main:
             return
@@ -28,13 +28,13 @@ class SaveLogits(Hook):
         try:
             write_json(Path(runner.work_dir, LOGITS), content)
         except ResourceError as error:
-            runner.call_hook("on_trouble", sentence=f"{error} Training goes on without them.")
+            runner.call_hook("on_trouble", sentence=f"{error} Training continues.")
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """The last evaluation of a run; None where nothing that can be read is kept.
+    """Return the last evaluation saved by a run; None if it is missing or unreadable.
 
-    Gives `positions` (N,) of the clips in their list, `logits` (N, K) and `labels` (N,).
+    It has `positions` (N,) of the clips in their list, `logits` (N, K) and `labels` (N,).
     """
     try:
         content = json.loads((work_dir / LOGITS).read_bytes())

@@ -1,4 +1,4 @@
-"""Which clips each evaluation was right about, so that the choice among them can be scored.
+"""Per-clip results of every evaluation, for an unbiased score of the choice of the best one.
 
 Shape letters: E evaluations, N clips.
 """
@@ -16,10 +16,10 @@ from autox_video.metrics.selection_score import score_of_choice
 
 
 class ValidationOutcomes(Hook):
-    """Keep what every evaluation says of each clip, to score the choice of the best one.
+    """Record per-clip results of every evaluation, to score the choice of the best one.
 
     Args:
-        groups: (N,) labels of validation clips that belong together.
+        groups: (N,) group of each validation clip.
     """
 
     priority = "VERY_LOW"
@@ -27,10 +27,10 @@ class ValidationOutcomes(Hook):
     def __init__(self, groups: np.ndarray) -> None:
         self.groups = groups
         self.columns = np.zeros((0, 3, len(groups)), dtype=np.float32)
-        """(E, 3, N): whether a clip was right, its calibrated loss, what it counts for."""
+        """(E, 3, N): whether a clip was correct, its calibrated loss, its weight."""
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the outcome of each clip; one that cannot be read counts for nothing."""
+        """Record the result of each clip; unreadable ones have weight 0."""
         metric = runner.val_loop.evaluator.metrics[0]
         if metric.measured is None:
             return
@@ -44,7 +44,7 @@ class ValidationOutcomes(Hook):
         self.columns = np.concatenate([self.columns, columns])
 
     def figures(self) -> dict[str, Any]:
-        """The score of the choice, as returned by `headline.cross_validated`; {}: there is none."""
+        """Return the score of the choice in the form of `cross_validated`; {} if there is none."""
         if not len(self.columns):
             return {}
         right, losses, weights = self.columns.astype(np.float64).transpose(1, 0, 2)

@@ -77,7 +77,7 @@ def test_its_weights_have_seen_all_clips_and_keep_the_score_of_before(run, tmp_p
     assert (row.kind, row.state, row.score) == ("refit", "done", None)
     assert row.config == {"epochs": EPOCHS, "clips": NUM_CLIPS}
     assert not list(folder.glob("*.pth"))
-    assert "the same plan without the" in capsys.readouterr().out
+    assert "The refit weights are now the best" in capsys.readouterr().out
     contents = (tmp_path / "best.pth").read_bytes()
     last.run(left(), best)
     assert (tmp_path / "best.pth").read_bytes() == contents
@@ -92,7 +92,7 @@ def test_what_did_not_learn_is_dropped(run, tmp_path, capsys):
     last.run(left(), best)
     assert (tmp_path / "best.pth").read_bytes() == contents
     assert rows_of(tmp_path)["refit"].state == "done"
-    assert "the weights before it stay" in capsys.readouterr().out
+    assert "The best weights are unchanged" in capsys.readouterr().out
 
 
 def test_it_takes_what_is_kept_for_it_or_nothing(run, tmp_path, capsys):

@@ -106,7 +106,7 @@ def test_a_storage_that_cannot_be_used_is_known_before_training(storage, said):
         check_storage(storage, BASE, DATA)
     (sentence,) = caught.value.problems
     assert said in sentence and "secret" not in sentence
-    assert "leave `storage` at auto" in sentence
+    assert "set storage: auto" in sentence
 
 
 @pytest.mark.parametrize(

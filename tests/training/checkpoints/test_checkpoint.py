@@ -92,7 +92,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
 @pytest.mark.parametrize("read", [read_checkpoint, read_meta])
 def test_what_is_no_file_or_may_not_be_read_is_not_damaged(tmp_path, monkeypatch, read):
     (tmp_path / "best.pth").mkdir()
-    with pytest.raises(CheckpointError, match=r"best\.pth is a folder; name the checkpoint in it"):
+    with pytest.raises(CheckpointError, match=r"best\.pth is a folder\. Give the checkpoint in it"):
         read(tmp_path / "best.pth")
     (tmp_path / "mine.pth").write_bytes(b"x")
 
@@ -125,5 +125,5 @@ def test_another_run_is_refused_with_the_difference(tmp_path):
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="another model"):
+    with pytest.raises(CheckpointError, match="a different model"):
         load_state(torch.nn.Linear(2, 3), torch.nn.Linear(2, 4).state_dict(), tmp_path / "x.pth")

@@ -118,7 +118,7 @@ def test_weights_that_cannot_be_read_are_left_out(tmp_path):
     (tmp_path / "soup/00003.pth").write_bytes(b"damaged")
     soup.average_weights(runner)
     assert best_weight(tmp_path) == 2.25
-    assert "They are in no average." in notes[0]
+    assert "left out of the model soup" in notes[0]
 
 
 def test_weights_for_which_there_is_no_room_are_in_no_average(tmp_path):

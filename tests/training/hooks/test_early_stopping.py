@@ -63,7 +63,8 @@ def test_a_run_ends_early_and_stays_ended(clips, tmp_path, monkeypatch, capsys):
     worse_each_time(monkeypatch)
     assert train(config)["epoch"] == 1
     assert (
-        "No better in 2 evaluations: training ends after epoch 3 of 9." in capsys.readouterr().out
+        "no improvement in 2 evaluations. Training ends after epoch 3 of 9."
+        in capsys.readouterr().out
     )
     before = everything(tmp_path)
     assert read_checkpoint(tmp_path / "latest.pth")["meta"]["epoch"] == 3
