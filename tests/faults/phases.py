@@ -58,7 +58,7 @@ def phase_of(life: Life) -> str:
         return "refit"
     if re.search(r"^Trial \d+:", said, re.MULTILINE):
         return "search"
-    if "Cross-validation, division" in said:
+    if "Cross-validation, repeat" in said:
         return "folds"
     if any(row.kind == "probe" and row.state == "running" for row in rows):
         return "probe"
