@@ -1,8 +1,8 @@
-"""Claim: `attend` takes the faster of its two kernels for each device, number type and purpose.
+"""Claim: `attend` uses the faster of its two kernels for each device, dtype and purpose.
 
 Both kernels compute the windows of Swin-B's four stages (and of the demo's first stage), forward
-alone or forward and backward, in turns in one process; the table gives milliseconds, and the kernel
-that `in_chunks` takes. Plain products, the whole batch at once, stand beside them.
+only and forward plus backward, in turns in one process. The table shows milliseconds, and the
+kernel that `in_chunks` chooses. Plain matrix products on the whole batch are shown for comparison.
 
     python benchmarks/attention.py [--device cpu] [--rounds N] [--chunk-mib N]
 """

@@ -1,14 +1,14 @@
-"""Claim: our Video Swin is the fastest there is, in inference and in training.
+"""Claim: our Video Swin is the fastest, in inference and in training.
 
-Peers: mmaction2's stock SwinTransformer3D and torchvision's swin3d, in float32 and under bfloat16
-autocast, each as its users find it and, on a CPU, also with our allocator setting ("kept memory").
-Every contender runs in a process of its own; the contenders of one row follow each other, round
-after round, and medians are over all rounds. The share of peak is that of a 2048-cubed matrix
-product, measured in the same process in the same number type.
+Peers: mmaction2's stock SwinTransformer3D and torchvision's swin3d, in float32 and with bfloat16
+autocast, each with its defaults and, on a CPU, also with our allocator setting ("kept memory").
+Every contender runs in its own process. The contenders of a row run one after another, round after
+round, and medians are over all rounds. The share of peak is relative to a 2048-cubed matrix
+product, measured in the same process with the same dtype.
 
     python benchmarks/backbone.py [--sizes base tiny] [--frames 8 32] [--rounds N]
 
-Ends with 1 where a bar is missed (Swin-B, 8 frames, batch 4, CPU).
+Exits with 1 if a bar is missed (Swin-B, 8 frames, batch 4, CPU).
 """
 
 import argparse

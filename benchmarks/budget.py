@@ -1,7 +1,7 @@
-"""Aim: a run passes its time_budget by no more than 5% or 30 s, and its best weights are tested.
+"""Goal: a run, with the test of its best weights, exceeds its time_budget by at most 5% or 30 s.
 
-Each row is a real `autotrain.py` on the demo from scratch with another budget, from its command to
-its prompt; with --data, on a folder of clips with train, val and test lists in ../annotations.
+Each row is a real `autotrain.py` run on the demo from scratch with a different budget, timed from
+start to exit; with --data, on a folder of clips with train, val and test lists in ../annotations.
 
     python benchmarks/budget.py [SECONDS ...] [--data FOLDER]
 """

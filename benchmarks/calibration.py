@@ -1,18 +1,18 @@
-"""Claim: the temperature found with few clips never makes probabilities clearly worse.
+"""Claim: the temperature fitted on few clips never makes probabilities clearly worse.
 
-Two kinds of sets of 6 to 60 clips, their features and labels drawn by a seed, of 2 to 10 classes,
-often or seldom, easily told apart or hardly, some with wrong labels:
+There are two kinds of sets of 6 to 60 clips, with features and labels drawn from a seed: 2 to 10
+classes, balanced or not, easy or hard to separate, some with wrong labels:
 
-- `probe`: the clips of a set are learnt from, but for a fifth, which validates. The head is the one
-  that `mode: probe` takes; its temperature is of the predictions of its cross-validation, and of
-  the validation clips.
-- `trained`: the clips of a set validate a head that was fitted to others without restraint, until
-  it is too sure: its temperature is of these clips alone, as after an epoch of training.
+- `probe`: four fifths of a set are training clips, one fifth is for validation. The head is that of
+  `mode: probe`; its temperature is fitted on its cross-validated predictions and on the validation
+  clips.
+- `trained`: the set validates a head that was fitted on other clips until it is overconfident; its
+  temperature is fitted on this set only, as after an epoch of training.
 
-The expected calibration error (15 bins of equal width) is measured on 5,000 other clips, and on
-those that the temperature is from. Bar: with the temperature it is never more than 0.02 above that
-without, on either. The peer is plain temperature scaling as in Guo et al. 2017 (the likeliest
-temperature, by L-BFGS with a line search until it converges), fitted on the same clips.
+The expected calibration error (15 bins of equal width) is measured on 5,000 other clips, and on the
+clips of the set. Bar: with the temperature it is never more than 0.02 above the error without, on
+either. The peer is plain temperature scaling as in Guo et al. 2017 (maximum likelihood, by L-BFGS
+with a line search until convergence), fitted on the same clips.
 
     python benchmarks/calibration.py [--sets N] [--seed S]
 """

@@ -1,9 +1,8 @@
-"""Claim: `autox-video check` opens 10,000 clips at 150 a second or more, and again in under 3 s.
+"""Claim: `autox-video check` inspects 10,000 clips at 150 or more a second, and again in under 3 s.
 
-And it takes at most 2.5 kB of memory more for each clip more, of which 1.1 kB are what copies and
-recordings are told by. The clips are copies of those of a folder, each with a few bytes behind its
-end that make it another file. Each check runs in a process of its own; making the copies does not
-count.
+It also uses at most 2.5 kB of memory per clip; 1.1 kB of these are the descriptors for finding
+copies and recordings. The clips are copies of those of a folder, each with a few bytes appended to
+make it a different file. Each check runs in its own process; making the copies is not counted.
 
     python benchmarks/check.py [--from FOLDER] [--clips N] [--few N]
 """

@@ -1,13 +1,13 @@
-"""Claim: clips reach the model at least twice as fast as by mmaction2's own pipeline.
+"""Claim: clips reach the model at least twice as fast as with mmaction2's own pipeline.
 
-Peer: mmaction2's usual pipelines (decord) in torch's DataLoader with workers that stay. Ours: the
-data set and the loader that training and testing use. Both read the same clips with two workers,
-8 frames of 224 px over the same span, batches of 8, in turns in one run; a pass reads every clip
-once, the first pass of each is not counted, and the median of the others is taken.
+Peer: mmaction2's usual pipelines (decord) in torch's DataLoader with persistent workers. Ours: the
+data set and the loader of training and testing. Both read the same clips with two workers, 8 frames
+of 224 px over the same span, batches of 8, in turns in one run. A pass reads every clip once; the
+first pass is not counted, and the median of the others is reported.
 
     python benchmarks/data.py [FOLDER] [--rounds N]
 
-FOLDER holds the clips of about 2 s; without it, the demo's clips stand for them.
+FOLDER holds clips of about 2 s; without it, the demo's clips are used.
 """
 
 import argparse

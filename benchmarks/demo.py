@@ -1,11 +1,11 @@
-"""Aim: the demo trains in 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
+"""Goal: the demo trains within 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
 
-Training waits for clips at most a tenth of its time.
+Training spends at most a tenth of its time waiting for clips.
 
-It is what `python autotrain.py` and `python autotest.py` do without any arguments: the config.yaml
-of this source tree, from scratch, in a new folder for each seed, each seed by itself. Training
-is the whole command, with imports and the probe; making the clips, once, is timed apart. No peer
-has a demo: the bars are absolute, and each seed must meet them.
+It runs `python autotrain.py` and `python autotest.py` without arguments, with the config.yaml of
+this source tree, from scratch, in a new folder for each seed. Training time is that of the whole
+command, with imports and the probe; making the clips, once, is timed separately. No peer has a
+demo, so the bars are absolute, and each seed must meet them.
 
     python benchmarks/demo.py [SEED ...] [--epoch N]
 """

@@ -1,9 +1,9 @@
-"""Claim: extracting features costs hardly more than the forward passes, and nothing twice.
+"""Claim: extracting features costs little more than forward passes, and nothing a second time.
 
-The features of a run's training clips are extracted with an empty store, as `mode: probe` does it,
-and again from that store; beside them stand the backbone's bare forward passes over batches of the
-same size that are in memory already. Bars: extraction takes 1.5 times the bare passes at most,
-or is bound by decoding, which is said; reading again takes a tenth of it at most.
+The features of a run's training clips are extracted with an empty cache, as in `mode: probe`, and
+again from that cache. They are compared with the backbone's bare forward passes over batches of the
+same size in memory. Bars: extraction takes at most 1.5 times the bare passes, unless it is bound by
+decoding, which is reported; reading from the cache takes at most a tenth of it.
 
     python benchmarks/features.py WORK_DIR [--data-root FOLDER] [--workers N]
 """

@@ -1,8 +1,8 @@
 """Claim: no damaged clip crashes the decoder, hangs it, or leaks; each is readable or named.
 
-Copies of clips are damaged in seeded ways: bits flipped, ends and middles cut out, headers swapped,
-blocks of zeros, blocks doubled. Each is opened, examined and read in a worker process. The clips
-are those of a folder, else the real clips that the tests know, else such as this script makes.
+Copies of clips are damaged with a fixed seed: bits flipped, ends and middles cut out, headers
+swapped, blocks zeroed or duplicated. Each is opened, inspected and read in a worker process. The
+clips are those of a folder, or the real clips of the tests, or clips made by this script.
 
     python benchmarks/fuzz.py [--clips FOLDER | --made] [--copies N] [--seed N] [--decoder NAME]
 """

@@ -1,16 +1,16 @@
-"""Claim: on a GPU our Video Swin trains at least twice as fast as stock, in 0.6 of its memory.
+"""Claim: on a GPU our Video Swin trains at least twice as fast as stock, with 0.6 of its memory.
 
-One table, row by row as it is measured, the most telling first: Swin-B at 32 and 8 frames of 224
-px, in training and in inference, in bfloat16. Peers: mmaction2's stock backbone and torchvision's
-swin3d_b under autocast, plain and compiled, each with the batch of those tried that is its fastest;
-memory is at the smallest of these, which all have in common. The share of peak is that of a matrix
-product, measured in the same process. Then attention kernels, a step of the real training loop
-beside the bare model, and the loader beside the model.
+One table, printed row by row, the most important first: Swin-B at 32 and 8 frames of 224 px, in
+training and in inference, in bfloat16. Peers: mmaction2's stock backbone and torchvision's swin3d_b
+with autocast, plain and compiled, each with its fastest batch size of those tried; memory is
+compared at the smallest batch size, which all share. The share of peak is relative to a matrix
+product, measured in the same process. Then come attention kernels, a step of the real training loop
+compared with the bare model, and the loader compared with the model.
 
     python benchmarks/gpu.py [--minutes 8] [--tiny] [--device cuda]
 
-`--tiny --device cpu` runs the same code in about a minute. Rows for which there is no time, or no
-package, are left out, which is said. Ends with 1 where a bar is missed (Swin-B, 32 frames).
+`--tiny --device cpu` runs the same code in about a minute. Rows for which there is no time, or a
+package is missing, are skipped with a message. Exits with 1 if a bar is missed (Swin-B, 32 frames).
 """
 
 import argparse

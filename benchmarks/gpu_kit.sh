@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What has to be shown on a GPU, in one go, on a machine that has torch 2.11 or later, torchvision,
-# timm, numpy and pytest, and reaches nothing: the tests of tests/gpu, then benchmarks/gpu.py.
+# All checks that need a GPU, on a machine without a network that has torch 2.11 or later,
+# torchvision, timm, numpy and pytest: the tests of tests/gpu, then benchmarks/gpu.py.
 #
-#   benchmarks/gpu_kit.sh gather [PYTHON]   where there is a network: the wheels of the small packages
-#                                           that are needed beside these, into .gpu_kit (at most
-#                                           50 MiB), for a Python such as 3.12 (default: this one)
-#   benchmarks/gpu_kit.sh run [OPTIONS]     there: all of it; OPTIONS are those of gpu.py, and
-#                                           `--tiny --device cpu` tries it without a GPU
+#   benchmarks/gpu_kit.sh gather [PYTHON]   with a network: download the wheels of the other, small
+#                                           packages to .gpu_kit (at most 50 MiB), for a Python
+#                                           version such as 3.12 (default: the current one)
+#   benchmarks/gpu_kit.sh run [OPTIONS]     on the GPU machine: run everything; OPTIONS are those of
+#                                           gpu.py; `--tiny --device cpu` tries it without a GPU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wheels=.gpu_kit

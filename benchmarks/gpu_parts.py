@@ -1,6 +1,6 @@
-"""What surrounds the model on a GPU: attention kernels, the training loop, the loader.
+"""The parts around the model on a GPU: attention kernels, the training loop, the loader.
 
-Started by `benchmarks/gpu.py`; by itself it prints the same lines as JSON.
+Started by `benchmarks/gpu.py`; on its own it prints the same lines as JSON.
 
 Shape letters: K windows, N tokens of a window, h heads, D channels of a head.
 """

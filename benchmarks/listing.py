@@ -1,8 +1,8 @@
 """Claim: a list of a million clips is read and checked in under 15 s and 1.5 GB.
 
-Checked means: each clip is there, none is listed twice or in two lists, every label is in range and
+Checked means: each clip exists, none is listed twice or in two lists, every label is in range and
 every class has training clips. The peer is mmaction2's VideoDataset, which reads the same lists and
-checks nothing. Each is measured in a process of its own; making the files does not count.
+checks nothing. Each runs in its own process; making the files is not counted.
 
     python benchmarks/listing.py [--clips N] [--folders N] [--rounds N]
 """

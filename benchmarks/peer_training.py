@@ -1,9 +1,9 @@
-"""Claim: our training loop takes more clips a second than mmaction2's own on the same machine.
+"""Claim: our training loop processes more clips a second than mmaction2's on the same machine.
 
 Peer: mmengine's Runner, mmaction2's pipeline (decord), VideoDataset, SwinTransformer3D, head and
-optimizer groups, in float32, all that it can do on a CPU. Ours: what the recipe makes of the plan.
-Both get the demo's clips, the same sizes, workers and threads, kept memory and briefly spinning
-threads as in our commands, and run in turns in processes of their own.
+optimizer groups, in float32, the best it can do on a CPU. Ours: the config built from the plan.
+Both get the demo's clips, the same sizes, workers and threads, and the allocator and thread
+settings of our commands; they run in turns, each in its own process.
 
     python benchmarks/peer_training.py [--rounds N]
 """

@@ -1,9 +1,9 @@
-"""Claim: computing in bfloat16 costs a Video Swin of the demo nothing that can be seen.
+"""Claim: bfloat16 costs a Video Swin no measurable accuracy on the demo.
 
-The demo is trained from scratch in each number type, once for each seed, by `autotrain.py` itself;
-each trained model then predicts all of the demo's clips in both types. Bars: the mean test top-1
-over the seeds differs by 2 points at most, and each model predicts the same class in both types
-for 99% of the clips or more.
+The demo is trained from scratch with each dtype, once per seed, by `autotrain.py` itself; each
+trained model then predicts all of the demo's clips with both dtypes. Bars: the mean test top-1 over
+the seeds differs by at most 2 points, and each model predicts the same class with both dtypes for
+at least 99% of the clips.
 
     python benchmarks/precision.py [SEED ...] [--backbone swin_nano] [--epoch N]
 """

@@ -1,8 +1,8 @@
-"""Aim: the predicted time of a run is within 20% of what it takes.
+"""Goal: the predicted time of a run is within 20% of the actual time.
 
-Each row is a real `autotrain.py` in a new folder, from its command to its prompt, beside the time
-that its record.json predicts: the demo from scratch in several sizes, and with --data a folder of
-clips with train, val and test lists in ../annotations. There is no budget: nothing is cut.
+Each row is a real `autotrain.py` run in a new folder, timed from start to exit, next to the time
+predicted in its record.json: the demo from scratch in several sizes, and with --data a folder of
+clips with train, val and test lists in ../annotations. Without a budget, so nothing is cut short.
 
     python benchmarks/prediction.py [--data FOLDER] [--only N ...]
 """

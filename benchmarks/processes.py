@@ -1,8 +1,8 @@
-"""Claim: 2 processes train and test as 1 does: each step's loss within 1e-5, equal test results.
+"""Claim: 2 processes train and test like 1: losses equal within 1e-5, identical test results.
 
-A small demo run in float32 on the CPU, once by one process and once by two (gloo), with the same
-batch of all processes together. Losses, evaluations and weights are compared; then one process and
-two test the same weights, which has to give the same results.json, byte for byte. No peer.
+A small demo run in float32 on the CPU, once with one process and once with two (gloo), with the
+same total batch size. Losses, evaluations and weights are compared. Then one process and two test
+the same weights, which must give the same results.json, byte for byte. No peer.
 
     python benchmarks/processes.py [--epochs N] [--processes N]
 """

@@ -1,9 +1,9 @@
-"""What drop path, stronger augmentation and averaged weights give, by the number of clips.
+"""The effect of drop-path, stronger augmentation and EMA, by the number of clips.
 
-Settings of ours beside each other, so there is no peer and no bar: the rules of planning/ rest on
-it. conv_nano sees as many clips of 84 px in each run, on a core of its own and without a limit in
-time: how busy the machine is changes nothing. The loss is that of the calibrated probabilities on
-the test list: it tells settings apart where a few clips of top-1 do not.
+It compares our own settings, so there is no peer and no bar; the rules of planning/ are based on
+it. conv_nano sees the same number of clips of 84 px in each run, on a core of its own and without a
+time limit, so that the load of the machine does not matter. The loss is that of the calibrated
+probabilities on the test list: it separates settings where top-1 on few clips does not.
 
     python benchmarks/regularisation.py [--sets NAME[:CLIPS],...] [--arms plain,KEY=VALUE,...]
         [--views N] [--seeds 0,...] [--load-from WEIGHTS] [--out FOLDER]

@@ -1,10 +1,10 @@
-"""Aim: saving takes at most 2% of the time of the demo's training; what it takes beside mmengine's.
+"""Goal: saving takes at most 2% of the demo's training time; compared with mmengine's hook.
 
-Two measurements. First one save of the demo's state (model, AdamW's state, schedule) after two real
-steps, ours and mmengine's stock CheckpointHook in turns on the same runner: ours reaches the disk
-before it counts as written, keeps the one before it and has a digest of the content inside; the
-stock one is a plain write, with the oldest removed before. The ratio has no bar. Then a real demo
-run, which itself says how long it trained and how long it spent saving.
+Two measurements. First a single save of the demo's state (model, AdamW's state, schedule) after two
+real steps, with our hook and mmengine's stock CheckpointHook in turns on the same runner. Ours
+flushes to the disk, keeps the previous checkpoint and stores a digest of the content; the stock one
+is a plain write that removes the oldest checkpoint first. The ratio has no bar. Then a real demo
+run, which reports its training time and its saving time.
 
     python benchmarks/saving.py [--rounds N] [--epoch N]
 """

@@ -1,12 +1,12 @@
-"""Aim: on clips of other recordings, a test scores at most 0.10 below what validation promises.
+"""Goal: on clips of other recordings, the test score is at most 0.10 below the reported score.
 
-FOLDER has a sub-folder of numbered clips for each class, in which neighbours are often cut from one
-recording. A model is trained on the first two thirds of each class by the default config, which
-sets clips aside for validation by itself, and tested on the rest, as `autotrain.py` and
-`autotest.py` do it. The promise is the score in the leaderboard of the weights that are kept.
+FOLDER has one sub-folder of numbered clips per class, in which neighbours are often cut from the
+same recording. A model is trained on the first two thirds of each class with the default config,
+which makes its own validation split, and tested on the rest, by `autotrain.py` and `autotest.py`.
+The reported score is that of the kept weights in the leaderboard.
 
-With `--peer`, the same is done with a validation list that was drawn at random, of each class
-alike, as tools do it that do not look at the clips. `mode=probe` fits but a head, in seconds.
+With `--peer`, the same is done with a random stratified validation list, as made by tools that do
+not look at the clips. `mode=probe` only fits a head, in seconds.
 
     python benchmarks/split.py FOLDER [--seeds 0,1,2] [--peer] [--out FOLDER] [KEY=VALUE ...]
 """

@@ -1,10 +1,10 @@
-"""Claim: help comes in under 1 s, a config error in under 2 s, the first training step in 20 s.
+"""Claim: help appears in under 1 s, a config error in under 2 s, the first training step in 20 s.
 
-Each figure is the median over several runs of the real command, from its start to its end, for the
-first step to the end of that step. The step is the demo's, beyond the probe: a first run, which is
-not counted, makes the demo and probes it. The demo's own batch size is used with a training list of
-seven batches, since an epoch that short has a line in metrics.jsonl for each step. There is no
-peer; how long the imports alone take is printed beside.
+Each figure is the median over several runs of the real command, from its start to its end, or to
+the end of the first step. The step is one of the demo after the inspection of its clips: a first
+run, which is not counted, makes and inspects the demo. It uses the demo's own batch size and a
+training list of seven batches, since such a short epoch has a line in metrics.jsonl for each step.
+There is no peer; the time of the imports alone is shown too.
 
     python benchmarks/startup.py [--rounds N]
 """

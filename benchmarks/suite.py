@@ -1,19 +1,19 @@
-"""Aim: from scratch, default config, 10 minutes: mean top-1 of 0.85 over the sets, none under 0.6.
+"""Goal: from scratch, default config, 10 minutes: mean top-1 of 0.85 over the sets, minimum 0.6.
 
-Beside it stand the fixed rules of before (the last commit that had nothing else, told the epochs
-that fit, which are found out in a quarter of the time beforehand, and stopped when it is over) and
-the stock recipe of mmaction2 for Video Swin-T (see suite_peer.py), each with the same time, the
-same clips for training and the same for testing. The sets are made here (see suite_sets/); a
+It is compared with the former fixed rules (the last commit without automatic choices, given the
+number of epochs that fit, which is measured beforehand in a quarter of the time, and stopped when
+time is up) and with mmaction2's stock recipe for Video Swin-T (see suite_peer.py), each with the
+same time and the same training and test clips. The sets are made by the suite (see suite_sets/); a
 trivial classifier on colours, sizes and lengths must stay near chance on each (`--leaks`).
 
-Rows go to OUT/suite.jsonl as they come, and a suite that was stopped goes on behind them; those in
-suite.jsonl beside this file are of the machine in RESULTS.md. Hours of computing: each system takes
-its budget and the time for testing, for every set and seed.
+Rows are appended to OUT/suite.jsonl, and an interrupted suite resumes after them; those in
+benchmarks/suite.jsonl are from the machine of RESULTS.md. It takes hours: each system uses its
+budget plus the time for testing, for every set and seed.
 
     python benchmarks/suite.py [--sets NAME,...] [--budget 10m] [--systems ours,rules,stock]
         [--seeds 0,...] [--out FOLDER] [--stock-size 32x224]
     python benchmarks/suite.py --data FOLDER     real clips: FOLDER/videos, FOLDER/annotations
-    python benchmarks/suite.py --choices         settings right and wrong, on sets made for them
+    python benchmarks/suite.py --choices         right and wrong settings, on sets made for them
     python benchmarks/suite.py --leaks           the trivial classifier on every set
 """
 

@@ -1,15 +1,17 @@
 """The suite's peer: mmaction2's own recipe for Video Swin-T, from scratch, for a given time.
 
-The config is the one that mmaction2 brings with it. Changed is what the job needs (lists, classes,
-no pretrained weights, steps instead of epochs) and what helps it here: the head's learning rate for
-the backbone too, since nothing is pretrained; the rate scaled to the batch by mmaction2's own rule;
-bfloat16 where the processor is fast at it; all cores. The schedule keeps its shape (2.5 epochs of
-30 warm up, then a cosine), over the time instead of the steps, so that all of it is used. Tested is
-one view of each clip, by the recipe's validation pipeline, outside the time.
+The config is the one that ships with mmaction2. Changed are what the job needs (lists, classes, no
+pretrained weights, steps instead of epochs) and what helps it here: the head's learning rate for
+the backbone too, since nothing is pretrained; the learning rate scaled to the batch size by
+mmaction2's own rule; bfloat16 if the processor is fast at it; all cores. The schedule keeps its
+shape (warm-up over 2.5 of 30 epochs, then a cosine), but over time instead of steps, so that all
+of it is used. It is tested with one view of each clip by the recipe's validation pipeline; testing
+is not timed.
 
     python benchmarks/suite_peer.py JOB.json
 
-JOB.json says root, classes, seconds, seed, frames, side; the answer goes to result.json beside it.
+JOB.json has root, classes, seconds, seed, frames, side; the result is written to result.json in the
+same folder.
 """
 
 import json

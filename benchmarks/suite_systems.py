@@ -1,4 +1,4 @@
-"""What the suite runs: each system on one data set with one seed, as its user would run it."""
+"""The systems of the suite: each runs on one data set with one seed, as its user would run it."""
 
 import contextlib
 import io

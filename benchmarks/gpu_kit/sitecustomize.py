@@ -1,8 +1,9 @@
-"""Stands in for large packages that mmengine, mmcv and mmaction2 import, and a model never uses.
+"""Stubs for large packages that mmengine, mmcv and mmaction2 import, but a model never uses.
 
-Python runs this file at its start where its folder is in PYTHONPATH, as `run.sh` sees to. Of each
-of these packages that is not installed there are then empty modules, whose classes refuse to be
-made: what really needs one ends with its name. What training takes of OpenCV is done by torch.
+Python runs this file at startup if its folder is in PYTHONPATH, which `run.sh` sets. Each of these
+packages that is not installed is replaced by empty modules whose classes cannot be instantiated:
+code that really needs one ends with its name. The functions of OpenCV that training uses are done
+by torch.
 """
 
 import importlib.util

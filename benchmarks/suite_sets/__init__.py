@@ -1,1 +1,1 @@
-"""Small data sets that the suite makes itself: `kinds` says which, `files` writes them."""
+"""Small synthetic data sets of the suite: `kinds` defines them, `files` writes them."""

@@ -1,6 +1,6 @@
-"""Data sets as files: clips in H.264, list files, class names.
+"""Writing data sets: clips in H.264, list files, class names.
 
-The same name and seed give the same bytes, whatever the number of threads.
+The same name and seed give the same bytes, with any number of threads.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The kinds of data sets: what their classes are, how many clips there are, what a clip shows.
+"""The kinds of data sets: their classes, the number of clips, the content of a clip.
 
-A person tells the classes of each with next to no mistakes, but for `overlapping`. What does not
-matter for a class (colours, place, background, frame size, frame rate, length, compression) is
-drawn at random for every clip in the same way for all classes.
+A person can tell the classes of each almost without mistakes, except for `overlapping`. Whatever is
+irrelevant to the class (colours, position, background, frame size, frame rate, length, compression)
+is drawn at random for every clip, in the same way for all classes.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a set gives away to someone who looks at nothing: colours, size, length, file size.
+"""Leaks: what a set reveals without its content: colours, size, length, file size.
 
 The trivial classifier here must stay near chance on every set, or a good score proves nothing.
 """

@@ -1,7 +1,7 @@
-"""What the shapes do: functions of time, in the lengths of `scene`.
+"""Motions of the shapes, as functions of time, in the units of `scene`.
 
-A motion by a direction goes round: what leaves the frame on one side comes in on the other, so that
-every place is equally likely at every moment, whatever the direction.
+Motion in a direction wraps around: a shape that leaves the frame on one side enters on the other,
+so that every position is equally likely at every moment, whatever the direction.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
-"""Pictures: a coloured shape that moves over a background.
+"""Frames: a coloured shape that moves over a background.
 
-Lengths are in parts of the frame's height: y goes from 0 to 1, x from 0 to the frame's width over
-its height. Colours are drawn so that their mean tells nothing of what is shown: of background, body
-and mark one is dark, one middling, one bright, in random order.
+Lengths are relative to the frame's height: y goes from 0 to 1, x from 0 to width / height. Colours
+are drawn so that their mean says nothing about the content: of background, body and mark one is
+dark, one medium, one bright, in random order.
 
-Letters in shapes: T frames, H height, W width, P points of an outline.
+Shape letters: T frames, H height, W width, P points of an outline.
 """
 
 from dataclasses import dataclass

@@ -35,11 +35,11 @@ def script(name, *words, cwd, **more):
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
-        ([], {}, "N: '' is no number of processes"),
-        (["my.yaml"], {}, "N: 'my.yaml' is no number of processes"),
+        ([], {}, "N: '' is not a number of processes"),
+        (["my.yaml"], {}, "N: 'my.yaml' is not a number of processes"),
         (["0"], {}, "N: '0'"),
         (["2"], {"NNODES": "two"}, "NNODES: 'two'"),
-        (["2"], {"NNODES": "1:4"}, "MASTER_ADDR: give a machine that all 1:4 can reach"),
+        (["2"], {"NNODES": "1:4"}, "MASTER_ADDR: give the address of a machine"),
         (["2"], {"NNODES": "2", "MASTER_ADDR": "a", "NODE_RANK": "x"}, "NODE_RANK: 'x'"),
         (["2"], {"RESTARTS": "-1"}, "RESTARTS: '-1'"),
     ],

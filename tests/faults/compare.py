@@ -1,4 +1,4 @@
-"""In what a run differs from the one that nothing happened to."""
+"""Comparing a run with the reference run, to which nothing happened."""
 
 import json
 import re

@@ -1,10 +1,10 @@
-"""Bar: 30 kinds of damage to a work dir: the run goes on to the same end, or says why it does not.
+"""Bar: with 30 kinds of damage to a work dir, a run resumes to the same result or says why not.
 
-A demo run is trained without a break, for reference, and another one is stopped in the middle. For
-each kind of damage the stopped run's work dir is copied, files in it are cut short, flipped,
-zeroed, deleted, swapped or replaced, and training is started again. It has to end equal to the
-reference, bit for bit; or with exit code 2 and a sentence that names the file, with every
-checkpoint kept. Where the best weights are what was lost, it may go on and say so. No peer.
+A demo run is trained without interruption, as the reference, and another one is stopped halfway.
+For each kind of damage its work dir is copied, files in it are truncated, flipped, zeroed, deleted,
+swapped or replaced, and training is started again. It has to end equal to the reference, bit for
+bit; or with exit code 2 and a message that names the file, with every checkpoint kept. If the best
+weights were lost, it may continue and say so. No peer.
 
     python tests/faults/damage.py [--only WORD] [--every N] [--seed N] [--folder NEW]
 """

@@ -1,11 +1,11 @@
-"""Bar: with the disk full at every one of the writes of a run, it can always be gone on with.
+"""Bar: if the disk is full at any write of a run, the run can always be resumed.
 
-A tiny demo run is trained with room, for reference, and its openings for writing in the work dir
-are counted. Then, for each of them, a new run finds the disk full at a random place of that file:
-for that file alone, and from there to the end. It has to go on with a warning, or to end with a
-sentence and exit code 2. With room again, the same command has to come to its end with the
-reference's weights, bit for bit. At last the work dir is a small tmpfs that something else fills at
-a random instant, where the system allows mounting one. No peer.
+A tiny demo run is trained with enough space, as the reference, and the files that it opens for
+writing in the work dir are counted. For each of them, a new run finds the disk full at a random
+position in that file: for that file only, and from there to the end. It has to continue with a
+warning, or to end with a message and exit code 2. With space again, the same command has to finish
+with the reference's weights, bit for bit. Finally the work dir is a small tmpfs that is filled from
+outside at a random moment, if the system allows mounting one. No peer.
 
     python tests/faults/disk_full.py [--every N] [--mounts N] [--seed N] [--folder NEW]
 """

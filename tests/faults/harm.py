@@ -1,4 +1,4 @@
-"""The kinds of damage that files in a work dir can take."""
+"""The kinds of damage to files in a work dir."""
 
 import os
 import random

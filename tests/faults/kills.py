@@ -1,10 +1,10 @@
 """Bar: killed 200 times, a run loses at most `checkpoint_minutes` and ends as if never killed.
 
-A demo run is trained without a break, for reference. Then the same run is ended by SIGKILL and
-started again, at random instants: half of them while checkpoints, metrics or other files are
-written, the rest while it trains and while it starts. In some cases only the parent is killed, and
-its workers have to end by themselves. A run that comes to its end is compared with the reference,
-and another one begins. No peer.
+A demo run is trained without interruption, as the reference. Then the same run is killed by SIGKILL
+and restarted, at random moments: half of them while checkpoints, metrics or other files are being
+written, the rest during training and startup. In some cases only the parent is killed, and its
+workers have to end by themselves. A finished run is compared with the reference, and another one
+begins. No peer.
 
     python tests/faults/kills.py [--kills N] [--epochs N] [--seed N] [--folder NEW]
 """

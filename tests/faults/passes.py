@@ -1,4 +1,4 @@
-"""What kills and signals share: the run without a break, the end of others, signs of writing."""
+"""Shared by kills and signals: the reference run, finishing other runs, detecting writes."""
 
 import os
 import time

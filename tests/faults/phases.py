@@ -1,10 +1,10 @@
-"""Bar: a run with a time budget, killed in every phase, goes on there, in time, and loses no row.
+"""Bar: a run with a time budget, killed in any phase, resumes there, in time, and loses no row.
 
-Runs with a `time_budget` are ended by SIGKILL at random instants of each of their phases and
-started again until they come to their end: one kind goes on to a search behind its training, one to
-a cross-validation, one to a last training on all clips, one fits heads on features. A row of
-leaderboard.csv that is done must stay as it is, whatever is killed; the best weights are tested;
-and the time of all starts together passes the budget by 30 s at most. No peer.
+Runs with a `time_budget` are killed by SIGKILL at random moments of each of their phases and
+restarted until they finish: one kind with a search after training, one with a cross-validation, one
+with a refit on all clips, one that fits heads on features. A finished row of leaderboard.csv must
+not change, whatever is killed; the best weights are tested; and all starts together exceed the
+budget by at most 30 s. No peer.
 
     python tests/faults/phases.py [--kills N] [--budget SECONDS] [--kinds NAME,...] [--seed N]
         [--folder NEW]

@@ -1,7 +1,7 @@
-"""What the fault scripts share: small runs of the real commands on demo clips, and how they differ.
+"""Shared by the fault scripts: small runs of the real commands on demo clips.
 
 A `Place` holds the clips, a `Run` is a folder with a config, a `Life` is one start of autotrain.py.
-Runs of one place differ by nothing but what the faults did to them. Linux only (/proc, signals).
+Runs of one place differ only in what the faults did to them. Linux only (/proc, signals).
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""What every fault script begins and ends with: options, a place for its runs, a verdict."""
+"""The frame of every fault script: options, a folder for its runs, a verdict."""
 
 import argparse
 import contextlib

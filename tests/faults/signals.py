@@ -1,11 +1,10 @@
 """Bar: 50 SIGTERMs end a run within 10 s of the current step, with exit code 143; nothing is lost.
 
-A demo run is trained without a break, for reference. Then the same run is sent SIGTERM at random
-instants while it starts, trains, evaluates and saves, and started again; SIGINT, SIGUSR1 and SIGHUP
-come between (for each 50, 5 of each). The next start has to go on after exactly the step that was
-done last. A run that comes to its end is compared with the reference, and another one begins. At
-last a run with long steps gets Ctrl-C twice: it has to leave at once, with a whole checkpoint. No
-peer.
+A demo run is trained without interruption, as the reference. Then the same run gets SIGTERM at
+random moments during startup, training, evaluation and saving, and is restarted; SIGINT, SIGUSR1
+and SIGHUP come in between (for each 50, 5 of each). The next start has to resume exactly after the
+last completed step. A finished run is compared with the reference, and another one begins. Finally
+a run with long steps gets Ctrl-C twice: it has to exit at once, with an intact checkpoint. No peer.
 
     python tests/faults/signals.py [--count N] [--epochs N] [--seed N] [--folder NEW]
 """

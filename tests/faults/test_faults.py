@@ -1,4 +1,4 @@
-"""The bars of docs/reliability.md in a short form; each script by itself is the long one."""
+"""Short versions of the bars of docs/reliability.md; the scripts themselves run the full ones."""
 
 import pytest
 

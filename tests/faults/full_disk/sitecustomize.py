@@ -1,10 +1,10 @@
-"""Fills the disk for one process: Python imports this at its start, by PYTHONPATH.
+"""Simulates a full disk for one process; Python imports this file at startup, by PYTHONPATH.
 
-$FULL_DISK says, as JSON, below which `folder` the openings for writing are counted, into which
-`log` their names go, and at which one (`at`, from 1) files may not grow any more: beyond a `share`
-of the size that the file usually has (`sizes`, by name; of a line, where it is appended to). The
-limit is one of the process (RLIMIT_FSIZE), so that writes truly fail, in Python and in C++. It is
-lifted when that file is done, or, with `to_the_end`, never.
+$FULL_DISK is JSON: files opened for writing below `folder` are counted and their names written to
+`log`. At the one with number `at` (from 1), files cannot grow any more beyond a `share` of their
+usual size (`sizes`, by name; of a line, for files that are appended to). The limit is that of the
+process (RLIMIT_FSIZE), so that writes really fail, in Python and in C++. It is lifted when that
+file is done, or, with `to_the_end`, never.
 """
 
 import json
