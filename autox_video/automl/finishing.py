@@ -76,7 +76,7 @@ def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -
         for note in notes:
             say(note)
         if figures is None:
-            raise CheckpointError(f"{work_dir / BEST}: file is damaged. Run again with --fresh.")
+            raise CheckpointError(f"{work_dir / BEST} is damaged. Run again with --fresh.")
     else:
         figures = _take_probe(work_dir)
     if all_clips:

@@ -1,1 +1,1 @@
-"""Errors, file writing, console output, durations: modules that import none of the others."""
+"""Errors, file writing, console output, durations: modules that depend on no other package."""

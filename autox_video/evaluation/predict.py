@@ -124,11 +124,11 @@ def predict(
     loading: Loading,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
-    """Class probabilities of every clip, averaged over its views.
+    """Return the class probabilities of every clip, averaged over its views.
 
-    A clip that is longer than its views span gets more of them, as `sampling.rounds_of` says.
-    Several processes share the batches of one, each of which is computed as one would, and all
-    give the predictions of all clips.
+    A clip that is longer than the span of its views gets more of them (`sampling.rounds_of`).
+    Several processes share the batches, which are the same as with one process, and all of them
+    return the predictions of all clips.
 
     Args:
         model: as returned by `load_model`.

@@ -18,7 +18,7 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import BUDGET
 
 BEAT_SEC = 2.0
-"""Longest time between two writes of budget.json, which is what a killed run may not count."""
+"""Longest time between two writes of budget.json; a killed run loses at most this much."""
 
 _began: float | None = None
 """When the command of this process started, if known."""

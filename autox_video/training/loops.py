@@ -166,7 +166,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     def _save_or_stop(
         self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
     ) -> None:
-        """Do what any process has reason for: name clips that failed, end elsewhere, save, stop.
+        """Agree with the other processes: report unreadable clips, move the end, save, stop.
 
         Args:
             unreadable: clips that this process could not read since the last call.

@@ -129,7 +129,7 @@ class Refit:
         try:
             meta = read_meta(self.work_dir / BEST)
         except CheckpointError as error:
-            complain(f"{error} There is no refit on train + validation.")
+            complain(f"{error} The refit on train + validation is skipped.")
             return None
         row_id, params = meta.get(ORIGIN, FINETUNE_ID), meta.get(PARAMS)
         if row_id == FINETUNE_ID:

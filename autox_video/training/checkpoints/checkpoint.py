@@ -220,7 +220,7 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
     if not states:
         return None, notes
     if len(states) == 1 or digest(states[0]) != digest(states[1]):
-        with suppress(ResourceError):  # one of them is whole
+        with suppress(ResourceError):  # one of them is intact
             write_best(folder, states[0])
     return states[0]["meta"]["metrics"], notes
 

@@ -201,13 +201,13 @@ class ClipCheckpointHook(Hook):
         try:
             write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
         except ResourceError as error:
-            still = "The previous checkpoint is intact" if self._saved_at else "There is none yet"
+            still = "The previous one is intact" if self._saved_at else "There is no earlier one"
             sentence = f"{error} {still}; training continues. Free some disk space for the next."
             runner.call_hook("on_trouble", sentence=sentence)
             return False
         return True
 
-    # ---- going back ----
+    # ---- rolling back ----
 
     def roll_back(self, runner) -> None:
         """Roll back to a good checkpoint with a lower learning rate.
