@@ -15,10 +15,15 @@ from autox_video.automl.finishing import (
     use_all_clips,
 )
 from autox_video.automl.prepare import groups_of
-from autox_video.automl.search.crossvalidation import CrossValidation, Fold, are_few, make_folds
-from autox_video.automl.search.refit import Refit, is_of_use
+from autox_video.automl.search.crossvalidation import (
+    CrossValidation,
+    Fold,
+    has_few_validation_clips,
+    make_folds,
+)
+from autox_video.automl.search.refit import Refit, can_refit
 from autox_video.automl.search.search import Search
-from autox_video.automl.search.side_run import TimeLeft, of_epochs, peak_of
+from autox_video.automl.search.side_run import TimeLeft, peak_of, with_epochs
 from autox_video.automl.search.study import check_storage
 from autox_video.automl.settle_plan import Planned
 from autox_video.config.settings import AUTO
@@ -71,14 +76,14 @@ def begin(planned: Planned, work_dir: Path) -> Job:
     write_record(work_dir, record)
     write_config(build_config(record, work_dir, deadline=deadline), work_dir / CONFIG)
     searches, folds = deadline is not None and asked.search == AUTO, []
-    if searches and are_few(prepared, plan):
+    if searches and has_few_validation_clips(prepared, plan):
         folds = make_folds(prepared, prepared.data, work_dir)
     storage = None if asked.storage == AUTO else asked.storage
     if storage and not (searches and not folds and plan.evaluation > 0):
         say("storage: not used, as this run does not search (see time_budget and search).")
     elif storage:
         check_storage(storage, plan, prepared.data)
-    refits = (searches or not trains) and is_of_use(prepared, plan)
+    refits = (searches or not trains) and can_refit(prepared, plan)
     if searches and plan.evaluation:
         say(_plans_for_the_rest(num_val, folds=bool(folds), refits=refits))
     counts = TASKS[record.data.task].counts_right_clips
@@ -130,7 +135,7 @@ def _use_what_is_left(job: Job, best: Figures) -> Figures:
     refit_sec = processes.run_on_rank_zero(lambda: refit.reserved(side)) if refit else 0.0
     before = replace(side, seconds=lambda: left.seconds() - refit_sec)
     improve = _cross_validate if job.folds else _search
-    best = improve(job, of_epochs(plan, epochs), best, before)
+    best = improve(job, with_epochs(plan, epochs), best, before)
     if refit and best["epoch"]:
         refit.run(left, best)
     elif refit:

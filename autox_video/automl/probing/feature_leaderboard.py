@@ -37,7 +37,7 @@ from autox_video.automl.probing.candidates import (
 )
 from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
 from autox_video.automl.probing.feature_store import FeatureStore, default_folder
-from autox_video.automl.search.refit import is_of_use
+from autox_video.automl.search.refit import can_refit
 from autox_video.automl.starting_weights import weight_folders
 from autox_video.backbones.weights.known_weights import Pretrained, find_all
 from autox_video.config.choices import BACKBONES
@@ -255,7 +255,7 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
     """
     plan, setting = best.candidate.plan, best.candidate.scored.setting
     clips = job.prepared.listing.val
-    refits = is_of_use(job.prepared, run)
+    refits = can_refit(job.prepared, run)
     reading = best.candidate.reading
     with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
         head = crossval.fit_on_all(best.samples, setting)

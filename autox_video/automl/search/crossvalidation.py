@@ -74,7 +74,7 @@ class Fold:
         return f"fold-{self.repeat}-{self.number}"
 
 
-def are_few(prepared: Prepared, plan: Plan) -> bool:
+def has_few_validation_clips(prepared: Prepared, plan: Plan) -> bool:
     """Return whether an automatic split has too few validation clips to compare models."""
     set_aside_here = prepared.basis.settings.ann_file_val == AUTO
     compares = set_aside_here and plan.evaluation > 0 and plan.time_budget_sec is not None

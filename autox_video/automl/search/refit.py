@@ -20,11 +20,11 @@ from autox_video.automl.search.side_run import (
     SideRun,
     TimeLeft,
     evaluated_at_the_end,
-    of_epochs,
     peak_of,
     read_state,
     remove_weights,
     side_data,
+    with_epochs,
     write_state,
 )
 from autox_video.config.settings import AUTO
@@ -51,7 +51,7 @@ LEAST_SHARE = 0.8
 KIND = "refit"
 
 
-def is_of_use(prepared: Prepared, plan: Plan) -> bool:
+def can_refit(prepared: Prepared, plan: Plan) -> bool:
     """Return whether there are validation clips for a refit, from an automatic split."""
     asked = prepared.basis.settings
     set_aside_here = asked.ann_file_val == AUTO and len(prepared.listing.val) > 0
@@ -136,12 +136,12 @@ class Refit:
             # If training stopped early, more epochs would do harm.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             epochs = peak_of(self.work_dir) or epochs
-            return Origin(row_id, of_epochs(self.plan, epochs), self.more, self.work_dir)
+            return Origin(row_id, with_epochs(self.plan, epochs), self.more, self.work_dir)
         if params is None:
             return None
         folder = self.work_dir / TRIALS / row_id.removeprefix("trial-")
         point = {name: value for name, value in params.items() if name != "epochs"}
-        plan = of_epochs(applied(self.plan, point), peak_of(folder) or params["epochs"])
+        plan = with_epochs(applied(self.plan, point), peak_of(folder) or params["epochs"])
         return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
     def _epochs(self, origin: Origin, left: TimeLeft) -> int:

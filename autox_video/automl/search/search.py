@@ -23,8 +23,8 @@ from autox_video.automl.search.side_run import (
     SHORTEST_SHARE,
     SideRun,
     TimeLeft,
-    of_epochs,
     remove_weights,
+    with_epochs,
 )
 from autox_video.automl.search.study import (
     open_study,
@@ -188,7 +188,7 @@ class Search:
     def _try(self, trial: BegunTrial, left: TimeLeft) -> None:
         """Run a trial until it ends or is pruned; its weights may become the best ones."""
         say(f"Trial {trial.number}: {_in_words(trial.params)}.")
-        plan = of_epochs(applied(self.plan, trial.params), trial.epochs)
+        plan = with_epochs(applied(self.plan, trial.params), trial.epochs)
         cost = relative_cost(self.plan, trial.params)
         run = SideRun(RunRecord(plan, self.data), trial.folder, cost)
         report = TrialReport(lambda step, metrics: self._is_hopeless(trial, step, metrics))

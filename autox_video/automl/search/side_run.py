@@ -105,7 +105,7 @@ def peak_of(folder: Path) -> int | None:
     return peak_epoch([(e["epoch"], selection_score(e)) for e in told], clips)
 
 
-def of_epochs(plan: Plan, epochs: int) -> Plan:
+def with_epochs(plan: Plan, epochs: int) -> Plan:
     """Return the plan with another number of epochs and its schedule scaled accordingly."""
     share = epochs / plan.epochs
     return replace(
@@ -118,7 +118,7 @@ def of_epochs(plan: Plan, epochs: int) -> Plan:
 
 def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
     """Return the plan with that many epochs and one evaluation, which cannot choose weights."""
-    return replace(of_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
+    return replace(with_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:

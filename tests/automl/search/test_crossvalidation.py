@@ -10,7 +10,11 @@ import pytest
 from autox_video.automl import leaderboard
 from autox_video.automl.prepare import prepare
 from autox_video.automl.search import crossvalidation, side_run
-from autox_video.automl.search.crossvalidation import CrossValidation, are_few, make_folds
+from autox_video.automl.search.crossvalidation import (
+    CrossValidation,
+    has_few_validation_clips,
+    make_folds,
+)
 from autox_video.automl.search.side_run import TimeLeft
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import NumbersError, ResourceError
@@ -242,7 +246,7 @@ def test_when_clips_are_few(keys, tmp_path, monkeypatch, changes, clips, few):
     budget = None if "time_budget" in changes else 100.0
     plan = replace(prepared.plan, evaluation=changes.get("evaluation", 1), time_budget_sec=budget)
     prepared = replace(prepared, basis=replace(prepared.basis, settings=settings))
-    assert are_few(prepared, plan) == few
+    assert has_few_validation_clips(prepared, plan) == few
 
 
 def test_a_run_of_few_clips_ends_with_it(keys, tmp_path, capsys):

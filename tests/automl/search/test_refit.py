@@ -13,7 +13,7 @@ from autox_video.automl.finishing import train_and_score
 from autox_video.automl.leaderboard import Row, put_row
 from autox_video.automl.prepare import prepare
 from autox_video.automl.search import refit
-from autox_video.automl.search.refit import Refit, is_of_use
+from autox_video.automl.search.refit import Refit, can_refit
 from autox_video.automl.search.search import Search
 from autox_video.core.errors import ResourceError
 from autox_video.data.listing.written_list import read_list
@@ -277,11 +277,11 @@ def test_clips_that_the_user_set_aside_stay_aside(keys, tmp_path, changes, wante
     asked = {key: changes[key] for key in ("ann_file_val", "search") if key in changes}
     settings = prepared.basis.settings.model_copy(update=asked)
     assert (
-        is_of_use(replace(prepared, basis=replace(prepared.basis, settings=settings)), plan)
+        can_refit(replace(prepared, basis=replace(prepared.basis, settings=settings)), plan)
         is wanted
     )
     none = replace(prepared.listing, val=prepared.listing.val.select([]))
-    assert not is_of_use(replace(prepared, listing=none), plan)
+    assert not can_refit(replace(prepared, listing=none), plan)
 
 
 def test_a_run_ends_with_it(keys, tmp_path, monkeypatch, capsys):
