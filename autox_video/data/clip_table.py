@@ -146,7 +146,7 @@ class ClipTable:
 
 
 def indices_of(label: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Give the class indices of a label, one or any number of them."""
+    """Return the class indices of a label, one or any number of them."""
     return label if isinstance(label, tuple) else (label,)
 
 
@@ -174,11 +174,11 @@ def _key(path: str, inside: str) -> str:
 
 
 def parts_of(label: str) -> tuple[str, ...]:
-    """Give the classes that a label of several names, each once."""
+    """Return the classes that a label of several names, each once."""
     parts = (part.strip() for part in label.split(LABELS_JOINED_BY))
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def whole_or(segments: Sequence[Segment]) -> list[Segment] | None:
-    """Give the segments, None where all of them are whole videos."""
+    """Return the segments, None where all of them are whole videos."""
     return list(segments) if any(segment != WHOLE_VIDEO for segment in segments) else None

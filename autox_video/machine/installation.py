@@ -183,7 +183,7 @@ def _distribution_of(module: str) -> str:
 
 
 def source_tree() -> Path | None:
-    """Give the folder of the source tree that this runs from; None where it is installed apart.
+    """Return the folder of the source tree that this runs from; None where it is installed apart.
 
     Beside an installed package lie the folders of anybody.
     """

@@ -1,1 +1,1 @@
-"""One clip: from a path to frames at given times."""
+"""One clip: from its path to its frames at given times."""

@@ -1,4 +1,4 @@
-"""Open a clip by the decoder that is chosen, or by the one that its kind of file needs."""
+"""Open a clip with the chosen decoder, or with the one that its file type requires."""
 
 import importlib
 from functools import cache
@@ -14,22 +14,21 @@ from autox_video.video.files.video_file import is_frame_folder, why_not_a_file
 from autox_video.video.video import Video
 
 DEFAULT = "pyav"
-"""What `auto` means: it decodes no frame on which no wanted one leans, and is exact for every
-file."""
+"""What `auto` means: it is exact for every file and decodes only the frames that are needed."""
 
 
 def open_video(path: str | Path, decoder: str = "auto") -> Video:
-    """Open a clip: a video file, or a folder of its frames as pictures.
+    """Open a clip: a video file or a folder of frame images.
 
     Args:
-        path: of the file or the folder.
+        path: path of the file or the folder.
         decoder: one of DECODERS, or auto.
 
     Raises:
         VideoError: the file is missing, unreadable, not a video, or has no length or size; or the
-            chosen decoder cannot give its frames exactly.
+            chosen decoder cannot return its frames exactly.
         InstallError: the chosen decoder cannot be imported.
-        ConfigError: there is none of that name.
+        ConfigError: there is no decoder of that name.
     """
     path = Path(path)
     if is_frame_folder(path):
@@ -44,7 +43,7 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
 
 @cache
 def why_not_usable(decoder: str) -> str | None:
-    """Say in a sentence why a decoder cannot be used on this machine, None where it can."""
+    """Explain why a decoder cannot be used on this machine; None if it can."""
     chosen = DECODERS[decoder]
     try:
         importlib.import_module(chosen.package)

@@ -1,14 +1,14 @@
-"""When the frames of a clip are taken: arithmetic on seconds, the same at any frame rate.
+"""Sampling times of a clip's frames, in seconds, so that they do not depend on the frame rate.
 
-A clip is `clip_len` frames, one from each of `clip_len` slots that lie end to end in time, each
-`frame_interval_sec` long; its span is clip_len * frame_interval_sec. A frame is taken in the middle
-of its slot, or in training with jitter a quarter of a slot before or after that. A video shorter
-than the span is repeated: time goes round modulo its length. Where less than one slot is missing it
-holds its end instead: a jump to the start would show a motion that is not there, and videos of
-nominally the same length differ by that much.
+A clip is `clip_len` frames, one from each of `clip_len` consecutive slots of `frame_interval_sec`;
+its span is clip_len * frame_interval_sec. A frame is taken from the middle of its slot or, in
+training with jitter, a quarter of a slot before or after the middle. A video shorter than the span
+is looped (time modulo its length). If it is short by less than one slot, its end is held instead:
+a jump back to the start would show motion that is not in the video, and videos of nominally equal
+length differ by that much.
 
-Training times lie on a grid, two to a slot, so that a video has few frames that can ever be asked
-for: those can be decoded once and kept.
+Training times lie on a grid of two per slot, so only few frames of a video can ever be requested.
+Those can be decoded once and cached.
 
 All times are float64 seconds from the first frame, finite, and in [0, seconds).
 """
@@ -19,9 +19,9 @@ import numpy as np
 
 TIMES_PER_SLOT = 2
 LEAST_SEEN_SHARE = 0.8
-"""Of a video, that testing looks at: where that takes more clips, more are taken."""
+"""Share of a video that the test clips must cover; more clips are taken if necessary."""
 MOST_TEST_CLIPS = 16
-"""Taken from one video in testing, however long it is."""
+"""Most clips that are taken from one video in testing, however long it is."""
 
 
 def train_times(
@@ -32,14 +32,14 @@ def train_times(
     rng: np.random.Generator,
     jitter: bool = False,
 ) -> np.ndarray:
-    """Give the times of one clip at a random place of the grid.
+    """Return the frame times of one clip that starts at a random point of the grid.
 
     Args:
         seconds: length of the video, > 0.
         clip_len: frames, >= 1.
-        frame_interval_sec: seconds from frame to frame, > 0.
-        rng: where the chance comes from.
-        jitter: whether each frame is moved within its slot at random.
+        frame_interval_sec: seconds between frames, > 0.
+        rng: random number generator.
+        jitter: whether to shift each frame randomly within its slot.
 
     Returns:
         (clip_len,), increasing unless the video is shorter than the clip's span.
@@ -55,7 +55,7 @@ def train_times(
 def all_train_times(
     seconds: float, clip_len: int, frame_interval_sec: float, *, jitter: bool = False
 ) -> np.ndarray:
-    """Give every time that `train_times` can ever give, increasing, each once."""
+    """Return all times that `train_times` can return, sorted, without duplicates."""
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
     ahead = np.arange(starts + (TIMES_PER_SLOT - 1 if jitter else 0))
@@ -67,7 +67,7 @@ def all_train_times(
 def count_train_times(
     seconds: float, clip_len: int, frame_interval_sec: float, *, jitter: bool = False
 ) -> int:
-    """Give an upper bound of how many times `all_train_times` gives, at once."""
+    """Return an upper bound on the number of `all_train_times`, without computing them."""
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
     if starts == 1 and not jitter:
@@ -78,13 +78,12 @@ def count_train_times(
 def test_times(
     seconds: float, clip_len: int, frame_interval_sec: float, *, num_clips: int
 ) -> np.ndarray:
-    """Give the times of `num_clips` clips spread evenly from the video's start to its end.
+    """Return the frame times of `num_clips` clips spread evenly over the video.
 
-    One clip by itself is taken from the middle. The other arguments
-    are those of `train_times`.
+    A single clip is taken from the middle. The other arguments are those of `train_times`.
 
     Returns:
-        (num_clips, clip_len); the same for the same arguments.
+        (num_clips, clip_len); deterministic.
     """
     _check(seconds, clip_len, frame_interval_sec)
     if num_clips < 1:
@@ -97,26 +96,26 @@ def test_times(
 
 
 def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
-    """Give in how many rounds of `num_clips` clips a video is looked at in testing, 1 or more.
+    """Return how many rounds of `num_clips` test clips a video needs, at least 1.
 
-    As many as cover four fifths of it, so that videos of nominally the same length have one; at
-    most those of MOST_TEST_CLIPS clips.
+    Enough to cover four fifths of it, so that videos of nominally equal length get the same number,
+    but at most MOST_TEST_CLIPS clips in total.
 
     Args:
         seconds: length of the video.
-        span_sec: seconds that one clip spans.
-        num_clips: clips in a round.
+        span_sec: span of one clip in seconds.
+        num_clips: clips per round.
     """
     wanted = math.ceil(LEAST_SEEN_SHARE * seconds / (num_clips * span_sec) - 1e-6)
     return max(1, min(wanted, MOST_TEST_CLIPS // num_clips))
 
 
 def seen_share(seconds: float, span_sec: float, *, clips: int) -> float:
-    """Give the share of a video that so many clips side by side span, at most 1."""
+    """Return the share of a video that `clips` clips cover without overlap, at most 1."""
     return min(1.0, clips * span_sec / seconds)
 
 
-test_times.__test__ = False  # its name looks like a test to pytest where a test file imports it
+test_times.__test__ = False  # otherwise pytest collects it as a test
 
 
 def _check(seconds: float, clip_len: int, frame_interval_sec: float) -> None:
@@ -129,7 +128,7 @@ def _check(seconds: float, clip_len: int, frame_interval_sec: float) -> None:
 
 
 def _grid_starts(seconds: float, clip_len: int, frame_interval_sec: float) -> int:
-    """Give the number of places of the grid at which a clip can start."""
+    """Return the number of grid points at which a clip can start."""
     room = max(0.0, seconds - clip_len * frame_interval_sec)
     return 1 + int(room / frame_interval_sec * TIMES_PER_SLOT + 1e-6)
 
@@ -142,7 +141,7 @@ def _on_grid(
     *,
     jitter: bool,
 ) -> np.ndarray:
-    # Between two of the grid's places, so that the middle of a slot is in the middle of its two.
+    # Halfway between grid points, so that the two times of a slot lie symmetrically in it.
     times = (steps + (0.5 if jitter else 1.0)) * (frame_interval_sec / TIMES_PER_SLOT)
     return _within(times, seconds, clip_len, frame_interval_sec)
 
@@ -150,7 +149,7 @@ def _on_grid(
 def _within(
     times: np.ndarray, seconds: float, clip_len: int, frame_interval_sec: float
 ) -> np.ndarray:
-    """Bring times into [0, seconds): repeat a short video, hold the end of one barely short."""
+    """Map times into [0, seconds): loop a short video, hold the end of one that is barely short."""
     if (clip_len - 1) * frame_interval_sec >= seconds:
         times = np.mod(times, seconds)
     return np.clip(times, 0.0, np.nextafter(seconds, 0.0))

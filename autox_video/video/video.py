@@ -1,6 +1,6 @@
-"""An open clip: how long it is, and its frames at given times, whatever decodes it.
+"""The interface of an open clip: its length, and its frames at given times.
 
-Shape letters: T frames, H height and W width in pixels, 3 colours red, green, blue.
+Shape letters: T frames, H height and W width in pixels, 3 channels RGB.
 """
 
 from abc import ABC, abstractmethod
@@ -16,25 +16,23 @@ from autox_video.video.decoders.frame_rgb import scaled_size
 
 
 class Video(ABC):
-    """An open clip, a video file or a folder of its frames as pictures; a context manager.
+    """An open clip: a video file or a folder of frame images. A context manager.
 
-    A decoder is a subclass, made of a path. Its attributes, some of them properties, are:
+    Each decoder is a subclass that is constructed from a path. Attributes (some are properties):
 
     Attributes:
-        path: where the clip is.
-        decoder: name of what decodes it: pyav, torchcodec or decord; pictures for a folder of them
-            or an animated WebP.
-        seconds: length, > 0; counted, or what the header of a large file says until `examine`.
-        fps: average frames per second, > 0; counted, or the header's, likewise.
-        num_frames: number of frames, >= 1; counted, or an estimate, likewise.
-        size: width and height of a frame as players show it, in pixels.
-        start_sec: when the first frame comes on the player's clock, which begins with the file's
-            sound where that comes first, >= 0.
-        odd: what is odd about the file or was repaired, parts of a sentence; all of it once the
-            clip was examined.
-        codec: FFmpeg's name of the coding, such as `h264`.
-        is_seekable: whether its last frames are reached without decoding all.
-        package: what has to be installed for it.
+        path: path of the clip.
+        decoder: pyav, torchcodec or decord; pictures for a frame folder or an animated WebP.
+        seconds: length, > 0; exact, except that of a large file, which is the header's until
+            `examine` is called.
+        fps: average frames per second, > 0; exact or the header's, likewise.
+        num_frames: number of frames, >= 1; exact or an estimate, likewise.
+        size: width and height of a frame as displayed, in pixels.
+        start_sec: presentation time of the first frame, >= 0; above 0 if the audio starts first.
+        odd: what is unusual about the file or was repaired, as clauses; complete after `examine`.
+        codec: FFmpeg's name of the codec, such as `h264`.
+        is_seekable: whether its last frames can be reached without decoding all.
+        package: the package that the decoder needs.
     """
 
     path: Path
@@ -51,34 +49,35 @@ class Video(ABC):
 
     @abstractmethod
     def count(self) -> Counted:
-        """Find the true length; raises VideoError where there is no frame."""
+        """Determine the true length; raises VideoError if there is no frame."""
 
     @abstractmethod
     def pictures(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Give (places, pixels): what is on screen at the times wanted[places].
+        """Yield (places, pixels): the frame on screen at the times wanted[places].
 
-        What is given last for a place counts.
+        If a place is yielded more than once, the last one counts.
 
         Args:
-            wanted: (T,) seconds, rising, >= 0.
-            short_side: pixels, to which larger frames are scaled down, or None for the full size.
+            wanted: (T,) seconds, sorted, >= 0.
+            short_side: short side in pixels to which larger frames are scaled down; None keeps the
+                full size.
 
         Raises:
-            VideoError: the frame of some time cannot be decoded, nor any up to a second before.
+            VideoError: no frame can be decoded for some time, nor for the second before it.
         """
 
     @classmethod
     def why_not_usable(cls) -> str | None:
-        """Why the decoder does not work on this machine though its package can be imported."""
+        """Explain why the decoder does not work here although its package can be imported."""
         return None
 
     def close(self) -> None:  # noqa: B027 (most decoders have nothing to free)
-        """Free the file and the decoder; closing twice does no harm."""
+        """Release the file and the decoder; may be called more than once."""
 
     def error(self, reason: str) -> VideoError:
-        """Make the error that says what is wrong with this clip."""
+        """Return the error that says what is wrong with this clip."""
         return VideoError(f"{self.path}: {reason}.")
 
     @property
@@ -96,25 +95,25 @@ class Video(ABC):
         self.close()
 
     def frames_at(self, times_sec: np.ndarray, short_side: int | None = None) -> np.ndarray:
-        """Give the frames that are on screen at the given times, exactly.
+        """Return the frames that are on screen at exactly the given times.
 
-        Time 0 is the start of the first frame. A frame is on screen from its own time until the
-        next one's; times before the first frame give the first, times after the last the last.
+        Time 0 is the start of the first frame. A frame is on screen until the next one starts.
+        Times before the first frame return the first, times after the last frame the last.
 
         Args:
-            times_sec: (T,) seconds, finite, in any order, repetitions allowed.
-            short_side: pixels of the shorter side, to which larger frames are scaled down; None
-                leaves them as they are.
+            times_sec: (T,) seconds, finite, in any order, duplicates allowed.
+            short_side: short side in pixels to which larger frames are scaled down; None keeps the
+                full size.
 
         Returns:
             (T, H, W, 3) uint8.
 
         Raises:
-            VideoError: the frame of some time cannot be decoded, nor any up to a second before.
+            VideoError: no frame can be decoded for some time, nor for the second before it.
         """
         times = np.asarray(times_sec, dtype=np.float64)
         if times.ndim != 1 or not np.isfinite(times).all():
-            raise ValueError(f"times_sec must be finite and of one dimension, not {times_sec!r}")
+            raise ValueError(f"times_sec must be a 1-D array of finite values, not {times_sec!r}")
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side must be at least 1 px, not {short_side!r}")
         if len(times) == 0:
@@ -130,25 +129,25 @@ class Video(ABC):
         return frames
 
     def timeline(self) -> Timeline:
-        """Find out when each frame is on screen; reads the whole file.
+        """Return when each frame is on screen; reads the whole file.
 
         Raises:
-            VideoError: the file holds no frame.
+            VideoError: the file contains no frame.
         """
         return self.count().timeline
 
     def examine(self) -> None:
-        """Find the true length and decode two frames, so that a torn file is found out.
+        """Determine the true length and decode two frames, to detect damaged files.
 
-        Reads the whole file but decodes only the first frame and, where seeking is cheap, the last
-        key frame. `num_frames`, `seconds` and `fps` are counted ones from then on.
+        Reads the whole file but decodes only the first frame and, if seeking is cheap, the last key
+        frame. `num_frames`, `seconds` and `fps` are exact afterwards.
 
         Raises:
-            VideoError: the file holds no frame, or one of the two cannot be decoded.
+            VideoError: the file contains no frame, or one of the two cannot be decoded.
         """
         counted = self.count()
         if counted.blank_end:
-            raise self.error("its end holds only zeros, as if its copying had been interrupted")
+            raise self.error("it ends in zero bytes: the copy was probably interrupted")
         self.frames_at(np.zeros(1))
         if self.is_seekable and counted.last_key_sec > 0:
             self.frames_at(np.array([counted.last_key_sec]))

@@ -111,7 +111,7 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
 def _fit(
     weights: NamedWeights, target: NamedWeights
 ) -> tuple[State, dict[str, tuple[Window, Window]]]:
-    """Give a file's tensors the shapes of a model's, as far as inflating and resizing can.
+    """Return a file's tensors the shapes of a model's, as far as inflating and resizing can.
 
     Returns:
         The tensors, and by the name of each table that was resized its window and the model's.

@@ -100,7 +100,7 @@ class Contents(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
-        """Give the rows at `positions`, in that order."""
+        """Return the rows at `positions`, in that order."""
         return Contents(*(column[positions] for column in self))
 
 

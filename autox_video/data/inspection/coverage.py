@@ -9,7 +9,7 @@ from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds
 
 
 def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) -> float:
-    """Give how often as many test clips are taken from a clip as from a short one, on average.
+    """Return how often as many test clips are taken from a clip as from a short one, on average.
 
     Args:
         facts: of the clips to test; those that cannot be read do not count.
@@ -24,7 +24,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 def notes_on_long_clips(
     splits: Mapping[str, ClipTable], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
-    """Give a sentence for validation and one for testing, where they see a part of clips only.
+    """Return a sentence for validation and one for testing, where they see a part of clips only.
 
     Args:
         splits: the clips by the names of their splits, with what is known of them.

@@ -51,7 +51,7 @@ class FactsCache:
                 self._connect()
 
     def known(self, paths: Sequence[str]) -> Iterator[tuple[str, int, int, Inspection]]:
-        """Give path, size, time of change and the rest of each clip that is remembered."""
+        """Yield path, size, time of change and the rest of each clip that is remembered."""
         query = f"SELECT * FROM {TABLE} WHERE path = ?"
         with self._failing_softly():
             for path in paths if self._database is not None else ():
@@ -125,5 +125,5 @@ def _checksum(facts: object, *contents: object) -> bytes:
 
 
 def _key(path: str) -> bytes:
-    """Give the absolute path as the file system has it, which need not be text."""
+    """Return the absolute path as the file system has it, which need not be text."""
     return os.fsencode(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (twice as quick)

@@ -38,7 +38,7 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def sampled_frames(video: Video) -> np.ndarray:
-    """Give small frames (K, H, W, 3) of an open clip, at fixed shares of its length.
+    """Return small frames (K, H, W, 3) of an open clip, at fixed shares of its length.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
@@ -47,7 +47,7 @@ def sampled_frames(video: Video) -> np.ndarray:
 
 
 def fingerprint(frames: np.ndarray) -> bytes:
-    """Give what `sampled_frames` look like: FINGERPRINT_BYTES, equal for equal pictures.
+    """Return what `sampled_frames` look like: FINGERPRINT_BYTES, equal for equal pictures.
 
     (K, S, S) grey values, and then the mean redness and blueness of the clip,
     (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
@@ -112,13 +112,13 @@ def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _pictures(fingerprints: np.ndarray) -> np.ndarray:
-    """Give the grey pictures (N, K, S * S), each about its own mean."""
+    """Return the grey pictures (N, K, S * S), each about its own mean."""
     grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
     return grey - grey.mean(axis=2, keepdims=True)
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Give (P,) the cosine between pictures (P, K, S * S)."""
+    """Return (P,) the cosine between pictures (P, K, S * S)."""
     return _mean_product(first, second) / np.maximum(_rms(first) * _rms(second), 1e-9)
 
 

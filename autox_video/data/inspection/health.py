@@ -114,7 +114,7 @@ class Health:
 
 
 def report(health: Health) -> dict[str, Any]:
-    """Give the content of check.json."""
+    """Return the content of check.json."""
     listing, is_leak = health.listing, lambda group: group["leak"]
     closer = either(health.source, health.near)
     train = listing.count_by_class(health.splits["train"])
@@ -188,7 +188,7 @@ def _imbalance(health: Health) -> dict[str, Any]:
 
 
 def _odd(health: Health) -> Iterator[Clip]:
-    """Give the readable clips that are unlike the most, with what is odd."""
+    """Yield the readable clips that are unlike the most, with what is odd."""
     readable = [(number, fact) for number, fact in enumerate(health.facts) if fact.error is None]
     facts = [fact for _, fact in readable]
     measures = {
@@ -214,7 +214,7 @@ def _odd(health: Health) -> Iterator[Clip]:
 
 
 def good_clips(health: Health) -> dict[str, list[int]]:
-    """Give for each split the numbers, in it, of the clips without the bad ones.
+    """Return for each split the numbers, in it, of the clips without the bad ones.
 
     Bad are: unreadable clips; of equal clips in a split all but the first, and all of them where
     their labels differ; and training clips that are equal to one for validation or test, or look

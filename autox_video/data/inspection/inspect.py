@@ -39,7 +39,7 @@ def inspect_clips(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> tuple[list[ClipFacts], Contents]:
-    """Give the facts and contents of every clip, opening only those that the cache does not know.
+    """Return the facts and contents of every clip, opening only those that the cache does not know.
 
     A clip is known while its size and time of change are the same. What cannot be read, or makes
     the decoder hang or crash, is tried anew each time: the cause may lie outside the file. Stopped
@@ -113,7 +113,7 @@ class _Clips:
         self.contents.put(row, inspection)
 
     def read(self, index: int, out: np.ndarray) -> tuple[int, int, tuple | None]:
-        """Give a clip's size and time of change and, unless they are known, what is found out."""
+        """Return a clip's size and time of change and, unless they are known, what is found out."""
         path = os.fspath(local_path(self.paths[index], self._remote_cache))
         size = mtime_ns = -1
         with suppress(OSError):

@@ -75,7 +75,7 @@ def with_recordings(listing: Listing) -> Listing:
 
 
 def _rows_of(tables: Splits) -> dict[str, slice]:
-    """Give the rows of each table where all stand one after the other."""
+    """Return the rows of each table where all stand one after the other."""
     ends = accumulate(map(len, tables.values()))
     return {
         name: slice(end - len(clips), end)
@@ -104,7 +104,7 @@ def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> 
 
 
 def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
-    """Give the facts of a part of a video."""
+    """Return the facts of a part of a video."""
     if video.error is not None or segment == WHOLE_VIDEO:
         return video
     try:

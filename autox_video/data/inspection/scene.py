@@ -45,7 +45,7 @@ _FLAT = 1.7
 
 
 def scene(frames: np.ndarray) -> bytes:
-    """Give the scene of frames (K, H, W, 3) uint8, spread over a clip, as SCENE_BYTES.
+    """Return the scene of frames (K, H, W, 3) uint8, spread over a clip, as SCENE_BYTES.
 
     They are the background's grey values, and a histogram of the colours.
     """
@@ -75,7 +75,7 @@ def same_scene(
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
-        """Give (P, 2) cosines of the backgrounds and of the colours."""
+        """Return (P, 2) cosines of the backgrounds and of the colours."""
         first, second = (_vectors(scenes[clips]) for clips in pairs.T)
         return np.add.reduceat(first * second, [0, _GRADIENTS], axis=1)
 
@@ -98,7 +98,7 @@ def same_scene(
 
 
 def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray]:
-    """Give the pairs (P, 2) among the clips `compared` that may be alike, in several lots."""
+    """Yield the pairs (P, 2) among the clips `compared` that may be alike, in several lots."""
     if len(compared) > _COMPARED_UP_TO:
         yield from near_pairs(lambda clips: _vectors(scenes[clips]), compared)
         return
@@ -112,7 +112,7 @@ def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray
 
 
 def _vectors(scenes: np.ndarray) -> np.ndarray:
-    """Give (N, D): gradients of the background and the histogram, of length 1 each."""
+    """Return (N, D): gradients of the background and the histogram, of length 1 each."""
     histogram = scenes[:, GREY_BYTES:].astype(np.float32)
     return np.concatenate([_unit(_gradients(scenes)), _unit(histogram)], axis=1)
 

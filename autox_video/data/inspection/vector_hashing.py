@@ -20,7 +20,7 @@ CHUNK = 512
 
 
 def in_chunks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Give what a function gives of rows, computed on CHUNK of them at a time to save memory."""
+    """Return what a function gives of rows, computed on CHUNK of them at a time to save memory."""
     starts = range(0, max(len(rows), 1), CHUNK)
     return np.concatenate([function(rows[start : start + CHUNK]) for start in starts])
 
@@ -30,7 +30,7 @@ _NEIGHBOURS = 8  # items of the same key that each is compared with, in each tab
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Give pairs (P, 2) of items (N,) that are likely near each other; some come more than once.
+    """Yield pairs (P, 2) of items (N,) that are likely near each other; some come more than once.
 
     Takes time in proportion to N log N, and memory of about 100 bytes an item. A pair that is only
     just near is missed now and then.
@@ -42,7 +42,7 @@ def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give each table's keys of the items, and an order in which equal keys are together.
+    """Yield each table's keys of the items, and an order in which equal keys are together.
 
     Among those of an equal key, items come together that another table has together too.
     """
@@ -64,6 +64,6 @@ def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, n
 
 
 def _keys(vectors: np.ndarray, planes: np.ndarray, bits: int) -> np.ndarray:
-    """Give the keys (tables, N) that planes (D, G) make of vectors (N, D)."""
+    """Return the keys (tables, N) that planes (D, G) make of vectors (N, D)."""
     sides = (vectors @ planes > 0).reshape(len(vectors), -1, bits)
     return (sides @ (np.uint32(1) << np.arange(bits, dtype=np.uint32))).T

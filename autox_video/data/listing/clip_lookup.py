@@ -28,7 +28,7 @@ _NAMED_AT_MOST = 3
 
 
 def find_listed(table: Table, tree: ClipTree) -> Table:
-    """Give the table with the paths of the files that are meant, and without its comments.
+    """Return the table with the paths of the files that are meant, and without its comments.
 
     A path that is not there as written is that of the one file which it fits but for slashes,
     letter case, composed letters, its suffix, or the folders in front. Notes say how many were
@@ -80,7 +80,7 @@ def _without_comments(table: Table, comments: set[int]) -> Table:
 
 
 def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
-    """Give the indices of the clips that are not there; of what is outside nothing is read."""
+    """Return the indices of the clips that are not there; of what is outside nothing is read."""
     outside = set(find_outside(paths, data_root))
     inside = [index for index in range(len(paths)) if index not in outside]
     missing = [inside[i] for i in find_missing([paths[i] for i in inside], data_root)]
@@ -92,7 +92,7 @@ def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
 
 
 def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list[str]]:
-    """Give the clips of an official list that are there, and a note on those that are not.
+    """Return the clips of an official list that are there, and a note on those that are not.
 
     Args:
         table: the list, its paths as that has them.

@@ -27,7 +27,7 @@ class ClipTree:
         self._by_stem: dict[str, str | list[str]] | None = None
 
     def find(self, name: str, label: str = "") -> str | None:
-        """Give the path of a clip relative to the root; None where it is not there.
+        """Return the path of a clip relative to the root; None where it is not there.
 
         Args:
             name: as an official list has it, with or without folders and suffix.
@@ -42,12 +42,12 @@ class ClipTree:
         return next((path for path in clips if _folder_of(path) == wanted), clips[0])
 
     def resolve(self, path: str) -> str | None:
-        """Give the one clip that a path means which is not there as it is spelt, or None."""
+        """Return the one clip that a path means which is not there as it is spelt, or None."""
         candidates = self.candidates(path)
         return candidates[0] if len(candidates) == 1 else None
 
     def meant(self, path: str, label: str, labels: set[str]) -> str | None:
-        """Give the one clip that a listed path means: of several, that in the folder of its class.
+        """Return the one clip that a listed path means: of several, that in the folder of its class.
 
         What lies in the folder of another class, of those in `labels`, is another clip.
         """
@@ -58,7 +58,7 @@ class ClipTree:
         return meant[0] if len(meant) == 1 else None
 
     def candidates(self, path: str) -> list[str]:
-        """Give the clips that a path may mean: those which fit it best, relative to the root.
+        """Return the clips that a path may mean: those which fit it best, relative to the root.
 
         They fit but for slashes, case, composed letters, %20 and the suffix; and either way, one
         of the two paths may have more folders in front.
@@ -81,7 +81,7 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Give a clip whose name is like that of a path; None where there is none, or too many."""
+        """Return a clip whose name is like that of a path; None where there is none, or too many."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None
@@ -94,7 +94,7 @@ class ClipTree:
         return None
 
     def example(self) -> str | None:
-        """Give the path of some clip; None where there is none."""
+        """Return the path of some clip; None where there is none."""
         clips = next(iter(self._stems().values()), None)
         return clips[0] if isinstance(clips, list) else clips
 
@@ -128,7 +128,7 @@ def _stem_key(path: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Give a clip's name without its folders and the suffix of a video."""
+    """Return a clip's name without its folders and the suffix of a video."""
     base = name.rpartition("/")[2]
     stem, suffix = split_suffix(base)
     return stem if suffix in VIDEO_SUFFIXES else base

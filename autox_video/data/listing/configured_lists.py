@@ -40,7 +40,7 @@ class ConfiguredLists:
 
 
 def reading_of(settings: Settings) -> Reading:
-    """Give how the settings say that lists are to be read."""
+    """Return how the settings say that lists are to be read."""
     return Reading(
         str(check_root(settings.data_root)),
         settings.data_format,
@@ -177,7 +177,7 @@ def may_name_test_clips(train_list: str, root: str | Path) -> bool:
 
 
 def used_names(lists: ConfiguredLists) -> Names | None:
-    """Give the data set's own classes, but those without a training clip; a note says so."""
+    """Return the data set's own classes, but those without a training clip; a note says so."""
     if lists.names is None:
         return None
     classes, source = lists.names
@@ -192,7 +192,7 @@ def used_names(lists: ConfiguredLists) -> Names | None:
 
 
 def check_root(path: str) -> str | Path:
-    """Give data_root as a folder, or as the address that it is.
+    """Return data_root as a folder, or as the address that it is.
 
     Raises:
         ListingError: there is no such folder, or there are no such addresses.

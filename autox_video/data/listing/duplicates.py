@@ -101,7 +101,7 @@ def same_clip_twice(splits: Splits, data_root: str | Path) -> list[str]:
 
 
 def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
-    """Give the rows of the clips that both have, in the order of `b`."""
+    """Return the rows of the clips that both have, in the order of `b`."""
     if (a.segments is None) == (b.segments is None):
         keys_a, keys_b = a.identities(data_root), b.identities(data_root)
     else:

@@ -189,7 +189,7 @@ def _each_clip_once(
 def _to_divide(
     splits: Splits, root: str | Path, *, from_folders: bool
 ) -> tuple[ClipTable, tuple[str, ...]]:
-    """Give the training clips that are to be divided, and into which splits."""
+    """Return the training clips that are to be divided, and into which splits."""
     clips = splits["train"]
     if not from_folders:
         return clips, ("train", "val")
@@ -202,7 +202,7 @@ def _to_divide(
 
 
 def _earlier_divisions(work_dir: Path, weights: str) -> tuple[Path, ...]:
-    """Give the folders of divisions in which clips should keep their sides, the likeliest first.
+    """Return the folders of divisions in which clips should keep their sides, the likeliest first.
 
     The weights that training starts from know their training clips; so does the run before.
     """

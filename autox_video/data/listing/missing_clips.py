@@ -72,7 +72,7 @@ def _unknown_addresses(splits: Splits) -> list[str]:
 
 
 def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
-    """Give the indices of the paths on this machine at which there is no clip."""
+    """Return the indices of the paths on this machine at which there is no clip."""
     folders: dict[str, list[int]] = {}
     for index, path in enumerate(paths):
         if "://" not in path or not is_remote(path):

@@ -36,7 +36,7 @@ def as_drawn(text: str) -> str:
 
 
 def spelled_out(text: str) -> str:
-    """Give a name with all of its odd characters written as escapes, so that they can be seen."""
+    """Return a name with all of its odd characters written as escapes, so that they can be seen."""
     return "".join(
         char if char == " " or (char.isprintable() and not char.isspace()) else _escape(char)
         for char in text

@@ -111,7 +111,7 @@ class ClipDataset:
 
 
 def _seed_of(seed: int, epoch: int, position: int) -> int:
-    """Give a number for the augmentation of a clip behind the loader, apart from all others."""
+    """Return a number for the augmentation of a clip behind the loader, apart from all others."""
     return int(np.random.SeedSequence([seed, epoch, position, 1]).generate_state(1)[0])
 
 
@@ -175,7 +175,7 @@ class ClipBatches(ClipLoader):
         return {**self.dataset.batch(Loaded([0], black, [None], [])), "weight": 0.0}
 
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
-        """Give this process's batches of an epoch, in order, but the first `skip` clips of it.
+        """Yield this process's batches of an epoch, in order, but the first `skip` clips of it.
 
         Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many clips
         of the epoch's order are `taken` after it, its `weight`: of this process's mean over its
@@ -198,7 +198,7 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Give of each batch of this process: all of it, its part, the weight of its mean.
+        """Return of each batch of this process: all of it, its part, the weight of its mean.
 
         A process for which nothing is left of a batch takes part with a clip that does not count.
         """

@@ -35,7 +35,7 @@ def default_folder() -> Path | None:
 
 
 def content_name(video: str | Path, reading: str) -> str | None:
-    """Give the name of what a clip's file gives when it is read so; None where it cannot be.
+    """Return the name of what a clip's file gives when it is read so; None where it cannot be.
 
     What is at an address is taken never to change, and is not fetched for this.
     """
@@ -70,7 +70,7 @@ class CachedClip:
     """(N, H, W, 3) uint8 RGB, not to be written to."""
 
     def frames_at(self, times_sec: np.ndarray) -> list[np.ndarray]:
-        """Give the frames at times that are among `times_sec`, each (H, W, 3), without a copy."""
+        """Return the frames at times that are among `times_sec`, each (H, W, 3), without a copy."""
         rows = np.searchsorted(self.times_sec, np.asarray(times_sec) - 1e-6)
         return [self.frames[i] for i in self.index[rows]]
 
@@ -87,7 +87,7 @@ class FrameCache:
         self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> CachedClip | None:
-        """Give a cached clip; None where there is none, or the file is damaged."""
+        """Return a cached clip; None where there is none, or the file is damaged."""
         content = self.files.get(name)
         if content is None:
             return None

@@ -38,7 +38,7 @@ class Tolerance:
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Give that of a share of so many clips; of a share above 0, at least one clip."""
+        """Return that of a share of so many clips; of a share above 0, at least one clip."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # More than chance would bring in a row, if that share of all clips were unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf

@@ -208,7 +208,7 @@ def _why_it_died(code: int) -> str:
 
 
 def _progress(pid: int) -> object:
-    """Give something that changes while a process computes or reads, or is stopped by somebody.
+    """Return something that changes while a process computes or reads, or is stopped by somebody.
 
     None where the system does not tell.
     """

@@ -139,7 +139,7 @@ class ReadClips(BaseTransform):
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Give where in the video the clip begins, from its first frame, and its length, in seconds."""
+    """Return where in the video the clip begins, from its first frame, and its length, in seconds."""
     if segment is None:
         return 0.0, video.seconds
     try:
@@ -149,7 +149,7 @@ def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
 
 
 def _frames_at(video: Video, times_sec: np.ndarray, short_side: int | None) -> list[np.ndarray]:
-    """Give the frame at each time; one that is asked for twice is decoded once."""
+    """Return the frame at each time; one that is asked for twice is decoded once."""
     unique, rows = np.unique(times_sec, return_inverse=True)
     frames = video.frames_at(unique, short_side)
     return [frames[row] for row in rows]
@@ -225,7 +225,7 @@ def random_box(
     *,
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Give (top, left, height, width) of a random part, by the rule of "Going deeper with
+    """Return (top, left, height, width) of a random part, by the rule of "Going deeper with
     convolutions" (2014): area uniform, logarithm of the aspect ratio uniform; where ten tries do
     not fit, the largest part in the middle whose aspect ratio is in range.
     """

@@ -1,4 +1,4 @@
-"""When a decoded frame is on screen, where frames are decoded one after the other."""
+"""Display times of frames that are decoded sequentially."""
 
 import av
 
@@ -6,7 +6,7 @@ from autox_video.video.container.packet_count import Counted
 
 
 class CountedClock:
-    """Tells the time of frames of a clip that is counted, decoded from its start on."""
+    """Display times of a counted clip's frames, decoded from its start."""
 
     def __init__(self, counted: Counted) -> None:
         self._starts, self._places = counted.timeline.starts, None
@@ -15,9 +15,9 @@ class CountedClock:
         self._next, self._latest = 0, 0.0
 
     def second(self, frame: av.VideoFrame) -> float | None:
-        """Give the time of a frame, seconds from the clip's first; None if it is not shown.
+        """Return the time of a frame in seconds from the first one; None if it is not shown.
 
-        Never earlier than that of the frame before.
+        Times never decrease.
         """
         place = self._next
         if self._places is not None and frame.opaque is not None:
@@ -31,11 +31,11 @@ class CountedClock:
 
 
 class StampClock:
-    """Tells the time of frames of a large clip by their stamps.
+    """Display times of a large clip's frames, from their time stamps.
 
     Args:
-        tick_sec: seconds of a tick.
-        nominal_fps: of frames without a sound stamp, which follow on the one before.
+        tick_sec: seconds per tick.
+        nominal_fps: frame rate at which a frame without a valid time stamp follows the one before.
         origin: ticks of second 0; None for those of the first frame.
     """
 
@@ -45,7 +45,7 @@ class StampClock:
         self._last: float | None = None
 
     def second(self, frame: av.VideoFrame) -> float:
-        """Give the time of a frame in seconds, never earlier than that of the frame before."""
+        """Return the time of a frame in seconds; times never decrease."""
         stamp = frame.pts
         if stamp is None or (self._last is not None and stamp < self._last):
             stamp = 0.0 if self._last is None else self._last + self._frame_ticks

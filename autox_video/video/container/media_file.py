@@ -1,4 +1,4 @@
-"""A video file's packets: its header, its true length, and which frames are where in it."""
+"""An open video file: its header, its true length and its packets."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,20 +20,20 @@ from autox_video.video.files.file_kinds import why_no_video
 from autox_video.video.files.video_file import USUAL_FPS, believed_fps, why_not_open
 
 THREADS_PER_VIDEO = 1
-"""Decoding threads of one open clip: the data workers are the parallelism, more would fight."""
+"""Decoding threads per open clip: data workers run in parallel, so more threads would compete."""
 
 COUNT_UP_TO_BYTES = 16 << 20
-"""Files up to this size are read whole when they are opened: a tenth of the time that decoding
-takes, and headers are wrong about files that are cut off, or whose sound is longer."""
+"""Files up to this size are read whole when opened. This takes a tenth of the time of decoding, and
+headers are wrong about files that are cut off or whose audio is longer."""
 
-# Seeks in other containers (MPEG-TS and -PS for two) land late or give the frames wrong times, and
-# their packets may hold half a frame.
+# In other containers, such as MPEG-TS and -PS, seeks land late or give frames wrong times, and a
+# packet may contain half a frame.
 _SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
 
-# Times of decoding are stored in these; in others FFmpeg makes them up from those of display.
+# These store decoding times (DTS); for others FFmpeg derives them from presentation times (PTS).
 _STORE_DECODING = frozenset({"mpegts", "flv"})
 
-# Codings whose frames are shown as they are decoded, whatever FFmpeg makes of others.
+# Codecs without reordering: frames are shown in decoding order, whatever FFmpeg reports.
 _IN_ORDER = frozenset(
     (
         *("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg", "png", "gif", "apng"),
@@ -42,49 +42,49 @@ _IN_ORDER = frozenset(
 )
 
 _FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # of the index of a large file
-# Long clips of fewer bytes a second are counted, which costs little: their length may be a fault.
+# Long clips with fewer bytes per second are counted: their length may be wrong, and it is cheap.
 _LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
 
-# Text that FFmpeg would follow to other files, or paint as a picture of letters.
+# Text from which FFmpeg would open other files, or that it would render as an image.
 _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
 _PYAV = int(av.__version__.split(".")[0])
-# Before release 19, PyAV refuses a file whose titles are not UTF-8, unless told otherwise.
+# By default, PyAV before release 19 refuses a file whose metadata is not UTF-8.
 _ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
-_CLOCKS_AGREE_SEC = 1e-4  # those of streams and of files are rounded
-_LATEST_START_SEC = 3600.0  # pictures that come later after the sound have another clock than that
+_CLOCKS_AGREE_SEC = 1e-4  # start times of streams and files are rounded
+_LATEST_START_SEC = 3600.0  # video that starts later than this after the audio has its own clock
 
-_REMEMBERED = CountedFiles()  # workers open a clip each epoch
-_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream, of files that have several
+_REMEMBERED = CountedFiles()  # workers open each clip every epoch
+_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream of files with several
 
 
 class PacketNumber(int):
-    """A packet's number in order of decoding, which the decoder hands on to its frame.
+    """A packet's number in decoding order, which the decoder passes on to its frame.
 
-    PyAV knows such objects by their identity, and ints would share theirs.
+    A class of its own because PyAV tells these objects apart by identity, which ints may share.
     """
 
 
 class MediaFile:
-    """An open file with a stream of pictures, and where reading it stands.
+    """An open file with a video stream, and the read position in it.
 
     Attributes:
-        path: where it is.
-        codec: PyAV's decoder, one thread, immediate.
-        width, height: pixels of the frames before they are turned, in the shape they are shown in.
-        odd: what is odd about its streams and pictures, parts of a sentence.
-        seconds, fps, num_frames: counted, or of a large file what its header says until `count`.
-        counted: what `count` found out, None before.
-        nominal_fps: frames per second by the header.
-        promised_sec: length by the header, None once it is counted.
-        tick_sec: seconds of a tick, the unit of the stamps.
+        path: path of the file.
+        codec: PyAV's decoder, single-threaded, without frame delay.
+        width, height: pixels of a frame before rotation, after correction of the pixel aspect.
+        odd: what is unusual about its streams and frames, as clauses.
+        seconds, fps, num_frames: exact; those of a large file are the header's until `count`.
+        counted: the result of `count`, None before.
+        nominal_fps: frame rate according to the header.
+        promised_sec: length according to the header, None once it is counted.
+        tick_sec: seconds per tick, the unit of the time stamps.
         is_small: whether it is read whole and its packets are kept.
-        is_seekable: whether jumps in the file lead where they should.
-        is_torn: whether reading ended by an error.
-        has_decoded: whether the decoder was given anything.
-        order_is_the_time: whether stamps only tell the order of decoding.
+        is_seekable: whether seeks land where they should.
+        is_torn: whether reading ended with an error.
+        has_decoded: whether the decoder was given any packet.
+        order_is_the_time: whether time stamps only give the decoding order.
 
     Raises:
         VideoError: the file is unreadable, not a video, or has no length or size.
@@ -103,19 +103,19 @@ class MediaFile:
             raise
 
     def close(self) -> None:
-        """Free the file and the decoder; closing twice does no harm."""
+        """Release the file and the decoder; may be called more than once."""
         self._kept = []
-        self._unread = None  # it holds this object, which holds the decoder's memory
+        self._unread = None  # it refers to this object, which holds the decoder's memory
         self.container.close()
 
     def error(self, reason: str) -> VideoError:
-        """Make the error that says what is wrong with this file."""
+        """Return the error that says what is wrong with this file."""
         return VideoError(f"{self.path}: {reason}.")
 
     # ---- opening ----
 
     def renew(self) -> None:
-        """Take a decoder that has decoded nothing; large files are read from their start again."""
+        """Reset to a fresh decoder; large files are read from their start again."""
         if self.has_decoded or not (self.is_small or self._is_unread):
             self.close()
             self._open()
@@ -132,14 +132,14 @@ class MediaFile:
         self.codec: Any = self.stream.codec_context
         if self.codec is None:
             container.close()
-            reason = "this FFmpeg has no decoder for its coding"
+            reason = "FFmpeg has no decoder for its codec"
             raise self.error(why_no_video(self.path) or reason)
         self.codec.thread_type = "SLICE"
         self.codec.thread_count = THREADS_PER_VIDEO
-        self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames tell their packet's number
+        self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames carry their packet's number
 
     def _open_container(self) -> Any:
-        # An absolute path is never taken for a URL; files that name other files get no network.
+        # An absolute path is never mistaken for a URL; files that refer to others get no network.
         name = str(self.path.absolute())
         options = {"protocol_whitelist": "file"}
         try:
@@ -152,13 +152,13 @@ class MediaFile:
         return container
 
     def _choose_stream(self, container: Any) -> Any:
-        """Choose one of the streams of pictures; gives the container with nothing read of it."""
+        """Choose one of the video streams; returns the container with nothing read from it."""
         key = self._file_state() if len(container.streams.video) > 1 else None
         if key not in _CHOSEN:
             stream, doubt = choose_stream(container)
             if stream is None:
                 container.close()
-                reason = "there are no pictures in it (sound only?)"
+                reason = "it has no video stream (audio only?)"
                 raise self.error(why_no_video(self.path) or reason)
             self._stream_index = stream.index
             if key is None:
@@ -173,14 +173,14 @@ class MediaFile:
     def _read_header(self) -> None:
         stream, container = self.stream, self.container
         if self.codec.width < 1 or self.codec.height < 1:
-            reason = "its header gives no picture size, it is damaged or cut off"
+            reason = "its header gives no frame size; it is damaged or cut off"
             raise self.error(why_no_video(self.path) or reason)
         ratio = stream.sample_aspect_ratio
         self.width = max(1, round(self.codec.width * pixel_aspect(ratio)))
         self.height = self.codec.height
         if is_absurd(ratio):
-            self.odd += (f"its pixels are {float(ratio):.3g} times as wide as high, by its header",)
-        # AVI stores the order of decoding only, from which FFmpeg guesses wrongly with B-frames.
+            self.odd += (f"its pixel aspect ratio of {float(ratio):.3g} is ignored",)
+        # AVI only stores the decoding order, from which FFmpeg derives wrong times with B-frames.
         self.order_is_the_time = container.format.name == "avi" and bool(self.codec.has_b_frames)
         self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
         self.is_small = container.size <= COUNT_UP_TO_BYTES
@@ -191,16 +191,16 @@ class MediaFile:
         self.promised_sec = stream.duration * self.tick_sec if stream.duration else None
         self._estimate_length()
         if self.num_frames == 1 and (what := why_no_video(self.path)):
-            raise self.error(what)  # FFmpeg reads pictures, too
+            raise self.error(what)  # FFmpeg reads images, too
 
     def _estimate_length(self) -> None:
-        """Set `seconds` and `num_frames` by counting where that is quick, else from the header."""
+        """Set `seconds` and `num_frames` by counting if that is quick, else from the header."""
         seconds = self.promised_sec
         if seconds is None and self.container.duration:
             seconds = self.container.duration / av.time_base
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
-        is_quick = self.is_small or not self.is_seekable  # else all is decoded from the start on
+        is_quick = self.is_small or not self.is_seekable  # not seekable: decoded from the start
         if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
             self.count()
             return
@@ -208,13 +208,13 @@ class MediaFile:
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
     def _may_be_wrong(self, seconds: float) -> bool:
-        """Whether the header of a large file hints at a fault of its clock, or its end is gone."""
+        """Whether a large file seems to be cut off or its header hints at wrong time stamps."""
         average = self.stream.average_rate
         is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
         if is_odd or is_cut_off(self.path, self.container, self.stream):
             return True
         if self.container.format.name == "matroska,webm":
-            self.container.seek(0)  # its index is read when something is sought
+            self.container.seek(0)  # its index is read on the first seek
         entries = self.stream.index_entries
         count = min(len(entries), _LOOK_AT_PLACES)
         has_few_bytes = self.container.size < seconds * _FEW_BYTES_PER_SEC
@@ -228,19 +228,19 @@ class MediaFile:
 
     @property
     def start_sec(self) -> float:
-        """Seconds of the player's clock at which the first picture comes.
+        """Presentation time of the first frame, in seconds.
 
-        That clock begins with whatever comes first, pictures or sound.
+        Time 0 is the start of the video or the audio, whichever comes first.
         """
         return self._start_said if self._start_said <= _LATEST_START_SEC else 0.0
 
     @property
     def start_odd(self) -> tuple[str, ...]:
-        """What is odd about the start: nothing, or a part of a sentence."""
+        """What is unusual about the start: nothing, or a clause."""
         if self._start_said <= _LATEST_START_SEC:
             return ()
         late = duration(self._start_said)
-        return (f"its pictures come {late} after its sound; its clock begins with the pictures",)
+        return (f"its video starts {late} after its audio; times count from the first frame",)
 
     @property
     def _start_said(self) -> float:
@@ -253,7 +253,7 @@ class MediaFile:
     # ---- packets ----
 
     def packet(self, number: int) -> av.Packet | None:
-        """Give a packet of a small file by its number, None where there is no such one."""
+        """Return a packet of a small file by its number; None if there is no such packet."""
         if self._unread is None:
             self._unread = self.read()
         while len(self._kept) <= number:
@@ -264,7 +264,7 @@ class MediaFile:
         return self._kept[number]
 
     def packets(self) -> Iterator[av.Packet]:
-        """Give each packet of the pictures from the first on, up to where the file can be read."""
+        """Yield the video packets from the first on, as far as the file can be read."""
         if not self.is_small:
             self.renew()
             yield from self.read()
@@ -280,14 +280,14 @@ class MediaFile:
         return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
 
     def _clear_packets(self) -> Iterator[av.Packet]:
-        """Give each packet as `packets` does; raises VideoError where they are encrypted."""
+        """Yield the packets as `packets` does; raises VideoError if they are encrypted."""
         for packet in self.packets():
             if packet.is_keyframe and packet.has_sidedata("encryption_info"):
-                raise self.error("it is encrypted (DRM), so that only its player can read it")
+                raise self.error("it is encrypted (DRM) and cannot be decoded")
             yield packet
 
     def read(self) -> Iterator[av.Packet]:
-        """Give each packet of the pictures from where the file stands."""
+        """Yield the video packets from the current position on."""
         self._is_unread, self.is_torn = False, False
         try:
             for packet in self.container.demux(self.stream):
@@ -296,17 +296,17 @@ class MediaFile:
         except av.error.FFmpegError:
             self.is_torn = True
         except IndexError:
-            pass  # at the end, where streams came up that the header does not tell of (PyAV 18)
+            pass  # PyAV 18, at the end, if streams appeared that the header does not list
 
     def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
-        """Give the packets from the last key frame by `first` to the end of what is by `last`.
+        """Return the packets from the last key frame at or before `first` until after `last`.
 
         Args:
             first, last: ticks.
-            back: ticks; the key frame is sought so much earlier.
+            back: ticks by which to seek before `first`.
 
         Returns:
-            Nothing where seeking does not lead there or stamps are missing.
+            An empty list if the seek fails or time stamps are missing.
         """
         try:
             self.container.seek(int(first - back), stream=self.stream)
@@ -319,7 +319,7 @@ class MediaFile:
             if packet.is_keyframe and packet.pts <= first:
                 packets.clear()
             packets.append(packet)
-            # Whatever follows is decoded later than this, and shown later than it is decoded.
+            # All that follows is decoded later than this, and shown later than it is decoded.
             if packet.dts is not None and packet.dts > last:
                 break
         if not packets or not packets[0].is_keyframe or packets[0].pts > first:
@@ -329,10 +329,10 @@ class MediaFile:
     def decode(
         self, packet: av.Packet | None, number: int | None = None
     ) -> list[av.VideoFrame | None]:
-        """Give the frames that come out with a packet, all that are left without one.
+        """Feed a packet and return the decoded frames; None flushes the remaining frames.
 
-        What cannot be decoded gives a None. The `opaque` of a frame is the number that its packet
-        was given with.
+        A packet that cannot be decoded returns [None]. The `opaque` of a frame is the `number` of
+        its packet.
         """
         self.has_decoded = True
         if number is not None:
@@ -343,26 +343,26 @@ class MediaFile:
             return [None]
 
     def forget(self) -> None:
-        """Make the decoder ready to start at any key frame."""
+        """Flush the decoder, so that it can start at any key frame."""
         if self.has_decoded:
             self.codec.flush_buffers()
 
     # ---- counting ----
 
     def count(self) -> Counted:
-        """Read all packets, decoding none, unless this process knows the file already.
+        """Read all packets without decoding, unless this process has done so before.
 
-        `seconds`, `fps` and `num_frames` are exact from then on.
+        `seconds`, `fps` and `num_frames` are exact afterwards.
 
         Raises:
-            VideoError: the file holds no frame, or went away.
+            VideoError: the file contains no frame, or has disappeared.
         """
         if self.counted is None:
             key = self._file_state()
             self.counted = _REMEMBERED.get(key)
             if self.counted is None:
                 self.counted = self._count()
-                if not self.is_torn:  # else the next try may read more
+                if not self.is_torn:  # else the next attempt may read more
                     _REMEMBERED.keep(key, self.counted)
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
@@ -372,14 +372,14 @@ class MediaFile:
 
     @property
     def index(self) -> PacketIndex | None:
-        """All packets, where they are counted and their stamps are exact."""
+        """The index of all packets, if they are counted and their time stamps are exact."""
         return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:
         try:
             status = self.path.stat()
         except OSError as error:
-            raise self.error(f"it went away while it was opened ({error.strerror})") from error
+            raise self.error(f"it disappeared while it was open ({error.strerror})") from error
         return str(self.path.absolute()), status.st_mtime_ns, status.st_size
 
     def _count(self) -> Counted:
@@ -395,6 +395,8 @@ class MediaFile:
         )
         counted = count_packets(self._clear_packets(), how)
         if counted is None:
-            reason = "no frame of it is shown: it is damaged or cut off, or its edit list hides all"
+            reason = (
+                "it has no frame to show; it is damaged, cut off, or its edit list hides all frames"
+            )
             raise self.error(why_no_video(self.path) or reason)
         return counted

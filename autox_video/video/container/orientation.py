@@ -1,8 +1,8 @@
-"""How the frames of a clip lie: turned or mirrored, and in what shape their pixels are shown.
+"""Rotation, flip and pixel aspect ratio of a clip's frames.
 
-Players turn, mirror and stretch what they show as the file says; here it is done likewise.
+Applies what the file's metadata says, as players do.
 
-Shape legend: H height and W width in pixels, 3 colours red, green, blue.
+Shape legend: H height and W width in pixels, 3 channels RGB.
 """
 
 from fractions import Fraction
@@ -12,34 +12,34 @@ import av
 import numpy as np
 
 SQUARE_WITHIN = 0.01
-"""Pixels that are this little wider than high, or higher than wide, are taken as square ones."""
+"""Pixel aspect ratios that differ from 1 by less than this count as square."""
 
 WIDEST_PIXEL = 4.0
-"""How many times as wide as high pixels may be, or as high as wide; more is not believed."""
+"""Pixel aspect ratios above this, or below its inverse, are ignored as implausible."""
 
 
 class Orientation(NamedTuple):
-    """What puts a frame upright: rows and columns are exchanged first, then sides."""
+    """How to bring a frame upright: transpose first, then flip."""
 
     swaps: bool = False
-    """Whether rows become columns."""
+    """Whether rows and columns are transposed."""
     flips_x: bool = False
-    """Whether left becomes right, after that."""
+    """Whether to flip horizontally, after that."""
     flips_y: bool = False
-    """Whether top becomes bottom, after that."""
+    """Whether to flip vertically, after that."""
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Give (H, W, 3) pixels as they are shown: a view of them."""
+        """Return a view of (H, W, 3) pixels as displayed."""
         shown = pixels.swapaxes(0, 1) if self.swaps else pixels
         return shown[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Give the (width, height) in which frames of this width and height are shown."""
+        """Return the displayed (width, height) of frames of this width and height."""
         return (height, width) if self.swaps else (width, height)
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether it takes a mirror, and no turning alone would do."""
+        """Whether it includes a flip, so that rotation alone is not enough."""
         return self.swaps ^ self.flips_x ^ self.flips_y
 
 
@@ -55,21 +55,21 @@ EXIF = {
     7: Orientation(swaps=True, flips_x=True, flips_y=True),
     8: Orientation(swaps=True, flips_y=True),
 }
-"""By the number that pictures carry (Exif 2.3, tag Orientation)."""
+"""Orientation by the value of the Exif tag Orientation (Exif 2.3)."""
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """Give what puts a decoded frame upright; angles in between are rounded."""
+    """Return how to bring a decoded frame upright; angles are rounded to 90 degrees."""
     try:
         found = (data for data in frame.side_data if data.type.name == "DISPLAYMATRIX")
         matrix = next(found, None)
-    except ValueError:  # there is data of a kind that PyAV does not know
+    except ValueError:  # side data of a type that PyAV does not know
         return _turned(frame.rotation)
     return UPRIGHT if matrix is None else by_matrix(np.frombuffer(bytes(matrix), np.int32))
 
 
 def by_matrix(matrix: np.ndarray) -> Orientation:
-    """Read a display matrix, (9,) as FFmpeg has it: (x, y) is shown at (ax + cy, bx + dy)."""
+    """Return the orientation of FFmpeg's display matrix (9,): (x, y) maps to (ax + cy, bx + dy)."""
     a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(True, flips_x=c < 0, flips_y=b < 0)
@@ -77,17 +77,17 @@ def by_matrix(matrix: np.ndarray) -> Orientation:
 
 
 def _turned(degrees: float) -> Orientation:
-    """Give the orientation of frames that are turned to the left."""
+    """Return the orientation for a counterclockwise rotation."""
     return EXIF[(1, 8, 3, 6)[round(degrees / 90) % 4]]
 
 
 def pixel_aspect(ratio: Fraction | None) -> float:
-    """Give how many times as wide as high pixels are shown, 1 where that is hardly so or absurd."""
+    """Return the pixel aspect ratio, width by height; 1 if nearly square or implausible."""
     if not ratio or is_absurd(ratio) or abs(ratio - 1) <= SQUARE_WITHIN:
         return 1.0
     return float(ratio)
 
 
 def is_absurd(ratio: Fraction | None) -> bool:
-    """Whether a file gives its pixels a shape that is not believed."""
+    """Whether a pixel aspect ratio is implausible."""
     return bool(ratio) and not 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL

@@ -1,4 +1,4 @@
-"""The true length of a video file, by reading all of its packets and decoding none."""
+"""Count a video file's frames and measure its true length by reading all packets, undecoded."""
 
 import threading
 from array import array
@@ -13,26 +13,26 @@ from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
-"""Memory of a process for what counting found out about files."""
+"""Memory per process for the results of counting."""
 
 LEFT_OUT_SHARE = 0.1
-"""A clip is odd where more of its frames than this come before its first key frame."""
+"""A clip is reported if a larger share of its frames comes before its first key frame."""
 
-_PACKED_MPEG4_BYTES = 19  # what follows a packet of two MPEG-4 frames has no more
+_PACKED_MPEG4_BYTES = 19  # largest placeholder packet after a packet of two MPEG-4 frames
 
 
 @dataclass(slots=True)
 class Counted:
-    """What reading all packets of a file found out.
+    """The result of reading all packets of a file.
 
     Attributes:
         timeline: when each frame is on screen.
-        first_stamp: ticks of the first frame, as the file has it; None where it does not say.
+        first_stamp: the file's time stamp of the first frame, in ticks; None if it has none.
         last_key_sec: time of the last key frame.
-        blank_end: whether the last packet holds only zeros, as files do whose copying broke off.
-        num_packets: number of packets; None where they do not tell which frame is theirs.
-        index: all packets; None where they do not tell which of them a frame needs.
-        orientation: what puts the frames upright; None until one was seen.
+        blank_end: whether the last packet is all zeros, as in files whose copy was interrupted.
+        num_packets: number of packets; None if they cannot be matched to frames.
+        index: all packets; None if they do not tell which of them a frame needs.
+        orientation: how to bring the frames upright; None until one was decoded.
     """
 
     timeline: Timeline
@@ -55,26 +55,26 @@ class Counted:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, about."""
+        """Approximate memory used, in bytes."""
         return 1000 + self.timeline.nbytes + (self.index.nbytes if self.index else 0)
 
 
 class CountedFiles:
-    """What counting found out, by path, time of change and size of the file."""
+    """A cache of counted files, by path, modification time and size."""
 
     def __init__(self) -> None:
         self._found: dict[tuple, Counted] = {}
         self._bytes = 0
-        self._lock = threading.Lock()  # the probe opens files in threads
+        self._lock = threading.Lock()  # inspection opens files in threads
 
     def get(self, key: tuple[str, int, int]) -> Counted | None:
-        """Give what is known of a file."""
+        """Return the cached result for a file, None if there is none."""
         return self._found.get(key)
 
     def keep(self, key: tuple[str, int, int], counted: Counted) -> None:
-        """Remember a file, in place of others where there are too many."""
+        """Cache the result for a file, removing others if necessary."""
         with self._lock:
-            # The latest goes first: of too many, one part then stays over all epochs.
+            # Evict the latest first, so that with too many files one part stays over all epochs.
             while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
                 self._bytes -= self._found.popitem()[1].nbytes
             self._found[key] = counted
@@ -83,17 +83,17 @@ class CountedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the packets of a file are to be read.
+    """How to read the packets of a file.
 
     Attributes:
-        tick_sec: seconds of a tick of their stamps.
-        nominal_fps: frames per second where stamps do not tell.
-        order_is_the_time: whether stamps tell the order of decoding only.
-        stores_decoding: whether the times of decoding are stored, and not guessed.
-        most_reordered: how many frames that are decoded before another may be shown after it.
-        is_lossy: whether pictures are compressed: raw ones may well end in zeros.
-        may_be_packed: whether two frames may share a packet, before a packet of a few bytes.
-        has_index: whether an index is made.
+        tick_sec: seconds per tick of their time stamps.
+        nominal_fps: frame rate to use if the time stamps do not give one.
+        order_is_the_time: whether time stamps only give the decoding order.
+        stores_decoding: whether decoding times are stored and not estimated.
+        most_reordered: how many frames that are decoded before a frame may be shown after it.
+        is_lossy: whether frames are compressed: raw ones may legitimately end in zeros.
+        may_be_packed: whether two frames may share a packet, followed by one of a few bytes.
+        has_index: whether to build an index.
     """
 
     tick_sec: float
@@ -107,7 +107,7 @@ class Reading:
 
 
 class _Columns:
-    """What is kept of packets: eight bytes a number, where a list would take forty."""
+    """The fields of packets, at 8 bytes per number instead of a list's 40."""
 
     def __init__(self) -> None:
         self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")
@@ -125,21 +125,18 @@ class _Columns:
         numbers = [np.array(one) for one in (self.shown_at, self.decoded_at, self.durations)]
         flags = (self.is_key, self.is_shown, self.is_corrupt)
         is_key, is_shown, is_corrupt = (np.array(one, dtype=bool) for one in flags)
-        is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # where the file is cut off
+        is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # the file is cut off there
         if is_key.any():
-            is_shown[: is_key.argmax()] = False  # what they lean on is not in the file
+            is_shown[: is_key.argmax()] = False  # the frames they depend on are not in the file
         return Stamps(*numbers, is_key, is_shown, how.stores_decoding, how.most_reordered)
 
 
 def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
-    """Read packets to the end.
+    """Read all packets and return the result; None if no frame would be displayed.
 
     Args:
-        packets: of a file, from the first on.
-        how: they are to be read.
-
-    Returns:
-        What they tell; None where no frame would be shown.
+        packets: packets of a file, from the first on.
+        how: how to read them.
     """
     columns, last, tells = _Columns(), None, not how.order_is_the_time
     for packet in packets:
@@ -152,14 +149,14 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
         return None
     stamps = columns.stamps(how)
     if not stamps.is_shown.any():
-        return None  # all lean on what was cut off
+        return None  # all depend on frames that were cut off
     tells_all = tells and not any(columns.is_corrupt)
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
     if len(timeline.displayed) == 1:
-        timeline = replace(timeline, odd=(*timeline.odd, "it has one frame only"))
+        timeline = replace(timeline, odd=(*timeline.odd, "it has only one frame"))
     left_out = int(stamps.is_key.argmax())
     if left_out > LEFT_OUT_SHARE * len(timeline.displayed):
-        said = f"its first {left_out} frames lean on what was cut off before them and are left out"
+        said = f"its first {left_out} frames are skipped: the key frame before them was cut off"
         timeline = replace(timeline, odd=(*timeline.odd, said))
     index = PacketIndex(stamps.shown_at, stamps.is_key, stamps.is_shown)
     places = timeline.places(len(stamps.shown_at))

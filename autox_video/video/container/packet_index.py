@@ -1,7 +1,7 @@
-"""Which packets of a clip to decode for given times: pure arithmetic on their time stamps.
+"""Find the packets to decode for given frames: pure arithmetic on time stamps.
 
-A packet holds one frame. Packets are numbered in order of decoding, which is their order in the
-file; frames come on screen in the order of their stamps.
+A packet contains one frame. Packets are numbered in decoding order, which is their order in the
+file; frames are displayed in the order of their time stamps.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ import numpy as np
 
 
 class PacketIndex:
-    """Time stamps and kinds of all packets of a clip.
+    """Time stamps and flags of all packets of a clip.
 
     Args:
-        stamps: for each packet, when its frame comes on screen, in ticks.
+        stamps: for each packet, the time at which its frame is displayed, in ticks.
         is_key: for each packet, whether decoding can start at it.
-        is_shown: for each packet, whether its frame comes on screen at all: an edit list may cut
-            off the start, which is then only decoded for what leans on it.
+        is_shown: for each packet, whether its frame is displayed at all: an edit list may hide the
+            start, which is then only decoded because other frames depend on it.
     """
 
     def __init__(
@@ -29,54 +29,54 @@ class PacketIndex:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes."""
+        """Memory used, in bytes."""
         return self.stamps.nbytes + self._is_key.nbytes + self._is_shown.nbytes + self.keys.nbytes
 
     @property
     def is_exact(self) -> bool:
-        """Whether all frames that are shown can be decoded."""
+        """Whether all displayed frames can be decoded."""
         if len(self.stamps) == 0 or not self._is_key[0]:
             return False
         shown = self.stamps[self._is_shown]
-        # Frames ahead of the first key frame lean on frames that are not in the file.
+        # Frames shown before the first key frame depend on frames that are not in the file.
         return len(shown) > 0 and shown.min() >= self.stamps[0]
 
     @property
     def names_frames(self) -> bool:
-        """Whether no two frames that are shown have the same stamp."""
+        """Whether the time stamps of all displayed frames are distinct."""
         shown = self.stamps[self._is_shown]
         return len(np.unique(shown)) == len(shown)
 
     def shows(self, number: int) -> bool:
-        """Whether the frame of a packet is shown."""
+        """Whether the frame of a packet is displayed."""
         return bool(self._is_shown[number])
 
     @property
     def shows_all(self) -> bool:
-        """Whether every frame is shown."""
+        """Whether every frame is displayed."""
         return bool(self._is_shown.all())
 
     @property
     def has_leading(self) -> bool:
-        """Whether frames are shown before the key frame that they follow in the file."""
+        """Whether some frames are displayed before the key frame that they follow in the file."""
         keys = self.keys[np.searchsorted(self.keys, np.arange(len(self.stamps)), "right") - 1]
         return bool((self.stamps < self.stamps[keys]).any())
 
     @cached_property
     def displayed(self) -> np.ndarray:
-        """Numbers of the packets whose frames are shown, in order of display: (N,) int64."""
+        """Numbers of the packets whose frames are displayed, in display order: (N,) int64."""
         numbers = np.flatnonzero(self._is_shown)
         return numbers[np.argsort(self.stamps[numbers], kind="stable")]
 
     def runs(self, wanted: Sequence[int], *, jumps: bool) -> list[tuple[int, int]]:
-        """Give the stretches of packets to decode for the frames of the `wanted` packets.
+        """Return the ranges of packets to decode for the frames of the `wanted` packets.
 
         Args:
-            wanted: numbers of packets, rising.
+            wanted: packet numbers, sorted.
             jumps: whether decoding may start at any key frame, or only at the first.
 
         Returns:
-            (start, end) each, `end` not included; each starts at a key frame.
+            (start, end) pairs, `end` excluded; each range starts at a key frame.
         """
         runs: list[tuple[int, int]] = []
         for number in wanted:
@@ -92,10 +92,10 @@ class PacketIndex:
         return np.flatnonzero(self._is_key)
 
     def _start_for(self, number: int) -> int:
-        """Give the last key packet from which on the frame of a packet can be decoded.
+        """Return the last key packet from which the frame of a packet can be decoded.
 
-        A frame that is shown before the key frame that it follows in the file may lean on frames
-        from before that key frame.
+        A frame that is displayed before the key frame that it follows in the file may depend on
+        frames before that key frame.
         """
         place = int(np.searchsorted(self.keys, number, side="right")) - 1
         while place > 0 and self.stamps[self.keys[place]] > self.stamps[number]:

@@ -1,4 +1,4 @@
-"""Which of a file's streams of pictures is the clip: not its cover, thumbnail or preview."""
+"""Choose the video stream of a file, not its cover art, thumbnail or preview."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import av
 
 NO_CLIP = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
-"""What a stream may say of itself that makes it no clip where there is another."""
+"""Dispositions of streams that are not the clip if there is another stream."""
 
 FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
-"""Streams with a smaller part of the frames, of the time or of the pixels of the largest are no
-clips beside it: thumbnails, single pictures, previews."""
+"""Streams below these shares of the largest stream's frames, length or pixels are not the clip but
+thumbnails, still images or previews."""
 
 SLIDES = 5
-"""A large stream of so many frames is told of, however few they are beside those of another."""
+"""A large stream of at least this many frames is reported, even if another has many more."""
 
 _LOOK_AT_BYTES = 64 << 20  # of a file with several streams
 
@@ -53,14 +53,14 @@ class _Candidate:
 
 
 def choose_stream(container: Any) -> tuple[Any, str | None]:
-    """Give the stream that players show, and what is to be said where another may be meant.
+    """Return the stream that players show, and a remark if another may be meant.
 
-    A stream of moving pictures goes before one of few of them, a large one before its preview; then
-    the one that the file calls its default, the larger one, the first. Where there are several, the
-    file is read, and has to be opened anew.
+    Streams with few frames and previews come last; among the rest, the file's default stream is
+    preferred, then the largest, then the first. If there are several, the file is read and has to
+    be opened again.
 
     Returns:
-        None where there are no pictures but covers; the stream may be of a coding without decoder.
+        None for the stream if there is only cover art. There may be no decoder for the stream.
     """
     streams = [one for one in container.streams.video if not _is(one, "attached_pic")]
     clips = list(filter(is_clip, streams))
@@ -77,17 +77,17 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
     others = ", ".join(str(one) for one in dict.fromkeys(told) if one is not chosen)
     if not others:
         return chosen.stream, None
-    return chosen.stream, f"it has several streams of pictures: {chosen} is used, not {others}"
+    return chosen.stream, f"it has several video streams: {chosen} is used, not {others}"
 
 
 def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
-    """Whether a stream of few frames may be the clip: slides, or one with a quick preview."""
+    """Whether a stream with few frames may be the clip, such as a slide show."""
     is_long = other.frames >= SLIDES and other.seconds >= SHORTER * chosen.seconds
     return is_long and other.pixels >= SMALLER * chosen.pixels
 
 
 def is_clip(stream: Any) -> bool:
-    """Whether a stream of pictures does not say of itself that it is something else."""
+    """Whether a video stream has no disposition that marks it as something else."""
     return not any(_is(stream, name) for name in NO_CLIP)
 
 
@@ -97,7 +97,7 @@ def _is(stream: Any, name: str) -> bool:
 
 
 def _look(container: Any, found: dict[int, _Candidate]) -> None:
-    """Count the frames of streams, as far as the file is looked at."""
+    """Count the frames of each stream in the first part of the file."""
     size = 0
     try:
         for packet in container.demux([one.stream for one in found.values()]):
@@ -106,12 +106,12 @@ def _look(container: Any, found: dict[int, _Candidate]) -> None:
                 found[packet.stream_index].see(packet)
             if size > _LOOK_AT_BYTES:
                 return
-    except (av.error.FFmpegError, IndexError):  # torn, as will be said of what is chosen
+    except (av.error.FFmpegError, IndexError):  # damaged; reported when the stream is read
         return
 
 
 def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Leave out streams of few frames, or over a short time."""
+    """Return the streams that are neither short nor have few frames."""
     frames = max(one.frames for one in candidates)
     long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
     seconds = max(one.seconds for one in long or candidates)

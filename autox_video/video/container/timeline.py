@@ -1,10 +1,10 @@
-"""When each frame of a clip is on screen: one decision from its time stamps, faults repaired.
+"""The timeline of a clip: when each frame is on screen, with faulty time stamps repaired.
 
-A clip's length, the times it is sampled at and all decoders go by this. Stamps that make sense are
-followed to the letter, so that a variable frame rate, a slow webcam or a screen recording that
-stands still keep their true times. What was repaired, and what is odd, is said in words.
+A clip's length, its sampling times and all decoders use this timeline. Plausible time stamps are
+followed exactly, so variable frame rates, slow webcams and still screen recordings keep their true
+times. Repairs and anything unusual are described in words.
 
-Shape legend: P packets in order of decoding, N frames in order of display.
+Shape legend: P packets in decoding order, N frames in display order.
 """
 
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ from autox_video.core.durations import duration
 from autox_video.video.files.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
 
 JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
-"""Gaps that are longer than this, and so many times as long as most, are faults of the clock where
-together they take this share of the clip: real stillness is shorter, or a smaller part of it."""
+"""Gaps longer than this, and this many times the typical gap, are clock errors if together they
+take this share of the clip; real pauses are shorter or a smaller part of it."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
-"""A clip is odd where frames that stay so many times as long as most do take this share of it."""
+"""A clip is reported if frames held this many times as long as usual take this share of it."""
 
 REPEATED_SHARE = 0.1
-"""A clip is odd where a larger share of its frames has the same stamp as the frame before."""
+"""A clip is reported if a larger share of its frames repeats the time stamp of the one before."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
-"""How many frames that are decoded before another may be shown after it: in any coding, and where
-other signs say that it should be none."""
+"""How many frames that are decoded before a frame may be shown after it: in any codec, and if other
+signs say that there should be none."""
 
 TIME_TOLERANCE_SEC = 1e-6
 """N / fps in floating point may fall short of frame N's own time by this much."""
 
 MISSING = np.iinfo(np.int64).min
-"""Stands for a stamp that a packet does not have."""
+"""The value of a missing time stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """What the packets of a clip say of time, (P,) each, in ticks.
+    """Time stamps of a clip's packets, (P,) each, in ticks.
 
     Attributes:
-        shown_at: int64, when the frame comes on screen, MISSING where unsaid.
-        decoded_at: int64, when it is decoded, MISSING where unsaid.
-        durations: int64, how long the frame stays, 0 where unsaid.
+        shown_at: int64, presentation time (PTS), MISSING if not given.
+        decoded_at: int64, decoding time (DTS), MISSING if not given.
+        durations: int64, display duration of the frame, 0 if not given.
         is_key: bool, whether decoding can start there.
-        is_shown: bool, whether the frame comes on screen at all.
-        stores_decoding: whether `decoded_at` is from the file, and not guessed.
-        most_reordered: how many frames that are decoded before another may be shown after it.
+        is_shown: bool, whether the frame is displayed at all.
+        stores_decoding: whether `decoded_at` comes from the file and is not estimated.
+        most_reordered: how many frames that are decoded before a frame may be shown after it.
     """
 
     shown_at: np.ndarray
@@ -60,15 +60,15 @@ class Stamps:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The frames of a clip in order of display, of which there is at least one.
+    """The frames of a clip in display order, at least one.
 
     Attributes:
         displayed: (N,) int64, the number of each frame's packet.
-        starts: (N,) float64, seconds from the first frame on, never falling.
+        starts: (N,) float64, seconds from the first frame, never decreasing.
         seconds: length, > 0.
-        odd: what was repaired or is odd about its times.
-        in_stamp_order: whether frames are shown in the order of their stamps.
-        follows_stamps: whether they are shown at the times of their stamps, too.
+        odd: what was repaired or is unusual about its times.
+        in_stamp_order: whether frames are displayed in the order of their time stamps.
+        follows_stamps: whether they are also displayed at the times of their time stamps.
     """
 
     displayed: np.ndarray
@@ -79,17 +79,17 @@ class Timeline:
     follows_stamps: bool = True
 
     def on_screen(self, seconds: np.ndarray) -> np.ndarray:
-        """Give the place in `displayed` of the frame on screen at each time, (T,) each."""
+        """Return the index in `displayed` of the frame on screen at each time: (T,) to (T,)."""
         return np.maximum(np.searchsorted(self.starts, seconds, side="right") - 1, 0)
 
     def places(self, packets: int) -> np.ndarray:
-        """Give of each packet the place of its frame in `displayed`: (P,), -1 where not shown."""
+        """Return the index in `displayed` of each packet's frame: (P,), -1 if not displayed."""
         places = np.full(packets, -1, dtype=np.int64)
         places[self.displayed] = np.arange(len(self.displayed))
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Give when frames start by their numbers, (T,); behind the end at the mean frame rate."""
+        """Return the start times of frame numbers (T,), extrapolated at the mean frame rate."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))
@@ -103,20 +103,20 @@ class Timeline:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes."""
+        """Memory used, in bytes."""
         return self.displayed.nbytes + self.starts.nbytes
 
 
 def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
-    """Decide when each frame of a clip is on screen.
+    """Return the timeline of a clip.
 
     Args:
-        stamps: what the packets say; at least one is shown.
-        tick_sec: seconds of a tick.
-        nominal_fps: frames per second where stamps do not tell.
+        stamps: time stamps of the packets, at least one of which is displayed.
+        tick_sec: seconds per tick.
+        nominal_fps: frame rate to use if the time stamps do not give one.
     """
     is_missing = stamps.shown_at == MISSING
-    if is_missing[stamps.is_shown].all():  # raw streams have no clock
+    if is_missing[stamps.is_shown].all():  # raw streams have no time stamps
         said = [f"its header gives {_rate(nominal_fps)}"] if _is_unusual(nominal_fps) else []
         return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps, *said)
     shown_at = _filled(stamps.shown_at, is_missing, 1 / nominal_fps / tick_sec)
@@ -126,10 +126,8 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     gaps[last_of_clocks] = np.nan
     typical = _typical(gaps[:-1], gaps[-1] or 1 / nominal_fps)
     if not MIN_FPS <= 1 / typical <= MAX_FPS:
-        instead = f"which is not believed: {_rate(nominal_fps)} are taken"
-        return _evenly(
-            displayed, nominal_fps, f"its time stamps give {_rate(1 / typical)}, {instead}"
-        )
+        said = f"its time stamps give an implausible {_rate(1 / typical)}"
+        return _evenly(displayed, nominal_fps, f"{said}; {_rate(nominal_fps)} is used instead")
     mended, odd = _mended(gaps, typical, nominal_fps)
     follows_stamps = np.array_equal(mended[:-1], gaps[:-1])
     if not follows_stamps:
@@ -160,7 +158,7 @@ def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
 
 
 def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) -> np.ndarray:
-    """Give stamps to the packets that have none: between those of their neighbours."""
+    """Return the time stamps with missing ones interpolated between their neighbours."""
     if not is_missing.any():
         return shown_at
     known, number = np.flatnonzero(~is_missing), np.arange(len(shown_at))
@@ -174,7 +172,7 @@ def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) ->
 
 
 def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
-    """Give the packets that are shown in order of display, (N,), and the last places of clocks."""
+    """Return the displayed packets in display order (N,), and the last index of each clock."""
     clock = _clocks(shown_at, stamps)
     order = np.lexsort((shown_at, clock))
     displayed = order[stamps.is_shown[order]]
@@ -182,10 +180,10 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 
 
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
-    """Give the number of each packet's clock: a clip has one, joined recordings have several.
+    """Return the clock number of each packet: a clip has one, joined recordings have several.
 
-    A stamp may well go back, as frames are decoded early on which others lean. It does not at a key
-    frame, nor where the time of decoding goes back too, nor over more frames than codings allow.
+    Reordered frames make time stamps go back, too. A new clock starts where they go back at a key
+    frame, together with the decoding time, or over more frames than codecs can reorder.
     """
     starts = np.zeros(len(shown_at), dtype=np.int64)
     is_back = shown_at < np.maximum.accumulate(shown_at)
@@ -210,7 +208,7 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
 
 
 def _least_before(stamps: np.ndarray, count: int) -> np.ndarray:
-    """Give the least of so many stamps before each, MISSING where there are not so many."""
+    """Return the minimum of the `count` stamps before each; MISSING if there are fewer."""
     padded = np.concatenate([np.full(count, MISSING), stamps])
     return np.lib.stride_tricks.sliding_window_view(padded, count)[:-1].min(axis=1)
 
@@ -219,19 +217,19 @@ def _least_before(stamps: np.ndarray, count: int) -> np.ndarray:
 
 
 def _typical(gaps: np.ndarray, otherwise: float) -> float:
-    """Give how long most frames stay on screen, in seconds."""
+    """Return the typical display duration of a frame, in seconds."""
     known = gaps[gaps > 0]
     return float(np.median(known)) if len(known) else otherwise
 
 
 def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
-    """Give how long each frame stays on screen, without faults of the clock, and what was odd.
+    """Return each frame's display duration with clock errors repaired, and what was unusual.
 
     Args:
         gaps: (N,) seconds; NaN for the last frame of a clock that is followed by another; the last
-            is 0 where the file does not say.
-        typical: seconds that most of them take.
-        nominal_fps: frames per second by the header.
+            is 0 if the file does not give it.
+        typical: typical gap in seconds.
+        nominal_fps: frame rate according to the header.
     """
     mended, odd = gaps.copy(), []
     if mended[-1] <= 0:
@@ -240,9 +238,9 @@ def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.nd
     if len(restarts := np.flatnonzero(np.isnan(mended))):
         mended[restarts] = typical
         place = _place(restarts)
-        odd.append(f"its clock goes back {place}; what comes then is made to follow on")
+        odd.append(f"its time stamps go back {place}; the parts were joined")
     if (repeated := np.count_nonzero(mended == 0)) > REPEATED_SHARE * len(mended):
-        odd.append(f"{repeated} of its {len(mended)} frames have the time stamp of another")
+        odd.append(f"{repeated} of its {len(mended)} frames have duplicate time stamps")
     _spread(mended)
     typical = float(np.median(mended[:-1] if len(mended) > 1 else mended))
     if _is_unusual(1 / typical):
@@ -260,16 +258,16 @@ def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.nd
 
 
 def _spread(gaps: np.ndarray) -> None:
-    """Share the time of frames with equal stamps among them, all of which the last one has."""
+    """Divide the time of frames with equal time stamps evenly among them, in place."""
     if not (gaps == 0).any():
         return
-    gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # none follows them
+    gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # the last run's time
     run = np.cumsum(np.append(True, gaps[:-1] != 0)) - 1
     gaps[:] = (np.bincount(run, gaps) / np.bincount(run))[run]
 
 
 def _jumps(gaps: np.ndarray, typical: float) -> np.ndarray:
-    """Give the places of gaps that are no time that passed."""
+    """Return the indices of gaps that are clock errors."""
     found = np.flatnonzero(gaps > max(JUMP_SEC, JUMP_FRAMES * typical))
     return found if gaps[found].sum() > JUMP_SHARE * gaps.sum() else found[:0]
 
@@ -277,8 +275,8 @@ def _jumps(gaps: np.ndarray, typical: float) -> np.ndarray:
 def _say_jumps(gaps: np.ndarray, jumps: np.ndarray) -> str:
     first = jumps[0]
     if first == len(gaps) - 1:
-        return f"its last frame lasts {duration(gaps[first])}, which is cut to that of the others"
-    return f"its clock jumps by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
+        return f"its last frame lasts {duration(gaps[first])}; it is cut to a typical frame"
+    return f"its time stamps jump by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
 
 
 def _place(frames: np.ndarray) -> str:

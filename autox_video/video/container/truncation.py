@@ -1,4 +1,4 @@
-"""Whether a file holds as much as its header promises: half a download looks like a short clip."""
+"""Detect files that are cut off: half a download looks like a short clip."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ import av
 from autox_video.video.container.packet_count import Counted
 
 CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
-"""A clip is cut off where more than this share of it, and more than so long, is not there."""
+"""A clip is cut off if more than this share of it, and more than this time, is missing."""
 
-# Others tell no length, or that of what is there; these tell that of each stream by itself.
+# Containers whose header gives the full length of the file, or of each stream.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
 _TELL_OF_STREAMS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
 
@@ -18,34 +18,34 @@ _SEGMENT, _HEAD_BYTES = b"\x18\x53\x80\x67", 4096
 
 
 def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...]:
-    """Say that the end of a clip is missing, as a part of a sentence; nothing where it is there.
+    """Say as a clause that the end of a clip is missing; nothing if it is not.
 
     Args:
         container: the open file.
-        stream: its pictures.
-        counted: what all packets tell.
+        stream: its video stream.
+        counted: the result of counting its packets.
     """
     promised_sec = _promised_sec(container, stream)
     if promised_sec is None or not counted.timeline.follows_stamps:
         return ()
-    # Some count from the start of the clock, some from that of the pictures.
+    # Some headers count from time 0, others from the first frame.
     first_sec = float((counted.first_stamp or 0) * (stream.time_base or 0))
     end_sec = counted.seconds + max(first_sec, 0.0)
     if promised_sec - end_sec <= max(CUT_OFF_SHARE * promised_sec, CUT_OFF_SEC):
         return ()
     return (
-        f"its header promises {promised_sec:.3g} s, but its pictures end at {end_sec:.3g} s: it "
-        "seems to be cut off, copy or download it again",
+        f"its header gives {promised_sec:.3g} s, but the video ends at {end_sec:.3g} s: it seems "
+        "to be cut off; copy or download it again",
     )
 
 
 def is_cut_off(path: Path, container: Any, stream: Any) -> bool:
-    """Whether a file ends before its header says, as far as that is known without reading it.
+    """Whether a file is shorter than its header says, checked without reading it.
 
     Args:
-        path: the file, MP4 or Matroska.
-        container: the same, open.
-        stream: its pictures.
+        path: an MP4 or Matroska file.
+        container: the same file, open.
+        stream: its video stream.
     """
     if container.format.name == "matroska,webm":
         return _segment_end(path) > container.size
@@ -55,10 +55,10 @@ def is_cut_off(path: Path, container: Any, stream: Any) -> bool:
 
 
 def _segment_end(path: Path) -> int:
-    """Give where the segment of a Matroska file ends, 0 where that is not said."""
+    """Return the byte offset at which a Matroska segment ends; 0 if unknown."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    place = 4  # behind the mark that all of them begin with
+    place = 4  # after the EBML magic number
     size, place = _number(head, place)
     place += size
     if head[place : place + 4] != _SEGMENT:
@@ -70,29 +70,29 @@ def _segment_end(path: Path) -> int:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """Read a number of EBML (RFC 8794, section 4), and give where it ends."""
+    """Read an EBML variable-size integer (RFC 8794, section 4); returns it and its end."""
     count = 9 - data[place].bit_length() if place < len(data) else 9
     value = int.from_bytes(data[place : place + count], "big")
     return value & (1 << 7 * count) - 1, place + count
 
 
 def _promised_sec(container: Any, stream: Any) -> float | None:
-    """Give the length of the pictures by the header, None where it does not tell it."""
+    """Return the length of the video according to the header; None if it does not say."""
     name = container.format.name
-    if name == "avi" and stream.frames:  # FFmpeg estimates the length of what is cut off
+    if name == "avi" and stream.frames:  # FFmpeg's duration is an estimate if the file is cut off
         return float(stream.frames * stream.time_base)
     if name in _TELL_OF_STREAMS and stream.duration:
         return float(stream.duration * stream.time_base)
     if (said := _seconds(stream.metadata.get("DURATION", ""))) is not None:
         return said
-    # Sound may be longer than the pictures.
+    # The audio may be longer than the video.
     if name in _TELL_OF_THE_WHOLE and len(container.streams) == 1 and container.duration:
         return container.duration / av.time_base
     return None
 
 
 def _seconds(text: str) -> float | None:
-    """Read a length as Matroska's tags have it, 00:00:04.000000000."""
+    """Parse a duration of Matroska's tags, such as 00:00:04.000000000."""
     try:
         hours, minutes, seconds = map(float, text.split(":"))
     except ValueError:

@@ -1,1 +1,1 @@
-"""One file for each decoder."""
+"""The decoders, one module each."""

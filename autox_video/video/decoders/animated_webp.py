@@ -1,4 +1,4 @@
-"""An animated WebP as an open clip: FFmpeg does not read it, Pillow does."""
+"""The decoder of animated WebP files, which Pillow reads and FFmpeg does not."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
 FASTEST_MS, SHOWN_MS = 10, 100
-"""Frames that are to stay for so little are shown for so long, as browsers do."""
+"""Frames with a duration up to the first value are shown for the second, as in browsers."""
 
 
 class AnimatedWebp(Video):
-    """The pictures of an animated WebP.
+    """An animated WebP as an open clip.
 
     Raises:
         VideoError: the file cannot be read.
@@ -32,7 +32,7 @@ class AnimatedWebp(Video):
             raise self.error(f"it cannot be read ({error.strerror or error})") from error
         durations = np.array(list(_durations_ms(data)), dtype=np.int64)
         if len(durations) == 0:
-            raise self.error("it holds no frame, it is damaged or cut off")
+            raise self.error("it contains no frame; it is damaged or cut off")
         durations[durations <= FASTEST_MS] = SHOWN_MS
         self._timeline = _timeline(durations)
         self.num_frames, self.seconds = len(durations), self._timeline.seconds
@@ -58,13 +58,13 @@ class AnimatedWebp(Video):
                     pixels = np.asarray(image.convert("RGBA"))[..., :3]
                     yield np.flatnonzero(shown == number), self._converter.scale(pixels, size)
         except Image.DecompressionBombError as error:
-            raise self.error(f"its pictures are too large ({error})") from error
+            raise self.error(f"its frames are too large ({error})") from error
         except (OSError, EOFError, SyntaxError, ValueError) as error:
             raise self.error(f"it is damaged or cut off ({error})") from error
 
 
 def _durations_ms(data: bytes) -> Iterator[int]:
-    """Give how long each frame is to stay (RIFF container of WebP, chunks ANMF)."""
+    """Yield the duration of each frame (ANMF chunks of WebP's RIFF container)."""
     place = 12
     while place + 8 <= len(data):
         size = int.from_bytes(data[place + 4 : place + 8], "little")

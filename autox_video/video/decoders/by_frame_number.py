@@ -1,6 +1,6 @@
-"""What decoders have in common that know frames by their number in order of display.
+"""The base class of decoders that access frames by number in display order.
 
-PyAV's index says which number is on screen when, so that all decoders give the same frames.
+PyAV's timeline says which frame is on screen when, so all decoders return the same frames.
 """
 
 from abc import abstractmethod
@@ -18,18 +18,18 @@ from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.decoders.pyav import PyAVDecoder
 from autox_video.video.video import Video
 
-_WHOLE_PICTURES = (0, 1)  # what PyAV calls an unknown order of fields, or none
+_PROGRESSIVE = (0, 1)  # PyAV's field orders for unknown and progressive
 
 
 class NumberedDecoder(Video):
-    """An open clip; length, size and index come from PyAV, the frames from elsewhere.
+    """An open clip: length, size and timeline come from PyAV, the frames from another library.
 
     Raises:
-        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+        VideoError: the file is not a video, or this decoder cannot return its frames exactly.
     """
 
     failures: tuple[type[Exception], ...]
-    """What the library raises about files that it cannot read."""
+    """What the library raises for files that it cannot read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,25 +52,25 @@ class NumberedDecoder(Video):
 
     @abstractmethod
     def _open(self, path: Path) -> int:
-        """Open the file; gives its number of frames."""
+        """Open the file; returns its number of frames."""
 
     @abstractmethod
     def _read(self, numbers: list[int]) -> np.ndarray:
-        """Give frames by their rising numbers: (N, H, W, 3) uint8."""
+        """Return frames by number, sorted: (N, H, W, 3) uint8."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
-        """Say why frames of this file would be wrong, None if they would be right."""
+        """Explain why frames of this file would be wrong; None if they would be right."""
         if file.index is None or not file.index.names_frames:
             return "its packets do not tell which frame is shown when"
         if not file.counted.timeline.in_stamp_order:
-            return "its clock does not go on"
+            return "its time stamps are not in order"
         if self._pyav.orientation.is_mirrored:
-            return "its frames are mirrored"
-        # PyAV tells from release 18 on.
-        if getattr(file.codec, "field_order", 0) not in _WHOLE_PICTURES:
-            return "its pictures are interlaced"
+            return "its frames are flipped"
+        # Available in PyAV from release 18 on.
+        if getattr(file.codec, "field_order", 0) not in _PROGRESSIVE:
+            return "its frames are interlaced"
         if not _starts_anew(file, file.index):
-            return "its key frames lean on what is before them"
+            return "its key frames depend on earlier frames"
         return None
 
     def close(self) -> None:
@@ -91,12 +91,12 @@ class NumberedDecoder(Video):
             yield np.flatnonzero(shown == number), self._scaled(pixels, short_side)
 
     def _check_size(self, pixels: np.ndarray) -> None:
-        """Raise VideoError unless a frame is turned as the file says; today's decoders do it."""
+        """Raise VideoError unless the library has rotated the frame as the file says."""
         codec, found = self._pyav.file.codec, (pixels.shape[1], pixels.shape[0])
         expected = self._pyav.orientation.size(codec.width, codec.height)
         if found != expected:
             sizes = f"{found[0]}x{found[1]} instead of {expected[0]}x{expected[1]}"
-            raise self._refusal(f"its frames are {sizes} pixels")
+            raise self._refusal(f"its frames have {sizes} pixels")
 
     def _scaled(self, pixels: np.ndarray, short_side: int | None) -> np.ndarray:
         return self._converter.scale(pixels, scaled_size(*self.size, short_side))
@@ -108,7 +108,7 @@ class NumberedDecoder(Video):
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Turn what the library raises into a VideoError that names the way out."""
+        """Turn the library's exceptions into a VideoError that says what to do."""
         try:
             yield
         except self.failures as error:
@@ -117,9 +117,9 @@ class NumberedDecoder(Video):
 
 
 def _starts_anew(file: MediaFile, index: PacketIndex) -> bool:
-    """Whether a key frame stands alone; not so in H.264 that is refreshed bit by bit.
+    """Whether key frames can be decoded alone; not the case for H.264 with intra-refresh.
 
-    Looks at the second key frame of a file that is read whole.
+    Tries the second key frame of a small file.
     """
     if file.codec.name != "h264" or len(index.keys) < 2 or not file.is_small:
         return True

@@ -1,4 +1,4 @@
-"""Frames by decord, which many data sets were read with; it is no longer kept up."""
+"""The decord decoder, which many data sets were read with; it is no longer maintained."""
 
 import os
 from pathlib import Path
@@ -17,18 +17,18 @@ from autox_video.video.decoders.pyav import tells_references
 class DecordDecoder(NumberedDecoder):
     """An open clip, decoded by decord.
 
-    Of large H.264 files that have no key frames but are refreshed bit by bit (x264's intra-refresh)
-    it gives wrong frames without a word; small ones are refused.
+    For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
+    frames; small ones are refused.
 
     Raises:
-        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+        VideoError: the file is not a video, or this decoder cannot return its frames exactly.
     """
 
     decoder = package = "decord"
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """What the library raises about files that it cannot read."""
+        """What the library raises for files that it cannot read."""
         import decord
 
         return (decord.DECORDError, RuntimeError, ValueError)
@@ -46,15 +46,15 @@ class DecordDecoder(NumberedDecoder):
         if reason is not None:
             return reason
         if file.index.has_leading:
-            return "frames lean on what is before their key frame"
+            return "frames depend on others before their key frame"
         if not file.index.shows_all:
-            return "an edit list cuts off a part"
+            return "an edit list hides a part of it"
         if file.codec.name == "hevc" and not tells_references(file.codec):
-            return "its frames are in layers of time"
+            return "its frames are in several temporal layers"
         if self._pyav.orientation != UPRIGHT:
-            return "its frames are turned"
+            return "its frames are rotated"
         if sum(map(is_clip, file.container.streams.video)) > 1:
-            return "it has several streams of pictures"
+            return "it has several video streams"
         return None
 
     def _read(self, numbers: list[int]) -> np.ndarray:

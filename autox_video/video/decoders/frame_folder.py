@@ -1,4 +1,4 @@
-"""A clip that lies as a folder of pictures, one for each frame: img_00001.jpg and so on."""
+"""The decoder of frame folders: one image per frame, img_00001.jpg and so on."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -17,26 +17,25 @@ from autox_video.video.files.video_file import PICTURE_NAME
 from autox_video.video.video import Video
 
 FRAME_FOLDER_FPS = 30.0
-"""Frames per second of a folder of pictures, which does not say any."""
+"""Assumed frame rate of a frame folder, which does not state one."""
 
-# Folders of extracted frames may hold optical flow beside them: flow_x_00001.jpg.
+# Folders of extracted frames may also contain optical flow: flow_x_00001.jpg.
 _PREFIXES_OF_FRAMES = ("img", "image", "frame")
 
 _END_OF_PICTURE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _LOOK_FOR_EXIF_BYTES = 65536
 _EXIF_ORIENTATION = 0x112
-_LOOK_FOR_END_BYTES = 4096  # some write a few words behind the end
+_LOOK_FOR_END_BYTES = 4096  # some programs append data after the end
 
 
 class FrameFolder(Video):
-    """The pictures of a folder as an open clip.
+    """A folder of images as an open clip.
 
-    The number at the end of a name gives the order; pictures follow each other at
-    `FRAME_FOLDER_FPS`, whatever numbers are missing. All are shown in the size of the first,
-    each upright.
+    Images are ordered by the number at the end of their name and shown at `FRAME_FOLDER_FPS`,
+    regardless of gaps in the numbers. All are turned upright and scaled to the size of the first.
 
     Raises:
-        VideoError: the folder cannot be read, or holds pictures of several kinds.
+        VideoError: the folder cannot be read, or contains images of several kinds.
     """
 
     decoder = "pictures"
@@ -74,7 +73,7 @@ class FrameFolder(Video):
             yield np.flatnonzero(shown == number), pixels
 
     def _frame_names(self) -> list[str]:
-        """Give the names of the pictures in order of their numbers."""
+        """Return the names of the images, sorted by number."""
         kinds: dict[str, list[tuple[int, str]]] = {}
         try:
             names = sorted(entry.name for entry in self.path.iterdir())
@@ -91,12 +90,12 @@ class FrameFolder(Video):
         if len(kinds) != 1:
             found = ", ".join(sorted(kinds)[:4]) or "none"
             raise VideoError(
-                f"{self.path}: a folder of frames holds pictures of one kind, not {found}."
+                f"{self.path}: a frame folder must contain one series of images, not {found}."
             )
         return [name for _, name in sorted(*kinds.values())]
 
     def _frame(self, number: int) -> tuple[av.VideoFrame, Orientation]:
-        """Give a picture, and what puts it upright."""
+        """Return an image, and how to bring it upright."""
         name = self._names[number]
         try:
             data = (self.path / name).read_bytes()
@@ -106,7 +105,7 @@ class FrameFolder(Video):
         if end is not None and end not in data[-_LOOK_FOR_END_BYTES:]:
             raise self._error(name, self._why_damaged(name))
         try:
-            # From memory: a name with % in it would be taken for a pattern of names.
+            # From memory, because FFmpeg takes a file name with % for a pattern.
             with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
                 container.streams.video[0].codec_context.thread_count = 1
                 return next(container.decode(video=0)), _exif_orientation(data)
@@ -115,14 +114,14 @@ class FrameFolder(Video):
 
     def _why_damaged(self, name: str) -> str:
         what = why_no_video(self.path / name)
-        return "it is cut off or damaged" if what is None or "picture" in what else what
+        return "it is cut off or damaged" if what is None or "image" in what else what
 
     def _error(self, name: str, reason: str) -> VideoError:
-        return VideoError(f"{self.path}: the picture {name} cannot be read ({reason}).")
+        return VideoError(f"{self.path}: the image {name} cannot be read ({reason}).")
 
 
 def _exif_orientation(data: bytes) -> Orientation:
-    """Give what puts a picture upright, by the Exif data that cameras write."""
+    """Return how to bring an image upright, from its Exif data."""
     if b"Exif" not in data[:_LOOK_FOR_EXIF_BYTES] and b"eXIf" not in data[:_LOOK_FOR_EXIF_BYTES]:
         return UPRIGHT
     from PIL import Image
@@ -131,4 +130,4 @@ def _exif_orientation(data: bytes) -> Orientation:
         with Image.open(io.BytesIO(data)) as image:
             return EXIF.get(image.getexif().get(_EXIF_ORIENTATION), UPRIGHT)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return UPRIGHT  # the picture itself could be decoded
+        return UPRIGHT  # the image itself could be decoded

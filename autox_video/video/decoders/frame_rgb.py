@@ -1,6 +1,6 @@
-"""A decoded frame as red, green and blue pixels: scaled, turned upright, in the right colours.
+"""Convert decoded frames to RGB: scaled, upright, in the right colours.
 
-Shape legend: H height and W width in pixels, 3 colours red, green, blue.
+Shape legend: H height and W width in pixels, 3 channels RGB.
 """
 
 import av
@@ -10,11 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from autox_video.video.container.orientation import UPRIGHT, Orientation
 
 WORTH_SCALING = 2.0
-"""How many times larger than wanted frames are that training scales down in decoding."""
+"""Training scales frames down while decoding if they are this many times larger than needed."""
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Give (width, height) in pixels with the shorter side of `short_side` px; never enlarged."""
+    """Return (width, height) scaled to a shorter side of `short_side` px; never enlarges."""
     if short_side is None or min(width, height) <= short_side:
         return width, height
     scale = short_side / min(width, height)
@@ -22,11 +22,10 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 
 
 class RgbConverter:
-    """Converts frames, keeping the tables of the last conversion for the next.
+    """Converts frames to RGB, reusing the tables of the last conversion.
 
-    The file's own matrix (BT.601, BT.709, BT.2020) and range are followed; BT.601 and limited range
-    are taken where it says none. Bright HDR is not mapped to the range of ordinary screens.
-    Transparency is left out: the colours are those under it.
+    Uses the file's colour matrix (BT.601, BT.709, BT.2020) and range; BT.601 and limited range if
+    it gives none. HDR is not tone-mapped. The alpha channel is dropped.
     """
 
     def __init__(self) -> None:
@@ -38,20 +37,20 @@ class RgbConverter:
         size: tuple[int, int],
         orientation: Orientation = UPRIGHT,
     ) -> np.ndarray:
-        """Give the pixels of a frame.
+        """Return a frame as upright RGB pixels.
 
         Args:
             frame: a decoded frame of any pixel format.
-            size: (width, height) before it is turned; smaller ones average over areas.
-            orientation: what puts it upright.
+            size: (width, height) before rotation; scaling down averages over areas.
+            orientation: how to bring it upright.
 
         Returns:
             (H, W, 3) uint8.
 
         Raises:
-            av.error.FFmpegError: the kind of pixels is not known.
+            av.error.FFmpegError: the pixel format is not supported.
         """
-        # The reformatter keeps its tables between frames; `to_ndarray(format=...)` would not.
+        # The reformatter reuses its tables between frames; `to_ndarray(format=...)` would not.
         rgb = self._reformatter.reformat(
             frame,
             width=size[0],

@@ -1,4 +1,4 @@
-"""Frames at given times by PyAV, which is always there and reads everything."""
+"""The PyAV decoder: always installed, reads every format."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +19,13 @@ from autox_video.video.container.timeline import Timeline
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
-_HOLE_SEC = 1.0  # how long the last good frame may stand in for frames that cannot be decoded
-_SEEK_FROM_SEC = 1.0  # below this, decoding on from the start is as fast as a seek
-_SEEK_OVER_SEC = 5.0  # large files are not read on over gaps that are longer
-_READ_AT_MOST_SEC = 20.0  # nor so far at once that what is read would fill the memory
-_SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land behind its target: then try this much earlier
+_HOLE_SEC = 1.0  # how long the last good frame may replace frames that cannot be decoded
+_SEEK_FROM_SEC = 1.0  # before this time, decoding from the start is as fast as a seek
+_SEEK_OVER_SEC = 5.0  # in large files, longer gaps are skipped by a seek
+_READ_AT_MOST_SEC = 20.0  # longest part of a large file read at once, to limit memory
+_SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land after its target: then try this much earlier
 
-# What is decoded from a key frame on is the same as when all that comes before was decoded too.
+# Codecs in which decoding from a key frame on gives the same frames as decoding from the start.
 _STARTS_AT_KEYS = frozenset(
     (
         *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
@@ -33,12 +33,12 @@ _STARTS_AT_KEYS = frozenset(
         *("prores", "dnxhd", "dvvideo"),
     )
 )
-# Their frames say themselves that no other leans on them.
+# Codecs whose frame headers say that no other frame depends on them.
 _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 class _Shown(NamedTuple):
-    """A frame and when it comes on screen; the end of the clip has no frame and is at infinity."""
+    """A frame and its display time; the end of the clip is at infinity and has no frame."""
 
     second: float
     frame: av.VideoFrame | None
@@ -46,7 +46,7 @@ class _Shown(NamedTuple):
 
 
 class _InexactError(Exception):
-    """The decoder does not give what the index says."""
+    """The decoder does not return what the index says."""
 
 
 @DECODERS.register("pyav")
@@ -90,7 +90,7 @@ class PyAVDecoder(Video):
 
     @property
     def _may_seek(self) -> bool:
-        """Whether frames are reached by their stamps, as the file has them."""
+        """Whether frames can be reached by the file's own time stamps."""
         counted = self.file.counted
         is_true = counted is None or counted.timeline.follows_stamps
         return self.file.is_seekable and not self.file.is_small and is_true
@@ -105,7 +105,7 @@ class PyAVDecoder(Video):
 
     @property
     def orientation(self) -> Orientation:
-        """What puts the frames upright."""
+        """How to bring the frames upright."""
         if self._orientation is None and self.file.counted is not None:
             self._orientation = self.file.counted.orientation
         if self._orientation is None:
@@ -128,7 +128,7 @@ class PyAVDecoder(Video):
             try:
                 yield places, self._converter.convert(frame, size, self._orientation)
             except av.error.FFmpegError as error:
-                reason = f"pixels of the kind {frame.format.name} are not known"
+                reason = f"its pixel format {frame.format.name} is not supported"
                 raise self.error(reason) from error
 
     def _see(self, frame: av.VideoFrame) -> None:
@@ -138,17 +138,17 @@ class PyAVDecoder(Video):
                 self.file.counted.orientation = self._orientation
 
     def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
-        """Give (places, frame) for all times; a frame may be given anew for the same places."""
+        """Yield (places, frame) for all times; the same places may be yielded again."""
         for start, stop in self._groups(wanted):
             try:
                 for places, frame in self._picked_frames(wanted[start:stop]):
                     yield start + places, frame
-            except _InexactError:  # damaged, or of a kind that is not foreseen: decode it all
+            except _InexactError:  # damaged, or an unforeseen format: decode all of it
                 for first, end, frame in self._frames_in_order(wanted[start:stop]):
                     yield range(start + first, start + end), frame
 
     def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Give (start, stop) of the times that are read together: all, but for large files."""
+        """Yield (start, stop) of the times to read together: all at once, except in large files."""
         start = 0
         for stop in range(1, len(wanted) + 1):
             is_far = stop < len(wanted) and (
@@ -159,10 +159,10 @@ class PyAVDecoder(Video):
                 yield start, stop
                 start = stop
 
-    # ---- with the packets at hand ----
+    # ---- with a packet index ----
 
     def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
-        """Decode no more than is needed for the frames at the `wanted` times."""
+        """Decode only what is needed for the frames at the `wanted` times."""
         if self.file.is_small:
             if self.file.index is None:
                 raise _InexactError
@@ -177,7 +177,7 @@ class PyAVDecoder(Video):
         return self._indexed_frames(index, timeline, wanted, packets.__getitem__)
 
     def _window(self, wanted: np.ndarray) -> list[av.Packet]:
-        """Read the packets of a large file that are needed for the frames at the `wanted` times."""
+        """Return the packets of a large file that the frames at the `wanted` times need."""
         self._find_origin()
         first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
         for back_sec in _SEEK_BACK_SEC:
@@ -188,7 +188,7 @@ class PyAVDecoder(Video):
         raise _InexactError
 
     def _check_end(self, packets: list[av.Packet], second: float) -> None:
-        """Raise _InexactError where a file that is cut off may hold nothing for a time."""
+        """Raise _InexactError if the file may be cut off before a time."""
         ends = (packet.pts + (packet.duration or 0) for packet in packets)
         end_sec = (max(ends) - self._origin) * self.file.tick_sec
         promised_sec = self.file.promised_sec or 0.0
@@ -233,7 +233,7 @@ class PyAVDecoder(Video):
     def _run(
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
     ) -> Iterator[av.VideoFrame]:
-        """Decode a stretch of packets, but skip frames on which neither we nor others depend."""
+        """Decode a range of packets, skipping frames that are neither wanted nor referenced."""
         codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
@@ -242,10 +242,10 @@ class PyAVDecoder(Video):
             yield from _sound(self.file.decode(one, number))
         yield from _sound(self.file.decode(None))
 
-    # ---- one after the other ----
+    # ---- sequentially ----
 
     def _frames_in_order(self, wanted: np.ndarray) -> Iterator[tuple[int, int, av.VideoFrame]]:
-        """Give (first, end, frame): the frame on screen at the times wanted[first:end], sorted."""
+        """Yield (first, end, frame): the frame on screen at the sorted times wanted[first:end]."""
         before, first = None, 0
         if len(wanted) == 0:
             return
@@ -262,20 +262,20 @@ class PyAVDecoder(Video):
             before = shown
 
     def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
-        """Raise VideoError where the frames before and after do not tell what is at a time."""
+        """Raise VideoError if the frames around a time are too far away to replace its frame."""
         if before is None:
-            is_unknown = after.second > _HOLE_SEC  # else the first good frame stands in
+            is_unknown = after.second > _HOLE_SEC  # else the first good frame is used
         else:
             is_unknown = after.after_hole and second > before.second + _HOLE_SEC
         if is_unknown:
             start = before.second if before else 0.0
             raise self.error(
-                f"it is damaged or cut off, nothing can be decoded from {start:.1f} s "
+                f"it is damaged or cut off: nothing can be decoded from {start:.1f} s "
                 f"to {second:.1f} s"
             )
 
     def _shown_from(self, second: float) -> Iterator[_Shown]:
-        """Give the frames in order of display, starting with one on screen by `second`."""
+        """Return the frames in display order, starting at or before `second`."""
         if self._may_seek and second >= _SEEK_FROM_SEC:
             self._find_origin()
             for back_sec in _SEEK_BACK_SEC:
@@ -295,9 +295,10 @@ class PyAVDecoder(Video):
         return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
 
     def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
-        """Seek to a key frame by `second` - `back_sec`; None where that does not lead there.
+        """Return the frames from the last key frame before `second` - `back_sec` on.
 
-        Frames ahead of the key frame are left out: they may lean on frames that were jumped over.
+        None if the seek fails. Frames shown before the key frame are skipped, as they may depend on
+        frames that were not read.
         """
         target = self._origin + max(second - back_sec, 0.0) / self.file.tick_sec
         try:
@@ -315,7 +316,7 @@ class PyAVDecoder(Video):
     def _shown(
         self, packets: Iterator[av.Packet], clock: CountedClock | StampClock
     ) -> Iterator[_Shown]:
-        """Decode packets up to the end, which comes last."""
+        """Decode all packets; the last item marks the end."""
         hole, end_sec = False, 0.0
         for frame in self._decoded(packets):
             if frame is None:
@@ -334,7 +335,7 @@ class PyAVDecoder(Video):
         yield _Shown(math.inf, None, hole or cut_off)
 
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
-        """Give the decoded frames in order of display; None where something could not be."""
+        """Yield the decoded frames in display order; None for what could not be decoded."""
         for number, packet in enumerate(packets):
             yield from self.file.decode(packet, number)
         if self.file.is_torn:
@@ -343,11 +344,11 @@ class PyAVDecoder(Video):
 
 
 def _index_of(packets: list[av.Packet]) -> PacketIndex:
-    """Make the index of some packets, of which the first is a key frame."""
+    """Return the index of packets of which the first is a key frame."""
     if any(packet.is_corrupt for packet in packets):
         raise _InexactError
     stamps = [packet.pts for packet in packets]
-    # Frames ahead of the key frame may lean on what was jumped over.
+    # Frames shown before the key frame may depend on packets that were not read.
     shown = [not packet.is_discard and packet.pts >= stamps[0] for packet in packets]
     index = PacketIndex(stamps, [packet.is_keyframe for packet in packets], shown)
     if not index.is_exact:
@@ -362,9 +363,9 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Whether a frame's own header says that no other frame leans on it."""
+    """Whether a frame's header says if other frames depend on it."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
-    # HEVC says so for one layer of time; its configuration record tells the number of layers.
+    # HEVC does so for a single temporal layer; the configuration record has their number.
     record = codec.extradata or b""
     return len(record) > 22 and record[0] == 1 and (record[21] >> 3 & 7) == 1

@@ -1,4 +1,4 @@
-"""Frames by torchcodec, which needs the FFmpeg libraries of the system."""
+"""The torchcodec decoder, which needs the system's FFmpeg libraries."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,11 @@ from autox_video.video.decoders.by_frame_number import NumberedDecoder
 class TorchCodecDecoder(NumberedDecoder):
     """An open clip, decoded by torchcodec.
 
-    Of large H.264 files that have no key frames but are refreshed bit by bit (x264's intra-refresh)
-    it gives wrong frames without a word; small ones are refused.
+    For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
+    frames; small ones are refused.
 
     Raises:
-        VideoError: the file is not a video, or this decoder cannot give its frames exactly.
+        VideoError: the file is not a video, or this decoder cannot return its frames exactly.
     """
 
     decoder = package = "torchcodec"
@@ -45,7 +45,7 @@ class TorchCodecDecoder(NumberedDecoder):
 
     @classmethod
     def why_not_usable(cls) -> str | None:
-        """Why torchcodec finds no FFmpeg that it knows."""
+        """Explain why torchcodec finds no FFmpeg that it supports."""
         try:
             from torchcodec.decoders import VideoDecoder
 
@@ -54,7 +54,8 @@ class TorchCodecDecoder(NumberedDecoder):
             if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
                 return None  # it tried to read it
             return (
-                "torchcodec finds no FFmpeg libraries that fit: install them, as by `apt-get "
-                "install ffmpeg`, and the torchcodec that belongs to the installed torch."
+                "torchcodec finds no FFmpeg libraries that it supports: install FFmpeg, for "
+                "example with `apt-get install ffmpeg`, and the torchcodec version that matches "
+                "the installed torch."
             )
         return None

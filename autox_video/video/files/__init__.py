@@ -1,1 +1,1 @@
-"""Files by name and first bytes, here or at an address."""
+"""Local and remote files: their names, their first bytes, and how to fetch them."""

@@ -1,10 +1,10 @@
-"""What a file that is no video looks like, by its name and its first bytes."""
+"""Recognise files that are not videos by their names and first bytes."""
 
 import re
 from pathlib import Path
 
 _HEAD_BYTES = 4096
-_MOST_KINDS = 50  # of boxes of an MP4
+_MOST_KINDS = 50  # of MP4 boxes
 
 UNFINISHED = frozenset(
     (
@@ -12,18 +12,18 @@ UNFINISHED = frozenset(
         *(".!qb", ".!ut", ".bc!", ".tmp", ".filepart", ".icloud"),
     )
 )
-"""Ends of names under which programs keep what they have not wholly fetched yet."""
+"""Suffixes of unfinished downloads."""
 
-# What files begin with, and what they are: `this is ...`.
+# First bytes, and what the file is: `this is ...`.
 _BEGINNINGS = (
-    (b"/annex/objects/", "a pointer of git-annex, not the video: run `git annex get`"),
-    (b"\x00\x05\x16\x07", "what macOS keeps about a file (AppleDouble), not the video itself"),
-    (b"bplist00", "a property list of macOS, as iCloud leaves in place of a file: download it"),
-    (b"XSym\n", "a link as a file, not the video that it leads to"),
-    (b"!<symlink>", "a link as a file, not the video that it leads to"),
-    (b"IntxLNK\x01", "a link as a file, not the video that it leads to"),
-    (b"L\x00\x00\x00\x01\x14\x02\x00", "a shortcut of Windows, not the video that it leads to"),
-    (b"book\x00\x00\x00\x00mark", "an alias of macOS, not the video that it leads to"),
+    (b"/annex/objects/", "a git-annex pointer, not the video: run `git annex get`"),
+    (b"\x00\x05\x16\x07", "macOS metadata of a file (AppleDouble), not the video itself"),
+    (b"bplist00", "an iCloud placeholder (property list), not the video: download the video"),
+    (b"XSym\n", "a symbolic link stored as a file, not the video"),
+    (b"!<symlink>", "a symbolic link stored as a file, not the video"),
+    (b"IntxLNK\x01", "a symbolic link stored as a file, not the video"),
+    (b"L\x00\x00\x00\x01\x14\x02\x00", "a Windows shortcut, not the video"),
+    (b"book\x00\x00\x00\x00mark", "a macOS alias, not the video"),
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"Rar!\x1a\x07", "a RAR archive: unpack it"),
@@ -37,44 +37,44 @@ _BEGINNINGS = (
     (b"-----BEGIN PGP", "an encrypted file: decrypt it"),
     (b"%PDF-", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", "an Office document"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file: write its frames as videos"),
-    (b"\x93NUMPY", "a NumPy array: write its frames as a video"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file: convert its frames to videos"),
+    (b"\x93NUMPY", "a NumPy array: convert its frames to a video"),
     (b"SQLite format 3", "an SQLite database"),
     (b"PAR1", "a Parquet file"),
-    (b"MZ", "a program of Windows"),
-    (b"\x7fELF", "a program of Linux"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-    (b"BM", "a BMP picture"),
-    (b"II*\x00", "a TIFF picture"),
-    (b"MM\x00*", "a TIFF picture"),
-    (b"8BPS", "a Photoshop picture"),
+    (b"MZ", "a Windows program"),
+    (b"\x7fELF", "a Linux program"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"BM", "a BMP image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"8BPS", "a Photoshop image"),
 )
-_BRANDS_OF_PICTURES = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1"), "a HEIC picture"),
-    b"avif": "an AVIF picture",
+_IMAGE_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1"), "a HEIC image"),
+    b"avif": "an AVIF image",
 }
 _BOXES = (b"ftyp", b"styp", b"moof", b"mdat", b"moov", b"wide", b"free", b"skip", b"sidx")
-# Of text, `_` standing for any space; the first that is found.
+# Patterns of text files; the first match counts.
 _TEXTS = (
     (
         r"^version https://(git-lfs|hawser)\.",
-        "a pointer of Git LFS, not the video: run `git lfs pull`",
+        "a Git LFS pointer, not the video: run `git lfs pull`",
     ),
-    (r"<(!doctype html|html|head|body)\b", "a web page, as servers send in place of a file"),
-    (r"<\?xml.*<(error|code)>", "the answer of a server that refuses the file"),
-    (r"#EXTM3U|\[playlist\]|ffconcat version", "a playlist in text, not the videos that it names"),
-    (r"\[InternetShortcut\]", "a link of Windows as text, not the video that it leads to"),
-    (r"(?m)^outs:\s*$|^wdir:|^- md5:", "a pointer of DVC, not the video: run `dvc pull`"),
-    (r"^[./\w\\-][^\n]*\.git/annex/objects/", "a pointer of git-annex: run `git annex get`"),
+    (r"<(!doctype html|html|head|body)\b", "a web page, not the video: download it again"),
+    (r"<\?xml.*<(error|code)>", "the error response of a server: download the video again"),
+    (r"#EXTM3U|\[playlist\]|ffconcat version", "a text playlist, not the videos in it"),
+    (r"\[InternetShortcut\]", "a Windows Internet shortcut, not the video"),
+    (r"(?m)^outs:\s*$|^wdir:|^- md5:", "a DVC pointer, not the video: run `dvc pull`"),
+    (r"^[./\w\\-][^\n]*\.git/annex/objects/", "a git-annex pointer: run `git annex get`"),
     (r"^[\[{]\s*[\"\[{\]}]", "JSON text"),
     (r"^<(\?xml|svg)", "XML text"),
-    (r"^(?:[\w .-]*[/\\])+[\w .-]+\.\w{2,4}$", "a path as text: a link that was not kept as one"),
+    (r"^(?:[\w .-]*[/\\])+[\w .-]+\.\w{2,4}$", "a path as text: a link was copied as a text file"),
 )
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether a file is a WebP of several pictures, which FFmpeg does not read."""
+    """Whether a file is an animated WebP, which FFmpeg does not read."""
     try:
         with path.open("rb") as file:
             head = file.read(21)
@@ -86,7 +86,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def why_no_video(path: Path) -> str | None:
-    """Say what a file is that cannot be read as a video, None where that is not known."""
+    """Say what a file is that cannot be read as a video; None if unknown."""
     what = _what_it_looks_like(path)
     if what is None:
         return None
@@ -103,18 +103,18 @@ def _what_it_looks_like(path: Path) -> str | None:
         if head.startswith(beginning):
             return what
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "a WebP picture"
+        return "a WebP image"
     if head[4:8] in _BOXES:
-        return _BRANDS_OF_PICTURES.get(head[8:12]) or _what_mp4(path)
+        return _IMAGE_BRANDS.get(head[8:12]) or _what_mp4(path)
     if head[257:262] == b"ustar":
         return "a TAR archive: unpack it"
     if head and not any(head):
-        return "nothing but zeros so far: its copying or its download was broken off"
+        return "all zeros: copy or download it again"
     return _what_text(head)
 
 
 def _what_mp4(path: Path) -> str | None:
-    """Say what an MP4 lacks; None where its index is there."""
+    """Say what an MP4 lacks; None if it has its index."""
     kinds, place = set(), 0
     with path.open("rb") as file:
         while len(header := file.read(16)) >= 8 and len(kinds) < _MOST_KINDS:
@@ -128,17 +128,17 @@ def _what_mp4(path: Path) -> str | None:
     if b"moov" in kinds:
         return None
     if b"moof" in kinds or b"styp" in kinds:
-        return "a piece of a stream (DASH, HLS) without its beginning: join the pieces"
+        return "a segment of a DASH or HLS stream without its header: join the segments"
     return "an MP4 without its index (moov), damaged or cut off: copy or download it again"
 
 
 def _what_text(head: bytes) -> str | None:
-    """Give what a text is; None where it is none."""
+    """Say what kind of text it is; None if it is not text."""
     try:
         is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
         text = head.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        is_whole = error.start < len(head) - 4 or not head  # else the last letter may be cut
+        is_whole = error.start < len(head) - 4 or not head  # else the last character may be cut
         if is_whole and head.lstrip()[:1] != b"<":
             return None
         text = head.decode("cp1252", "ignore") if is_whole else head[: error.start].decode()

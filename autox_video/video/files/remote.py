@@ -1,6 +1,6 @@
-"""Files at addresses (s3://, gs://, https://, ...): read, listed and downloaded through fsspec."""
+"""Remote files (s3://, gs://, https://, ...): read, list and download them through fsspec."""
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH118, PTH120
 
 import os
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from autox_video.core.errors import InstallError
 
-# A drive letter is no scheme: two letters at least.
+# At least two letters: one letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _PACKAGES = {
     "s3": "s3fs",
@@ -30,14 +30,13 @@ _PACKAGES = {
 }
 _WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""How long to wait before each further attempt at what a broken connection ended: a minute in all,
-in which a network comes back."""
+"""Waits before each retry after a broken connection: a minute in all, to survive an outage."""
 
 GIVEN_UP, RETRIES_THEN = 3, 3
-"""After so many things in a row that could not be had in all attempts, each gets fewer."""
+"""After this many consecutive failures despite all retries, each request gets fewer retries."""
 
 _CONNECT_SEC, _SILENCE_SEC = 30, 60
-# What those packages raise beside OSError; a module that is not loaded has raised nothing.
+# What these packages raise besides OSError; a module that is not loaded cannot have raised.
 _FAULTS = (
     ("aiohttp", "ClientError"),
     ("botocore.exceptions", "BotoCoreError"),
@@ -49,30 +48,30 @@ _FAULTS = (
 _Result = TypeVar("_Result")
 
 
-class RemoteFault(Exception):  # noqa: N818 (whoever asked makes an error with a place of it)
-    """Why an address cannot be read: a part of a sentence, without the address."""
+class RemoteFault(Exception):  # noqa: N818 (callers turn it into an error with a location)
+    """Why a URL cannot be read: a clause, without the URL."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.refused = refused
-        """Whether whoever is there answers that there is no such file, or none for this user."""
+        """Whether the server says that there is no such file, or denies access to it."""
 
 
 def is_remote(place: str | os.PathLike) -> bool:
-    """Whether this is an address and not a path on this machine."""
+    """Whether this is a URL rather than a local path."""
     return isinstance(place, str) and "://" in place and _SCHEME.match(place) is not None
 
 
 def full_root(root: str) -> str:
-    """Give the whole path of a folder; an address as it is."""
+    """Return the absolute path of a folder; a URL is returned unchanged."""
     return root if is_remote(root) else str(Path(root.removeprefix("file://")).absolute())
 
 
 def join(root: str | os.PathLike, path: str) -> str:
-    """Give the path or address of a clip that is listed as `path`, relative to `root` or not."""
+    """Return the path or URL of a clip that is listed as `path`, absolute or relative to `root`."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
-    # Of a web address, # and ? are no part of a name; a % may be, or stand for something.
+    # In a web URL, # and ? in a name must be escaped; a % may already be an escape.
     name = quote(path, safe="/%") if _is_web(root) else path
     return f"{str(root).rstrip('/')}/{name}"
 
@@ -83,18 +82,18 @@ def _is_web(address: str | os.PathLike) -> bool:
 
 
 def beside(place: str | os.PathLike, name: str) -> str:
-    """Give the path or address of the file `name` in the folder that `place` is in."""
+    """Return the path or URL of the file `name` in the folder of `place`."""
     if is_remote(place):
         return f"{str(place).rpartition('/')[0]}/{name}"
     return os.path.join(os.path.dirname(place), name)
 
 
 def is_file(place: str | os.PathLike) -> bool:
-    """Whether there is a file at a path or an address.
+    """Whether there is a file at a path or URL.
 
     Raises:
-        RemoteFault: the address cannot be reached.
-        InstallError: a package for such addresses is missing.
+        RemoteFault: the URL cannot be reached.
+        InstallError: the package for this kind of URL is missing.
     """
     if not is_remote(place):
         return Path(place).is_file()
@@ -102,31 +101,31 @@ def is_file(place: str | os.PathLike) -> bool:
     try:
         return _persist(lambda: files.info(path))["type"] == "file"
     except RemoteFault as fault:
-        # A store that may not be listed denies access to what it does not have.
+        # A store without list permission denies access to files that do not exist.
         if fault.refused:
             return False
         raise
 
 
 def read_bytes(address: str) -> bytes:
-    """Read a whole file, anew each time.
+    """Return the content of a file; not cached.
 
     Raises:
         RemoteFault: it cannot be read.
-        InstallError: a package for such addresses is missing.
+        InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
     return _persist(lambda: files.cat_file(path))
 
 
 def find_files(address: str) -> Iterator[str]:
-    """Give every file under an address, relative to it; a web server must list its folders.
+    """Yield the relative path of every file under a URL; a web server must list its folders.
 
-    What a listing names beyond the address, a page elsewhere for one, is left out.
+    Links that lead out of the folder are ignored.
 
     Raises:
-        RemoteFault: the address cannot be listed.
-        InstallError: a package for such addresses is missing.
+        RemoteFault: the URL cannot be listed.
+        InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
     inside = path.rstrip("/") + "/"
@@ -138,11 +137,11 @@ def find_files(address: str) -> Iterator[str]:
 
 
 def download(address: str, target: Path) -> None:
-    """Write a whole file to `target`, which may exist; what comes too short is no file.
+    """Download a file to `target`, which may exist; a truncated download is an error.
 
     Raises:
         RemoteFault: it could not be downloaded in several attempts.
-        InstallError: a package for such addresses is missing.
+        InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
     _persist(lambda: _download_once(files, path, target))
@@ -152,15 +151,15 @@ def _download_once(files: Any, path: str, target: Path) -> None:
     files.get_file(path, str(target))
     wanted, got = files.info(path).get("size"), target.stat().st_size
     if wanted is not None and got != wanted:
-        raise ConnectionError(f"{got} of {wanted} bytes came")
+        raise ConnectionError(f"only {got} of {wanted} bytes were received")
 
 
 def filesystem(address: str) -> tuple[Any, str]:
-    """Give fsspec's file system for an address, and the address as that takes it.
+    """Return fsspec's file system for a URL, and the path in it.
 
     Raises:
-        InstallError: a package for such addresses is missing.
-        RemoteFault: there are no such addresses.
+        InstallError: the package for this kind of URL is missing.
+        RemoteFault: the scheme is unknown.
     """
     import fsspec
 
@@ -170,9 +169,9 @@ def filesystem(address: str) -> tuple[Any, str]:
     except ImportError as error:
         package = _PACKAGES.get(scheme)
         what = f"pip install {package}" if package else str(error)
-        raise InstallError(f"{address}: {scheme}:// addresses need a package: {what}") from error
+        raise InstallError(f"{address}: {scheme}:// URLs need another package: {what}") from error
     except ValueError as error:
-        raise RemoteFault(f"{scheme}:// addresses are not known ({error})") from error
+        raise RemoteFault(f"{scheme}:// URLs are not supported ({error})") from error
 
 
 def _options(scheme: str) -> dict[str, Any]:
@@ -180,24 +179,24 @@ def _options(scheme: str) -> dict[str, Any]:
         return {}
     import aiohttp
 
-    # The default ends every download after five minutes, however well it goes.
+    # By default, aiohttp aborts every download after five minutes.
     limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SEC, sock_read=_SILENCE_SEC)
     return {"client_kwargs": {"timeout": limit}}
 
 
 class _Patience:
-    """How often to try again, by what came of the things before."""
+    """How often to retry, depending on how earlier requests ended."""
 
     def __init__(self) -> None:
         self._given_up = 0
 
     def waits(self) -> tuple[float | None, ...]:
-        """Give the seconds to wait after each attempt, None after the last."""
+        """Return the seconds to wait after each attempt; None after the last."""
         retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
         return (*RETRY_AFTER_SEC[:retries], None)
 
     def note(self, *, is_answered: bool) -> None:
-        """Take notice of whether there was an answer, be it a refusal."""
+        """Record whether the server answered, even with a refusal."""
         self._given_up = 0 if is_answered else self._given_up + 1
 
 
@@ -205,7 +204,7 @@ _patience = _Patience()
 
 
 def _persist(action: Callable[[], _Result]) -> _Result:
-    """Do something on the network, again where the connection broke."""
+    """Run a network operation, retrying if the connection breaks."""
     for wait_sec in _patience.waits():
         try:
             result = action()
@@ -229,7 +228,7 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 def _real(error: Exception) -> Exception:
-    # fsspec calls an HTTP address missing, too, if its server broke off while asked about it.
+    # fsspec also reports a file as missing if the HTTP server closed the connection.
     cause = error.__cause__
     of_web = type(cause).__module__.startswith("aiohttp")
     return cause if of_web and isinstance(error, FileNotFoundError) else error
@@ -258,12 +257,12 @@ def _status_of(error: Exception) -> int | None:
 def _reason(error: Exception) -> str:
     status = _status_of(error)
     if _is_missing(error):
-        return "there is nothing at this address"
+        return "there is no such file on the server"
     if _is_denied(error):
-        return "access is denied; check the credentials"
+        return "access denied; check the credentials"
     if status is not None:
-        return f"the server answers with error {status}"
+        return f"the server returned error {status}"
     if isinstance(error, TimeoutError):
-        return "the server does not answer in time"
+        return "the server did not answer in time"
     text = " ".join(str(error).split()) or type(error).__name__
-    return f"it cannot be read from there ({text[:200]})"
+    return f"it cannot be downloaded ({text[:200]})"

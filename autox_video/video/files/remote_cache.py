@@ -1,4 +1,4 @@
-"""Remote clips on this machine's disk: fetched when first opened, the least used ones removed."""
+"""The disk cache of remote clips: downloaded on first use, least recently used ones removed."""
 
 import hashlib
 import os
@@ -13,19 +13,19 @@ from autox_video.video.files.remote import RemoteFault, download, is_remote
 
 
 def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
-    """Give a file of this machine with the content of a clip; remote ones are fetched once.
+    """Return the local path of a clip; a remote clip is downloaded once.
 
-    Safe to call from several processes and threads. A clip at an address is taken never to change.
-    The file may be removed again once others were asked for, so open it soon.
+    Safe to call from several processes and threads. Remote clips are assumed never to change. The
+    cache may remove the file again when other clips are fetched, so open it soon.
 
     Args:
-        address: a path, which comes back as it is, or an address such as s3://bucket/clip.mp4.
-        remote_cache: the config's key, auto or DIR[:SIZE].
+        address: a path, which is returned unchanged, or a URL such as s3://bucket/clip.mp4.
+        remote_cache: the config key, auto or DIR[:SIZE].
 
     Raises:
         VideoError: there is no such clip, or it cannot be fetched.
-        ResourceError: the cache cannot be written, or is too small for the clip.
-        InstallError: a package for such addresses is missing.
+        ResourceError: the cache is not writable, or too small for the clip.
+        InstallError: the package for this kind of URL is missing.
     """
     if not is_remote(address):
         return Path(address)
@@ -35,7 +35,7 @@ def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
 
 
 class RemoteCache:
-    """A folder of fetched clips, which several processes may use at once."""
+    """A folder of downloaded clips that several processes may share."""
 
     def __init__(self, remote_cache: str) -> None:
         if remote_cache == AUTO:
@@ -43,27 +43,29 @@ class RemoteCache:
         else:
             folder, max_bytes = read_sized_folder(remote_cache)
         if folder is None:
-            raise ResourceError("remote_cache: there is no home folder; name a folder for clips.")
+            raise ResourceError(
+                "remote_cache: there is no home folder for downloaded clips; set a folder."
+            )
         self.files = DiskCache(Path(folder), max_bytes)
 
     def fetch(self, address: str) -> Path:
-        """Give the file of a clip, downloaded where it is not there; errors as `local_path`."""
+        """Return the local file of a clip, downloading it if needed; errors as in `local_path`."""
         path = self.path_of(address)
         if not self.files.touch(path):
             try:
-                # Whoever else wants this clip waits here and finds it.
+                # Other processes that want this clip wait here and then find it.
                 with self.files.lock(path.parent.name):
                     if not self.files.touch(path):
                         self._download(address, path)
             except OSError as error:
                 raise ResourceError(
-                    f"remote_cache: {self.files.folder} cannot be written "
+                    f"remote_cache: cannot write to {self.files.folder} "
                     f"({error.strerror or error})."
                 ) from error
         return path
 
     def path_of(self, address: str) -> Path:
-        """Give where a clip is kept; its suffix stays, as some decoders go by it."""
+        """Return a clip's path in the cache; the suffix is kept because some decoders need it."""
         digest = hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
         suffix = PurePosixPath(address.partition("?")[0]).suffix[:12]
         return self.files.folder / digest[:2] / f"{digest[2:34]}{suffix}"
@@ -77,6 +79,6 @@ class RemoteCache:
             size = temporary.stat().st_size
             if not self.files.reserve(size) and size > (limit := self.files.limit(0, size)):
                 raise ResourceError(
-                    f"remote_cache: {address} takes {size_of(size)}, but {self.files.folder} may "
-                    f"hold {size_of(limit)}; give a larger one."
+                    f"remote_cache: {address} takes {size_of(size)}, but {self.files.folder} is "
+                    f"limited to {size_of(limit)}; set a larger size."
                 )

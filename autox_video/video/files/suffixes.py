@@ -1,4 +1,4 @@
-"""Which files are clips, by their names, and which belong to something else."""
+"""Tell clips from other files by their names."""
 
 import os
 
@@ -12,15 +12,15 @@ VIDEO_SUFFIXES = frozenset(
         ".mpe", ".mpeg", ".mpeg4", ".mpg", ".mpg4", ".mpv", ".mqv", ".mts", ".mxf", ".nut", ".ogm",
         ".ogv", ".qt", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm",
         ".wmv", ".wtv", ".y4m",
-        # Nothing but coded pictures, as recorders and encoders leave them.
+        # Raw elementary streams, as written by recorders and encoders.
         ".264", ".265", ".266", ".avc", ".dav", ".h261", ".h263", ".h264", ".h265", ".h266",
         ".hevc", ".obu", ".vc1", ".vvc",
     )
 )
-"""What FFmpeg's demuxers take, of the names that mean moving pictures."""
+"""Video suffixes that FFmpeg's demuxers accept."""
 
 ANIMATION_SUFFIXES = frozenset((".avif", ".webp"))
-"""Pictures, or moving pictures: only the file itself tells."""
+"""Still images or animations: only the file's content tells."""
 
 SIDECAR_SUFFIXES = frozenset(
     (
@@ -31,7 +31,7 @@ SIDECAR_SUFFIXES = frozenset(
         ".webloc", ".xls", ".xlsx", ".xml", ".xmp", ".yaml", ".yml",
     )
 )
-"""Text about clips, and what lies in folders without being data."""
+"""Files that accompany clips: metadata, subtitles, documents, scripts."""
 # fmt: on
 
 _NOT_DATA = frozenset(
@@ -58,30 +58,30 @@ _TEXT_NAMES = frozenset(
 
 
 def split_suffix(name: str) -> tuple[str, str]:
-    """Give a file's name without its suffix, and the suffix in lower case with its dot.
+    """Return a file's stem, and its suffix in lower case with the dot.
 
-    Spaces and dots behind it, which come from renaming by hand, are no part of it.
+    Trailing spaces and dots, left by renaming by hand, are ignored.
     """
     stem, suffix = os.path.splitext(name.rstrip(" ."))  # noqa: PTH122
     return stem, suffix.lower()
 
 
 def is_video(name: str) -> bool:
-    """Whether a file is a clip, by its name."""
+    """Whether a file name is that of a video."""
     return split_suffix(name)[1] in VIDEO_SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or a folder is hidden, or the system's own and no data of anybody."""
+    """Whether a file or folder is hidden or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _NOT_DATA
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file is text about clips, or nothing that could be one."""
+    """Whether a file accompanies clips and cannot be one itself."""
     stem, suffix = split_suffix(name)
     return suffix in SIDECAR_SUFFIXES if suffix else stem.lower() in _TEXT_NAMES
 
 
 def is_list(name: str) -> bool:
-    """Whether a file may be a list of clips, by its suffix."""
+    """Whether a file may be a list of clips, judging by its suffix."""
     return split_suffix(name)[1] in (".csv", ".json", ".jsonl", ".tsv", ".txt")

@@ -58,7 +58,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
-    """Give the clips to test without labels that only fill the column, and a note on that.
+    """Return the clips to test without labels that only fill the column, and a note on that.
 
     A label that is one of `classes`, those that there are as text, stays.
     """
@@ -171,7 +171,7 @@ class _Numbering:
         return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
     def _first_locations(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
-        """Give where each of the wanted classes is first, in the order of the lists."""
+        """Yield where each of the wanted classes is first, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
         for clips in self.splits.values():
@@ -288,7 +288,7 @@ class _Numbering:
 
 
 def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Give the spelling to use for labels that are spelled otherwise, and notes on that.
+    """Return the spelling to use for labels that are spelled otherwise, and notes on that.
 
     Those are labels that differ only in what cannot be seen, and whole numbers written as 1.0.
     """

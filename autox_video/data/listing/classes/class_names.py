@@ -63,7 +63,7 @@ def _unquoted(name: str) -> str:
 
 
 def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, list[str]]:
-    """Give class names without the index that stands before each, and a note on that.
+    """Return class names without the index that stands before each, and a note on that.
 
     Such files have lines as `0 red` or `1,green`, from 0 or from 1 on, in any order, some of them
     under a header. Names that are labels of the lists as they are stay so.

@@ -81,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """Give a name that has several parts, where most names are made of the same few parts."""
+    """Return a name that has several parts, where most names are made of the same few parts."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
