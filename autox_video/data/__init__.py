@@ -1,1 +1,1 @@
-"""Many clips: listed, inspected, split and loaded."""
+"""Data sets of clips: listing, inspection, splitting and loading."""

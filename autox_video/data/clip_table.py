@@ -1,6 +1,6 @@
-"""The table of clips, from the list or folder that names them to the loader that reads them."""
+"""The table of clips that all steps share, from listing to loading."""
 
-# A table may hold a million paths: as `Path` objects they cost ten times as much.
+# A table may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH100, PTH118
 
 import math
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
 LABELS_JOINED_BY = ";"
 
 Segment = tuple[float, float]
-"""Where a clip starts and ends in its video, in seconds; the end may be infinity."""
+"""Start and end of a clip in its video, in seconds; the end may be infinity."""
 
 WHOLE_VIDEO: Segment = (0.0, math.inf)
 
 Label = str | int | tuple[int, ...]
-"""As written; then the index of its class, or in multi-label data of all its classes."""
+"""First the text of the list; later the class index, or all class indices in multi-label data."""
 
 Names = tuple[tuple[str, ...], str]
-"""Class names in the order of their indices, and what they are from."""
+"""Class names in the order of their indices, and where they come from."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipTable:
     """Clips in columns of equal length, so that a million of them fit in memory.
 
-    A path has three forms: as listed; its key (`video_keys`), which tells whether two are the same
-    video; and what is opened, `remote.join(data_root, path)`.
+    A path has three forms: as listed; its key (`video_keys`), which is equal for equal videos; and
+    the path or URL to open, `remote.join(data_root, path)`.
     """
 
     paths: tuple[str, ...]
-    """As listed: relative to the data root, absolute, or an address; one may come several times,
-    with other segments."""
+    """As listed: relative to the data root, absolute, or a URL. A path may occur several times,
+    with different segments."""
     labels: tuple[Label, ...] | None = None
-    """None where there are none."""
+    """None if the clips have no labels."""
     segments: tuple[Segment, ...] | None = None
-    """(start_sec, end_sec) of each clip in its video; None: all are whole videos."""
+    """(start_sec, end_sec) of each clip in its video; None: all clips are whole videos."""
     facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
-    """What opening each clip told, of a part of a video where it is one; None: not opened yet."""
+    """The facts of each clip, of its segment only if it has one; None: not inspected yet."""
     contents: "Contents | None" = field(default=None, compare=False)
-    """What is in the videos, whole ones; None: not opened yet."""
+    """Digests and fingerprints of the whole videos; None: not inspected yet."""
     recordings: "Recordings | None" = field(default=None, compare=False)
-    """Which clips of a listing seem to be cut from one recording; None: not known yet."""
+    """Which clips seem to be cut from the same recording; None: not known yet."""
     lines: array | None = field(default=None, compare=False)
-    """Line number of each clip in its list, from 1; None where a folder was read."""
+    """Line number of each clip in its list, from 1; None if a folder was read."""
     source: str = field(default="", compare=False)
     """The list file or folder."""
     all_exist: bool = field(default=False, compare=False)
-    """Whether every clip is known to be there."""
+    """Whether every clip is known to exist."""
 
     def __post_init__(self) -> None:
         for name in ("paths", "labels", "segments", "facts"):
@@ -70,58 +70,58 @@ class ClipTable:
 
     @property
     def has_label_sets(self) -> bool:
-        """Whether a label is the indices of any number of classes."""
+        """Whether the labels are multi-label: tuples of class indices."""
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
     def class_sets(self) -> list[tuple[int, ...]]:
-        """Class indices of each clip, none where there are no labels."""
+        """Return the class indices of each clip, empty without labels."""
         if self.labels is None:
             return [()] * len(self)
         return list(map(indices_of, self.labels))
 
     def classes(self) -> set[int]:
-        """The class indices that occur."""
+        """Return the class indices that occur."""
         return {index for label in set(self.labels or ()) for index in indices_of(label)}
 
     def class_counts(self) -> Counter[int]:
-        """Count the clips of each class index that occurs."""
+        """Return the number of clips per class index that occurs."""
         counts: Counter[int] = Counter()
         for label, clips in Counter(self.labels or ()).items():
             counts.update(dict.fromkeys(indices_of(label), clips))
         return counts
 
     def rarest_classes(self) -> list[int | None]:
-        """Class of each clip, of several the rarest one, of none -1; None without labels."""
+        """Return the rarest class of each clip, -1 if it has none; None without labels."""
         if not self.has_label_sets:
             return list(self.labels or [None] * len(self))
         counts = self.class_counts()
         return [min(label, key=lambda i: (counts[i], i), default=-1) for label in self.labels]
 
     def segment(self, row: int) -> Segment:
-        """Start and end of a clip in its video, in seconds."""
+        """Return start and end of a clip in its video, in seconds."""
         return WHOLE_VIDEO if self.segments is None else self.segments[row]
 
     def location(self, row: int) -> str:
-        """Where a clip was found: FILE:LINE, or the clip itself in its folder."""
+        """Return where a clip is listed, FILE:LINE, or its path if a folder was read."""
         if self.lines is None:
             return os.path.join(self.source, self.paths[row])
         return f"{self.source}:{self.lines[row]}"
 
     def identities(self, data_root: str | Path) -> Sequence[Hashable]:
-        """What tells each clip from all others: the key of its video, and its segment if any."""
+        """Return a unique key per clip: the key of its video, with its segment if there are any."""
         keys = video_keys(self.paths, data_root)
         return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
 
     def readable(self) -> "ClipTable":
-        """The clips that could be opened."""
+        """Return the readable clips only."""
         return self.select([row for row, fact in enumerate(self.facts) if fact.error is None])
 
     def unreadable(self) -> list[int]:
-        """The rows of the clips that were found to be unreadable."""
+        """Return the rows of the unreadable clips."""
         return [row for row, fact in enumerate(self.facts or ()) if fact.error is not None]
 
     def select(self, rows: Sequence[int]) -> "ClipTable":
-        """Keep the clips at `rows`, in that order."""
+        """Return the clips at `rows`, in that order."""
         return replace(
             self,
             paths=_at(self.paths, rows),
@@ -134,7 +134,7 @@ class ClipTable:
         )
 
     def with_those_of(self, others: "ClipTable") -> "ClipTable":
-        """These clips and then those of another table; both have labels, or neither."""
+        """Return these clips followed by those of another table; both have labels or neither."""
         segments = None
         if self.segments is not None or others.segments is not None:
             segments = [table.segment(row) for table in (self, others) for row in range(len(table))]
@@ -146,7 +146,7 @@ class ClipTable:
 
 
 def indices_of(label: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Return the class indices of a label, one or any number of them."""
+    """Return the class indices of a label as a tuple."""
     return label if isinstance(label, tuple) else (label,)
 
 
@@ -155,14 +155,14 @@ def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
 
 
 Splits = Mapping[str, ClipTable]
-"""The tables of a listing by the names of its splits: train, val, test, as far as there are any."""
+"""The tables of a listing by split name: train, val and test, as far as they exist."""
 
 
 def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:
-    """Spell each path so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 are the same as a.mp4."""
+    """Normalise paths, so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 all become a.mp4."""
     inside = data_root.rstrip("/") if is_remote(data_root) else os.path.abspath(data_root)
     inside = os.path.join(inside, "")
-    # Ordinary spellings are their own keys: a million strings less to make and to hold.
+    # Ordinary paths are their own keys, which saves a million strings.
     return [
         path if path[:1] != "/" and "./" not in path and "//" not in path else _key(path, inside)
         for path in paths
@@ -174,11 +174,11 @@ def _key(path: str, inside: str) -> str:
 
 
 def parts_of(label: str) -> tuple[str, ...]:
-    """Return the classes that a label of several names, each once."""
+    """Return the class names in a label, without duplicates."""
     parts = (part.strip() for part in label.split(LABELS_JOINED_BY))
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def whole_or(segments: Sequence[Segment]) -> list[Segment] | None:
-    """Return the segments, None where all of them are whole videos."""
+    """Return the segments, or None if all of them are whole videos."""
     return list(segments) if any(segment != WHOLE_VIDEO for segment in segments) else None

@@ -1,11 +1,10 @@
-"""Make the demo data set: short clips of eight motions that only time tells apart.
+"""Generate the demo data set: short clips of eight motions that single frames do not reveal.
 
-A textured shape moves over a plain background. Four numbers say what one frame shows of it: where
-it is across and down, how it is turned, and how large it is. In every clip each of them starts
-anywhere in its range with equal chance, and the class moves one of them at an even speed; at the
-end of its range it begins anew at the other end. Such a cycle keeps equal chances equal, so at
-every moment of every class all four are independent and uniform: a single frame says nothing about
-the class, whatever its place in the clip.
+A textured shape moves over a plain background. Its state in a frame is four numbers: horizontal
+position, vertical position, rotation and size. In every clip each of them starts uniformly at
+random in its range; the class moves one of them at constant speed and wraps around at the end of
+the range. Wrapping keeps the distribution uniform, so in every frame of every class all four are
+independent and uniform: a single frame carries no information about the class.
 
 Letters in shapes: T frames, H height, W width, S side of the sprite.
 """
@@ -25,8 +24,8 @@ import numpy as np
 from autox_video.core.errors import InstallError, ListingError
 from autox_video.core.files import atomic_write, write_json, write_text
 
-# Name of a motion -> which of the four numbers (across, down, turn, size) it moves, and which way.
-# Rows are counted downward, so a growing turn is clockwise on screen.
+# Motion name -> which of the four numbers (x, y, rotation, size) it changes, and its direction.
+# The y axis points down, so increasing rotation is clockwise on screen.
 MOTIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
         "left": (0, -1),
@@ -44,41 +43,40 @@ CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 64, "val": 6, "t
 HEIGHT_PX, WIDTH_PX = 96, 128
 FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
-# What part of its range a motion covers in a second, by MOTIONS' number. About one whole cycle in a
-# clip at most; a turn less, since its whole range is a full turn, which looks far quicker.
+# Share of its range that a motion covers per second, by MOTIONS' number: at most about one cycle
+# per clip. Rotation is slower, because its range is a full turn, which looks much faster.
 SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
-# In parts of the height; the shape stays inside the middle square, which a centre crop keeps.
+# Relative to the height; the shape stays inside the central square, which a centre crop keeps.
 CENTRE_RANGE = (-0.24, 0.24)
 RADIUS_RANGE = (0.12, 0.26)
 
 _MARKER = "annotations/demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
-# Of the shape, in parts of its reach from the pivot: where its middle lies, and half its width.
+# Of the shape, relative to its reach from the pivot: where its middle lies, and half its width.
 _PIVOT_SHIFT, _WIDTH = 0.2, 0.75
 _TEXTURES = ("plain", "stripes", "spots")
 
 
 @dataclass(frozen=True, slots=True)
 class DemoClip:
-    """One clip to be made; all that it shows follows from these four values.
-
-    Of its motion, a key of MOTIONS, it is the `number`th in its split, from 0.
-    """
+    """One clip to generate; its content is determined by these four values."""
 
     split: str
     label: str
+    """Its motion, a key of MOTIONS."""
     number: int
+    """Its number among the clips of this motion and split, from 0."""
     seed: int
-    """Of the whole data set."""
+    """The seed of the whole data set."""
 
     @property
     def name(self) -> str:
-        """File name, the same for the same clip in every run."""
+        """The file name."""
         return f"{self.label}_{self.split}_{self.number:03d}.mp4"
 
     def rng(self) -> np.random.Generator:
-        """A stream of chance of this clip alone, so that clips can be made in any order."""
+        """Return a random generator of this clip alone, so that clips can be made in any order."""
         split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
         return np.random.default_rng([self.seed, split, label, self.number])
 
@@ -86,7 +84,7 @@ class DemoClip:
 def demo_clips(
     *, seed: int = 0, clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS
 ) -> list[DemoClip]:
-    """Every clip of the demo, by split, then by number, then by motion."""
+    """Return all clips of the demo, ordered by split, number and motion."""
     return [
         DemoClip(split, label, number, seed)
         for split, count in clips_per_class.items()
@@ -108,20 +106,20 @@ def make_demo(
 ) -> None:
     """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
 
-    The same seed gives the same files. A demo that was cut short is completed; a complete one is
-    left as it is. No file that is already there is changed or removed.
+    The same seed gives the same files. An incomplete demo is completed. Existing files are never
+    changed or removed.
 
     Args:
-        root: folder of the demo, made where it is not there.
+        root: folder of the demo, created if needed.
         seed: 0 or more.
-        clips_per_class: number of clips of each motion for train, val and test.
-        on_done: called in this thread after every clip with (clips done, clips in all).
-        workers: threads that make clips; by default one per core.
+        clips_per_class: number of clips per motion in each split.
+        on_done: called in this thread after every clip with (clips done, clips in total).
+        workers: number of threads; one per core by default.
 
     Raises:
-        ListingError: `root` holds other data under these names, or a demo made otherwise.
-        ResourceError: `root` cannot be written.
-        InstallError: PyAV cannot write H.264.
+        ListingError: `root` contains other files of these names, or a demo with other settings.
+        ResourceError: `root` is not writable.
+        InstallError: PyAV cannot encode H.264.
     """
     root = Path(root)
     if demo_is_complete(root):
@@ -146,12 +144,12 @@ def make_demo(
                 if on_done is not None:
                     on_done(done, len(clips))
         finally:
-            # After an error or Ctrl-C the clips that are not begun must not be waited for.
+            # After an error or Ctrl-C, do not wait for the clips that have not been started.
             pool.shutdown(cancel_futures=True)
 
 
 def demo_is_complete(root: str | Path) -> bool:
-    """Whether `make_demo` finished in `root` and all of its files are still there."""
+    """Whether `make_demo` finished in `root` and all its files still exist."""
     root = Path(root)
     marker = _read_marker(root)
     if marker is None:
@@ -161,24 +159,24 @@ def demo_is_complete(root: str | Path) -> bool:
 
 
 def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
-    """Mark `root` as a demo in the making, unless it holds something else."""
+    """Mark `root` as a demo in progress, unless it contains something else."""
     before = _read_marker(root)
     if before is not None and any(before[key] != value for key, value in marker.items()):
         raise ListingError(
-            f"{root / _MARKER}: a demo with another seed, version or number of clips is "
-            "there; remove its folder or name another one."
+            f"{root / _MARKER}: there is already a demo with another seed, version or number of "
+            "clips; delete its folder or choose another one."
         )
     taken = [path for path in _files_of(root, clips) if path.exists()]
     if before is None and taken:
         raise ListingError(
-            f"{taken[0]}: the demo data set would be written here, but this file is not of a demo; "
-            "name another folder in data_root, or set demo to false to use these data."
+            f"{taken[0]}: this file would be overwritten by the demo data set; set data_root to "
+            "another folder, or demo: false to use this data."
         )
     write_json(root / _MARKER, marker)
 
 
 def _read_marker(root: Path) -> dict | None:
-    """What the marker says, or None where there is none that can be understood."""
+    """Return the content of the marker, None if it is missing or invalid."""
     try:
         marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -188,7 +186,7 @@ def _read_marker(root: Path) -> dict | None:
 
 
 def _lists(root: Path, clips: list[DemoClip]) -> dict[Path, str]:
-    """The list files by path, with what is in them."""
+    """Return the content of the list files, by path."""
     lines = {"classes.txt": list(MOTIONS)}
     for clip in clips:
         lines.setdefault(f"{clip.split}_list.txt", []).append(f"{clip.name} {clip.label}")
@@ -200,19 +198,22 @@ def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
 
 
 def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
-    """Frames (T, H, W, 3) as an MP4 file with one H.264 stream, the same bytes on any machine.
+    """Return an MP4 file with one H.264 stream; the bytes are the same on any machine.
 
-    They are uint8 RGB, of even height and width; a `crf` of 14 looks like them, 0 loses nothing.
+    Args:
+        frames: (T, H, W, 3) uint8 RGB, of even height and width.
+        fps: frames per second.
+        crf: quality of x264; 14 is visually lossless, 0 lossless.
 
     Raises:
-        InstallError: PyAV cannot write H.264.
+        InstallError: PyAV cannot encode H.264.
     """
     file = io.BytesIO()
     try:
         with av.open(file, "w", format="mp4") as container:
             # One thread: with more, the bytes would depend on the number of cores.
             options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
-            # Else x264's fast paths round by where memory happens to lie: other bytes each time.
+            # Otherwise x264's rounding depends on memory alignment, and the bytes differ each time.
             options["x264-params"] = "cpu-independent=1"
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.height, stream.width = frames.shape[1:3]
@@ -222,8 +223,8 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
             container.mux(stream.encode())
     except av.codec.codec.UnknownCodecError as error:
         raise InstallError(
-            "This PyAV cannot write H.264 (it was built without libx264), so the demo cannot be "
-            "made: install the wheel with `pip install --force-reinstall --only-binary av av`."
+            "The demo cannot be generated: this PyAV was built without libx264 and cannot encode "
+            "H.264. Install the wheel with `pip install --force-reinstall --only-binary av av`."
         ) from error
     return file.getvalue()
 
@@ -232,7 +233,7 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
 
 
 def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
-    """Draw a clip: frames (T, H, W, 3), uint8 RGB, and frames per second."""
+    """Return the frames of a clip, (T, H, W, 3) uint8 RGB, and its frame rate."""
     rng = clip.rng()
     fps = int(rng.choice(FPS_CHOICES))
     count = round(rng.uniform(*SECONDS_RANGE) * fps)
@@ -245,10 +246,9 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 
 
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
-    """Where across, down, turn and size are in their ranges, in a random clip of a motion.
+    """Return x, y, rotation and size of a random clip of a motion, relative to their ranges.
 
-    Gives (T, 4) in [0, 1) for times (T,) since the start; each row by itself is uniform, whatever
-    the label.
+    (T, 4) in [0, 1) for times (T,) since the start; each row on its own is uniform for any label.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
@@ -257,7 +257,7 @@ def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """A plain dark colour, in half of the clips running into another: (H, W, 3) in 0..255."""
+    """Return a plain dark background, with a gradient in half of the clips: (H, W, 3) in 0..255."""
     colour = rng.uniform(10, 90, size=3)
     far_colour = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
     down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
@@ -268,10 +268,10 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 
 
 def _sprite(rng: np.random.Generator) -> np.ndarray:
-    """A textured polygon that turns about its one end: (S, S, 4), RGB and coverage.
+    """Return a textured polygon that rotates about one end: (S, S, 4), RGB and coverage.
 
-    One side of it is warm and one cold in colour: the side that leads tells which way it turns.
-    Without that a small model sees that something turns, but takes far more clips to see which way.
+    One side has warm and the other cold colours; the leading side shows the direction of rotation.
+    Without this, a small model needs far more clips to learn the direction.
     """
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
@@ -282,7 +282,7 @@ def _sprite(rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """Colour number of every pixel: 0 and 1 on one side, 2 and 3 on the other."""
+    """Return the colour index of every pixel: 0 and 1 on one side, 2 and 3 on the other."""
     kind = rng.choice(_TEXTURES)
     if kind == "plain":
         second = np.zeros(along.shape, dtype=int)
@@ -294,7 +294,7 @@ def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) ->
 
 
 def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Coverage 0..1 of a random polygon of 3 to 7 corners, longer than wide so that turns show."""
+    """Return the coverage 0..1 of a random polygon of 3 to 7 corners, longer than wide."""
     corners = int(rng.integers(3, 8))
     bearings = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.15, 0.15, corners)) / corners
     reach = rng.uniform(0.8, 1.0, corners)
@@ -307,7 +307,7 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
-    """Two warm and two cold colours (4, 3), brighter than any background."""
+    """Return two warm and two cold colours (4, 3), brighter than any background."""
     strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
     middle = rng.uniform(60, 200, size=4)
     warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)
@@ -316,7 +316,7 @@ def _colours(rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:
-    """Draw the sprite into a frame (H, W, 3) of uint8 in place, where the state (4,) says."""
+    """Draw the sprite into a frame (H, W, 3) uint8 in place, according to the state (4,)."""
     centre = np.array([WIDTH_PX, HEIGHT_PX]) / 2
     centre = centre + HEIGHT_PX * (CENTRE_RANGE[0] + state[:2] * np.ptp(CENTRE_RANGE))
     turn = 2 * np.pi * state[2]
@@ -336,7 +336,7 @@ def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:
 
 
 def _sample(sprite: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Bilinear look-up in the sprite at places in [-1, 1]; nothing is covered outside of it."""
+    """Sample the sprite bilinearly at coordinates in [-1, 1]; coverage is 0 outside."""
     last = _SPRITE_PX - 1
     column, row = (across + 1) / 2 * last, (down + 1) / 2 * last
     inside = (column >= 0) & (column <= last) & (row >= 0) & (row <= last)

@@ -1,1 +1,1 @@
-"""From lists and folders to checked clips with labels."""
+"""Read lists and folders of clips, and check clips and labels."""

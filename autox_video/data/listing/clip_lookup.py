@@ -1,6 +1,6 @@
-"""The files that a list means: though they are spelt otherwise, or lie in other folders."""
+"""Find the listed clips, even if they are spelled differently or are in other folders."""
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH112, PTH118
 
 import os
@@ -22,17 +22,17 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
 _MISSING_AT_MOST = 0.5
-"""What share of an official list's clips may be missing; with more of them it is a mistake."""
+"""Share of an official list's clips that may be missing; more is an error."""
 
 _NAMED_AT_MOST = 3
 
 
 def find_listed(table: Table, tree: ClipTree) -> Table:
-    """Return the table with the paths of the files that are meant, and without its comments.
+    """Return the table with the paths of existing files, and without comments.
 
-    A path that is not there as written is that of the one file which it fits but for slashes,
-    letter case, composed letters, its suffix, or the folders in front. Notes say how many were
-    found so, and which lines that begin with # were taken for comments though they look like
+    A path that does not exist as written is matched to the only file that differs from it in
+    slashes, case, Unicode normalisation, suffix or leading folders. Notes say how many were found
+    that way, and which lines beginning with # were taken for comments although they look like
     clips.
     """
     if is_remote(tree.data_root):
@@ -44,17 +44,17 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
         for index in missing:
             if path := tree.meant(table.paths[index], table.labels[index], labels):
                 respelt[index] = path
-    except ListingError:  # a folder that cannot be read: then clips are there by their names only
+    except ListingError:  # a folder that cannot be read: then only exact paths count
         respelt = {}
-    # Two clips of a list cannot be one file: then the folders in front told them apart.
+    # Two listed clips cannot be the same file: then the leading folders told them apart.
     times = Counter(path for path, _ in {(path, table.paths[i]) for i, path in respelt.items()})
     taken = set(table.paths)
     respelt = {i: path for i, path in respelt.items() if times[path] == 1 and path not in taken}
     if respelt:
         index, path = next(iter(respelt.items()))
         table.notes.append(
-            f"{table.source}: {counted(len(respelt), 'clip')} found by another spelling than "
-            f"listed, for example `{path}` for `{table.paths[index]}` (line {table.lines[index]})."
+            f"{table.source}: {counted(len(respelt), 'clip')} found under a different spelling, "
+            f"for example `{path}` for `{table.paths[index]}` (line {table.lines[index]})."
         )
     table.paths = [respelt.get(index, path) for index, path in enumerate(table.paths)]
     gone = set(missing) - respelt.keys()
@@ -65,7 +65,7 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
 
 
 def _without_comments(table: Table, comments: set[int]) -> Table:
-    """Leave out lines that begin with # where there is no such file."""
+    """Return the table without lines that begin with # and are not clips."""
     if not comments:
         return table
     suffixes = tuple(VIDEO_SUFFIXES)
@@ -73,14 +73,14 @@ def _without_comments(table: Table, comments: set[int]) -> Table:
     if likely:
         first = likely[0]
         table.notes.append(
-            f"{table.source}: {counted(len(likely), 'line')} beginning with # taken for comments, "
-            f"as there is no such video: line {table.lines[first]}, `{table.paths[first]}`."
+            f"{table.source}: {counted(len(likely), 'line')} beginning with # skipped as comments, "
+            f"as no such video exists: line {table.lines[first]}, `{table.paths[first]}`."
         )
     return table.select([i for i in range(len(table.paths)) if i not in comments])
 
 
 def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
-    """Return the indices of the clips that are not there; of what is outside nothing is read."""
+    """Return the indices of missing clips; nothing outside data_root is opened."""
     outside = set(find_outside(paths, data_root))
     inside = [index for index in range(len(paths)) if index not in outside]
     missing = [inside[i] for i in find_missing([paths[i] for i in inside], data_root)]
@@ -92,12 +92,12 @@ def _missing(paths: Sequence[str], data_root: str | Path) -> list[int]:
 
 
 def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list[str]]:
-    """Return the clips of an official list that are there, and a note on those that are not.
+    """Return the existing clips of an official list, and a note on the missing ones.
 
     Args:
-        table: the list, its paths as that has them.
-        tree: where the clips are.
-        data_set: its name, for sentences.
+        table: the list, with its paths as written.
+        tree: the clips under data_root.
+        data_set: its name, for messages.
 
     Raises:
         ListingError: most of the clips are missing.
@@ -109,7 +109,7 @@ def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list
     located.paths, located.all_there = [path for path in paths if path is not None], True
     clips = located.clips()
     if os.path.isdir(table.source):
-        # A folder of lists has no lines: its clips are named themselves.
+        # A folder of lists has no line numbers: messages name the clips themselves.
         clips = replace(clips, source=str(tree.data_root), lines=None)
     return clips, notes
 
@@ -118,17 +118,17 @@ def _say_missing(table: Table, missing: list[int], tree: ClipTree, data_set: str
     if len(missing) > _MISSING_AT_MOST * len(table.paths):
         first = missing[0]
         location = table.source if os.path.isdir(table.source) else table.location(first)
-        why = "data_root is probably wrong, or the clips are not unpacked."
+        why = "data_root is probably wrong, or the clips have not been extracted."
         if (example := tree.example()) is not None:
-            why = f"those that are there have other names, as {example}."
+            why = f"the clips there have other names, such as {example}."
         raise ListingError(
-            f"{location}: {table.paths[first]} is nowhere under data_root ({tree.data_root}), and "
-            f"{len(missing)} of the {len(table.paths)} {data_set} clips of this list are missing; "
+            f"{location}: {table.paths[first]} was not found under data_root ({tree.data_root}); "
+            f"{len(missing)} of the {len(table.paths)} {data_set} clips in this list are missing: "
             f"{why}"
         )
     named = ", ".join(table.paths[index] for index in missing[:_NAMED_AT_MOST])
     more = ", ..." if len(missing) > _NAMED_AT_MOST else "."
     return [
-        f"Of {counted(len(table.paths), data_set + ' clip')} in {table.source}, {len(missing)} "
-        f"not under {tree.data_root}, so left out: {named}{more}"
+        f"{table.source}: {len(missing)} of {counted(len(table.paths), data_set + ' clip')} "
+        f"skipped, not found under {tree.data_root}: {named}{more}"
     ]

@@ -1,6 +1,6 @@
-"""The clips under data_root by their names, for those that are listed otherwise than they lie."""
+"""Find clips under data_root by name, for lists whose paths do not match the files."""
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH119, PTH120
 
 import difflib
@@ -13,28 +13,28 @@ from autox_video.data.listing.spelling import file_key, folder_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
 COMPARED_AT_MOST = 20_000
-"""Of more clips none is looked for that has a similar name: each would be compared."""
+"""With more clips than this, similar names are not searched, since each would be compared."""
 
-# What Label Studio puts in front of the names of files that are uploaded: 0a1b2c3d-NAME.
+# Label Studio adds a prefix to the names of uploaded files: 0a1b2c3d-NAME.
 _UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
 
 
 class ClipTree:
-    """The clips under a folder or an address, found by name without folder and suffix."""
+    """The clips under a folder or URL, indexed by name without folder and suffix."""
 
     def __init__(self, data_root: str | Path) -> None:
         self.data_root = data_root
         self._by_stem: dict[str, str | list[str]] | None = None
 
     def find(self, name: str, label: str = "") -> str | None:
-        """Return the path of a clip relative to the root; None where it is not there.
+        """Return the path of a clip relative to the root; None if there is none.
 
         Args:
-            name: as an official list has it, with or without folders and suffix.
-            label: its class: of clips of one name, that in the folder of this name is taken.
+            name: name in an official list, with or without folders and suffix.
+            label: its class; among clips of the same name, the one in this folder is taken.
         """
         clips, stem = self._of_stem(name), stem_of(name)
-        # A name in another case is taken where there is none in this one.
+        # A name in different case only counts if no name has this case.
         clips = [path for path in clips if stem_of(path) == stem] or clips
         if name in clips or not clips:
             return name if clips else None
@@ -42,14 +42,14 @@ class ClipTree:
         return next((path for path in clips if _folder_of(path) == wanted), clips[0])
 
     def resolve(self, path: str) -> str | None:
-        """Return the one clip that a path means which is not there as it is spelt, or None."""
+        """Return the clip that a path with a different spelling means; None unless it is unique."""
         candidates = self.candidates(path)
         return candidates[0] if len(candidates) == 1 else None
 
     def meant(self, path: str, label: str, labels: set[str]) -> str | None:
-        """Return the one clip that a listed path means: of several, that in the folder of its class.
+        """Return the clip that a listed path means; of several, the one in its class's folder.
 
-        What lies in the folder of another class, of those in `labels`, is another clip.
+        Clips in the folder of another class in `labels` do not count. None unless it is unique.
         """
         folders = {clip: _folder_of(clip) for clip in self.candidates(path)}
         of_class = folder_key(label)
@@ -58,10 +58,10 @@ class ClipTree:
         return meant[0] if len(meant) == 1 else None
 
     def candidates(self, path: str) -> list[str]:
-        """Return the clips that a path may mean: those which fit it best, relative to the root.
+        """Return the clips that match a path best, relative to the root.
 
-        They fit but for slashes, case, composed letters, %20 and the suffix; and either way, one
-        of the two paths may have more folders in front.
+        They may differ from it in slashes, case, Unicode normalisation, %20 and suffix, and either
+        path may have additional leading folders.
         """
         path = re.sub("^file://", "", path, flags=re.IGNORECASE)
         return self._candidates(path) or self._candidates(_UPLOADED.sub("", path))
@@ -73,7 +73,7 @@ class ClipTree:
         best: dict[tuple[bool, bool, bool], list[str]] = {}
         for clip in self._of_stem(path.replace("\\", "/")):
             parts = file_key(clip).split("/")
-            # The folders of the shorter path are the last ones of the other's.
+            # The folders of the shorter path must be the last folders of the longer one.
             count = min(len(wanted), len(parts))
             if wanted[-count:-1] == parts[-count:-1]:
                 quality = (len(wanted) != len(parts), wanted[-1] != parts[-1], clip != path)
@@ -81,12 +81,12 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip whose name is like that of a path; None where there is none, or too many."""
+        """Return a clip with a similar name; None if there is none, or too many to compare."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None
         wanted = _stem_key(path.replace("\\", "/"))
-        # Another number is another clip.
+        # A different number means a different clip.
         numbers = re.findall("[0-9]+", wanted)
         for stem in difflib.get_close_matches(wanted, stems, n=5, cutoff=0.8):
             if re.findall("[0-9]+", stem) == numbers:
@@ -94,7 +94,7 @@ class ClipTree:
         return None
 
     def example(self) -> str | None:
-        """Return the path of some clip; None where there is none."""
+        """Return the path of any clip; None if there is none."""
         clips = next(iter(self._stems().values()), None)
         return clips[0] if isinstance(clips, list) else clips
 
@@ -103,7 +103,7 @@ class ClipTree:
         return [clips] if isinstance(clips, str) else clips
 
     def _stems(self) -> dict[str, str | list[str]]:
-        # Nearly every name is that of one clip: a list for each would cost a hundred bytes more.
+        # Nearly every name belongs to one clip: a list for each would cost another 100 bytes.
         if self._by_stem is None:
             self._by_stem = {}
             for path in find_videos(self.data_root):
@@ -121,14 +121,14 @@ def _folder_of(path: str) -> str:
 
 def _stem_key(path: str) -> str:
     stem = stem_of(file_key(path))
-    # Where suffixes are hidden, they come to be written twice: clip.mp4.mp4.
+    # On systems that hide suffixes, they get written twice: clip.mp4.mp4.
     while (shorter := stem_of(stem)) != stem:
         stem = shorter
     return stem
 
 
 def stem_of(name: str) -> str:
-    """Return a clip's name without its folders and the suffix of a video."""
+    """Return a clip's name without folders and video suffix."""
     base = name.rpartition("/")[2]
     stem, suffix = split_suffix(base)
     return stem if suffix in VIDEO_SUFFIXES else base

@@ -1,4 +1,4 @@
-"""The lists or folders that the settings name, read in whatever format they are in."""
+"""Read the lists or folders that the settings name, in any format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,12 @@ from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 _PURPOSES = {"train": "training", "val": "validation", "test": "testing"}
 
 Files = Mapping[str, str]
-"""The list of each split, AUTO for none."""
+"""The list of each split; AUTO for none."""
 
 
 @dataclass(slots=True)
 class ConfiguredLists:
-    """All that was read, by split, before anything is checked across lists."""
+    """What was read, by split, before any checks across lists."""
 
     splits: dict[str, ClipTable] = field(default_factory=dict)
     names: Names | None = None
@@ -36,11 +36,11 @@ class ConfiguredLists:
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
     data_format: str = AUTO
-    """Of the list that was read last, where later ones may be like it."""
+    """Format of the training list, which the other lists may share."""
 
 
 def reading_of(settings: Settings) -> Reading:
-    """Return how the settings say that lists are to be read."""
+    """Return how to read lists, according to the settings."""
     return Reading(
         str(check_root(settings.data_root)),
         settings.data_format,
@@ -53,7 +53,7 @@ def reading_of(settings: Settings) -> Reading:
 
 
 def read_lists(files: Files, reading: Reading) -> ConfiguredLists:
-    """Read every list that is named, or data_root itself where there is none for training."""
+    """Read all given lists; without a training list, read data_root itself."""
     lists, problems = ConfiguredLists(), []
     if files["train"] == AUTO:
         _read_data_root(lists, files, reading)
@@ -68,7 +68,7 @@ def read_lists(files: Files, reading: Reading) -> ConfiguredLists:
 
 
 def read_test_list(file: str, reading: Reading) -> tuple[ClipTable, list[str]]:
-    """Read a list of clips to test, in whatever format it is in; give notes beside."""
+    """Return the clips of a test list in any format, and notes on how it was read."""
     lists = ConfiguredLists()
     _read_list(lists, "test", {"test": file}, reading)
     return lists.splits["test"], lists.notes
@@ -77,7 +77,7 @@ def read_test_list(file: str, reading: Reading) -> tuple[ClipTable, list[str]]:
 def _read_list(lists: ConfiguredLists, split: str, files: Files, reading: Reading) -> None:
     file, train = files[split], lists.splits.get("train")
     if reading.several_numbers is None and train is not None:
-        # Two numbers behind a path are labels if those for training are several.
+        # Two numbers after a path are labels if the training list has several labels per clip.
         is_joined = any(LABELS_JOINED_BY in label for label in set(train.labels or ()))
         reading = replace(reading, several_numbers=is_joined or None)
     data_format = reading.data_format
@@ -94,10 +94,10 @@ def _read_list(lists: ConfiguredLists, split: str, files: Files, reading: Readin
 
 
 def _read_data_root(lists: ConfiguredLists, files: Files, reading: Reading) -> None:
-    """Read what data_root itself says."""
+    """Read the metadata file or the class folders in data_root."""
     root, wanted = reading.data_root, reading.data_format
     if wanted not in (AUTO, "folders", "metadata"):
-        raise ListingError(f"data_format: {wanted} needs ann_file_train; give the training list.")
+        raise ListingError(f"data_format: {wanted} needs a training list; set ann_file_train.")
     if wanted != "folders":
         try:
             metadata = find_metadata(root)
@@ -116,12 +116,12 @@ def _read_data_root(lists: ConfiguredLists, files: Files, reading: Reading) -> N
 def _read_metadata(lists: ConfiguredLists, metadata: Files, reading: Reading) -> None:
     if not metadata:
         raise ListingError(
-            f"data_root: there is no metadata.csv and no metadata.jsonl in {reading.data_root}; "
-            "put it beside the clips, or give ann_file_train."
+            f"data_root: there is no metadata.csv or metadata.jsonl in {reading.data_root}; put it "
+            "next to the clips, or set ann_file_train."
         )
     if "train" not in metadata and "" not in metadata:
         names = ", ".join(sorted(metadata.values()))
-        raise ListingError(f"data_root: there is no metadata for training, only {names}.")
+        raise ListingError(f"data_root: there is no metadata file for training, only {names}.")
     for split, file in metadata.items():
         purpose = split or "train"
         listed = read_listed(file, replace(reading, split=purpose))
@@ -131,7 +131,7 @@ def _read_metadata(lists: ConfiguredLists, metadata: Files, reading: Reading) ->
 
 
 def _split_by_folder(listed: ListedClips, file: str) -> ListedClips:
-    """Divide what one metadata file says as the folders of its clips are called, where they are."""
+    """Split the clips of a metadata file by their folders, if these are named after splits."""
     if len(listed.splits) != 1:
         return listed
     (clips,) = listed.splits.values()
@@ -143,12 +143,12 @@ def _split_by_folder(listed: ListedClips, file: str) -> ListedClips:
     for row, folder in enumerate(folders):
         rows.setdefault(known[folder], []).append(row)
     splits = {name: clips.select(of_split) for name, of_split in rows.items()}
-    note = f"{file}: its clips are split as their folders are called: {', '.join(sorted(known))}."
+    note = f"{file}: the clips are split by their folders: {', '.join(sorted(known))}."
     return ListedClips(splits, listed.classes, [*listed.notes, note])
 
 
 def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) -> None:
-    """Take over what the list of a split says, and of which other splits it says something."""
+    """Add the clips of a split's list, and those of other splits in it."""
     file = files[split]
     lists.notes += listed.notes
     lists.names = lists.names or listed.classes
@@ -157,7 +157,7 @@ def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) 
         return
     if split not in listed.splits:
         known = ", ".join(listed.splits)
-        raise ListingError(f"{file}: has no clips for {_PURPOSES[split]}, only for {known}.")
+        raise ListingError(f"{file}: there are no clips for {_PURPOSES[split]}, only for {known}.")
     lists.splits[split] = listed.splits[split]
     for name in ("val", "test") if split == "train" else ():
         if name in listed.splits and files[name] == AUTO:
@@ -165,12 +165,12 @@ def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) 
         elif name in listed.splits:
             clips = counted(len(listed.splits[name]), "clip")
             lists.notes.append(
-                f"{clips} of {file} for {_PURPOSES[name]} not used: there is a list."
+                f"{file}: {clips} for {_PURPOSES[name]} not used, as ann_file_{name} is set."
             )
 
 
 def may_name_test_clips(train_list: str, root: str | Path) -> bool:
-    """Whether there may be clips to test without a test list, before anything is read."""
+    """Whether there may be test clips without a test list; reads nothing."""
     if train_list != AUTO or is_remote(root):
         return True
     return has_test_folder(root) or bool(find_metadata(str(root)))
@@ -185,18 +185,18 @@ def used_names(lists: ConfiguredLists) -> Names | None:
     used = tuple(name for name in classes if name in labels)
     if left_out := len(classes) - len(used):
         lists.notes.append(
-            f"{left_out} of the {len(classes)} classes of {source} without a training clip, so "
-            "left out."
+            f"{left_out} of the {len(classes)} classes in {source} ignored, as they have no "
+            "training clips."
         )
     return used, source
 
 
 def check_root(path: str) -> str | Path:
-    """Return data_root as a folder, or as the address that it is.
+    """Return data_root as a folder, or as a URL.
 
     Raises:
-        ListingError: there is no such folder, or there are no such addresses.
-        InstallError: a package for such addresses is missing.
+        ListingError: there is no such folder, or the URL's scheme is unknown.
+        InstallError: the package for this kind of URL is missing.
     """
     path = path.removeprefix("file://")
     if is_remote(path):

@@ -12,18 +12,18 @@ from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Splits, par
 def drop_repeats(
     clips: ClipTable, data_root: str | Path, *, multi_label: bool = False
 ) -> tuple[ClipTable, list[str], list[str]]:
-    """Keep each clip once; give problems (a clip has two labels) and notes beside.
+    """Return each clip once, with problems (a clip has two labels) and notes.
 
-    In multi-label data it then is of all classes that its lines say. A video with two segments is
-    two clips.
+    In multi-label data, a repeated clip gets the labels of all its lines. Two segments of a video
+    are two clips.
     """
     repeats = _repeats(clips, data_root)
     if not repeats:
         return clips, [], []
     first, again = repeats[0]
     notes = [
-        f"{clips.source} lists {counted(len(repeats), 'clip')} again, which counts once: "
-        f"{clips.location(again)} repeats {clips.location(first)}, for one."
+        f"{clips.source}: {counted(len(repeats), 'duplicate line')} ignored, for example "
+        f"{clips.location(again)}, which repeats {clips.location(first)}."
     ]
     repeated = {row for _, row in repeats}
     once = [row for row in range(len(clips)) if row not in repeated]
@@ -31,8 +31,8 @@ def drop_repeats(
     differing = [(first, row) for first, row in repeats if labels[first] != labels[row]]
     if not multi_label:
         problems = (
-            f"{clips.location(row)}: clip `{clips.paths[row]}` has the label {labels[row]}, but "
-            f"{labels[first]} at {clips.location(first)}; keep one."
+            f"{clips.location(row)}: clip `{clips.paths[row]}` has the label `{labels[row]}` here "
+            f"but `{labels[first]}` at {clips.location(first)}; keep one of the two lines."
             for first, row in differing
         )
         return clips.select(once), at_most(problems), notes
@@ -44,14 +44,14 @@ def drop_repeats(
 
 
 def _repeats(clips: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
-    """Pair the first row of a clip with each row that names it again."""
+    """Return (first row, row) for each row that repeats an earlier clip."""
     first: dict[object, int] = {}
     identities = enumerate(clips.identities(data_root))
     return [(first[key], row) for row, key in identities if first.setdefault(key, row) != row]
 
 
 def say_several_labels(splits: Splits) -> list[str]:
-    """Say that clips of several classes were found, and what follows from it."""
+    """Say that some clips have several classes, so that training will be multi-label."""
     labelled = [clips for clips in splits.values() if clips.labels is not None]
     joined = {text for clips in labelled for text in set(clips.labels) if len(parts_of(text)) > 1}
     several = [(clips, i) for clips in labelled for i, t in enumerate(clips.labels) if t in joined]
@@ -60,14 +60,14 @@ def say_several_labels(splits: Splits) -> list[str]:
     clips, first = several[0]
     total = counted(sum(map(len, labelled)), "clip")
     return [
-        f"{len(several)} of {total} are of several classes, as `{clips.labels[first]}` at "
-        f"{clips.location(first)}: training is multi-label (per-class sigmoid), judged by mAP. "
-        "Set multi_label: false if each label is one class."
+        f"{len(several)} of {total} have several classes, for example `{clips.labels[first]}` at "
+        f"{clips.location(first)}: training is multi-label (per-class sigmoid) and the main metric "
+        "is mAP. Set multi_label: false if each label is one class."
     ]
 
 
 def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
-    """Say which parts of videos overlap by half or more, though their labels differ."""
+    """Report segments that overlap by half or more although their labels differ."""
     if clips.segments is None or clips.labels is None:
         return []
     keys = video_keys(clips.paths, data_root)
@@ -77,13 +77,13 @@ def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
         return []
     example = " and ".join(f"{clips.location(row)} ({clips.labels[row]})" for row in pairs[0])
     return [
-        f"{counted(len(pairs), 'pair')} of parts of videos in {clips.source} overlap by half or "
-        f"more, with other labels: {example}, for example."
+        f"{clips.source}: {counted(len(pairs), 'pair')} of segments with different labels overlap "
+        f"by half or more, for example {example}."
     ]
 
 
 def _overlap(clips: ClipTable, a: int, b: int) -> bool:
-    """Whether two parts of a video that differ in labels overlap by half of the shorter one."""
+    """Whether two segments with different labels overlap by half of the shorter one."""
     (start_a, end_a), (start_b, end_b) = clips.segments[a], clips.segments[b]
     common = min(end_a, end_b) - max(start_a, start_b)
     overlap_by_half = common > 0 and 2 * common >= min(end_a - start_a, end_b - start_b)
@@ -91,21 +91,21 @@ def _overlap(clips: ClipTable, a: int, b: int) -> bool:
 
 
 def same_clip_twice(splits: Splits, data_root: str | Path) -> list[str]:
-    """Name the validation clips that are for training too, one sentence each."""
+    """Report validation clips that are also training clips, one message each."""
     train, val = splits["train"], splits["val"]
     return at_most(
-        f"{val.location(b)}: clip `{val.paths[b]}` is for training too, at {train.location(a)}; "
-        "validation needs clips of its own."
+        f"{val.location(b)}: clip `{val.paths[b]}` is also a training clip ({train.location(a)}); "
+        "validation clips must not be used for training."
         for a, b in _common(train, val, data_root)
     )
 
 
 def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
-    """Return the rows of the clips that both have, in the order of `b`."""
+    """Return the row pairs of the clips in both tables, in the order of `b`."""
     if (a.segments is None) == (b.segments is None):
         keys_a, keys_b = a.identities(data_root), b.identities(data_root)
     else:
-        # A whole video and a part of it are common.
+        # A whole video and a segment of it count as the same.
         keys_a, keys_b = video_keys(a.paths, data_root), video_keys(b.paths, data_root)
     common = set(keys_a).intersection(keys_b)
     row_of = {key: row for row, key in enumerate(keys_a) if key in common}
@@ -113,7 +113,7 @@ def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int
 
 
 def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
-    """Say which test clips are elsewhere too, and which videos have parts in two splits."""
+    """Report test clips that are also in other splits, and videos with segments in two splits."""
     train, test = splits["train"], splits.get("test")
     in_parts = {name: clips for name, clips in splits.items() if clips.segments is not None}
     for name in ("val", "test") if "train" in in_parts else ():
@@ -121,15 +121,15 @@ def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
         keys = video_keys(splits[name].paths, data_root) if name in in_parts else ()
         if common := len(videos.intersection(keys)):
             yield (
-                f"{counted(common, 'video')} with a part in the {name} list and another in the "
-                "train list: expect less on other videos than the figures say."
+                f"{counted(common, 'video')} with segments in both the train and the {name} list: "
+                f"the {name} metrics will be too optimistic for new videos."
             )
     for name, why in (
         ("train", "the model has seen them"),
-        ("val", "the best weights are chosen by them"),
+        ("val", "they select the best checkpoint"),
     ):
         if test and name in splits and (common := len(_common(splits[name], test, data_root))):
             yield (
-                f"Of {counted(len(test), 'test clip')}, {common} in the {name} list too: {why}, so "
-                "expect less on other clips than the test says."
+                f"{common} of {counted(len(test), 'test clip')} are also in the {name} list: "
+                f"{why}, so the test metrics will be too optimistic."
             )

@@ -1,4 +1,4 @@
-"""The user's clips, classes and splits, from list files or folders, with every check on them."""
+"""Read the user's clips, classes and splits from list files or folders, and check them all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,50 +23,50 @@ from autox_video.run.work_dir import EARLIER, SPLIT
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All clips of a run, checked: every one is there, and every class has training clips."""
+    """All clips of a run, checked: every clip exists, and every class has training clips."""
 
     data_root: Path | str
-    """The folder, or the address; `remote.join` gives a clip's own."""
+    """The folder or URL; `remote.join` gives the path or URL of a clip."""
     classes: tuple[str, ...]
-    """Name of each class index; "0", "1", ... where there are no names."""
+    """Class names by index; "0", "1", ... if there are no names."""
     named: bool
     """Whether the names were given: by a list, by folders or by a file of class names."""
     train: ClipTable
     val: ClipTable | None
-    """None where `train` is still to be divided."""
+    """None if `train` has yet to be split."""
     test: ClipTable | None
-    """None where there is no test list."""
+    """None if there are no test clips."""
     notes: tuple[str, ...] = ()
-    """Sentences that the user should see: what was left out, divided or looks odd."""
+    """Messages for the user: what was skipped, split or looks unusual."""
     to_divide: ToDivide | None = None
-    """How `train` is to be divided; None where nothing is."""
+    """How to split `train`; None if it is not to be split."""
 
     @property
     def multi_label(self) -> bool:
-        """Whether a clip is of any number of classes."""
+        """Whether a clip may have any number of classes."""
         return self.train.has_label_sets
 
     @property
     def splits(self) -> dict[str, ClipTable]:
-        """The tables that there are, by name, in the order train, val, test."""
+        """The existing tables by name, in the order train, val, test."""
         tables = {"train": self.train, "val": self.val, "test": self.test}
         return {name: clips for name, clips in tables.items() if clips is not None}
 
     def count_by_class(self, clips: ClipTable) -> dict[str, int]:
-        """Count the clips of each class, by its name."""
+        """Return the number of clips per class name."""
         counts = clips.class_counts()
         return {name: counts[index] for index, name in enumerate(self.classes)}
 
 
 def read_listing(settings: Settings) -> Listing:
-    """Read and check the lists that the settings name, or the class folders where they name none.
+    """Read and check the lists that the settings name, or else the class folders.
 
-    Where no validation list is given, training clips are set aside as WORK_DIR/split says; where
-    that says nothing yet, `divide_listing` divides them. Nothing is written.
+    Without a validation list, training clips are split as stored in WORK_DIR/split; if nothing is
+    stored, `divide_listing` splits them. Writes nothing.
 
     Raises:
-        ListingError: with every problem that was found, one sentence each.
-        InstallError: a package for the addresses of clips or lists is missing.
+        ListingError: all problems found, one message each.
+        InstallError: the package for URLs of clips or lists is missing.
     """
     root, train_list = check_root(settings.data_root), settings.ann_file_train
     files = {"train": train_list, "val": settings.ann_file_val, "test": settings.ann_file_test}
@@ -109,15 +109,15 @@ def read_listing(settings: Settings) -> Listing:
 
 
 def divide_listing(listing: Listing) -> Listing:
-    """Set training clips aside by class where no validation list is given, else give `listing`.
+    """Return the listing with a stratified validation split, unless it has a validation list.
 
-    Where the clips were opened, those that cannot be read stay in training, and what is cut from
-    one recording stays together. WORK_DIR/split keeps which are set aside; `read_listing` uses the
-    same ones the next time.
+    If the clips were inspected, unreadable ones stay in training, and clips cut from the same
+    recording stay together. The split is stored in WORK_DIR/split, from where `read_listing` takes
+    it the next time.
 
     Raises:
         ListingError: no clip is left for validation.
-        ResourceError: WORK_DIR/split cannot be written.
+        ResourceError: WORK_DIR/split is not writable.
     """
     how, train = listing.to_divide, listing.train
     if how is None:
@@ -134,17 +134,18 @@ def divide_listing(listing: Listing) -> Listing:
 
 
 def _on_recordings(train: ClipTable) -> list[str]:
-    """Say how recordings were kept together in a division, where there is something to say."""
+    """Describe how clips of one recording were kept together, if there are such clips."""
     recordings, notes = train.recordings, []
     if recordings is not None and recordings.count < len(train):
         notes.append(
             f"The {len(train)} clips seem to be cut from {counted(recordings.count, 'recording')}; "
-            "each recording is on one side of the split."
+            "all clips of a recording are on the same side of the split."
         )
     if recordings is not None and recordings.standing.any():
         notes.append(
-            f"{counted(int(recordings.standing.sum()), 'clip')} show scenes that too many clips "
-            "share to keep each on one side: expect less in other places than validation says."
+            f"{counted(int(recordings.standing.sum()), 'clip')} show scenes with too many clips to "
+            "keep on one side of the split: validation metrics will be too optimistic for new "
+            "scenes."
         )
     return notes
 
@@ -152,11 +153,11 @@ def _on_recordings(train: ClipTable) -> list[str]:
 def _is_multi_label(
     lists: ConfiguredLists, names: Names | None, wanted: bool | str, root: str | Path
 ) -> bool:
-    """Decide whether a clip may be of any number of classes, where the config does not say so."""
+    """Decide whether the data is multi-label, unless the config says so."""
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
-    # What would be a problem is not, where a clip is listed once for each of its classes.
+    # In some formats a clip is listed once per class, so repeats are not a problem there.
     if lists.repeats_are_labels and any(
         duplicates.drop_repeats(clips, root)[1] for clips in splits
     ):
@@ -167,7 +168,7 @@ def _is_multi_label(
 def _each_clip_once(
     splits: Splits, names: Names | None, root: str | Path, *, multi_label: bool
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Drop clips that are listed again, and labels that only fill a column of test clips."""
+    """Drop repeated clips, and placeholder labels of test clips."""
     once, problems, notes = {}, [], []
     for name, clips in splits.items():
         once[name], more_problems, more = duplicates.drop_repeats(
@@ -195,16 +196,17 @@ def _to_divide(
         return clips, ("train", "val")
     if "test" not in splits:
         return clips, ("train", "val", "test")
-    # Of the same folders: what is tested is not for training.
+    # Same folders: do not train on test clips.
     tested = set(video_keys(splits["test"].paths, root))
     keys = enumerate(video_keys(clips.paths, root))
     return clips.select([row for row, key in keys if key not in tested]), ("train", "val")
 
 
 def _earlier_divisions(work_dir: Path, weights: str) -> tuple[Path, ...]:
-    """Return the folders of divisions in which clips should keep their sides, the likeliest first.
+    """Return the folders of earlier splits that clips should follow, in order of preference.
 
-    The weights that training starts from know their training clips; so does the run before.
+    The split of the starting weights comes first, since those have seen their training clips; then
+    those of earlier runs.
     """
     before = sorted((work_dir / EARLIER).glob(f"*/{SPLIT}"), reverse=True)
     if weights not in (AUTO, "none"):
@@ -225,21 +227,21 @@ def read_test(
     multi_label: bool = False,
     on_note: Callable[[str], None] = say,
 ) -> ClipTable | None:
-    """Read and check the clips to test: of the test list, or of what is given for training.
+    """Read and check the test clips, from the test list or from the training data.
 
-    Labels are None where there are none. A clip that is listed twice is kept once.
+    Labels are None if there are none. Duplicate lines are dropped.
 
     Args:
-        settings: what names the clips.
-        classes: the model's; a label is the name of one, or its index.
-        multi_label: whether the model gives a clip any number of classes.
-        on_note: is told in sentences how the list was read, where that is not plain.
+        settings: settings that name the clips.
+        classes: the model's classes; a label is a name or an index of these.
+        multi_label: whether the model is multi-label.
+        on_note: called with each message about how the list was read.
 
     Returns:
-        The clips; None where nothing names any.
+        The clips; None if there are no test clips.
 
     Raises:
-        ListingError: with every problem that was found, one sentence each.
+        ListingError: all problems found, one message each.
     """
     root, reading = check_root(settings.data_root), configured_lists.reading_of(settings)
     if settings.ann_file_test != AUTO:

@@ -1,6 +1,6 @@
-"""Which listed clips are not there, and what to say about them."""
+"""Find listed clips that do not exist, and explain why."""
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os
@@ -14,18 +14,17 @@ from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
 
-# From as many listed clips of a folder on, reading the folder beats asking for each clip.
+# With at least this many listed clips in a folder, reading the folder beats checking each clip.
 _WORTH_READING_FOLDER = 16
 
 
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
-    """Name the clips that are not there, one sentence each.
+    """Report missing clips, one message each.
 
-    What is at an address is not looked for: that would take a request for each clip. It is found
-    out when the clip is opened.
+    Remote clips are not checked, since that would take a request for each; they fail when opened.
 
     Raises:
-        InstallError: a package for the addresses is missing.
+        InstallError: the package for their URLs is missing.
     """
     if unknown := _unknown_addresses(splits):
         return unknown
@@ -40,11 +39,11 @@ def say_missing(splits: Splits, root: str | Path) -> list[str]:
     first = looked_at[0]
     there = _what_there_is(first.paths[0], tree)
     if not there and (example := _example(tree)):
-        there = f"; what is there has other names, as {example}"
+        there = f"; the clips there have other names, such as {example}"
     wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
     return [
-        f"{first.location(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} is not "
-        f"there, and nor is any other of the {len(missing)} listed{there}.{'' if there else wrong}"
+        f"{first.location(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} does not "
+        f"exist, nor does any other of the {len(missing)} listed{there}.{'' if there else wrong}"
     ]
 
 
@@ -56,7 +55,7 @@ def _example(tree: ClipTree) -> str | None:
 
 
 def _unknown_addresses(splits: Splits) -> list[str]:
-    """Try one address of each kind, which needs no network."""
+    """Check one URL per scheme, which needs no network."""
     first: dict[str, tuple[ClipTable, int]] = {}
     for clips in splits.values():
         for row, path in enumerate(clips.paths):
@@ -72,7 +71,7 @@ def _unknown_addresses(splits: Splits) -> list[str]:
 
 
 def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
-    """Return the indices of the paths on this machine at which there is no clip."""
+    """Return the indices of the local paths at which there is no clip."""
     folders: dict[str, list[int]] = {}
     for index, path in enumerate(paths):
         if "://" not in path or not is_remote(path):
@@ -84,7 +83,7 @@ def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
         )
         names = _file_names(listed_folder) if len(indices) >= _WORTH_READING_FOLDER else ()
         for index in indices:
-            # What the folder does not show may be there all the same, on a disk that ignores case.
+            # A file that the folder does not list may still exist, on a case-insensitive disk.
             if paths[index].rpartition("/")[2] not in names:
                 full = os.path.join(root, paths[index])
                 if not os.path.isfile(full) and not is_frame_folder(full):
@@ -96,7 +95,7 @@ def _file_names(folder: str) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_file()}
-    except (OSError, ValueError):  # a name may hold a byte 0
+    except (OSError, ValueError):  # a name may contain a null byte
         return set()
 
 
@@ -105,18 +104,18 @@ def _why_missing(path: str, tree: ClipTree) -> str:
     if os.path.isdir(full):
         return f"{full} is a folder, not a clip."
     if os.path.islink(full):
-        return f"clip {full} is a link that leads nowhere ({os.readlink(full)})."
-    return f"clip {full} is not there{_what_there_is(path, tree)}."
+        return f"clip {full} is a broken link to {os.readlink(full)}."
+    return f"clip {full} does not exist{_what_there_is(path, tree)}."
 
 
 def _what_there_is(path: str, tree: ClipTree) -> str:
-    """Say what a path may mean that is not there, "" where nothing is like it."""
+    """Say which clips a missing path may mean; "" if none is similar."""
     try:
-        # A list may name the features or the pictures of a clip: x.npy is not there, x.mp4 is.
+        # A list may name the features or images of a clip: x.npy is missing, x.mp4 exists.
         candidates = tree.candidates(path) or tree.candidates(os.path.splitext(path)[0])
         near = candidates[:3] or ([nearest] if (nearest := tree.nearest(path)) else [])
     except ListingError:  # a folder that cannot be read
         return ""
     if len(candidates) > 1:
-        return f"; it may be any of {len(candidates)} clips: {', '.join(near)}"
-    return f"; there is {near[0]}" if near else ""
+        return f"; it matches {len(candidates)} clips: {', '.join(near)}"
+    return f"; the closest match is {near[0]}" if near else ""

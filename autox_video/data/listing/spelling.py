@@ -1,13 +1,13 @@
-"""Spellings of names that look the same: composed letters, characters that cannot be seen, case."""
+"""Normalise names that look the same: Unicode forms, invisible characters, case."""
 
 import unicodedata
 from urllib.parse import unquote
 
-# Zs are spaces of any width; Cc and Cf have no width at all, as zero-width spaces and byte order
-# marks. Variation selectors only choose how the character before them looks.
+# Cc and Cf have no width, such as zero-width spaces and byte order marks. Variation selectors only
+# change how the character before them looks.
 _WITHOUT_WIDTH = ("Cc", "Cf")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
-# Letters of other alphabets that are drawn as Latin ones.
+# Letters of other alphabets that look like Latin letters.
 _DRAWN_ALIKE = str.maketrans(
     "АВЕЅЗІЈКМНОРСТУХаеѕіјорсухкмтΑΒΕΖΗΙΚΜΝΟΡΤΥΧονικ",
     "ABES3IJKMHOPCTYXaesijopcyxkmtABEZHIKMNOPTYXovik",
@@ -15,7 +15,7 @@ _DRAWN_ALIKE = str.maketrans(
 
 
 def as_seen(text: str) -> str:
-    """Spell a name as a reader sees it: in NFC, one kind of space, nothing that is invisible."""
+    """Return a name as a reader sees it: NFC, plain spaces, no invisible characters."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     shown = (
@@ -31,12 +31,12 @@ def _has_no_width(char: str) -> bool:
 
 
 def as_drawn(text: str) -> str:
-    """Spell a name so that those that are drawn alike are equal, whatever alphabet they are of."""
+    """Return a key that is equal for names that look alike, across alphabets."""
     return unicodedata.normalize("NFKC", as_seen(text)).translate(_DRAWN_ALIKE)
 
 
 def spelled_out(text: str) -> str:
-    """Return a name with all of its odd characters written as escapes, so that they can be seen."""
+    """Return a name with its invisible characters written as escapes."""
     return "".join(
         char if char == " " or (char.isprintable() and not char.isspace()) else _escape(char)
         for char in text
@@ -48,9 +48,9 @@ def _escape(char: str) -> str:
 
 
 def file_key(path: str) -> str:
-    """Spell a path so that those that mean the same file on other systems are equal.
+    """Return a key that is equal for paths that mean the same file on different systems.
 
-    Backslashes are slashes, letters are in NFC and of one case, and %20 is a space.
+    Ignores case and Unicode normalisation; backslashes become slashes and %20 a space.
     """
     path = path.replace("\\", "/")
     if "%" in path:
@@ -59,5 +59,5 @@ def file_key(path: str) -> str:
 
 
 def folder_key(name: str) -> str:
-    """Spell the name of a folder, or a label, so that those that mean the same class are equal."""
+    """Return a key that is equal for folders and labels that mean the same class."""
     return as_seen(name).replace("_", " ").casefold()

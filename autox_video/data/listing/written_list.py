@@ -1,4 +1,4 @@
-"""The lists that we write ourselves: CSV of path, label and, of parts of videos, start and end."""
+"""Write and read our own lists: CSV with path, label and, for segments, start and end."""
 
 import csv
 import re
@@ -10,18 +10,18 @@ from autox_video.data.clip_table import LABELS_JOINED_BY, WHOLE_VIDEO, ClipTable
 from autox_video.data.listing.reading.segments import read_segment
 
 _LABEL, _LABELS = "label", "labels"
-# A file name on Linux is bytes: what is not UTF-8 in it survives this way.
+# File names on Linux are bytes; this preserves those that are not UTF-8.
 _AS_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
 def write_list(path: str | Path, clips: ClipTable) -> None:
-    """Write clips as CSV with the columns path, label and, where there are segments, start, end.
+    """Write clips as CSV with the columns path, label and, if there are segments, start and end.
 
-    A label is a class index, or nothing. In a list of several classes a clip the column is called
-    `labels` and the indices are joined by `;`. An end that is the video's is nothing.
+    A label is a class index or empty. In multi-label data the column is called `labels` and the
+    indices are joined by `;`. An empty end means the end of the video.
 
     Raises:
-        ResourceError: the file cannot be written; what was there stays.
+        ResourceError: the file cannot be written; an existing file is kept.
     """
     header = ["path", _LABELS if clips.has_label_sets else _LABEL]
     columns = [clips.paths, map(_written, clips.labels or [""] * len(clips))]
@@ -29,7 +29,7 @@ def write_list(path: str | Path, clips: ClipTable) -> None:
         header += ["start", "end"]
         columns.append(repr(start) for start, _ in clips.segments)
         columns.append("" if end == WHOLE_VIDEO[1] else repr(end) for _, end in clips.segments)
-    # Before Python 3.13, csv itself does not quote a name with a carriage return in it.
+    # Before Python 3.13, csv does not quote names that contain a carriage return.
     odd = any("\r" in clip for clip in clips.paths)
     quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
     with atomic_write(path) as temporary, open(temporary, "w", **_AS_TEXT) as file:
@@ -43,18 +43,18 @@ def _written(label: Label) -> Label:
 
 
 def read_list(path: str | Path) -> ClipTable:
-    """Read what `write_list` wrote.
+    """Return the clips of a list that `write_list` wrote.
 
     Raises:
-        ListingError: the file is missing, or is not such a list.
+        ListingError: the file is missing or is not such a list.
     """
     try:
         with open(path, **_AS_TEXT) as file:
             header, *rows = [*csv.reader(file, strict=True)] or [[]]
         if header[:1] != ["path"] or header[1:2] not in ([_LABEL], [_LABELS]):
-            raise ListingError(f"{path}: the list does not begin with the line `path,label`.")
+            raise ListingError(f"{path}: the list does not begin with the header `path,label`.")
         if any(len(row) != len(header) for row in rows):
-            raise ValueError(f"a line has not {len(header)} columns")
+            raise ValueError(f"a line does not have {len(header)} columns")
         paths, texts, *times = zip(*rows, strict=True) if rows else [()] * len(header)
         has_labels = header[1] == _LABELS or set(texts) != {""}
         labels = {text: _label_of(text, header[1]) for text in set(texts) if has_labels}

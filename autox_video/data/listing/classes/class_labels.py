@@ -1,4 +1,4 @@
-"""From labels as text to class indices: what the classes are, and which labels cannot be."""
+"""Turn labels as text into class indices, and report invalid labels."""
 
 import difflib
 import re
@@ -18,32 +18,30 @@ _WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")
 CLASSES_AT_MOST = 1_000_000
 
 _MANY_OF_ONE_CLASS = 3
-"""From as many clips to test on, one class for all of them is odd."""
+"""With at least this many test clips, a single class for all of them is suspicious."""
 
-_AS_NAMES = (
-    "; labels of digits are names where class_names, a file with one name in a line, lists them"
-)
+_AS_NAMES = "; to use numbers as class names, list them in a class_names file, one name per line"
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the labels of all lists come to."""
+    """The classes and label indices of all lists."""
 
     classes: tuple[str, ...]
     named: bool
     index: dict[str, int] | dict[str, tuple[int, ...]]
-    """Class index of each label, as it is written in the lists; of several classes, all of them."""
+    """Class index of each label as written; in multi-label data, all its class indices."""
     problems: list[str]
-    """Where there are any, the rest means nothing."""
+    """If there are any, the other fields are meaningless."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how the labels were read."""
+    """Messages about how the labels were read."""
 
 
 def has_joined_labels(splits: Splits, names: Names | None) -> bool:
-    """Whether labels seem to be of several classes each, written as `one;other`.
+    """Whether labels seem to contain several classes each, written as `one;other`.
 
-    They are where one joins classes of `names`, or numbers, or, where there are no names, a class
-    that another label has too.
+    This is so if a label joins numbers, classes in `names` or, without names, a class that also
+    occurs in another label.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -58,9 +56,9 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
-    """Return the clips to test without labels that only fill the column, and a note on that.
+    """Return the test clips without placeholder labels, and a note if there were any.
 
-    A label that is one of `classes`, those that there are as text, stays.
+    A label in `classes` is kept.
     """
     labels = set(test.labels or ())
     if len(labels) != 1 or test.lines is None:
@@ -68,18 +66,18 @@ def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTab
     (label,) = labels
     if PLACEHOLDER.fullmatch(label) and label not in classes:
         count = counted(len(test), "clip")
-        note = f"{test.source}: the label of all ({count}) is `{label}`, which is taken for none."
+        note = f"{test.source}: all {count} have the placeholder label `{label}`, which is ignored."
         return replace(test, labels=None), [note]
     if len(test) < _MANY_OF_ONE_CLASS:
         return test, []
     return test, [
-        f"{test.source}: all {len(test)} clips have the label `{label}`. If that only fills the "
-        "column, leave the labels out: a score of it would mean nothing."
+        f"{test.source}: all {len(test)} clips have the label `{label}`. If it is a placeholder, "
+        "remove the labels; otherwise the test metrics are meaningless."
     ]
 
 
 def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
-    """Say which classes the labels of clips to test are, where these are indices of names."""
+    """Say which classes the labels of test clips mean, if they are indices."""
     texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
     if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
         return []
@@ -97,26 +95,26 @@ def number_labels(
     are_names: bool = False,
     multi_label: bool = False,
 ) -> Labels:
-    """Find the classes of the lists, and the index of each label.
+    """Return the classes of the lists and the index of each label.
 
-    A label that is the name of a class is that class, and then all labels are names, whatever they
-    look like. Else labels are class indices if all of them are whole numbers, or else class names.
-    With `names`, those are the classes; without, the names in natural order ("a2" before "a10"), or
-    the numbers from 0 to the largest. Labels that differ only in what cannot be seen are one. Where
-    there is a training list, each class must have a clip in it.
+    If any label is in `names`, all labels are class names. Otherwise they are class indices if all
+    are integers, else class names. The classes are `names` if given, otherwise the labels in
+    natural order ("a2" before "a10"), or the numbers from 0 to the largest. Labels that differ only
+    in invisible characters are the same. If there is a training list, every class must have a clip
+    in it.
 
     Args:
-        splits: the lists; those without labels count for nothing.
-        names: class names that are given apart from the lists.
-        num_class: the number of classes that the user gave, if so.
-        are_names: take labels for names, even if they look like numbers.
-        multi_label: labels are of several classes, joined by `;`.
+        splits: the lists; those without labels are ignored.
+        names: class names given separately from the lists.
+        num_class: the number of classes in the config, if given.
+        are_names: treat labels as names, even if they look like numbers.
+        multi_label: labels may be several classes, joined by `;`.
     """
     return _Numbering(splits, names, num_class, multi_label=multi_label).labels(are_names)
 
 
 class _Numbering:
-    """The lists that have labels, and what classes each label is of."""
+    """The lists with labels, and the classes of each label."""
 
     def __init__(
         self, splits: Splits, names: Names | None, num_class: int | None, *, multi_label: bool
@@ -161,17 +159,17 @@ class _Numbering:
         return Labels(classes, named, of_labels, [], tuple(self.notes))
 
     def _are_class_names(self) -> bool:
-        """Whether labels are names of given classes, and not their indices."""
+        """Whether labels are names of given classes rather than indices."""
         if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
-            return False  # where each name is its index, it is all the same
+            return False  # each name is its index, so it makes no difference
         return not self.texts.isdisjoint(self.names[0])
 
     def _used(self, split: str) -> set[str]:
-        """Classes, as text, of the clips of a split."""
+        """Return the classes of a split's clips, as text."""
         return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
     def _first_locations(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
-        """Yield where each of the wanted classes is first, in the order of the lists."""
+        """Yield the first location of each wanted class, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
         for clips in self.splits.values():
@@ -187,19 +185,18 @@ class _Numbering:
         odd_location, odd = next(
             pair for pair in locations if (pair[1] in self.numbers) != (text in self.numbers)
         )
-        kinds = ("a whole number", "a class name")
+        kinds = ("an integer", "a class name")
         odd_kind, kind = kinds if odd in self.numbers else kinds[::-1]
         return (
             f"{odd_location}: label `{odd}` is {odd_kind}, but `{text}` at {location} is {kind}; "
-            "use only class indices or only class names, or list all of them as names in "
-            "class_names."
+            "use only class indices or only class names, or list all of them in a class_names file."
         )
 
     def _by_name(self) -> tuple[tuple[str, ...], dict[str, int], list[str]]:
         classes = self.names[0] if self.names else tuple(sorted(self.texts, key=_natural_order))
         index = {name: i for i, name in enumerate(classes)}
         problems = at_most(
-            f"{location}: label `{text}` is not among the {len(classes)} classes of {self.names[1]}"
+            f"{location}: label `{text}` is not among the {len(classes)} classes in {self.names[1]}"
             f"{_nearest(text, classes)}."
             for location, text in self._first_locations(self.texts - index.keys())
         )
@@ -208,7 +205,7 @@ class _Numbering:
     def _by_number(self) -> tuple[tuple[str, ...], dict[str, int], list[str]]:
         index = {text: int(text) for text in self.texts}
         count = self.num_class or CLASSES_AT_MOST
-        wrong = "label {} is no class index (0, 1, 2, ...)."
+        wrong = "label {} is not a class index (0, 1, 2, ...)."
         if self.names or self.num_class:
             limit = f"num_class is {count}"
             if self.names:
@@ -226,7 +223,7 @@ class _Numbering:
         return tuple(map(str, range(count))), index, problems
 
     def _start_at_one(self, index: dict[str, int], count: int, *, is_wrong: bool) -> list[str]:
-        """Say what to do where labels are from 1 to the number of classes."""
+        """Say what to do if labels go from 1 to the number of classes."""
         texts = self._used("train") if "train" in self.splits else self.texts
         last = max(index.values())
         if min(index.values()) != 1 or {index[text] for text in texts} != set(range(1, last + 1)):
@@ -240,7 +237,7 @@ class _Numbering:
         ]
 
     def _say_filled(self) -> list[str]:
-        """Say what to do where all clips to test have one label that is of no known class."""
+        """Say what to do if all test clips have the same unknown label."""
         if "test" not in self.splits:
             return []
         test, used = self.splits["test"], self._used("test")
@@ -249,8 +246,8 @@ class _Numbering:
         if len(used) > 1 or len(test) < 2 or not used.isdisjoint(known):
             return []
         return [
-            f"{test.source}: the label of all {len(test)} clips is `{used.pop()}`; if that only "
-            "fills the column, leave the labels out."
+            f"{test.source}: all {len(test)} clips have the label `{used.pop()}`; if it is a "
+            "placeholder, remove the labels."
         ]
 
     def _too_few_training_clips(
@@ -259,7 +256,7 @@ class _Numbering:
         source = self.splits["train"].source
         if len(classes) < 2:
             return [
-                f"{source}: all clips are of one class, `{classes[0]}`; at least two classes are "
+                f"{source}: all clips are of the class `{classes[0]}`; at least two classes are "
                 "needed."
             ]
         used = {index[text] for text in self._used("train")}
@@ -277,20 +274,20 @@ class _Numbering:
             shown += f" and {count - SHOWN_AT_MOST} more"
         hint = "" if self.num_class is None else f" Is num_class ({self.num_class}) right?"
         if not named and self.num_class is None:
-            hint = f" Labels that are whole numbers are class indices, from 0 on{_AS_NAMES}."
+            hint = f" Integer labels are class indices from 0{_AS_NAMES}."
         known = {classes[i].casefold(): classes[i] for i in used}
         if meant := sorted({classes[i].casefold() for i in locations} & known.keys()):
             names = ", ".join(f"`{name}`" for name in sorted(known[text] for text in meant))
-            hint = f" Those for training differ only in case (capital letters): {names}."
+            hint = f" These training classes differ only in case: {names}."
         return [
-            f"{source}: {count} of {len(classes)} classes have no clip for training: {shown}.{hint}"
+            f"{source}: {count} of {len(classes)} classes have no training clips: {shown}.{hint}"
         ]
 
 
 def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the spelling to use for labels that are spelled otherwise, and notes on that.
+    """Return the spelling to use for labels with variants, and notes on them.
 
-    Those are labels that differ only in what cannot be seen, and whole numbers written as 1.0.
+    Variants differ only in invisible characters, or are integers written as 1.0.
     """
     floats = {label for label in labels if _WHOLE_FLOAT.fullmatch(label)} - names
     if floats and all(map(_WHOLE_NUMBER.fullmatch, labels - floats)):
@@ -308,8 +305,8 @@ def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], li
         spelled.update(dict.fromkeys(others, known[0]))
         odd = ", ".join(f"`{ascii(label)[1:-1]}`" for label in others)
         notes.append(
-            f"Labels that differ from `{known[0]}` only in characters that cannot be seen, or are "
-            f"coded otherwise, are taken for it: {odd}."
+            f"Labels that differ from `{known[0]}` only in invisible characters or Unicode "
+            f"normalisation are treated as the same: {odd}."
         )
     return spelled, at_most(notes)
 

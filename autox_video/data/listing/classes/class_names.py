@@ -1,4 +1,4 @@
-"""Class names that are given apart from the lists, in the order of the class indices."""
+"""Read the file of class names, one per line in the order of their indices."""
 
 import re
 
@@ -10,17 +10,19 @@ from autox_video.data.listing.reading.list_text import numbered_lines, read_text
 from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
 
 _CLASS_NAMES = "classes.txt"
-# What only lists in JSON, YAML, XML, protobuf or Python have; of YAML, a line `names:` too.
+# Lines that occur only in JSON, YAML, XML, protobuf or Python, including `names:` of YAML.
 _NO_NAME = re.compile(r"[\[\](){},;]+|[\[{].*[\]},]|.*[\[{]|<[/?!\w][^>]*>.*|- .*|[A-Za-z]\w*:")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*[,;:=.)|]\s*|\s+)(\S.*)")
 _HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
 
 
 def read_class_names(file: str, data_root: str, train_list: str) -> Names | None:
-    """Read a file of class names; AUTO for classes.txt beside the training list or in data_root.
+    """Return the class names in `file`, or in classes.txt if it is AUTO.
+
+    That file is searched next to the training list and in data_root; None if it does not exist.
 
     Raises:
-        ListingError: the file is missing, not text of one name a line, or names a class twice.
+        ListingError: the file is missing, does not have one name per line, or repeats a name.
     """
     path = _find_class_names(data_root, train_list) if file == AUTO else file
     if path is None:
@@ -31,14 +33,14 @@ def read_class_names(file: str, data_root: str, train_list: str) -> Names | None
         raise ListingError(*(f"class_names: {problem}" for problem in error.problems)) from error
     lines = list(numbered_lines(text))
     if not lines:
-        raise ListingError(f"class_names: {path} is empty; it holds one class name per line.")
+        raise ListingError(f"class_names: {path} is empty; write one class name per line.")
     _refuse_others(lines, path)
     first: dict[str, int] = {}
     problems = []
     for number, line in lines:
         name = _unquoted(line)
         if first.setdefault(name, number) != number:
-            problems.append(f"{path}:{number}: class `{name}` is in line {first[name]} already.")
+            problems.append(f"{path}:{number}: class `{name}` is already in line {first[name]}.")
     if problems:
         raise ListingError(*at_most(problems))
     return tuple(first), path
@@ -48,12 +50,12 @@ def _refuse_others(lines: list[tuple[int, str]], path: str) -> None:
     number, line = lines[0]
     if len(lines) == 1 and re.search(r"[,;\t|]", line):
         raise ListingError(
-            f"class_names: {path} has one line, `{line[:60]}`; it holds one class name per line."
+            f"class_names: {path} has only one line, `{line[:60]}`; write one class name per line."
         )
     if _NO_NAME.fullmatch(line):
         raise ListingError(
-            f"class_names: {path}:{number}: `{line[:60]}` is no class name; the file is text with "
-            "one class name per line, and nothing else (no JSON, no YAML)."
+            f"class_names: {path}:{number}: `{line[:60]}` is not a class name; the file must be "
+            "plain text with one class name per line, not JSON or YAML."
         )
 
 
@@ -63,10 +65,10 @@ def _unquoted(name: str) -> str:
 
 
 def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, list[str]]:
-    """Return class names without the index that stands before each, and a note on that.
+    """Return class names without leading indices, and a note if there were any.
 
-    Such files have lines as `0 red` or `1,green`, from 0 or from 1 on, in any order, some of them
-    under a header. Names that are labels of the lists as they are stay so.
+    Such files have lines like `0 red` or `1,green`, numbered from 0 or 1 in any order, possibly
+    with a header. Names that occur as labels in the lists are kept unchanged.
     """
     if names is None:
         return None, []
@@ -84,7 +86,7 @@ def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, 
         return names, []
     classes = tuple(by_number[number] for number in numbers)
     note = f"`{rows[0]}` is class {classes.index(first)}, `{first}`."
-    return (classes, path), [f"{path}: its lines are read as `NUMBER NAME`: {note}"]
+    return (classes, path), [f"{path}: lines are read as `NUMBER NAME`: {note}"]
 
 
 def _find_class_names(data_root: str, train_list: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Classes that are probably one, by their names, or none at all."""
+"""Find class names that probably mean the same class, or no class at all."""
 
 import re
 import unicodedata
@@ -11,12 +11,12 @@ from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.spelling import as_drawn, as_seen, spelled_out
 
 RARE_SHARE = 0.25
-"""A class with at most this share of another's clips may be that one, mistyped."""
+"""A class with at most this share of another's clips may be a typo of it."""
 
 SHORTEST_TYPO = 4
-"""Names of fewer letters differ by a letter all the time."""
+"""Shorter names often legitimately differ by one letter."""
 
-# What stands for "no label" in lists, above all of clips to test.
+# Placeholders for "no label", mostly in test lists.
 PLACEHOLDER = re.compile(
     r"-[0-9]+(\.0*)?|\?+|-+|none|null|n/?a|unknown|unlabell?ed|dummy|placeholder|tbd|todo",
     re.IGNORECASE,
@@ -24,20 +24,19 @@ PLACEHOLDER = re.compile(
 _MAY_BE_A_CLASS = re.compile("none|unknown|na", re.IGNORECASE)
 _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]*[1-9]")
 _JOINED = re.compile(r"\s*[,;|&+]\s*")
-# Between two digits they tell numbers apart: 1.25 and 12.5.
+# Not between two digits, where they matter: 1.25 and 12.5.
 _BETWEEN = re.compile(r"(?<![0-9 ._-])[ ._-]+|[ ._-]+(?![0-9 ._-])")
 _JOINTS = re.compile(r"[,;/|+&]| and ")
 
 
 def near_names(clips: Mapping[str, int]) -> list[str]:
-    """Name the classes that are probably one, or none, a sentence for each group of them.
+    """Report classes that are probably the same, or no class, one message per group.
 
-    Those are names that differ only in case, spaces, hyphens, underscores and dots, or in
-    characters that cannot be told apart by eye; and names of which one is a letter away from
-    another that has at least four times as many clips.
+    These are names that differ only in case, spaces, hyphens, underscores, dots or characters that
+    look alike; and names one letter away from another with at least four times as many clips.
 
     Args:
-        clips: number of clips of each class, by name.
+        clips: number of clips per class name.
     """
     groups = list(_alike(list(clips)))
     named = {name for _, names in groups for name in names}
@@ -55,33 +54,33 @@ def _with_clips(name: str, clips: Mapping[str, int]) -> str:
 def _differ_only_in(what: str, names: Sequence[str], clips: Mapping[str, int]) -> str:
     listed = [f"`{spelled_out(name)}` ({counted(clips[name], 'clip')})" for name in names]
     joined = f"{', '.join(listed[:-1])} and {listed[-1]}"
-    return f"Classes {joined} differ only in {what}: write them alike if they are one class."
+    return f"Classes {joined} differ only in {what}: spell them alike if they are the same class."
 
 
 def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
-    """Name the classes that look like something else: no label, a number, several labels."""
+    """Report classes that look like something else: a missing label, a number, several labels."""
     most = max(clips.values(), default=0)
     for name, count in clips.items():
         is_rare = count <= RARE_SHARE * most
         if PLACEHOLDER.fullmatch(name) and (is_rare or not _MAY_BE_A_CLASS.fullmatch(name)):
             yield (
-                f"Class {_with_clips(name, clips)} is called as if these clips had no label: take "
-                "them out of the list if they have none."
+                f"Class {_with_clips(name, clips)} looks like a placeholder: remove these clips "
+                "from the list if they have no label."
             )
     if len(clips) > 1 and all(map(_DECIMAL.fullmatch, clips)):
         yield (
-            f"The labels are decimal numbers, as `{next(iter(clips))}`: each different one is a "
-            "class of its own, and nothing is known of their order."
+            f"The labels are decimal numbers, such as `{next(iter(clips))}`: each distinct value "
+            "is a class of its own, and their order is not used."
         )
     if whole := _of_parts(clips):
         yield (
-            f"Labels such as `{whole}` look like several, but each is one class: write "
-            f"`{LABELS_JOINED_BY.join(_JOINED.split(whole))}` if the clip is of several classes."
+            f"Labels such as `{whole}` look like several classes but count as one: write "
+            f"`{LABELS_JOINED_BY.join(_JOINED.split(whole))}` if the clip has several classes."
         )
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """Return a name that has several parts, where most names are made of the same few parts."""
+    """Return a name with several parts, if most names consist of the same few parts."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
@@ -91,21 +90,21 @@ def _of_parts(names: Iterable[str]) -> str | None:
 
 
 def _joined(clips: Mapping[str, int]) -> Iterator[str]:
-    """Name the classes whose names are made of those of others."""
+    """Report classes whose names are combinations of others."""
     for name in clips:
         parts = [part.strip() for part in _JOINTS.split(name)]
         if len(parts) > 1 and all(part in clips for part in parts):
             yield (
-                f"Class {_with_clips(name, clips)} seems to be {' and '.join(parts)}: write "
-                f"`{LABELS_JOINED_BY.join(parts)}` for clips of several classes."
+                f"Class {_with_clips(name, clips)} seems to combine {' and '.join(parts)}: write "
+                f"`{LABELS_JOINED_BY.join(parts)}` for clips with several classes."
             )
 
 
 def _alike(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    # The narrowest reason first: what differs in it need not be told again for a wider one.
+    # The narrowest reason first, so that a group is not reported again for a wider one.
     kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
-        ("characters that cannot be seen", as_seen),
-        ("case (capital letters)", lambda name: as_seen(name).casefold()),
+        ("invisible characters", as_seen),
+        ("case", lambda name: as_seen(name).casefold()),
         ("letters that look alike", lambda name: as_drawn(name).casefold()),
         ("spaces, hyphens, underscores or dots", _letters),
         ("accents", _without_accents),
@@ -130,9 +129,9 @@ def _without_accents(name: str) -> str:
 
 
 def _typos(clips: Mapping[str, int]) -> Iterator[str]:
-    """Name the classes that are one typing error apart."""
+    """Report classes that are one typo apart."""
     plain = {name: as_seen(name).casefold() for name in clips}
-    # Names that are one error apart become equal where each loses a letter, or one of them does.
+    # Names one typo apart become equal if a letter is removed from one or both.
     shortened: dict[str, set[str]] = {}
     for name, text in plain.items():
         if len(text) >= SHORTEST_TYPO:
@@ -147,16 +146,16 @@ def _typos(clips: Mapping[str, int]) -> Iterator[str]:
         if slip == "certain" or (slip == "likely" and is_rare):
             yield (
                 f"Classes {_with_clips(rare, clips)} and {_with_clips(common, clips)} differ by "
-                "one letter: is one of them mistyped?"
+                "one letter: is one of them a typo?"
             )
 
 
 def _slip(short: str, long: str) -> str | None:
-    """Say how likely it is that two names are one, mistyped: certain, likely or None.
+    """Return how likely it is that one name is a typo of the other: certain, likely or None.
 
-    Letters exchanged, a letter doubled and a plural are no names of two classes; another letter,
-    or one left out, may be. Digits are no slips (class1, class2), nor is the first letter of a
-    word (walk, talk; into, onto), which is rarely mistyped, nor another last one (typea, typeb).
+    Swapped letters, a doubled letter and a plural are certain; a different or missing letter is
+    likely. Digits (class1, class2), the first letter of a word (walk, talk; into, onto) and a
+    different last letter (typea, typeb) are not typos.
     """
     pairs = enumerate(zip(short, long, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), len(short))

@@ -1,1 +1,1 @@
-"""Clips under folders: which folders are splits, which are classes."""
+"""Read folders of clips: which folders are splits, which are classes."""

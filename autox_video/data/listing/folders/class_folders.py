@@ -1,4 +1,4 @@
-"""Class folders read as lists of clips."""
+"""Read class folders."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -18,12 +18,11 @@ from autox_video.video.files.suffixes import split_suffix
 def read_class_folders(
     data_root: str | Path, *, named: Collection[str] = ()
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Read DATA_ROOT/CLASS/..., with splits above the classes or in them, as lists.
+    """Return the clips in DATA_ROOT/CLASS/... by split, and notes on what was skipped.
 
-    Lists beside the classes are said to be unused, but for those `named` in the config.
-
-    Gives the splits that the folders make (`train` alone holds all clips where they make none),
-    and sentences about what was left out. A flat test folder gives clips without labels.
+    Split folders may be above or inside the class folders; without any, all clips are in `train`.
+    Clips in a flat test folder have no labels. List files in data_root are reported as unused,
+    except those `named` in the config.
 
     Raises:
         ListingError: there is no video, none in a class folder, or the folders are ambiguous.
@@ -51,47 +50,46 @@ def _say_no_class(data_root: str | Path, contents: Contents) -> str:
     if not contents.videos:
         passed_over = " ".join(contents.notes(data_root))
         return (
-            f"data_root: there is no video in {root}; put each class's clips in a folder of their "
-            f"own there, or give ann_file_train. {passed_over}".rstrip()
+            f"data_root: there is no video in {root}; put the clips of each class in a folder of "
+            f"their own there, or set ann_file_train. {passed_over}".rstrip()
         )
     if contents.frame_folders.issuperset(contents.videos):
         return (
-            f"data_root: the numbered pictures in each folder of {root} are the frames of one "
-            f"clip ({some(contents.videos)[:-1]}), and these are not in class folders. Put each "
-            "class's clips in a folder of their own, as CLASS/CLIP/0001.jpg; single pictures are "
-            "not videos."
+            f"data_root: each folder of numbered images in {root} is one clip "
+            f"({some(contents.videos)[:-1]}), but they are not in class folders. Arrange them as "
+            "CLASS/CLIP/0001.jpg; single images are not videos."
         )
     return (
-        f"data_root: the videos in {root} are not in class folders; put each class's clips in a "
-        "folder of their own, or give ann_file_train."
+        f"data_root: the videos in {root} are not in class folders; put the clips of each class in "
+        "a folder of their own, or set ann_file_train."
     )
 
 
 def _say_unused(data_root: str | Path, contents: Contents, arranged: Arrangement) -> Iterator[str]:
-    """Say which clips are in no class, and which folders where classes are expected hold none."""
+    """Report clips outside of class folders, and class folders without clips."""
     level = arranged.classes_at
     if arranged.unused:
         has_splits = level or len(arranged.splits) > 1
         yield (
-            f"{counted(len(arranged.unused), 'video')} of {data_root} not in a class folder"
-            f"{' of a split' if has_splits else ''}, so not used: {some(arranged.unused)}"
+            f"{counted(len(arranged.unused), 'video')} in {data_root} skipped, not in a class "
+            f"folder{' of a split' if has_splits else ''}: {some(arranged.unused)}"
         )
     used, empty = (
         {"/".join(path.split("/")[: level + 1]) for path in paths}
         for paths in (contents.videos, contents.folders)
     )
     if without := sorted(path for path in empty - used if path.count("/") == level):
-        yield f"Folders of {data_root} without a video are not classes: {some(without)}"
+        yield f"Folders in {data_root} without videos do not count as classes: {some(without)}"
 
 
 def _say_lacking_classes(data_root: str | Path, splits: dict[str, ClipTable]) -> Iterator[str]:
-    """Say which classes of training have no clip in another split."""
+    """Report training classes that have no clips in another split."""
     trained = set(splits["train"].labels)
     for split, clips in splits.items():
         if lacking := sorted(trained.difference(clips.labels or trained)):
             what = "validation" if split == "val" else split
             classes = counted(len(lacking), "class", "classes")
-            yield f"{classes} of {data_root} without a {what} clip: {some(lacking)}"
+            yield f"{classes} in {data_root} without {what} clips: {some(lacking)}"
 
 
 def _say_unused_lists(
@@ -101,13 +99,13 @@ def _say_unused_lists(
     lists = [n for n in contents.lists if n not in names and _may_be_of_clips(data_root, n)]
     if lists:
         yield (
-            f"Lists in {data_root} that are not used, as ann_file_train, ann_file_val and "
-            f"ann_file_test do not name them: {some(lists)}"
+            f"Lists in {data_root} not used (set ann_file_train, ann_file_val or ann_file_test to "
+            f"use them): {some(lists)}"
         )
 
 
 def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
-    """Whether a file is called as a list of clips is, or has the columns of one."""
+    """Whether a file looks like a list of clips, by its name or columns."""
     stem, suffix = split_suffix(name)
     if split_of(stem) or stem == "metadata":
         return True

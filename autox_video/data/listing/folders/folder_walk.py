@@ -1,6 +1,6 @@
-"""Every clip under a folder, and what lies beside the clips that is none."""
+"""Find all clips under a folder, and report the other files in it."""
 
-# A folder may hold a million paths: as `Path` objects they cost ten times as much.
+# A folder may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH116, PTH118
 
 import os
@@ -28,16 +28,16 @@ NAMED_AT_MOST = 3
 
 _FEWEST_FRAMES = 2
 _LOOKED_INTO = 4
-"""So many pictures of a folder are opened, to see whether they move."""
+"""Number of images per folder that are opened to see whether they are animations."""
 _SUFFIXES_NAMED_AT_MOST = 10
 
-# What is passed over: how it is counted, and why.
+# What is skipped: singular, plural, and why.
 _LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _PASSED_OVER = (
-    ("link", "links", "leading nowhere, so not used"),
-    ("folder", "folders", "that may not be read, so not used"),
-    ("pipe or device", "pipes and devices", "not used"),
-    ("hidden video", "hidden videos", "not used"),
-    ("link", "links", "to folders that are read already, not used"),
+    ("broken link", "broken links", "skipped"),
+    ("folder", "folders", "skipped, no permission to read"),
+    ("pipe or device", "pipes and devices", "skipped"),
+    ("hidden video", "hidden videos", "skipped"),
+    ("link", "links", "skipped, as the linked folders were already read"),
 )
 
 
@@ -46,24 +46,24 @@ _FOLDER, _LINK, _VIDEO, _OTHER = "folder", "link to a folder", "video", "other"
 
 @dataclass(slots=True)
 class Contents:
-    """What a folder holds; all paths are relative to it."""
+    """The contents of a folder; all paths are relative to it."""
 
     videos: list[str] = field(default_factory=list)
-    """Video files, and folders of frames."""
+    """Video files and frame folders."""
     frame_folders: set[str] = field(default_factory=set)
-    """Those of `videos` that are folders of frames."""
+    """Those of `videos` that are frame folders."""
     folders: list[str] = field(default_factory=list)
-    """Folders that hold neither a clip nor another folder."""
+    """Folders without clips and subfolders."""
     lists: list[str] = field(default_factory=list)
-    """Files right in the folder that may be lists of clips."""
+    """Files at the top level that may be lists of clips."""
     passed_over: dict[tuple[str, str, str], list[str]] = field(
         default_factory=lambda: {what: [] for what in _PASSED_OVER}
     )
     others: Counter[str] = field(default_factory=Counter)
-    """Files of other kinds by suffix, without text about clips and thumbnails."""
+    """Number of other files by suffix, except sidecar files and thumbnails."""
 
     def notes(self, folder: str | Path) -> list[str]:
-        """Say what was passed over in `folder`, one sentence for each kind."""
+        """Report what was skipped in `folder`, one message per kind."""
         notes = [
             f"{counted(len(paths), *what)} in {folder} {why}: {some(paths)}"
             for (*what, why), paths in self.passed_over.items()
@@ -74,30 +74,30 @@ class Contents:
             shown = ", ".join(f"{suffix or 'no suffix'} ({count})" for suffix, count in most)
             rest = self.others.total() - sum(count for _, count in most)
             more = f" and {rest} more" if rest else ""
-            notes.append(f"Files in {folder} that are not read as clips: {shown}{more}.")
+            notes.append(f"Files in {folder} that are not videos: {shown}{more}.")
         return notes
 
 
 def some(names: Iterable[str]) -> str:
-    """Name the first few, as the end of a sentence."""
+    """Return the first few names, as the end of a sentence."""
     names = list(names)
     more = len(names) - NAMED_AT_MOST
     return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more." if more > 0 else ".")
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
-    """Every clip under `folder`, sorted, relative to it; raises ListingError as `read_contents`."""
+    """Return all clips under `folder`, sorted, relative to it; errors as in `read_contents`."""
     return tuple(read_contents(folder).videos)
 
 
 def read_contents(folder: str | Path) -> Contents:
-    """Every clip under `folder`, sorted, and what was passed over.
+    """Return all clips under `folder`, sorted, and what was skipped.
 
-    A clip is a video file, by its suffix, or on this machine a folder of two or more numbered
-    pictures and nothing else of use. Links are followed; hidden files and folders are left out.
+    A clip is a video file, by its suffix, or locally a folder with two or more numbered images and
+    no videos or subfolders. Links are followed; hidden files and folders are skipped.
 
-    Of an address, a web server must list its folders. Raises ListingError if the folder is missing
-    or cannot be read.
+    `folder` may be a URL; a web server must list its folders. Raises ListingError if the folder is
+    missing or cannot be read.
     """
     contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
     for paths in (contents.videos, contents.folders, *contents.passed_over.values()):
@@ -124,14 +124,14 @@ def _read_remote(address: str) -> Contents:
 def _read_local(root: str | Path) -> Contents:
     contents = Contents()
     seen: set[tuple[int, int]] = set()
-    # Links wait until all else is read: what a folder holds belongs to its own name first.
+    # Links come last, so that a folder's clips are listed under its own name.
     folders, links = [""], []
     while folders or links:
         is_link = not folders
         inside = folders.pop() if folders else links.pop()
         path = os.path.join(root, inside) if inside else root
         try:
-            # A link may lead back up: each folder is read once, by whatever way it is reached.
+            # A link may form a loop: each folder is read only once.
             status = os.stat(path)
             if (status.st_dev, status.st_ino) in seen:
                 if is_link:
@@ -165,7 +165,7 @@ def _names_by_kind(folder: str | Path) -> defaultdict[Any, list[str]]:
 def _kind_of(entry: os.DirEntry, *, may_move: bool) -> Any:
     name = entry.name
     if is_hidden(name):
-        # AppleDouble files, `._NAME`, go with a video and are none.
+        # AppleDouble files, `._NAME`, accompany a video and are not videos.
         return _HIDDEN if name[:2] != "._" and is_video(name) and entry.is_file() else None
     if entry.is_symlink() and not _leads_somewhere(entry):
         return _LOST
@@ -177,7 +177,7 @@ def _kind_of(entry: os.DirEntry, *, may_move: bool) -> Any:
 
 
 def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) -> None:
-    """Add what lies right in a folder, or the folder itself if it is one of frames."""
+    """Add the files of one folder, or the folder itself if it is a frame folder."""
     for what, paths in contents.passed_over.items():
         paths += (os.path.join(inside, name) for name in names[what])
     if inside and not (names[_FOLDER] or names[_LINK] or names[_VIDEO]):
@@ -190,7 +190,7 @@ def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) 
     contents.videos += (os.path.join(inside, name) for name in names[_VIDEO])
     if not inside:
         contents.lists += sorted(filter(is_list, names[_OTHER]))
-    # A picture, sound or features by the name of a clip are that clip's.
+    # Images, audio or features with the name of a clip belong to that clip.
     stems = {split_suffix(name)[0] for name in names[_VIDEO]}
     for name in names[_OTHER]:
         stem, suffix = split_suffix(name)
@@ -201,13 +201,13 @@ def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) 
 def _leads_somewhere(link: os.DirEntry) -> bool:
     try:
         link.stat()
-    except OSError:  # nowhere, in a circle, or where nobody may look
+    except OSError:  # broken, a loop, or no permission
         return False
     return True
 
 
 def moves(path: str) -> bool:
-    """Whether a WebP or AVIF picture is an animation, by its header."""
+    """Whether a WebP or AVIF image is an animation, by its header."""
     try:
         with open(path, "rb") as file:
             head = file.read(32)

@@ -1,4 +1,4 @@
-"""Which folders hold training, validation and test clips, and which are the classes."""
+"""Decide which folders are the train, val and test splits, and which are the classes."""
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,24 +16,24 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(slots=True)
 class Arrangement:
-    """What folders say of the clips in them."""
+    """The splits and classes that folders define."""
 
     splits: dict[str, list[str]] = field(default_factory=dict)
-    """Paths of the clips for training, validation and test, as far as there are any."""
+    """Paths of the clips by split, as far as there are any."""
     classes_at: int = 0
-    """The part of a path that is the class, from 0."""
+    """Index of the path component that is the class."""
     unused: list[str] = field(default_factory=list)
-    """Clips that lie in no split or in no class."""
+    """Clips outside of all splits or classes."""
     notes: list[str] = field(default_factory=list)
 
     def labels(self, split: str) -> list[str] | None:
-        """The class of each clip of a split; None for a flat folder of test clips."""
+        """Return the class of each clip of a split; None for a flat folder of test clips."""
         parts = [path.split("/")[self.classes_at :] for path in self.splits[split]]
         return [label for label, *_ in parts] if all(len(inner) > 1 for inner in parts) else None
 
 
 def has_test_folder(root: str | Path) -> bool:
-    """Whether a folder on this machine, or a folder in it, holds one that is called like a test."""
+    """Whether a local folder has a test folder, one or two levels down."""
     folders = _folders_in(Path(root))
     names = (path.name for path in chain(folders, *map(_folders_in, folders)))
     return any(parse_split(name)[0] == "test" for name in names)
@@ -47,12 +47,18 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangement:
-    """Find the classes and the splits of clips by the folders that they are in.
+    """Return the splits and classes of clips according to their folders.
 
-    Splits are folders above the classes (train/CLASS/CLIP) or in each of them (CLASS/train/CLIP).
+    Split folders are above the classes (train/CLASS/CLIP) or inside each of them
+    (CLASS/train/CLIP).
 
-    `videos` and `empty`, folders without a clip, are sorted paths relative to `root`. Raises
-    ListingError if the folders cannot be what they look like.
+    Args:
+        videos: sorted paths of the clips relative to `root`.
+        empty: sorted paths of folders without clips.
+        root: data_root, for messages.
+
+    Raises:
+        ListingError: the folders are ambiguous.
     """
     tops: dict[str, list[str]] = {}
     for video in videos:
@@ -75,39 +81,39 @@ def _depth(path: str) -> int:
 
 
 def _inner(videos: Iterable[str]) -> set[str]:
-    """Names of the folders right in a folder that hold its clips."""
+    """Return the names of the direct subfolders with clips."""
     return {video.split("/")[1] for video in videos if _depth(video) > 1}
 
 
 def _is_nested(videos: Sequence[str]) -> bool:
-    """Whether most clips of a folder lie in folders of it."""
+    """Whether most clips of a folder are in its subfolders."""
     return 2 * sum(_depth(video) > 1 for video in videos) > len(videos)
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Names that all of these folders have of folders in them, where they share at least two."""
+    """Return the subfolder names that all these folders share, if at least two."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 
 
 def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
-    """The split of each of the folders beside each other that is called like one.
+    """Return the split of each sibling folder that is named like one.
 
-    Where none is called so alone, names that differ in nothing but the split are taken, as in
-    kinetics_train, kinetics_val; of several such pairs it cannot be told what they are.
+    If no name is just a split, names that differ only in the split count, such as kinetics_train
+    and kinetics_val. Several such pairs are an error.
     """
     alone, pairs = _called_like_splits(names)
     if not alone and len(pairs) > 1:
         shown = some(chain.from_iterable(pairs))
         raise ListingError(
-            f"data_root: folders of {root} look like the splits of several classes: {shown} Put "
-            "them into train/CLASS, val/CLASS and test/CLASS, or give ann_file_train."
+            f"data_root: folders in {root} look like splits of several classes: {shown} Arrange "
+            "them as train/CLASS, val/CLASS and test/CLASS, or set ann_file_train."
         )
     return alone or (pairs[0] if pairs else {})
 
 
 def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """The names that say nothing but a split, and groups of those with an equal rest."""
+    """Return the names that are just a split, and groups of names with the same remainder."""
     alone: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
     for name in names:
@@ -118,30 +124,30 @@ def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict
 
 
 def _are_splits(tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], root: str) -> bool:
-    """Whether the folders right in `root` that are called like splits are splits."""
+    """Whether the top-level folders that are named like splits are splits."""
     rest = [top for top in tops if top not in splits]
     train = [top for top in tops if splits.get(top) == "train"]
     nested = any(_is_nested(tops[top]) for top in train)
     if len(rest) == len(tops):
         return False
     if len(set(splits.values())) > 1:
-        # Nobody has classes of these names alone; among others, train may be the vehicle.
+        # Several such names are splits; among other classes, train may be the vehicle.
         are_level = nested or len(rest) < 2
     elif train:
-        # Alone it is a split where only its clips lie in classes.
+        # On its own, it is a split if only its clips are in class folders.
         return nested and (not rest or (len(rest) == 1 and not _is_nested(tops[rest[0]])))
     else:
         are_level = bool(rest and _look_alike(tops.get(top, ()) for top in (*splits, *rest)))
     if are_level and not any(_inner(tops[top]) for top in train):
         look = f"{_named(splits)} in {root} look{'s' if len(splits) == 1 else ''} like"
-        lacking = "none is called train" + (f" (is it {rest[0]}?)" if len(rest) == 1 else "")
+        lacking = "none is named train" + (f" (is it {rest[0]}?)" if len(rest) == 1 else "")
         if "train" in splits.values():
             lacking = "there is no video for training"
         if train:
-            lacking = "the clips for training are in no class folders"
+            lacking = "the training clips are not in class folders"
         raise ListingError(
             f"data_root: {look} {'a split' if len(splits) == 1 else 'splits'}, but {lacking}; put "
-            "each class's clips in train/CLASS, or give ann_file_train."
+            "the clips of each class in train/CLASS, or set ann_file_train."
         )
     return are_level
 
@@ -155,7 +161,7 @@ def _splits_above(videos: Sequence[str], splits: Mapping[str, str], root: str) -
     arranged = Arrangement(classes_at=1)
     odd = [f"{top} for {splits[top]}" for top in sorted(splits) if top.lower() not in SPLITS]
     if odd:
-        arranged.notes.append(f"Folders of {root} are taken for splits: {', '.join(odd)}.")
+        arranged.notes.append(f"Folders in {root} are used as splits: {', '.join(odd)}.")
     for split in SPLITS:
         clips = [v for v in videos if _depth(v) and splits.get(_top(v)) == split]
         labelled = [clip for clip in clips if _depth(clip) > 1]
@@ -165,7 +171,7 @@ def _splits_above(videos: Sequence[str], splits: Mapping[str, str], root: str) -
             arranged.unused += [clip for clip in clips if _depth(clip) < 2]
         names = [top for top in splits if splits[top] == split]
         if names and not clips:
-            arranged.notes.append(f"There is no video in {_named(names)} of {root}.")
+            arranged.notes.append(f"There is no video in {_named(names)} in {root}.")
     arranged.unused += [v for v in videos if not _depth(v) or _top(v) not in splits]
     for clips in arranged.splits.values():
         arranged.notes += _say_deeper(clips, root, below=2)
@@ -174,31 +180,31 @@ def _splits_above(videos: Sequence[str], splits: Mapping[str, str], root: str) -
 
 
 def _refuse_one_folder(train: Sequence[str], root: str) -> None:
-    """Refuse train/videos/CLASS/CLIP, where a folder too many makes one class of all."""
+    """Raise ListingError for train/videos/CLASS/CLIP, where an extra level makes it one class."""
     inside = {"/".join(path.split("/")[:2]) for path in train}
     deeper = {path.split("/")[2] for path in train if _depth(path) > 2}
     if len(_inner(train)) == 1 and len(deeper) > 1:
         raise ListingError(
-            f"data_root: all clips for training are in one folder, {root}/{min(inside)}; if the "
-            "folders in it are the classes, move them one level up."
+            f"data_root: all training clips are in one folder, {root}/{min(inside)}; if its "
+            "subfolders are the classes, move them up one level."
         )
 
 
 def _refuse_wrapper(videos: Sequence[str], root: str) -> None:
-    """Refuse a folder whose only folder with clips holds the classes."""
+    """Raise ListingError if the classes are one level further down."""
     folders = {video.rpartition("/")[0] for video in videos if _depth(video)}
     top = posixpath.commonpath(folders) if folders else ""
     if top and len(folders - {top}) > 1:
         raise ListingError(
-            f"data_root: all clips in class folders are in one folder, {root}/{top}; is "
-            f"data_root={root}/{top} meant?"
+            f"data_root: all class folders are in {root}/{top}; did you mean "
+            f"data_root={root}/{top}?"
         )
 
 
 def _splits_inside(
     videos: Sequence[str], tops: Mapping[str, Sequence[str]], root: str
 ) -> Arrangement | None:
-    """Read CLASS/train/CLIP, where most classes have such folders; None where they have not."""
+    """Return the arrangement CLASS/train/CLIP if most classes have such folders, else None."""
     splits = {}
     for top, clips in tops.items():
         alone, pairs = _called_like_splits(sorted(_inner(clips)))
@@ -212,17 +218,17 @@ def _splits_inside(
         top, *rest = video.split("/")
         split = splits.get(top, {}).get(rest[0]) if len(rest) > 1 else None
         if split is None and rest and "train" not in kinds:
-            split = "train"  # CLASS/CLIP beside CLASS/test/CLIP
+            split = "train"  # CLASS/CLIP next to CLASS/test/CLIP
         (arranged.unused if split is None else parts[split]).append(video)
     arranged.splits = {split: clips for split, clips in parts.items() if clips}
     if lacking := sorted(tops.keys() - set(map(_top, parts["train"]))):
         raise ListingError(
-            f"data_root: in most classes of {root} the clips are in folders called like splits "
-            f"({', '.join(sorted(kinds))}), but for training there are none of {some(lacking)}"
+            f"data_root: most classes in {root} have split folders ({', '.join(sorted(kinds))}), "
+            f"but these have no training clips: {some(lacking)}"
         )
     names = ", ".join(sorted({f"CLASS/{name}" for inside in splits.values() for name in inside}))
     sizes = ", ".join(f"{len(clips)} for {split}" for split, clips in arranged.splits.items())
-    arranged.notes.append(f"Folders in the classes of {root} are splits ({names}): {sizes}.")
+    arranged.notes.append(f"Folders inside the classes of {root} are splits ({names}): {sizes}.")
     return arranged
 
 
@@ -236,24 +242,24 @@ def _classes(
     if named := [top for top in tops if top in splits]:
         what = "counts as a class, not as a split"
         what = what if len(named) == 1 else "count as classes, not as splits"
-        arranged.notes.append(f"In {root} {_named(named)} {what}.")
+        arranged.notes.append(f"In {root}, {_named(named)} {what}.")
     if len(tops) > 1 and (shared := _look_alike(tops.values())):
         below = some(sorted(shared))[:-1]
         arranged.notes.append(
-            f"The classes are the folders right in {root} ({some(tops)[:-1]}); the folders in "
-            f"each of them ({below}) do not count. If {below} are the classes, call the splits "
-            "train, val and test."
+            f"The classes are the top-level folders in {root} ({some(tops)[:-1]}); the folders "
+            f"inside each of them ({below}) are ignored. If {below} are the classes, rename the "
+            "split folders to train, val and test."
         )
     arranged.notes += _say_deeper(labelled, root, below=1)
     return arranged
 
 
 def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:
-    """Name folders that are called like splits but are no such level; `below` so many are read."""
+    """Report split-like folder names more than `below` levels down, which are ignored."""
     deep = [v for v in clips if any(split_of(part) for part in v.split("/")[below:-1])]
     if not deep:
         return []
     return [
-        f"{counted(len(deep), 'clip')} of {root} in folders within the classes that are called "
-        f"like splits, which are not followed: {some(deep)}"
+        f"{counted(len(deep), 'clip')} in {root} are in folders inside the classes that are named "
+        f"like splits; these folders are ignored: {some(deep)}"
     ]

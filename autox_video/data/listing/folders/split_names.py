@@ -1,4 +1,4 @@
-"""What people call the splits: training, validation and test, in any spelling."""
+"""Recognise names of splits: training, validation and test, in many spellings."""
 
 import re
 
@@ -11,7 +11,7 @@ _NAMES = {
     "test": ("test", "testing", "tests", "tst", "holdout", "heldout"),
 }
 _WORDS = {name: split for split, names in _NAMES.items() for name in names}
-# What people write around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
+# Words around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
 _AROUND = (
     "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"
     "subset|folder|dir|list|frames|rawframes|images?|imgs?|raw|all|full|final|my|new|v|x|hold|held|out"
@@ -26,16 +26,16 @@ _HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder or a value is called like, in any spelling; None for others.
+    """Return the split that a folder or value is named after, or None.
 
-    Training_set, 01_train, valData and hold-out are known, for some.
+    Recognises Training_set, 01_train, valData and hold-out, for example.
     """
     split, rest = parse_split(name)
     return None if rest else split
 
 
 def parse_split(name: str) -> tuple[str | None, str]:
-    """The split that a name speaks of, if it is one, and what else is in the name."""
+    """Return the split in a name, if there is exactly one, and the rest of the name."""
     splits, rest = [], []
     name = _HELD_OUT.sub("holdout", name)
     for word in _BETWEEN.split(_CAMEL.sub(" ", name).lower()):

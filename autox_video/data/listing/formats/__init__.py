@@ -1,1 +1,1 @@
-"""One file for each format of lists."""
+"""The list formats, one module each."""

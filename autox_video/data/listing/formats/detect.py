@@ -1,4 +1,4 @@
-"""Which format a list is in, and every format read into the same columns."""
+"""Detect the format of a list, and read it into tables by split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,38 +16,38 @@ from autox_video.data.listing.reading.table import Table
 
 @dataclass(frozen=True, slots=True)
 class ListedClips:
-    """What one list, or a folder of lists, says."""
+    """The clips of one list or a folder of lists."""
 
     splits: dict[str, ClipTable]
-    """By split; the clips of no split are under ""."""
+    """By split; "" if the list does not name splits."""
     classes: Names | None = None
     """The data set's own classes, in its order."""
     notes: list[str] = field(default_factory=list)
 
 
 def recognise(path: str, reading: Reading) -> str:
-    """The format of a list, by what is in it.
+    """Return the format of a list, by its content.
 
-    The formats are asked from the last of the registry to the first, so that those of a user's
-    modules come before ours, and ours from the particular to the general; `list` takes the rest.
+    Formats are tried from the last registered to the first: first those of the user's modules, then
+    ours from the specific to the general. `list` is the fallback.
 
     Raises:
-        ListingError: it cannot be read, or is a folder of no known lists.
+        ListingError: it cannot be read, or is a folder without known lists.
     """
     source = ListSource(path)
     for name in reversed(list(LIST_FORMATS)):
         if LIST_FORMATS[name].recognises(source, reading):
             return name
     if source.is_folder:
-        raise ListingError(f"{path} is a folder; give the list file itself.")
+        raise ListingError(f"{path} is a folder without known lists; name the list file itself.")
     return "list"
 
 
 def read_listed(path: str, reading: Reading) -> ListedClips:
-    """Read a list, or a folder of lists, in the format that `reading` names.
+    """Return the clips of a list or a folder of lists, in the format that `reading` names.
 
     Raises:
-        ListingError: with what is wrong, and where.
+        ListingError: what is wrong, and where.
     """
     source, list_format = ListSource(path), LIST_FORMATS[reading.data_format]
     table = list_format.read(source, reading)
@@ -57,14 +57,14 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
         root, allowed = reading.data_root, reading.allow_outside
         refuse_outside(table.paths, root, table.location, allowed=allowed)
     if not table.paths:
-        raise ListingError(f"{path}: the list is empty but for comments.")
+        raise ListingError(f"{path}: the list has only comments, no clips.")
     if table.unit == "frame":
         to_seconds(table, reading.data_root, remote_cache=reading.remote_cache)
     splits: dict[str, ClipTable] = {}
     notes = table.notes
     parts = dict(_by_split(table))
     for name, part in parts.items():
-        # A list of one split alone is for what it was given for.
+        # A list with a single split is for the split that it was given for.
         if (name if len(parts) > 1 else reading.split) != "test" and not any(part.labels):
             raise ListingError(f"{path}: the clips have no labels; {table.about_labels}.")
         if list_format.data_set:
@@ -76,7 +76,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
 
 
 def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield the clips of each split that the list itself names, "" for those of none."""
+    """Yield the clips of each split that the list itself names; "" if it names none."""
     if table.splits is None:
         yield "", table
         return
@@ -84,19 +84,19 @@ def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
     splits = [known[name] for name in table.splits]
     if None in splits:
         first = splits.index(None)
-        # Of a column that is about something else, no value is a split.
+        # If no value is a split, the column is about something else.
         if any(splits):
             raise ListingError(
                 f"{table.location(first)}: the split `{table.splits[first]}` is not train, val or "
                 "test."
             )
         table.notes.append(
-            f"{table.source}: its column of splits is not read: `{table.splits[first]}` (line "
-            f"{table.lines[first]}) is none of train, val and test."
+            f"{table.source}: the split column is ignored: `{table.splits[first]}` (line "
+            f"{table.lines[first]}) is not train, val or test."
         )
         splits = [""] * len(splits)
     if len(set(splits)) > 1:
-        # What is of no split beside others that are of one is for training.
+        # If some clips have a split, those without one are for training.
         splits = [split or "train" for split in splits]
     for name in dict.fromkeys(splits):
         yield name, table.select([index for index, split in enumerate(splits) if split == name])

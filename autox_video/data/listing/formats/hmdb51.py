@@ -1,4 +1,4 @@
-"""HMDB51's lists: a folder of CLASS_test_splitN.txt, a file for each class and split."""
+"""HMDB51's lists: a folder of CLASS_test_splitN.txt, one file per class and split."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ _SPLITS = {"1": "train", "2": "test"}
 
 
 class Hmdb51(ListFormat):
-    """A clip in one of these files is for training (1), for testing (2) or unused (0)."""
+    """Each line marks a clip as training (1), test (2) or unused (0)."""
 
     data_set = "HMDB51"
 
@@ -25,12 +25,12 @@ class Hmdb51(ListFormat):
         folder, number = source.path, str(reading.list_number)
         if not source.is_folder:
             raise ListingError(
-                f"{folder}: HMDB51's lists are a folder of CLASS_test_splitN.txt files."
+                f"{folder}: for HMDB51, name the folder of the CLASS_test_splitN.txt files."
             )
         files = [match for match in map(_FILE.fullmatch, source.names) if match]
         labels = {match[0]: match[1] for match in files if match[2] == number}
         if not labels:
-            raise ListingError(f"{folder}: there is no CLASS_test_split{number}.txt in it.")
+            raise ListingError(f"{folder}: there are no CLASS_test_split{number}.txt files in it.")
         table = Table(folder, classes=(tuple(labels.values()), folder))
         for name, label in labels.items():
             file = ListSource(str(Path(folder, name)))

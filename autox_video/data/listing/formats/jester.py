@@ -1,4 +1,4 @@
-"""Jester's lists: `id;label` lines, or ids alone for testing, with labels.csv beside them."""
+"""Jester's lists: `id;label` lines, or only ids for testing, with labels.csv next to them."""
 
 import re
 
@@ -13,7 +13,7 @@ _LINE_OR_ID = re.compile(r"(?!#[^;]*$)([^;]+)(?:;(.*))?")
 
 
 class Jester(ListFormat):
-    """The clips are folders of frames, or videos, called by their ids."""
+    """The clips are frame folders or videos named by their ids."""
 
     data_set = "Jester"
     has_plain_tests = True

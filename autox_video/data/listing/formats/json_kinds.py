@@ -1,7 +1,7 @@
-"""The kinds of JSON that tools and data sets write; another one is a function and a row below.
+"""Read the JSON formats of tools and data sets; to add one, add a function and a row below.
 
-A reader gives the clips as records with the keys path, label and the like, and None for JSON of
-another kind. It raises NotImplementedError, with a reason, for what it knows but does not read.
+A reader returns the clips as records with keys such as path and label, or None for JSON in another
+format. It raises NotImplementedError, with a reason, for known formats that are not supported.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,10 +24,10 @@ _TRIED = 20
 
 
 def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Record]]:
-    """Tell which kind of JSON this is, and read its clips.
+    """Return the name of a JSON format, and its clips.
 
     Raises:
-        ListingError: it is of no kind that is read, or a part of it is not as it should be.
+        ListingError: the format is not supported, or parts of it are invalid.
     """
     for name, reader in ARRAYS if isinstance(content, list) else OBJECTS:
         try:
@@ -35,17 +35,17 @@ def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Reco
         except NotImplementedError as error:
             why = f" ({error})" if str(error) else ""
             raise ListingError(
-                f"{source}: this JSON is {name}, which is not read{why}; {_INSTEAD}."
+                f"{source}: this JSON is {name}, a format that is not supported{why}; {_INSTEAD}."
             ) from None
         except (LookupError, TypeError, AttributeError, ValueError, StopIteration) as error:
             raise ListingError(
-                f"{source}: this JSON is {name}, but a part of it is not as it should be "
+                f"{source}: this JSON is {name}, but parts of it are missing or invalid "
                 f"({type(error).__name__}: {error}); {_INSTEAD}."
             ) from error
         if records is not None:
             return name, records
     raise ListingError(
-        f"{source}: this JSON is of no kind that is read ({_describe(content)}); {_INSTEAD}."
+        f"{source}: this JSON format is not supported ({_describe(content)}); {_INSTEAD}."
     )
 
 
@@ -169,7 +169,7 @@ def _video_coco(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _unread(*keys: str, why: str = "") -> Reader:
-    """The reader of objects, or arrays of objects, with these keys, which are not read."""
+    """Return a reader that refuses objects, or arrays of objects, with these keys."""
 
     def read(content: Any, tree: ClipTree) -> None:
         if _has_keys(content[0] if isinstance(content, list) else content, *keys):
@@ -178,7 +178,7 @@ def _unread(*keys: str, why: str = "") -> Reader:
     return read
 
 
-# ---- what people write themselves ----
+# ---- formats that people write themselves ----
 
 
 def _by_split(content: Any, tree: ClipTree) -> list[Record] | None:
@@ -194,12 +194,12 @@ def _by_split(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not isinstance(content, dict) or not content:  # of a split
+    if not isinstance(content, dict) or not content:  # an empty split
         return None
     kinds = {type(value) for value in content.values()}
     if kinds == {dict} and _name_columns(chain(["path"], *content.values())):
         return [{**about, "path": path} for path, about in content.items()]
-    # Without suffixes, only the clips themselves tell that these are their names.
+    # Names without suffixes count only if such clips exist.
     if kinds <= {str, int} and (
         all(map(_names_video, content)) or any(map(tree.resolve, islice(content, _TRIED)))
     ):
@@ -228,7 +228,7 @@ def _by_column(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _array(content: Any, tree: ClipTree) -> list[Record] | None:
-    """The records of an array, or of the only array in an object that is one of clips."""
+    """Return the records of an array, or of the only array of clips in an object."""
     values = content.values() if isinstance(content, dict) else [content]
     arrays = list(filter(is_records, values))
     if len(arrays) > 1:
@@ -249,11 +249,11 @@ def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
     return [{"path": path, "label": label} for path, label in content]
 
 
-LABEL_STUDIO, ACTIVITYNET = "an export of Label Studio", "of the form of ActivityNet"
+LABEL_STUDIO, ACTIVITYNET = "a Label Studio export", "in ActivityNet's format"
 FIFTYONE = "FiftyOne's labels.json"
 ARRAYS: tuple[tuple[str, Reader], ...] = (
     (LABEL_STUDIO, _label_studio),
-    ("an export of Labelbox", _unread("data_row")),
+    ("a Labelbox export", _unread("data_row")),
     ("an array of records", _array),
     ("an array of pairs", _pairs),
 )
@@ -261,13 +261,13 @@ OBJECTS: tuple[tuple[str, Reader], ...] = (
     (ACTIVITYNET, _activitynet),
     ("Kinetics' list", _kinetics),
     (FIFTYONE, _fiftyone),
-    ("in the form of COCO for videos", _video_coco),
-    ("in the form of COCO", _unread("annotations", "categories", why="boxes in pictures")),
-    ("a project of VIA", _unread("file", "metadata", "attribute")),
-    ("a project of VIA", _unread("_via_settings")),
-    ("MSR-VTT's", _unread("videos", "sentences", why="sentences are no classes")),
-    ("in the form of Datumaro", _unread("categories", "items")),
-    ("an annotation of Supervisely", _unread("framesCount")),
+    ("COCO for videos", _video_coco),
+    ("COCO", _unread("annotations", "categories", why="it has boxes in images")),
+    ("a VIA project", _unread("file", "metadata", "attribute")),
+    ("a VIA project", _unread("_via_settings")),
+    ("an MSR-VTT list", _unread("videos", "sentences", why="it has captions, not classes")),
+    ("a Datumaro export", _unread("categories", "items")),
+    ("a Supervisely annotation", _unread("framesCount")),
     ("an object of splits", _by_split),
     ("an object of clips", _by_video),
     ("an object of lists of clips", _by_class),

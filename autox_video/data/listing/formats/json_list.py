@@ -1,4 +1,4 @@
-"""Lists in JSON, whole or an object a line; `json_kinds` tells the kinds of it."""
+"""JSON and JSON Lines lists; `json_kinds` has the formats."""
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
@@ -14,7 +14,7 @@ from autox_video.data.listing.reading.table import Table
 
 
 class JsonList(ListFormat):
-    """Records with a path and a label, however nested, and the exports of many tools."""
+    """Records with a path and a label, possibly nested, and the exports of many tools."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         return source.is_json
@@ -31,7 +31,7 @@ class JsonList(ListFormat):
             find_lines(table, source.text)
         if kind == FIFTYONE:
             table.classes = tuple(map(str, content["classes"])), "its classes"
-        if kind in (LABEL_STUDIO, ACTIVITYNET):  # where some may not be labelled yet
+        if kind in (LABEL_STUDIO, ACTIVITYNET):  # some clips may not be labelled yet
             table = table.labelled()
         return table
 

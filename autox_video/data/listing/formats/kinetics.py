@@ -1,7 +1,7 @@
 """Kinetics' lists: CSV of label, youtube_id, time_start, time_end and split.
 
-The clips are files ID_000010_000020 or ID_10_20 with any suffix, which hold the seconds named, cut
-out; or ID, which is taken for the whole video, of which the clip is those seconds.
+The clips are files ID_000010_000020 or ID_10_20 with any suffix, cut to these seconds; or ID, which
+is treated as the whole video, of which these seconds are the clip.
 """
 
 from autox_video.config.choices import LIST_FORMATS
@@ -16,7 +16,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 class Kinetics(ListFormat):
-    """The CSV of each split, or of all; a test list has no labels."""
+    """CSV of one split, or of all; a test list has no labels."""
 
     data_set = "Kinetics"
 
@@ -29,7 +29,7 @@ class Kinetics(ListFormat):
         header = [name.strip().lower() for name in next(rows, (0, []))[1]]
         if not set(_COLUMNS) <= set(header):
             columns = ", ".join(_COLUMNS)
-            raise ListingError(f"{source.path}:1: a Kinetics list has the columns {columns}.")
+            raise ListingError(f"{source.path}:1: a Kinetics list must have the columns {columns}.")
         table, whole = Table(source.path), []
         for line, row in rows:
             if len(row) != len(header):
@@ -41,15 +41,15 @@ class Kinetics(ListFormat):
             try:
                 path, is_whole = kinetics_clip(reading.tree, video, start, end)
             except (ValueError, OverflowError):
-                table.refuse(line, f"`{start}`, `{end}` are no seconds")
+                table.refuse(line, f"`{start}`, `{end}` are not numbers of seconds")
                 continue
             whole += [path] if is_whole else []
             times = (start, end) if is_whole else ()
             table.add(line, path, cells.get("label", ""), *times, split=cells.get("split"))
         if whole:
             table.notes.append(
-                f"{source.path}: {counted(len(whole), 'clip')} read from time_start to time_end "
-                f"of a whole video, as {whole[0]}: no file {whole[0]}_START_END is there, cut out."
+                f"{source.path}: {counted(len(whole), 'clip')} read from time_start to time_end of "
+                f"a whole video, such as {whole[0]}, since there is no {whole[0]}_START_END file."
             )
         return table
 
@@ -58,10 +58,10 @@ LIST_FORMATS.register("kinetics")(Kinetics())
 
 
 def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
-    """The name of a clip of Kinetics, and whether it is the whole video that is there.
+    """Return the name of a Kinetics clip, and whether it is a whole video.
 
     Raises:
-        ValueError: start or end is no number of seconds.
+        ValueError: start or end is not a number of seconds.
     """
     first, last = (int(float(seconds)) for seconds in (start, end))
     official = f"{video}_{first:06d}_{last:06d}"

@@ -1,4 +1,4 @@
-"""metadata.csv and metadata.jsonl, as hubs keep them beside the clips: file_name and a label."""
+"""metadata.csv and metadata.jsonl next to the clips, as used by model hubs: file_name and label."""
 
 # ruff: noqa: PTH100, PTH118
 
@@ -21,7 +21,7 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 
 
 class Metadata(ListFormat):
-    """Paths are relative to the file itself; a label that is a JSON array is several classes."""
+    """Paths are relative to the file itself; a JSON array as label means several classes."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         if source.head:
@@ -41,8 +41,8 @@ class Metadata(ListFormat):
         else:
             header_line, header = next(data_lines(source.text), (1, ""))
             if (columns := find_columns(header, need_labels=False)) is None:
-                columns_of_it = "a metadata list has the columns file_name and label"
-                raise ListingError(f"{source.path}:{header_line}: {columns_of_it}.")
+                expected = "a metadata list must have the columns file_name and label"
+                raise ListingError(f"{source.path}:{header_line}: {expected}.")
             rows = csv_rows(source.text, source.path, header_line, columns.delimiter)
             table = read_rows(rows, source.path, columns, lambda path: exists(folder, path))
         table.paths = [_from_root(path, folder, root) for path in table.paths]
@@ -53,7 +53,7 @@ LIST_FORMATS.register("metadata")(Metadata())
 
 
 def _from_root(path: str, folder: str, data_root: str) -> str:
-    """Spell the path of a file in `folder` as one that starts from data_root."""
+    """Return the path of a file in `folder` relative to data_root."""
     if is_remote(path) or path.startswith("/"):
         return path
     if is_remote(folder) or is_remote(data_root):
@@ -66,7 +66,7 @@ def _from_root(path: str, folder: str, data_root: str) -> str:
 
 
 def find_metadata(data_root: str) -> dict[str, str]:
-    """The metadata files of a folder: that of each split's sub-folder, or "" for its own."""
+    """Return the metadata files of a folder by split; "" for the file in the folder itself."""
     if file := _metadata_in(data_root):
         return {"": file}
     if is_remote(data_root):
@@ -78,7 +78,9 @@ def find_metadata(data_root: str) -> dict[str, str]:
         split = split_of(folder)
         file = _metadata_in(join(data_root, folder)) if split else None
         if file and files.setdefault(split, file) != file:
-            raise ListingError(f"{file}: {files[split]} is for {split} too; keep one of the two.")
+            raise ListingError(
+                f"{file}: {files[split]} is also for {split}; keep one of the two files."
+            )
     return files
 
 
@@ -87,11 +89,11 @@ def _metadata_in(folder: str) -> str | None:
 
 
 def has_labels(path: str) -> bool:
-    """Whether a metadata file names clips with labels; others hold captions, say, or sizes."""
+    """Whether a metadata file has labels; others contain captions or sizes, for example."""
     _, first = next(data_lines(read_text(path)), (0, ""))
     if not first.startswith("{"):
         return find_columns(first) is not None
     try:
         return columns_of([str(name) for name in read_json(first)]) is not None
     except ValueError:
-        return True  # what is wrong with it is said when it is read
+        return True  # errors are reported when it is read

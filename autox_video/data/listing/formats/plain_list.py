@@ -1,6 +1,6 @@
-"""Plain lists: `path label` lines or CSV with a header, as whoever wrote them meant them."""
+"""Plain lists: `path label` lines or CSV with a header, in many variants."""
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH122
 
 import os
@@ -31,7 +31,7 @@ from autox_video.data.listing.reading.rows import csv_rows, label_of, read_rows
 from autox_video.data.listing.reading.table import Table
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
-# Excel's own first line says `sep=;`: the header is the next one.
+# Excel may write a first line `sep=;` before the header.
 _SEP = re.compile(r'\A"?sep=.?"?[ \r]*(?=\n)', re.IGNORECASE)
 
 _SUFFIXES = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
@@ -39,35 +39,35 @@ _IS_VIDEO = re.compile(rf".*(?:{_SUFFIXES})", re.IGNORECASE | re.DOTALL)
 _HAS_VIDEO = re.compile(rf"(?:{_SUFFIXES})(?=[\s\"',;|]|$)", re.IGNORECASE)
 _LABEL_BEHIND_SUFFIX = re.compile(rf"(.*(?:{_SUFFIXES}))\s+(\S.*)", re.IGNORECASE)
 _QUOTED = re.compile(r"(?:\"([^\"]+)\"|'([^']+)')[\s,;]+(\S.*)")
-# mmaction2's lists of several classes a clip: `a.mp4 1 3 5`.
+# mmaction2's multi-label lists: `a.mp4 1 3 5`.
 _SEVERAL_NUMBERS = re.compile(r"[0-9]+(\s+[0-9]+)+")
 _THREE_NUMBERS = re.compile(rf"[0-9]+({LABELS_JOINED_BY}[0-9]+){{2,}}")
 _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0-9.]+")
 _COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
 _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
 _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
-# Two numbers and more, but for whole ones alone, which may be labels.
+# Two numbers and more, except if all are integers, which may be labels.
 _TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
 _LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
 _MORE_COLUMNS = (
-    "a list of more than path and label needs a header that names them, as `path,label,start,end`"
+    "a list with more than path and label needs a header, such as `path,label,start,end`"
 )
 _FEWEST_LINES = 3
-# What else is told about clips in lines of text, by data sets that many use.
+# Other kinds of lists, from popular data sets.
 _OTHER_LISTS = (
     (
         re.compile(rf"\S+(?:{_SUFFIXES})\s+[A-Za-z]\w*(\s+-?[0-9]+){{4}}", re.IGNORECASE),
-        "a list of anomalies in time, as UCF-Crime has it",
+        "a list of temporal anomalies, as in UCF-Crime",
     ),
     (
         re.compile(r"[\w-]{11},[0-9]{3,4}(\.[0-9]+)?(,[01]\.[0-9]+){4},[0-9]+(,[0-9]+)?"),
-        "a list of people in boxes, as AVA has it",
+        "a list of person boxes, as in AVA",
     ),
 )
 
 
 class PlainList(ListFormat):
-    """Lists of text or CSV, of whatever habits; JSON is read as JSON all the same."""
+    """Text or CSV lists of any style; JSON is read as JSON nevertheless."""
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         if source.is_json:
@@ -76,25 +76,25 @@ class PlainList(ListFormat):
 
 
 LIST_FORMATS.register("list")(PlainList())
-LIST_FORMATS.register("folders")(PlainList())  # only data_root is read by its folders then
+LIST_FORMATS.register("folders")(PlainList())  # `folders` only applies to data_root
 
 
 def read_table(text: str, source: str, reading: Reading) -> Table:
-    """Read the text of a list, without looking for its clips; labels are "" where it has none.
+    """Return the clips in the text of a list; labels are "" if it has none.
 
-    A line is `path label`: the label is what follows the last TAB, or else the suffix of a video,
-    or else the last space. Blank lines say nothing; of lines that begin with # it is noted that
-    they do. A file whose first line names the columns (`path` and `label`, among others) is CSV,
-    as is one of two columns of which one names videos.
+    A line is `path label`: the label follows the last tab, else a video suffix, else the last
+    space. Blank lines are skipped; lines that begin with # are marked. A file whose first line
+    names columns (`path`, `label` and others) is CSV, as is a file with two columns of which one
+    contains video names. Does not check whether the clips exist.
 
     Raises:
-        ListingError: the list is empty, or a line has no path or no label where it should have.
+        ListingError: the list is empty, or a line has no path or lacks a required label.
     """
     refuse_markup(text, source)
     text = _SEP.sub("", text)
     number, first = _first_line(text, reading.data_root)
     if not first:
-        raise ListingError(f"{source}: the list is empty; a line is `path label`.")
+        raise ListingError(f"{source}: the list is empty; write one `path label` per line.")
     is_csv = source.lower().endswith(".csv")
     columns = find_columns(first.lstrip("# "), need_labels=not is_csv)
     header_line = number if columns else 0
@@ -117,7 +117,7 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
 
 
 def _first_line(text: str, data_root: str) -> tuple[int, str]:
-    """The first line that is no comment, with its number; (0, "") where there is none."""
+    """Return the number and text of the first line that is not a comment; (0, "") if none."""
     remark = (0, "")
     for number, line in numbered_lines(text):
         if line[0] != "#" or find_columns(line.lstrip("# ")):
@@ -126,12 +126,12 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
             return number, line
         if not remark[0] and _HAS_VIDEO.search(line):
             remark = number, line
-    # Nothing but lines that begin with #: clips, where they have a suffix.
+    # If all lines begin with #, they are clips if they have a video suffix.
     return remark
 
 
 def _columns_without_header(text: str) -> Columns | None:
-    """The two columns of CSV without a header: in one, all cells are names of videos."""
+    """Return the two columns of CSV without a header, one of which has only video names."""
     lines = [line for _, line in data_lines(text)]
     for delimiter in DELIMITERS if lines else "":
         if any(delimiter not in line for line in lines):
@@ -146,11 +146,11 @@ def _columns_without_header(text: str) -> Columns | None:
 
 
 def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
-    """Raise ListingError for a header of no known columns, and for lists of other things."""
+    """Raise ListingError for a header without known columns, and for other kinds of lists."""
     for pattern, what in _OTHER_LISTS:
         if pattern.fullmatch(line):
             raise ListingError(
-                f"{location}: this is {what}, which is not read; write CSV with the columns "
+                f"{location}: this is {what}, which is not supported; write CSV with the columns "
                 "path, label, start and end."
             )
     has_video = _HAS_VIDEO.search(line)
@@ -162,7 +162,7 @@ def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
     delimiter = next((sign for sign in ("," if has_video else ",;|") if sign in line), None)
     if is_csv and delimiter:
         raise ListingError(
-            f"{location}: a CSV list begins with a header, `path,label`; in this line "
+            f"{location}: a CSV list must begin with a header, such as `path,label`; in this line "
             f"{describe_columns(split_row(line, delimiter))}."
         )
 
@@ -175,7 +175,7 @@ def _is_video_path(line: str, data_root: str) -> bool:
 
 
 def _path_and_label(line: str) -> tuple[str, str]:
-    """Split a line into path and label, "" where it has none."""
+    """Return path and label of a line; the label is "" if there is none."""
     if match := _QUOTED.fullmatch(line):
         return match[1] or match[2], label_of(match[3])
     if "\t" in line:
@@ -201,14 +201,14 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading)
         if label:
             table.add(number, path, label, hashed=is_remark)
         elif not is_remark:
-            table.refuse(number, f"`{line}` has no label; a line is `path label`")
+            table.refuse(number, f"`{line}` has no label; write `path label`")
         if "\t" in path and not is_remark:
             count = line.count("\t") + 1
             table.refuse(number, f"the line has {count} columns; {_MORE_COLUMNS}")
     if commented:
         table.notes.append(
-            f"{source}: what follows a # behind the label is taken for a comment in "
-            f"{counted(len(commented), 'line')}, as in line {commented[0]}."
+            f"{source}: text from # after the label is ignored as a comment in "
+            f"{counted(len(commented), 'line')}, such as line {commented[0]}."
         )
     if table.labels and not table.bad:
         _settle_labels(table, several_numbers=reading.several_numbers is True)
@@ -216,7 +216,7 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading)
 
 
 def _settle_labels(table: Table, *, several_numbers: bool) -> None:
-    """Find the classes in what is behind the paths, which is the same kind of thing in all."""
+    """Interpret the text after the paths, which has the same form in all lines, as labels."""
     if all(map(_IS_VIDEO.fullmatch, table.labels)) and not any(
         map(_IS_VIDEO.fullmatch, table.paths)
     ):
@@ -225,36 +225,36 @@ def _settle_labels(table: Table, *, several_numbers: bool) -> None:
     counts = {label.count(LABELS_JOINED_BY) for label in table.labels}
     if of_numbers and len(counts) == 1 and len(table.paths) >= _FEWEST_LINES:
         raise ListingError(
-            f"{table.location(0)}: each line has {counts.pop() + 1} numbers behind the path, of "
-            "which only one can be the label; write CSV with the header "
+            f"{table.location(0)}: each line has {counts.pop() + 1} numbers after the path, but "
+            "only one can be the label; write CSV with the header "
             "path,label,start_frame,end_frame, or set multi_label: true if all of them are "
             "classes of the clip."
         )
     for pattern in (_TWO_NUMBERS, _LABEL_AND_TWO):
         if all(map(pattern.fullmatch, table.labels)):
             raise ListingError(
-                f"{table.location(0)}: behind the path is `{table.labels[0]}`, of which only a "
-                "part can be the label; write CSV with a header, as path,label,start,end."
+                f"{table.location(0)}: the path is followed by `{table.labels[0]}`, only part of "
+                "which can be the label; write CSV with a header, such as path,label,start,end."
             )
     _drop_frame_counts(table)
     odd = (i for i, label in enumerate(table.labels) if _NUMBER_AND_WORDS.fullmatch(label))
     if (first := next(odd, None)) is not None:
         table.notes.append(
-            f"{table.location(first)}: the class is `{table.labels[first]}`, all that follows the "
-            "video's name; if the number is no part of it, leave it out, or write CSV."
+            f"{table.location(first)}: the class is `{table.labels[first]}`, all text after the "
+            "path; if the number is not part of it, remove the number or write CSV."
         )
 
 
 def _drop_frame_counts(table: Table) -> None:
-    """Read `path num_frames class name`: where names come with several numbers, they are counts."""
+    """Drop the numbers of `path num_frames class name`, if they differ for the same class."""
     matches = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
     names = [match[2] for match in matches] if all(matches) else []
     if not 1 < len(set(names)) < len(set(table.labels)):
         return
     table.labels = names
     table.notes.append(
-        f"{table.source}: its lines are read as `path num_frames label`; if the number is a part "
-        "of the class, write CSV with the header path,label."
+        f"{table.source}: lines are read as `path num_frames label`; if the number is part of the "
+        "class, write CSV with the header path,label."
     )
 
 
@@ -263,7 +263,7 @@ def _read_unlabelled(lines: Iterable[tuple[int, str]], source: str, data_root: s
     for number, line in lines:
         is_remark = line[0] == "#"
         if not is_remark and not _is_video_path(line, data_root):
-            why = f"line {table.lines[0]} has none; give all clips labels, or none"
+            why = f"line {table.lines[0]} has none; label all clips or none of them"
             table.refuse(number, f"`{line}` has a label, but {why}")
         table.add(number, line, "", hashed=is_remark)
     return table

@@ -1,4 +1,4 @@
-"""Lists of `PATH NUM_FRAMES LABEL`, told from those of `PATH LABEL LABEL` for several classes."""
+"""Lists of `PATH NUM_FRAMES LABEL`, as opposed to multi-label lists of `PATH LABEL LABEL`."""
 
 import re
 
@@ -18,10 +18,10 @@ class RawFrames(ListFormat):
     """Lists of mmaction2, TSN and others: PATH NUM_FRAMES LABEL in each line."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
-        """Whether the first number in each line is that of the frames.
+        """Whether the first number in each line is the number of frames.
 
-        Behind a folder of frames it is. Behind a video it is, where each line has two numbers, as
-        several classes are rarely two for every clip, and none of the first numbers is 0.
+        It is after a frame folder. After a video, it is if every line has two numbers (multi-label
+        clips rarely all have exactly two classes) and no first number is 0.
         """
         if not source.head or not all(map(_LINE.fullmatch, source.head)):
             return False
@@ -43,8 +43,8 @@ class RawFrames(ListFormat):
             table.add(number, line[1], label, hashed=line[1][0] == "#")
         if any(map(is_video, table.paths)):
             table.notes.append(
-                f"{source.path}: its lines are read as `path num_frames label`; if both numbers "
-                "are classes of the clip, set multi_label: true."
+                f"{source.path}: lines are read as `path num_frames label`; if both numbers are "
+                "classes of the clip, set multi_label: true."
             )
         return table
 
@@ -53,13 +53,13 @@ LIST_FORMATS.register("rawframes")(RawFrames())
 
 
 def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
-    """What paths without a suffix are: folder, video, or None where no number is of frames."""
+    """Return what paths without a suffix are, folder or video; None if the number is not frames."""
     root, resolve = reading.data_root, reading.tree.resolve
     if is_remote(root):
         return None
     longer = (f"{match[1]} {match[2]}" for match in matches)
     if any(exists(root, path) or resolve(path) for path in longer):
-        return None  # the first number is a part of the name
+        return None  # the first number is part of the name
     if any(exists(root, match[1]) for match in matches):
         return "folder"
     return "video" if any(resolve(match[1]) for match in matches) else None

@@ -1,4 +1,4 @@
-"""Something-Something V2's lists: JSON arrays of clips, with labels.json beside them."""
+"""Something-Something V2's lists: JSON arrays of clips, with labels.json next to them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _NO_BRACKETS = str.maketrans("", "", "[]")
 
 
 class SomethingSomething(ListFormat):
-    """Clips of id and template; the template, without its brackets, is the class."""
+    """Clips with id and template; the class is the template without brackets."""
 
     data_set = "Something-Something V2"
 
@@ -26,7 +26,7 @@ class SomethingSomething(ListFormat):
         clips, _ = parse(source.text, source.path)
         if not isinstance(clips, list):
             raise ListingError(
-                f"{source.path}:1: Something-Something's list is a JSON array of clips."
+                f"{source.path}:1: a Something-Something list must be a JSON array of clips."
             )
         table = Table(source.path)
         for number, clip in enumerate(clips, 1):
@@ -44,7 +44,7 @@ LIST_FORMATS.register("ssv2")(SomethingSomething())
 
 
 def _is_clip(record: Any) -> bool:
-    """Whether a record has an id, with a template or alone."""
+    """Whether a record has an id, either with a template or nothing else."""
     if not isinstance(record, dict) or "id" not in record:
         return False
     return "template" in record or len(record) == 1
@@ -57,7 +57,9 @@ def _classes(file: str | None) -> Names | None:
         numbers = read_json(read_text(file))
         by_number = {int(number): name.translate(_NO_BRACKETS) for name, number in numbers.items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise ListingError(f"{file}: is not a JSON object of class names and numbers.") from error
+        raise ListingError(
+            f"{file}: this is not a JSON object of class names and numbers."
+        ) from error
     if sorted(by_number) != list(range(len(numbers))):
         raise ListingError(f"{file}: the {len(numbers)} class numbers are not 0, 1, 2, ...")
     return tuple(by_number[number] for number in range(len(by_number))), file

@@ -1,4 +1,4 @@
-"""UCF101's lists: trainlist0N.txt and testlist0N.txt, with classInd.txt beside them."""
+"""UCF101's lists: trainlist0N.txt and testlist0N.txt, with classInd.txt next to them."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _OFFICIAL_CLIP = re.compile(r"([^/\\\s]+)[/\\]v_\1_g\d\d_c\d\d\.avi(?:\s+(\d+))?
 
 
 class Ucf101(ListFormat):
-    """Lists of `CLASS/CLIP.avi NUMBER`, the number in those for training alone."""
+    """Lists of `CLASS/CLIP.avi NUMBER`; test lists have no number."""
 
     data_set = "UCF101"
     has_plain_tests = True
@@ -33,13 +33,13 @@ class Ucf101(ListFormat):
         return are_official and _numbers_are_of_folders(source.text)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Read a list, or those of one split of a folder of lists."""
+        """Return the clips of a list, or of one official split in a folder of lists."""
         table = Table(source.path)
         if not source.is_folder:
             _add_list(table, source)
         for split in ("train", "test") if source.is_folder else ():
             file = str(Path(source.path, f"{split}list{reading.list_number:02d}.txt"))
-            # A folder without the training list is a mistake, to be named when that is read.
+            # A missing training list is an error, which reading it reports.
             if split == "train" or is_file(file):
                 _add_list(table, ListSource(file), split)
         return table
@@ -49,7 +49,7 @@ LIST_FORMATS.register("ucf101")(Ucf101())
 
 
 def _add_list(table: Table, source: ListSource, split: str | None = None) -> None:
-    """Add the clips of a list; the class is the folder, which the number is checked against."""
+    """Add the clips of a list; the class is the folder and must match the number."""
     numbers_file = source.beside(_NUMBERS_FILE)
     numbers = _class_numbers(numbers_file)
     for line, match in source.matches(_LINE, "CLASS/CLIP.avi NUMBER", table):
@@ -76,7 +76,7 @@ def _class_numbers(file: str) -> dict[str, int]:
 
 
 def _numbers_are_of_folders(text: str) -> bool:
-    """Whether the numbers behind UCF101's clips, if any, say the same as their folders."""
+    """Whether the numbers after UCF101's clips, if any, correspond to their folders."""
     matches = (_OFFICIAL_CLIP.fullmatch(line) for _, line in data_lines(text))
     pairs = {(match[1].lower(), match[2]) for match in matches if match}
     folders, numbers = (set(side) for side in zip(*pairs, strict=True))

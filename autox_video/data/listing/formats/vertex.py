@@ -1,4 +1,4 @@
-"""Vertex AI's lists for import: CSV without a header, and JSON lines."""
+"""Vertex AI's import files: CSV without a header, and JSON Lines."""
 
 # ruff: noqa: PTH113, PTH118
 
@@ -16,14 +16,14 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import is_video
 
 ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}
-"""What Vertex AI calls the splits; clips of the last are split by us, as it would itself."""
+"""Vertex AI's names of splits; unassigned clips are split automatically, as Vertex AI does."""
 
 _ML_USE_LABEL = "aiplatform.googleapis.com/ml_use"
 _ANNOTATIONS = (
     *("timeSegmentAnnotations", "timeSegmentAnnotation"),
     *("classificationAnnotations", "classificationAnnotation"),
 )
-_ABOUT_LABELS = "give those that have some"
+_ABOUT_LABELS = "add them to the list"
 _TIME = re.compile(r"(\d+\.?\d*|\.\d+|inf)?", re.IGNORECASE)
 
 
@@ -43,7 +43,7 @@ class VertexCsv(ListFormat):
             use, uri, label, start, end, *more = _cells(row)
             first = row[0].strip()
             if not use and (first == "" or (len(row) > 4 and first.isalpha())):
-                table.refuse(line, f"ML_USE `{first}` is none of {', '.join(ML_USES)}")
+                table.refuse(line, f"ML_USE `{first}` is not one of {', '.join(ML_USES)}")
             elif not uri or any(more):
                 table.refuse(line, "this is not `[ML_USE,]URI,label,start,end`")
             else:
@@ -52,14 +52,14 @@ class VertexCsv(ListFormat):
                 table.add(line, path, label, start, end, split=ML_USES.get(use, ""))
         if not is_vertex and table.segments:
             table.notes.append(
-                f"{source.path}: its lines, without a header, are read as path,label,start,end in "
-                "seconds."
+                f"{source.path}: lines are read as path,label,start,end in seconds, since there is "
+                "no header."
             )
         return table.labelled()
 
 
 class VertexJsonl(ListFormat):
-    """A JSON object in each line: videoGcsUri with its annotations, each on a time segment."""
+    """One JSON object per line: videoGcsUri with its annotations, each with a time segment."""
 
     repeats_are_labels = True
 
@@ -77,7 +77,7 @@ class VertexJsonl(ListFormat):
             if not isinstance(uri, str) or not uri.strip():
                 table.refuse(line, "there is no videoGcsUri")
             elif split is None:
-                table.refuse(line, f"{_ML_USE_LABEL} `{use}` is none of {', '.join(ML_USES)}")
+                table.refuse(line, f"{_ML_USE_LABEL} `{use}` is not one of {', '.join(ML_USES)}")
             else:
                 path = _local_path(uri.strip(), reading.data_root)
                 for label, *times in _annotations(record):
@@ -90,7 +90,7 @@ LIST_FORMATS.register("vertex_jsonl")(VertexJsonl())
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
-    """ML_USE in lower case, "" where there is none, and then five cells or more."""
+    """Return ML_USE in lower case, "" if missing, followed by at least five cells."""
     cells = [cell.strip() for cell in row]
     use = cells[0].lower()
     return (use, *cells[1:], *[""] * 4) if use in ML_USES else ("", *cells, *[""] * 4)
@@ -109,7 +109,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield label, start and end of each annotation; of a video without any, "" for all three."""
+    """Yield label, start and end of each annotation; "" for all three if there is none."""
     annotations = []
     for name in _ANNOTATIONS:
         value = record.get(name) or []
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _local_path(uri: str, data_root: str) -> str:
-    """Where in data_root a clip is that Vertex AI has in a bucket; the URI where it is not."""
+    """Return the path in data_root of a clip in a bucket; its URI if it is not there."""
     if not is_remote(uri) or is_remote(data_root):
         return uri
     bucket_and_path = uri.partition("://")[2]

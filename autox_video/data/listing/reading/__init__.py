@@ -1,1 +1,1 @@
-"""What formats of lists share: text, columns, times, rows, one table."""
+"""What list formats share: text, columns, times, rows and the table."""

@@ -1,4 +1,4 @@
-"""Which columns a table of clips has: paths, labels, times and splits, by whatever name."""
+"""Recognise the columns of a table of clips by name: paths, labels, times and splits."""
 
 import csv
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 DELIMITERS = ",;\t|"
 
-# Compared without case, spaces and punctuation; of several that are there the first counts.
+# Compared without case, spaces and punctuation; the first that exists counts.
 # fmt: off
 PATH_COLUMNS = (
     "path", "video_path", "clip_path", "file_path", "relative_path", "rel_path", "full_path",
@@ -18,7 +18,7 @@ PATH_COLUMNS = (
     "frame_folder", "video_url", "video_uri", "url", "uri",
 )
 VAGUE_PATH_COLUMNS = ("id", "name", "sample", "item", "source", "image", "data", "location", "key")
-"""Only where a column of labels is there too, and no other of paths."""
+"""Path columns only if there is a label column and no other path column."""
 
 LABEL_COLUMNS = (
     "label", "class", "class_name", "category", "labels", "classes", "label_name", "class_label",
@@ -44,7 +44,7 @@ _WORDS = {
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 _LONGEST = 32
-"""Letters of a name that may be made of such words: there are many ways to take it apart."""
+"""Longest name that is split into such words, since there are many ways to split it."""
 
 _PART_WORD = re.compile(
     r"(?<![a-z])(start|begin|onset|offset|stop|end|segments?|intervals?|spans?|trim|apex|peak"
@@ -57,42 +57,42 @@ _RECORDED = re.compile(r"(creat|updat|modif|upload|lead|annotat|record|narrat|pu
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where in a row of a table things are; None for what it has not."""
+    """The meaning of a table's columns, by index; None for columns that it does not have."""
 
     delimiter: str
     """ "" for the keys of JSON."""
     names: tuple[str, ...]
     """As written."""
     paths: tuple[int, ...]
-    """All that may hold the paths, the likeliest first."""
+    """All columns that may contain the paths, the most likely first."""
     label: int | None = None
     split: int | None = None
     start: int | None = None
     end: int | None = None
     length: int | None = None
     unit: str = "s"
-    """What start, end and length count in: s, ms or frame."""
+    """Unit of start, end and length: s, ms or frame."""
     other_labels: tuple[str, ...] = ()
-    """Columns that may be of labels too, and are not read."""
+    """Unused columns that may also contain labels."""
     other_times: tuple[str, ...] = ()
-    """Columns that seem to say which part of a video a clip is, and are not read."""
+    """Unused columns that seem to define segments."""
 
     @property
     def unread(self) -> tuple[int, ...]:
-        """The columns that say nothing of what is read."""
+        """The unused columns."""
         used = {*self.paths, self.label, self.split, self.start, self.end, self.length}
         return tuple(i for i, name in enumerate(self.names) if name and i not in used)
 
 
 def find_columns(header: str, *, need_labels: bool = True) -> Columns | None:
-    """The columns that the header of a CSV list names; None if it is none."""
+    """Return the columns in the header of a CSV list; None if it is not a header."""
     names = {delimiter: split_row(header, delimiter) for delimiter in DELIMITERS}
     columns = (columns_of(names[sign], sign, need_labels=need_labels) for sign in DELIMITERS)
     return next(filter(None, columns), None)
 
 
 def split_row(line: str, delimiter: str) -> list[str]:
-    """The cells of one line of CSV."""
+    """Return the cells of one line of CSV."""
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
@@ -102,7 +102,7 @@ def split_row(line: str, delimiter: str) -> list[str]:
 def columns_of(
     names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Which of the named columns are read; None where none is of paths, or of needed labels."""
+    """Return the meaning of named columns; None if there are no paths, or no required labels."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
@@ -111,7 +111,7 @@ def columns_of(
         return None
     splits, times = _all(plain, SPLIT_COLUMNS), _find_times(names)
     used = {*paths, *labels, *splits, *times.values()}
-    # What says the same in another unit is no loss.
+    # The same time in another unit need not be reported.
     odd = (
         name
         for i, name in enumerate(names)
@@ -130,11 +130,11 @@ def columns_of(
 
 
 def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
-    """The columns that may be of other labels than the first of these."""
+    """Return the columns that may contain other labels than the first of these."""
     if not labels:
         return []
     first, *rest = labels
-    # Names of columns that hold the same as the first, by number or by name.
+    # Names of columns with the same labels as the first, as a number or a name.
     base = re.sub(r"(name|id|idx|index|label|class)$", "", plain[first]) or plain[first]
     ends = ("", "name", "id", "idx", "index", "label", "class")
     same = {stem + end for stem in (base, plain[first]) for end in ends}
@@ -144,23 +144,23 @@ def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
 
 
 def describe_columns(names: Sequence[str], what: str = "the columns are") -> str:
-    """Which columns a header has, and which would do, as a part of a sentence."""
+    """Say as a clause which columns there are, and which are expected."""
     there = ", ".join(f"`{name}`" for name in names[:12] if name)
     more = ", ..." if len(names) > 12 else ""
     return (
-        f"{what} {there}{more}; that of the clips is called path, video, filename or file_name, "
-        "that of the labels label, class or category"
+        f"{what} {there}{more}; name the column of the clips path, video, filename or file_name, "
+        "and that of the labels label, class or category"
     )
 
 
 def looks_like_header(names: Sequence[str]) -> bool:
-    """Whether these cells are names of columns, one of which is known."""
+    """Whether these cells are column names, at least one of them known."""
     kinds = (PATH_COLUMNS, LABEL_COLUMNS, VAGUE_PATH_COLUMNS, SPLIT_COLUMNS)
     return any(_all([_plain(name) for name in names], kind) for kind in kinds)
 
 
 def is_count(name: str) -> bool:
-    """Whether a column is called as one that counts frames."""
+    """Whether a column name means a number of frames."""
     return _COUNT.fullmatch(re.sub(r"[^a-z]+", "_", name.casefold()).strip("_")) is not None
 
 
@@ -174,9 +174,9 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 
 def _find_times(names: Sequence[str]) -> dict[str, Any]:
-    """Where start, end or length are and what they count in, as `Columns` has it; {} for none."""
+    """Return start, end, length and unit as fields of `Columns`; {} if there are none."""
     columns: dict[tuple[str, str], int] = {}
-    # MS-ASL has start, end in frames beside start_time, end_time: what names its unit comes first.
+    # MS-ASL has start, end in frames and start_time, end_time: names with a unit come first.
     for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
         if meaning := _time_of(names[index]):
             columns.setdefault(meaning, index)
@@ -186,7 +186,7 @@ def _find_times(names: Sequence[str]) -> dict[str, Any]:
     for unit in ("s", "ms", "frame"):
         start, end, length = (columns.get((kind, unit)) for kind in ("start", "end", "length"))
         if start is None and end is not None and "offset" in plain[end]:
-            start, end = (end if length is not None else None), None  # it says where a clip begins
+            start, end = (end if length is not None else None), None  # an offset is the start
         if start is not None and end is None and length is None and unit == "frame":
             length = next((i for i, name in enumerate(names) if is_count(name)), None)
         if start is not None or end is not None:
@@ -196,15 +196,15 @@ def _find_times(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _time_of(name: str) -> tuple[str, str] | None:
-    """What a column says of a part of a video: start, end or length, and the unit."""
+    """Return what a column says about a segment: start, end or length, and the unit."""
     plain = _plain(name)
     words = (_words_of(plain) if len(plain) <= _LONGEST else None) or ()
     kinds = [_KIND_OF[word] for word in words]
     said = [kind for kind in ("start", "end", "length") if kind in kinds]
-    # These say it beside another word only; `first` and `last` alone may be names.
+    # These count only together with another word; `first` and `last` alone may be names.
     if len(said) != 1 or words in (("first",), ("last",), ("offset",)):
         return None
-    # ELAN's `Begin Time - ss.msec` counts seconds, as does its `- hh:mm:ss.ms`.
+    # ELAN's `Begin Time - ss.msec` is in seconds, as is its `- hh:mm:ss.ms`.
     is_ms = "ms" in kinds and "clock" not in kinds
     return said[0], "frame" if "frame" in kinds else "ms" if is_ms else "s"
 
@@ -215,7 +215,7 @@ def _names_unit(name: str) -> bool:
 
 
 def _words_of(plain: str) -> tuple[str, ...] | None:
-    """The known words that a name is made of; None where it is made of others."""
+    """Return the known words that make up a name; None if there are other parts."""
     if not plain:
         return ()
     for end in range(len(plain), 0, -1):

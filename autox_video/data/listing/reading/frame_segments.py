@@ -1,4 +1,4 @@
-"""Segments given as numbers of frames, turned into seconds by opening the videos."""
+"""Convert segments in frame numbers to seconds by opening the videos."""
 
 import os
 from collections.abc import Sequence
@@ -26,15 +26,14 @@ _READ_AT_ONCE = 64  # segments
 
 
 def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO) -> None:
-    """Turn the segments of a table from frames into seconds, in place.
+    """Convert the segments of a table from frames to seconds, in place.
 
-    A segment begins when its first frame comes on screen, and ends where its last one does, as that
-    frame is not part of it. Videos are not opened again when they are inspected, but for those of a
-    variable frame rate: each of their frames has a time of its own. Those that cannot be read are
-    named then, whatever their segments are.
+    A segment begins when its start frame is displayed and ends when its end frame is; the end frame
+    is not part of it. Videos are not opened again for inspection, except those with a variable
+    frame rate, whose frame times are looked up. Unreadable videos are reported by the inspection.
 
     Raises:
-        ListingError: a video that could be read cannot be read once more.
+        ListingError: a video that was readable cannot be read again.
     """
     table.unit = "s"
     segments = table.segments or []
@@ -46,7 +45,7 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     if not files:
         return
     videos = list(dict.fromkeys(files.values()))
-    say(f"Opening {counted(len(videos), 'video')} of {table.source} for the frame rates.")
+    say(f"Opening {counted(len(videos), 'video')} of {table.source} to read the frame rates.")
     workers = min(OPENED_AT_ONCE, len(os.sched_getaffinity(0)))
     inspected, _ = inspect_clips(
         videos, default_cache_path(), workers=workers, remote_cache=remote_cache
@@ -70,7 +69,7 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
 def _times_of_frames(
     files: Sequence[str | Path], segments: Sequence[Segment], *, workers: int, remote_cache: str
 ) -> list[Segment]:
-    """Segments in seconds from the first picture on, by the times of their frames."""
+    """Return segments in seconds from the first frame, using the exact times of their frames."""
     if not files:
         return []
     loader = ClipLoader(
@@ -85,7 +84,7 @@ def _times_of_frames(
     try:
         for loaded in loader.read(order, batches):
             if loaded.unreadable:
-                raise ListingError(f"its frames have no time: {loaded.unreadable[0].error}")
+                raise ListingError(f"frame times cannot be read: {loaded.unreadable[0].error}")
             seconds += map(tuple, loaded.items.copy().view(np.float64).tolist())
     finally:
         loader.close()
@@ -93,7 +92,7 @@ def _times_of_frames(
 
 
 class _FrameTimes:
-    """Segments of videos in frames; an item is one in seconds, two float64 as bytes."""
+    """Segments in frames; an item is a segment in seconds, two float64 as bytes."""
 
     item_shape = (16,)
 

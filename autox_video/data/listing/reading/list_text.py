@@ -1,4 +1,4 @@
-"""The text of a list file: read, decoded, and told from files that are no lists."""
+"""Read and decode the text of a list file, and recognise files of other types."""
 
 import codecs
 import json
@@ -12,7 +12,7 @@ from autox_video.core.errors import ListingError
 from autox_video.video.files.remote import RemoteFault, is_remote, read_bytes
 
 _AS_CSV = "export it as CSV with the columns path and label"
-# What files of other kinds begin with.
+# First bytes of other file types.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "an Excel or OpenDocument table, or another ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls)"),
@@ -21,9 +21,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy file"),
     (b"SQLite format 3", "an SQLite database"),
-    (b"\x1f\x8b", "compressed (gzip)"),
-    (b"BZh", "compressed (bzip2)"),
-    (b"\xfd7zXZ", "compressed (xz)"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
     (b"%PDF", "a PDF"),
     (b"MATLAB 5.0", "a MATLAB file"),
     (b"{\\rtf", "a text document (RTF)"),
@@ -33,9 +33,9 @@ _MARKUP = re.compile(r"\s*<(\?xml|!DOCTYPE|[A-Za-z][\w:-]*[\s>/])", re.IGNORECAS
 _MARKUP_KINDS = (
     ("<html", "a web page (HTML)"),
     ("doctype html", "a web page (HTML)"),
-    ("annotation_document", "an annotation of ELAN (XML)"),
-    ("<annotations", "an export of CVAT (XML)"),
-    ("anvil", "an annotation of ANVIL (XML)"),
+    ("annotation_document", "an ELAN annotation (XML)"),
+    ("<annotations", "a CVAT export (XML)"),
+    ("anvil", "an ANVIL annotation (XML)"),
 )
 _YAML = re.compile(r"(---\s*$|%YAML|- ?[A-Za-z_]\w*:(\s|$)|[A-Za-z_]\w*:\s*$|- \S+\.\w+:\s*$)")
 _YAML_MAP = re.compile(r"[^\s:][^:]*\.\w{2,4}['\"]?: +\S.*")
@@ -48,12 +48,12 @@ _UTF16_OR_32 = (
 
 
 def read_text(path: str | Path, kind: str = "list file") -> str:
-    """Read a list file, or another `kind` of file, on this machine or at an address.
+    """Return the text of a list file, or another `kind` of file, at a path or URL.
 
-    It is UTF-8, or UTF-16 or UTF-32 with a byte order mark. Line ends of old Macs become `\\n`.
+    The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark. Lone `\\r` become `\\n`.
 
     Raises:
-        ListingError: it cannot be read, or is no text, or text of another kind of file.
+        ListingError: it cannot be read, or is not text or is another type of file.
     """
     try:
         data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
@@ -64,7 +64,7 @@ def read_text(path: str | Path, kind: str = "list file") -> str:
     except FileNotFoundError as error:
         raise ListingError(f"{path}: there is no such {kind}.") from error
     except IsADirectoryError as error:
-        raise ListingError(f"{path} is a folder; give the {kind} itself.") from error
+        raise ListingError(f"{path} is a folder, not a {kind}.") from error
     except OSError as error:
         raise ListingError(f"{path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -76,13 +76,13 @@ def read_text(path: str | Path, kind: str = "list file") -> str:
 def _refuse_other_kinds(data: bytes, path: str | Path) -> None:
     for magic, what in _MAGIC:
         if data.startswith(magic):
-            raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
+            raise ListingError(f"{path}: this is {what}, not a text file; {_AS_CSV}.")
     if _PICKLE.match(data):
         raise ListingError(
             f"{path}: this is a Python pickle, which is not read as it could run code; {_AS_CSV}."
         )
     if data.startswith(b"version https://git-lfs"):
-        raise ListingError(f"{path}: this is a pointer of Git LFS, not the list; run git lfs pull.")
+        raise ListingError(f"{path}: this is a Git LFS pointer, not the list; run `git lfs pull`.")
 
 
 def _decode(data: bytes, path: str | Path) -> str:
@@ -93,29 +93,29 @@ def _decode(data: bytes, path: str | Path) -> str:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         if data[1::2].count(0) > len(data) // 4 or data[::2].count(0) > len(data) // 4:
             raise ListingError(f"{path}: this looks like UTF-16 text; save it as UTF-8.")
-        raise ListingError(f"{path}:{line}: this is not text (it has a byte 0).")
+        raise ListingError(f"{path}:{line}: this is not text (it contains a null byte).")
     return data.decode("utf-8-sig").lstrip("\ufeff")
 
 
 def refuse_markup(text: str, path: str | Path) -> None:
-    """Raise ListingError if the text is XML, HTML or YAML, and say so."""
+    """Raise ListingError if the text is XML, HTML or YAML."""
     head = text[:2000].lower()
     is_closed = any(sign in head for sign in ("<?xml", "<!doctype", "</", "/>"))
     if _MARKUP.match(text) and is_closed:
         what = next((name for sign, name in _MARKUP_KINDS if sign in head), "XML")
-        raise ListingError(f"{path}: this is {what}, not a list in text; {_AS_CSV}.")
+        raise ListingError(f"{path}: this is {what}, not a list of clips; {_AS_CSV}.")
     lines = [line for _, line in islice(numbered_lines(text), 20)]
     is_map = bool(lines) and all(map(_YAML_MAP.fullmatch, lines))
     starts = bool(lines) and _YAML.match(lines[0]) is not None
     if is_map or (starts and all(":" in line or line[0] == "-" for line in lines)):
-        raise ListingError(f"{path}: this looks like YAML, not a list in text; {_AS_CSV}.")
+        raise ListingError(f"{path}: this looks like YAML, not a list of clips; {_AS_CSV}.")
 
 
 def read_json(text: str) -> Any:
-    """Read JSON.
+    """Return the value of JSON text.
 
     Raises:
-        ValueError: this is not JSON, or has half a character in it, as `"\\ud800"` is.
+        ValueError: this is not valid JSON, or contains a lone surrogate such as `"\\ud800"`.
     """
     try:
         value = json.loads(text)
@@ -127,8 +127,8 @@ def read_json(text: str) -> Any:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each line that is not blank, with its number; comments too."""
-    # Not str.splitlines: it would split inside a name that holds, say, U+2028.
+    """Yield the number and text of each line that is not blank, including comments."""
+    # Not str.splitlines, which would split a name that contains, say, U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if line:
@@ -136,5 +136,5 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def data_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each line that is neither blank nor begins with #, with its number."""
+    """Yield the number and text of each line that is neither blank nor a comment (#)."""
     return ((number, line) for number, line in numbered_lines(text) if line[0] != "#")

@@ -1,4 +1,4 @@
-"""JSON, whole or in lines, and records in it as the rows of a table of clips."""
+"""Parse JSON and JSON Lines, and read records as rows of a table of clips."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _TIMES = (
     *("times", "time_range", "range", "clip_range", "window"),
 )
 _FRAMES = ("frames", "frame_range", "frame_interval", "frame_segment")
-# Pairs of numbers, and what they are called as two columns.
+# Keys of pairs of numbers, and the names of the two columns they stand for.
 _PAIRS = {
     **dict.fromkeys(_TIMES, ("start", "end")),
     **dict.fromkeys(_FRAMES, ("start_frame", "end_frame")),
@@ -29,14 +29,14 @@ _PAIRS = {
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether a file is JSON, or is meant to be."""
+    """Whether a text is JSON or is meant to be."""
     return _BEGINS_JSON.match(text) is not None
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Parse JSON, or lines of JSON as one array, with the line of each record where it is known.
+    """Return the content of JSON, or of JSON Lines as one array with each record's line number.
 
-    Raises ListingError if this is neither.
+    Raises ListingError if it is neither.
     """
     try:
         return read_json(text), []
@@ -49,7 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Parse a JSON object in each line, with their lines; raises ListingError if a line is none."""
+    """Return the JSON object of each line, and the line numbers; raises ListingError."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -57,7 +57,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
         except ValueError as error:
             raise ListingError(f"{source}:{number}: this is not valid JSON ({error}).") from error
         if not isinstance(records[-1], dict):
-            raise ListingError(f"{source}:{number}: a line is a JSON object, {{...}}.")
+            raise ListingError(f"{source}:{number}: each line must be a JSON object, {{...}}.")
         lines.append(number)
     return records, lines
 
@@ -65,7 +65,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
 def read_records(
     records: Sequence[Record], lines: Sequence[int], source: str, tree: ClipTree
 ) -> Table:
-    """Read records, each with its line; raises ListingError if no key is that of a path."""
+    """Return the table of records, given their lines; raises ListingError if none has a path."""
     rows = [
         (line, row) for line, record in zip(lines, records, strict=True) for row in flatten(record)
     ]
@@ -73,15 +73,15 @@ def read_records(
     columns = columns_of(names, need_labels=False)
     if columns is None:
         keys = describe_columns(names, "its keys are")
-        raise ListingError(f"{source}: this JSON names no clips; {keys}.")
+        raise ListingError(f"{source}: this JSON does not name any clips; {keys}.")
     cells = ((line, [_text_of(row.get(name)) for name in names]) for line, row in rows)
     table = read_rows(cells, source, columns, lambda path: tree.resolve(path) is not None)
-    table.hashed.clear()  # JSON knows no comments
+    table.hashed.clear()  # JSON has no comments
     return table
 
 
 def find_lines(table: Table, text: str) -> None:
-    """Set the line of each clip to that in which its name is next found."""
+    """Set the line of each clip to the next line in which its name occurs."""
     line, position = 1, 0
     for index, path in enumerate(table.paths):
         written = json.dumps(path, ensure_ascii=not path.isascii() and "\\u" in text)
@@ -93,7 +93,7 @@ def find_lines(table: Table, text: str) -> None:
 
 
 def _text_of(value: Any) -> str:
-    """A value as a cell of a table."""
+    """Return a value as the text of a table cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -109,7 +109,7 @@ def _text_of(value: Any) -> str:
 
 
 def flatten(record: Record) -> Iterator[Record]:
-    """Yield a row for each annotation in a record, with what the record says of all of them."""
+    """Yield one row per annotation of a record, including the record's own fields."""
     inner = next(
         (key for key, value in record.items() if is_records(value) and key != "labels"), None
     )
@@ -117,7 +117,7 @@ def flatten(record: Record) -> Iterator[Record]:
         yield from flatten({**record, **record["annotations"], "annotations": None})
         return
     if inner is not None and _says_label(record, inner) and not _say_times(record[inner]):
-        inner = None  # what is in the pictures, not what the clip is
+        inner = None  # objects in the frames, not the label of the clip
     outer = {key: value for key, value in record.items() if key != inner and value is not None}
     for part in record[inner] if inner is not None else ({},):
         row = {**outer, **part}
@@ -130,13 +130,13 @@ def flatten(record: Record) -> Iterator[Record]:
 
 
 def _says_label(record: Record, inner: str) -> bool:
-    """Whether a record has a label of its own, beside those of the parts in it."""
+    """Whether a record has a label of its own, apart from those of its parts."""
     names = [key for key, value in record.items() if key != inner and value not in (None, "", [])]
     return columns_of([*names, "path"]) is not None
 
 
 def _say_times(parts: Sequence[Record]) -> bool:
-    """Whether parts of a record are parts of its video: with times, or pairs of them."""
+    """Whether the parts of a record are segments of its video, with times."""
     names = list(dict.fromkeys(key for part in parts for key in part))
     columns = columns_of([*names, "path"], need_labels=False)
     times = (columns.start, columns.end, *columns.other_times)
@@ -144,5 +144,5 @@ def _say_times(parts: Sequence[Record]) -> bool:
 
 
 def is_records(value: Any) -> bool:
-    """Whether this is an array of objects, and not empty."""
+    """Whether this is a non-empty array of objects."""
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)

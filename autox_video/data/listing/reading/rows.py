@@ -1,4 +1,4 @@
-"""Rows of cells under named columns, of CSV or JSON, read as clips; what is not read is said."""
+"""Read rows of CSV or JSON with named columns as clips, and report columns that are ignored."""
 
 import csv
 import io
@@ -14,17 +14,17 @@ from autox_video.data.listing.reading.segments import read_time
 from autox_video.data.listing.reading.table import Table
 
 NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
-"""What stands for nothing in a column of labels, in lower case."""
+"""Lower-case values that mean no label."""
 
 _NAMED_AT_MOST = 5
 _REMEMBERED = 100
-"""Different values of a column that is not read; one that has more says nothing of splits."""
+"""Distinct values kept of an unused column; a column with more does not contain splits."""
 _OTHER_VALUES = 5
-"""Of a column that holds more of these beside splits, it is not said that it holds splits."""
+"""A column with more values than this that are not splits does not contain splits."""
 
 _BIT = re.compile(r"[01](\.0*)?")
 _RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
-# Columns that say who is for training by yes and no, or by the number of a fold.
+# Columns that define splits by yes and no, or by fold numbers.
 _YES_NO = re.compile(r"([01](\.0*)?|true|false|yes|no|[tfynx])?", re.IGNORECASE)
 _ASKS = re.compile(r"(?<![a-z])(is|for|in|used?)(?![a-z])[ _-]*")  # is_train, used_for_test
 _FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
@@ -35,9 +35,9 @@ _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*"
 def csv_rows(
     text: str, source: str, header_line: int = 0, delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row under the header with the line that it starts in, comments too.
+    """Yield the first line number and cells of each row after the header, including comments.
 
-    Raises ListingError if this is not CSV.
+    Raises ListingError if this is not valid CSV.
     """
     file = io.StringIO(text, newline="")
     for _ in range(header_line):
@@ -59,9 +59,9 @@ def read_rows(
     columns: Columns,
     is_there: Callable[[str], bool],
 ) -> Table:
-    """Read rows, each with its line, into a table that is still to be checked.
+    """Return the table of rows, given with their lines; not checked yet.
 
-    Of several columns of paths, that is read in which `is_there` finds a clip first.
+    Of several path columns, the first in which `is_there` finds a clip is used.
     """
     table = Table(source, unit=columns.unit)
     seen: dict[int, set[str]] = {column: set() for column in columns.unread}
@@ -72,7 +72,7 @@ def read_rows(
             path_column = _path_column(columns, cells, is_there)
         path = _cell(cells, path_column)
         if (is_remark and not path) or tuple(cells) == columns.names:
-            continue  # a comment, or the header again where files were put together
+            continue  # a comment, or another header in concatenated files
         if not path:
             name = columns.names[path_column]
             key, column = f"text under the key `{name}`", f"path in column {path_column + 1}"
@@ -80,8 +80,8 @@ def read_rows(
         if not is_remark and any(cells[len(columns.names) :]):
             table.refuse(
                 line,
-                f"there are {len(cells)} cells, but the header has {len(columns.names)}; put what "
-                f"holds `{columns.delimiter}` into quotation marks",
+                f"there are {len(cells)} cells, but the header has {len(columns.names)}; quote "
+                f"cells that contain `{columns.delimiter}`",
             )
         for column, values in seen.items():
             if len(values) < _REMEMBERED:
@@ -108,7 +108,7 @@ def _path_column(columns: Columns, first: Sequence[str], is_there: Callable[[str
 def _parts(
     cells: Sequence[str], columns: Columns, table: Table, line: int
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield label, start and end as text of each clip that a row names."""
+    """Yield label, start and end of each clip in a row, as text."""
     label = _cell(cells, columns.label)
     if _TIMED_LABELS.fullmatch(label):
         yield from (tuple(part.split()) for part in label.split(";"))
@@ -132,7 +132,7 @@ def _times(cells: Sequence[str], columns: Columns) -> tuple[str, str]:
 
 
 def label_of(text: str) -> str:
-    """A label as it is used: "" for what stands for nothing, the names of a JSON array."""
+    """Return the label in a cell: "" for none, the joined names of a JSON array."""
     text = text.strip()
     if text.lower() in NO_LABEL:
         return ""
@@ -166,8 +166,8 @@ def _about_labels(columns: Columns, seen: Mapping[int, Collection[str]]) -> str:
     names = _quoted(columns.names[column] for column in bits[:_NAMED_AT_MOST])
     more = ", ..." if len(bits) > _NAMED_AT_MOST else ""
     return (
-        f"{about}. {names}{more} look one-hot: write the names of a clip's classes into one "
-        f"column, joined by `{LABELS_JOINED_BY}`"
+        f"{about}. {names}{more} look one-hot: write the names of a clip's classes in one column, "
+        f"joined by `{LABELS_JOINED_BY}`"
     )
 
 
@@ -178,7 +178,7 @@ def _quoted(names: Iterable[str]) -> str:
 def _say_unread(
     source: str, columns: Columns, seen: Mapping[int, Collection[str]]
 ) -> Iterator[str]:
-    """Say which columns seem to be of labels, times or splits too, and are not read."""
+    """Report unused columns that seem to contain labels, times or splits."""
     names = columns.names
     unread = [*columns.other_labels, *columns.other_times]
     unread += [
@@ -190,22 +190,22 @@ def _say_unread(
     if unread:
         label = "none" if columns.label is None else f"`{names[columns.label]}`"
         yield (
-            f"{source}: not read: {_quoted(unread)}. The column of labels is {label}; which part "
-            "of a video a clip is, columns called start and end say, or start_frame and end_frame; "
-            "what it is for, a column `split` of train, val and test."
+            f"{source}: columns not used: {_quoted(unread)}. The label column is {label}; segments "
+            "are read from columns named start and end, or start_frame and end_frame, and splits "
+            "from a column named split with train, val and test."
         )
     if columns.length is None and (columns.start is None) != (columns.end is None):
         column = columns.end if columns.start is None else columns.start
-        where = "up to it" if columns.start is None else "from there to the end of its video"
+        where = "from the start of the video to there"
+        where = where if columns.start is None else "from there to the end of the video"
         yield (
-            f"{source}: of where a clip is in its video, only column `{names[column]}` is read: a "
-            f"clip runs {where}. A second column would be called start, end or duration, in the "
-            "same unit."
+            f"{source}: of the segments, only column `{names[column]}` is read: each clip runs "
+            f"{where}. The second column must be named start, end or duration, with the same unit."
         )
 
 
 def _may_say_split(name: str, values: Collection[str]) -> bool:
-    """Whether a column holds splits, numbers of folds, or yes and no to being for a split."""
+    """Whether a column contains splits, fold numbers, or yes and no for a split."""
     splits = set(filter(split_of, values))
     are_few = len(set(values) - splits - {""}) <= _OTHER_VALUES
     if are_few and len(set(map(split_of, splits))) > 1:

@@ -1,4 +1,4 @@
-"""The clips of one list as columns, while it is read."""
+"""The table into which a list format reads its clips."""
 
 import re
 import sys
@@ -24,10 +24,10 @@ _ONE_HOT = re.compile(r"[01](;[01])+")
 
 @dataclass(slots=True)
 class Table:
-    """What a list says of its clips: a format adds them one by one; then they are checked.
+    """The clips of a list: a format adds them one by one; then they are checked.
 
-    `labels` and `splits` are as written, "" for none, several labels joined by `;`; `segments` and
-    `splits` are None where the list has none. `classes` are the data set's own, in its order.
+    `labels` and `splits` are as written, "" for none, several labels joined by `;`. `segments` and
+    `splits` are None if the list has none. `classes` are the data set's own, in its order.
     """
 
     source: str
@@ -38,17 +38,17 @@ class Table:
     splits: list[str] | None = None
     classes: Names | None = None
     unit: str = "s"
-    """What plain numbers for times count: s, ms or frame."""
-    about_labels: str = "a line is `path,label`"
-    """Where labels should have been, a part of a sentence."""
+    """Unit of plain numbers for times: s, ms or frame."""
+    about_labels: str = "write `path,label` in each line"
+    """A clause that says where labels are expected."""
     bad: list[str] = field(default_factory=list)
     bad_times: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What the user should know of how the list was read."""
+    """Messages about how the list was read."""
     hashed: set[int] = field(default_factory=set)
-    """Clips whose line begins with #: comments, unless there are such files."""
+    """Clips whose line begins with #: comments, unless such files exist."""
     all_there: bool = False
-    """Whether there is a file for each path."""
+    """Whether every path is known to exist."""
 
     def add(
         self,
@@ -59,7 +59,7 @@ class Table:
         split: str | None = None,
         hashed: bool = False,
     ) -> None:
-        """Add a clip: its line from 1, what that says, and start and end, "" for the video's."""
+        """Add a clip: line number from 1, path, label, and start and end if it is a segment."""
         count = len(self.paths)
         if any(times) and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
@@ -83,17 +83,17 @@ class Table:
             return WHOLE_VIDEO
 
     def refuse(self, line: int, what: str, file: str = "") -> None:
-        """Take down what is wrong in a line, a sentence without its end; `check` raises it."""
+        """Record what is wrong in a line, as a clause; `check` raises it."""
         self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
-        """Where a clip is listed: FILE:LINE."""
+        """Return where a clip is listed: FILE:LINE."""
         return f"{self.source}:{self.lines[index]}"
 
     def check(self, *, may_lack_labels: bool) -> None:
-        """Raise ListingError if there is no clip, or if something was wrong with one."""
+        """Raise ListingError if there is no clip, or if any line was wrong."""
         if not (self.paths or self.bad or self.bad_times):
-            raise ListingError(f"{self.source}: the list is empty but for its header.")
+            raise ListingError(f"{self.source}: the list has no clips, only a header.")
         labels = set(self.labels)
         if not may_lack_labels and "" in labels and len(labels) > 1:
             for index, label in enumerate(self.labels):
@@ -105,8 +105,8 @@ class Table:
             shown = self.labels[index].replace(LABELS_JOINED_BY, ", ")
             self.refuse(
                 self.lines[index],
-                f"the labels look one-hot, as [{shown}]; write the names of the classes, or their "
-                f"indices, joined by `{LABELS_JOINED_BY}` where a clip has several",
+                f"the labels look one-hot, such as [{shown}]; write class names or class indices "
+                f"instead, joined by `{LABELS_JOINED_BY}` if a clip has several",
             )
         if self.bad or self.bad_times:
             times = at_most(self.bad_times, shown=_TIMES_NAMED_AT_MOST)
@@ -114,7 +114,7 @@ class Table:
         self.segments = self.segments and whole_or(self.segments)
 
     def select(self, indices: Sequence[int]) -> "Table":
-        """The clips at `indices`, in that order."""
+        """Return the clips at `indices`, in that order."""
         return replace(
             self,
             paths=[self.paths[i] for i in indices],
@@ -126,19 +126,19 @@ class Table:
         )
 
     def labelled(self) -> "Table":
-        """The clips that have labels, with a note on the rest; all where none has a label."""
+        """Return the clips with labels, with a note on the rest; all clips if none has a label."""
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
         first, left_out = self.labels.index(""), len(self.labels) - len(indices)
         self.notes.append(
-            f"{self.source} lists {counted(left_out, 'clip')} without a label, left out: "
+            f"{self.source}: {counted(left_out, 'clip')} without a label skipped, the first at "
             f"{self.location(first)}."
         )
         return self.select(indices)
 
     def clips(self) -> ClipTable:
-        """The clips for the checks across lists; `labels` is None where no clip has one."""
+        """Return the clips as a ClipTable; `labels` is None if no clip has one."""
         return ClipTable(
             self.paths,
             self.labels if any(self.labels) else None,
