@@ -1,1 +1,1 @@
-"""The backbones that a model can have."""
+"""The backbones and their pretrained weights."""

@@ -1,4 +1,4 @@
-"""What backbones share: residual blocks with stochastic depth, precision, recomputing."""
+"""Base classes of backbones: stochastic depth, precision, activation checkpointing."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,20 +10,20 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Block(nn.Module):
-    """A residual block: it adds branches to what comes in (Huang et al., ECCV 2016).
+    """A residual block with stochastic depth (Huang et al., ECCV 2016).
 
     Args:
-        drop_path: probability that a branch is left out for a clip in training.
+        drop_path: probability that a branch is dropped for a clip in training.
     """
 
     def __init__(self, drop_path: float) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.whole_batch = False
-        """Whether clips whose branch is dropped are computed all the same: shapes never change."""
+        """Whether dropped branches are computed nevertheless, so that shapes never change."""
 
     def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """x + branch(x), (B, ...), without the branch for some clips, scaled for the others."""
+        """Return x + branch(x), (B, ...), with the branch dropped for some clips and scaled up."""
         drop_path = self.drop_path if self.training else 0.0
         if not drop_path:
             return x + branch(x)
@@ -31,11 +31,11 @@ class Block(nn.Module):
         if self.whole_batch:
             keep = torch.rand(len(x), device=x.device) >= drop_path
             return x + branch(x) * (scale * keep).to(x).view(-1, *[1] * (x.dim() - 1))
-        # On the CPU, so that a GPU need not be waited for.
+        # On the CPU, to avoid waiting for a GPU.
         keep = torch.rand(len(x)) >= drop_path
         if keep.all():
             return torch.add(x, branch(x), alpha=scale)
-        # A branch that no clip takes is run on one, for nothing: each weight gets a gradient.
+        # If no clip takes the branch, one runs with scale 0, so that all weights get gradients.
         clips = keep.nonzero()[:, 0] if keep.any() else torch.zeros(1, dtype=torch.int64)
         clips = clips.to(x.device, non_blocking=True)
         added = branch(x.index_select(0, clips)).to(x.dtype)
@@ -46,10 +46,10 @@ class Backbone(BaseModule):
     """A backbone of residual blocks.
 
     Args:
-        with_cp: whether blocks are computed again in the backward pass instead of kept, which
-            saves memory and costs a second forward pass.
-        precision: of the computation, "float32", "bfloat16" or "float16"; weights and features
-            are float32 in all.
+        with_cp: activation checkpointing: whether blocks are recomputed in the backward pass,
+            which saves memory and costs a second forward pass.
+        precision: dtype of the computation, "float32", "bfloat16" or "float16"; weights and
+            output features are always float32.
         init_cfg: mmengine's initialisation.
     """
 
@@ -59,22 +59,22 @@ class Backbone(BaseModule):
         super().__init__(init_cfg)
         self.with_cp = with_cp
         self.dtype = getattr(torch, precision)
-        # float16 has too small a range for the sum over all blocks.
+        # The range of float16 is too small for the sum over all blocks.
         self.sum_dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
 
     def blocks(self) -> Iterator[Block]:
-        """All blocks, in the order in which they compute."""
+        """Return all blocks in forward order."""
         return (module for module in self.modules() if isinstance(module, Block))
 
     def run_block(self, block: Block, x: Tensor, *arguments: Any) -> Tensor:
-        """block(x, *arguments), computed again in the backward pass if so."""
+        """Return block(x, *arguments), with activation checkpointing if enabled."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(block, x, *arguments, use_reentrant=False)
         return block(x, *arguments)
 
     def compile_blocks(self) -> None:
-        """Have torch compile each block at its first use."""
-        # One code object serves all blocks: as many variants as stages, shifts and modes.
+        """Let torch compile each block on first use."""
+        # All blocks share one code object, so there is a variant per stage, shift and mode.
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():

@@ -1,16 +1,15 @@
-"""Descriptors of clips that nothing has to learn: where clips are few, it is hard to do better
-from scratch than a linear head on them.
+"""Hand-crafted descriptors of clips: on little data, a linear head on them is a strong baseline.
 
-Of every second frame: histograms of its colours over a spatial pyramid (Lazebnik et al., "Beyond
-Bags of Features", CVPR 2006), energies of Gabor filters (Oliva and Torralba, "Modeling the Shape of
-the Scene", IJCV 2001) for brightness, two opponent colours and what changes to the next frame,
-block-normalised histograms of gradients (Dalal and Triggs, CVPR 2005) and uniform local binary
-patterns (Ojala et al., PAMI 2002). Of what follows it: histograms of optical flow (Laptev et al.,
-"Learning Realistic Human Actions from Movies", CVPR 2008), which here is Lucas' and Kanade's.
-Square roots are taken of what counts, as in Hellinger's kernel.
+For every second frame: colour histograms over a spatial pyramid (Lazebnik et al., "Beyond Bags of
+Features", CVPR 2006); Gabor energies (Oliva and Torralba, "Modeling the Shape of the Scene", IJCV
+2001) of brightness, two opponent colours and the change to the next frame; histograms of oriented
+gradients (Dalal and Triggs, CVPR 2005); and uniform local binary patterns (Ojala et al., PAMI
+2002). For the following motion: histograms of optical flow (Laptev et al., "Learning Realistic
+Human Actions from Movies", CVPR 2008), computed by Lucas and Kanade's method. Histograms are
+square-rooted (Hellinger kernel).
 
-Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W rows and
-columns, D entries of one descriptor.
+Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W height
+and width, D entries of one descriptor.
 """
 
 import math
@@ -23,37 +22,37 @@ from torch import Tensor
 
 CLIPS_AT_A_TIME = 2
 COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
-"""Of luminance, blue to red and magenta to green; cells a side of each level of the pyramid."""
+"""Bins of luminance, blue to red and magenta to green; cells per side at each pyramid level."""
 DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
-"""Ends of the histograms, in standard deviations of the pixels."""
+"""Limits of the histograms, in standard deviations of the pixels."""
 SCALES, ORIENTATIONS, GABOR_GRID = 3, 6, 4
 GABOR_SIGMA = 1.5
-"""Of the envelope in px, at each scale; the next scale has half of the pixels."""
+"""Sigma of the envelope in px, at each scale; each scale has half the resolution of the last."""
 SURROUND, LEAST_CONTRAST = 10.0, 0.2
-"""Of local contrast: sigma in px, and what is added to it, in standard deviations."""
+"""Local contrast normalisation: sigma in px, and the added constant in standard deviations."""
 PATTERN_GRID, PATTERN_SCALES = 3, 2
 LEAST_STEP = 0.03
-"""A neighbour is brighter from so many standard deviations on."""
+"""Threshold above which a neighbour counts as brighter, in standard deviations."""
 GRADIENT_BINS, GRADIENT_CELLS = 9, 4
 LARGEST_SHARE, LEAST_NORM = 0.25, 0.01
-"""Of an entry of a block of gradients; added to its norm."""
+"""Clipping of entries in a block of gradients; constant added to its norm."""
 FLOW_LEVELS, FLOW_BINS, FLOW_GRID = (2, 4), 8, 3
-"""Of px that one pixel of the flow is wide; bins of directions."""
+"""Downsampling factors of the flow; bins of directions; cells per side."""
 FLOW_SIGMA, FLOW_NOISE, MOST_FLOW = 1.5, 1e-2, 3.0
-"""Sigma of Lucas' and Kanade's window in px, what is added to its tensor, most px a frame."""
+"""Sigma of the Lucas-Kanade window in px, regularisation of its tensor, maximum px per frame."""
 
 RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-"""Rows and columns of a pixel's neighbours, around it, in 3x3 pixels."""
+"""Row and column offsets of a pixel's eight neighbours, in order around it."""
 PATTERNS = 59
-"""Uniform patterns, which change at most twice around the ring, and one for all others."""
+"""Number of uniform patterns (at most two changes around the ring), plus one for all others."""
 
 
 @MODELS.register_module()
 class ClipDescriptors(BaseModule):
     """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
 
-    T' = T / 2, rounded up; each step describes two frames. The arguments are those that every
-    backbone takes; here there is nothing to train, and all is computed in float32.
+    T' = T / 2, rounded up; each step describes two frames. The arguments are those of all backbones
+    and have no effect: there is nothing to train, and all is computed in float32.
     """
 
     def __init__(
@@ -69,9 +68,9 @@ class ClipDescriptors(BaseModule):
         self.register_buffer("numbers", pattern_numbers(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Describe clips; see the class for the shapes."""
+        """Return the descriptors of clips; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
-            # A few at a time: their maps stay in the processor's cache, or take less of a GPU.
+            # A few clips at a time, to fit into the CPU's cache or save GPU memory.
             parts = [self._described(part) for part in x.float().split(CLIPS_AT_A_TIME)]
         return torch.cat(parts).transpose(1, 2)[..., None, None]
 
@@ -80,7 +79,7 @@ class ClipDescriptors(BaseModule):
         frames = clips.transpose(1, 2)
         first = frames[:, ::2].flatten(0, 1)
         grey = first.mean(1, keepdim=True)
-        # To the next frame; the last one stays.
+        # Change to the next frame; the last frame is repeated.
         after = torch.cat([frames[:, 1:], frames[:, -1:]], 1).mean(2, keepdim=True)
         change = after[:, ::2].flatten(0, 1) - grey
         images = (grey, *_opponents(first), change)
@@ -95,12 +94,12 @@ class ClipDescriptors(BaseModule):
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB → (N, D): shares of soft bins in each cell of the pyramid, rooted."""
+    """Return square-rooted soft histograms in each cell: (N, 3, H, W) RGB → (N, D)."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
     for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
         even = torch.linspace(-1, 1, bins)
-        # Most colours are dull: there the bins are narrow.
+        # Most colours have low saturation, so bins are narrower there.
         centres.append(most * even.abs() ** 1.5 * even.sign())
     pairs = zip(values, centres, strict=True)
     maps = torch.cat([_soft_bins(value, centre.to(value)) for value, centre in pairs], 1)
@@ -108,7 +107,7 @@ def colour_histograms(frames: Tensor) -> Tensor:
 
 
 def gabor_filters() -> Tensor:
-    """(2 ORIENTATIONS, 1, K, K): an even and an odd filter of each orientation, of mean 0."""
+    """Return an even and an odd zero-mean filter per orientation: (2 ORIENTATIONS, 1, K, K)."""
     radius = int(2.5 * GABOR_SIGMA)
     side = torch.arange(-radius, radius + 1.0)
     down, along = torch.meshgrid(side, side, indexing="ij")
@@ -127,7 +126,7 @@ def gabor_filters() -> Tensor:
 
 
 def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
-    """(N, 1, H, W) → (N, D): mean energies in each cell, by local contrast, at each scale."""
+    """Return mean contrast-normalised energies in each cell and scale: (N, 1, H, W) → (N, D)."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
     energies = []
@@ -141,7 +140,7 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
 
 
 def pattern_numbers() -> Tensor:
-    """(256): for the eight bits of a pattern its number, 0 to 58; all that are not uniform, 58."""
+    """Return the number of each 8-bit pattern, (256): 0 to 57 for uniform patterns, else 58."""
     numbers, count = [], 0
     for code in range(256):
         bits = [code >> bit & 1 for bit in range(8)]
@@ -152,7 +151,7 @@ def pattern_numbers() -> Tensor:
 
 
 def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
-    """(N, 1, H, W) → (N, D): shares of local binary patterns in cells, at each scale, rooted."""
+    """Return square-rooted histograms of local binary patterns: (N, 1, H, W) → (N, D)."""
     shares = []
     for scale in range(PATTERN_SCALES):
         if scale:
@@ -168,7 +167,7 @@ def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _shares(patterns: Tensor) -> Tensor:
-    """(N, H, W) numbers → (N, D): the share of each in each cell."""
+    """Return the share of each pattern number in each cell: (N, H, W) → (N, D)."""
     count, rows, columns = patterns.shape
     cells = PATTERN_GRID**2
     sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
@@ -182,7 +181,7 @@ def _shares(patterns: Tensor) -> Tensor:
 
 
 def gradient_histograms(grey: Tensor) -> Tensor:
-    """(N, 1, H, W) → (N, D): directions of edges in cells, normalised in blocks of 2x2 cells."""
+    """Return histograms of oriented gradients, normalised over 2x2 cells: (N, 1, H, W) → (N, D)."""
     along, down = _derivatives(grey)
     size = (along.square() + down.square()).sqrt()
     angle = torch.atan2(down, along).remainder(math.pi) / math.pi
@@ -195,7 +194,7 @@ def gradient_histograms(grey: Tensor) -> Tensor:
 
 
 def flow_histograms(grey: Tensor) -> Tensor:
-    """(B, T, H, W) → (B, T', D): where things move which way, and how much changes, rooted."""
+    """Return square-rooted histograms of optical flow and of changes: (B, T, H, W) → (B, T', D)."""
     before, after = (grey[:, :-1], grey[:, 1:]) if grey.shape[1] > 1 else (grey, grey)
     histograms = []
     for level in FLOW_LEVELS:
@@ -206,14 +205,14 @@ def flow_histograms(grey: Tensor) -> Tensor:
         maps = torch.cat([_directions(angle, size, FLOW_BINS), change.abs()], 1)
         histograms.append(_cells(maps, FLOW_GRID))
     moves = torch.cat(histograms, 1).unflatten(0, (-1, before.shape[1]))
-    # As many as there are frames: nothing follows the last one.
+    # One per frame: the last flow is repeated for the last frame.
     moves = torch.cat([moves, moves[:, -1:]], 1)[:, : grey.shape[1]]
     moves = F.avg_pool1d(moves.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
     return moves.clamp(min=0).sqrt()
 
 
 def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Movement along columns and rows in px, and the change of brightness, each (N, 1, H, W)."""
+    """Return horizontal and vertical flow in px, and the brightness change, each (N, 1, H, W)."""
     along, down = _derivatives((before + after) / 2)
     change = after - before
     pairs = ((along, along), (down, down), (along, down), (along, change), (down, change))
@@ -224,13 +223,13 @@ def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 3, H, W) RGB → blue to red and magenta to green, each (N, 1, H, W)."""
+    """Return opponent colours, blue-red and magenta-green: (N, 3, H, W) RGB → (N, 1, H, W) each."""
     red, green, blue = frames.split(1, 1)
     return (red - blue) / 2, (2 * green - red - blue) / 4
 
 
 def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
-    """(N, H, W) → (N, K, H, W): a value is shared out between the two centres (K) next to it."""
+    """Return soft assignments to the two nearest of K centres: (N, H, W) → (N, K, H, W)."""
     values = values.clamp(float(centres[0]), float(centres[-1]))[:, None]
     left = torch.cat([centres[:1] - 1, centres[:-1]]).view(-1, 1, 1)
     right = torch.cat([centres[1:], centres[-1:] + 1]).view(-1, 1, 1)
@@ -240,7 +239,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Angles, 0 to 1 around, and sizes, (N, 1, H, W) → (N, bins, H, W), shared out likewise."""
+    """Return sizes softly assigned to bins of angles (0 to 1): (N, 1, H, W) → (N, bins, H, W)."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)
@@ -248,14 +247,14 @@ def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
 
 
 def _derivatives(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Along columns and down rows, means of the differences to both neighbours; 0 at the edges."""
+    """Return horizontal and vertical central differences; 0 at the edges."""
     along = F.pad(image[..., 2:] - image[..., :-2], (1, 1, 0, 0)) / 2
     down = F.pad(image[..., 2:, :] - image[..., :-2, :], (0, 0, 1, 1)) / 2
     return along, down
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """(N, 1, H, W), by a Gaussian of sigma px; beyond the edges all is as at them."""
+    """Return images (N, 1, H, W) blurred by a Gaussian of sigma px, with replicated edges."""
     radius = int(2 * sigma)
     distance = torch.arange(-radius, radius + 1.0, device=image.device)
     weights = torch.exp(-distance.square() / (2 * sigma**2))
@@ -267,5 +266,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
-    """(N, C, H, W) → (N, C side side): means over cells."""
+    """Return means over a grid of cells: (N, C, H, W) → (N, C side side)."""
     return F.adaptive_avg_pool2d(maps, side).flatten(1)

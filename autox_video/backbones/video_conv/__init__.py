@@ -1,1 +1,1 @@
-"""A small convolution network for clips: its spec and the model."""
+"""A small convolutional network for clips: its spec and the model."""

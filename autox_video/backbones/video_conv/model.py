@@ -1,14 +1,13 @@
-"""A small convolution network for clips, which learns from few of them and is quick on a CPU.
+"""A small convolutional network for clips that learns from little data and is fast on a CPU.
 
-Convolutions over space and over time take turns (as in Tran et al., "A Closer Look at
-Spatiotemporal Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the
-first layer's channels see only what differs from the clip's mean over time: what stands still
-vanishes from them, clutter too. The first three stages also get the clip's structure tensor at
-their scale (see structure_tensor.py), which says where something moves which way without anything
-learned. Norms are of each clip by itself, so that neither the size of a batch nor its parts change
-a result.
+Spatial and temporal convolutions alternate (as in Tran et al., "A Closer Look at Spatiotemporal
+Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the first layer's
+channels only see the difference from the clip's temporal mean, which removes static content such as
+clutter. The first three stages also get the clip's structure tensor at their scale (see
+structure_tensor.py), which describes motion without learning. Normalisation is per clip, so results
+do not depend on the batch.
 
-Shape letters: B clips, C channels, T frames or time steps, H and W rows and columns.
+Shape letters: B clips, C channels, T frames or time steps, H and W height and width.
 """
 
 from collections.abc import Sequence
@@ -22,33 +21,33 @@ from autox_video.backbones import backbone
 from autox_video.backbones.video_conv.structure_tensor import ENTRIES, halved, structure_tensor
 
 GROUPS = 8
-"""Of channels that are normalised together."""
+"""Groups of the group norms."""
 HALVED_STAGE = 2
-"""The stage that begins with half of the time steps."""
+"""The stage that begins by halving the time steps."""
 TENSOR_STAGES = 3
-"""The first stages, which get the structure tensor; in later ones an object is hardly a pixel."""
+"""Number of stages that get the structure tensor; in later ones objects are hardly a pixel."""
 TENSOR_SCALE = 5.0
-"""Makes its entries, mostly far below 1, as large as the features they stand beside."""
+"""Scales the entries, mostly far below 1, to the magnitude of the features."""
 BRANCH_SCALE = 0.5
-"""Of the weights that end a block, over the usual start: the sum over blocks grows less."""
+"""Scale of the initial weights of each block's last layer, to limit growth over the blocks."""
 LAYOUT = torch.channels_last_3d
 
 
 @MODELS.register_module()
 class VideoConv(backbone.Backbone):
-    """Residual network of separated convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
+    """Residual network of separable convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
 
-    C = channels[-1]; T' = T / 2 where there are three stages or more; H' = H / 2^(stages + 1), and
-    W' likewise; each rounded up. The first C channels are features of a place, the others their
-    greatest values over the clip, the same at every place: a head that takes means sees both.
+    C = channels[-1]; T' = T / 2 with three stages or more; H' = H / 2^(stages + 1), and W'
+    likewise; each rounded up. The first C channels are local features, the others their maxima over
+    the clip, repeated at every position, so that a head with average pooling sees both.
 
     Args:
-        channels: of the first layer, then of each stage; multiples of 8, but for the first, of
-            which a third sees colours and the rest what moves.
-        depths: blocks of each stage.
-        drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
-        with_cp, precision: as every `Backbone` takes them.
-        compile: whether torch compiles the blocks at their first use.
+        channels: channels of the first layer and of each stage. The latter are multiples of 8; a
+            third of the first layer's see colours, the others changes.
+        depths: blocks per stage.
+        drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
+        with_cp, precision: see `Backbone`.
+        compile: whether torch compiles the blocks on first use.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class VideoConv(backbone.Backbone):
             self.compile_blocks()
 
     def init_weights(self) -> None:
-        """He's start for all convolutions, a smaller one where a branch ends."""
+        """Initialise all convolutions as in He et al., and the end of each branch smaller."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -86,7 +85,7 @@ class VideoConv(backbone.Backbone):
             block.time.weight.data.mul_(BRANCH_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of the last stage; see the class for the shapes."""
+        """Return the features of the last stage; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
             pixels = x.float()
             x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(self.sum_dtype)
@@ -105,15 +104,15 @@ class VideoConv(backbone.Backbone):
 
 
 class Conv(nn.Conv3d):
-    """A convolution in its input's number type; the weights stay as they are."""
+    """A convolution that computes in the dtype of its input; the weights keep theirs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) → the same, or smaller by the strides."""
+        """(B, C, T, H, W) → the same, divided by the strides."""
         return self.convolved(x, self.weight, self.bias)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The same with other weights."""
-        # oneDNN's gradients of 16-bit weights over so few time steps hold whatever was there.
+        """Return the convolution with other weights."""
+        # With so few time steps, oneDNN's gradients of 16-bit weights contain uninitialised memory.
         dtype = torch.float32 if x.shape[2] < self.kernel_size[0] else x.dtype
         bias = None if bias is None else bias.to(dtype)
         out = F.conv3d(x.to(dtype), weight.to(dtype), bias, self.stride, self.padding)
@@ -121,7 +120,7 @@ class Conv(nn.Conv3d):
 
 
 class GroupNorm(nn.GroupNorm):
-    """A group norm in its input's number type; the weights stay as they are."""
+    """A group norm that computes in the dtype of its input; the weights keep theirs."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) → the same."""
@@ -130,7 +129,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Stem(nn.Module):
-    """First layer: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2), a third of it colours."""
+    """First layer: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2); a third of C sees colours."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -138,9 +137,9 @@ class Stem(nn.Module):
         self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve colours, and what differs from their mean over time."""
+        """Convolve colours and their differences from the temporal mean."""
         changes = x - x.mean(2, keepdim=True)
-        # One convolution, with weights of 0 where a channel sees only colours or only changes.
+        # One convolution; weights are 0 for the inputs that a channel does not see.
         of_colours, of_changes = self.conv.weight.tensor_split([self.colours])
         colours = F.pad(of_colours, (0, 0, 0, 0, 0, 0, 0, 3))
         weight = torch.cat([colours, F.pad(of_changes, (0, 0, 0, 0, 0, 0, 3, 0))])
@@ -149,9 +148,9 @@ class Stem(nn.Module):
 
 
 class Downsample(Conv):
-    """Half of the rows and columns, and of the time steps where `steps` is 2.
+    """Halves height and width, and the time steps if `steps` is 2.
 
-    The channels that come in count the entries of the structure tensor, where they do.
+    The input channels include those of the structure tensor, if there is one.
     """
 
     def __init__(self, channels: int, out_channels: int, steps: int) -> None:
@@ -160,16 +159,16 @@ class Downsample(Conv):
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
 
     def forward(self, x: Tensor, entries: Tensor | None) -> Tensor:
-        """Convolve what stands beside each other in channels: (B, C, T, H, W) → (B, C', ...)."""
+        """Convolve both inputs, concatenated by channels: (B, C, T, H, W) → (B, C', ...)."""
         if entries is None:
             return super().forward(x)
-        # Putting them together first, and their gradients apart, takes longer.
+        # Concatenating them, and splitting their gradients, would be slower.
         of_x, of_entries = self.weight.split([x.shape[1], entries.shape[1]], 1)
         return self.convolved(x, of_x, self.bias) + self.convolved(entries, of_entries, None)
 
 
 class Block(backbone.Block):
-    """Convolutions over space, then over time, added to what came in: (B, C, T, H, W)."""
+    """Residual block of a spatial and a temporal convolution: (B, C, T, H, W) → the same."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
         super().__init__(drop_path)
@@ -178,7 +177,7 @@ class Block(backbone.Block):
         self.time = Conv(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Add the branch, computed in `dtype`."""
+        """Return the input plus the branch, computed in `dtype`."""
 
         def branch(x: Tensor) -> Tensor:
             x = self.space(F.relu(self.norm(x).to(dtype)))

@@ -1,4 +1,4 @@
-"""The spec of the convolution network."""
+"""The spec of the convolutional network."""
 
 from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES
@@ -17,7 +17,7 @@ BACKBONES.register("conv_nano")(
         gmacs_per_clip=1.7,
         resolution=112,
         follows_clips=True,
-        frames_per_sec=8,  # fewer hide which way things move
+        frames_per_sec=8,  # fewer would hide the direction of motion
         scratch_clips=0,
         scratch_lr=1e-3,
         scratch_recolours=True,

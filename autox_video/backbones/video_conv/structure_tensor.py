@@ -1,11 +1,10 @@
-"""What moves where, straight from the pixels: the structure tensor of a clip.
+"""The structure tensor of a clip: local motion computed directly from the pixels.
 
-After Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV 1987), over rows,
-columns and time. Its entries are products of two derivatives: they are the same for a bright thing
-on dark ground and a dark one on bright ground, whatever the colours, so that a network that gets
-them need not find that out from a few clips.
+After Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV 1987), over
+height, width and time. Its entries are products of two derivatives and do not depend on contrast
+polarity or colours, so a network need not learn this invariance from a few clips.
 
-Shape letters: B clips, C channels, T frames, H and W rows and columns.
+Shape letters: B clips, C channels, T frames, H and W height and width.
 """
 
 import torch
@@ -13,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ENTRIES = 6
-"""xx, yy, tt, xy, xt, yt; x along columns, y along rows."""
+"""xx, yy, tt, xy, xt, yt; x is horizontal, y vertical."""
 FLOOR = 0.01
-"""Squared differences, in squares of the pixels' standard deviation, that are rather noise."""
+"""Squared differences below this are mostly noise; in squared standard deviations of the pixels."""
 
 
 def structure_tensor(x: Tensor) -> Tensor:
-    """Entries over their trace, means of 3x3x3 pixels: (B, C, T, H, W) → (B, 6, T, H, W).
+    """Return means over 3x3x3 pixels, divided by the trace: (B, C, T, H, W) → (B, 6, T, H, W).
 
-    Where all moves at (u, v) pixels a frame, xt = -u xx - v xy and yt = -u xy - v yy; where nothing
-    changes or everything is plain, entries are about 0.
+    For a motion of (u, v) pixels per frame, xt = -u xx - v xy and yt = -u xy - v yy. Static and
+    textureless areas have entries of about 0.
     """
     along, down, over = (_derivative(x, dim) for dim in (4, 3, 2))
     squares = [(along, along), (down, down), (over, over)]
@@ -34,12 +33,12 @@ def structure_tensor(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Means of 2x2 pixels; what is left at the end of an odd side counts alone."""
+    """Return means of 2x2 pixels; the last row or column of an odd side is averaged alone."""
     return F.avg_pool3d(x, (1, 2, 2), ceil_mode=True, count_include_pad=False)
 
 
 def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
-    """With both neighbours, which are 0 beyond the edges; torch's pooling takes twice as long."""
+    """Return the sum with both neighbours, 0 beyond the edges; torch's pooling is twice as slow."""
     count = x.shape[dim] - 1
     total = x.clone()
     total.narrow(dim, 1, count).add_(x.narrow(dim, 0, count))
@@ -48,7 +47,7 @@ def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
 
 
 def _derivative(x: Tensor, dim: int) -> Tensor:
-    """Mean of the differences to both neighbours; at the edges half of the one there is."""
+    """Return the mean of the differences to both neighbours; half of the single one at edges."""
     if x.shape[dim] == 1:
         return torch.zeros_like(x)
     step = x.diff(dim=dim)

@@ -1,1 +1,1 @@
-"""Video Swin Transformer: its spec, the model and what it computes with."""
+"""Video Swin Transformer: its specs and the model."""

@@ -1,4 +1,4 @@
-"""Attention within windows, by the kernel that is fastest for the device and the number type.
+"""Window attention with the fastest kernel for the device and dtype.
 
 Shape letters: K windows of all clips, G windows of one clip (K is a multiple of it), N tokens of a
 window, h heads, D channels of a head.
@@ -13,19 +13,19 @@ from torch.autograd.function import once_differentiable
 
 LN_2 = math.log(2)
 CHUNK_BYTES = 4 * 2**20
-"""Attention weights that one core works on at a time: what its cache holds."""
+"""Attention weights processed per core at a time, to fit into its cache."""
 FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
-"""Between these, no power of a sum that counts has left the range of float32 and bfloat16."""
+"""Range of sums in which no relevant power has over- or underflowed in float32 and bfloat16."""
 
 
 def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(query keyᵀ / √D + bias + mask) value: (K, N, 3, h, D) → (K, N, h, D).
+    """Return softmax(query keyᵀ / √D + bias + mask) value: (K, N, 3, h, D) → (K, N, h, D).
 
     Args:
         qkv: query, key and value of each token.
-        bias: added to the logits of every window, (h, N, N), in the type of `qkv`.
-        mask: added to those of each window of a clip, (G, 1, N, N), or None.
+        bias: added to the logits of every window, (h, N, N), in the dtype of `qkv`.
+        mask: added to the logits of each window of a clip, (G, 1, N, N), or None.
     """
     training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
     if in_chunks(qkv, training=training) and not torch.compiler.is_compiling():
@@ -34,15 +34,15 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def in_chunks(qkv: Tensor, *, training: bool) -> bool:
-    """Whether `_Chunked` is the faster kernel; else torch's own is.
+    """Whether `_Chunked` is faster than torch's own kernel.
 
-    Measured with benchmarks/attention.py; its figures are in benchmarks/RESULTS.md.
+    Measured with benchmarks/attention.py; results are in benchmarks/RESULTS.md.
     """
     return qkv.device.type == "cpu" and (training or qkv.dtype == torch.bfloat16)
 
 
 def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """torch's own kernel; where the mask differs, the windows of a clip pass as further heads."""
+    """Use torch's own kernel; with a mask, the windows of a clip are passed as additional heads."""
     windows, tokens, _, heads, channels = qkv.shape
     query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
     added = bias[None]
@@ -55,17 +55,17 @@ def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _Chunked(torch.autograd.Function):
-    """Matrix products with a softmax between, on as many windows at a time as caches hold.
+    """Matrix products and softmax, on as many windows at a time as fit into the caches.
 
-    The attention weights are kept for the backward pass. torch's fused kernel keeps less, but for
-    a bias that learns it has no backward pass on a CPU.
+    Attention weights are kept for the backward pass. torch's fused kernel keeps less, but has no
+    backward pass for a learned bias on a CPU.
     """
 
     @staticmethod
     def forward(ctx, qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         windows, tokens, _, heads, channels = qkv.shape
         mixed = qkv.new_empty(windows, tokens, heads, channels)
-        # Logits to base 2: torch's exp2 takes a fourth of the time of its softmax.
+        # Logits in base 2: torch's exp2 takes a quarter of the time of its softmax.
         added = bias[None] / LN_2
         if mask is not None:
             added = torch.add(added, mask, alpha=1 / LN_2)
@@ -106,15 +106,15 @@ class _Chunked(torch.autograd.Function):
 
 
 def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    """Powers of 2 and their sums; their ratio is the softmax: (k h, N, N) and (k h, N, 1).
+    """Return powers of 2 (k h, N, N) and their sums (k h, N, 1); their ratio is the softmax.
 
-    The largest logit is not taken off before, which would read all of them once more: the sums
-    tell whether it has to be.
+    The maximum is subtracted only if the sums show that it is necessary, since it needs another
+    pass over the logits.
     """
     powers = _logits(query, key, added).exp2_()
     sums = powers.sum(-1, keepdim=True)
     least, most = torch.aminmax(sums)
-    # float16 has no room for it: powers from 2^-24 to 2^16.
+    # The range of float16, 2^-24 to 2^16, is always too small.
     if powers.dtype == torch.float16 or not (SAFE_SUMS[0] < least and most < SAFE_SUMS[1]):
         powers = _logits(query, key, added)
         powers.sub_(powers.amax(-1, keepdim=True)).exp2_()
@@ -123,17 +123,17 @@ def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Te
 
 
 def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
-    """(k h, N, D) twice and (k or 1, h, N, N) → (k h, N, N)."""
+    """Return logits: query and key (k h, N, D), added (k or 1, h, N, N) → (k h, N, N)."""
     logits = torch.bmm(query, key.transpose(1, 2))
     logits.view(-1, *added.shape).add_(added)
     return logits
 
 
 def _add_rows(total: Tensor, rows: Tensor) -> None:
-    """Add the sum of rows, (k, n), to a float32 total, (n).
+    """Add the sum of rows, (k, n), to a float32 total, (n), in place.
 
-    torch's own sum over the first dimension takes several times as long: for many rows as a
-    product with ones, for few as additions (benchmarks/attention.py, 32 frames).
+    Several times as fast as torch's sum over the first dimension: a product with ones for many
+    rows, additions for few (benchmarks/attention.py, 32 frames).
     """
     if len(rows) > FEW_ROWS:
         total += (rows.new_ones(1, len(rows)) @ rows)[0]
@@ -143,9 +143,9 @@ def _add_rows(total: Tensor, rows: Tensor) -> None:
 
 
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
-    """First and last + 1 of the windows taken together: whole clips, or parts of one.
+    """Return (start, end) of the windows to process together: whole clips, or parts of one.
 
-    After `period` windows what is added to the logits repeats.
+    The bias and mask repeat after `period` windows.
     """
     windows, tokens, _, heads, _ = qkv.shape
     room = CHUNK_BYTES * torch.get_num_threads()
@@ -161,7 +161,7 @@ def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
 
 
 def _by_head(parts: Tensor) -> list[Tensor]:
-    """(k, N, parts, h, D) → for each part (k h, N, D), a copy."""
+    """Return a copy of each part: (k, N, parts, h, D) → (k h, N, D) each."""
     heads_first = (part.transpose(1, 2) for part in parts.unbind(2))
     return [part.clone(memory_format=torch.contiguous_format).flatten(0, 1) for part in heads_first]
 

@@ -1,8 +1,8 @@
-"""Linear layers that compute in the number type of their input, in inference on packed weights.
+"""Linear layers that compute in the dtype of their input, with prepacked weights in inference.
 
-oneDNN multiplies by weights that lie in blocks, and packs them anew at each call. Where nothing is
-learnt it is done once. In float32 this also takes oneDNN instead of MKL, which on CPUs of other
-makers than its own does without their widest vectors.
+oneDNN needs weights in a blocked layout and repacks them on each call; in inference, this is done
+once. For float32 this also selects oneDNN instead of MKL, which does not use the widest vector
+instructions on non-Intel CPUs.
 """
 
 from functools import cache
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """A linear layer in its input's number type; the weights stay as they are."""
+    """A linear layer that computes in the dtype of its input; the weights keep theirs."""
 
     _packed: tuple[tuple, Tensor, Tensor | None] | None = None
-    """What the packed weight and bias were made from, and the two."""
+    """The version of the parameters, and packed weight and bias."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) → (..., out)."""
@@ -26,22 +26,22 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """The same without gradients, with a GELU behind if so: only where `packs(x)`."""
+        """Return the output, optionally with GELU, without gradients; requires `packs(x)`."""
         weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
     def train(self, mode: bool = True) -> "Linear":
-        """Switch training mode; what was packed is let go, as the weights may change unseen."""
+        """Switch training mode and drop packed weights, since the weights may change unnoticed."""
         self._packed = None
         return super().train(mode)
 
     def __getstate__(self) -> dict:
-        # Copies and files hold nothing that is packed.
+        # Do not copy or pickle packed weights.
         return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias in a number type, packed unless they are still."""
+        """Return weight and bias packed in a dtype, cached until they change."""
         parameters = [p for p in (self.weight, self.bias) if p is not None]
         source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
         if self._packed is None or self._packed[0] != source:
@@ -52,7 +52,7 @@ class Linear(nn.Linear):
 
 
 def packs(x: Tensor) -> bool:
-    """Whether linear layers of this input compute on packed weights."""
+    """Whether linear layers use packed weights for this input."""
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
     inference = not torch.is_grad_enabled() and not recorded
     real = type(x) is Tensor and x.device.type == "cpu" and x.numel() > 0
@@ -61,7 +61,7 @@ def packs(x: Tensor) -> bool:
 
 @cache
 def _has_onednn(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there and has fast products of this type."""
+    """Whether oneDNN is available and has fast matrix products in this dtype."""
     if not torch.backends.mkldnn.is_available():
         return False
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
@@ -72,5 +72,5 @@ def _has_onednn(dtype: torch.dtype) -> bool:
 
 
 def _version(parameter: Tensor) -> int:
-    """Counts changes in place; tensors made in inference mode, which no code here makes, do not."""
+    """Return the in-place version of a tensor; -1 for inference tensors, which have none."""
     return -1 if parameter.is_inference() else parameter._version

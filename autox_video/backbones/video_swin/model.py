@@ -1,10 +1,10 @@
 """The Video Swin backbone (Liu et al., "Video Swin Transformer", CVPR 2022, arXiv 2106.13230).
 
-A drop-in for mmaction2's `SwinTransformer3D`: the same names and shapes in the state dict, the same
-outputs; only where a window is clipped to a small feature map the two differ, since here the
+A drop-in replacement for mmaction2's `SwinTransformer3D`: same names and shapes in the state dict,
+same outputs. They differ only if a window is clipped to a small feature map, since here the
 relative position bias follows the offset between two tokens at any size.
 
-Shape letters: B clips, T frames or time steps, H and W rows and columns, L = T H W tokens, C
+Shape letters: B clips, T frames or time steps, H and W height and width, L = T H W tokens, C
 channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
 """
 
@@ -48,9 +48,9 @@ class VideoSwin(backbone.Backbone):
             `depths` and `num_heads` (one int per stage).
         patch_size: frames, rows and columns per token.
         window_size: time steps, rows and columns per attention window.
-        drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first.
-        with_cp, precision: as every `Backbone` takes them.
-        compile: whether torch compiles the blocks at their first use.
+        drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
+        with_cp, precision: see `Backbone`.
+        compile: whether torch compiles the blocks on first use.
         init_cfg: mmengine's initialisation; None: the published one.
     """
 
@@ -77,13 +77,13 @@ class VideoSwin(backbone.Backbone):
             dims = sizes["embed_dims"] << stage
             blocks = [Block(dims, heads, self.window_size, next(rates)) for _ in range(depth)]
             self.layers.append(Stage(blocks, is_last=stage + 1 == len(depths)))
-        self._norm = f"norm{len(depths) - 1}"  # mmaction2's name, by the stage
+        self._norm = f"norm{len(depths) - 1}"  # mmaction2's name
         self.add_module(self._norm, LayerNorm(dims))
         if compile:
             self.compile_blocks()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of the last stage; see the class for the shapes."""
+        """Return the features of the last stage; see the class for the shapes."""
         with torch.autocast(x.device.type, enabled=False):
             x, size = self.patch_embed(x.to(self.dtype))
             x = x.to(self.sum_dtype)
@@ -99,7 +99,7 @@ class VideoSwin(backbone.Backbone):
 
 
 class LayerNorm(nn.LayerNorm):
-    """A layer norm in its input's number type; the weights stay as they are."""
+    """A layer norm that computes in the dtype of its input; the weights keep theirs."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) → (..., C)."""
@@ -108,7 +108,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Clips to tokens: (B, 3, T, H, W) → (B, L, C) and the size of their map."""
+    """Embeds clips as tokens: (B, 3, T, H, W) → (B, L, C) and the size of the token map."""
 
     def __init__(self, dims: int, patch_size: Size) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class PatchEmbedding(nn.Module):
         self.norm = LayerNorm(dims)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
-        """A convolution whose kernels do not overlap: one matrix product over the patches."""
+        """Apply a non-overlapping convolution as one matrix product over the patches."""
         lengths = zip(x.shape[2:], self.patch_size, strict=True)
         missing = [-length % patch for length, patch in lengths]
         if any(missing):
@@ -132,7 +132,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Each 2x2 tokens to one of twice the channels: (B, L, C) → (B, L / 4, 2 C)."""
+    """Merges 2x2 tokens into one with twice the channels: (B, L, C) → (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class PatchMerging(nn.Module):
         self.norm = LayerNorm(4 * dims)
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        """The tokens and the size of their map, its odd rows and columns filled up with zeros."""
+        """Return the tokens and the size of their map; odd sizes are padded with zeros."""
         steps, rows, columns = size
         x = x.unflatten(1, size)
         if rows % 2 or columns % 2:
@@ -151,7 +151,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks at one resolution, every other one with shifted windows, and what makes it smaller."""
+    """Blocks at one resolution, every other one with shifted windows, and the downsampling."""
 
     def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Stage(nn.Module):
 
 
 class Block(backbone.Block):
-    """Attention within windows, then an MLP, each added to what came in: (B, L, C) → (B, L, C)."""
+    """Window attention and an MLP, both residual: (B, L, C) → (B, L, C)."""
 
     def __init__(self, dims: int, num_heads: int, window_size: Size, drop_path: float) -> None:
         super().__init__(drop_path)
@@ -171,7 +171,7 @@ class Block(backbone.Block):
         self.mlp = Mlp(dims)
 
     def forward(self, x: Tensor, windows: Windows, dtype: torch.dtype) -> Tensor:
-        """Add both branches, computed in `dtype`."""
+        """Return the input plus both branches, computed in `dtype`."""
         x = self.add(x, lambda x: self.attn(self.norm1(x).to(dtype), windows))
         return self.add(x, lambda x: self.mlp(self.norm2(x).to(dtype)))
 
@@ -186,14 +186,14 @@ class WindowAttention(nn.Module):
             torch.zeros(math.prod(2 * length - 1 for length in window_size), num_heads)
         )
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        # Only for the state dict, which has it in every other implementation.
+        # Only for compatibility of the state dict with other implementations.
         index = table_rows(window_size, window_size)
         self.register_buffer("relative_position_index", index)
         self.qkv = Linear(dims, 3 * dims)
         self.proj = Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Attend within each window; places of a window without a token hold zeros."""
+        """Attend within each window; padding tokens are zeros."""
         clips, _, channels = x.shape
         x = windows.gather(x)
         shape = (-1, windows.num_tokens, 3, self.num_heads, channels // self.num_heads)
@@ -213,7 +213,7 @@ class Mlp(nn.Module):
         self.fc2 = Linear(MLP_RATIO * dims, dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each token by itself."""
+        """Apply the MLP to each token."""
         if packs(x):
             return self.fc2(self.fc1.by_packed(x, gelu=True))
         weight, bias = self.fc2.weight.to(x.dtype), self.fc2.bias.to(x.dtype)
@@ -221,7 +221,7 @@ class Mlp(nn.Module):
 
 
 class _LinearOfGelu(torch.autograd.Function):
-    """gelu(x) weightᵀ + bias, of which only x is kept: a GELU is cheap, its output is large."""
+    """gelu(x) weightᵀ + bias, keeping only x for the backward pass: recomputing a GELU is cheap."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

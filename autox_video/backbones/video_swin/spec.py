@@ -7,7 +7,7 @@ from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES
 
 WINDOW_SIZE = (8, 7, 7)
-"""Time steps, rows and columns of an attention window, as published."""
+"""Published size of an attention window: time steps, rows and columns."""
 
 _COLUMNS = "channels parameters_millions gib_per_clip gmacs_per_clip scratch_clips drop_path"
 _PUBLISHED = {
@@ -18,7 +18,7 @@ _PUBLISHED = {
 }
 _NANO = {
     "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
-    # Larger than the weights that Swin starts with: it leaves the first plateau sooner.
+    # Larger than Swin's published initialisation: leaves the first plateau sooner.
     "init_cfg": [{"type": "Xavier", "layer": "Linear", "distribution": "uniform", "bias": 0.0}],
 }
 

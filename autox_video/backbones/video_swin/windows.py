@@ -1,6 +1,6 @@
-"""Attention windows over a (T, H, W) map of tokens: who is in which window, where and beside whom.
+"""Attention windows over a (T, H, W) token map: the tokens of each window, their offsets and masks.
 
-All of it follows from sizes alone and is computed once per geometry, type and device.
+All of this depends only on sizes and is computed once per geometry, dtype and device.
 
 Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the map, L = T H W;
 G windows, N tokens of a window.
@@ -17,37 +17,37 @@ from torch import Tensor
 from autox_video.backbones.spec import Size
 
 APART = -100.0
-"""Added to the logit of two tokens that only a cyclic shift brought together, as published."""
+"""Mask value for two tokens that are neighbours only by the cyclic shift, as published."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Windows:
-    """The windows of one map of tokens, shifted or not."""
+    """The windows of a token map, shifted or not."""
 
     slots: Tensor
-    """The token in each place of each window, (G N) int64; L where there is none: padding."""
+    """Token index of each slot of each window, (G N) int64; L for padding."""
     back: Tensor
-    """The place of each token among the windows' G N, (L) int64."""
+    """Slot of each token among the windows' G N, (L) int64."""
     offsets: Tensor
-    """The row of the bias table for each two places of a window, (N N) int64."""
+    """Row of the bias table for each pair of slots in a window, (N N) int64."""
     mask: Tensor | None
-    """Added to the logits, (G, 1, N, N); None where no window holds tokens from afar."""
+    """Added to the logits, (G, 1, N, N); None if no window wraps around."""
     num_tokens: int
     """N."""
 
     def gather(self, x: Tensor) -> Tensor:
-        """Tokens to the places of the windows: (B, L, C) → (B, G N, C), zeros where is no token."""
+        """Gather tokens into windows: (B, L, C) → (B, G N, C), with zeros as padding."""
         return _Reorder.apply(x, self.slots, self.back)
 
     def scatter(self, x: Tensor) -> Tensor:
-        """Places of the windows back to tokens: (B, G N, C) → (B, L, C)."""
+        """Scatter windows back to tokens: (B, G N, C) → (B, L, C)."""
         return _Reorder.apply(x, self.back, self.slots)
 
 
 class _Reorder(torch.autograd.Function):
-    """Pick rows by an order in which each appears once; an index past the last picks zeros.
+    """Select rows by an order that contains each once; an index past the last selects zeros.
 
-    The gradient takes the way back by the inverse order: it picks where autograd would add up.
+    The gradient is a selection by the inverse order, where autograd would use a slower scatter-add.
     """
 
     @staticmethod
@@ -71,19 +71,19 @@ def _pick(x: Tensor, order: Tensor, num_rows: int) -> Tensor:
 def make_windows(
     size: Size, full: Size, *, shifted: bool, dtype: torch.dtype, device: torch.device
 ) -> Windows:
-    """Lay windows over a map; as published, a dimension no larger than its window is one window.
+    """Return the windows of a token map; dimensions up to the window size are not divided.
 
     Args:
-        size: of the map.
-        full: the window size that the bias tables are made for.
-        shifted: whether the windows are moved by half a window, cyclically.
-        dtype: number type of the mask.
-        device: where the tensors go.
+        size: size of the map.
+        full: window size of the bias tables.
+        shifted: whether windows are cyclically shifted by half a window.
+        dtype: dtype of the mask.
+        device: device of the tensors.
     """
     window = tuple(map(min, size, full))
     shift = tuple(w // 2 if shifted and w < s else 0 for s, w in zip(size, window, strict=True))
     padded = tuple(-(-s // w) * w for s, w in zip(size, window, strict=True))
-    # Kept for later training steps too, where tensors made in inference mode must not appear.
+    # Cached tensors are reused in training, where inference tensors are not allowed.
     with torch.inference_mode(False), torch.no_grad():
         num_tokens = math.prod(size)
         tokens = torch.full(padded, num_tokens)
@@ -98,11 +98,11 @@ def make_windows(
 
 
 def table_rows(window: Size, full: Size) -> Tensor:
-    """The row of a bias table for each two tokens of a window: (N, N) int64, by their offset.
+    """Return the row of a bias table for each pair of tokens in a window: (N, N) int64.
 
     Args:
         window: size of the window, at most `full`.
-        full: the window that the table is made for: (2 T - 1) (2 H - 1) (2 W - 1) rows.
+        full: window size of the table, which has (2 T - 1) (2 H - 1) (2 W - 1) rows.
     """
     rows = torch.zeros(1, 1, dtype=torch.int64)
     for w, f in zip(window, full, strict=True):
@@ -114,7 +114,7 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
 
 def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
-    """`APART` for two tokens of a window that come from different ends: (G, 1, N, N)."""
+    """Return `APART` for pairs of tokens in a window from opposite ends: (G, 1, N, N)."""
     region = torch.zeros((), dtype=torch.int64)
     for length, w, s in zip(padded, window, shift, strict=True):
         along = torch.arange(length)

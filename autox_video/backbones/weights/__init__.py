@@ -1,1 +1,1 @@
-"""Pretrained weights: known files, their layouts, loading them."""
+"""Pretrained weights: known files, layouts and loading."""

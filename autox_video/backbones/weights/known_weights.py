@@ -1,4 +1,4 @@
-"""Files of pretrained weights that can be used as they are, by name; none is opened here."""
+"""Known files of pretrained weights, found by name without opening them."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """A file of pretrained weights and the backbone it fits."""
+    """A file of pretrained weights and its backbone."""
 
     path: str
     backbone: str
     source: str
-    """What it was trained on, in words."""
+    """What it was trained on, for messages."""
     window_size: Size = WINDOW_SIZE
-    """Time steps, rows and columns of an attention window of the model to build for it."""
+    """Attention window of the model to build for it: time steps, rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,22 @@ class KnownFile:
 
     backbone: str
     top1: float
-    """Top-1 accuracy on the first data set of `source`, as its publisher reports, in percent."""
+    """Published top-1 accuracy on the first data set of `source`, in percent."""
     size_mib: int
-    """torchvision's own figure for its files, elsewhere what the tensors take."""
+    """File size as given by torchvision; for other files, the size of the tensors."""
     licence: str
     source: str
-    """What it was trained on, the latest first; "images" says that it has no time."""
+    """Training data, the latest first; "images" means image weights."""
     url: str
 
     @property
     def name(self) -> str:
-        """Of the file, as it is published."""
+        """Published file name."""
         return self.url.rpartition("/")[2]
 
     @property
     def window_size(self) -> Size:
-        """Attention window of the model to build for it: for video the file's own."""
+        """Attention window of the model to build for it."""
         return (16, 7, 7) if "window1677" in self.name else WINDOW_SIZE
 
 
@@ -57,22 +57,22 @@ def _read_table() -> tuple[KnownFile, ...]:
 
 
 KNOWN_FILES = _read_table()
-"""Best first: video before images. Of video swin_base before the others, and more and more varied
-training data before less; of images ImageNet-22K before ImageNet-1K, then swin_base before the
-others."""
+"""Best first: video before images. For video, swin_base before the others, and more diverse
+training data first; for images, ImageNet-22K before ImageNet-1K, then swin_base before the others.
+"""
 
 
 def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
-    """The best known file in some folders, or None; the arguments are those of `find_all`."""
+    """Return the best known file in some folders, or None; the arguments are as in `find_all`."""
     return next(iter(find_all(folders, backbone)), None)
 
 
 def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretrained]:
-    """Every known file in some folders, the best first.
+    """Return all known files in some folders, the best first.
 
     Args:
-        folders: where to look, not below; of the same file in two, the first folder's is taken.
-        backbone: only files of this backbone, e.g. "swin_tiny"; None takes any.
+        folders: folders to search, without subfolders; earlier ones take precedence.
+        backbone: only files of this backbone, such as "swin_tiny"; None for any.
     """
     files = []
     for known in KNOWN_FILES:
@@ -84,12 +84,12 @@ def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretr
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
-    """Weight files in some folders that are not known: `load_from` takes them by name."""
+    """Return unknown weight files in some folders, which can be used with `load_from`."""
     paths = sorted(path for folder in folders for path in Path(folder).glob("*"))
     weights = (path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
     return tuple(str(path) for path in weights if known_file(path.name) is None)
 
 
 def known_file(name: str) -> KnownFile | None:
-    """The entry of a file name, or None."""
+    """Return the known file of a name, or None."""
     return next((known for known in KNOWN_FILES if known.name == name), None)

@@ -1,4 +1,4 @@
-"""Layouts of weight files: from the names that a file has to those of our models.
+"""Layouts of weight files: map the tensor names of a file to those of our models.
 
 Our names are mmaction2's: `backbone.layers.<stage>.blocks.<block>...`, `backbone.norm<last stage>`,
 `cls_head.fc_cls`. Image weights keep their shapes.
@@ -16,35 +16,35 @@ from autox_video.core.errors import CheckpointError
 State = dict[str, Tensor]
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
-"""Of a Swin."""
+"""First layer of a Swin."""
 BIAS_TABLE = "relative_position_bias_table"
 _INDEX = "relative_position_index"
 _COMPUTED = (_INDEX, "attn_mask")
-"""Entries that follow from the window size and are never taken from a file."""
+"""Entries that follow from the window size and are never loaded."""
 
 _REFUSED = {
-    r"\.(cpb_mlp|logit_scale)\b": "it holds a Swin v2, whose attention is computed in another way; "
-    "use weights of Swin v1, whose names have no v2 or swinv2",
-    r"(^|\.)absolute_pos_embed$": "it holds a Swin with absolute position embeddings, for which a "
-    "Video Swin has no place; use weights that were trained without them",
-    r"\.attn\.w_msa\.": "it is in the layout of mmpretrain, which orders merged patches in another "
-    "way; use the official, timm's or torchvision's file of the same model",
+    r"\.(cpb_mlp|logit_scale)\b": "it contains a Swin v2, whose attention differs; use weights of "
+    "Swin v1, whose file names do not contain v2 or swinv2",
+    r"(^|\.)absolute_pos_embed$": "it contains a Swin with absolute position embeddings, which "
+    "Video Swin does not have; use weights trained without them",
+    r"\.attn\.w_msa\.": "it is in mmpretrain's layout, which merges patches in a different order; "
+    "use the official, timm or torchvision file of the same model",
 }
-"""By a pattern of names: what the file is, and what to use instead."""
+"""By a pattern of tensor names: what the file is, and what to use instead."""
 _MERGING = re.compile(r"((?:backbone\.)?layers\.)(\d+)(?=\.downsample\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
-    """Weights in mmaction2's naming, of a file or a model."""
+    """Weights of a file or a model, with mmaction2's names."""
 
     state: Mapping[str, Tensor]
     layout: str = "mmaction2"
-    """Whose naming the file has, in words."""
+    """The original layout of the file, for messages."""
 
     @property
     def tensors(self) -> State:
-        """All that does not follow from the window size."""
+        """All tensors that do not follow from the window size."""
         return {n: tensor for n, tensor in self.state.items() if not n.endswith(_COMPUTED)}
 
     @property
@@ -54,17 +54,17 @@ class NamedWeights:
         return {name: t for name, t in items if name.endswith(BIAS_TABLE) and t.dim() == 2}
 
     def index_of(self, table: str) -> Tensor | None:
-        """Which row of a bias table each two tokens of a window have, N * N; None: not known."""
+        """Return the bias table row of each pair of tokens in a window, N * N; None if unknown."""
         return self.state.get(table.removesuffix(BIAS_TABLE) + _INDEX)
 
     @property
     def images(self) -> bool:
-        """Whether the weights are for images: without time."""
+        """Whether these are image weights, without a time dimension."""
         return FIRST_LAYER in self.state and self.state[FIRST_LAYER].dim() == 4
 
 
 def depths_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Blocks per stage, counted from mmaction2's names."""
+    """Return the number of blocks per stage, from mmaction2's names."""
     matches = (re.match(r"backbone\.layers\.(\d+)\.blocks\.\d+\.", name) for name in names)
     stage_of_block = {match[0]: int(match[1]) for match in matches if match}
     counts = Counter(stage_of_block.values())
@@ -72,22 +72,22 @@ def depths_of(names: Iterable[str]) -> tuple[int, ...]:
 
 
 def named_weights(state: State) -> NamedWeights:
-    """A file's tensors under mmaction2's names.
+    """Return a file's tensors with mmaction2's names.
 
     Raises:
-        CheckpointError: they are of no layout that is known here.
+        CheckpointError: the layout is unknown or not supported.
     """
     for pattern, sentence in _REFUSED.items():
         if any(re.search(pattern, name) for name in state):
             raise CheckpointError(f"{sentence}.")
     if FIRST_LAYER not in state and any(name.startswith("backbone.") for name in state):
-        return NamedWeights(state)  # of another family
+        return NamedWeights(state)  # another backbone family
     layout = _layout_of(state)
     if layout.startswith("torchvision"):
         images = "image" in layout
         state = {_from_torchvision(name, images=images): t for name, t in state.items()}
     elif layout.startswith("timm"):
-        # Since 0.9 it merges patches at the start of a stage: ours do at the end of that before.
+        # Since 0.9, timm merges patches at the start of a stage, ours at the end of the one before.
         state = {_MERGING.sub(lambda m: f"{m[1]}{int(m[2]) - 1}", n): t for n, t in state.items()}
     if "patch_embed.proj.weight" in state:
         state = {_prefixed(name): tensor for name, tensor in state.items()}
@@ -95,8 +95,8 @@ def named_weights(state: State) -> NamedWeights:
     if FIRST_LAYER not in state or not depths or state[FIRST_LAYER].dim() not in (4, 5):
         names = ", ".join(list(state)[:3])
         raise CheckpointError(
-            f"it holds no Swin of a known layout (its first tensors: {names}); "
-            "checkpoints/README.md lists files that fit."
+            f"it does not contain a Swin in a known layout (its first tensors: {names}); "
+            "checkpoints/README.md lists supported files."
         )
     last = f"backbone.norm{len(depths) - 1}."
     state = {re.sub(r"^backbone\.norm\.", last, name): t for name, t in state.items()}
@@ -118,9 +118,10 @@ def _layout_of(state: State) -> str:
 
 
 def _from_torchvision(name: str, *, images: bool) -> str:
-    """Entries of `features` are by turns a stage and the merging of patches after it.
+    """Return mmaction2's name of a tensor in torchvision's layout.
 
-    For images they begin with the patch embedding.
+    Entries of `features` alternate between a stage and the patch merging after it; for images, they
+    begin with the patch embedding.
     """
     if match := re.fullmatch(r"features\.0\.(0|2)\.(\w+)", name):
         return f"patch_embed.{'proj' if match[1] == '0' else 'norm'}.{match[2]}"
@@ -133,6 +134,6 @@ def _from_torchvision(name: str, *, images: bool) -> str:
 
 
 def _prefixed(name: str) -> str:
-    """The name of a backbone's tensor or its head's within a recogniser."""
+    """Return the name within a recogniser of a tensor of the backbone or head."""
     head = re.match(r"head\.(fc\.)?", name)
     return f"cls_head.fc_cls.{name[head.end() :]}" if head else f"backbone.{name}"

@@ -1,7 +1,7 @@
-"""Pretrained weights into a model, with a report of what was loaded, and which model they fit.
+"""Load pretrained weights into a model with a report, and find the backbone of a weight file.
 
 Image weights are inflated over time, and bias tables of other attention windows are resized; all
-else must fit as it is.
+other tensors must match exactly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,30 +34,30 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 
 ALIKE = 0.9
-"""Share of all tensors of a file and a backbone that both must have to belong together."""
+"""Minimum share of common tensors for a file to match a backbone."""
 NAMED_MISFITS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a file gave to a model; names are those of mmaction2."""
+    """What was loaded from a file into a model; names are mmaction2's."""
 
     path: str
     layout: str
     backbone: str
     loaded: int
-    """Tensors of the file that are now in the model."""
+    """Number of tensors that were loaded."""
     skipped: tuple[str, ...]
-    """Tensors of the file that are not: its head, which is for other classes."""
+    """Tensors of the file that were not loaded: its head, which is for other classes."""
     missing: tuple[str, ...]
-    """Tensors of the model that the file did not give: they keep their random start."""
+    """Tensors of the model that were not in the file and keep their random initialisation."""
     resized: Mapping[str, tuple[Window, Window]]
-    """Loaded bias tables of another attention window, in space for images: from which to which."""
+    """Old and new window (spatial for images) of bias tables that were resized."""
     inflated: bool
-    """Whether the weights are of images and were repeated over time."""
+    """Whether these are image weights, which were inflated over time."""
 
     def sentence(self) -> str:
-        """The report for the user."""
+        """Return the report as a message for the user."""
         total = self.loaded + len(self.skipped)
         text = f"Loaded {self.loaded} of {total} tensors of {self.path} ({self.layout}"
         text += f", {self.backbone})"
@@ -70,24 +70,24 @@ class LoadReport:
             text += f"; {len(self.resized)} bias tables resized from windows of "
             text += " and ".join(windows)
         if self.skipped:
-            text += f"; left out {len(self.skipped)} of its head: {', '.join(self.skipped)}"
+            text += f"; skipped {len(self.skipped)} of its head: {', '.join(self.skipped)}"
         if self.missing:
-            text += f"; {len(self.missing)} of the new head start at random"
+            text += f"; {len(self.missing)} of the new head initialised randomly"
         return text + "."
 
 
 def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load the backbone of a weight file into a recogniser; the head stays as it is.
+    """Load the backbone of a weight file into a recogniser, but not its head.
 
-    A head is for the classes of its own data set, so fine-tuning always starts with a fresh one,
-    even where the number of classes happens to be the same.
+    A head belongs to the classes of its own data set, so fine-tuning always starts with a new one,
+    even if the number of classes is the same.
 
     Args:
         model: an mmaction2 recogniser, with `backbone` and `cls_head`.
-        path: a file of any layout that `read_weights` knows.
+        path: a file in any layout that `read_weights` supports.
 
     Raises:
-        CheckpointError: the file cannot be read, or its backbone is not the model's.
+        CheckpointError: the file cannot be read, or contains another backbone.
     """
     weights = read_weights(path)
     target = NamedWeights(model.state_dict())
@@ -111,10 +111,10 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
 def _fit(
     weights: NamedWeights, target: NamedWeights
 ) -> tuple[State, dict[str, tuple[Window, Window]]]:
-    """Return a file's tensors the shapes of a model's, as far as inflating and resizing can.
+    """Return a file's tensors, inflated and resized to the model's shapes where possible.
 
     Returns:
-        The tensors, and by the name of each table that was resized its window and the model's.
+        The tensors, and the old and new window of each resized table, by name.
     """
     state, resized = weights.tensors, {}
     shapes = {name: tensor.shape for name, tensor in target.tensors.items()}
@@ -122,7 +122,7 @@ def _fit(
     if weights.images and patches[:2] + patches[3:] == state[FIRST_LAYER].shape:
         state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], patches[2])
     for name, table in weights.tables.items():
-        # One with another number of heads is of another backbone, and refused as it is.
+        # A different number of heads means another backbone, which is refused later.
         if shapes.get(name, ())[1:] == table.shape[1:]:
             new = window_of(shapes[name][0], target.index_of(name), WINDOW_SIZE, images=False)
             old = window_of(len(table), weights.index_of(name), new, images=weights.images)
@@ -133,17 +133,17 @@ def _fit(
 
 
 def identify_file(path: str | Path) -> Pretrained:
-    """Read a weight file and say what backbone it fits, and with what attention window.
+    """Return the backbone and attention window of a weight file.
 
     Raises:
-        CheckpointError: it cannot be read, or fits none of our backbones.
+        CheckpointError: it cannot be read, or does not match any of our backbones.
     """
     weights = read_weights(path)
     with errors_about(path):
         backbone = identify_backbone(weights.tensors)
         _refuse_other_backbone(weights.tensors, _backbone_state(backbone), images=weights.images)
         window = BACKBONES[backbone].window_size or WINDOW_SIZE
-        if weights.tables and not weights.images:  # its own, so that nothing is resized
+        if weights.tables and not weights.images:  # use its own window, to avoid resizing
             name, table = next(iter(weights.tables.items()))
             window = window_of(len(table), weights.index_of(name), window, images=False)
     known = known_file(Path(path).name)
@@ -151,7 +151,7 @@ def identify_file(path: str | Path) -> Pretrained:
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:
-    """The backbone that has nearly all of the tensors, in mmaction2's naming, and few others.
+    """Return the backbone that shares nearly all tensors (mmaction2's names) with a state dict.
 
     Raises:
         CheckpointError: there is none.
@@ -162,11 +162,13 @@ def identify_backbone(state: Mapping[str, Tensor]) -> str:
         ours = _shapes(_backbone_state(name), images=True).items()
         if len(shapes & ours) > ALIKE * len(shapes | ours):
             return name
-    what = "what it holds"
+    what = "its backbone"
     if FIRST_LAYER in state:
         depths = "-".join(map(str, depths_of(state)))
         what = f"a Swin of width {len(state[FIRST_LAYER])} and depths {depths}"
-    raise CheckpointError(f"{what} is none of {', '.join(names)}; use weights of one of those.")
+    raise CheckpointError(
+        f"{what} is not one of {', '.join(names)}; use weights of one of these."
+    )
 
 
 def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
@@ -178,19 +180,21 @@ def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
 
 @cache
 def _backbone_state(name: str) -> State:
-    """Names and shapes of a backbone's tensors, without values where that can be."""
+    """Return a backbone's state dict, on the meta device (without values) if possible."""
     spec = BACKBONES[name]
     import_module(spec.module)
     try:
         with torch.device("meta"):
             state = MODELS.build(dict(spec.config)).state_dict()
-    except RuntimeError:  # it reads values while it is built, as only a user's backbone does
+    except RuntimeError:  # a user's backbone may need values while it is built
         state = MODELS.build(dict(spec.config)).state_dict()
     return {f"backbone.{tensor_name}": tensor for tensor_name, tensor in state.items()}
 
 
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
-    """Shapes of a backbone's tensors, without what may differ: the windows, of images the time."""
+    """Return the shapes of a backbone's tensors without dimensions that may differ: windows and,
+    for images, time.
+    """
     shapes = {}
     for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):
@@ -201,7 +205,7 @@ def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int
 
 
 def _refuse_other_backbone(state: State, wanted: State, *, images: bool = False) -> None:
-    """Every tensor of the backbone must be there in the right shape, and none be left over."""
+    """Raise CheckpointError unless the backbone's tensors match exactly by name and shape."""
     theirs, ours = _shapes(state, images=images), _shapes(wanted, images=images)
     wrong = [n for n in {**ours, **theirs} if theirs.get(n) != ours.get(n)]
     if not wrong:
@@ -211,9 +215,9 @@ def _refuse_other_backbone(state: State, wanted: State, *, images: bool = False)
         for name in wrong[:NAMED_MISFITS]
     )
     raise CheckpointError(
-        f"the file holds {_backbone_or_unknown(state)}, the model is "
-        f"{_backbone_or_unknown(wanted)}: {len(wrong)} tensors do not fit ({details}). Set "
-        "backbone to that of the file, or load_from to a file that fits."
+        f"the file contains {_backbone_or_unknown(state)}, but the model is "
+        f"{_backbone_or_unknown(wanted)}: {len(wrong)} tensors do not match ({details}). Set "
+        "backbone to that of the file, or load_from to a matching file."
     )
 
 

@@ -1,4 +1,4 @@
-"""Weight files as tensors by mmaction2's names, read without running anything that they carry."""
+"""Read weight files as tensors with mmaction2's names, without running code in them."""
 
 import pickle
 import re
@@ -22,7 +22,7 @@ _UNREADABLE = (
     *(SafetensorError, struct.error, OSError, EOFError, RuntimeError, ValueError, TypeError),
     *(LookupError, AttributeError, OverflowError, AssertionError),
 )
-"""What torch and safetensors raise on a file that is cut off, overwritten or something else."""
+"""What torch and safetensors raise for files that are truncated, damaged or of another type."""
 
 _BOOKKEEPING = (
     "mmengine.logging.history_buffer.HistoryBuffer",
@@ -34,11 +34,11 @@ _BOOKKEEPING = (
     "numpy.dtype",
     "builtins.getattr",
 )
-"""What mmengine's training log puts beside the weights: read as `_Inert`, never as itself."""
+"""Classes of mmengine's training log in checkpoints, which are replaced by `_Inert`."""
 
 
 class _Inert:
-    """Stands in for bookkeeping objects in training checkpoints."""
+    """Placeholder for bookkeeping objects in training checkpoints."""
 
     def __init__(self, *_arguments: Any) -> None:
         pass
@@ -48,11 +48,11 @@ class _Inert:
 
 
 def read_weights(path: str | Path) -> NamedWeights:
-    """What a weight file holds, in mmaction2's naming.
+    """Return the content of a weight file, with mmaction2's names.
 
     Raises:
-        CheckpointError: the file is missing or damaged, would have to run code to be read, or
-            holds no Swin of a known layout.
+        CheckpointError: the file is missing or damaged, would run code when read, or does not
+            contain a backbone in a known layout.
     """
     content = _read_file(Path(path))
     with errors_about(path):
@@ -65,7 +65,7 @@ def read_weights(path: str | Path) -> NamedWeights:
 
 @contextmanager
 def errors_about(path: str | Path) -> Iterator[None]:
-    """Name the file in what is wrong with its tensors."""
+    """Add the file's path to any CheckpointError."""
     try:
         yield
     except CheckpointError as error:
@@ -74,7 +74,7 @@ def errors_about(path: str | Path) -> Iterator[None]:
 
 def _read_file(path: Path) -> Any:
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; name the weight file in it as load_from.")
+        raise CheckpointError(f"{path} is a folder; set load_from to the weight file in it.")
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such weight file; check load_from.")
     try:
@@ -86,32 +86,35 @@ def _read_file(path: Path) -> Any:
         code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and code:
             raise CheckpointError(
-                f"{path}: refused, since reading it would run code that it names ({code[1]}); save "
-                'its tensors alone with `torch.save({"state_dict": model.state_dict()}, file)` '
-                "where it is from."
+                f"{path}: not loaded, as reading it would run code ({code[1]}); save only its "
+                'tensors with `torch.save({"state_dict": model.state_dict()}, file)` where it was '
+                "created."
             ) from error
-        raise CheckpointError(f"{path}: damaged or no weight file; {_get_again(path)}.") from error
+        raise CheckpointError(
+            f"{path}: damaged or not a weight file; {_get_again(path)}."
+        ) from error
 
 
 def _get_again(path: Path) -> str:
     size = path.stat().st_size
     known = known_file(path.name)
     if known is None:
-        return f"it has {size:,} bytes; get it again"
-    return f"it has {size / 2**20:.1f} MiB of about {known.size_mib}; get it again from {known.url}"
+        return f"it has {size:,} bytes; download it again"
+    mib = f"{size / 2**20:.1f} MiB of about {known.size_mib}"
+    return f"it has {mib}; download it again from {known.url}"
 
 
 def _state_of(content: Any) -> State:
-    """The mapping of names to tensors within a file's content, without wrappers' prefixes."""
+    """Return the state dict in a file's content, without prefixes of wrappers."""
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"it holds no weights, but a {type(content).__name__}.")
+        raise CheckpointError(f"it contains a {type(content).__name__}, not weights.")
     for name, value in content.items():
         if not isinstance(value, Tensor):
-            raise CheckpointError(f"it holds no plain weights; '{name}' is not a tensor.")
+            raise CheckpointError(f"it is not a plain state dict; '{name}' is not a tensor.")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
@@ -120,12 +123,12 @@ def _refuse_odd_values(tensors: State) -> None:
         if not tensor.is_floating_point():
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise CheckpointError(
-                f"{name} holds {dtype} where floating-point numbers are needed; use weights that "
-                "are not quantised."
+                f"{name} has dtype {dtype} instead of a floating-point one; use weights that are "
+                "not quantised."
             )
     broken = [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{len(broken)} tensors hold values that are not numbers (first: {broken[0]}): the "
-            "file is damaged, get it again."
+            f"{len(broken)} tensors contain NaN or infinity (first: {broken[0]}); the file is "
+            "damaged, download it again."
         )

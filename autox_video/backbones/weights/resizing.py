@@ -1,8 +1,8 @@
-"""Weights of images and of other attention windows in the shapes of our models.
+"""Adapt image weights and bias tables of other attention windows to our models.
 
 Shape letters: C channels, h heads, T, H, W time steps, rows and columns of an attention window,
 N tokens of it. A bias table has a row per offset within a window: ((2T - 1) (2H - 1) (2W - 1), h),
-that of an image ((2H - 1) (2W - 1), h).
+or ((2H - 1) (2W - 1), h) for images.
 """
 
 import math
@@ -18,21 +18,21 @@ from autox_video.backbones.video_swin.windows import table_rows
 from autox_video.core.errors import CheckpointError
 
 Window = tuple[int, ...]
-"""Time steps, rows and columns; of images rows and columns."""
+"""Time steps, rows and columns; for images only rows and columns."""
 
 
 def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) -> Window:
-    """The attention window that a bias table is made for.
+    """Return the attention window of a bias table.
 
     Args:
-        rows: how many the table has.
-        index: the row for each two tokens of a window, N * N in any shape; None: not known. Then
-            the window is square, unless it can have `likely`'s H and W.
-        likely: the window of the model; where several fit, one with its H and W is taken.
-        images: whether a window has no time steps.
+        rows: number of rows in the table.
+        index: table row of each pair of tokens, N * N in any shape; None if unknown. Then the
+            window is square, unless it can have `likely`'s H and W.
+        likely: window of the model; if several match, one with its H and W is taken.
+        images: whether windows have no time steps.
 
     Raises:
-        CheckpointError: no window has such a table and such an index.
+        CheckpointError: no window matches the table and the index.
     """
     lengths = [n for n in range(1, rows // 2 + 2) if rows % (2 * n - 1) == 0]
     spaces = product(lengths, repeat=2)
@@ -42,17 +42,17 @@ def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) ->
         windows = [window for window in windows if window[0] == 1]
     if index is None:
         windows = [w for w in windows if w[1:] == likely[1:] or w[1] == w[2] > 1]
-        windows.sort(key=lambda w: (w[0] == 1, -w[1]))  # with time, and large in space
+        windows.sort(key=lambda w: (w[0] == 1, -w[1]))  # prefer time and large spatial windows
     else:
-        # The whole index is compared: rows in another order would be another table. A length of 1
-        # leaves no trace in it: (8, 1, 1) has that of (1, 1, 8).
+        # The whole index is compared, as the order of rows matters. Dimensions of 1 are ambiguous:
+        # (8, 1, 1) has the index of (1, 1, 8).
         windows = [w for w in windows if math.prod(w) ** 2 == index.numel()]
         windows = [w for w in windows if torch.equal(_index_of(w), index.flatten().long().cpu())]
     if not windows:
         tokens = "" if index is None else f" and {math.isqrt(index.numel())} tokens"
         raise CheckpointError(
-            f"no attention window has bias tables of {rows} rows{tokens}; use weights whose bias "
-            "tables are as they were published."
+            f"no attention window has bias tables of {rows} rows{tokens}; use weights with "
+            "unmodified bias tables."
         )
     window = min(windows, key=lambda w: w[1:] != likely[1:])
     return window[1:] if images else window
@@ -67,24 +67,25 @@ def _num_rows(window: Iterable[int]) -> int:
 
 
 def inflated_patches(weight: Tensor, steps: int) -> Tensor:
-    """The patch embedding of images over time: (C, 3, H, W) → (C, 3, steps, H, W) float32.
+    """Return an image patch embedding inflated over time: (C, 3, H, W) → (C, 3, steps, H, W)
+    float32.
 
-    A clip that stands still gets the tokens of its frame (Carreira & Zisserman, "Quo Vadis, Action
+    A still clip gets the same tokens as its frame (Carreira & Zisserman, "Quo Vadis, Action
     Recognition?", CVPR 2017, section 2.4).
     """
     return weight.float()[:, :, None].repeat(1, 1, steps, 1, 1) / steps
 
 
 def resized_table(table: Tensor, window: Window, target: Size) -> Tensor:
-    """A bias table for another window: bicubic over space, then linear over time.
+    """Return a bias table resized to another window: bicubic in space, then linear in time.
 
-    The table of an image is repeated for every offset in time, as in the official Video Swin. What
-    needs no change is not touched: for the same window the values are the same bit by bit.
+    An image table is repeated for every time offset, as in the official Video Swin. Dimensions that
+    do not change are not interpolated: for the same window, values are identical.
 
     Args:
         table: (rows of `window`, h).
-        window: what the table is for: T, H and W, or of images H and W.
-        target: what it shall be for.
+        window: window of the table: T, H and W, or H and W for images.
+        target: window to resize to.
 
     Returns:
         (rows of `target`, h) float32.
@@ -99,7 +100,7 @@ def resized_table(table: Tensor, window: Window, target: Size) -> Tensor:
 
 
 def _stretched(grid: Tensor, count: int) -> Tensor:
-    """Sample (n, ...) along its first axis at `count` even places: middle to middle, end to end."""
+    """Resample (n, ...) linearly along its first axis to `count` points, with aligned corners."""
     if count == len(grid):
         return grid
     step = (len(grid) - 1) / (count - 1) if count > 1 else 0.0

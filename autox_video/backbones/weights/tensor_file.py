@@ -1,4 +1,4 @@
-"""Trained weights as a safetensors file: tensors by name and text beside them, nothing to run."""
+"""Read trained weights from safetensors files: tensors and metadata, no code."""
 
 import json
 from pathlib import Path
@@ -10,25 +10,25 @@ from autox_video.core.errors import CheckpointError
 
 SUFFIX = ".safetensors"
 META = "meta"
-"""Under this name the file's metadata hold what a checkpoint calls so, as JSON."""
+"""Key in the file's metadata of a checkpoint's `meta`, as JSON."""
 
 
 def is_tensor_file(path: str | Path) -> bool:
-    """Whether a file should be a safetensors one, by its name."""
+    """Whether a file name is that of a safetensors file."""
     return Path(path).suffix.lower() == SUFFIX
 
 
 def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any]:
-    """`state_dict`, on the CPU, and `meta`, as a checkpoint of this project has them.
+    """Return `state_dict` (on the CPU) and `meta`, as in a checkpoint of this project.
 
-    A file of someone else has an empty `meta`.
+    `meta` is empty for files of other origin.
 
     Args:
         path: the file.
-        tensors: whether to read the tensors; else `state_dict` is empty.
+        tensors: whether to read the tensors; otherwise `state_dict` is empty.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or something else.
+        CheckpointError: the file is missing, damaged or not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -42,9 +42,10 @@ def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any
     except (OSError, SafetensorError, ValueError, RuntimeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         raise CheckpointError(
-            f"{path}: the weights are damaged, or no safetensors file ({reason}). Put a good copy "
-            "in its place."
+            f"{path}: damaged or not a safetensors file ({reason}); replace it with an intact copy."
         ) from error
     if not isinstance(meta, dict):
-        raise CheckpointError(f"{path}: its `{META}` is no JSON object; no training run wrote it.")
+        raise CheckpointError(
+            f"{path}: its `{META}` is not a JSON object; the file was not written by autox-video."
+        )
     return {"state_dict": state, "meta": meta}

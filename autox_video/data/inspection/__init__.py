@@ -1,1 +1,1 @@
-"""What opening every clip once finds out."""
+"""Open every clip once, and report what was found."""

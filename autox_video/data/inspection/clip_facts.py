@@ -1,4 +1,4 @@
-"""What one opening of a clip finds out: its facts, its content's digest, what it looks like."""
+"""Inspect one clip: its facts, the digest of its content, and its fingerprint."""
 
 import errno
 import hashlib
@@ -18,12 +18,12 @@ from autox_video.video.open_video import open_video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
-"""Of a larger file the digest is of its size and as many bytes, in pieces spread evenly."""
+"""For larger files, the digest covers the size and this many bytes in evenly spread pieces."""
 
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
-"""How long to wait before each further attempt at a clip that the disk does not give."""
+"""Waits before each retry after a disk error."""
 
-# Errors of reading that may pass: of a disk, a network, a machine that is short of something.
+# Read errors that may be temporary: of the disk, the network, or scarce resources.
 _OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
 _OF_CONNECTIONS = errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED
 _OF_NETWORKS = errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH
@@ -36,25 +36,25 @@ _CONTENT_BYTES = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """The facts of one clip; numbers are 0 where `error` says why."""
+    """The facts of one clip; the numbers of an unreadable clip are 0."""
 
     frames: int
-    """Number of frames, counted."""
+    """Number of frames, exact."""
     fps: float
     """Average frames per second."""
     seconds: float
     """Length from the first frame's start to the last one's end."""
     width: int
-    """Pixels, as players show it."""
+    """Pixels, as displayed."""
     height: int
     codec: str
-    """FFmpeg's name of the coding."""
+    """FFmpeg's name of the codec."""
     error: str | None
-    """Why the clip cannot be read, a sentence without the path; None for a readable one."""
+    """Why the clip cannot be read, without the path; None if it is readable."""
     start: float = 0.0
-    """When the first frame comes on the player's clock, in seconds."""
+    """Presentation time of the first frame, in seconds."""
     odd: str = ""
-    """What is odd about it or was repaired, parts of a sentence; nothing of most clips."""
+    """What is unusual about it or was repaired, as clauses; empty for most clips."""
     is_even: bool = True
     """Whether frame N starts at N / fps, exactly."""
 
@@ -63,19 +63,19 @@ class ClipFacts:
 
 
 class Inspection(NamedTuple):
-    """All that is known of one clip; zeros of an unreadable one."""
+    """The result of inspecting one clip; zeros if it is unreadable."""
 
     facts: ClipFacts
     digest: bytes
     """DIGEST_BYTES, equal for equal files."""
     fingerprint: bytes
-    """As `fingerprint.fingerprint` gives it."""
+    """The result of `fingerprint.fingerprint`."""
     scene: bytes
-    """As `scene.scene` gives it."""
+    """The result of `scene.scene`."""
 
 
 class Contents(NamedTuple):
-    """What is in clips, in columns; rows of zeros of unreadable ones."""
+    """Digests, fingerprints and scenes of clips, in columns; zeros for unreadable clips."""
 
     digests: np.ndarray
     """(N, DIGEST_BYTES) uint8."""
@@ -86,7 +86,7 @@ class Contents(NamedTuple):
 
     @classmethod
     def of_unknown(cls, count: int) -> "Contents":
-        """Columns of zeros for `count` clips, to be filled."""
+        """Return columns of zeros for `count` clips."""
         return cls(*(np.zeros((count, size), dtype=np.uint8) for size in _CONTENT_BYTES))
 
     def put(self, position: int, inspection: Inspection) -> None:
@@ -96,7 +96,7 @@ class Contents(NamedTuple):
 
     @classmethod
     def of_all(cls, parts: Iterable["Contents"]) -> "Contents":
-        """The rows of several, one after the other."""
+        """Return the concatenation of several."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
@@ -105,15 +105,15 @@ class Contents(NamedTuple):
 
 
 def unreadable(reason: str) -> Inspection:
-    """What is known of a clip that cannot be read, by the reason in a sentence."""
+    """Return the inspection of an unreadable clip, given the reason as a sentence."""
     return Inspection(ClipFacts(0, 0.0, 0.0, 0, 0, "", reason), *map(bytes, _CONTENT_BYTES))
 
 
 def examine_clip(path: str | Path) -> Inspection:
-    """Open one clip, count its frames, decode some; never raises for one that cannot be read.
+    """Open one clip, count its frames and decode some; never raises for unreadable clips.
 
-    What cannot be read is tried once more, and where the disk itself fails a few times more: a
-    fault that passes is no fault of the clip.
+    An unreadable clip is tried once more, and after a disk error a few more times, since temporary
+    errors are not the clip's fault.
     """
     inspection = _examine_once(path)
     for wait_sec in (0.0, *RETRY_AFTER_SEC):
@@ -128,7 +128,7 @@ def examine_clip(path: str | Path) -> Inspection:
 
 def _examine_once(path: str | Path) -> Inspection:
     try:
-        # What another decoder would bring along takes seconds to import.
+        # Other decoders take seconds to import.
         with open_video(path, "pyav") as video:
             video.examine()
             frames = sampled_frames(video)
@@ -152,7 +152,7 @@ def _examine_once(path: str | Path) -> Inspection:
 
 
 def _fails_to_be_read(path: str | Path) -> bool:
-    """Whether the bytes of a clip cannot be had just now, whatever they are."""
+    """Whether reading a clip's bytes fails with a temporary error."""
     try:
         _digest(path)
     except OSError as error:
@@ -161,7 +161,7 @@ def _fails_to_be_read(path: str | Path) -> bool:
 
 
 def _digest(path: str | Path) -> bytes:
-    """Hash a file, or all files of a folder of frames in the order of their names."""
+    """Return the hash of a file, or of all files of a frame folder in the order of their names."""
     digest, path = hashlib.blake2b(digest_size=DIGEST_BYTES), Path(path)
     for file_path in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file_path.is_file():

@@ -1,20 +1,21 @@
-"""How much of a long clip is looked at: known before training, and said where it is not all."""
+"""How much of long clips validation and testing see, reported before training."""
 
 from collections.abc import Mapping, Sequence
 
 from autox_video.core.durations import duration
+from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds_of
 
 
 def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) -> float:
-    """Return how often as many test clips are taken from a clip as from a short one, on average.
+    """Return how many rounds of test clips are taken from a clip on average; 1 for short clips.
 
     Args:
-        facts: of the clips to test; those that cannot be read do not count.
-        span_sec: of one test clip.
-        num_clips: test clips of a short clip.
+        facts: facts of the clips to test; unreadable ones do not count.
+        span_sec: span of one test clip.
+        num_clips: test clips per round.
     """
     readable = [clip.seconds for clip in facts if clip.error is None]
     rounds = [rounds_of(seconds, span_sec, num_clips=num_clips) for seconds in readable]
@@ -24,13 +25,13 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 def notes_on_long_clips(
     splits: Mapping[str, ClipTable], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
-    """Return a sentence for validation and one for testing, where they see a part of clips only.
+    """Return messages for validation and testing, if they see only a part of some clips.
 
     Args:
-        splits: the clips by the names of their splits, with what is known of them.
-        span_sec: of one clip that the model sees.
-        num_clips: such clips of a short clip, in testing.
-        probes: whether all that is learnt from is features of one such clip of each.
+        splits: inspected clips by split name.
+        span_sec: span of one clip that the model sees.
+        num_clips: test clips per round.
+        probes: whether a probe is trained on features of one such clip per video.
     """
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)
     learnt = _seen_in_part(splits.get("train") if probes else None, span_sec)
@@ -38,18 +39,18 @@ def notes_on_long_clips(
     tested = _seen_in_part(splits.get("test"), most * span_sec)
     notes = []
     if validated:
-        what = "The probe learns from" if learnt else "Validation looks at"
+        what = "The probe is trained on" if learnt else "Validation sees"
         middle = f"the middle {span_sec:.3g} s of each clip"
-        notes.append(f"{what} {middle}, which is {validated} `video_length` sets the span.")
+        notes.append(f"{what} {middle}, {validated} Set `video_length` to change the span.")
     if tested:
-        parts = f"{most} parts of {span_sec:.3g} s, spread evenly over the clip, at most"
-        seen = "results.json has the share of each as `seen`."
-        notes.append(f"Testing looks at {parts}, which is {tested} {seen}")
+        parts = f"at most {most} segments of {span_sec:.3g} s per clip, spread evenly"
+        seen = "results.json gives the share of each clip as `seen`."
+        notes.append(f"Testing sees {parts}, {tested} {seen}")
     return notes
 
 
 def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
-    """Say of how many clips less is seen than should be, and of which the least."""
+    """Say as a clause how many clips are seen only in part, and which one the least."""
     if split is None:
         return None
     lengths = [
@@ -61,6 +62,6 @@ def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
         return None
     seconds, path = max(lengths)
     return (
-        f"less than {LEAST_SEEN_SHARE:.0%} of {len(lengths)} of them: {seen_sec / seconds:.1%} of "
-        f"{path} ({duration(seconds)})."
+        f"which is less than {LEAST_SEEN_SHARE:.0%} of {counted(len(lengths), 'clip')} (only "
+        f"{seen_sec / seconds:.1%} of {path}, which lasts {duration(seconds)})."
     )

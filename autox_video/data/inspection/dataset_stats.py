@@ -1,4 +1,4 @@
-"""What a data set is like, in a few numbers."""
+"""Summary statistics of a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from autox_video.data.listing.listing import Listing
 
 @dataclass(frozen=True, slots=True)
 class DatasetStats:
-    """What a data set is like. All numbers are of readable clips; those of an empty set are 0.
+    """Summary statistics of the readable clips of a data set; 0 for an empty set.
 
-    Medians are of the clips for training and validation: seconds, frames per second, pixels.
+    Medians are over training and validation clips: seconds, frames per second, pixels.
     """
 
     num_train: int
     num_val: int
     num_test: int
     num_classes: int
-    """Whether or not they have clips."""
+    """Including classes without clips."""
     class_names: tuple[str, ...]
     named: bool
-    """Whether the names mean something, or are just the indices."""
+    """Whether there are real names, not just indices."""
     clips_per_class_min: int
     """Training clips of the rarest class."""
     clips_per_class_max: int
@@ -32,13 +32,13 @@ class DatasetStats:
     height_median: int
     short_side_median: int
     unreadable: int
-    """Clips of all lists that are left out."""
+    """Number of skipped clips in all splits."""
     task: str = "single_label"
-    """What its labels are for, by the name in `tasks`."""
+    """Name of the task in `tasks`."""
 
 
 def summarize(listing: Listing, task: str) -> DatasetStats:
-    """Sum up the facts of an inspected listing; `task` is by its name."""
+    """Return the statistics of an inspected listing; `task` is the name of the task."""
     readable = {name: clips.readable() for name, clips in listing.splits.items()}
     counts = {name: len(clips) for name, clips in readable.items()}
     by_class = readable["train"].class_counts()

@@ -1,4 +1,4 @@
-"""What is known of clips that were opened before, remembered on disk."""
+"""The cache of inspected clips on disk."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
 
 SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
-"""At least this often the clips inspected so far are written to the cache."""
+"""How often the clips inspected so far are written to the cache, at least."""
 
 LOCK_WAIT_SEC = 10.0
-"""How long to wait for another run that writes to the same cache."""
+"""How long to wait for another run that is writing to the same cache."""
 
 TABLE = "clips_7"
-"""Another layout or meaning of the facts gets another number."""
+"""Increase the number whenever the layout or meaning of the facts changes."""
 
 _COLUMNS = (
     "path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, facts TEXT, "
@@ -29,16 +29,16 @@ _COLUMNS = (
 
 
 def default_cache_path() -> Path | None:
-    """This user's cache of inspected clips; None where there is no home."""
+    """Return the user's cache of inspected clips; None if there is no home folder."""
     return user_cache("probe.sqlite")
 
 
 class FactsCache:
-    """Clips by path, in a database that several runs may use at once; of use or out of the way.
+    """Inspected clips by path, in a database that several runs may share; failures are not fatal.
 
     Args:
-        file: the database, made where there is none; None remembers nothing.
-        on_note: is told in a sentence when it cannot be used.
+        file: the database, created if needed; None for no cache.
+        on_note: called with a message if it cannot be used.
     """
 
     def __init__(self, file: Path | None, on_note: Callable[[str], None]) -> None:
@@ -51,7 +51,7 @@ class FactsCache:
                 self._connect()
 
     def known(self, paths: Sequence[str]) -> Iterator[tuple[str, int, int, Inspection]]:
-        """Yield path, size, time of change and the rest of each clip that is remembered."""
+        """Yield path, size, modification time and inspection of each cached clip."""
         query = f"SELECT * FROM {TABLE} WHERE path = ?"
         with self._failing_softly():
             for path in paths if self._database is not None else ():
@@ -63,7 +63,7 @@ class FactsCache:
                     yield path, size, mtime_ns, Inspection(ClipFacts(*json.loads(facts)), *contents)
 
     def remember(self, path: str, size: int, mtime_ns: int, inspection: Inspection) -> None:
-        """Keep what is known of a clip that could be read, writing it every now and then."""
+        """Add a readable clip to the cache, which is written periodically."""
         facts, *contents = inspection
         if self._database is None or size <= 0 or facts.error is not None:
             return
@@ -75,7 +75,7 @@ class FactsCache:
             self._save()
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write all pending clips."""
         self._save()
         self._disconnect()
 
@@ -91,17 +91,17 @@ class FactsCache:
 
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """Where the database fails in the block say so, and begin anew or go on without it."""
+        """If the database fails in the block, report it and recreate it or continue without it."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
             self._disconnect()
-            self._note(f"cannot be used ({error}), so that every clip is opened anew")
+            self._note(f"cannot be used ({error}); all clips are inspected again")
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:
-                raise  # the kinds of this class are defects of ours, this one is a damaged file
+                raise  # subclasses mean bugs in this module; the class itself a damaged file
             self._disconnect()
-            self._note(f"is damaged ({error}) and begun anew")
+            self._note(f"is damaged ({error}) and was recreated")
             with self._failing_softly():
                 os.replace(self._file, self._file.with_name(self._file.name + ".damaged"))
                 self._connect()
@@ -125,5 +125,5 @@ def _checksum(facts: object, *contents: object) -> bytes:
 
 
 def _key(path: str) -> bytes:
-    """Return the absolute path as the file system has it, which need not be text."""
+    """Return the absolute path as bytes, since file names need not be valid text."""
     return os.fsencode(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (twice as quick)

@@ -1,12 +1,12 @@
-"""What a clip looks like in a few hundred bytes, and which clips look the same.
+"""Fingerprints of clips in a few hundred bytes, and near-duplicate detection.
 
-A fingerprint is a tiny grey picture of some frames and a tinier one of the clip's colours. Coding
-anew, scaling, other brightness or contrast, and a few pixels less at the edges hardly change it.
-Clips look the same if the grey pictures, what changes from one to the next, and the colours agree:
-by the first alone, all clips of a camera that stands still would.
+A fingerprint is a tiny greyscale image of a few frames and an even smaller one of the clip's mean
+colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping hardly change
+it. Clips are near-duplicates if greyscale images, their changes over time and colours all agree;
+with the first alone, all clips of a static camera would match.
 
 Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
-a tiny grey picture.
+a tiny greyscale image.
 """
 
 from functools import lru_cache
@@ -23,22 +23,22 @@ COLOUR_SIDE = 4
 GREY_BYTES = FRAMES * SIDE * SIDE
 FINGERPRINT_BYTES = GREY_BYTES + 2 * COLOUR_SIDE * COLOUR_SIDE
 
-# Measured on real clips, changed copies of them, the demo's clips, and clips of one fixed camera:
-# copies of no or little motion are above 0.93, different clips with the same motion below.
+# Measured on real clips, modified copies of them, the demo's clips, and clips of one static camera:
+# copies with little or no motion are above 0.93, different clips with the same motion below.
 MIN_LIKENESS = 0.92
 MIN_MOTION_LIKENESS = 0.6
 MAX_COLOUR_SHARE = 0.15
-"""How far colours may be apart, as a part of how strong they are."""
+"""Largest difference of colours, relative to their saturation."""
 
-_COLOUR_NOISE = 2.0  # what coding anew may change in colours, in 256ths
+_COLOUR_NOISE = 2.0  # change of colours by re-encoding, in 256ths
 _STILL = 1.0  # less change than this in 256ths is noise
-_FLAT = 1.5  # pictures of less contrast than this in 256ths, such as black ones, show nothing
+_FLAT = 1.5  # images with less contrast than this in 256ths, such as black ones, are empty
 _SHORT_SIDE_PX = 64
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def sampled_frames(video: Video) -> np.ndarray:
-    """Return small frames (K, H, W, 3) of an open clip, at fixed shares of its length.
+    """Return small frames (K, H, W, 3) of an open clip, at fixed fractions of its length.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
@@ -47,10 +47,10 @@ def sampled_frames(video: Video) -> np.ndarray:
 
 
 def fingerprint(frames: np.ndarray) -> bytes:
-    """Return what `sampled_frames` look like: FINGERPRINT_BYTES, equal for equal pictures.
+    """Return the fingerprint of `sampled_frames`: FINGERPRINT_BYTES, equal for equal frames.
 
-    (K, S, S) grey values, and then the mean redness and blueness of the clip,
-    (COLOUR_SIDE, COLOUR_SIDE, 2), 128 for none.
+    (K, S, S) grey values, followed by the clip's mean red and blue differences,
+    (COLOUR_SIDE, COLOUR_SIDE, 2), with 128 for zero.
     """
     tiny = averaged(frames, SIDE)
     fold = SIDE // COLOUR_SIDE
@@ -60,7 +60,7 @@ def fingerprint(frames: np.ndarray) -> bytes:
 
 
 def averaged(frames: np.ndarray, side: int) -> np.ndarray:
-    """Average frames (K, H, W, 3) over even parts: (K, side, side, 3) float32 in 0..255."""
+    """Return frames (K, H, W, 3) averaged over a grid: (K, side, side, 3) float32 in 0..255."""
     height, width = frames.shape[1:3]
     rows = np.einsum("sh,khwc->kswc", _averaging(height, side), frames.astype(np.float32))
     return np.einsum("sw,krwc->krsc", _averaging(width, side), rows)
@@ -68,17 +68,17 @@ def averaged(frames: np.ndarray, side: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _averaging(size: int, side: int) -> np.ndarray:
-    """The matrix (side, size) that averages `size` pixels over `side` even parts."""
+    """Return the matrix (side, size) that averages `size` pixels over `side` equal parts."""
     edges, pixel = np.arange(side + 1) * size / side, np.arange(size)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return (np.maximum(covered, 0) * side / size).astype(np.float32)
 
 
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
-    """Find the clips that look the same, by fingerprints (N, F) uint8: labels (N,), as in `groups`.
+    """Return group labels (N,), as in `groups`, of clips with similar fingerprints (N, F) uint8.
 
-    Those alike to a common one belong together; flat ones, such as zeros, are like no other. A pair
-    that is only just alike is missed now and then, as `near_pairs` is quick.
+    Similarity is transitive; flat fingerprints, such as zeros, match no other. Pairs that are
+    barely similar are occasionally missed (`near_pairs`).
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
 
 
 def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Tell (P,) whether fingerprints (P, F) are of clips that look the same, one by one."""
+    """Return (P,) whether fingerprints (P, F) are similar, pair by pair."""
     pictures = _pictures(first), _pictures(second)
     changes = tuple(picture - picture.mean(axis=1, keepdims=True) for picture in pictures)
     still = np.maximum(*map(_rms, changes)) < _STILL
@@ -112,13 +112,13 @@ def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _pictures(fingerprints: np.ndarray) -> np.ndarray:
-    """Return the grey pictures (N, K, S * S), each about its own mean."""
+    """Return the greyscale images (N, K, S * S), each with its mean removed."""
     grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
     return grey - grey.mean(axis=2, keepdims=True)
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return (P,) the cosine between pictures (P, K, S * S)."""
+    """Return the cosine similarities (P,) of images (P, K, S * S)."""
     return _mean_product(first, second) / np.maximum(_rms(first) * _rms(second), 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong or odd with the clips of an inspected listing, as plain data."""
+"""Report problems and unusual clips of an inspected listing, as plain data."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,28 +17,28 @@ from autox_video.data.splitting.sources import sources
 
 SCHEMA = 1
 IMBALANCED_FROM = 10.0
-"""How many times as many clips as the rarest class the commonest one has, to be said."""
+"""Ratio of the largest to the smallest class from which the imbalance is reported."""
 
 RARE_CODEC_SHARE = 0.01
 
-# How many times the median, or what part of it, is odd.
+# Values more than this many times above or below the median are unusual.
 _ODD_FACTORS = {"seconds": 4.0, "fps": 2.0, "short side": 2.0}
 
 Clip = dict[str, Any]
-"""{"split", "video", "label" (class name or names, or None), and "segment" where there is one}."""
+"""{"split", "video", "label" (class name or names, or None), and "segment" if there is one}."""
 
 Group = dict[str, Any]
-"""{"leak": whether it is over several splits, "agree": whether the labels that its clips have are
-the same, "clips": videos by split}."""
+"""{"leak": whether it spans several splits, "agree": whether all its labels are the same, "clips":
+videos by split}."""
 
 
 class Health:
-    """All clips of a listing side by side, whatever their split, and what that shows.
+    """All clips of a listing across splits, and how they are related.
 
     Attributes:
         split_of: (N,) number of each clip's split in `names`.
-        exact: (N,) labels, as in `groups`, of clips of equal content.
-        recordings: (N,) labels of clips that seem to be cut from one recording.
+        exact: (N,) group labels, as in `groups`, of clips with equal content.
+        recordings: (N,) group labels of clips that seem to be cut from one recording.
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -50,7 +50,7 @@ class Health:
         self.recordings = np.concatenate([clips.recordings.labels for clips in tables])
         self._paths = [path for clips in tables for path in clips.paths]
         segments = [self.splits[name].segment(row) for name, row in self._rows]
-        # Two parts of a video are no duplicates, so what is equal must have equal times too.
+        # Two segments of a video are not duplicates: equal clips must have equal segments, too.
         self._part = same(segments) if len(set(segments)) > 1 else None
         self._contents = Contents.of_all([clips.contents for clips in tables])
         self.exact = self._within_part(same_digest(self._contents.digests))
@@ -62,18 +62,18 @@ class Health:
 
     @cached_property
     def near(self) -> np.ndarray:
-        """(N,) labels of clips that look the same, equal ones too."""
+        """(N,) group labels of near-duplicates, including exact ones."""
         alike = near_duplicates(self._contents.fingerprints)
         return either(self.exact, self._within_part(alike))
 
     @cached_property
     def source(self) -> np.ndarray:
-        """(N,) labels of clips of one source."""
+        """(N,) group labels of clips from the same source."""
         keys = video_keys(self._paths, self.listing.data_root)
         return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     def clip(self, number: int) -> Clip:
-        """Describe a clip."""
+        """Return the description of a clip."""
         name, row = self._rows[number]
         clips = self.splits[name]
         described = {"split": name, "video": clips.paths[row], "label": self._label(clips, row)}
@@ -89,9 +89,9 @@ class Health:
         return names if clips.has_label_sets else names[0]
 
     def groups(self, labels: np.ndarray, known: np.ndarray | None = None) -> list[Group]:
-        """Describe the groups of two clips or more, those over several splits first.
+        """Return the groups of two or more clips, those across several splits first.
 
-        A group that is all in one of closer groups, whose labels are `known`, is left out.
+        Groups that are contained in a group of `known` (group labels) are omitted.
         """
         groups = [
             self._group(numbers)
@@ -108,7 +108,7 @@ class Health:
         return {"leak": len(clips) > 1, "agree": self.labels_agree(numbers), "clips": clips}
 
     def labels_agree(self, numbers: np.ndarray) -> bool:
-        """Tell whether the labels that these clips have are the same."""
+        """Whether all labels of these clips are the same."""
         labels = {str(self.clip(number)["label"]) for number in numbers.tolist()}
         return len(labels - {"None"}) <= 1
 
@@ -156,7 +156,7 @@ def _figures(health: Health, name: str) -> dict[str, Any]:
 
 
 def _per_class(health: Health, name: str) -> dict[str, int] | None:
-    """Count the readable clips of each class; None where there are no labels."""
+    """Return the number of readable clips per class; None without labels."""
     clips = health.splits[name].readable()
     return None if clips.labels is None else health.listing.count_by_class(clips)
 
@@ -169,7 +169,7 @@ def _range(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _imbalance(health: Health) -> dict[str, Any]:
-    """Say how uneven the classes are for training, and where they have no clip at all."""
+    """Return the class imbalance of the training clips, and classes without clips."""
     counts = {name: _per_class(health, name) for name in health.names}
     train = counts["train"]
     rarest, commonest = min(train, key=train.__getitem__), max(train, key=train.__getitem__)
@@ -188,7 +188,7 @@ def _imbalance(health: Health) -> dict[str, Any]:
 
 
 def _odd(health: Health) -> Iterator[Clip]:
-    """Yield the readable clips that are unlike the most, with what is odd."""
+    """Yield the unusual readable clips, with the reasons."""
     readable = [(number, fact) for number, fact in enumerate(health.facts) if fact.error is None]
     facts = [fact for _, fact in readable]
     measures = {
@@ -200,7 +200,7 @@ def _odd(health: Health) -> Iterator[Clip]:
     codecs = Counter(fact.codec for fact in facts)
     for index, (number, fact) in enumerate(readable):
         reasons = [
-            f"{what} {values[index]:.4g}, the median is {middles[what]:.4g}"
+            f"{what} {values[index]:.4g} (median {middles[what]:.4g})"
             for what, values in measures.items()
             if max(values[index] / middles[what], middles[what] / values[index])
             > _ODD_FACTORS[what]
@@ -214,11 +214,11 @@ def _odd(health: Health) -> Iterator[Clip]:
 
 
 def good_clips(health: Health) -> dict[str, list[int]]:
-    """Return for each split the numbers, in it, of the clips without the bad ones.
+    """Return the rows of the good clips of each split.
 
-    Bad are: unreadable clips; of equal clips in a split all but the first, and all of them where
-    their labels differ; and training clips that are equal to one for validation or test, or look
-    the same. What is for both validation and test stays in both.
+    Dropped are: unreadable clips; all but the first of exact duplicates within a split, or all of
+    them if their labels differ; and training clips that are exact or near duplicates of a
+    validation or test clip. Clips in both validation and test stay in both.
     """
     readable = np.array([fact.error is None for fact in health.facts], dtype=bool)
     keep = readable.copy()

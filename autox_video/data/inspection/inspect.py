@@ -1,4 +1,4 @@
-"""Every clip opened once, in parallel, and remembered on disk."""
+"""Inspect all clips in parallel, with a cache on disk."""
 
 import os
 import signal
@@ -23,11 +23,11 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.remote_cache import local_path
 
 HANG_SEC = 10.0
-"""How long a clip may be computed on, and a second more for each READ_BYTES_PER_SEC of it."""
+"""CPU time limit per clip, plus one second per READ_BYTES_PER_SEC of its size."""
 
 READ_BYTES_PER_SEC = 8e6
 
-_CLIPS_A_WORKER = 4  # handed over at once
+_CLIPS_A_WORKER = 4  # per batch
 
 
 def inspect_clips(
@@ -39,19 +39,19 @@ def inspect_clips(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> tuple[list[ClipFacts], Contents]:
-    """Return the facts and contents of every clip, opening only those that the cache does not know.
+    """Return the facts and contents of all clips, opening only those that are not cached.
 
-    A clip is known while its size and time of change are the same. What cannot be read, or makes
-    the decoder hang or crash, is tried anew each time: the cause may lie outside the file. Stopped
-    at any moment, all but the last few clips are not opened again.
+    Cache entries are valid while size and modification time of a file are unchanged. Clips that are
+    unreadable, or make the decoder hang or crash, are tried again each time, because the cause may
+    lie outside the file. After an interruption, only the last few clips are opened again.
 
     Args:
-        paths: the clips, or their addresses; one that comes twice is opened once.
-        cache: file of the cache, made where there is none; None goes without.
-        workers: processes that open clips.
-        remote_cache: the config's key; where clips with an address are kept.
-        on_done: is told the number of `paths` done so far.
-        on_note: is told in a sentence when the cache cannot be used; nothing else goes wrong then.
+        paths: paths or URLs of the clips; duplicates are opened once.
+        cache: the cache file, created if needed; None for no cache.
+        workers: number of processes that open clips.
+        remote_cache: the config key: where remote clips are cached.
+        on_done: called with the number of `paths` done so far.
+        on_note: called with a message if the cache cannot be used, which is not an error.
     """
     row_of: dict[str, int] = {}
     rows = [row_of.setdefault(os.fspath(path), len(row_of)) for path in paths]
@@ -71,7 +71,7 @@ def inspect_clips(
 def _open_all(
     clips: "_Clips", workers: int, memory: FactsCache, on_done: Callable[[int], None]
 ) -> None:
-    """Open every clip that is not known; ends at once when it is interrupted."""
+    """Open every clip that is not cached; stops immediately when interrupted."""
     order, workers = range(len(clips)), max(1, min(workers, len(clips)))
     batch_size = _CLIPS_A_WORKER * workers
     batches = [order[start : start + batch_size] for start in order[::batch_size]]
@@ -91,16 +91,16 @@ def _open_all(
 
 
 class _Clips:
-    """What is known of each clip, and how a worker opens one: a `Readable`."""
+    """The results for each clip, and how a worker opens one: a `Readable`."""
 
-    item_shape = (1,)  # all that is read is given
+    item_shape = (1,)  # results are returned, not written to shared memory
 
     def __init__(self, paths: list[str], remote_cache: str) -> None:
         self.paths, self._remote_cache = paths, remote_cache
         self.facts: list[ClipFacts | None] = [None] * len(paths)
         self.contents = Contents.of_unknown(len(paths))
         self.states = np.full((len(paths), 2), -1, dtype=np.int64)
-        """Size and time of change of each file that `facts` are of; -1 of an unknown one."""
+        """Size and modification time of each cached file; -1 if it is not cached."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -113,11 +113,11 @@ class _Clips:
         self.contents.put(row, inspection)
 
     def read(self, index: int, out: np.ndarray) -> tuple[int, int, tuple | None]:
-        """Return a clip's size and time of change and, unless they are known, what is found out."""
+        """Return a clip's size, modification time and, unless it is cached, its inspection."""
         path = os.fspath(local_path(self.paths[index], self._remote_cache))
         size = mtime_ns = -1
         with suppress(OSError):
-            # Before it is opened: a later change is then noticed.
+            # Before opening it, so that a later change is noticed.
             status = os.stat(path)  # noqa: PTH116 (as a `Path` it would cost more than this)
             size, mtime_ns = status.st_size, status.st_mtime_ns
         if size >= 0 and self.states[index].tolist() == [size, mtime_ns]:

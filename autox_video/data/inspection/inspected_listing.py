@@ -1,4 +1,4 @@
-"""A listing whose every clip was opened: what is known of each, in the columns of its tables."""
+"""Inspect all clips of a listing, and add the results to its tables."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ from autox_video.data.splitting.recordings import find_recordings
 from autox_video.video.files.remote import join
 
 LATE_FACTOR, LATE_SHARE = 2.0, 0.25
-"""By how many times a segment's end may be behind the video's, and in what share of a list more,
-before it is said."""
+"""Segments are reported if more than this share of a list ends after this many times the length of
+their videos."""
 
 
 def inspect_listing(
@@ -32,9 +32,9 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Open every listed clip once; the arguments are those of `inspect.inspect_clips`.
+    """Return the listing with facts, contents and recordings in its tables, and more notes.
 
-    Gives the listing with facts, contents and recordings in its tables, and more notes.
+    Opens every listed clip once; the arguments are those of `inspect.inspect_clips`.
     """
     root, tables = listing.data_root, listing.splits
     facts, contents = inspect_clips(
@@ -55,7 +55,7 @@ def inspect_listing(
 
 
 def with_recordings(listing: Listing) -> Listing:
-    """Find out which clips of an inspected listing, of all splits, are cut from one recording."""
+    """Return an inspected listing with the recordings that its clips, of all splits, come from."""
     tables = listing.splits
     paths = [path for clips in tables.values() for path in clips.paths]
     sizes = [(fact.width, fact.height) for clips in tables.values() for fact in clips.facts]
@@ -75,7 +75,7 @@ def with_recordings(listing: Listing) -> Listing:
 
 
 def _rows_of(tables: Splits) -> dict[str, slice]:
-    """Return the rows of each table where all stand one after the other."""
+    """Return the rows of each table in their concatenation."""
     ends = accumulate(map(len, tables.values()))
     return {
         name: slice(end - len(clips), end)
@@ -84,7 +84,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Say where most segments of a list end long after their videos: their times may be frames."""
+    """Report segments that end long after their videos: their times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [
@@ -96,15 +96,15 @@ def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> 
         return []
     first = late[0]
     return [
-        f"{len(late)} of {len(clips)} segments of the {name} list end after their videos do: that "
-        f"of {clips.paths[first]} at {clips.segments[first][1]:g} s, the video at "
-        f"{videos[first].seconds:.4g} s. Times are seconds; columns of frames are called "
+        f"{len(late)} of {len(clips)} segments in the {name} list end after their videos, for "
+        f"example at {clips.segments[first][1]:g} s in {clips.paths[first]}, which has "
+        f"{videos[first].seconds:.4g} s. Times are in seconds; for frame numbers, name the columns "
         "start_frame and end_frame."
     ]
 
 
 def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
-    """Return the facts of a part of a video."""
+    """Return the facts of a segment of a video."""
     if video.error is not None or segment == WHOLE_VIDEO:
         return video
     try:
@@ -117,7 +117,7 @@ def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
 
 
 def shared_recordings(listing: Listing) -> list[str]:
-    """Say which clips for validation and test seem to be cut from recordings of training clips."""
+    """Report validation and test clips that seem to be cut from recordings of training clips."""
     train, notes = listing.train, []
     for clips, purpose in ((listing.val, "validation"), (listing.test, "test")):
         if clips is None:
@@ -127,9 +127,9 @@ def shared_recordings(listing: Listing) -> list[str]:
             first = shared[0]
             same = np.flatnonzero(train.recordings.labels == clips.recordings.labels[first])[0]
             notes.append(
-                f"Of {counted(len(clips), f'{purpose} clip')}, {len(shared)} seem to be cut from "
-                f"recordings that have training clips too ({clips.paths[first]} and "
-                f"{train.paths[same]}, for one): expect less on other recordings than the figures "
-                "say."
+                f"{len(shared)} of {counted(len(clips), f'{purpose} clip')} seem to be cut from "
+                f"the same recordings as training clips (for example {clips.paths[first]} and "
+                f"{train.paths[same]}): the {purpose} metrics will be too optimistic for new "
+                "recordings."
             )
     return notes

@@ -1,9 +1,9 @@
-"""Where a clip was taken, in some hundred bytes, and which clips show the same scene.
+"""Scene descriptors of clips in a few hundred bytes, and detection of clips of the same scene.
 
-Clips that are cut from one recording differ in what happens and agree in what stands still: the
-background, as the median over some frames, and the colours. Backgrounds are compared by their
-gradients, since light changes less in them than in grey values; the square root of each keeps one
-bright edge from deciding alone. A camera keeps its frame size, too.
+Clips cut from one recording differ in the action but share the static parts: the background, as the
+median over some frames, and the colours. Backgrounds are compared by their gradients, which depend
+less on lighting than grey values; taking square roots keeps a single strong edge from dominating.
+Clips of one camera also have the same frame size.
 
 Shape legend: N clips, P pairs, B bytes of a scene, K frames of a clip, H, W, S rows and columns.
 """
@@ -20,34 +20,34 @@ from autox_video.data.splitting.groups import alone, join
 
 SIDE = 24
 LEVELS = 5
-"""Of each primary colour in the histogram."""
+"""Levels per RGB channel in the histogram."""
 GREY_BYTES = SIDE * SIDE
 SCENE_BYTES = GREY_BYTES + LEVELS**3
 _GRADIENTS = 2 * (SIDE - 1) ** 2
 
-# Least cosines: of the backgrounds alone, so that equal colours are not enough, and of these plus
-# that of the colours. Measured on 150 surveillance clips whose recordings were told apart by eye,
-# and on 200 clips of as many web videos: of 60,000 pairs of other recordings one is alike, of 58
-# neighbours in a sequence that are of other recordings none; of 90 neighbours of one recording 78.
+# Minimum cosines: of the backgrounds alone, so that equal colours are not enough, and of the sum of
+# backgrounds and colours. Measured on 150 surveillance clips with manually labelled recordings and
+# 200 clips of different web videos: matches are 1 of 60,000 pairs of different recordings, 0 of 58
+# sequence neighbours of different recordings, and 78 of 90 neighbours of the same recording.
 ALIKE = 0.35, 1.2
 NEIGHBOURS_ALIKE = 0.12, 1.0
-"""Of clips that follow each other in a numbered sequence, where one recording is likelier."""
+"""Minimum cosines for neighbours in a numbered sequence, which more likely share a recording."""
 _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
-"""With ten times as many clips a pair has to be that much more alike, or chance joins them all."""
+"""The minimum sum rises by this much with ten times as many clips, to limit chance matches."""
 
 _COMPARED_UP_TO = 20_000
-"""Clips of which all pairs are compared."""
+"""Up to this many clips, all pairs are compared."""
 _LOTS_KEPT = 4
-"""Lots of CHUNK clips whose vectors are kept while those of the others pass by."""
-# Gradients (square roots of 256ths) of backgrounds that show next to nothing: those of the demo,
-# which are drawn, have 1.65 at most; of 350 real clips all but one have 1.77 or more.
+"""Chunks of CHUNK clips whose vectors are kept in memory while the others are compared to them."""
+# Gradients (square roots of 256ths) of nearly empty backgrounds: those of the synthetic demo have
+# at most 1.65; all but one of 350 real clips have 1.77 or more.
 _FLAT = 1.7
 
 
 def scene(frames: np.ndarray) -> bytes:
-    """Return the scene of frames (K, H, W, 3) uint8, spread over a clip, as SCENE_BYTES.
+    """Return the scene descriptor of a clip's frames (K, H, W, 3) uint8, as SCENE_BYTES.
 
-    They are the background's grey values, and a histogram of the colours.
+    It consists of the background's grey values and a colour histogram.
     """
     background = np.median(averaged(frames, SIDE) @ GREY, axis=0)
     level = frames.astype(np.int64) * LEVELS // 256
@@ -61,17 +61,17 @@ def scene(frames: np.ndarray) -> bytes:
 def same_scene(
     scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray, copies: np.ndarray
 ) -> np.ndarray:
-    """Find the clips that show the same scene: labels (N,), as in `groups`.
+    """Return group labels (N,), as in `groups`, of clips that show the same scene.
 
-    Those alike to a common one belong together. Takes about 30 MB, whatever the number of clips. Of
-    more than 20,000, copies counted once, a pair that is only just alike is missed now and then.
+    Similarity is transitive. Takes about 30 MB for any number of clips. With more than 20,000 clips
+    (copies counted once), pairs that are barely similar are occasionally missed.
 
     Args:
-        scenes: (N, B) uint8; flat ones, such as those of nothing but zeros, are like no other.
-        sizes: (N, 2) width and height in pixels; clips of other sizes are of other scenes.
-        neighbours: (P, 2) numbers of clips that follow each other in a sequence.
-        copies: (N,) as in `groups`: clips that look the same, of which only the first one is
-            compared with others that are no neighbours.
+        scenes: (N, B) uint8; flat ones, such as all zeros, match no other.
+        sizes: (N, 2) width and height in pixels; clips of different sizes never match.
+        neighbours: (P, 2) numbers of clips that are neighbours in a sequence.
+        copies: (N,) as in `groups`: near-duplicates, of which only the first is compared with
+            clips that are not its neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ def same_scene(
 
 
 def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the pairs (P, 2) among the clips `compared` that may be alike, in several lots."""
+    """Yield the pairs (P, 2) among the clips `compared` that may match, in several parts."""
     if len(compared) > _COMPARED_UP_TO:
         yield from near_pairs(lambda clips: _vectors(scenes[clips]), compared)
         return
@@ -112,7 +112,7 @@ def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray
 
 
 def _vectors(scenes: np.ndarray) -> np.ndarray:
-    """Return (N, D): gradients of the background and the histogram, of length 1 each."""
+    """Return (N, D): background gradients and histogram, each normalised to length 1."""
     histogram = scenes[:, GREY_BYTES:].astype(np.float32)
     return np.concatenate([_unit(_gradients(scenes)), _unit(histogram)], axis=1)
 
@@ -130,5 +130,5 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _shows_something(scenes: np.ndarray) -> np.ndarray:
-    """Tell (N,) which backgrounds are more than a plain area."""
+    """Return (N,) which backgrounds are not nearly empty."""
     return np.sqrt(np.square(_gradients(scenes)).mean(axis=1)) >= _FLAT

@@ -1,8 +1,8 @@
-"""Pairs of vectors that point nearly the same way, found without comparing all of them.
+"""Find pairs of vectors with high cosine similarity, without comparing all pairs.
 
-Locality-sensitive hashing: the bits of a key are on which side of random planes a vector lies
-(Charikar, "Similarity estimation techniques from rounding algorithms", 2002, section 3), and only
-vectors of equal keys are compared.
+Locality-sensitive hashing: the bits of a key say on which side of random planes a vector lies
+(Charikar, "Similarity estimation techniques from rounding algorithms", 2002, section 3); only
+vectors with equal keys are compared.
 
 Shape legend: N vectors, D dimensions, P pairs, G planes.
 """
@@ -13,27 +13,27 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 Vectors = Callable[[np.ndarray], np.ndarray]
-"""Numbers of items (n,) → their vectors (n, D) float32."""
+"""Item numbers (n,) → their vectors (n, D) float32."""
 
 CHUNK = 512
-"""Items whose vectors are made at a time."""
+"""Number of items whose vectors are computed at a time."""
 
 
 def in_chunks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return what a function gives of rows, computed on CHUNK of them at a time to save memory."""
+    """Return function(rows), computed on CHUNK rows at a time to save memory."""
     starts = range(0, max(len(rows), 1), CHUNK)
     return np.concatenate([function(rows[start : start + CHUNK]) for start in starts])
 
 
 _TABLES, _TABLES_AT_A_TIME = 32, 8
-_NEIGHBOURS = 8  # items of the same key that each is compared with, in each table
+_NEIGHBOURS = 8  # items with the same key that each item is compared with, per table
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs (P, 2) of items (N,) that are likely near each other; some come more than once.
+    """Yield pairs (P, 2) of items (N,) that are likely near each other, with duplicates.
 
-    Takes time in proportion to N log N, and memory of about 100 bytes an item. A pair that is only
-    just near is missed now and then.
+    Takes O(N log N) time and about 100 bytes of memory per item. Pairs that are barely near are
+    occasionally missed.
     """
     for key, order in _tables(vectors, items):
         for step in range(1, min(_NEIGHBOURS, len(items) - 1) + 1):
@@ -42,14 +42,14 @@ def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield each table's keys of the items, and an order in which equal keys are together.
+    """Yield the keys of the items in each table, and an order that groups equal keys.
 
-    Among those of an equal key, items come together that another table has together too.
+    Items with equal keys are ordered by their key in another table.
     """
     if len(items) < 2:
         return
     dimensions = vectors(items[:1]).shape[1]
-    # About four times as many keys as items: few items meet by chance, and few copies part.
+    # About four times as many keys as items: few chance collisions, and few separated copies.
     bits = min(max(math.ceil(math.log2(len(items))) + 2, 8), 24)
     rng = np.random.default_rng(0)
     for _ in range(_TABLES // _TABLES_AT_A_TIME):
@@ -64,6 +64,6 @@ def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, n
 
 
 def _keys(vectors: np.ndarray, planes: np.ndarray, bits: int) -> np.ndarray:
-    """Return the keys (tables, N) that planes (D, G) make of vectors (N, D)."""
+    """Return the keys (tables, N) of vectors (N, D) for planes (D, G)."""
     sides = (vectors @ planes > 0).reshape(len(vectors), -1, bits)
     return (sides @ (np.uint32(1) << np.arange(bits, dtype=np.uint32))).T

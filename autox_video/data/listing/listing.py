@@ -190,7 +190,7 @@ def _each_clip_once(
 def _to_divide(
     splits: Splits, root: str | Path, *, from_folders: bool
 ) -> tuple[ClipTable, tuple[str, ...]]:
-    """Return the training clips that are to be divided, and into which splits."""
+    """Return the training clips to split, and the splits to make."""
     clips = splits["train"]
     if not from_folders:
         return clips, ("train", "val")

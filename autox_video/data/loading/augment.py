@@ -1,7 +1,7 @@
-"""Augmentation of whole batches on the model's device, by torchvision's transforms.
+"""Augmentation of whole batches on the model's device, with torchvision's transforms.
 
-What is drawn for a clip holds for all of its frames, and depends on the clip's seed alone. It is
-drawn on the CPU, and goes to a GPU without waiting for it.
+Random parameters are the same for all frames of a clip and depend only on the clip's seed. They are
+drawn on the CPU and copied to a GPU asynchronously.
 
 Shape legend: B clips, T frames, H height and W width in pixels, K classes.
 """
@@ -15,34 +15,34 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
-# Added to a clip's seed: what is drawn for one purpose says nothing of what is for another.
+# Added to a clip's seed, so that the random numbers of different operations are independent.
 FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 
 @dataclass(frozen=True, slots=True)
 class Strengths:
-    """How much of each kind; 0 is none."""
+    """Strength of each augmentation; 0 is off."""
 
     flip: float = 0.0
     """Probability of a horizontal flip."""
     colour: float = 0.0
-    """Greatest relative change of brightness, contrast and saturation; of the hue, a quarter."""
+    """Maximum relative change of brightness, contrast and saturation; a quarter of it for hue."""
     recolour: float = 0.0
-    """Half of the clips get their colours in a random order, half of those as a negative, each with
-    a contrast of up to this more or less and moved by up to so many standard deviations of all
-    pixels. The other half still shows what colours tell."""
+    """In half of the clips, colour channels are permuted, each with contrast and brightness changed
+    by up to this (brightness in standard deviations of the pixels), and half of these are inverted.
+    The other half keeps the information in colours."""
     rand_augment: int = 0
-    """Magnitude of two operations of RandAugment (arXiv:1909.13719), 0 to 30."""
+    """Magnitude of RandAugment with two operations (arXiv:1909.13719), 0 to 30."""
     erasing: float = 0.0
-    """Probability that a rectangle is blanked (arXiv:1708.04896)."""
+    """Probability of random erasing (arXiv:1708.04896)."""
     mixup: float = 0.0
-    """Beta distribution's parameter of MixUp (arXiv:1710.09412)."""
+    """Alpha of MixUp (arXiv:1710.09412)."""
     cutmix: float = 0.0
-    """The same of CutMix (arXiv:1905.04899); with both, each batch gets one of them."""
+    """Alpha of CutMix (arXiv:1905.04899); with both, each batch gets one of them."""
 
 
 class ClipAugmentation:
-    """Augments batches of clips, and their labels where clips are mixed."""
+    """Augments batches of clips, and their labels with MixUp or CutMix."""
 
     def __init__(self, strengths: Strengths, num_classes: int) -> None:
         self.strengths = strengths
@@ -58,7 +58,7 @@ class ClipAugmentation:
         ]
 
     def on_pixels(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Flip and change the pictures of clips (B, T, 3, H, W) uint8, one seed for each clip."""
+        """Return clips (B, T, 3, H, W) uint8 with flips and colour changes; one seed per clip."""
         flipped = [_chance(seed + FLIP, self.strengths.flip) for seed in seeds]
         if any(flipped):
             mask = torch.tensor(flipped).to(clips.device, non_blocking=True)
@@ -76,9 +76,9 @@ class ClipAugmentation:
     def on_batch(
         self, clips: Tensor, labels: Tensor, seeds: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Recolour normalised clips (B, 3, T, H, W), blank parts and mix them with each other.
+        """Return normalised clips (B, 3, T, H, W) recoloured, erased and mixed, and their labels.
 
-        Labels (B) or (B, K) come back as (B, K) float where clips are mixed.
+        Labels (B) or (B, K) become (B, K) float if clips are mixed.
         """
         strength = self.strengths.recolour
         for clip, seed in zip(clips, seeds, strict=True):
@@ -93,13 +93,13 @@ class ClipAugmentation:
             return clips, labels
         with _seeded(seeds[0] + MIX):
             mix = self.mixes[int(torch.randint(len(self.mixes), ()))]
-            # Time stands where a Video has its colours; the two mixes do not look at either.
+            # A Video has channels where these have time, but MixUp and CutMix use neither.
             mixed, labels = mix(Video(clips), labels)
         return mixed.as_subclass(Tensor), labels
 
 
 def _recoloured(clip: Tensor, strength: float, seed: int) -> Tensor:
-    """A normalised clip (3, T, H, W) in other colours; see Strengths."""
+    """Return a normalised clip (3, T, H, W) with changed colours; see Strengths."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(3, generator=generator)
     gain, shift = strength * (2 * torch.rand(2, 3, generator=generator) - 1)
@@ -119,7 +119,7 @@ def _chance(seed: int, probability: float) -> bool:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Within the block torch's own random numbers are those of a seed; after it as if not used."""
+    """Seed torch's global random generator within the block, and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

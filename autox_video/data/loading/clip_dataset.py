@@ -1,4 +1,4 @@
-"""Listed clips as a data set, each read and cropped by a pipeline, in batches for a model."""
+"""The data set of listed clips, read and cropped by a pipeline, and its batches for a model."""
 
 import math
 import mmap
@@ -29,27 +29,27 @@ from autox_video.video.files.remote import is_remote, join
 @DATASETS.register_module()
 @dataclass(eq=False)
 class ClipDataset:
-    """Clips of a list file, or given as a ClipTable.
+    """The clips of a list file or a ClipTable.
 
-    An index is `epoch * len + position`: an item depends on the seed, the epoch and its position
-    alone, not on the process that makes it.
+    An index is `epoch * len + position`: an item depends only on the seed, the epoch and its
+    position, not on the process that reads it.
     """
 
     clips: ClipTable | str
-    """The clips, or a CSV file of them (as `write_list` writes it)."""
+    """The clips, or a CSV file written by `write_list`."""
     data_root: str
-    """Folder or address that relative paths start from."""
+    """Folder or URL that relative paths start from."""
     _: KW_ONLY
     pipeline: Sequence[dict]
-    """Configs of mmaction2 transforms, whose result is `inputs`."""
+    """Configs of mmaction2 transforms that produce `inputs`."""
     classes: Sequence[str]
     """Class names."""
     item_shape: Sequence[int]
-    """Of `inputs`: views, frames, height, width, 3."""
+    """Shape of `inputs`: views, frames, height, width, 3."""
     seed: int = 0
-    """Start of every random stream."""
+    """Seed of all random numbers."""
     rounds: Sequence[int] | None = None
-    """In testing, which round of each clip is read (`sampling.rounds_of`); None: there is one."""
+    """For testing: which round of each clip to read (`sampling.rounds_of`); None: only one."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -57,27 +57,27 @@ class ClipDataset:
         self.data_root, self.item_shape = str(self.data_root), tuple(self.item_shape)
         self.transforms = Compose(self.pipeline)
         self.metainfo = {"classes": tuple(self.classes)}
-        # Workers, which are forked from here, write into the same memory.
+        # Shared memory: workers are forked and write into it.
         self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(self.rounds or ()), 1)))
-        """(clips,) length of each clip that was read, 0 before; of data sets with `rounds`."""
+        """(clips,) length of each clip once it was read, else 0; only with `rounds`."""
 
     def __len__(self) -> int:
         return len(self.clips)
 
     @property
     def is_remote(self) -> bool:
-        """Whether clips are fetched from elsewhere."""
+        """Whether any clips are remote."""
         return is_remote(self.data_root) or any(map(is_remote, self.clips.paths))
 
     def name(self, index: int) -> str:
-        """The path of a clip as listed."""
+        """Return the path of a clip as listed."""
         return self.clips.paths[index % len(self)]
 
     def read(self, index: int, out: np.ndarray) -> None:
         """Write the views of a clip into `out`, (*item_shape) uint8; raises VideoError."""
         epoch, position = divmod(index, len(self))
         rng = np.random.default_rng([self.seed, epoch, position])
-        # mmaction2's transforms draw from the global streams.
+        # mmaction2's transforms use the global random generators.
         global_seed = int(rng.integers(2**32))
         np.random.seed(global_seed)
         random.seed(global_seed)
@@ -94,11 +94,11 @@ class ClipDataset:
             out[...] = results["inputs"]
 
     def batch(self, loaded: Loaded) -> dict[str, Any]:
-        """What a model takes of loaded items.
+        """Return loaded items as a batch for a model.
 
-        `inputs` (B, V, T, H, W, 3) uint8, which share the loader's memory, `labels` as
-        `label_array` gives them or None, and for each clip its `positions` in the list and in
-        `seeds` a number for augmentation on the device.
+        `inputs` (B, V, T, H, W, 3) uint8, which share the loader's memory; `labels` as returned by
+        `label_array`, or None; and per clip its position in the list, `positions`, and a seed for
+        augmentation on the device, `seeds`.
         """
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
@@ -111,23 +111,23 @@ class ClipDataset:
 
 
 def _seed_of(seed: int, epoch: int, position: int) -> int:
-    """Return a number for the augmentation of a clip behind the loader, apart from all others."""
+    """Return a unique seed for the augmentation of a clip after loading."""
     return int(np.random.SeedSequence([seed, epoch, position, 1]).generate_state(1)[0])
 
 
 class ClipBatches(ClipLoader):
-    """The batches of a data set for a model, epoch by epoch; stands where a DataLoader would.
+    """The batches of a data set for a model, by epoch; takes the place of a DataLoader.
 
-    Several processes that train share each batch, each has its part of it; in a fixed order, for
-    evaluation, each has whole batches, which are then computed as one process alone would.
+    In training, each batch is divided among the processes. In evaluation (fixed order), each
+    process gets whole batches, so that results are the same as with a single process.
 
     Args:
-        dataset: what to read.
-        batch_size: samples in a batch, of all processes together.
-        workers: processes that read; 0: this one.
-        shuffle: whether the order is random: it depends on the data set's seed and the epoch.
-        pin_memory: whether batches are copied to page-locked memory, for a GPU.
-        processes: who shares the batches; None: this process has all of them.
+        dataset: the data set to read.
+        batch_size: samples per batch, over all processes.
+        workers: number of processes that read; 0: read in this process.
+        shuffle: whether to shuffle, depending on the data set's seed and the epoch.
+        pin_memory: whether to copy batches to page-locked memory, for a GPU.
+        processes: the processes that share the batches; None: only this one.
     """
 
     dataset: ClipDataset
@@ -155,32 +155,32 @@ class ClipBatches(ClipLoader):
         )
 
     def __len__(self) -> int:
-        """The number of batches in an epoch."""
+        """Return the number of batches per epoch."""
         return self.batches_in(len(self.dataset))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.epoch(0)
 
     def batches_in(self, clips: int) -> int:
-        """The number of batches that so many clips make."""
+        """Return the number of batches for a number of clips."""
         return math.ceil(clips / self.batch_size)
 
     def tolerate(self, tolerated: float) -> None:
-        """Try no more clips once more than this share of all has turned out unreadable."""
+        """Stop reading once more than this share of all clips is unreadable."""
         self.tolerance = Tolerance.of_share(tolerated, len(self.dataset))
 
     def nothing(self) -> dict[str, Any]:
-        """What takes the place of a batch of which nothing was read: a clip that does not count."""
+        """Return a placeholder for an empty batch: one black clip with weight 0."""
         black = np.zeros((1, *self.dataset.item_shape), dtype=np.uint8)
         return {**self.dataset.batch(Loaded([0], black, [None], [])), "weight": 0.0}
 
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
-        """Yield this process's batches of an epoch, in order, but the first `skip` clips of it.
+        """Yield this process's batches of an epoch, in order, skipping the first `skip` clips.
 
-        Each is what `ClipDataset.batch` gives, with the clips found `unreadable`, how many clips
-        of the epoch's order are `taken` after it, its `weight`: of this process's mean over its
-        part, for the mean over the processes to be that over the whole batch; and whether it
-        `is_full`. In a random order, other clips stand in for those that cannot be read.
+        Each is a `ClipDataset.batch` with these additions: the `unreadable` clips; how many clips
+        of the epoch are `taken` after it; its `weight`, by which this process's mean is multiplied
+        so that the mean over the processes is that over the whole batch; and whether it `is_full`.
+        With shuffling, unreadable clips are replaced by others.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.batch_size)
@@ -188,7 +188,7 @@ class ClipBatches(ClipLoader):
             [range(start, min(start + self.batch_size, len(order))) for start in starts]
         )
         items = self.read(order, [part for _, part, _ in parts], fill=self.shuffle)
-        # What is read ends early where too much cannot be.
+        # Reading ends early if too many clips are unreadable.
         for (whole, part, weight), loaded in zip(parts, items, strict=False):
             batch = self.dataset.batch(loaded)
             if self.pin_memory and len(loaded.indices):
@@ -198,9 +198,9 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Return of each batch of this process: all of it, its part, the weight of its mean.
+        """Return for each batch of this process: the whole batch, its part, the weight of its mean.
 
-        A process for which nothing is left of a batch takes part with a clip that does not count.
+        A process without a part of a batch gets one clip with weight 0.
         """
         rank, size = self.processes.rank, self.processes.size
         if not self.shuffle:
@@ -221,7 +221,7 @@ class ClipBatches(ClipLoader):
 
 
 def build_batches(config: dict, processes: Processes | None = None) -> ClipBatches:
-    """Make ClipBatches of a config's `train_dataloader` or `val_dataloader`."""
+    """Build ClipBatches from a config's `train_dataloader` or `val_dataloader`."""
     options = dict(config)
     dataset = DATASETS.build(options.pop("dataset"))
     return ClipBatches(dataset, **options, processes=processes)

@@ -1,8 +1,8 @@
-"""Decoded frames of clips on local disk, to be read again at memory speed.
+"""The cache of decoded frames on local disk, read again at memory speed.
 
-A file holds the frames of one clip that training can ask for, uncompressed, so that any of them is
-mapped into memory and used in place. Its name is a digest of the clip's file and of how it was
-decoded: runs share what they have in common, and nothing is ever out of date.
+A file contains all frames of one clip that training can request, uncompressed, so that they can be
+memory-mapped. Its name is a digest of the clip's file and the decoding parameters: runs share
+entries, and entries are never stale.
 
 Shape legend: T times, N frames, H height and W width in pixels.
 """
@@ -22,22 +22,22 @@ from autox_video.video.files.remote import is_remote
 
 SUFFIX = ".frames"
 
-_MEANING = 3  # another number where the same file and reading give other frames
+_MEANING = 3  # increase when the same file and parameters give different frames
 _HEAD = struct.Struct("<dIIII8x")  # seconds, T, N, H, W
-# Of the clip's file, spread evenly from start to end, that go into its name: of what is not
-# compressed, ends are often equal.
+# Pieces of the clip's file that are hashed, spread from start to end: uncompressed files often have
+# equal ends.
 _PIECES, _PIECE_BYTES = 8, 4096
 
 
 def default_folder() -> Path | None:
-    """This user's cache of frames; None where there is no home."""
+    """Return the user's cache folder for frames; None if there is no home folder."""
     return user_cache("frames")
 
 
 def content_name(video: str | Path, reading: str) -> str | None:
-    """Return the name of what a clip's file gives when it is read so; None where it cannot be.
+    """Return the cache name of a clip's file and decoding parameters; None if it is unreadable.
 
-    What is at an address is taken never to change, and is not fetched for this.
+    Remote clips are assumed never to change, and are not fetched for this.
     """
     reading = f"{reading}|{_MEANING}"
     if is_remote(video):
@@ -58,36 +58,35 @@ def content_name(video: str | Path, reading: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CachedClip:
-    """The frames of a clip at some times."""
+    """The frames of a clip at given times."""
 
     seconds: float
     """Length of the clip."""
     times_sec: np.ndarray
     """(T,) float64, increasing."""
     index: np.ndarray
-    """(T,) int32: which frame is on screen at each time."""
+    """(T,) int32: index of the frame on screen at each time."""
     frames: np.ndarray
-    """(N, H, W, 3) uint8 RGB, not to be written to."""
+    """(N, H, W, 3) uint8 RGB, read-only."""
 
     def frames_at(self, times_sec: np.ndarray) -> list[np.ndarray]:
-        """Return the frames at times that are among `times_sec`, each (H, W, 3), without a copy."""
+        """Return the frames (H, W, 3) at some of the clip's times, without copying."""
         rows = np.searchsorted(self.times_sec, np.asarray(times_sec) - 1e-6)
         return [self.frames[i] for i in self.index[rows]]
 
 
 class FrameCache:
-    """Cached clips in a folder of bounded size; several processes and runs may use it at once.
+    """Cached clips in a folder of limited size, which several processes and runs may share.
 
-    Clips of this run stay, so that a data set which is larger than the cache is at least partly in
-    it, epoch after epoch. A disk that is full, or a folder that cannot be written, only means that
-    nothing more is kept.
+    Clips of this run are never evicted, so that a data set larger than the cache stays partly
+    cached over all epochs. If the disk is full or the folder not writable, nothing more is cached.
     """
 
     def __init__(self, folder: str | Path, max_gib: float) -> None:
         self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> CachedClip | None:
-        """Return a cached clip; None where there is none, or the file is damaged."""
+        """Return a cached clip; None if it is not cached or the file is damaged."""
         content = self.files.get(name)
         if content is None:
             return None
@@ -99,7 +98,7 @@ class FrameCache:
         return CachedClip(seconds, times, index, frames.reshape(*shape, 3))
 
     def put(self, name: str, clip: CachedClip) -> bool:
-        """Keep a clip; whether there was room for it."""
+        """Cache a clip, and return whether there was room for it."""
         columns = ((clip.times_sec, "<f8"), (clip.index, "<i4"), (clip.frames, np.uint8))
         arrays = [np.ascontiguousarray(column, dtype) for column, dtype in columns]
         head = _HEAD.pack(clip.seconds, len(clip.times_sec), *clip.frames.shape[:3])

@@ -1,6 +1,6 @@
-"""Items of a data set in batches, read ahead by worker processes: in order, whatever breaks.
+"""Read the items of a data set in batches, in order, with worker processes that read ahead.
 
-Items are written straight into memory that all processes share (anonymous, so that no limit on
+Items are written directly into memory shared by all processes (anonymous, so that no limit of
 /dev/shm applies).
 """
 
@@ -17,30 +17,30 @@ import numpy as np
 from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
 TIME_LIMIT_SEC, FETCH_LIMIT_SEC = 60.0, 600.0
-"""A worker that computes on one clip for longer, or does nothing, is taken to hang; the second
-where clips are fetched from elsewhere."""
+"""A worker that computes on one clip, or is idle on it, for longer than this is considered hung;
+the second value is for remote clips."""
 
 CHANCE = 1e-9
-"""Of unreadable clips in a row, below which it is not chance that they are."""
+"""Probability of consecutive unreadable clips below which it is not chance."""
 
 BATCHES_AHEAD = 2
-"""That are read while the model computes."""
+"""Batches that are read ahead while the model computes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How many clips may turn out unreadable before it is the disk's fault, not the clips'."""
+    """How many clips may be unreadable before the disk is considered faulty, not the clips."""
 
     broken: float = math.inf
-    """In all."""
+    """In total."""
     in_a_row: float = math.inf
-    """With none between them that could be read."""
+    """Consecutively, without a readable clip between them."""
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return that of a share of so many clips; of a share above 0, at least one clip."""
+        """Return the tolerance for a share of `clips`, at least one clip for a share above 0."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
-        # More than chance would bring in a row, if that share of all clips were unreadable.
+        # More in a row than chance would explain if that share of all clips were unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
         return cls(min(broken, clips - 1), row)
 
@@ -50,33 +50,33 @@ class Unreadable:
     """A clip that could not be read."""
 
     position: int
-    """Its place in the list."""
+    """Its position in the list."""
     video: str
-    """The path as listed."""
+    """Its path as listed."""
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Items in order. `items` belongs to the loader: it changes when the next are asked for."""
+    """Items in order. `items` is reused by the loader: the next batch overwrites it."""
 
     indices: list[int]
     items: np.ndarray
     """(len(indices), *item_shape) uint8."""
     values: list[Any]
-    """What `Readable.read` gives for each."""
+    """The return value of `Readable.read` for each item."""
     unreadable: list[Unreadable]
-    """Clips between and before them that could not be read, each reported once."""
+    """Unreadable clips among and before them, each reported once."""
 
 
 class ClipLoader:
-    """Reads a data set in batches, ahead of whoever uses them.
+    """Reads a data set in batches, ahead of their use.
 
     Args:
-        dataset: what to read.
-        batch_size: items in a batch, at most.
-        workers: processes that read; 0: this one.
-        time_limit_sec: after which a worker is taken to hang.
+        dataset: the data set to read.
+        batch_size: maximum number of items per batch.
+        workers: number of processes that read; 0: read in this process.
+        time_limit_sec: time after which a worker is considered hung.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ClipLoader:
     ) -> None:
         self.dataset = dataset
         self.broken: dict[int, str] = {}
-        """Why, by position, of every clip that could not be read; they are not tried again."""
+        """Reasons of the unreadable clips, by position; they are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
         shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)
@@ -100,16 +100,16 @@ class ClipLoader:
     def read(
         self, order: Sequence[int], batches: Sequence[Sequence[int]], *, fill: bool = False
     ) -> Iterator[Loaded]:
-        """Read the items of each batch; those that cannot be read are missing from it.
+        """Yield the items of each batch, without the unreadable ones.
 
-        Where more cannot be read than is tolerated, nothing more is tried: the batch at hand is
-        the last, with what there is of it.
+        If more clips are unreadable than tolerated, reading stops: the current batch is the last
+        and may be incomplete.
 
         Args:
-            order: the index to read, by its number in the order.
-            batches: such numbers.
-            fill: whether another clip of the order stands in for one that cannot be read. Which
-                one depends on the number alone, and no other clip of the order is moved by it.
+            order: the indices to read, in order.
+            batches: positions in `order`, per batch.
+            fill: whether an unreadable clip is replaced by another one of the order. Which one
+                depends only on its position, and all other clips keep their positions.
         """
         if self._pool is not None:
             self._pool.forget()
@@ -120,7 +120,7 @@ class ClipLoader:
             done: list[Task] = []
             unreadable: list[Unreadable] = []
             for _ in batch:
-                # As far as there is room; without workers, one item.
+                # As many as there are free rows; without workers, one item.
                 while self._free and not (waiting and self._pool is None):
                     if (number := next(to_come, None)) is None:
                         break
@@ -142,19 +142,19 @@ class ClipLoader:
 
     @property
     def gives_up(self) -> bool:
-        """Whether more clips could not be read than is tolerated."""
+        """Whether more clips are unreadable than tolerated."""
         return len(self.broken) > self.tolerance.broken or self._in_a_row > self.tolerance.in_a_row
 
     def close(self) -> None:
-        """End the workers; the loader can be used again."""
+        """Stop the workers; the loader can be used again."""
         if self._pool is not None:
             self._pool.close()
 
     def _start(self, order: Sequence[int], number: int, fill: bool) -> Task | None:
-        """Have the item for a number of the order read into a free row, if there is any."""
+        """Start reading an item of the order into a free row; None if no clip is left."""
         clips, candidates = len(self.dataset), [order[number]]
         if fill and not self.gives_up and len(self.broken) < clips:
-            # From half an epoch away, so that no clip is twice in a batch.
+            # From half an epoch away, so that no clip occurs twice in a batch.
             far = number + len(order) // 2
             candidates = chain(
                 candidates, (order[(far + step) % len(order)] for step in range(len(order)))
@@ -168,7 +168,7 @@ class ClipLoader:
         return task
 
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
-        """Wait for a task; where it failed, remember and report its clip."""
+        """Wait for a task and return whether it succeeded; if not, record and report its clip."""
         if self._pool is None:
             task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:

@@ -1,4 +1,4 @@
-"""Batches of uint8 clips → augmented, normalised float32 clips on the model's device.
+"""Augment and normalise batches on the model's device: uint8 clips → float32 clips.
 
 Shape legend: B clips, V views, T frames, H height and W width in pixels.
 """
@@ -16,13 +16,13 @@ from autox_video.data.loading.augment import ClipAugmentation, Strengths
 
 @MODELS.register_module()
 class ClipPreprocessor(BaseDataPreprocessor):
-    """What mmaction2's recognisers get from the batches that `ClipBatches` gives.
+    """Turns the batches of `ClipBatches` into inputs of mmaction2's recognisers.
 
     Args:
-        mean: of each colour, red, green, blue, 0 to 255.
-        std: standard deviation of each colour.
+        mean: mean of each RGB channel, 0 to 255.
+        std: standard deviation of each RGB channel.
         augment: fields of `Strengths`, for training.
-        num_classes: needed where clips are mixed.
+        num_classes: needed for MixUp and CutMix.
     """
 
     def __init__(
@@ -37,20 +37,21 @@ class ClipPreprocessor(BaseDataPreprocessor):
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1, 1), persistent=False)
         self.side: int | None = None
-        """Of the square that training clips are scaled down to, in px; None: they stay whole."""
+        """Side in px to which training clips are scaled down; None: not scaled."""
         self.augmentation = ClipAugmentation(Strengths(**(augment or {})), num_classes)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Move, augment, normalise, and put each label into a data sample.
+        """Return the augmented, normalised batch on the model's device.
 
         Args:
             data: `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64, (B, classes) float32 or
-                None, and `seeds`, one for each clip.
+                None, and `seeds`, one per clip.
             training: whether to augment; V is then 1.
 
-        Gives `inputs` (B, V, 3, T, H, W) float32, in training with `side` for H and W where that is
-        set, and `data_samples`, one for each clip, whose `gt_label` is (1) int64 or, of several or
-        mixed classes, (1, classes) float32.
+        Returns:
+            `inputs` (B, V, 3, T, H, W) float32, scaled to `side` in training if it is set, and
+            `data_samples`, one per clip, whose `gt_label` is (1) int64 or, for multi-label or mixed
+            clips, (1, classes) float32.
         """
         moved = self.cast_data({key: data[key] for key in ("inputs", "labels")})
         inputs, labels = moved["inputs"], moved["labels"]
@@ -60,7 +61,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
                 pictures = resize(pictures, [self.side, self.side], antialias=True)
             pictures = self.augmentation.on_pixels(pictures, data["seeds"])
             inputs = pictures.permute(0, 1, 3, 4, 2)[:, None]
-        # Made contiguous while it is small.
+        # Made contiguous while it is still uint8.
         inputs = inputs.permute(0, 1, 5, 2, 3, 4).contiguous()
         inputs = inputs.to(torch.float32).sub_(self.mean).div_(self.std)
         if training:

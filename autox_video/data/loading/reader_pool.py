@@ -1,11 +1,10 @@
-"""Worker processes that open and read clips: one that crashes or hangs takes nothing else along.
+"""Worker processes that read clips, isolated so that a crash or hang affects only one clip.
 
-Each worker has a pipe of its own and shares no lock with anyone; what is large it writes into
-shared memory. Another is started in place of one that died, and tries the clip at hand once more.
+Each worker has its own pipe and shares no locks; large data goes through shared memory. A worker
+that died is replaced, and the new one tries the current clip once more.
 
-How long a clip takes is measured in what stands still when the machine does, so that neither a
-pause nor a slow disk makes it unreadable: in the time that a worker computes, and in looks at it
-during which it neither computed nor read.
+Time limits use clocks that stop when the machine does, so that neither a pause nor a slow disk
+makes a clip unreadable: the worker's CPU time, and the time in which it neither computed nor read.
 """
 
 import contextlib
@@ -27,33 +26,33 @@ import numpy as np
 
 from autox_video.core.errors import AutoXVideoError, VideoError
 
-_TASKS_AHEAD = 256  # of one worker: few enough to fit into its pipe
-_LOOK_EVERY_SEC = 1.0  # for workers that hang
-_TRIES = 2  # of a clip in whose reading a worker died or hung: the cause may lie outside of it
+_TASKS_AHEAD = 256  # per worker: few enough to fit into its pipe
+_LOOK_EVERY_SEC = 1.0  # how often to check for hung workers
+_TRIES = 2  # for a clip on which a worker died or hung, as the cause may lie elsewhere
 _PR_SET_PDEATHSIG = 1
 
 
 class Readable(Protocol):
-    """What a loader reads from; `len` gives the number of clips."""
+    """A data set that a loader can read; `len` is the number of clips."""
 
     item_shape: tuple[int, ...]
-    """Of one item, uint8."""
+    """Shape of one item, uint8."""
 
     def __len__(self) -> int: ...
 
     def read(self, index: int, out: np.ndarray) -> Any:
         """Write the item at `index` (epoch * len + position) into `out`; raises VideoError.
 
-        What it gives is sent along.
+        The return value is passed on with the item.
         """
 
     def name(self, index: int) -> str:
-        """Name the clip for people."""
+        """Return the name of the clip for messages."""
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """An item to read into a row; `error` says why it could not be."""
+    """An item to read into a row; `error` says why it could not be read."""
 
     index: int
     row: int
@@ -64,13 +63,13 @@ class Task:
 
 
 def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any, str | None]:
-    """Read an item in this process: what `read` gives, and why it cannot be read, if so."""
+    """Read an item in this process; returns the value of `read`, and the error if unreadable."""
     try:
         return dataset.read(index, out), None
     except VideoError as error:
         return None, str(error)
     except MemoryError:
-        return None, f"{dataset.name(index)}: there is not enough memory to read it."
+        return None, f"{dataset.name(index)}: not enough memory to read it."
 
 
 @dataclass(slots=True, eq=False)
@@ -78,43 +77,43 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
-    """Handed over and not answered, in order: it is at the first."""
+    """Submitted and unanswered, in order; it is working on the first."""
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """How far it was at the last look, and since when, by the pool's clock."""
+    """Its progress at the last check, and since when it is unchanged, by the pool's clock."""
 
 
 @dataclass(eq=False)
 class ReaderPool:
-    """Worker processes; a task goes to the one with the least to do."""
+    """Worker processes; each task goes to the one with the fewest tasks."""
 
     dataset: Readable
     rows: np.ndarray
     """Shared memory for the items."""
     count: int
-    """Workers."""
+    """Number of workers."""
     time_limit_sec: float
-    """How long a worker may compute on an item, and how long it may do nothing."""
+    """How long a worker may compute on an item, and how long it may be idle."""
     waited_sec: float = 0.0
-    """For answers, as far as this process ran: a clock that stops where the machine does."""
+    """Time waited for answers while this process ran: a clock that stops with the machine."""
     looked_at: float = 0.0
     workers: list[_Worker] = field(default_factory=list)
     queue: deque[Task] = field(default_factory=deque)
 
     def submit(self, task: Task) -> None:
-        """Have a task done."""
+        """Queue a task."""
         while len(self.workers) < self.count:
             self.workers.append(self._start())
         self.queue.append(task)
         self._hand_out()
 
     def attend(self) -> None:
-        """Take the answers that are there; wait for one where there is none."""
+        """Process available answers, waiting for one if there is none."""
         worker_of = {worker.pipe: worker for worker in self.workers}
         began = time.monotonic()
         pipes = wait(list(worker_of), _LOOK_EVERY_SEC)
-        # A container that was paused, or a process that was stopped, has lost no time by it.
+        # Do not count time in which a container was paused or a process stopped.
         self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
         for pipe in pipes:
             try:
@@ -133,13 +132,13 @@ class ReaderPool:
         self._hand_out()
 
     def forget(self) -> None:
-        """Drop what an abandoned pass has asked for, so that its rows can be used anew."""
+        """Drop the tasks of an abandoned pass, so that its rows can be reused."""
         self.queue.clear()
         while any(worker.tasks for worker in self.workers):
             self.attend()
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         for worker in self.workers:
             _end(worker)
         self.workers.clear()
@@ -152,7 +151,7 @@ class ReaderPool:
                 return
             task = self.queue.popleft()
             worker.tasks.append(task)
-            # A worker that has died is noticed when its answer is waited for.
+            # A dead worker is noticed when waiting for its answer.
             with contextlib.suppress(OSError):
                 worker.pipe.send((task.index, task.row))
 
@@ -164,12 +163,12 @@ class ReaderPool:
             elif self.waited_sec - worker.doing_since > self.time_limit_sec:
                 self._replace(
                     worker,
-                    f"nothing came of it for {self.time_limit_sec:g} s, twice, as if its disk did "
-                    "not answer or the decoder hung",
+                    f"reading it made no progress for {self.time_limit_sec:g} s, twice; the disk "
+                    "does not respond or the decoder hangs",
                 )
 
     def _replace(self, worker: _Worker, reason: str | None = None) -> None:
-        """Start another in place of one that has died, or, for a reason, is to die."""
+        """Replace a worker that has died or, given a reason, has to be killed."""
         _end(worker)
         if worker.tasks:
             task, code = worker.tasks[0], worker.process.exitcode or 0
@@ -187,7 +186,7 @@ class ReaderPool:
             target=_work, args=(self, theirs, os.getpid()), daemon=True
         )
         with warnings.catch_warnings():
-            # The child uses no thread of ours, and no lock that one of them may hold.
+            # The child uses none of our threads, nor locks that they may hold.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         theirs.close()
@@ -202,22 +201,19 @@ def _end(worker: _Worker) -> None:
 
 def _why_it_died(code: int) -> str:
     if code == -signal.SIGPROF:
-        return "the decoder hangs on it (it computed for too long)"
+        return "the decoder hangs on it (CPU time limit exceeded)"
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"the decoder crashes on it ({how}), twice"
+    return f"the decoder crashed on it twice ({how})"
 
 
 def _progress(pid: int) -> object:
-    """Return something that changes while a process computes or reads, or is stopped by somebody.
-
-    None where the system does not tell.
-    """
+    """Return a value that changes while a process is busy or stopped; None if unknown."""
     try:
         state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     bytes_read = ""
-    with contextlib.suppress(OSError):  # not everybody may look at it
+    with contextlib.suppress(OSError):  # requires permission
         bytes_read = Path(f"/proc/{pid}/io").read_text().partition("\n")[0]
     return object() if state in ("T", "t") else (*numbers[10:12], bytes_read)
 
@@ -226,19 +222,19 @@ def _progress(pid: int) -> object:
 
 
 def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
-    """Answer each (index, row) by what `read` gives, why it cannot be read, and what to raise."""
+    """Answer each (index, row) with the value of `read`, the read error, and an error to raise."""
     _stand_alone(parent)
     while True:
         try:
             index, row = pipe.recv()
         except EOFError:
             os._exit(0)
-        # A signal ends this process, wherever it is stuck.
+        # The signal kills this process wherever it is stuck.
         signal.setitimer(signal.ITIMER_PROF, pool.time_limit_sec)
         value = error = defect = None
         try:
             value, error = read_in_process(pool.dataset, index, pool.rows[row])
-        except AutoXVideoError as problem:  # nothing that another clip would be spared
+        except AutoXVideoError as problem:  # would affect other clips, too
             defect = problem
         except BaseException:  # noqa: BLE001 (the parent raises it)
             defect = RuntimeError(f"A data worker failed:\n{traceback.format_exc()}")
@@ -247,10 +243,10 @@ def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
 
 
 def _stand_alone(parent: int) -> None:
-    """Leave signals to the parent, die with it, and leave the other cores to the model.
+    """Ignore terminal signals, exit with the parent, and use a single thread.
 
-    A terminal signals the whole process group; the parent then still needs its workers for the
-    step that it finishes, and it ends them itself.
+    A terminal signals the whole process group; the parent still needs its workers to finish the
+    current step, and stops them itself.
     """
     os.setpgid(0, 0)
     for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGPROF):
@@ -258,7 +254,7 @@ def _stand_alone(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that
+    if os.getppid() != parent:  # the parent died before prctl
         os._exit(1)
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)

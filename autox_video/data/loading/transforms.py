@@ -1,6 +1,6 @@
-"""The two steps of every pipeline: a clip's path → frames at the times that sampling gives → views.
+"""The two steps of every pipeline: a clip's path → frames at sampled times → cropped views.
 
-Both are mmaction2 transforms, so that others of them may stand before, between and behind.
+Both are mmaction2 transforms and can be combined with others.
 
 Shape legend: V views, T frames of one, S side of the square in pixels.
 """
@@ -29,7 +29,7 @@ from autox_video.video.sampling import (
 from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
-"""A clip whose frames would take more is decoded each time: hours of video, say."""
+"""Clips whose frames would take more, such as hours of video, are decoded each time."""
 
 _TRIES_FOR_A_CROP = 10
 
@@ -39,36 +39,36 @@ _TRIES_FOR_A_CROP = 10
 class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
-    Reads `filename`, in training `rng` (a NumPy Generator), where there is one `segment`: the
-    (start, end) in seconds of the clip in the video; and in testing `round`: which of the rounds
-    of num_clips clips that a video of its length takes (`sampling.rounds_of`). Adds `imgs`, a list
-    of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip after clip, `seconds`, the length of
-    the clip, and the keys that mmaction2's transforms expect beside them.
+    Reads `filename`; in training `rng` (a NumPy Generator); optionally `segment`, the (start, end)
+    of the clip in the video in seconds; and in testing `round`, which of the video's rounds of
+    num_clips clips to read (`sampling.rounds_of`). Adds `imgs`, a list of num_clips * clip_len
+    frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the video or segment; and the
+    keys that mmaction2's transforms expect.
 
     Raises:
         VideoError: the clip cannot be read.
     """
 
     clip_len: int
-    """Frames in a clip."""
+    """Frames per clip."""
     frame_interval_sec: float
-    """Seconds between two of them."""
+    """Seconds between frames."""
     _: KW_ONLY
     num_clips: int = 1
-    """Clips from one video."""
+    """Clips per video."""
     test_mode: bool = False
-    """Evenly spread clips instead of each at a random time."""
+    """Whether clips are spread evenly instead of taken at random times."""
     jitter: bool = False
-    """Whether in training each frame is moved in its slot of time at random."""
+    """Whether frames are shifted randomly within their slots, in training."""
     short_side: int | None = None
-    """Frames whose shorter side is at least twice as long are scaled down to it on the way, in px;
-    None leaves all as they are. Scaled twice by a little, pictures get blurred."""
+    """Frames whose short side is at least twice this many px are scaled down to it while decoding;
+    None: never. Smaller frames are not scaled, since scaling twice by a little blurs them."""
     decoder: str = "auto"
-    """Which one, as in config.yaml."""
+    """The config key `decoder`."""
     cache: dict | None = None
-    """`folder` and `max_gib` of a FrameCache; None always decodes."""
+    """`folder` and `max_gib` of a FrameCache; None: always decode."""
     remote_cache: str = "auto"
-    """Where clips from elsewhere are kept, as in config.yaml."""
+    """The config key `remote_cache`."""
 
     def __post_init__(self) -> None:
         self.frame_cache = None if self.cache is None else FrameCache(**self.cache)
@@ -120,7 +120,7 @@ class ReadClips(BaseTransform):
         return times.reshape(rounds, -1)[number]
 
     def _all_times(self, seconds: float) -> np.ndarray:
-        """Every time that can be asked for, increasing."""
+        """Return all times that can be requested, sorted."""
         if self.test_mode:
             return np.unique(test_times(seconds, *self._slots, num_clips=self.num_clips))
         return all_train_times(seconds, *self._slots, jitter=self.jitter)
@@ -139,7 +139,7 @@ class ReadClips(BaseTransform):
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Return where in the video the clip begins, from its first frame, and its length, in seconds."""
+    """Return start (from the video's first frame) and length of the clip, in seconds."""
     if segment is None:
         return 0.0, video.seconds
     try:
@@ -149,14 +149,14 @@ def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
 
 
 def _frames_at(video: Video, times_sec: np.ndarray, short_side: int | None) -> list[np.ndarray]:
-    """Return the frame at each time; one that is asked for twice is decoded once."""
+    """Return the frame at each time; duplicate times are decoded once."""
     unique, rows = np.unique(times_sec, return_inverse=True)
     frames = video.frames_at(unique, short_side)
     return [frames[row] for row in rows]
 
 
 def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]) -> CachedClip:
-    """Make a cached clip in which a frame that is on screen at several times is held once."""
+    """Return a cached clip that stores each frame once, even if it is shown at several times."""
     is_new = [True] + [not np.array_equal(*pair) for pair in zip(frames[1:], frames, strict=False)]
     index = np.cumsum(is_new, dtype=np.int32) - np.int32(1)
     return CachedClip(seconds, times, index, np.stack([frames[i] for i in np.flatnonzero(is_new)]))
@@ -165,23 +165,23 @@ def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class CropClips(BaseTransform):
-    """Cut a square out of the frames and scale it to the model's size: the same in all of a clip.
+    """Crop all frames of a clip in the same way and scale them to the model's input size.
 
     Reads `imgs`, `num_clips`, `clip_len`, and `rng` for `random`; adds `inputs` (V, T, S, S, 3)
-    uint8, written into `out` where that is given.
+    uint8, written to `out` if it is given.
     """
 
     side: int
-    """Of the views, in px."""
+    """Side of the views, in px."""
     crop: str
-    """`random` takes a random part of the area in a random shape, one for each clip (torchvision's
-    RandomResizedCrop); `centre` the largest square in the middle; `three` the largest at both ends
-    of the longer side and in the middle: three views of each clip."""
+    """`random`: a random area and aspect ratio per clip (torchvision's RandomResizedCrop);
+    `centre`: the largest square in the centre; `three`: the largest squares at both ends of the
+    longer side and in the centre, three views per clip."""
     _: KW_ONLY
     area_range: tuple[float, float] = (0.08, 1.0)
-    """Least and greatest share of the frame's area, for `random`."""
+    """Range of the area relative to the frame, for `random`."""
     aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3)
-    """Least and greatest width over height, for `random`."""
+    """Range of width / height, for `random`."""
 
     def __post_init__(self) -> None:
         if self.crop not in ("random", "centre", "three"):
@@ -225,9 +225,9 @@ def random_box(
     *,
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Return (top, left, height, width) of a random part, by the rule of "Going deeper with
-    convolutions" (2014): area uniform, logarithm of the aspect ratio uniform; where ten tries do
-    not fit, the largest part in the middle whose aspect ratio is in range.
+    """Return (top, left, height, width) of a random crop, as in "Going deeper with convolutions"
+    (2014): uniform area, log-uniform aspect ratio; if ten tries do not fit, the largest centre crop
+    whose aspect ratio is in range.
     """
     low, high = aspect_ratio_range
     for _ in range(_TRIES_FOR_A_CROP):
