@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from autox_video.machine.mm_import import mend_when_imported
+from autox_video.machine.mm_import import install_import_hook
 
 if TYPE_CHECKING:
     from autox_video.api import AutoXVideo
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["AutoXVideo"]
 __version__ = "0.1.0"
 
-mend_when_imported()
+install_import_hook()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,1 +1,1 @@
-"""This machine, and the packages that are installed on it."""
+"""This machine's hardware, and the installed packages."""

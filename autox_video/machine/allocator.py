@@ -1,8 +1,8 @@
-"""How this process asks the operating system for memory.
+"""Tune how this process allocates memory.
 
-glibc gives every block over some tens of MiB back to the system when it is freed, and gets it as
-fresh pages at the next request, which the kernel must clear one by one. A training step on a CPU
-asks for such blocks hundreds of times (benchmarks/backbone.py shows models with and without it).
+glibc returns freed blocks of more than a few tens of MiB to the system, and requests new pages the
+next time, which the kernel must zero. A training step on a CPU allocates such blocks hundreds of
+times (benchmarks/backbone.py measures models with and without this setting).
 """
 
 import ctypes
@@ -12,9 +12,9 @@ _MIB = 1024**2
 
 
 def keep_freed_memory() -> bool:
-    """Let this process, and those it forks, reuse freed memory rather than give it back.
+    """Let this process and its forks reuse freed memory instead of returning it to the system.
 
-    Gives whether the C library took the setting: only glibc has it.
+    Returns whether the C library supports the setting; only glibc does.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

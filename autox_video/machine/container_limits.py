@@ -1,6 +1,6 @@
-"""What the control groups of Linux leave this process: the limits of Docker, Slurm and systemd.
+"""Read the limits of Linux control groups, as set by Docker, Slurm and systemd.
 
-A limit holds for all groups below the one that has it, so the least one on the way up counts.
+A limit applies to all groups below, so the lowest one on the way to the root counts.
 """
 
 import math
@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 
 class GroupLimits(NamedTuple):
-    """Least limits of all groups that a process is in; infinity where there is none."""
+    """The lowest limits of all groups of a process; infinity if there is none."""
 
     cores: float
     memory_bytes: float
 
 
 def group_limits(root: str | Path = "/") -> GroupLimits:
-    """The limits on this process; `root` is where the file system begins.
+    """Return the limits of this process; `root` is the root of the file system.
 
     Source: the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
     """
@@ -28,7 +28,7 @@ def group_limits(root: str | Path = "/") -> GroupLimits:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Every group that this process is in, with those above it, as far as they are to be seen."""
+    """Yield all groups of this process and their ancestors, as far as they are visible."""
     mounts = list(_mounts(root))
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
@@ -37,21 +37,21 @@ def _groups(root: Path) -> Iterator[Path]:
             if number == "0" if controllers is None else controllers & set(names.split(",")):
                 path = PurePosixPath(group)
                 below = path.relative_to(top).parts if path.is_relative_to(top) else ()
-                below = () if ".." in below else below  # of a group outside of this container
+                below = () if ".." in below else below  # a group outside of this container
                 for depth in range(len(below) + 1):
                     yield root.joinpath(folder.lstrip("/"), *below[:depth])
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, set[str] | None]]:
-    """Each tree of groups: which group is at its top, where it is, and its controllers that count.
+    """Yield each group hierarchy: its top group, its folder and its relevant controllers.
 
-    None for version 2, which has all of them in one tree.
+    The controllers are None for cgroup v2, which has a single hierarchy.
     """
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         fields, kinds = before.split(), after.split()
         if len(fields) >= 5 and len(kinds) >= 3 and kinds[0] in ("cgroup", "cgroup2"):
-            # A space in a path is written \040.
+            # A space in a path is escaped as \040.
             top, folder = (
                 re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
                 for text in fields[3:5]
@@ -74,7 +74,7 @@ def _memory(folder: Path) -> float:
 
 
 def _numbers(path: Path) -> list[int]:
-    """The numbers in a file; none where it holds something else, as the word `max`."""
+    """Return the numbers in a file; none if it contains something else, such as `max`."""
     words = " ".join(_lines(path)).split()
     return [int(word) for word in words if re.fullmatch(r"-?\d{1,19}", word)]
 

@@ -1,4 +1,4 @@
-"""What this machine has: devices, memory, cores, fast number types."""
+"""Detect this machine's hardware: device, memory, cores, fast dtypes."""
 
 import math
 import os
@@ -17,38 +17,38 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The facts about a machine that choices depend on."""
+    """The properties of a machine that the plan depends on."""
 
     device: str
     """`cpu` or `cuda:N`."""
     device_name: str
-    """What the maker calls it."""
+    """Model name of the device."""
     cores: int
-    """Processor cores this process may use."""
+    """CPU cores that this process may use."""
     memory_gib: float
-    """Main memory this process may use, in GiB."""
+    """Main memory that this process may use, in GiB."""
     gpu_memory_gib: float | None
-    """Memory of the GPU in GiB, None on a CPU."""
+    """GPU memory in GiB; None on a CPU."""
     fast_bfloat16: bool
-    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    """Whether bfloat16 matrix products are faster than float32 ones."""
     fast_float16: bool = False
-    """Whether the device multiplies float16 matrices faster than float32 ones."""
+    """Whether float16 matrix products are faster than float32 ones."""
     compiler: bool = False
-    """Whether there is a C compiler, without which torch.compile does nothing."""
+    """Whether there is a C compiler, which torch.compile needs."""
     processes: int = 1
-    """Processes that train together, on all machines."""
+    """Number of training processes on all machines."""
     local_processes: int = 1
-    """Those of them on this machine, which share its cores and memory."""
+    """Number of training processes on this machine, which share its cores and memory."""
 
 
 def detect(device: str = "auto") -> Hardware:
-    """Look at this machine.
+    """Return the hardware of this machine.
 
     Args:
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        ResourceError: the device asked for is not there.
+        ResourceError: the requested device does not exist.
     """
     import torch
 
@@ -73,13 +73,13 @@ def detect(device: str = "auto") -> Hardware:
 
 
 def device_to_find(device: str, gpus: Any) -> str:
-    """The device that this process looks for, of what the config says.
+    """Return the device for this process, according to the config.
 
-    Several processes that `launch` starts see the GPUs of a list alone, and count them from 0.
+    If `launch` started several processes, they see only the listed GPUs, numbered from 0.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        gpus: how many GPUs, or a tuple of their numbers, of which one process takes the first.
+        gpus: number of GPUs, or a tuple of GPU numbers; a single process uses the first.
     """
     takes_first = isinstance(gpus, tuple) and processes.current().size == 1
     return f"cuda:{gpus[0]}" if takes_first else device
@@ -90,27 +90,27 @@ def _choose_device(asked: str, gpus: int) -> str:
         return "cpu"
     index = int(asked.partition(":")[2] or 0) if asked != "auto" else 0
     if index >= gpus:
-        there = f"{gpus} CUDA GPU(s) usable by PyTorch" if gpus else "no CUDA GPU usable by PyTorch"
+        there = f"PyTorch finds {gpus} CUDA GPU(s)" if gpus else "PyTorch finds no CUDA GPU"
         raise ResourceError(
-            f"device: '{asked}' is not on this machine ({there}); set device: auto or device: cpu, "
-            "or see `autox-video doctor`."
+            f"device: '{asked}' is not available on this machine ({there}); set device: auto or "
+            "device: cpu, or run `autox-video doctor`."
         )
     return f"cuda:{index}"
 
 
 def make_cublas_deterministic() -> None:
-    """Have cuBLAS give the same bits in every run; heard only before its first use on a GPU."""
+    """Make cuBLAS deterministic; must be called before its first use on a GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity mask, and the limits of its control groups."""
+    """Return the number of cores that this process may use, by CPU affinity and cgroup limits."""
     cores = len(os.sched_getaffinity(0))
     return max(1, int(min(cores, group_limits().cores)))
 
 
 def usable_memory_gib() -> float:
-    """Main memory that this process may use, in GiB: the machine's, or the least limit on it."""
+    """Return the main memory in GiB that this process may use, by size and limits."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     of_process = math.inf if address_space == resource.RLIM_INFINITY else address_space
@@ -118,17 +118,17 @@ def usable_memory_gib() -> float:
 
 
 def has_compiler() -> bool:
-    """Whether a C compiler can be found."""
+    """Whether there is a C compiler."""
     return any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 
 
 def cpu_flags() -> frozenset[str]:
-    """The processor's feature flags as Linux names them; empty where they cannot be read."""
+    """Return the CPU's feature flags, by their Linux names; empty if they cannot be read."""
     return frozenset(_cpuinfo("flags").split())
 
 
 def cpu_name() -> str:
-    """The processor's name as Linux gives it."""
+    """Return the CPU's model name."""
     return _cpuinfo("model name") or "CPU"
 
 

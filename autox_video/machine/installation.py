@@ -1,7 +1,6 @@
-"""What must be installed, and what to do when it is not: read from package metadata alone.
+"""Check the installed packages by their metadata, and say how to fix problems.
 
-Nothing here imports the packages it speaks of, so it answers in milliseconds and works where they
-are missing or broken.
+Does not import the packages, so it takes milliseconds and works even if they are missing or broken.
 """
 
 import re
@@ -10,12 +9,12 @@ from pathlib import Path
 
 PROJECT = "autox-video"
 OPTIONAL = frozenset({"decord"})
-"""Of the requirements, what mmaction2 demands and nothing here needs: a second decoder."""
+"""Requirements of mmaction2 that this project does not need: a second decoder."""
 _FORKS = {
     "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmengine": ("mmengine", "mmengine-lite"),
 }
-"""The maintained forks that are needed, and the packages that write the same files."""
+"""The required maintained forks, and the packages that install the same files."""
 _DISTRIBUTION_OF = {
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
@@ -24,7 +23,7 @@ _DISTRIBUTION_OF = {
     "yaml": "pyyaml",
     "PIL": "pillow",
 }
-"""What to install for a module whose package has another name."""
+"""The package to install for modules whose package has a different name."""
 _SYSTEM_PACKAGE_OF = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -34,12 +33,12 @@ _SYSTEM_PACKAGE_OF = {
     "libX11.so.6": "libx11-6",
     "libxcb.so.1": "libxcb1",
 }
-"""Debian's package for each system library that OpenCV loads at import."""
+"""The Debian package of each system library that OpenCV loads at import."""
 IMPORT_FAILURES = (
     *(ImportError, OSError, RuntimeError, SystemError),
     *(ValueError, AttributeError, TypeError, AssertionError),
 )
-"""What a package raises at import when it, or something under it, is broken."""
+"""What importing a package raises if it or one of its dependencies is broken."""
 
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object file")
 _NUMPY_ABI = re.compile(
@@ -51,9 +50,9 @@ _TORCH_MISMATCH = re.compile(r"torchvision::|undefined symbol|partially initiali
 
 
 def requirements() -> dict[str, str]:
-    """The version specifier (`>=2.6`) of each package that is needed, by its name.
+    """Return the version specifier (such as `>=2.6`) of each required package, by name.
 
-    Empty where this project itself is not installed.
+    Empty if this project itself is not installed.
     """
     from packaging.requirements import Requirement
 
@@ -66,7 +65,7 @@ def requirements() -> dict[str, str]:
 
 
 def check_installation() -> list[str]:
-    """Every conflict, missing package and package of a wrong version, as one sentence each."""
+    """Return all conflicts, missing packages and wrong versions, one message each."""
     itself = []
     if installed_version(PROJECT) is None:
         itself = [f"{PROJECT} itself is not installed: run `pip install -e .` in its folder."]
@@ -74,10 +73,10 @@ def check_installation() -> list[str]:
 
 
 def find_conflicts() -> list[str]:
-    """What is installed and cannot work: twins of the forks, and packages of a wrong version."""
+    """Report packages that conflict with the required forks, and packages of a wrong version."""
     problems = [
-        f"The package {twin} {version} writes the same files as {fork}, which this project needs, "
-        f"and one breaks the other: run `pip uninstall -y {twin} {fork}` and then `pip install "
+        f"The package {twin} {version} conflicts with {fork}, which this project needs, as both "
+        f"install the same files: run `pip uninstall -y {twin} {fork}` and then `pip install "
         f"{fork}`."
         for fork, twins in _FORKS.items()
         for twin in twins
@@ -90,13 +89,13 @@ def find_conflicts() -> list[str]:
             what = "torch torchvision" if pair else f'"{package}{specifier}"'
             problems.append(
                 f"The package {package} {version} is installed, but {package}{specifier} is "
-                f"needed: run `pip install --upgrade {what}`."
+                f"required: run `pip install --upgrade {what}`."
             )
     return problems
 
 
 def find_missing() -> list[str]:
-    """The packages that are needed and not installed."""
+    """Report required packages that are not installed."""
     replaced = {fork for fork, twins in _FORKS.items() if any(map(installed_version, twins))}
     return [
         _missing_sentence(package, f'"{package}{specifier}"' if specifier else package)
@@ -106,7 +105,7 @@ def find_missing() -> list[str]:
 
 
 def installed_version(package: str) -> str | None:
-    """The version of a distribution, "unknown" where its metadata name none, None if absent."""
+    """Return the version of a package, "unknown" if its metadata has none; None if absent."""
     try:
         return metadata.distribution(package).metadata.get("Version") or "unknown"
     except metadata.PackageNotFoundError:
@@ -124,11 +123,11 @@ def _fits(version: str, specifier: str) -> bool:
 
 
 def explain_import_error(module: str, error: BaseException) -> str:
-    """One sentence for a failed `import module`: what is broken and what to do.
+    """Return a message for a failed `import module`: what is broken and what to do.
 
     Args:
-        module: the module that was being imported, e.g. "torchvision" or "mmaction.models".
-        error: what the import raised.
+        module: the module that was imported, such as "torchvision" or "mmaction.models".
+        error: the exception of the import.
     """
     text = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     library = _MISSING_LIBRARY.search(str(error))
@@ -136,29 +135,28 @@ def explain_import_error(module: str, error: BaseException) -> str:
         return _explain_missing_module(module, error.name)
     if library is not None and library[1] in _SYSTEM_PACKAGE_OF:
         return (
-            f"{module} needs the system library {library[1]}, which is not there: run `apt-get "
-            f"install {_SYSTEM_PACKAGE_OF[library[1]]}` as root, or, without root, `pip uninstall "
-            "-y opencv-python opencv-contrib-python` and then `pip install "
+            f"{module} needs the system library {library[1]}, which is not installed: run `apt-get "
+            f"install {_SYSTEM_PACKAGE_OF[library[1]]}` as root; without root access, run `pip "
+            "uninstall -y opencv-python opencv-contrib-python` and then `pip install "
             "opencv-contrib-python-headless`."
         )
     if _NUMPY_ABI.search(str(error)):
         return (
-            f"{module} was built for another version of NumPy than the installed "
+            f"{module} was built for a different version of NumPy than the installed "
             f"{installed_version('numpy')} ({text}): run `pip install --upgrade --force-reinstall "
             f"numpy {_distribution_of(module)}`."
         )
     if module in ("torch", "torchvision") or _TORCH_MISMATCH.search(str(error)):
         return (
             f"{module} cannot be imported: torch {installed_version('torch')} and torchvision "
-            f"{installed_version('torchvision')} are broken or do not belong together ({text}); "
-            "install both again from the same place: `pip install --force-reinstall torch "
-            "torchvision` (for a machine without a GPU add `--index-url "
-            "https://download.pytorch.org/whl/cpu`)."
+            f"{installed_version('torchvision')} are broken or incompatible ({text}); reinstall "
+            "both from the same source: `pip install --force-reinstall torch torchvision` (on a "
+            "machine without a GPU add `--index-url https://download.pytorch.org/whl/cpu`)."
         )
     return (
-        f"{module} cannot be imported ({type(error).__name__}: {text}): its installation is "
-        f"broken; run `pip install --force-reinstall --no-deps {_distribution_of(module)}`, and "
-        "`autox-video doctor` to see what else is wrong."
+        f"{module} cannot be imported ({type(error).__name__}: {text}); its installation is "
+        f"broken: run `pip install --force-reinstall --no-deps {_distribution_of(module)}`, then "
+        "`autox-video doctor` to check for other problems."
     )
 
 
@@ -168,8 +166,8 @@ def _explain_missing_module(module: str, missing: str) -> str:
         needed_by = "" if module == top else f", which {module} needs,"
         return _missing_sentence(f"{top}{needed_by}", _distribution_of(top))
     return (
-        f"{module} cannot be imported: the file of {missing} is missing from its package; run "
-        f"`pip install --force-reinstall --no-deps {_distribution_of(top)}`."
+        f"{module} cannot be imported: {missing} is missing from its package; run `pip install "
+        f"--force-reinstall --no-deps {_distribution_of(top)}`."
     )
 
 
@@ -183,9 +181,6 @@ def _distribution_of(module: str) -> str:
 
 
 def source_tree() -> Path | None:
-    """Return the folder of the source tree that this runs from; None where it is installed apart.
-
-    Beside an installed package lie the folders of anybody.
-    """
+    """Return the root of the source tree that this runs from; None if it is installed elsewhere."""
     folder = Path(__file__).parents[2]
     return folder if (folder / "autotrain.py").is_file() else None

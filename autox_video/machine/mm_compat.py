@@ -1,9 +1,8 @@
-"""The only file that knows what is broken in mmaction2, mmengine and mmcv at import.
+"""Workarounds for the import of mmaction2, mmengine and mmcv; the only place that has any.
 
-The first import of any of them runs it (see `mm_import`). Afterwards `mmaction` and its `models`,
-`datasets` and `evaluation` are imported; where that is not possible on this machine, one
-InstallError says why and what to do. Each workaround has a test that fails when it is not needed
-any more.
+The first import of any of them runs this module (see `mm_import`). Afterwards `mmaction` and its
+`models`, `datasets` and `evaluation` are imported; if that fails, an InstallError says why and what
+to do. Each workaround has a test that fails once it is no longer needed.
 """
 
 import importlib
@@ -24,14 +23,14 @@ _DRN = "mmaction.models.localizers.drn"
 
 
 def _prepare() -> None:
-    """Import everything from the bottom up, so that what fails is named by its own package."""
+    """Import everything from the bottom up, so that a failure names the package at fault."""
     if problems := find_conflicts():
         raise InstallError(*problems)
     for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
         _import(module)
     with _accepted_mmcv_version():
         _import("mmaction")
-    _stand_in_for_drn()
+    _add_drn_placeholder()
     _silence_expected_warnings()
     for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
         _import(module)
@@ -56,8 +55,8 @@ def _accepted_mmcv_version() -> Iterator[None]:
         mmcv.__version__ = real_version
 
 
-def _stand_in_for_drn() -> None:
-    """The wheel of mmaction2 1.2.0 lacks this folder, which its `localizers` import."""
+def _add_drn_placeholder() -> None:
+    """Add modules for a folder that `localizers` imports but the wheel of mmaction2 1.2.0 lacks."""
     mmaction_folder = Path(sys.modules["mmaction"].__file__).parent
     localizers_folder = mmaction_folder / "models" / "localizers"
     if PathFinder.find_spec("drn", [str(localizers_folder)]) is not None or _DRN in sys.modules:
@@ -69,7 +68,7 @@ def _stand_in_for_drn() -> None:
 
 
 class _MissingDRN:
-    """Takes the place of mmaction2's DRN localizer and refuses to be built."""
+    """Placeholder for mmaction2's DRN localizer that cannot be instantiated."""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise InstallError(
@@ -79,10 +78,10 @@ class _MissingDRN:
 
 
 def _silence_expected_warnings() -> None:
-    """Of no use to anybody here, and not ours to mend.
+    """Ignore warnings of the libraries that are irrelevant here.
 
-    The forks' pure-Python wheel has no compiled ops, which nothing here uses; and mmaction2's Swin
-    calls `torch.meshgrid` without naming its indexing.
+    The forks' pure-Python wheel has no compiled ops, which are not used; and mmaction2's Swin calls
+    `torch.meshgrid` without the argument `indexing`.
     """
     for start in ("Fail to import ``MultiScaleDeformableAttention``", "torch.meshgrid: in an up"):
         warnings.filterwarnings("ignore", message=start, category=UserWarning)

@@ -1,7 +1,7 @@
-"""`import mmaction` works once autox_video is imported: what is broken in it is mended first.
+"""Import hook that applies `mm_compat` before mmaction2, mmengine or mmcv is imported.
 
-Nothing is loaded before somebody asks for it. What mmaction2 stands on brings it along, so that
-whatever is missing or broken below it is explained in one place.
+Nothing is loaded until it is needed. Importing any of the three imports them all, so that missing
+or broken dependencies are explained in one place.
 """
 
 import importlib
@@ -11,19 +11,19 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_MENDED = ("mmengine", "mmcv", "mmaction")
-_MENDING = "autox_video.machine.mm_compat"
+_PATCHED = ("mmengine", "mmcv", "mmaction")
+_PATCHES = "autox_video.machine.mm_compat"
 
 
-# Without the base classes of importlib.abc, which take as long to import as all the rest.
-class _MendedLoader:
-    """Loads a package by way of `mm_compat`, which imports it whole."""
+# Without the base classes of importlib.abc, which would double the import time.
+class _PatchedLoader:
+    """Loads a package through `mm_compat`."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        importlib.import_module(_MENDING)
+        importlib.import_module(_PATCHES)
         return sys.modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
@@ -34,15 +34,15 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _MENDED or _MENDING in sys.modules:
+        if name not in _PATCHED or _PATCHES in sys.modules:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None:
-            spec.loader = _MendedLoader(spec.loader)
+            spec.loader = _PatchedLoader(spec.loader)
         return spec
 
 
-def mend_when_imported() -> None:
-    """See to it that whoever imports mmaction gets it mended."""
+def install_import_hook() -> None:
+    """Install the import hook."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

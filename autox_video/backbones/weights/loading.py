@@ -166,9 +166,7 @@ def identify_backbone(state: Mapping[str, Tensor]) -> str:
     if FIRST_LAYER in state:
         depths = "-".join(map(str, depths_of(state)))
         what = f"a Swin of width {len(state[FIRST_LAYER])} and depths {depths}"
-    raise CheckpointError(
-        f"{what} is not one of {', '.join(names)}; use weights of one of these."
-    )
+    raise CheckpointError(f"{what} is not one of {', '.join(names)}; use weights of one of these.")
 
 
 def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
@@ -192,9 +190,7 @@ def _backbone_state(name: str) -> State:
 
 
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors without dimensions that may differ: windows and,
-    for images, time.
-    """
+    """Return the shapes of a backbone's tensors, without windows and, for images, without time."""
     shapes = {}
     for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):

@@ -67,8 +67,7 @@ def _num_rows(window: Iterable[int]) -> int:
 
 
 def inflated_patches(weight: Tensor, steps: int) -> Tensor:
-    """Return an image patch embedding inflated over time: (C, 3, H, W) → (C, 3, steps, H, W)
-    float32.
+    """Inflate an image patch embedding over time: (C, 3, H, W) → (C, 3, steps, H, W) float32.
 
     A still clip gets the same tokens as its frame (Carreira & Zisserman, "Quo Vadis, Action
     Recognition?", CVPR 2017, section 2.4).

@@ -128,11 +128,11 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     if not MIN_FPS <= 1 / typical <= MAX_FPS:
         said = f"its time stamps give an implausible {_rate(1 / typical)}"
         return _evenly(displayed, nominal_fps, f"{said}; {_rate(nominal_fps)} is used instead")
-    mended, odd = _mended(gaps, typical, nominal_fps)
-    follows_stamps = np.array_equal(mended[:-1], gaps[:-1])
+    repaired, odd = _repaired(gaps, typical, nominal_fps)
+    follows_stamps = np.array_equal(repaired[:-1], gaps[:-1])
     if not follows_stamps:
-        moments = np.concatenate([[0.0], np.cumsum(mended[:-1])])
-    seconds = float(moments[-1] + mended[-1])
+        moments = np.concatenate([[0.0], np.cumsum(repaired[:-1])])
+    seconds = float(moments[-1] + repaired[-1])
     return Timeline(
         displayed,
         moments,
@@ -222,7 +222,7 @@ def _typical(gaps: np.ndarray, otherwise: float) -> float:
     return float(np.median(known)) if len(known) else otherwise
 
 
-def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
+def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
     """Return each frame's display duration with clock errors repaired, and what was unusual.
 
     Args:
@@ -231,30 +231,30 @@ def _mended(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.nd
         typical: typical gap in seconds.
         nominal_fps: frame rate according to the header.
     """
-    mended, odd = gaps.copy(), []
-    if mended[-1] <= 0:
+    repaired, odd = gaps.copy(), []
+    if repaired[-1] <= 0:
         is_likely = typical / HELD_FRAMES < 1 / nominal_fps < typical * HELD_FRAMES
-        mended[-1] = 1 / nominal_fps if is_likely else typical
-    if len(restarts := np.flatnonzero(np.isnan(mended))):
-        mended[restarts] = typical
+        repaired[-1] = 1 / nominal_fps if is_likely else typical
+    if len(restarts := np.flatnonzero(np.isnan(repaired))):
+        repaired[restarts] = typical
         place = _place(restarts)
         odd.append(f"its time stamps go back {place}; the parts were joined")
-    if (repeated := np.count_nonzero(mended == 0)) > REPEATED_SHARE * len(mended):
-        odd.append(f"{repeated} of its {len(mended)} frames have duplicate time stamps")
-    _spread(mended)
-    typical = float(np.median(mended[:-1] if len(mended) > 1 else mended))
+    if (repeated := np.count_nonzero(repaired == 0)) > REPEATED_SHARE * len(repaired):
+        odd.append(f"{repeated} of its {len(repaired)} frames have duplicate time stamps")
+    _spread(repaired)
+    typical = float(np.median(repaired[:-1] if len(repaired) > 1 else repaired))
     if _is_unusual(1 / typical):
         odd.append(f"its time stamps give {_rate(1 / typical)}")
-    if len(jumps := _jumps(mended, typical)):
-        odd.append(_say_jumps(mended, jumps))
-        mended[jumps] = typical
-    held = mended > HELD_FRAMES * typical
-    if mended[held].sum() > HELD_SHARE * mended.sum():
-        numbers, share = np.flatnonzero(held) + 1, f"{mended[held].sum():.3g} s of its"
-        who = f"{len(numbers)} of its {len(mended)} frames stay"
+    if len(jumps := _jumps(repaired, typical)):
+        odd.append(_say_jumps(repaired, jumps))
+        repaired[jumps] = typical
+    held = repaired > HELD_FRAMES * typical
+    if repaired[held].sum() > HELD_SHARE * repaired.sum():
+        numbers, share = np.flatnonzero(held) + 1, f"{repaired[held].sum():.3g} s of its"
+        who = f"{len(numbers)} of its {len(repaired)} frames stay"
         who = f"its frame {numbers[0]} stays" if len(numbers) == 1 else who
-        odd.append(f"{who} on screen for {share} {mended.sum():.3g} s")
-    return mended, odd
+        odd.append(f"{who} on screen for {share} {repaired.sum():.3g} s")
+    return repaired, odd
 
 
 def _spread(gaps: np.ndarray) -> None:
