@@ -146,7 +146,7 @@ def test_mistakes_are_sentences(fitted, tmp_path):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints=str(folder / "work"))
     with pytest.raises(CheckpointError, match="^https://host/best.pth: weights are read"):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints="https://host/best.pth")
-    with pytest.raises(CheckpointError, match="work is a folder; name the weight file"):
+    with pytest.raises(CheckpointError, match="work is a folder; set load_from to the weight file"):
         AutoXVideo().fit(**data, **{**REST, "load_from": str(folder / "work")})
     with pytest.raises(ListingError, match="no video"):
         AutoXVideo().transform(data_root=str(tmp_path), checkpoints=best)

@@ -347,7 +347,7 @@ def test_clips_and_pictures(place, hostile, run, form):
 def test_the_cache_of_probed_clips(place, hostile, run):
     cache = place / "cache" / "autox_video" / "probe.sqlite"
     put(cache, hostile["raw"])
-    assert "begun anew" in run("check", ends_well=True)
+    assert "was recreated" in run("check", ends_well=True)
     with sqlite3.connect(cache) as database:
         for column in ("facts", "digest", "fingerprint", "scene"):
             database.execute(f"UPDATE {TABLE} SET {column} = ?", (hostile["raw"],))

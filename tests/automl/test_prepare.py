@@ -58,7 +58,9 @@ def test_clips_with_odd_times_are_named_before_training(keys, capsys):
     prepare.prepare(settings_of(keys), resuming=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "1 odd clip, used as it says here" in shown
-    assert "train red 0.mp4" in shown and "its clock jumps by 2 h 30 min after frame 5" in shown
+    assert (
+        "train red 0.mp4" in shown and "its time stamps jump by 2 h 30 min after frame 5" in shown
+    )
 
 
 def test_a_class_without_a_readable_training_clip_is_an_error(keys):
@@ -202,7 +204,7 @@ def test_clips_and_lists_of_a_web_server(keys, tmp_path, monkeypatch):
         prepared = prepare.prepare(settings, resuming=False)
         assert len(prepared.listing.train) == 5
     reasons = [row["reason"] for row in csv.DictReader(open(tmp_path / "work" / "unreadable.csv"))]
-    assert reasons == ["there is nothing at this address."]
+    assert reasons == ["there is no such file on the server."]
 
 
 def test_parts_of_videos_have_their_own_lengths(keys, tmp_path):

@@ -159,7 +159,7 @@ def test_what_check_says_of_names_and_times_training_says_too(tmp_path, monkeypa
     shown = " ".join(capsys.readouterr().out.split())
     assert "Nothing is wrong" not in shown
     assert len(found["near_names"]) == 1 and "`fihgt`" in found["near_names"][0]
-    for words in ("mistyped", "not read: `apex_frame`", "3 of 6 segments of the train list end"):
+    for words in ("mistyped", "not read: `apex_frame`", "3 of 6 segments in the train list end"):
         assert words in shown
         assert any(words in note for note in found["notes"])
     prepare(settings_from_mapping({**TINY, **lists, "work_dir": "run"}, "test"), resuming=False)

@@ -24,7 +24,7 @@ def test_detect_describes_this_machine():
 @pytest.mark.parametrize("asked", ["cuda", "cuda:0", "cuda:3"])
 def test_a_gpu_that_is_not_there_is_an_error(asked, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ResourceError, match="no CUDA GPU usable"):
+    with pytest.raises(ResourceError, match="PyTorch finds no CUDA GPU"):
         hardware.detect(asked)
 
 

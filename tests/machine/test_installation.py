@@ -74,7 +74,7 @@ def test_a_complete_environment_has_no_problem(complete):
 def test_a_twin_of_a_fork_is_a_conflict(complete, twin, fork):
     install(complete, twin, "2.1.0")
     (problem,) = check_installation()
-    assert problem.startswith(f"The package {twin} 2.1.0 writes the same files as {fork}")
+    assert problem.startswith(f"The package {twin} 2.1.0 conflicts with {fork}")
     assert f"`pip uninstall -y {twin} {fork}` and then `pip install {fork}`" in problem
 
 
@@ -138,7 +138,7 @@ LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
         (
             "torchvision",
             RuntimeError("operator torchvision::nms does not exist"),
-            ["do not belong together", "--force-reinstall torch torchvision"],
+            ["are broken or incompatible", "--force-reinstall torch torchvision"],
         ),
         (
             "torch",
@@ -165,12 +165,12 @@ LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
         (
             "cv2",
             ImportError("numpy.core.multiarray failed to import"),
-            ["built for another version of NumPy", "numpy opencv-contrib-python`"],
+            ["built for a different version of NumPy", "numpy opencv-contrib-python`"],
         ),
         (
             "scipy",
             ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
-            ["scipy was built for another version of NumPy", "numpy scipy`"],
+            ["scipy was built for a different version of NumPy", "numpy scipy`"],
         ),
         (
             "mmengine",

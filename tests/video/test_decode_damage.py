@@ -59,12 +59,12 @@ def header_only(path):
         (fifo, "a device or a pipe"),
         (write_empty_video, "the file is empty"),
         (write_text_video, "this is text, not a video"),
-        (playlist, "this is a playlist in text, not the videos that it names"),
+        (playlist, "this is a text playlist, not the videos in it"),
         (torn_mp4, "this is an MP4 without its index (moov), damaged or cut off"),
-        (lambda path: write_sound(path.with_suffix(".m4a")), "no pictures in it"),
-        (lambda path: write_sound(path.with_suffix(".wav")), "no pictures in it"),
-        (lambda path: write_sound(path.with_suffix(".mp3")), "no pictures in it"),
-        (lambda path: write_sound(path.with_suffix(".mp3"), cover=True), "no pictures in it"),
+        (lambda path: write_sound(path.with_suffix(".m4a")), "no video stream"),
+        (lambda path: write_sound(path.with_suffix(".wav")), "no video stream"),
+        (lambda path: write_sound(path.with_suffix(".mp3")), "no video stream"),
+        (lambda path: write_sound(path.with_suffix(".mp3"), cover=True), "no video stream"),
     ],
 )
 def test_what_is_not_a_clip_gets_one_sentence(tmp_path, make, reason):
@@ -137,7 +137,7 @@ def test_large_cut_off_file_never_freezes_silently(tmp_path, monkeypatch):
     with open_video(path) as video:
         assert video.seconds == 4.0  # what its header promises
         assert read_numbers(video.frames_at(np.array([0.4]))) == [10]
-        with pytest.raises(VideoError, match=r"cut off, nothing can be decoded from \d\.\d s to 3"):
+        with pytest.raises(VideoError, match=r"cut off: nothing can be decoded from \d\.\d s to 3"):
             video.frames_at(np.array([0.4, 3.9]))
         video.examine()
         assert video.seconds < 3.0
@@ -168,7 +168,7 @@ def test_damage_in_the_middle_is_said_with_its_place(tmp_path):
 
 def test_end_that_was_never_written_is_found(tmp_path):
     path = overwrite(write_fast_start(tmp_path / "a.mp4"), 0.9, 1.0)
-    with open_video(path) as video, pytest.raises(VideoError, match="its end holds only zeros"):
+    with open_video(path) as video, pytest.raises(VideoError, match="it ends in zero bytes"):
         video.examine()
 
 

@@ -102,7 +102,7 @@ def test_codings(tmp_path, other, coding):
 def test_turned_clips(tmp_path, other, degrees):
     path = write_turned(tmp_path / "a.mp4", moving_frames(5, 64, 96), degrees)
     if other == "decord" and degrees:
-        with pytest.raises(VideoError, match=r"frames are turned\); set decoder: pyav"):
+        with pytest.raises(VideoError, match=r"frames are rotated\); set decoder: pyav"):
             open_video(path, other)
         return
     with open_video(path) as ours, open_video(path, other) as theirs:
@@ -175,7 +175,9 @@ def test_torchcodec_without_libraries_is_a_fault_of_the_installation(tmp_path, m
     path = write_video(tmp_path / "a.mkv", numbered_frames(3))
     why_not_usable.cache_clear()
     try:
-        with pytest.raises(InstallError, match="no FFmpeg libraries that fit.*decoder: pyav"):
+        with pytest.raises(
+            InstallError, match="no FFmpeg libraries that it supports.*decoder: pyav"
+        ):
             open_video(path, "torchcodec")
     finally:
         why_not_usable.cache_clear()

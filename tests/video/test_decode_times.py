@@ -74,7 +74,7 @@ def test_clock_that_jumps(tmp_path, name):
     facts = examine_clip(path).facts
     assert facts.seconds == pytest.approx(2.4, abs=0.01)
     jump = "1 h 00 min" if name == "a.ts" else "26 h 30 min"
-    assert facts.odd == f"its clock jumps by {jump} after frame 20; the gap is closed"
+    assert facts.odd == f"its time stamps jump by {jump} after frame 20; the gap is closed"
 
 
 def test_clock_that_jumps_is_closed_for_every_decoder(tmp_path, decoder):
@@ -102,7 +102,7 @@ def test_joined_recordings(tmp_path, name):
     assert spread(path) == SPREAD
     facts = examine_clip(path).facts
     assert facts.seconds == pytest.approx(2.4, abs=0.02)
-    assert "its clock goes back after frame 20 and frame 40" in facts.odd
+    assert "its time stamps go back after frame 20 and frame 40" in facts.odd
 
 
 def write_joined_flv(path):
@@ -151,7 +151,7 @@ def test_frames_of_one_stamp_share_its_time(tmp_path):
     times = [time // 200 * 200 for time in EVEN_MS]
     path = write_stamped(tmp_path / "a.mkv", FRAMES, times)
     assert spread(path) == SPREAD
-    assert "48 of its 60 frames have the time stamp of another" in examine_clip(path).facts.odd
+    assert "48 of its 60 frames have duplicate time stamps" in examine_clip(path).facts.odd
 
 
 def test_raw_stream_without_stamps(tmp_path):
@@ -171,7 +171,7 @@ def test_recording_that_was_cut_between_two_key_frames_starts_at_the_second(tmp_
     assert spread(path) == [22, 27, 32, 37, 42, 47, 52, 57]
     facts = examine_clip(path).facts
     assert (facts.frames, facts.seconds) == (40, pytest.approx(1.6))
-    assert "its first 15 frames lean on what was cut off before them" in facts.odd
+    assert "its first 15 frames are skipped: the key frame" in facts.odd
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])

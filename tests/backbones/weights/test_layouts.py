@@ -117,7 +117,7 @@ def torchvision_v2():
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        (torchvision_v2(), "holds a Swin v2.*use weights of Swin v1"),
+        (torchvision_v2(), "contains a Swin v2.*use weights of Swin v1"),
         (
             {**official_images(), "absolute_pos_embed": torch.zeros(1, 144, 12)},
             "absolute position embeddings.*trained without them",
@@ -127,16 +127,22 @@ def torchvision_v2():
                 "backbone.patch_embed.projection.weight": torch.zeros(12, 3, 4, 4),
                 "backbone.stages.0.blocks.0.attn.w_msa.qkv.weight": torch.zeros(36, 12),
             },
-            "layout of mmpretrain.*use the official",
+            "mmpretrain's layout.*use the official",
         ),
-        ({"conv1.weight": torch.zeros(3)}, r"no Swin of a known layout .*conv1\.weight"),
-        ({"patch_embed.proj.weight": torch.zeros(12, 3, 4, 4)}, "no Swin of a known layout"),
+        (
+            {"conv1.weight": torch.zeros(3)},
+            r"does not contain a Swin in a known layout .*conv1\.weight",
+        ),
+        (
+            {"patch_embed.proj.weight": torch.zeros(12, 3, 4, 4)},
+            "does not contain a Swin in a known layout",
+        ),
         (
             {
                 "patch_embed.proj.weight": torch.zeros(12),
                 "layers.0.blocks.0.norm1.weight": torch.zeros(12),
             },
-            "no Swin of a known layout",
+            "does not contain a Swin in a known layout",
         ),
     ],
 )

@@ -65,8 +65,8 @@ def test_the_report_as_a_sentence(tmp_path):
     count = len(backbone_of(recogniser()))
     assert sentence == (
         f"Loaded {count} of {count + 2} tensors of {path} (official Video Swin, "
-        "swin_small_of_this_test); left out 2 of its head: cls_head.fc_cls.weight, "
-        "cls_head.fc_cls.bias; 2 of the new head start at random."
+        "swin_small_of_this_test); skipped 2 of its head: cls_head.fc_cls.weight, "
+        "cls_head.fc_cls.bias; 2 of the new head initialised randomly."
     )
 
 
@@ -267,7 +267,7 @@ def test_identify_tells_tiny_from_small(tmp_path):
 def test_an_unknown_width_is_named(tmp_path):
     arch = {**SMALL, "embed_dims": 16}
     path = save(tmp_path, {"state_dict": random_state(arch=arch)})
-    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is none of conv_nano"):
+    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is not one of conv_nano"):
         loading.identify_file(path)
 
 

@@ -58,5 +58,5 @@ def test_damage_of_every_kind_is_refused(tmp_path):
     contents += [b"PK\x03\x04" + whole, whole + b"more"]
     for content in contents:
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="damaged, or no safetensors file"):
+        with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
             read_tensor_file(path)

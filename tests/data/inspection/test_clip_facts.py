@@ -62,7 +62,7 @@ def test_cut_off_clip_is_as_long_as_what_is_left(tmp_path):
         (write_empty_video, "the file is empty (0 bytes)."),
         (write_text_video, "this is text, not a video."),
         (lambda path: truncate(write_video(path, FRAMES), 0.5), "damaged or cut off"),
-        (lambda path: write_sound(path.with_suffix(".m4a")), "there are no pictures in it"),
+        (lambda path: write_sound(path.with_suffix(".m4a")), "it has no video stream"),
         (lambda path: path.parent, "this is a folder, not a video."),
     ],
 )

@@ -56,7 +56,8 @@ def test_nothing_is_said_of_ordinary_clips():
 def test_where_nothing_but_a_head_is_learnt_training_sees_the_middle_too():
     splits = {"train": split_of(2.0, 40.0), "val": split_of(2.0, 10.0)}
     (told,) = notes_on_long_clips(splits, 2.0, num_clips=1, probes=True)
-    assert "The probe learns from the middle 2 s" in told and "5.0% of 1.mp4 (40 s)" in told
+    assert "The probe is trained on the middle 2 s" in told
+    assert "5.0% of 1.mp4, which lasts 40 s" in told
     (told,) = notes_on_long_clips({"val": splits["val"]}, 2.0, num_clips=1, probes=True)
     assert "Validation" in told
 
@@ -64,6 +65,8 @@ def test_where_nothing_but_a_head_is_learnt_training_sees_the_middle_too():
 def test_validation_and_testing_say_what_they_leave_out():
     splits = {"val": split_of(2.0, 10.0), "test": split_of(2.0, 50.0, 400.0)}
     validation, testing = notes_on_long_clips(splits, 2.0, num_clips=1)
-    assert "middle 2 s" in validation and "1 of them: 20.0% of 1.mp4 (10 s)" in validation
-    assert "16 parts of 2 s" in testing and "2 of them: 8.0% of 2.mp4 (6 min 40 s)" in testing
+    assert "middle 2 s" in validation
+    assert "80% of 1 clip (only 20.0% of 1.mp4, which lasts 10 s)" in validation
+    assert "at most 16 segments of 2 s" in testing
+    assert "80% of 2 clips (only 8.0% of 2.mp4, which lasts 6 min 40 s)" in testing
     assert "`seen`" in testing

@@ -173,9 +173,9 @@ def test_odd_clips_say_what_is_odd():
     rows[9] = ("usual.mp4", 1, 0, 0, facts(seconds=7.5, fps=30.0, size=(640, 480)))
     found = {clip["video"]: clip["odd"] for clip in report(healthy(train=rows))["odd"]}
     assert found == {
-        "long.mp4": ["seconds 9, the median is 2"],
-        "quick.mp4": ["fps 60, the median is 25"],
-        "small.avi": ["short side 60, the median is 240", "codec cinepak"],
+        "long.mp4": ["seconds 9 (median 2)"],
+        "quick.mp4": ["fps 60 (median 25)"],
+        "small.avi": ["short side 60 (median 240)", "codec cinepak"],
     }
 
 

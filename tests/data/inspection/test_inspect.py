@@ -144,11 +144,14 @@ def compute(path):
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (crash, "the decoder crashes on it (SIGSEGV), twice."),
-        (lambda path: os._exit(3), "the decoder crashes on it (exit code 3), twice."),
-        (compute, "the decoder hangs on it (it computed for too long)."),
+        (crash, "the decoder crashed on it twice (SIGSEGV)."),
+        (lambda path: os._exit(3), "the decoder crashed on it twice (exit code 3)."),
+        (compute, "the decoder hangs on it (CPU time limit exceeded)."),
         # Inside of C, where Python gets no turn.
-        (lambda path: ctypes.PyDLL(None).sleep(60), "nothing came of it for 0.3 s, twice,"),
+        (
+            lambda path: ctypes.PyDLL(None).sleep(60),
+            "reading it made no progress for 0.3 s, twice;",
+        ),
     ],
 )
 def test_what_takes_the_process_along_is_named_and_costs_no_other(
@@ -273,7 +276,7 @@ def test_cache_in_a_folder_that_cannot_be_made_costs_nothing_but_a_note(clips, t
     facts = facts_of(clips, tmp_path / "file" / "c.sqlite", workers=2, on_note=notes.append)
     assert all(clip.error is None for clip in facts)
     (note,) = notes
-    assert "every clip is opened anew" in note
+    assert "all clips are inspected again" in note
 
 
 def test_locked_cache_costs_nothing_but_a_note(clips, cache, monkeypatch):

@@ -51,7 +51,7 @@ def test_facts_are_of_the_parts_of_videos(inspect):
 def test_times_that_may_be_frames_are_said(inspect):
     clips = ClipTable(["x.mp4", "y.mp4"], [0, 1], [(0.0, 250.0), (0.0, 5.0)])
     (note,) = inspect(listing(clips), [1, 2]).notes
-    assert note.startswith("1 of 2 segments of the train list end after their videos do")
+    assert note.startswith("1 of 2 segments in the train list end after their videos")
 
 
 def test_recordings_stay_together_and_keep_their_clips_beside_a_test_list(inspect, tmp_path):

@@ -55,7 +55,7 @@ def test_the_one_file_that_fits_is_found_and_said(place, listed, file):
     path, notes = two_clips(place, listed, file)
     assert path == file
     (note,) = notes
-    assert note.startswith("t.csv: 1 clip found by another spelling than listed, for example `")
+    assert note.startswith("t.csv: 1 clip found under a different spelling, for example `")
     assert f"`{file}`" in note
 
 
@@ -68,8 +68,8 @@ def test_of_two_that_fit_none_is_taken(place):
     place.videos("x/1.mp4", "y/1.mp4", "a.avi", "a.mkv", "other.mp4")
     place.write(t_dot_csv="path,label\n1.mp4,0\na.mp4,1\nother.mp4,0\n")
     one, other = place.problems("t.csv")
-    assert one.endswith("/1.mp4 is not there; it may be any of 2 clips: x/1.mp4, y/1.mp4.")
-    assert other.endswith("/a.mp4 is not there; it may be any of 2 clips: a.avi, a.mkv.")
+    assert one.endswith("/1.mp4 does not exist; it matches 2 clips: x/1.mp4, y/1.mp4.")
+    assert other.endswith("/a.mp4 does not exist; it matches 2 clips: a.avi, a.mkv.")
 
 
 def test_two_clips_are_never_one_file(place):
@@ -92,7 +92,7 @@ def test_a_clip_in_the_folder_of_another_class_is_not_meant(place):
     for path in ("run/1.mp4", "1.mp4"):
         place.write(t_dot_csv=f"path,label\n{path},run\nother.mp4,walk\n")
         (problem,) = place.problems("t.csv")
-        assert problem.startswith(f"t.csv:2: clip {Path('videos', path).absolute()} is not there")
+        assert problem.startswith(f"t.csv:2: clip {Path('videos', path).absolute()} does not exist")
 
 
 def test_nothing_outside_is_found(place):
@@ -136,7 +136,7 @@ def test_comments_that_name_a_video_are_counted(place):
     listing = place.read("t.txt", ann_file_val="v.txt")
     assert listing.train.paths == ("a.mp4", "b.mp4")
     assert listing.notes == (
-        "t.txt: 2 lines beginning with # taken for comments, as there is no such video: line 3, "
+        "t.txt: 2 lines beginning with # skipped as comments, as no such video exists: line 3, "
         "`#gone.mp4`.",
     )
 

@@ -61,24 +61,24 @@ def test_what_is_there_is_known_to_be(tree):
     )
     assert entries.all_exist
     assert notes == [
-        f"Of 3 Kinetics clips in list.csv, 1 not under {found.data_root}, so left out: c."
+        f"list.csv: 1 of 3 Kinetics clips skipped, not found under {found.data_root}: c."
     ]
 
 
 def test_a_half_may_be_missing_and_no_more(tree):
     found = tree("a.mp4", "b.mp4")
     assert len(locate(table(("a", "x"), ("c", "y")), found, "UCF101")[0]) == 1
-    with pytest.raises(ListingError, match=r"list\.csv:2: c is nowhere under data_root"):
+    with pytest.raises(ListingError, match=r"list\.csv:2: c was not found under data_root"):
         locate(table(("a", "x"), ("c", "y"), ("d", "y")), found, "UCF101")
 
 
 def test_where_other_clips_are_one_is_named(tree):
-    with pytest.raises(ListingError, match=r"those that are there have other names, as deep/x.mp4"):
+    with pytest.raises(ListingError, match=r"the clips there have other names, such as deep/x.mp4"):
         locate(table(("c", "y"), ("d", "y")), tree("deep/x.mp4"), "Kinetics")
 
 
 def test_where_no_clip_is_data_root_is_suspected(tree):
-    with pytest.raises(ListingError, match="or the clips are not unpacked"):
+    with pytest.raises(ListingError, match="or the clips have not been extracted"):
         locate(table(("c", "y"), ("d", "y")), tree("deep/x.txt"), "Kinetics")
 
 

@@ -66,7 +66,7 @@ def test_roots(here):
     assert check_root("memory://clips/") == "memory://clips"
     with pytest.raises(ListingError, match="data_root: no does not exist; relative paths start"):
         check_root("no")
-    with pytest.raises(ListingError, match="data_root: nosuch://x: nosuch:// addresses are not"):
+    with pytest.raises(ListingError, match="data_root: nosuch://x: nosuch:// URLs are not"):
         check_root("nosuch://x")
 
 
@@ -107,5 +107,5 @@ def test_lists_and_class_names_of_a_web_server(here):
         Path("train.txt").write_text("a.mp4 0\nb.mp4\n")
         with pytest.raises(ListingError, match=r"http.*/train\.txt:2: `b\.mp4` has no label"):
             read_listing(settings(data_root=f"{server.address}/videos", **lists))
-        with pytest.raises(ListingError, match=r"no\.txt: there is nothing at this address\."):
+        with pytest.raises(ListingError, match=r"no\.txt: there is no such file on the server\."):
             read_listing(settings(ann_file_train=f"{server.address}/no.txt"))

@@ -31,9 +31,7 @@ def entries(text, name="l.csv"):
 def test_a_clip_counts_once():
     once, problems, notes = drop_repeats(entries("a:x b:y a:x"), "videos")
     assert (once.paths, problems) == (("a", "b"), [])
-    assert notes == [
-        "l.csv lists 1 clip again, which counts once: l.csv:3 repeats l.csv:1, for one."
-    ]
+    assert notes == ["l.csv: 1 duplicate line ignored, for example l.csv:3, which repeats l.csv:1."]
 
 
 def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
@@ -70,13 +68,13 @@ def test_clips_for_training_and_validation(train, val, places):
 def test_parts_of_one_video_in_two_splits_are_said():
     splits = {"train": entries("a:x:0-1 b:x:0-1"), "val": entries("a:x:1-2 c:x:1-2")}
     (sentence,) = say_overlaps(splits, "videos")
-    assert sentence.startswith("1 video with a part in the val list and another in the train list")
+    assert sentence.startswith("1 video with segments in both the train and the val list")
 
 
 def test_several_labels_are_said():
     splits = {"train": entries("a:x;y b:y"), "val": entries("c:x")}
     (note,) = say_several_labels(splits)
-    assert note.startswith("1 of 3 clips are of several classes, as `x;y` at l.csv:1: training is ")
+    assert note.startswith("1 of 3 clips have several classes, for example `x;y` at l.csv:1: ")
     assert "multi_label: false" in note
     assert say_several_labels({"train": entries("a:x b:y")}) == []
 

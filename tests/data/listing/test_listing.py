@@ -98,8 +98,8 @@ def test_absolute_paths_and_an_unlabelled_test_list(place):
 def test_missing_clips_are_named_with_file_and_line(place):
     found = place.problems(TRAIN + "\nno.mp4 1\n", VAL + "no more.mp4 1\n")
     assert found == [
-        f"train.txt:4: clip {Path('videos/no.mp4').absolute()} is not there.",
-        f"val.txt:3: clip {Path('videos/no more.mp4').absolute()} is not there.",
+        f"train.txt:4: clip {Path('videos/no.mp4').absolute()} does not exist.",
+        f"val.txt:3: clip {Path('videos/no more.mp4').absolute()} does not exist.",
     ]
 
 
@@ -122,8 +122,8 @@ def test_missing_clips_are_found_in_small_and_large_folders(place, count):
     missing = [Path("videos/f", name).absolute() for name in ("1.mp4", "broken.mp4", "folder.mp4")]
     line = len(names) + 2
     assert found == [
-        f"train.txt:4: clip {missing[0]} is not there.",
-        f"train.txt:{line + 2}: clip {missing[1]} is a link that leads nowhere (nowhere).",
+        f"train.txt:4: clip {missing[0]} does not exist.",
+        f"train.txt:{line + 2}: clip {missing[1]} is a broken link to nowhere.",
         f"train.txt:{line + 3}: {missing[2]} is a folder, not a clip.",
     ]
 
@@ -132,7 +132,7 @@ def test_if_all_clips_are_missing_data_root_is_suspected(place):
     os.mkdir("elsewhere")
     (problem,) = place.problems(TRAIN, VAL, data_root="elsewhere")
     first = Path("elsewhere/a 1.mp4").absolute()
-    assert problem.startswith(f"train.txt:1: clip {first} is not there, and nor is any other")
+    assert problem.startswith(f"train.txt:1: clip {first} does not exist, nor does any other")
     assert "data_root (elsewhere) is probably wrong" in problem
     assert f"relative paths start from {Path.cwd()}" in problem
 
@@ -164,29 +164,31 @@ def test_problems_of_different_kinds_come_at_once(place):
     ]
     assert "label 7 is out of range: num_class is 2, so labels go from 0 to 1." in found[0]
     assert found[1] == (
-        "val.txt:3: clip `./b.mp4` is for training too, at train.txt:2; validation needs clips of "
-        "its own."
+        "val.txt:3: clip `./b.mp4` is also a training clip (train.txt:2); validation clips must "
+        "not be used for training."
     )
-    assert "no.mp4 is not there" in found[2]
+    assert "no.mp4 does not exist" in found[2]
 
 
 def test_a_clip_listed_twice(place):
     listing = place.read(TRAIN + "./b.mp4 1\n", VAL)
     assert listing.train.paths == ("a 1.mp4", "b.mp4")
     assert listing.notes == (
-        "train.txt lists 1 clip again, which counts once: train.txt:3 repeats train.txt:2, for "
-        "one.",
+        "train.txt: 1 duplicate line ignored, for example train.txt:3, which repeats train.txt:2.",
     )
     assert place.problems(TRAIN + "./b.mp4 0\n", VAL) == [
-        "train.txt:3: clip `./b.mp4` has the label 0, but 1 at train.txt:2; keep one."
+        "train.txt:3: clip `./b.mp4` has the label `0` here but `1` at train.txt:2; keep one of "
+        "the two lines."
     ]
 
 
 def test_test_clips_that_are_elsewhere_too_are_said(place):
     listing = place.read(TRAIN, VAL, "b.mp4 1\nc.mp4 0\nd.mp4 1\n")
     assert len(listing.notes) == 2
-    assert listing.notes[0].startswith("Of 3 test clips, 1 in the train list too: the model has")
-    assert listing.notes[1].startswith("Of 3 test clips, 2 in the val list too: the best weights")
+    assert listing.notes[0].startswith(
+        "1 of 3 test clips are also in the train list: the model has"
+    )
+    assert listing.notes[1].startswith("2 of 3 test clips are also in the val list: they select")
 
 
 def test_a_training_list_alone_is_divided_and_stays_so(place):
@@ -252,7 +254,7 @@ def test_folders_called_like_numbers_are_names(empty_place):
 def test_one_class_is_too_few(empty_place):
     empty_place.videos("a/1.mp4", "a/2.mp4")
     (problem,) = empty_place.problems()
-    assert problem == "videos: all clips are of one class, `a`; at least two classes are needed."
+    assert problem == "videos: all clips are of the class `a`; at least two classes are needed."
 
 
 def test_a_work_dir_that_cannot_be_written(place):
@@ -287,7 +289,7 @@ def test_a_test_list_that_does_not_fit_the_model(place):
         read_test(list_of("test.txt"), ("walk", "jump"))
     assert caught.value.problems == (
         "test.txt:1: label 2 is out of range: the model has 2 classes, so labels go from 0 to 1.",
-        f"test.txt:2: clip {Path('videos/no.mp4').absolute()} is not there.",
+        f"test.txt:2: clip {Path('videos/no.mp4').absolute()} does not exist.",
     )
 
 
@@ -321,8 +323,8 @@ def test_near_names_and_other_readings_are_in_the_notes(place):
 @pytest.mark.parametrize(
     ("content", "labels", "words"),
     [
-        ("path,label\nb.mp4,-1\na 1.mp4,-1\n", None, "which is taken for none"),
-        ("path,label\nb,jump\na 1.avi,walk\n", (1, 0), "found by another spelling"),
+        ("path,label\nb.mp4,-1\na 1.mp4,-1\n", None, "which is ignored"),
+        ("path,label\nb,jump\na 1.avi,walk\n", (1, 0), "found under a different spelling"),
         ("path,label,foo_frame\nb.mp4,1\na 1.mp4,0\n", (1, 0), "not read: `foo_frame`"),
     ],
 )

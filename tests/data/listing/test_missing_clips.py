@@ -12,9 +12,9 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_told_from_what_is_not_there(
     entries = ClipTable(paths, source="list.txt")
     said = [problem.partition(": ")[2] for problem in say_missing({"train": entries}, tmp_path)]
     assert said == [
-        f"clip {tmp_path}/lost.mp4 is a link that leads nowhere (../annex/lost).",
-        f"clip {tmp_path}/itself.mp4 is a link that leads nowhere (itself.mp4).",
-        f"clip {tmp_path}/no.mp4 is not there.",
+        f"clip {tmp_path}/lost.mp4 is a broken link to ../annex/lost.",
+        f"clip {tmp_path}/itself.mp4 is a broken link to itself.mp4.",
+        f"clip {tmp_path}/no.mp4 does not exist.",
     ]
 
 
@@ -29,4 +29,6 @@ def test_where_no_clip_is_there_it_is_said_what_is(tmp_path):
     assert "data_root" in problem("a_0.npy", videos)
     (videos / "a_0.mp4").touch()
     assert problem("a_0.npy", videos).endswith("; there is a_0.mp4.")
-    assert problem("xyz.mp4", videos).endswith("; what is there has other names, as a_0.mp4.")
+    assert problem("xyz.mp4", videos).endswith(
+        "; the clips there have other names, such as a_0.mp4."
+    )

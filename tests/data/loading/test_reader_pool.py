@@ -18,7 +18,7 @@ def test_a_crash_costs_the_clip_and_nothing_else(harm):
     batches, broken = read(Numbers(12, {5: harm}), batch_size=4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     how = "SIGSEGV" if harm == "die" else "exit code 3"
-    assert broken == {5: f"clip 5: the decoder crashes on it ({how}), twice."}
+    assert broken == {5: f"clip 5: the decoder crashed on it twice ({how}), twice."}
 
 
 def test_a_worker_killed_from_outside_costs_nothing(tmp_path):
@@ -35,13 +35,13 @@ def quick_looks(monkeypatch):
 def test_a_hang_costs_the_clip_and_its_time_limit_twice(quick_looks):
     batches, broken = read(Numbers(6, {2: "hang"}), limit=0.4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 3, 4, 5]
-    assert broken[2].startswith("clip 2: nothing came of it for 0.4 s, twice")
+    assert broken[2].startswith("clip 2: reading it made no progress for 0.4 s, twice")
 
 
 def test_endless_computing_is_a_hang(quick_looks):
     batches, broken = read(Numbers(6, {2: "compute"}), limit=0.4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 3, 4, 5]
-    assert broken == {2: "clip 2: the decoder hangs on it (it computed for too long)."}
+    assert broken == {2: "clip 2: the decoder hangs on it (CPU time limit exceeded)."}
 
 
 def test_a_hang_that_passes_costs_nothing(tmp_path, quick_looks):

@@ -94,7 +94,7 @@ def test_pictures_that_come_a_day_after_the_sound_start_the_clock_themselves(tmp
     path = clip_from(tmp_path / "a.mkv", 86_400_000, (0, 6))
     facts = examine_clip(path).facts
     assert (facts.start, facts.seconds) == (0.0, pytest.approx(4, abs=0.01))
-    assert "its pictures come 24 h 00 min after its sound" in facts.odd
+    assert "its video starts 24 h 00 min after its audio" in facts.odd
     assert numbers_in(path, (3.0, 4.0)) == [78, 84, 90, 96]
 
 
@@ -103,7 +103,7 @@ def test_pictures_that_come_a_day_after_the_sound_start_the_clock_themselves(tmp
     [
         (
             (0.0, 1.5),
-            r"ends at 1.5 s, but the first picture comes at [12]\.\d\d s, after the sound",
+            r"ends at 1.5 s, but the video starts at [12]\.\d\d s, after the audio",
         ),
         ((6.5, 7.0), r"begins at 6.5 s, but the video ends at (6|5\.\d+) s"),
     ],

@@ -1,4 +1,4 @@
-"""Of several streams of pictures, the one that players show."""
+"""Of several video streams, the one that players show."""
 
 from fractions import Fraction
 
@@ -95,7 +95,7 @@ def test_where_another_may_be_meant_it_is_told(tmp_path, streams, shown):
     path = write_streams(tmp_path / "a.mkv", *streams)
     assert seen(path) == shown
     odd = examine_clip(path).facts.odd
-    assert "it has several streams of pictures: stream" in odd
+    assert "it has several video streams: stream" in odd
     assert "(mpeg4, 96x48) is used, not stream" in odd
 
 
@@ -110,7 +110,7 @@ def test_decoders_that_choose_by_themselves_refuse(tmp_path):
     if reason := why_not_usable("decord"):
         pytest.skip(reason)
     path = write_streams(tmp_path / "a.mkv", THUMBNAIL, FIRST)
-    with pytest.raises(VideoError, match="several streams of pictures.*set decoder: pyav"):
+    with pytest.raises(VideoError, match="several video streams.*set decoder: pyav"):
         open_video(path, "decord")
 
 
@@ -118,5 +118,5 @@ def test_a_cover_is_no_clip(tmp_path):
     cover = (SMALL[:1], 0.04, Disposition.attached_pic)
     assert seen(write_streams(tmp_path / "a.mp4", FIRST, cover)) == MAIN
     path = write_streams(tmp_path / "b.mp4", cover)
-    with pytest.raises(VideoError, match="there are no pictures in it"):
+    with pytest.raises(VideoError, match="it has no video stream"):
         open_video(path)

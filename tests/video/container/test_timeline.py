@@ -146,32 +146,32 @@ FAULTS = {
     ),
     "jump after the first": ([0, *(t + HOUR_MS for t in EVEN[1:])], {}, "after frame 1;"),
     "last frame for an hour": (EVEN, {"last": HOUR_MS}, "last frame lasts 1 h 00 min"),
-    "jump back": ([t - (700 if t >= 800 else 0) for t in EVEN], {}, "goes back after frame 20;"),
+    "jump back": ([t - (700 if t >= 800 else 0) for t in EVEN], {}, "go back after frame 20;"),
     "jump back by a frame": ([t - (80 if t >= 800 else 0) for t in EVEN], {}, "after frame 20;"),
-    "joined": ([t % 800 for t in EVEN], {}, "goes back after frame 20 and frame 40"),
+    "joined": ([t % 800 for t in EVEN], {}, "go back after frame 20 and frame 40"),
     "joined at key frames": (
         [t % 400 for t in EVEN],
         {"keys": range(0, 60, 10), "reorders": True},
-        "goes back after frame 10 and 4 others",
+        "go back after frame 10 and 4 others",
     ),
     "joined, decoding tells": (
         [t % 400 for t in EVEN],
         {"decoded_at": [t % 400 for t in EVEN], "reorders": True},
-        "goes back after frame 10 and 4 others",
+        "go back after frame 10 and 4 others",
     ),
     "jump back, guesses of decoding tell": (
         [t - (300 if t >= 800 else 0) for t in EVEN],
         {"decoded_at": [t - (300 if t >= 800 else 0) for t in EVEN], "reorders": True, "stores": 0},
-        "goes back after frame 20;",
+        "go back after frame 20;",
     ),
     "joined, decoding does not tell": (
         [t % 1200 for t in EVEN],
         {"reorders": True},
-        "goes back after frame 30;",
+        "go back after frame 30;",
     ),
-    "one clock for all": ([7] * 60, {}, "59 of its 60 frames have the time stamp of another"),
-    "whole seconds": ([t // 1000 * 1000 for t in EVEN], {}, "frames have the time"),
-    "pairs": ([t // 80 * 80 for t in EVEN], {}, "30 of its 60 frames have the time"),
+    "one clock for all": ([7] * 60, {}, "59 of its 60 frames have duplicate time stamps"),
+    "whole seconds": ([t // 1000 * 1000 for t in EVEN], {}, "frames have duplicate time"),
+    "pairs": ([t // 80 * 80 for t in EVEN], {}, "30 of its 60 frames have duplicate time"),
 }
 
 

@@ -50,7 +50,7 @@ def test_a_clip_that_is_cut_off_is_told_of(tmp_path, name):
     assert (whole.frames, whole.odd) == (100, "")
     facts = examine_clip(truncate(path, 0.8)).facts
     assert 1 < facts.frames < 95
-    assert f"but its pictures end at {facts.seconds:.3g} s: it seems to be cut off" in facts.odd
+    assert f"but the video ends at {facts.seconds:.3g} s: it seems to be cut off" in facts.odd
 
 
 @pytest.mark.parametrize("name", ["begun.mp4", "a.mkv", "a.webm"])
@@ -78,18 +78,18 @@ def test_live_streams_have_no_end_to_miss(tmp_path):
 
 def test_a_single_frame_is_told_of(tmp_path):
     path = write_video(tmp_path / "a.mp4", FRAMES[:1])
-    assert examine_clip(path).facts.odd == "it has one frame only"
+    assert examine_clip(path).facts.odd == "it has only one frame"
 
 
 def test_an_end_of_zeros_is_told_of(tmp_path):
     facts = examine_clip(overwrite(write(tmp_path / "a.mkv"), 0.5, 1)).facts
-    assert "its header promises 4 s" in facts.odd
+    assert "its header gives 4 s" in facts.odd
 
 
 def test_what_is_cut_off_is_told_of_beside_sound(tmp_path):
     path = write_video_with_sound(tmp_path / "a.mkv", FRAMES, sound_seconds=8)
     assert examine_clip(path).facts.odd == ""
-    assert "its header promises 4 s" in examine_clip(truncate(path, 0.4)).facts.odd
+    assert "its header gives 4 s" in examine_clip(truncate(path, 0.4)).facts.odd
 
 
 @pytest.mark.parametrize(

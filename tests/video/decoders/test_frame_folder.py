@@ -87,7 +87,7 @@ def test_optical_flow_beside_the_frames_is_left_alone(tmp_path):
 def test_pictures_of_several_kinds_are_refused(tmp_path):
     folder = write_folder(tmp_path / "clip", "left_{:05d}.jpg")
     write_folder(folder, "right_{:05d}.jpg")
-    with pytest.raises(VideoError, match=r"one kind, not left_\*\.jpg, right_\*\.jpg"):
+    with pytest.raises(VideoError, match=r"one series of images, not left_\*\.jpg, right_\*\.jpg"):
         open_video(folder)
 
 
@@ -98,7 +98,7 @@ def test_torn_picture_is_named(tmp_path, suffix, share):
     truncate(folder / f"img_00012.{suffix}", share)
     with open_video(folder) as video:
         assert read_numbers(video.frames_at(np.zeros(1))) == [0]
-        with pytest.raises(VideoError, match=rf"clip: the picture img_00012\.{suffix} cannot be"):
+        with pytest.raises(VideoError, match=rf"clip: the image img_00012\.{suffix} cannot be"):
             video.frames_at(np.array([0.0, 11 / FRAME_FOLDER_FPS]))
         with pytest.raises(VideoError, match="cut off or damaged"):
             video.examine()

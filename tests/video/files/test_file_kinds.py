@@ -43,43 +43,43 @@ def boxes(*kinds):
 GERMAN = "<!DOCTYPE html><html><title>Übersicht</title>"
 
 CONTENTS = {
-    LFS: "this is a pointer of Git LFS, not the video: run `git lfs pull`.",
-    "\ufeff" + LFS.replace("\n", "\r\n"): "this is a pointer of Git LFS",
-    LFS.replace("git-lfs", "hawser"): "this is a pointer of Git LFS",
-    "/annex/objects/SHA256E-s10--ab.mp4\n": "git-annex, not the video: run `git annex get`.",
-    ANNEX: "this is a pointer of git-annex: run `git annex get`.",
-    "outs:\n- md5: 0123\n  size: 4\n  path: a.mp4\n": "a pointer of DVC, not the video: run",
-    "\n<!DOCTYPE html>\n<html><body>404": "a web page, as servers send in place of a file",
+    LFS: "this is a Git LFS pointer, not the video: run `git lfs pull`.",
+    "\ufeff" + LFS.replace("\n", "\r\n"): "this is a Git LFS pointer",
+    LFS.replace("git-lfs", "hawser"): "this is a Git LFS pointer",
+    "/annex/objects/SHA256E-s10--ab.mp4\n": "this is a git-annex pointer, not the video",
+    ANNEX: "this is a git-annex pointer: run `git annex get`.",
+    "outs:\n- md5: 0123\n  size: 4\n  path: a.mp4\n": "a DVC pointer, not the video: run",
+    "\n<!DOCTYPE html>\n<html><body>404": "a web page, not the video: download it again",
     "<html lang='en'><head>": "this is a web page",
     "\ufeff<HTML>": "this is a web page",
     GERMAN.encode("cp1252") + bytes(range(65, 91)) * 9: "this is a web page",
     "<svg xmlns='http://www.w3.org/2000/svg'/>": "this is XML text, not a video.",
     bytes(257) + b"ustar" + bytes(250): "this is a TAR archive: unpack it.",
-    '<?xml version="1.0"?><Error><Code>AccessDenied</Code>': "answer of a server that refuses",
+    '<?xml version="1.0"?><Error><Code>AccessDenied</Code>': "error response of a server",
     '{"message": "Not Found"}': "this is JSON text, not a video.",
-    "[InternetShortcut]\nURL=https://example.org\n": "a link of Windows as text, not the video",
-    "#EXTM3U\n#EXTINF:10,\na.ts\n": "a playlist in text, not the videos that it names.",
-    "../clips/a b/x.mp4": "a path as text: a link that was not kept as one.",
+    "[InternetShortcut]\nURL=https://example.org\n": "a Windows Internet shortcut, not the video",
+    "#EXTM3U\n#EXTINF:10,\na.ts\n": "a text playlist, not the videos in it.",
+    "../clips/a b/x.mp4": "a path as text: a link was copied as a text file.",
     "This is not a video.\n": "this is text, not a video.",
     "Видео".encode("utf-16"): "this is text, not a video.",
     b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(50): "AppleDouble), not the video itself.",
-    b"bplist00\xd1\x01": "a property list of macOS, as iCloud leaves in place",
-    b"L\x00\x00\x00\x01\x14\x02\x00" + bytes(70): "this is a shortcut of Windows, not the video",
+    b"bplist00\xd1\x01": "an iCloud placeholder",
+    b"L\x00\x00\x00\x01\x14\x02\x00" + bytes(70): "this is a Windows shortcut, not the video",
     archive("zip"): "this is a ZIP archive: unpack it.",
     archive("tar"): "this is a TAR archive: unpack it.",
     gzip.compress(b"0" * 1000): "this is a gzip archive: unpack it.",
     b"Rar!\x1a\x07\x01\x00" + bytes(30): "this is a RAR archive: unpack it.",
     b"Salted__" + os.urandom(64): "this is an encrypted file: decrypt it.",
     b"%PDF-1.7\n": "this is a PDF document, not a video.",
-    b"\x89HDF\r\n\x1a\n" + bytes(50): "this is an HDF5 file: write its frames as videos.",
-    bytes(5000): "this is nothing but zeros so far: its copying or its download was broken off.",
-    picture("JPEG"): "this is a JPEG picture, not a video.",
-    picture("PNG"): "this is a PNG picture, not a video.",
-    picture("WEBP"): "this is a WebP picture, not a video.",
-    picture("BMP"): "this is a BMP picture, not a video.",
-    picture("TIFF"): "this is a TIFF picture, not a video.",
+    b"\x89HDF\r\n\x1a\n" + bytes(50): "this is an HDF5 file: convert its frames to videos.",
+    bytes(5000): "this is all zeros: copy or download it again.",
+    picture("JPEG"): "this is a JPEG image, not a video.",
+    picture("PNG"): "this is a PNG image, not a video.",
+    picture("WEBP"): "this is a WebP image, not a video.",
+    picture("BMP"): "this is a BMP image, not a video.",
+    picture("TIFF"): "this is a TIFF image, not a video.",
     boxes(b"ftyp", b"mdat"): "this is an MP4 without its index (moov), damaged or cut off",
-    boxes(b"styp", b"moof", b"mdat"): "a piece of a stream (DASH, HLS) without its beginning",
+    boxes(b"styp", b"moof", b"mdat"): "a segment of a DASH or HLS stream without its header",
 }
 
 
@@ -96,15 +96,13 @@ def test_what_is_no_video_is_named(tmp_path, number):
 def test_downloads_that_were_not_finished_are_named(tmp_path, name):
     path = write_video(tmp_path / "a.mkv", FRAMES).rename(tmp_path / name)
     suffix = path.suffix
-    assert examine_clip(path).facts.error == (
-        f"its download was not finished, by its name ({suffix})."
-    )
+    assert examine_clip(path).facts.error == (f"this is an unfinished download ({suffix}).")
 
 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("gone.mp4", "it is a link to gone.mp4, where there is nothing."),
+        ("gone.mp4", "it is a broken link to gone.mp4."),
         (ANNEX, "git-annex has not fetched it: run `git annex get` (or `datalad get`)."),
     ],
 )
@@ -120,7 +118,7 @@ def test_still_avif_is_a_picture(tmp_path):
         path.write_bytes(picture("AVIF"))
     except (KeyError, OSError):
         pytest.skip("this Pillow does not write AVIF")
-    assert examine_clip(path).facts.error == "this is an AVIF picture, not a video."
+    assert examine_clip(path).facts.error == "this is an AVIF image, not a video."
 
 
 def encrypted(path):
@@ -153,7 +151,7 @@ def test_encrypted_videos_are_named(tmp_path):
 
 def test_what_was_said_before_is_said_still(tmp_path):
     assert "the file is empty" in examine_clip(write_empty_video(tmp_path / "a.mp4")).facts.error
-    assert "(sound only?)" in examine_clip(write_sound(tmp_path / "a.m4a")).facts.error
+    assert "(audio only?)" in examine_clip(write_sound(tmp_path / "a.m4a")).facts.error
     noise = tmp_path / "b.mp4"
     noise.write_bytes(np.random.default_rng(0).bytes(5000))
     assert "this is not a video, or its header is damaged" in examine_clip(noise).facts.error

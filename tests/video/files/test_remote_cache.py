@@ -64,14 +64,14 @@ def test_the_default_is_in_the_users_cache(server, tmp_path, monkeypatch):
 
 def test_what_breaks_off_leaves_nothing(server, tmp_path):
     server.broken = 3
-    with pytest.raises(VideoError, match=r"http://.*/1\.mp4: it cannot be read from there"):
+    with pytest.raises(VideoError, match=r"http://.*/1\.mp4: it cannot be downloaded"):
         local_path(f"{server.address}/1.mp4", str(tmp_path / "cache"))
     assert [p.name for p in (tmp_path / "cache").glob("??/*")] == []
     assert local_path(f"{server.address}/1.mp4", str(tmp_path / "cache")).stat().st_size == 100_000
 
 
 def test_a_clip_that_is_not_there_is_a_sentence(server, tmp_path):
-    with pytest.raises(VideoError, match=r"/no\.mp4: there is nothing at this address\."):
+    with pytest.raises(VideoError, match=r"/no\.mp4: there is no such file on the server\."):
         local_path(f"{server.address}/no.mp4", str(tmp_path / "cache"))
 
 
@@ -111,14 +111,14 @@ def test_use_leaves_the_time_of_change(memory, tmp_path):
 
 def test_a_clip_larger_than_the_cache_is_a_sentence(memory, tmp_path):
     (address,) = memory(a=bytes(5000))
-    with pytest.raises(ResourceError, match=r"takes 4\.9 KiB, but .* may hold 1\.0 KiB"):
+    with pytest.raises(ResourceError, match=r"takes 4\.9 KiB, but .* is limited to 1\.0 KiB"):
         local_path(address, f"{tmp_path}/cache:1K")
     assert kept(tmp_path / "cache") == []
 
 
 def test_a_cache_that_cannot_be_written_is_a_sentence(memory, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="remote_cache: .* cannot be written"):
+    with pytest.raises(ResourceError, match="remote_cache: cannot write to"):
         local_path(memory(a=b"a")[0], str(tmp_path / "file" / "cache"))
 
 

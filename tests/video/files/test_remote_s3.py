@@ -66,9 +66,9 @@ def test_class_folders_on_s3(bucket):
 
 
 def test_what_is_not_on_s3_is_a_sentence(bucket, tmp_path):
-    with pytest.raises(VideoError, match=r"no\.mp4: there is nothing at this address"):
+    with pytest.raises(VideoError, match=r"no\.mp4: there is no such file on the server"):
         local_path(f"{bucket}/no.mp4", str(tmp_path / "cache"))
-    with pytest.raises(RemoteFault, match="there is nothing at this address"):
+    with pytest.raises(RemoteFault, match="there is no such file on the server"):
         download("s3://no-such-bucket/a.mp4", tmp_path / "a")
-    with pytest.raises(ListingError, match=r"no\.csv: there is nothing at this address"):
+    with pytest.raises(ListingError, match=r"no\.csv: there is no such file on the server"):
         listing(bucket, ann_file_train=f"{bucket}/no.csv")

@@ -42,8 +42,8 @@ def test_class_names_are_found_beside_the_training_list_then_in_data_root(names)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "class_names: classes.txt is empty; it holds one class name per line."),
-        (b"a\n\nb\na\n", "classes.txt:4: class `a` is in line 1 already."),
+        (b"", "class_names: classes.txt is empty; write one class name per line."),
+        (b"a\n\nb\na\n", "classes.txt:4: class `a` is already in line 1."),
         (b"\xff\n", "class_names: classes.txt:1: this is not UTF-8 text; save it as UTF-8."),
         (None, "class_names: classes.txt: there is no such file."),
     ],

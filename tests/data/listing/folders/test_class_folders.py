@@ -30,8 +30,8 @@ def test_what_is_left_out_is_said(tree):
     root = tree("a/1.mp4", "b/1.mp4", "stray.mp4", "empty/readme.txt", ".hidden/1.mp4")
     _, notes = read_class_folders(root)
     assert notes == [
-        f"1 video of {root} not in a class folder, so not used: stray.mp4.",
-        f"Folders of {root} without a video are not classes: empty.",
+        f"1 video in {root} skipped, not in a class folder: stray.mp4.",
+        f"Folders in {root} without videos do not count as classes: empty.",
     ]
 
 
@@ -71,9 +71,9 @@ def test_a_split_folder_without_a_video_and_classes_without_a_clip_are_named(tre
     splits, notes = read_class_folders(root)
     assert list(splits) == ["train", "test"]
     assert notes == [
-        f"There is no video in the folder val of {root}.",
-        f"Folders of {root} without a video are not classes: train/c, val/a.",
-        f"1 class of {root} without a test clip: b.",
+        f"There is no video in the folder val in {root}.",
+        f"Folders in {root} without videos do not count as classes: train/c, val/a.",
+        f"1 class in {root} without test clips: b.",
     ]
 
 
@@ -82,14 +82,14 @@ def test_what_lies_beside_the_splits_is_counted(tree):
     splits, notes = read_class_folders(root)
     assert labels(splits)["train"] == {"train/a/1.mp4": "a", "train/b/1.mp4": "b"}
     assert notes[0] == (
-        f"2 videos of {root} not in a class folder of a split, so not used: intro.mp4, old/a/1.mp4."
+        f"2 videos in {root} skipped, not in a class folder of a split: intro.mp4, old/a/1.mp4."
     )
 
 
 def test_what_is_no_clip_is_counted_by_suffix(tree):
     root = tree("a/1.mp4", "b/1.mp4", "a/1.jpg", "a/notes.txt", "a/2.zip", "a/3.zip", "b/sound.wav")
     assert read_class_folders(root)[1] == [
-        f"Files in {root} that are not read as clips: .zip (2), .wav (1)."
+        f"Files in {root} that are not videos: .zip (2), .wav (1)."
     ]
     with pytest.raises(ListingError, match=r"there is no video .*\.zip \(2\)"):
         (root / "a" / "1.mp4").unlink()
@@ -99,7 +99,7 @@ def test_what_is_no_clip_is_counted_by_suffix(tree):
 
 def test_folders_of_pictures_are_not_taken_for_classes(tree):
     root = tree(*(f"{name}/{number}.jpg" for name in "ab" for number in range(3)))
-    with pytest.raises(ListingError, match=r"are the frames of one clip \(a, b\)"):
+    with pytest.raises(ListingError, match=r"is one clip \(a, b\)"):
         read_class_folders(root)
 
 
@@ -111,7 +111,7 @@ def test_clips_of_frames_have_the_class_of_the_folder_above(tree):
 def test_lists_beside_the_classes_that_nobody_names_are_said(tree):
     root = tree("a/1.mp4", "b/1.mp4", "trainlist01.txt", "test.csv", "notes.txt", "a/train.txt")
     assert read_class_folders(root)[1] == [
-        f"Lists in {root} that are not used, as ann_file_train, ann_file_val and ann_file_test "
-        "do not name them: test.csv, trainlist01.txt."
+        f"Lists in {root} not used (set ann_file_train, ann_file_val or ann_file_test to use "
+        "them): test.csv, trainlist01.txt."
     ]
     assert "test.csv" not in read_class_folders(root, named=["x/test.csv"])[1][0]

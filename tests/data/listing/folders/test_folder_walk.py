@@ -61,7 +61,7 @@ def test_links_that_lead_nowhere_are_counted(tree):
     found = read_contents(root)
     assert found.videos == ["a/x.mp4"]
     (note,) = found.notes(root)
-    assert note.startswith(f"7 links in {root} leading nowhere, so not used: ")
+    assert note.startswith(f"7 broken links in {root} skipped: ")
     assert note.endswith(" and 4 more.")
 
 
@@ -70,15 +70,17 @@ def test_a_folder_belongs_to_its_own_name_before_that_of_a_link(tree):
     (root / "a").symlink_to(root / "z")
     found = read_contents(root)
     assert found.videos == ["y/1.mp4", "z/x.mp4"]
-    assert found.notes(root) == [f"1 link in {root} to folders that are read already, not used: a."]
+    assert found.notes(root) == [
+        f"1 link in {root} skipped, as the linked folders were already read: a."
+    ]
 
 
 def test_pipes_and_hidden_videos_are_counted(tree):
     root = tree("a/x.mp4", "a/.y.mp4", "a/._x.mp4", "a/.DS_Store")
     os.mkfifo(root / "a" / "live.mp4")
     assert read_contents(root).notes(root) == [
-        f"1 pipe or device in {root} not used: a/live.mp4.",
-        f"1 hidden video in {root} not used: a/.y.mp4.",
+        f"1 pipe or device in {root} skipped: a/live.mp4.",
+        f"1 hidden video in {root} skipped: a/.y.mp4.",
     ]
 
 
@@ -95,7 +97,7 @@ def test_a_folder_that_may_not_be_read_is_named(tree, monkeypatch):
         patch.setattr(os, "scandir", refuse)
         found = read_contents(root)
     assert found.videos == ["a/x.mp4"]
-    assert found.notes(root) == [f"1 folder in {root} that may not be read, so not used: closed."]
+    assert found.notes(root) == [f"1 folder in {root} skipped, no permission to read: closed."]
 
 
 def test_what_systems_leave_in_folders_is_passed_over_in_silence(tree):
@@ -148,5 +150,5 @@ def test_animations_are_clips_and_pictures_are_not(tree, tmp_path):
 def test_files_without_a_suffix_are_counted(tree):
     root = tree("a/x.mp4", "a/CLIP0001", "a/CLIP0002", "a/y.mp4.part", "LICENSE")
     assert read_contents(root).notes(root) == [
-        f"Files in {root} that are not read as clips: no suffix (2), .part (1)."
+        f"Files in {root} that are not videos: no suffix (2), .part (1)."
     ]

@@ -59,7 +59,7 @@ def test_splits_by_any_usual_name(train, test):
     counts, found = arranged(*clips(f"{train}/a", f"{train}/b", f"{test}/a"))
     assert counts == {"train": {"a": 1, "b": 1}, "test": {"a": 1}}
     assert found.notes == [
-        f"Folders of ROOT are taken for splits: {test} for test, {train} for train."
+        f"Folders in ROOT are used as splits: {test} for test, {train} for train."
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_stray_beside_splits_makes_them_no_classes(stray, splits):
 def test_a_train_is_a_vehicle_among_others():
     counts, found = arranged(*clips("train", "car", "bus", "test"))
     assert counts == {"train": {"bus": 1, "car": 1, "test": 1, "train": 1}}
-    assert found.notes == ["In ROOT the folders test and train count as classes, not as splits."]
+    assert found.notes == ["In ROOT, the folders test and train count as classes, not as splits."]
     counts, _ = arranged(*clips("train/day", "train/night", "bus/day", "bus/night"))
     assert counts == {"train": {"bus": 2, "train": 2}}
 
@@ -96,47 +96,47 @@ def test_test_clips_below_the_clips_of_a_class_are_kept_apart():
 
 
 def test_a_class_without_a_training_folder_is_refused():
-    with pytest.raises(ListingError, match="for training there are none of blue"):
+    with pytest.raises(ListingError, match="these have no training clips: blue"):
         arranged(*clips("red/train", "red/test", "green/train", "green/test", "blue"))
 
 
 def test_folders_in_classes_that_are_not_followed_are_named():
     counts, found = arranged(*clips("red/test", "blue", "green"))
     assert counts == {"train": {"blue": 1, "green": 1, "red": 1}}
-    assert "called like splits, which are not followed: red/test/0.mp4." in found.notes[0]
+    assert "named like splits; these folders are ignored: red/test/0.mp4." in found.notes[0]
 
 
 def test_splits_below_splits_are_named():
     _, found = arranged(*clips("train/red", "train/blue/test"))
-    assert "not followed: train/blue/test/0.mp4." in found.notes[0]
+    assert "ignored: train/blue/test/0.mp4." in found.notes[0]
 
 
 def test_equal_folders_in_all_classes_are_said():
     counts, found = arranged(*clips("Lernen/red", "Lernen/blue", "Proben/red", "Proben/blue"))
     assert counts == {"train": {"Lernen": 2, "Proben": 2}}
     assert found.notes == [
-        "The classes are the folders right in ROOT (Lernen, Proben); the folders in each of them "
-        "(blue, red) do not count. If blue, red are the classes, call the splits train, val and "
-        "test."
+        "The classes are the top-level folders in ROOT (Lernen, Proben); the folders inside each "
+        "of them (blue, red) are ignored. If blue, red are the classes, rename the split folders "
+        "to train, val and test."
     ]
 
 
 def test_an_empty_split_is_said():
     counts, found = arranged(*clips("train/a", "train/b"), empty=["val"])
     assert counts == {"train": {"a": 1, "b": 1}}
-    assert found.notes == ["There is no video in the folder val of ROOT."]
+    assert found.notes == ["There is no video in the folder val in ROOT."]
 
 
 @pytest.mark.parametrize(
     ("videos", "sentence"),
     [
-        (clips("train", "test"), "look like splits, but the clips for training are in no class"),
-        (clips("train", "val", "test", "extra"), "look like splits, but the clips for training"),
-        (clips("val/a", "test/b"), "look like splits, but none is called train;"),
-        (clips("learn/a", "learn/b", "test/a", "test/b"), r"called train \(is it learn\?\)"),
-        (clips("set/train/a", "set/test/a"), "is data_root=ROOT/set meant"),
+        (clips("train", "test"), "look like splits, but the training clips are not in class"),
+        (clips("train", "val", "test", "extra"), "look like splits, but the training clips"),
+        (clips("val/a", "test/b"), "look like splits, but none is named train;"),
+        (clips("learn/a", "learn/b", "test/a", "test/b"), r"named train \(is it learn\?\)"),
+        (clips("set/train/a", "set/test/a"), "did you mean data_root=ROOT/set"),
         (clips("train/videos/a", "train/videos/b", "test/videos/a"), "ROOT/train/videos; if the"),
-        (clips("a_train", "a_test", "b_train", "b_test"), "the splits of several classes"),
+        (clips("a_train", "a_test", "b_train", "b_test"), "splits of several classes"),
     ],
 )
 def test_what_cannot_be_what_it_looks_like_is_refused(videos, sentence):
@@ -153,4 +153,4 @@ def test_without_training_clips_their_folder_is_missed():
 def test_folders_around_the_classes_are_named_however_many(inside):
     with pytest.raises(ListingError) as caught:
         arranged(*clips(f"{inside}/red", f"{inside}/blue"))
-    assert f"is data_root=ROOT/{inside} meant?" in str(caught.value)
+    assert f"did you mean data_root=ROOT/{inside}?" in str(caught.value)

@@ -9,6 +9,7 @@ import pytest
 from autox_video.data.listing.formats.detect import recognise
 from autox_video.data.listing.formats.list_format import Reading
 from autox_video.data.listing.listing import read_listing
+from autox_video.data.listing.reading.segments import EXAMPLE
 from tests.videos import numbered_frames, write_video
 
 # ---- mmaction2 ----
@@ -62,10 +63,9 @@ def test_segments_in_csv(place):
     assert listing.train.segments == ((0, 2), (2, 4.5), (0, math.inf))
     assert listing.train.labels == (0, 1, 1)
     assert listing.notes == (
-        "train.csv lists 1 clip again, which counts once: train.csv:4 repeats train.csv:2, for "
-        "one.",
-        "1 video with a part in the val list and another in the train list: expect less on other "
-        "videos than the figures say.",
+        "train.csv: 1 duplicate line ignored, for example train.csv:4, which repeats train.csv:2.",
+        "1 video with segments in both the train and the val list: the val metrics will be too "
+        "optimistic for new videos.",
     )
 
 
@@ -74,10 +74,10 @@ def test_the_same_segment_for_training_and_validation_is_a_mistake(place):
     place.write(train_dot_csv="path,label,start,end\na.mp4,x,0,2\na.mp4,y,2,4\n")
     place.write(val_dot_csv="path,label,start,end\na.mp4,x,0.0,2.0\n")
     (problem,) = place.problems("train.csv", ann_file_val="val.csv")
-    assert problem.startswith("val.csv:2: clip `a.mp4` is for training too, at train.csv:2")
+    assert problem.startswith("val.csv:2: clip `a.mp4` is also a training clip (train.csv:2)")
     place.write(val_dot_csv="path,label\na.mp4,x\n")
     (problem,) = place.problems("train.csv", ann_file_val="val.csv")
-    assert problem.startswith("val.csv:2: clip `a.mp4` is for training too")
+    assert problem.startswith("val.csv:2: clip `a.mp4` is also a training clip")
 
 
 def test_wrong_times_are_named(place):
@@ -85,10 +85,8 @@ def test_wrong_times_are_named(place):
     place.write(train_dot_csv="path,label,start,end\na.mp4,x,3,3\na.mp4,x,-1,3\na.mp4,x,soon,\n")
     assert place.problems("train.csv") == [
         "train.csv:2: the segment ends at 3 s, which is not after its start at 3 s.",
-        "train.csv:3: the start `-1` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
-        "0:01:23.5.",
-        "train.csv:4: the start `soon` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, "
-        "as 0:01:23.5.",
+        f"train.csv:3: the start `-1` is not a time of 0 or more; {EXAMPLE}.",
+        f"train.csv:4: the start `soon` is not a time of 0 or more; {EXAMPLE}.",
     ]
 
 
@@ -170,14 +168,12 @@ def test_a_column_of_splits_is_read_or_named(place):
     place.write(t_dot_csv=rows.format("A", "B", "A"), v_dot_csv="path,label\nc.mp4,x\n")
     place.write(t_dot_csv="path,label,subset\na.mp4,x,A\nb.mp4,y,B\n")
     (note,) = place.read("t.csv", ann_file_val="v.csv").notes
-    assert note == (
-        "t.csv: its column of splits is not read: `A` (line 2) is none of train, val and test."
-    )
+    assert note == ("t.csv: the split column is ignored: `A` (line 2) is not train, val or test.")
 
 
 def test_a_format_without_its_list_is_a_mistake(place):
     assert place.problems(data_format="kinetics") == [
-        "data_format: kinetics needs ann_file_train; give the training list."
+        "data_format: kinetics needs a training list; set ann_file_train."
     ]
 
 
@@ -235,7 +231,7 @@ def test_metadata_over_folders_of_splits(place):
     listing = read_listing(place.settings())
     assert listing.train.paths == names[:2]
     assert (listing.val.paths, listing.test.paths) == (names[2:3], names[3:])
-    assert any("split as their folders are called" in note for note in listing.notes)
+    assert any("split by their folders" in note for note in listing.notes)
 
 
 def test_a_list_beside_folders_of_no_classes_is_named(place):

@@ -29,7 +29,7 @@ def test_hmdb51_has_three_divisions(place):
     test = read_test(place.settings(ann_file_train="hmdb", official_split=2), ("chew", "wave"))
     assert test.paths == ("chew/chew_0.avi", "wave/wave_0.avi")
     assert place.problems("hmdb", official_split=3) == [
-        "hmdb: there is no CLASS_test_split3.txt in it."
+        "hmdb: there are no CLASS_test_split3.txt files in it."
     ]
 
 
@@ -44,7 +44,9 @@ def test_hmdb51_clips_of_one_name_go_by_their_folder(place):
 
 def test_a_folder_of_other_files_is_no_list(place):
     place.write(other__x_dot_txt="a")
-    assert place.problems("other") == ["other is a folder; give the list file itself."]
+    assert place.problems("other") == [
+        "other is a folder without known lists; name the list file itself."
+    ]
 
 
 def test_hmdb51_clips_whose_names_begin_with_a_hash(place):

@@ -99,7 +99,7 @@ def test_activitynet_with_videos_called_v(place):
     assert listing.train.paths == ("a_0.mp4", "a_0.mp4")
     assert listing.train.segments == ((0, 1), (1.5, 3))
     assert (listing.val.paths, listing.val.segments) == (("v_x.mp4",), ((1.5, 3.0),))
-    assert "t.json lists 1 clip without a label, left out: t.json:1." in listing.notes
+    assert "t.json: 1 clip without a label skipped, the first at t.json:1." in listing.notes
 
 
 def test_kinetics_in_json(place):
@@ -130,7 +130,7 @@ def test_label_studio_with_several_choices_and_parts(place):
     listing = place.read("t.json", ann_file_val="v.csv")
     assert listing.multi_label
     assert listing.train.labels == ((0, 1), (1,), (0,))
-    assert "t.json lists 1 clip without a label, left out: t.json:1." in listing.notes
+    assert "t.json: 1 clip without a label skipped, the first at t.json:1." in listing.notes
 
 
 def test_lines_of_json_know_their_times(place):
@@ -146,20 +146,20 @@ def test_what_is_missing_is_named_with_its_line(place):
     place.write(t_dot_json=json.dumps([*RECORDS, {"video": "gone.mp4", "label": "run"}], indent=1))
     (problem,) = place.problems("t.json", ann_file_val="v.csv")
     assert problem.startswith("t.json:15: clip ")
-    assert problem.endswith("/gone.mp4 is not there.")
+    assert problem.endswith("/gone.mp4 does not exist.")
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ({"images": [], "categories": [], "annotations": []}, "in the form of COCO"),
-        ({"project": {}, "attribute": {}, "file": {}, "metadata": {}}, "a project of VIA"),
-        ([{"data_row": {"id": "1"}, "projects": {}}], "an export of Labelbox"),
-        ({"videos": [{"video_id": "v"}], "sentences": [{"caption": "x"}]}, "MSR-VTT's"),
+        ({"images": [], "categories": [], "annotations": []}, "this JSON is COCO"),
+        ({"project": {}, "attribute": {}, "file": {}, "metadata": {}}, "a VIA project"),
+        ([{"data_row": {"id": "1"}, "projects": {}}], "a Labelbox export"),
+        ({"videos": [{"video_id": "v"}], "sentences": [{"caption": "x"}]}, "an MSR-VTT list"),
         ({"database": {"a": {"annotations": [{"x": 1}]}}}, "label"),
-        ({"database": [1]}, "of the form of ActivityNet, but a part of it is not as it should be"),
-        ({"a": [{"x": 1}], "b": [{"y": 2}]}, "of no kind that is read (an object with the keys a"),
-        ([1, 2], "of no kind that is read (an array of 2 values)"),
+        ({"database": [1]}, "in ActivityNet's format, but parts of it are missing or invalid"),
+        ({"a": [{"x": 1}], "b": [{"y": 2}]}, "format is not supported (an object with the keys a"),
+        ([1, 2], "format is not supported (an array of 2 values)"),
         ([], "the list is empty"),
         ([{"video": "a_0.mp4", "x": 1}], "no labels; its keys are `video`, `x`; that of the clips"),
     ],

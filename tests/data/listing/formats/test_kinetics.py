@@ -33,7 +33,7 @@ def test_clips_that_are_gone_are_counted_and_named(place):
     listing = place.read("train.csv")
     assert len(listing.train) + len(listing.val) == 16
     assert listing.notes[0] == (
-        "Of 20 Kinetics clips in train.csv, 4 not under videos, so left out: "
+        "train.csv: 4 of 20 Kinetics clips skipped, not found under videos: "
         "id03_000001_000011, id07_000001_000011, id08_000001_000011, ..."
     )
 
@@ -42,7 +42,7 @@ def test_a_list_of_which_most_is_missing_is_a_mistake(place):
     place.write(train_dot_csv=KINETICS + kinetics_rows("train", "a", "b", "c"))
     place.videos("b_000005_000015.mp4")
     (problem,) = place.problems("train.csv")
-    assert problem.startswith("train.csv:2: a_000005_000015 is nowhere under data_root (videos)")
+    assert problem.startswith("train.csv:2: a_000005_000015 was not found under data_root (videos)")
     assert "2 of the 3 Kinetics clips" in problem
 
 
@@ -59,14 +59,14 @@ def test_one_kinetics_file_may_hold_all_splits_and_a_test_list_no_labels(place):
     assert [len(s) for s in (listing.train, listing.val, listing.test)] == [2, 2, 2]
     listing = place.read("all.csv", ann_file_test="test.csv")
     assert (listing.test.paths, listing.test.labels) == (("atest_000000_000010.mp4",), None)
-    assert "2 clips of all.csv for testing not used: there is a list." in listing.notes
+    assert "all.csv: 2 clips for testing not used, as ann_file_test is set." in listing.notes
 
 
 def test_kinetics_faults(place):
     rows = "a,x,zero,10,train\na,y,0\n,z,0,10,train\na,w,0,10,elsewhere\n"
     place.write(train_dot_csv=KINETICS + rows)
     assert place.problems("train.csv") == [
-        "train.csv:2: `zero`, `10` are no seconds.",
+        "train.csv:2: `zero`, `10` are not numbers of seconds.",
         "train.csv:3: there are 3 columns, not 5.",
         "train.csv:4: `z_000000_000010` has no label.",
     ]
@@ -76,7 +76,7 @@ def test_kinetics_faults(place):
     ]
     place.write(train_dot_csv="path,label\na.mp4,0\n")
     assert place.problems("train.csv", data_format="kinetics") == [
-        "train.csv:1: a Kinetics list has the columns youtube_id, time_start, time_end."
+        "train.csv:1: a Kinetics list must have the columns youtube_id, time_start, time_end."
     ]
 
 

@@ -31,7 +31,7 @@ def test_metadata_without_labels_is_passed_over_for_class_folders(place):
     place.write(videos__metadata_dot_csv="file_name,caption\nwalk/1.mp4,hello\n")
     assert place.problems(data_format="metadata") == [
         "videos/metadata.csv: the clips have no labels; the columns are `file_name`, `caption`; "
-        "that of the clips is called path, video, filename or file_name, that of the labels "
+        "name the column of the clips path, video, filename or file_name, and that of the labels "
         "label, class or category."
     ]
     os.remove("videos/metadata.csv")
@@ -70,12 +70,12 @@ def test_a_metadata_list_by_name_with_segments_and_several_labels(place):
 
 def test_metadata_faults(place):
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n[1]\n')
-    assert place.problems("a.jsonl") == ["a.jsonl:3: a line is a JSON object, {...}."]
+    assert place.problems("a.jsonl") == ["a.jsonl:3: each line must be a JSON object, {...}."]
     place.write(a_dot_jsonl='{"file_name": "a.mp4", "label": 1}\n{"label": 1}\n')
     assert place.problems("a.jsonl") == ["a.jsonl:2: there is no text under the key `file_name`."]
     assert place.problems(data_format="metadata") == [
-        "data_root: there is no metadata.csv and no metadata.jsonl in videos; put it beside the "
-        "clips, or give ann_file_train."
+        "data_root: there is no metadata.csv or metadata.jsonl in videos; put it next to the "
+        "clips, or set ann_file_train."
     ]
 
 

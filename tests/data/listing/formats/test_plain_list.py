@@ -92,18 +92,22 @@ def test_text_in_a_file_called_csv_is_read_as_text(read):
 @pytest.mark.parametrize(
     ("content", "name", "wanted"),
     [
-        ("", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
-        ("\n# by hand\n", "l.txt", ["l.txt: the list is empty; a line is `path label`."]),
-        ("\n# a.mp4 0\n", "l.txt", ["l.txt: the list is empty but for comments."]),
-        ("path,label\n\n", "l.csv", ["l.csv: the list is empty but for its header."]),
-        (b"a.mp4 0\nb\0.mp4 0\n", "l.txt", ["l.txt:2: this is not text (it has a byte 0)."]),
+        ("", "l.txt", ["l.txt: the list is empty; write one `path label` per line."]),
+        ("\n# by hand\n", "l.txt", ["l.txt: the list is empty; write one `path label` per line."]),
+        ("\n# a.mp4 0\n", "l.txt", ["l.txt: the list has only comments, no clips."]),
+        ("path,label\n\n", "l.csv", ["l.csv: the list has no clips, only a header."]),
+        (
+            b"a.mp4 0\nb\0.mp4 0\n",
+            "l.txt",
+            ["l.txt:2: this is not text (it contains a null byte)."],
+        ),
         (b"a.mp4 0\n\xe9.mp4 0\n", "l.txt", ["l.txt:2: this is not UTF-8 text; save it as UTF-8."]),
         (
             "a.mp4 0\nb.mp4\nc.mp4 1\n4\n",
             "l.txt",
             [
-                "l.txt:2: `b.mp4` has no label; a line is `path label`.",
-                "l.txt:4: `4` has no label; a line is `path label`.",
+                "l.txt:2: `b.mp4` has no label; write `path label`.",
+                "l.txt:4: `4` has no label; write `path label`.",
             ],
         ),
         ("path,label\na.mp4,0\nb.mp4,\n", "l.csv", ["l.csv:3: `b.mp4` has no label."]),
@@ -123,14 +127,14 @@ def test_what_is_wrong_is_named_with_its_line(problems, content, name, wanted):
 def test_only_ten_lines_of_a_kind_are_named(problems):
     found = problems("".join(f"{i}.mp4\n" for i in range(25)))
     assert len(found) == 11
-    assert found[9] == "list.txt:10: `9.mp4` has no label; a line is `path label`."
+    assert found[9] == "list.txt:10: `9.mp4` has no label; write `path label`."
     assert found[10] == "... and 15 more like these."
 
 
 def test_a_missing_list_and_a_folder_get_their_own_sentences(tmp_path):
     with pytest.raises(ListingError, match=r"no\.txt: there is no such list file"):
         read_text(tmp_path / "no.txt")
-    with pytest.raises(ListingError, match="is a folder; give the list file itself"):
+    with pytest.raises(ListingError, match="is a folder, not a list file"):
         read_text(tmp_path)
 
 
@@ -148,10 +152,10 @@ def test_a_list_without_labels(read, tmp_path):
 def test_a_list_that_may_have_labels_has_all_or_none(read, problems):
     assert read("a b.mp4 0\n", need_labels=False).labels == ("0",)
     assert problems("a.mp4 0\nb.mp4\n", need_labels=False) == [
-        "list.txt:2: `b.mp4` has no label; a line is `path label`."
+        "list.txt:2: `b.mp4` has no label; write `path label`."
     ]
     assert problems("\na.mp4\nb.mp4 0\n", need_labels=False) == [
-        "list.txt:3: `b.mp4 0` has a label, but line 2 has none; give all clips labels, or none."
+        "list.txt:3: `b.mp4 0` has a label, but line 2 has none; label all clips or none of them."
     ]
 
 
@@ -203,24 +207,28 @@ def test_lists_of_other_habits_are_read(read, tmp_path, content, name):
     ("content", "name", "words"),
     [
         ("video,foo\na.mp4,0\n", "l.csv", ["l.csv:1: the clips have no labels", "`video`, `foo`"]),
-        ("foo,label\na.mp4,0\n", "l.csv", ["`foo`, `label`", "called path, video"]),
-        ("foo,bar\na.mp4,0\n", "l.csv", ["begins with a header", "`foo`, `bar`"]),
+        ("foo,label\na.mp4,0\n", "l.csv", ["`foo`, `label`", "path, video"]),
+        ("foo,bar\na.mp4,0\n", "l.csv", ["must begin with a header", "`foo`, `bar`"]),
         ("path\na.mp4\n", "l.csv", ["l.csv:1: the clips have no labels", "`path`"]),
-        ("a.mp4 0.5 2.5 run\nb.mp4 1 3 walk\n", "l.txt", ["behind the path is `0.5 2.5 run`"]),
-        ("a.mp4 0:01 0:02 1\n", "l.txt", ["behind the path is `0:01 0:02 1`", "path,label,start"]),
-        ("a.mp4 0.5 2.5\nb.mp4 1.0 3.5\n", "l.txt", ["behind the path is `0.5 2.5`"]),
+        ("a.mp4 0.5 2.5 run\nb.mp4 1 3 walk\n", "l.txt", ["the path is followed by `0.5 2.5 run`"]),
+        (
+            "a.mp4 0:01 0:02 1\n",
+            "l.txt",
+            ["the path is followed by `0:01 0:02 1`", "path,label,start"],
+        ),
+        ("a.mp4 0.5 2.5\nb.mp4 1.0 3.5\n", "l.txt", ["the path is followed by `0.5 2.5`"]),
         (
             "path,label\na.mp4,red, dark\nb.mp4,1\n",
             "l.csv",
-            ["l.csv:2: there are 3 cells, but the header has 2", "quotation marks"],
+            ["l.csv:2: there are 3 cells, but the header has 2", "quote cells"],
         ),
         ("a.mp4\t0\t3\n", "l.txt", ["l.txt:1: the line has 3 columns"]),
         (
             "Abuse028_x264.mp4  Abuse  165  240  -1  -1\n",
             "l.txt",
-            ["as UCF-Crime has it, which is not read; write CSV with the columns path, label"],
+            ["as in UCF-Crime, which is not supported; write CSV with the columns path, label"],
         ),
-        ("1j20qq1JyX4,0902,0.002,0.118,0.714,0.977,12,0\n", "l.csv", ["as AVA has it"]),
+        ("1j20qq1JyX4,0902,0.002,0.118,0.714,0.977,12,0\n", "l.csv", ["as in AVA"]),
         ("path,label\na.mp4,0\nb.mp4,NaN\n", "l.csv", ["l.csv:3: `b.mp4` has no label."]),
         ("path,label\na.mp4,0\nb.mp4,<NA>\n", "l.csv", ["l.csv:3: `b.mp4` has no label."]),
     ],
@@ -267,4 +275,4 @@ def test_charades_names_the_parts_of_each_video(read):
 def test_times_behind_the_label_are_no_part_of_it(problems):
     content = "a.mp4 jump 0 10\nb.mp4 jump 10 20\nc.mp4 run 0 10\n"
     (problem,) = problems(content, "l.txt")
-    assert "`jump 0 10`, of which only a part can be the label" in problem
+    assert "`jump 0 10`, only part of which can be the label" in problem

@@ -57,7 +57,7 @@ def test_the_config_decides(place):
 def test_three_numbers_are_refused_once(place):
     place.write(t_dot_txt="a.mp4 0 12 0\nb 1.mp4 0 12 1\nc.mp4 3 9 2\n")
     (problem,) = place.problems("t.txt", ann_file_val="v.txt")
-    assert problem.startswith("t.txt:1: each line has 3 numbers behind the path")
+    assert problem.startswith("t.txt:1: each line has 3 numbers after the path")
     assert "path,label,start_frame,end_frame" in problem
 
 

@@ -36,7 +36,7 @@ def test_something_something_v2(place):
         "20bn/42326.webm": "Closing something",
     }
     assert (listing.test.paths, listing.test.labels) == (("20bn/9.webm",), None)
-    assert listing.notes[0].startswith("1 of the 3 classes of s/something_something_v2_labels.json")
+    assert listing.notes[0].startswith("1 of the 3 classes in s/something_something_v2_labels.json")
 
 
 def test_something_something_faults(place):

@@ -4,6 +4,7 @@ import json
 import math
 
 from autox_video.data.listing.listing import read_test
+from autox_video.data.listing.reading.segments import EXAMPLE
 from tests.places import named
 
 
@@ -34,7 +35,7 @@ def test_vertex_csv_without_ml_use(place):
     listing = place.read("data.csv")
     assert len(listing.train) == 8
     assert listing.train.segments[0] == (0.0, 10.0)
-    assert "data.csv lists 1 clip without a label, left out: data.csv:11." in listing.notes
+    assert "data.csv: 1 clip without a label skipped, the first at data.csv:11." in listing.notes
 
 
 def test_vertex_segments_with_two_labels_are_of_two_classes(place):
@@ -92,12 +93,11 @@ def test_vertex_faults(place):
     ]
     place.write(data_dot_csv="\n".join(rows))
     assert place.problems("data.csv", data_format="vertex_csv") == [
-        "data.csv:2: ML_USE `train` is none of training, validation, test, unassigned.",
+        "data.csv:2: ML_USE `train` is not one of training, validation, test, unassigned.",
         "data.csv:5: this is not `[ML_USE,]URI,label,start,end`.",
         "data.csv:6: this is not `[ML_USE,]URI,label,start,end`.",
         "data.csv:3: the segment ends at 1 s, which is not after its start at 2 s.",
-        "data.csv:4: the start `now` is no time from 0 on; write seconds, as 83.5, or h:mm:ss, as "
-        "0:01:23.5.",
+        f"data.csv:4: the start `now` is not a time of 0 or more; {EXAMPLE}.",
     ]
     place.write(data_dot_jsonl='{"videoGcsUri": "gs://b/a.mp4"}\n{"videoGcsUri": ""}\n{"x"\n')
     (problem,) = place.problems("data.jsonl")

@@ -147,8 +147,8 @@ def test_wrong_frames_are_named(place):
     place.write(t_dot_csv=HEADER + "\n".join(rows))
     assert place.problems("t.csv") == [
         "t.csv:2: the segment ends at frame 12, which is not after its start at frame 12.",
-        "t.csv:3: the start `0:01` is not the number of a frame from 0 on.",
-        "t.csv:4: the start `1.5` is not the number of a frame from 0 on.",
+        "t.csv:3: the start `0:01` is not a frame number (0, 1, 2, ...).",
+        "t.csv:4: the start `1.5` is not a frame number (0, 1, 2, ...).",
         "... and 2 more like these.",
     ]
 

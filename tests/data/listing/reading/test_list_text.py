@@ -27,12 +27,12 @@ def test_line_ends_of_old_macs(tmp_path):
         (b"PK\x03\x04rest", "Excel or OpenDocument"),
         (b"\xd0\xcf\x11\xe0rest", "old Excel"),
         (b"PAR1rest", "Parquet"),
-        (b"\x1f\x8brest", "compressed (gzip)"),
+        (b"\x1f\x8brest", "a gzip archive"),
         (pickle.dumps([("a.mp4", 0)]), "Python pickle"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (TEXT.encode("utf-16-le"), "looks like UTF-16"),
         (TEXT.encode("latin-1"), "this is not UTF-8 text; save it as UTF-8"),
-        (b"a\0b c\n", "this is not text (it has a byte 0)"),
+        (b"a\0b c\n", "this is not text (it contains a null byte)"),
     ],
 )
 def test_files_that_are_no_text_are_named(tmp_path, data, what):
@@ -45,7 +45,7 @@ def test_files_that_are_no_text_are_named(tmp_path, data, what):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("<?xml version='1.0'?>\n<annotations><task/></annotations>", "an export of CVAT (XML)"),
+        ("<?xml version='1.0'?>\n<annotations><task/></annotations>", "a CVAT export (XML)"),
         ("<?xml version='1.0'?>\n<ANNOTATION_DOCUMENT AUTHOR=''>", "ELAN"),
         ("<!DOCTYPE html>\n<html>", "a web page (HTML)"),
         ("<clips><clip/></clips>", "XML"),

@@ -65,7 +65,7 @@ def test_columns_that_seem_to_be_of_splits_are_named_where_they_are_not_read(pla
     write(place, column, values)
     listing = read(place)
     assert len(listing.train.paths) == 4
-    assert any(f"not read: `{column}`" in note and "split" in note for note in listing.notes)
+    assert any(f"not used: `{column}`" in note and "split" in note for note in listing.notes)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_several_classes_are_not_one_hot(place):
 def test_a_second_column_of_labels_is_named(place, header):
     place.write(t_dot_csv=f"{header}\na_0.mp4,a,x\nb_0.mp4,b,x\n")
     (note,) = read(place).notes
-    assert "not read: `label" in note and "column of labels is `label`" in note
+    assert "not used: `label" in note and "label column is `label`" in note
 
 
 @pytest.mark.parametrize("mark", ["sep=\t", "sep=;", '"sep=,"'])
@@ -125,7 +125,7 @@ def test_an_unknown_header_is_named_once(place, between):
     rows = (("Datei", "Klasse"), ("a_0.mp4", "a"), ("b_0.mp4", "b"))
     place.write(t_dot_csv="\n".join(map(between.join, rows)) + "\n")
     (problem,) = place.problems("t.csv")
-    assert "the columns are `Datei`, `Klasse`; that of the clips is called path" in problem
+    assert "the columns are `Datei`, `Klasse`; name the column of the clips path" in problem
 
 
 @pytest.mark.parametrize("path", ["path", "file_name"])
@@ -168,7 +168,7 @@ def test_a_start_alone_is_said_to_run_to_the_end(header):
 def test_parts_that_are_not_read_are_named(column, cell):
     text = f"path,label,{column}\na.mp4,x,{cell}\n"
     (note,) = read_table(text, "t.csv", Reading("x")).notes
-    assert f"not read: `{column}`" in note
+    assert f"not used: `{column}`" in note
 
 
 def test_a_comment_may_hold_commas(place):
@@ -187,4 +187,4 @@ def test_tags_are_labels_where_nothing_else_is():
     text = "path,tags,activity\na.mp4,day,run\n"
     table = read_table(text, "t.csv", Reading("x"))
     assert list(table.labels) == ["run"]
-    assert "not read: `tags`" in table.notes[0]
+    assert "not used: `tags`" in table.notes[0]

@@ -35,7 +35,7 @@ def test_other_units():
     assert read_segment("1.5s", "0:02", "ms") == pytest.approx((1.5, 2.0))
     assert read_segment("12", "24.0", "frame") == (12.0, 24.0)
     assert read_segment("12", "", "frame") == (12.0, math.inf)
-    with pytest.raises(ValueError, match=r"`1\.5` is not the number of a frame"):
+    with pytest.raises(ValueError, match=r"`1\.5` is not a frame number"):
         read_segment("1.5", "3", "frame")
     with pytest.raises(ValueError, match="ends at frame 3, which is not after its start at frame"):
         read_segment("5", "3", "frame")
@@ -46,8 +46,8 @@ def test_other_units():
     [
         ("2", "1", "ends at 1 s, which is not after its start at 2 s"),
         ("2", "2", "not after"),
-        ("-1", "2", "the start `-1` is no time from 0 on; write seconds, as 83.5"),
-        ("1", "x", "the end `x` is no time"),
+        ("-1", "2", "the start `-1` is not a time of 0 or more; write seconds, such as 83.5"),
+        ("1", "x", "the end `x` is not a time"),
         ("inf", "inf", "the start `inf`"),
         ("0:61", "2", "the start `0:61`"),
         ("1:75:00", "2", "has 75 minutes"),
