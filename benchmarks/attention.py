@@ -46,7 +46,7 @@ def kernels():
 
 
 def milliseconds(options, shape, precision: str, *, training: bool, masked: bool):
-    """Median time of each kernel, by name, and whether `in_chunks` takes the chunked one."""
+    """Return the median time of each kernel, by name, and whether `in_chunks` chooses chunks."""
     import torch
 
     from autox_video.backbones.video_swin.attention import in_chunks
@@ -79,7 +79,7 @@ def milliseconds(options, shape, precision: str, *, training: bool, masked: bool
 
 
 def main() -> int:
-    """Parse, measure, print; 1 where a kernel is taken that is slower by more than a tenth."""
+    """Parse, measure, print; return 1 if a chosen kernel is more than a tenth slower."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
@@ -109,7 +109,8 @@ def main() -> int:
             total[1] += found[other]
     for (precision, purpose), (taken, other) in totals.items():
         print(
-            f"{precision} {purpose}: the kernel taken needs {taken / other:.2f} of the other's time"
+            f"{precision} {purpose}: the chosen kernel takes {taken / other:.2f} times as long as "
+            "the other"
         )
     return int(any(taken > 1.1 * other for taken, other in totals.values()))
 

@@ -28,7 +28,7 @@ SIDE = 224
 DROP_PATH = 0.1
 DIMS = {"tiny": (96, (2, 2, 6, 2)), "base": (128, (2, 2, 18, 2)), "nano": (32, (2, 2))}
 NANO = {"embed_dims": 32, "depths": (2, 2), "num_heads": (1, 2)}
-"""No size of the published ones: to try the code of a benchmark."""
+"""A tiny, unpublished size, to try out a benchmark."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The contender and its setting, in words."""
+        """The contender and its settings as text."""
         extras = ", kept memory" * (self.kept_memory and self.contender != "ours")
         return f"{self.contender} {self.precision}{extras}{', compiled' * self.compiled}"
 
@@ -136,7 +136,7 @@ def measure(case: Case, budget_sec: float) -> dict:
 
 
 def autocast(case: Case):
-    """What makes a peer compute in the case's number type; ours does so by itself."""
+    """Return the context in which a peer computes with the case's dtype; ours does by itself."""
     import torch
 
     kind = torch.device(case.device).type
@@ -184,7 +184,7 @@ def synchronize(device: str) -> None:
 
 
 def matmul_flops(case: Case) -> float:
-    """Floating-point operations a second of a 2048-cubed product in the case's number type.
+    """Floating-point operations a second of a 2048-cubed product in the case's dtype.
 
     On a CPU by oneDNN, as torch's own in float32 takes MKL, which is slower on some.
     """
@@ -209,7 +209,7 @@ def resident_bytes() -> int:
 
 
 def reset_peak(device: str) -> None:
-    """Forget the peak of before."""
+    """Reset the peak memory."""
     import torch
 
     if device == "cpu":
@@ -219,7 +219,7 @@ def reset_peak(device: str) -> None:
 
 
 def peak_bytes(device: str, before: int) -> int:
-    """Peak memory since `reset_peak`: on a CPU what was there before the model does not count."""
+    """Return the peak memory since `reset_peak`; on a CPU without the memory used before that."""
     import torch
 
     return _status("VmHWM") - before if device == "cpu" else torch.cuda.max_memory_allocated()
@@ -246,7 +246,7 @@ def cases(options: argparse.Namespace, size: str, frames: int, mode: str) -> lis
 
 
 def run(case: Case, budget_sec: float) -> dict:
-    """Measure a case in a process of its own."""
+    """Measure a case in its own process."""
     command = [sys.executable, __file__, "--case", json.dumps(asdict(case)), "--seconds"]
     output = subprocess.run(
         [*command, str(budget_sec)], check=True, capture_output=True, text=True, cwd=ROOT
@@ -283,7 +283,7 @@ def compare(options: argparse.Namespace, size: str, frames: int, mode: str) -> d
 
 
 def check_bars(found: dict[tuple, dict[str, dict]]) -> bool:
-    """Print the bars of Swin-B at 8 frames with what was measured; whether all hold."""
+    """Print the bars of Swin-B at 8 frames with the measurements; return whether all are met."""
     good = True
     for mode, ours, peer, figure, bar in (
         ("inference", "ours bfloat16", "mmaction2 float32", "rate", 5.0),

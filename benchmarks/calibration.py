@@ -42,7 +42,7 @@ KINDS = ("probe", "trained")
 
 @dataclass(frozen=True, slots=True)
 class ClipSet:
-    """A set of clips, others to learn from, and others to measure on, by their features."""
+    """Features of a set of clips, of others to train on, and of others to measure on."""
 
     few: Samples
     learnt: Samples
@@ -50,12 +50,12 @@ class ClipSet:
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """Return the number of clips."""
         return self.few.targets.shape[1]
 
 
 def draw_set(seed: int) -> ClipSet:
-    """Clips around a point of each class, in so many dimensions and so far apart as drawn."""
+    """Draw clips around a centre per class, with random dimensions and distances."""
     rng = np.random.default_rng(seed)
     clips, classes = int(rng.integers(6, 61)), int(rng.integers(2, 11))
     channels, distance = int(rng.choice([4, 16, 64])), np.exp(rng.uniform(-1, 2))
@@ -79,9 +79,9 @@ def logits_of(head: crossval.linear.LinearHead, samples: Samples) -> np.ndarray:
 
 
 def probe(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """The temperature of the head that a probe takes.
+    """Return the temperature of the head that a probe chooses.
 
-    Gives it with the logits (R, m, K) and classes (m,) that it is from, and those held out.
+    Also returns the logits (R, m, K) and classes (m,) that it was fitted on, and held-out ones.
     """
     count = max(1, len(clips.few) // 5)
     validation = clips.few.select(list(range(count)))
@@ -99,7 +99,7 @@ def probe(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def trained(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """The temperature that an evaluation in training finds; as `probe`."""
+    """Return the temperature of an evaluation in training, in the form of `probe`."""
     head = crossval.fit_on_all(clips.learnt, Setting(LINEAR, weight_decay=0.0003))
     logits, labels = logits_of(head, clips.few), clips.few.targets.argmax(1).numpy()
     rows = [(n, *each) for n, each in enumerate(zip(logits, labels, strict=True))]
@@ -108,7 +108,7 @@ def trained(clips: ClipSet) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def likeliest(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The peer's temperature of logits (R, m, K) and classes (m,)."""
+    """Return the peer's temperature for logits (R, m, K) and classes (m,)."""
     said = torch.from_numpy(logits).double().flatten(0, 1)
     targets = torch.from_numpy(labels).repeat(len(logits))
     log_temperature = torch.zeros((), dtype=torch.double, requires_grad=True)
@@ -125,7 +125,7 @@ def likeliest(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def error_of(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
-    """The calibration error of logits (R, m, K), as a mean over R."""
+    """Return the calibration error of logits (R, m, K), averaged over R."""
     scores = with_temperature(logits, temperature)
     return float(np.mean([expected_calibration_error(each, labels) for each in scores]))
 
@@ -150,7 +150,7 @@ def measure(kind: str, seed: int) -> np.ndarray:
 
 
 def sum_up(kind: str, errors: np.ndarray) -> bool:
-    """Print means, ratios and worst differences of (sets, 2, 3) errors; gives if all is met."""
+    """Print means, ratios and worst differences of (sets, 2, 3) errors; return if all is met."""
     more = errors[:, :, 1:] - errors[:, :, :1]
     for part, where in enumerate(("held-out clips", "the few clips")):
         before, ours, peer = errors[:, part].mean(0)
@@ -165,7 +165,7 @@ def sum_up(kind: str, errors: np.ndarray) -> bool:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=30, help="of each kind")
     parser.add_argument("--seed", type=int, default=0, help="of the first set")

@@ -24,7 +24,7 @@ VAL_SHARE, NUM_CLASSES = 0.1, 10
 
 
 def source_clips(folder: Path | None, root: Path) -> list[Path]:
-    """Give the clips to copy: of the folder, else the real ones, else those of the demo."""
+    """Return the clips to copy: from the folder, else the real clips, else the demo."""
     if folder is None and REAL_CLIPS.is_dir():
         folder = REAL_CLIPS
     if folder is None:
@@ -36,11 +36,11 @@ def source_clips(folder: Path | None, root: Path) -> list[Path]:
 
 
 def make_clips(sources: list[Path], root: Path, count: int) -> None:
-    """Write `count` copies, no two of the same bytes."""
+    """Write `count` copies with different bytes."""
     (root / "videos").mkdir()
     for number in range(count):
         source = sources[number % len(sources)]
-        # An empty box of MP4; other containers take it for nothing.
+        # An empty MP4 box; other containers ignore it.
         extra = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
         target = root / "videos" / f"clip number {number:06d}{source.suffix}"
         target.write_bytes(source.read_bytes() + extra)
@@ -70,7 +70,7 @@ def check_once(root: Path) -> None:
 
 
 def measure(root: Path, cache: str) -> dict[str, float]:
-    """Run the check in a fresh process; gives seconds, its start among them, and peak bytes."""
+    """Run the check in a fresh process; return its seconds with startup, and its peak memory."""
     command = [sys.executable, __file__, "--once", str(root)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(root / cache)}
     begin = time.perf_counter()
@@ -82,7 +82,7 @@ def measure(root: Path, cache: str) -> dict[str, float]:
 
 
 def compare(folder: Path | None, clips: int, few: int) -> bool:
-    """Measure and print; tells whether all bars are reached."""
+    """Measure and print; return whether all bars are met."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         sources = source_clips(folder, root)
@@ -113,7 +113,7 @@ def compare(folder: Path | None, clips: int, few: int) -> bool:
 
 
 def main() -> int:
-    """Parse the options, measure, print; 1 where a bar is missed."""
+    """Parse the options, measure, print; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--from", dest="folder", type=Path, help="folder of clips to copy")
     parser.add_argument("--clips", type=int, default=10_000)

@@ -51,13 +51,13 @@ class Source:
     root: Path
     paths: tuple[str, ...]
     interval: int
-    """Frames from one to the next, for the peer."""
+    """Distance between sampled frames in frames, for the peer."""
     interval_sec: float
     """The same in seconds, for us."""
 
 
 def peer_passes(source: Source, *, test: bool) -> Iterator[int]:
-    """Passes over the clips by mmaction2; gives the number of clips of each."""
+    """Passes over the clips by mmaction2; return the number of clips of each."""
     sample = {"type": "SampleFrames", "clip_len": FRAMES, "frame_interval": source.interval}
     if test:
         sample |= {"num_clips": TEST_CLIPS, "test_mode": True}
@@ -94,7 +94,7 @@ def peer_passes(source: Source, *, test: bool) -> Iterator[int]:
 
 
 def our_passes(source: Source, *, test: bool, cache: Path | None = None) -> Iterator[int]:
-    """Passes over the clips by this project; gives the number of clips of each."""
+    """Passes over the clips by this project; return the number of clips of each."""
     read = {
         "type": "ReadClips",
         "clip_len": FRAMES,
@@ -136,7 +136,7 @@ def rates(passes: dict[str, Iterator[int]], rounds: int) -> dict[str, float]:
 def compare(
     name: str, passes: dict[str, Iterator[int]], bars: dict[str, float], rounds: int
 ) -> bool:
-    """Print one row for each contender; gives whether the bars are met."""
+    """Print one row for each contender; return whether the bars are met."""
     found = rates(passes, rounds)
     met = True
     for who, rate in found.items():
@@ -189,7 +189,7 @@ def sources(folder: Path | None, made: Path) -> dict[str, Source]:
 
 
 def run(folder: Path | None, rounds: int) -> bool:
-    """Measure everything and print a table; gives whether all bars are met."""
+    """Measure everything and print a table; return whether all bars are met."""
     both: dict[str, Callable[..., Iterator[int]]] = {"mmaction2": peer_passes, "ours": our_passes}
     met = True
     with tempfile.TemporaryDirectory() as name:
@@ -211,7 +211,7 @@ def run(folder: Path | None, rounds: int) -> bool:
 
 
 def main() -> int:
-    """Parse the options, measure, print; gives the exit code."""
+    """Parse the options, measure, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="clips of about 2 s")
     parser.add_argument("--rounds", type=int, default=3)

@@ -31,14 +31,14 @@ BAR_TRAINING_MIN, BAR_TOP1, BAR_TESTING_SEC, BAR_WAIT = 3, 0.90, 30, 0.10
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run with one seed came to."""
+    """The results of a run with one seed."""
 
     training_min: float
     testing_sec: float
     top1: float
     clips: int
     wait: float
-    """Share of the time of the training steps that went by waiting for clips."""
+    """Share of the step time spent waiting for clips."""
 
     @property
     def met(self) -> bool:
@@ -52,9 +52,9 @@ class Figures:
 
 
 def command_seconds(script: str, folder: Path, words: list[str]) -> float:
-    """Seconds that an entry script takes in `folder`; the benchmark ends where it fails."""
+    """Return the seconds of an entry script in `folder`; end the benchmark if it fails."""
     command = [sys.executable, str(ROOT / script), str(ROOT / "config.yaml"), *words]
-    # A cache of its own, so that the clips are probed in this run.
+    # A separate cache, so that the clips are inspected in this run.
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -75,7 +75,7 @@ def run_demo(folder: Path, seed: int, words: list[str]) -> Figures:
 
 
 def run_seeds(seeds: list[int], words: list[str]) -> bool:
-    """Run every seed and print a row each; gives whether all met the bars."""
+    """Run every seed and print a row each; return whether all met the bars."""
     met = True
     with tempfile.TemporaryDirectory() as name:
         clips = Path(name, "data", "demo")
@@ -98,7 +98,7 @@ def run_seeds(seeds: list[int], words: list[str]) -> bool:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epoch", type=int, help="train so many epochs, to try this script")

@@ -36,7 +36,7 @@ BAR_EXTRACTION, BAR_AGAIN = 1.5, 0.1
 
 
 def main() -> int:
-    """Measure, print, and give 0 if the bars are met."""
+    """Measure and print; return 0 if the bars are met."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("--data-root")
@@ -59,9 +59,9 @@ def main() -> int:
     print(f"{len(clips)} clips of {config.test_item_shape[1:4]}, {config.experiment_name}")
     for what, seconds in (
         ("bare forward passes", bare),
-        ("reading alone", read),
-        ("extraction, empty store", first),
-        ("extraction, full store", again),
+        ("reading only", read),
+        ("extraction, empty cache", first),
+        ("extraction, full cache", again),
     ):
         print(f"  {what:24} {seconds:8.2f} s {len(clips) / seconds:9.1f} clips/s")
     bound = max(bare, read)
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def forward_seconds(extractor: Extractor, count: int) -> float:
-    """Seconds that the backbone takes for so many clips which are in memory."""
+    """Return the seconds of the backbone for that many clips in memory."""
     size = CLIPS_AT_A_TIME[extractor.config.device.partition(":")[0]]
     _, *view = extractor.config.test_item_shape
     batch = torch.randint(256, (size, 1, *view), dtype=torch.uint8)
@@ -83,7 +83,7 @@ def forward_seconds(extractor: Extractor, count: int) -> float:
 
 
 def reading_seconds(extractor: Extractor, clips, root: str, workers: int) -> float:
-    """Seconds that reading the clips takes where nothing is computed."""
+    """Return the seconds of reading the clips without computing."""
     batches = extractor._batches(clips, root, workers)
     started = time.perf_counter()
     for _ in batches:
@@ -94,7 +94,7 @@ def reading_seconds(extractor: Extractor, clips, root: str, workers: int) -> flo
 
 
 def extraction_seconds(extractor: Extractor, clips, root: str, reading, *, workers: int) -> float:
-    """Seconds that the features of the clips take."""
+    """Return the seconds of extracting the features of the clips."""
     started = time.perf_counter()
     extractor.extract(clips, root, reading, workers=workers)
     return time.perf_counter() - started

@@ -33,7 +33,7 @@ BAR_LEAK_MB = 50
 NUM_FRAMES = 8
 SHORT_SIDE_PX = 112
 WARM_UP_COPIES = 100
-"""After so many copies a worker has loaded all that it needs; memory is compared from then on."""
+"""Memory is compared from this copy on, when a worker has loaded everything it needs."""
 
 READABLE, NAMED, CRASH, HANG, TRACEBACK = "readable", "named", "crash", "hang", "traceback"
 OUTCOMES = (READABLE, NAMED, CRASH, HANG, TRACEBACK)
@@ -57,12 +57,12 @@ def flip_header(data: bytearray, chance: random.Random, others: list[bytes]) -> 
 
 
 def cut_off(data: bytearray, chance: random.Random, others: list[bytes]) -> None:
-    """Keep a part from the start."""
+    """Keep only the beginning."""
     del data[chance.randrange(len(data)) :]
 
 
 def cut_out(data: bytearray, chance: random.Random, others: list[bytes]) -> None:
-    """Leave out a part anywhere."""
+    """Cut out a part anywhere."""
     start = chance.randrange(len(data))
     del data[start : start + chance.randint(1, len(data) // 2)]
 
@@ -113,7 +113,7 @@ def damaged_copies(
 
 
 def read_clip(path: Path, decoder: str) -> str:
-    """Read one clip as the probe and the data loader would; what came of it."""
+    """Read one clip like the inspection and the data loader; return the outcome."""
     try:
         with open_video(path, decoder) as video:
             video.examine()
@@ -134,7 +134,7 @@ def memory_mb() -> float:
 
 def work(pipe: Connection, decoder: str) -> None:
     """Answer each path with (outcome, what was raised, memory in MB), until the pipe is closed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # FFmpeg's remarks
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # FFmpeg's messages
     while True:
         try:
             path = pipe.recv()
@@ -148,7 +148,7 @@ def work(pipe: Connection, decoder: str) -> None:
 
 
 class Worker:
-    """A process that reads clips, one at a time; a new one where it crashed or hung."""
+    """A process that reads clips one at a time, restarted if it crashes or hangs."""
 
     def __init__(self, decoder: str) -> None:
         self._decoder = decoder
@@ -158,7 +158,7 @@ class Worker:
         self._start()
 
     def read(self, path: Path) -> tuple[str, str]:
-        """Give the outcome for a clip, and what was raised."""
+        """Return the outcome for a clip, and what was raised."""
         self._pipe.send(path)
         try:
             if not self._pipe.poll(HANG_SEC):
@@ -176,7 +176,7 @@ class Worker:
         self._process.terminate()
         self._process.join()
         if len(self._memory) > WARM_UP_COPIES:
-            # The lowest of the last few: what is only at hand for one clip is no leak.
+            # The lowest of the last few: memory that is used for a single clip is not a leak.
             self.leak_mb += max(0.0, min(self._memory[-10:]) - self._memory[WARM_UP_COPIES])
         self._memory = []
 
@@ -211,7 +211,7 @@ MADE = (
 
 
 def make_clips(folder: Path) -> list[Path]:
-    """Write 2 s of moving texture in each of several codings and containers."""
+    """Write 2 s of moving texture with several codecs and containers."""
     rng = np.random.default_rng(0)
     texture = rng.integers(0, 256, (40, 60, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     paths = []
@@ -230,7 +230,7 @@ def make_clips(folder: Path) -> list[Path]:
 
 
 def find_clips(given: Path | None, made: bool, folder: Path) -> list[Path]:
-    """Give the clips to damage."""
+    """Return the clips to damage."""
     shared = Path(__file__).resolve().parents[2] / "shared" / "data" / "autox-demo"
     real = Path(os.environ.get("AUTOX_REAL_CLIPS", shared)) / "videos"
     if given is None and not made and real.is_dir():
@@ -245,7 +245,7 @@ def find_clips(given: Path | None, made: bool, folder: Path) -> list[Path]:
 
 
 def run(clips: list[Path], folder: Path, options: argparse.Namespace) -> bool:
-    """Read all copies, print the table; whether the claim is met."""
+    """Read all copies and print the table; return whether the claim is met."""
     table, seconds = defaultdict(Counter), [0.0]
     worker = Worker(options.decoder)
     for kind, path in damaged_copies(clips, folder, options.copies, options.seed):
@@ -275,7 +275,7 @@ def main() -> None:
     """Find or make the clips, damage and read them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, help="a folder of clips")
-    parser.add_argument("--made", action="store_true", help="clips that are made here")
+    parser.add_argument("--made", action="store_true", help="use clips made by this script")
     parser.add_argument("--copies", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decoder", default="auto")

@@ -48,7 +48,7 @@ WARM_UPS, LEAST_STEPS, LEAST_SEC = 2, 3, 1.5
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: the real thing, or a tiny one to try the code."""
+    """What is measured: the real sizes, or tiny ones to try the code."""
 
     size: str = "base"
     side: int = 224
@@ -56,17 +56,17 @@ class Sizes:
         (32, (4, 8, 16, 32)),
         (8, (16, 32, 64, 128)),
     )
-    """Frames, and the batches that are tried, smallest first, until one does not fit."""
+    """Frames, and the batch sizes to try, smallest first, until one does not fit."""
 
 
 TINY = Sizes("nano", 64, ((4, (1, 2)), (2, (2,))))
 MODES = ("training", "inference")
 CONTENDERS = ("ours", "torchvision", "mmaction2")
-"""In the order in which they are measured."""
+"""Contenders in the order in which they are measured."""
 
 
 def cases(sizes: Sizes, contender: str, compiled: bool, device: str) -> Iterator[list[Case]]:
-    """Give the cases of each row: those of one contender that differ in the batch alone."""
+    """Return the cases of each row: those of one contender that differ only in batch size."""
     for mode in MODES:
         for frames, batches in sizes.batches:
             case = Case(contender, "bfloat16", False, compiled, sizes.size, frames, mode, 1, device)
@@ -76,7 +76,7 @@ def cases(sizes: Sizes, contender: str, compiled: bool, device: str) -> Iterator
 def measure_row(row: Sequence[Case], model: Any, before: int) -> dict[str, Any]:
     """Measure one contender at one size, with larger batches as long as they fit and are faster.
 
-    Gives clips a second and the batch they were had with, and bytes with the smallest batch.
+    Returns the clips a second and their batch size, and the memory with the smallest batch.
     """
     import torch
 
@@ -103,7 +103,7 @@ def measure_row(row: Sequence[Case], model: Any, before: int) -> dict[str, Any]:
 
 
 def measure_case(case: Case, model: Any, before: int) -> tuple[float, int]:
-    """Give clips a second and peak bytes of a model in one case."""
+    """Return clips a second and peak bytes of a model in one case."""
     import torch
 
     clips = torch.randn(case.batch, 3, case.frames, case.side, case.side, device=case.device)
@@ -123,7 +123,7 @@ def measure_case(case: Case, model: Any, before: int) -> tuple[float, int]:
 
 
 def free_memory(device: str) -> None:
-    """Give back what a case took of a GPU's memory."""
+    """Free the GPU memory of a case."""
     import torch
 
     gc.collect()
@@ -153,7 +153,7 @@ def measure_contender(sizes: Sizes, contender: str, compiled: bool, device: str)
 
 
 class Table:
-    """Prints rows as they come, and keeps them for the bars."""
+    """Prints rows as they are measured, and keeps them for the bars."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -161,7 +161,7 @@ class Table:
         print(f"{'':48}{'clips/s':>9}{'batch':>7}{'GiB':>8}{'of peak':>9}", flush=True)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take one row of a contender."""
+        """Add a row of a contender."""
         self.rows[row["mode"], row["frames"], row["contender"], row["compiled"]] = row
         side = self.sizes.side
         name = f"{row['contender']}{', compiled' * row['compiled']}"
@@ -176,9 +176,9 @@ class Table:
         )
 
     def best(self, mode: str, frames: int, contender: str, key: str) -> float | None:
-        """The best figure of a contender, plain or compiled; None where there is none.
+        """Return the best value of a contender, plain or compiled; None if there is none.
 
-        Of bytes that of the plain one, which has a batch in common with others.
+        Memory is that of the plain one, which shares a batch size with the others.
         """
         forms = (False,) if key == "bytes" else (False, True)
         rows = (self.rows.get((mode, frames, contender, compiled)) for compiled in forms)
@@ -186,9 +186,9 @@ class Table:
 
 
 def lines_of(words: Sequence[str], until: float, name: str) -> Iterator[dict[str, Any]]:
-    """Run this script in a process of its own, and give its lines of JSON as they come.
+    """Run this script in its own process, and yield its lines of JSON.
 
-    It is ended at `until` (of the monotonic clock), and what goes wrong in it is said.
+    It is ended at `until` (monotonic clock), and its errors are reported.
     """
     command = [sys.executable, *words]
     with subprocess.Popen(
@@ -214,7 +214,7 @@ def lines_of(words: Sequence[str], until: float, name: str) -> Iterator[dict[str
 
 
 def check_bars(table: Table, loop: float | None) -> bool:
-    """Print the bars with what was measured; whether all hold."""
+    """Print the bars with the measurements; return whether all are met."""
     frames, good = table.sizes.batches[0][0], True
 
     def figure(contender: str, key: str) -> float | None:
@@ -240,7 +240,7 @@ def check_bars(table: Table, loop: float | None) -> bool:
 
 
 def run(options: argparse.Namespace) -> bool:
-    """Measure everything in its turn; gives whether the bars are met."""
+    """Measure everything in order; return whether the bars are met."""
     import torch
 
     sizes, until = TINY if options.tiny else Sizes(), time.monotonic() + 60 * options.minutes
@@ -259,7 +259,7 @@ def run(options: argparse.Namespace) -> bool:
     for row in lines_of([str(ROOT / "benchmarks/gpu_parts.py"), *common], until, "parts"):
         print(row["text"], flush=True)
         loop = row.get("loop", loop)
-    # Last, as compiling takes the longest; of peers minutes on a CPU, by the same code.
+    # Last, since compiling takes longest; for the peers it takes minutes on a CPU.
     fill(True, CONTENDERS[:1] if options.tiny else CONTENDERS)
     print()
     return check_bars(table, loop) or options.tiny

@@ -43,7 +43,7 @@ from autox_video.training.run_training import train  # noqa: E402
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: the real thing, or a tiny one to try the code."""
+    """What is measured: the real sizes, or tiny ones to try the code."""
 
     backbone: str = "swin_base"
     frames: int = 32
@@ -53,7 +53,7 @@ class Sizes:
     epochs: int = 4
     workers: int = 8
     windows: tuple[tuple[int, int, int], ...] = ((1024, 392, 4), (64, 392, 16))
-    """Windows, tokens and heads of attention: of the first stage and of the third, 8 clips."""
+    """Windows, tokens and heads of attention in the first and third stage, for 8 clips."""
 
 
 TINY = Sizes("swin_nano", 4, 32, 2, 8, 2, 2, ((4, 98, 2),))
@@ -61,12 +61,12 @@ CHANNELS = 32
 
 
 def say(text: str, **figures: float) -> None:
-    """Print one line, and what the bars need of it."""
+    """Print a line, and the value that the bars need."""
     print(json.dumps({"text": text, **figures}), flush=True)
 
 
 def seconds_of(work: Callable[[], Any], device: str, times: int = 10) -> float:
-    """Median seconds of a piece of work on a device, after three to warm up."""
+    """Return the median seconds of a function on a device, after three warm-up calls."""
     found = []
     for number in range(times + 3):
         begin = time.perf_counter()
@@ -90,7 +90,7 @@ def plain(query, key, value, bias):
 
 
 def flexible(query, key, value, bias):
-    """Compiled flex attention, which looks the bias up."""
+    """Compiled flex attention, which looks up the bias."""
     from torch.nn.attention.flex_attention import flex_attention
 
     def add_bias(score, _, head, place, other):
@@ -102,7 +102,7 @@ def flexible(query, key, value, bias):
 
 
 def attention(sizes: Sizes, device: str) -> None:
-    """Time forward and backward pass of attention kernels, with a bias that learns and without."""
+    """Time forward and backward pass of attention kernels, with a learned and a fixed bias."""
     for windows, tokens, heads in sizes.windows:
         shape = (windows, heads, tokens, CHANNELS)
         inputs = [torch.randn(shape, device=device, dtype=torch.bfloat16) for _ in range(3)]
@@ -126,7 +126,7 @@ def attention(sizes: Sizes, device: str) -> None:
 
 
 def make_clips(folder: Path, sizes: Sizes) -> None:
-    """Write clips of 2 s at 30 frames/s, 4:3, soft noise that drifts; and their list."""
+    """Write clips of 2 s at 30 frames/s, 4:3, with drifting soft noise, and their list."""
     height, rng, rows = sizes.side * 8 // 7 // 2 * 2, np.random.default_rng(0), ["path,label"]
     width = height * 4 // 3 // 2 * 2
     for number in range(sizes.clips):
@@ -144,7 +144,7 @@ def make_clips(folder: Path, sizes: Sizes) -> None:
 
 
 def config_of(folder: Path, sizes: Sizes, device: str, *, cached: bool) -> Config:
-    """The config of a training on the clips of a folder, as planning would write it."""
+    """Return the config of a training on the clips of a folder, as planned."""
     settings = settings_from_mapping(
         {
             "data_root": str(folder),
@@ -179,7 +179,7 @@ def config_of(folder: Path, sizes: Sizes, device: str, *, cached: bool) -> Confi
 
 
 class Clock(Hook):
-    """Notes when steps are over; the GPU is waited for at the end of the first epoch, and last."""
+    """Records when steps end; waits for the GPU after the first epoch and at the end."""
 
     def __init__(self, device: str) -> None:
         self.device, self.steps, self.begin, self.end = device, 0, 0.0, 0.0
@@ -202,14 +202,14 @@ class Clock(Hook):
 
 
 def loop_step_sec(config: Config, device: str) -> float:
-    """Seconds of a step of the real training loop, reading and all."""
+    """Return the seconds of a step of the real training loop, including reading."""
     clock = Clock(device)
     train(config, [clock])
     return (clock.end - clock.begin) / clock.steps
 
 
 def bare_step_sec(config: Config, sizes: Sizes, device: str) -> float:
-    """Seconds of forward, backward and update of the same model on clips that are there."""
+    """Return the seconds of forward, backward and update of the same model on clips in memory."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         model = MODELS.build(config.model).to(device).train()
         optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
@@ -226,7 +226,7 @@ def bare_step_sec(config: Config, sizes: Sizes, device: str) -> float:
 
 
 def loader_rate(config: Config, epochs: int) -> float:
-    """Clips a second that the loader gives by itself; the first pass does not count."""
+    """Return the clips a second of the loader alone; the first pass does not count."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         batches = build_batches(config.train_dataloader)
     try:
@@ -241,7 +241,7 @@ def loader_rate(config: Config, epochs: int) -> float:
 
 
 def loop_and_loader(sizes: Sizes, device: str) -> None:
-    """A step of the loop beside the bare model, and the loader beside both."""
+    """Compare a step of the loop with the bare model, and the loader with both."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_clips(folder, sizes)

@@ -24,7 +24,7 @@ BAR_SECONDS, BAR_GB = 15, 1.5
 
 
 def make_tree(root: Path, clips: int, folders: int) -> None:
-    """Make empty files in `folders` folders, and two lists that hold them all."""
+    """Create empty files in `folders` folders, and two lists of them."""
     lists = {"train.txt": [], "val.txt": []}
     (root / "videos").mkdir()
     for folder in range(folders):
@@ -36,14 +36,14 @@ def make_tree(root: Path, clips: int, folders: int) -> None:
         lists[split].append(f"{name} {number % NUM_CLASSES}\n")
     for name, lines in lists.items():
         (root / name).write_text("".join(lines))
-    # VideoDataset takes no spaces: for the peer, the same lists with an underscore each.
+    # VideoDataset does not support spaces: the peer gets the same lists with underscores.
     for name, lines in lists.items():
         text = "".join(line.replace("clip number ", "clip_number_") for line in lines)
         (root / f"peer_{name}").write_text(text)
 
 
 def read_ours(root: Path) -> float:
-    """Seconds that `read_listing` takes."""
+    """Return the seconds of `read_listing`."""
     from autox_video.config.load import settings_from_mapping
     from autox_video.data.listing.listing import read_listing
 
@@ -61,7 +61,7 @@ def read_ours(root: Path) -> float:
 
 
 def read_peer(root: Path) -> float:
-    """Seconds that making the peer's two data sets takes."""
+    """Return the seconds of building the peer's two data sets."""
     import autox_video  # noqa: F401, I001 (before mmaction2)
     from mmaction.datasets import VideoDataset
 

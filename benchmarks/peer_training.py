@@ -28,7 +28,7 @@ FPS = 26  # about the demo's; the peer counts in frames
 
 
 def ours_config():
-    """The config of a run on the clips in this folder, made as the real command makes it."""
+    """Return the config of a run on the clips in this folder, made like the real command."""
     from autox_video.automl.prepare import prepare
     from autox_video.config.load import settings_from_mapping
     from autox_video.planning.record import RunRecord
@@ -42,7 +42,7 @@ def ours_config():
 
 
 def peer_config():
-    """The same job for stock mmaction2; of ours it takes the sizes."""
+    """Return the same job for stock mmaction2, with the sizes of ours."""
     from mmengine.config import Config
 
     ours = ours_config()
@@ -88,7 +88,7 @@ def peer_config():
 
 
 def peer_pipeline(ours: list[dict]) -> list[dict]:
-    """mmaction2's usual training pipeline with the sizes of ours."""
+    """Return mmaction2's usual training pipeline with the sizes of ours."""
     read, crop = ours
     interval = round(read["frame_interval_sec"] * FPS)
     return [
@@ -104,7 +104,7 @@ def peer_pipeline(ours: list[dict]) -> list[dict]:
 
 
 def report_one(who: str) -> int:
-    """Train one epoch in this process; print clips/s and the number type. Gives 0."""
+    """Train one epoch in this process; print clips/s and the dtype; return 0."""
     from mmengine.hooks import Hook
     from mmengine.registry import RUNNERS
 
@@ -124,19 +124,19 @@ def report_one(who: str) -> int:
 
 
 def measure(who: str, folder: str) -> tuple[float, str]:
-    """Clips/s and number type of one side, from a fresh process in `folder`."""
+    """Return clips/s and dtype of one side, from a fresh process in `folder`."""
     command = [sys.executable, __file__, "--measure", who]
     threads = {"OMP_NUM_THREADS": str(THREADS), **THREADS_AS_IN_THE_COMMANDS}
     environment = {**os.environ, **threads, "XDG_CACHE_HOME": folder}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{who} ended with {done.returncode}:\n{done.stderr}")
-    shutil.rmtree(Path(folder, who))  # the next run begins anew
+    shutil.rmtree(Path(folder, who))  # the next run starts from scratch
     return tuple(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def compare(rounds: int) -> float:
-    """Measure both in turns and print their medians; gives ours / peer."""
+    """Measure both in turns and print their medians; return ours / peer."""
     from autox_video.data.demo import MOTIONS, demo_clips, make_demo
 
     found: dict[str, list[tuple[float, str]]] = {"ours": [], "peer": []}
@@ -159,7 +159,7 @@ def compare(rounds: int) -> float:
 
 
 def main() -> int:
-    """Parse the options, measure, print; gives the exit code."""
+    """Parse the options, measure, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", choices=("ours", "peer"), help=argparse.SUPPRESS)

@@ -27,7 +27,7 @@ PRECISIONS = ("bfloat16", "float32")
 
 
 def same_predictions(folder: Path) -> tuple[float, int]:
-    """Share of clips that the best weights give the same class in both types, of how many."""
+    """Return the share of clips with the same class in both dtypes, and the number of clips."""
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="5000")  # as the commands do
     from autox_video.data.clip_table import ClipTable
     from autox_video.data.listing.folders.folder_walk import find_videos
@@ -65,7 +65,7 @@ def run(folder: Path, seed: int, precision: str, words: list[str]) -> dict[str, 
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--backbone", default="swin_nano", help="what is trained")
@@ -77,7 +77,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         clips = Path(name, "data", "demo")
         make_demo(clips)
-        print("  seed  precision  training min  top-1   same class in both types", flush=True)
+        print("  seed  precision  training min  top-1   same class in both dtypes", flush=True)
         for seed in options.seeds:
             for precision in PRECISIONS:
                 folder = Path(name, f"{seed}_{precision}")
@@ -90,7 +90,7 @@ def main() -> int:
     met = abs(points) <= BAR_POINTS and same >= BAR_SAME
     print(
         f"  mean top-1 {means['bfloat16']:.2f} in bfloat16, {means['float32']:.2f} in float32 "
-        f"(bar: {BAR_POINTS} points apart); least share of equal predictions {same:.2%} (bar: "
+        f"(bar: {BAR_POINTS} points apart); lowest share of equal predictions {same:.2%} (bar: "
         f"{BAR_SAME:.0%}): {'met' if met else 'missed'}"
     )
     return 0 if met else 1

@@ -32,7 +32,7 @@ DATA_RUNS = (["epoch=10"], ["epoch=3", "clip_len=16", "resolution=112"])
 
 
 def lists_of(clips: Path) -> list[str]:
-    """The settings that name the clips of a folder and the lists beside it."""
+    """Return the settings for the clips of a folder and its lists."""
     lists = clips.parent / "annotations"
     keys = {f"ann_file_{s}": lists / f"{s}_list.txt" for s in ("train", "val", "test")}
     words = [f"{key}={path}" for key, path in keys.items()]
@@ -40,7 +40,7 @@ def lists_of(clips: Path) -> list[str]:
 
 
 def run(clips: Path, words: list[str]) -> tuple[dict, float]:
-    """Train on the clips; gives what the plan predicts and the seconds that the command takes."""
+    """Train on the clips; return the prediction and the seconds of the command."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
         config.write_text(f"data_root: {clips}\nwork_dir: work\n")
@@ -62,7 +62,7 @@ def run(clips: Path, words: list[str]) -> tuple[dict, float]:
 
 
 def compare(clips: Path, runs: tuple, only: list[int] | None) -> bool:
-    """Print a row for each run; gives whether all met the bar."""
+    """Print a row for each run; return whether all met the bar."""
     met = True
     for number, words in enumerate(runs):
         if only and number not in only:
@@ -80,7 +80,7 @@ def compare(clips: Path, runs: tuple, only: list[int] | None) -> bool:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder of clips, its lists in ../annotations")
     parser.add_argument("--only", type=int, nargs="*", help="the numbers of the runs, from 0")

@@ -23,7 +23,7 @@ BAR_LOSS = 1e-5
 
 
 def train(place: Place, processes: int) -> Run:
-    """Train with so many processes, print how long it took."""
+    """Train with that many processes, and print the time it took."""
     keys = {"gpus": processes, "videos_per_gpu": BATCH_SIZE // processes}
     run = place.run(f"processes_{processes}", **keys)
     seconds = let_run(run.start(), processes)
@@ -32,9 +32,9 @@ def train(place: Place, processes: int) -> Run:
 
 
 def let_run(life: Life, processes: int) -> float:
-    """Let a command come to its end; gives its seconds. Ends the benchmark where it fails.
+    """Wait for a command, and return its seconds; end the benchmark if it fails.
 
-    It fails, too, where it was not done by so many processes.
+    It also fails if it did not use that many processes.
     """
     ranks: set[str] = set()
     while life.code is None:
@@ -43,12 +43,12 @@ def let_run(life: Life, processes: int) -> float:
     if life.wait():
         sys.exit(f"It ended with {life.code}:\n{life.said()}")
     if processes > 1 and ranks != {str(rank) for rank in range(processes)}:
-        sys.exit(f"{processes} processes were asked for, but seen were ranks {sorted(ranks)}.")
+        sys.exit(f"{processes} processes were requested, but the ranks seen are {sorted(ranks)}.")
     return life.lived_sec
 
 
 def ranks_of(life: Life) -> set[str]:
-    """Which of the processes that work together are there now, by their environment."""
+    """Return the ranks of the processes that are running, from their environment."""
     found = set()
     for pid in marked(life.mark):
         with contextlib.suppress(OSError):
@@ -58,7 +58,7 @@ def ranks_of(life: Life) -> set[str]:
 
 
 def largest_difference(left: Run, right: Run, kind: str) -> float:
-    """The largest difference of a loss in two runs' events; infinite where they are not alike."""
+    """Return the largest difference in loss between two runs; infinite if their events differ."""
     events = [{(e["epoch"], e["iter"]): e for e in run.events(kind)} for run in (left, right)]
     if events[0].keys() != events[1].keys() or not events[0]:
         return float("inf")
@@ -66,7 +66,7 @@ def largest_difference(left: Run, right: Run, kind: str) -> float:
 
 
 def weight_difference(left: Run, right: Run) -> float:
-    """The largest difference of any weight in the last checkpoints of two runs."""
+    """Return the largest difference of any weight between the last checkpoints of two runs."""
     states = [read_checkpoint(run.work / "latest.pth")["state_dict"] for run in (left, right)]
     return max(
         float((states[0][k].double() - states[1][k].double()).abs().max()) for k in states[0]
@@ -74,7 +74,7 @@ def weight_difference(left: Run, right: Run) -> float:
 
 
 def test(run: Run, processes: int) -> bytes:
-    """Test a run's weights with so many processes; gives the bytes of results.json."""
+    """Test a run's weights with that many processes; return the bytes of results.json."""
     name = f"results_{processes}.json"
     words = (f"gpus={processes}", f"test_results_path={name}")
     let_run(run.start(*words, script="autotest.py"), processes)
@@ -82,7 +82,7 @@ def test(run: Run, processes: int) -> bytes:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=4, help="of 6 steps")
     parser.add_argument("--processes", type=int, default=2, choices=(2, 4))

@@ -32,7 +32,7 @@ from benchmarks.suite import made_data, rows_done  # noqa: E402
 from benchmarks.suite_systems import Data, keys_of, last_lines, run_command  # noqa: E402
 
 SIDE_PX = 84
-LIMIT_SEC = 7200.0  # of a command that hangs
+LIMIT_SEC = 7200.0  # limit for a command that hangs
 ARMS = "plain,drop_path=0.1,drop_path=0.2,augment=medium,augment=strong,ema=0.99"
 
 
@@ -43,25 +43,25 @@ class Arm:
     data: Data
     clips: int
     word: str
-    """`plain`, or a key with its value, several with + in between."""
+    """`plain`, or keys with values, joined by +."""
     seed: int
     views: int
     load_from: str
 
     @property
     def setting(self) -> tuple[Data, int, str]:
-        """What the runs of all seeds share."""
+        """A setting, shared by the runs of all seeds."""
         return self.data, self.clips, self.word
 
     @property
     def key(self) -> list:
-        """What tells its row from all others."""
+        """Identifies its row."""
         weights = Path(self.load_from).name
         return [self.data.name, self.word, self.seed, self.views, weights]
 
 
 def data_of(text: str, out: Path) -> tuple[Data, int]:
-    """A set of the suite, of it the first clips of each class; gives how many there are."""
+    """Make a set of the suite with only the first clips of each class; return their number."""
     name, _, wanted = text.partition(":")
     data = made_data(name, out)
     lines = data.train.read_text(encoding="utf-8").splitlines()
@@ -79,7 +79,7 @@ def data_of(text: str, out: Path) -> tuple[Data, int]:
 
 
 def run(arm: Arm, folder: Path) -> dict:
-    """Train and test in a new folder; gives a row."""
+    """Train and test in a new folder; return a row."""
     folder.mkdir(parents=True)
     words = [] if arm.word == "plain" else arm.word.split("+")
     config = {**keys_of(arm.data), "load_from": arm.load_from, "backbone": "conv_nano"}
@@ -95,15 +95,15 @@ def run(arm: Arm, folder: Path) -> dict:
 
 
 def run_all(arms: list[Arm], out: Path) -> list[dict]:
-    """Run what has no row yet, one on each core; gives all rows in the order of `arms`."""
+    """Run what has no row yet, one per core; return all rows in the order of `arms`."""
     path = out / "regularisation.jsonl"
     done = {json.dumps(row["key"]): row for row in rows_done(path)}
     missing = {json.dumps(arm.key): arm for arm in arms if json.dumps(arm.key) not in done}
 
     def run_one(key: str) -> None:
-        """Run what has this key, and keep its row."""
+        """Run the job with this key, and store its row."""
         folder = out / "arms" / re.sub(r"[^\w.=]+", "_", key).strip("_")
-        shutil.rmtree(folder, ignore_errors=True)  # of a start that was stopped in it
+        shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted start
         done[key] = run(missing[key], folder)
         append_json_line(path, done[key])
         print(f"  {done[key]}", flush=True)
@@ -111,7 +111,7 @@ def run_all(arms: list[Arm], out: Path) -> list[dict]:
     cores = os.sched_getaffinity(0)
 
     def take_core() -> None:
-        """Bind this thread, and with it the commands that it starts, to a core of its own."""
+        """Pin this thread, and the commands that it starts, to its own core."""
         os.sched_setaffinity(0, {cores.pop()})
 
     with ThreadPoolExecutor(len(cores), initializer=take_core) as pool:
@@ -120,7 +120,7 @@ def run_all(arms: list[Arm], out: Path) -> list[dict]:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", default="fine:54,fine,overlapping,motion_cluttered:64")

@@ -33,11 +33,11 @@ STEPS_BEFORE = 2  # so that AdamW has its state
 
 
 class Measured(BaseException):
-    """Ends a run once its saves are measured."""
+    """Ends a run after its saves have been measured."""
 
 
 def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each of our saves and of each of mmengine's, in a run that the config makes."""
+    """Return the seconds of each of our saves and of each of mmengine's, in a run of the config."""
     from mmengine.config import Config
     from mmengine.hooks import CheckpointHook, Hook
 
@@ -66,11 +66,11 @@ def save_times(config_file: Path, work: Path, rounds: int) -> tuple[list[float],
     runner.register_hook(clock, priority="LOWEST")
     with contextlib.suppress(Measured), contextlib.redirect_stdout(io.StringIO()):
         runner.train()
-    return seconds["ours"][1:], seconds["stock"][1:]  # the first of each warms up
+    return seconds["ours"][1:], seconds["stock"][1:]  # the first of each is a warm-up
 
 
 def timed(do) -> float:
-    """Seconds that a call takes."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     do()
     return time.perf_counter() - start
@@ -97,7 +97,7 @@ def compare_saves(rounds: int) -> None:
 
 
 def share_of_demo(epochs: int | None) -> float:
-    """Train the demo as `autotrain.py` without arguments does; gives the share that saving took."""
+    """Train the demo like `autotrain.py` without arguments; return the share of time for saving."""
     words = ["load_from=none", *([f"epoch={epochs}"] if epochs else [])]
     with tempfile.TemporaryDirectory() as name:
         make_demo(Path(name, "data", "demo"))
@@ -110,7 +110,7 @@ def share_of_demo(epochs: int | None) -> float:
         lines = Path(name, "work_dirs", "demo", "metrics.jsonl").read_text().splitlines()
     end = json.loads(lines[-1])
     if end["event"] != "end":
-        sys.exit("The run does not say in metrics.jsonl how long it spent saving.")
+        sys.exit("metrics.jsonl of the run has no saving time.")
     share = end["saving_sec"] / end["training_sec"]
     print(
         f"demo: {end['training_sec']:.1f} s of training, {end['saving_sec']:.2f} s of it saving: "
@@ -120,7 +120,7 @@ def share_of_demo(epochs: int | None) -> float:
 
 
 def main() -> int:
-    """Parse the options, measure, print; gives the exit code."""
+    """Parse the options, measure, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="saves of each kind")
     parser.add_argument("--epoch", type=int, help="of the demo run, to try this script")

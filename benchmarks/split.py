@@ -37,7 +37,7 @@ Row = tuple[str, str]
 
 
 def divided(folder: Path) -> tuple[list[Row], list[Row]]:
-    """Give the clips for training, and for testing: of each class the first ones, and the rest."""
+    """Return the clips for training (the first ones of each class) and for testing (the rest)."""
     train, test = [], []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         clips = sorted(place.iterdir(), key=lambda path: [*map(int, re.findall(r"\d+", path.stem))])
@@ -49,7 +49,7 @@ def divided(folder: Path) -> tuple[list[Row], list[Row]]:
 
 
 def drawn(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """Draw validation clips at random, of each class alike; gives those for training, and them."""
+    """Draw a stratified random validation split; return the training and the validation clips."""
     rng = np.random.default_rng(seed)
     chosen = set()
     for name in sorted({label for _, label in rows}):
@@ -68,7 +68,7 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
 def run(
     folder: Path, work: Path, lists: dict[str, Sequence[Row]], words: Sequence[str]
 ) -> dict[str, float]:
-    """Train and test; gives the leaderboard's score of the weights that are kept, and `test`."""
+    """Train and test; return the leaderboard score of the kept weights, and `test`."""
     work.mkdir(parents=True, exist_ok=True)
     keys = [f"data_root: {folder}", f"work_dir: {work / 'run'}"]
     keys.append(f"test_results_path: {work / 'results.json'}")
@@ -84,12 +84,12 @@ def run(
         rows = {row["id"]: row for row in csv.DictReader(file) if row["score"]}
     results = json.loads((work / "results.json").read_text(encoding="utf-8"))
     best = read_meta(work / "run" / "best.pth")["metrics"]
-    kept = "finetune" if best["epoch"] else "probe"  # which has seen no epoch
+    kept = "finetune" if best["epoch"] else "probe"  # a probe, trained for no epoch
     return {"promise": float(rows[kept]["score"]), "test": results["metrics"]["top1"]}
 
 
 def compare(options: argparse.Namespace, out: Path) -> list[float]:
-    """Print a row for each seed; gives by how much our validation promised too much."""
+    """Print a row for each seed; return by how much our reported score was too high."""
     train, test = divided(options.folder)
     folder, words = options.folder.absolute(), options.words
     print(f"{len(train)} clips for training, {len(test)} for testing", flush=True)
@@ -114,11 +114,11 @@ def compare(options: argparse.Namespace, out: Path) -> list[float]:
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a sub-folder of numbered clips for each class")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--peer", action="store_true", help="with a random validation list as well")
+    parser.add_argument("--peer", action="store_true", help="also with a random validation list")
     parser.add_argument("--out", type=Path, help="keep the runs here")
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
     options = parser.parse_intermixed_args()

@@ -28,12 +28,12 @@ PATIENCE_SEC = 300
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a command: this source tree, and a cache of probed clips in `folder`."""
+    """Return the environment of a command: this source tree, and a separate cache in `folder`."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 def command_seconds(words: list[str], folder: Path, *, code: int = 0) -> float:
-    """Seconds that a Python command takes; it must end with `code`."""
+    """Return the seconds of a Python command; it must exit with `code`."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=environment(folder), capture_output=True
@@ -45,7 +45,7 @@ def command_seconds(words: list[str], folder: Path, *, code: int = 0) -> float:
 
 
 def first_step_seconds(folder: Path, words: list[str]) -> float:
-    """Seconds from the command to its first line in metrics.jsonl; the run is stopped there."""
+    """Return the seconds from the command to its first line in metrics.jsonl; then stop it."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     script, config = str(ROOT / "autotrain.py"), str(ROOT / "config.yaml")
@@ -67,7 +67,7 @@ def first_step_seconds(folder: Path, words: list[str]) -> float:
 
 
 def stop(process: subprocess.Popen) -> None:
-    """End a run by SIGTERM, so that it ends its data workers; by force if it does not."""
+    """Stop a run by SIGTERM, so that it ends its data workers; kill it if that fails."""
     process.terminate()
     try:
         process.wait(60)
@@ -77,7 +77,7 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def short_list(folder: Path) -> list[str]:
-    """Overrides for the demo's own batch size and a list of so few batches; needs a first run."""
+    """Return overrides for the demo's batch size and a short training list; needs a first run."""
     choices = json.loads((folder / "work" / "record.json").read_text())["choices"]
     batch = choices["batch_size"]["value"]
     lines = (folder / "data/demo/annotations/train_list.txt").read_text().splitlines(keepends=True)
@@ -87,7 +87,7 @@ def short_list(folder: Path) -> list[str]:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of everything, `rounds` times, in turns."""
+    """Return the seconds of all commands, `rounds` times, in turns."""
     script, wrong = str(ROOT / "autotrain.py"), "wrong.yaml"
     (folder / wrong).write_text("data_root: .\nepochs: many\n")
     first_step_seconds(folder, [])
@@ -103,7 +103,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def show(found: dict[str, list[float]]) -> bool:
-    """Print the medians with their bars; gives whether all are met."""
+    """Print the medians with their bars; return whether all are met."""
     middle = {name: median(seconds) for name, seconds in found.items()}
     met = True
     for name, seconds in found.items():
@@ -119,7 +119,7 @@ def show(found: dict[str, list[float]]) -> bool:
 
 
 def main() -> int:
-    """Parse the options, measure, print; gives the exit code."""
+    """Parse the options, measure, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

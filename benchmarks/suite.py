@@ -39,7 +39,7 @@ from benchmarks.suite_sets.leaks import leak_accuracy  # noqa: E402
 from benchmarks.suite_systems import Data, Job, run_job  # noqa: E402
 
 BAR_MEAN, BAR_LEAST, BAR_CHOICE = 0.85, 0.6, 0.10
-# Set -> a wrong choice, which has to lose BAR_CHOICE of top-1 against what is chosen by itself.
+# Set -> a wrong choice, which has to lose BAR_CHOICE of top-1 against the automatic choice.
 CHOICES = {
     "mirrored": "flip=true",
     "either_way": "flip=false",
@@ -47,14 +47,14 @@ CHOICES = {
     "tiny": "resolution=32",
     "overlapping": "class_balance=off",
 }
-# Sets of which each shows a choice, and which are not of the suite besides.
+# Sets that each demonstrate a choice, and are not part of the suite otherwise.
 FOR_A_CHOICE = tuple(CHOICES)
-# The trivial classifier may be so many standard deviations above chance.
+# The trivial classifier may be this many standard deviations above chance.
 LEAK_DEVIATIONS = 3.0
 
 
 def made_data(name: str, out: Path) -> Data:
-    """A set of the suite, made where it is not there."""
+    """Return a set of the suite, and make it if it is missing."""
     root = out / "data" / name
     make_set(root, name)
     kind = KINDS[name]
@@ -63,7 +63,7 @@ def made_data(name: str, out: Path) -> Data:
 
 
 def real_data(folder: Path) -> Data:
-    """Real clips with their lists; a validation list is not used, as it may be the test list."""
+    """Return real clips and lists; the validation list is ignored, as it may be the test list."""
     train, test = (folder / "annotations" / f"{split}_list.txt" for split in ("train", "test"))
     lines = [line for line in train.read_text(encoding="utf-8").splitlines() if line.strip()]
     labels = {line.rsplit(maxsplit=1)[1] for line in lines}
@@ -72,7 +72,7 @@ def real_data(folder: Path) -> Data:
 
 
 def rows_done(path: Path) -> list[dict[str, Any]]:
-    """Rows of a suite so far; a line that a kill has torn is none."""
+    """Return the rows of a suite so far, without incomplete lines."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         with contextlib.suppress(ValueError):
@@ -81,7 +81,7 @@ def rows_done(path: Path) -> list[dict[str, Any]]:
 
 
 def run_all(jobs: list[Job], out: Path) -> list[dict[str, Any]]:
-    """Run what has no row yet, or failed; gives the rows of these jobs, in their order."""
+    """Run jobs without a row, or that failed; return the rows of all jobs, in order."""
     path = out / "suite.jsonl"
     done = {json.dumps(row["key"]): row for row in rows_done(path) if row["top1"] is not None}
     for job in jobs:
@@ -89,7 +89,7 @@ def run_all(jobs: list[Job], out: Path) -> list[dict[str, Any]]:
         if key in done:
             continue
         folder = out / "runs" / re.sub(r"[^\w.=]+", "_", key).strip("_")
-        shutil.rmtree(folder, ignore_errors=True)  # of a suite that was stopped in it
+        shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted suite
         print(f"{job.data.name}, {job.system}, seed {job.seed} ...", flush=True)
         done[key] = run_job(job, folder)
         append_json_line(path, done[key])
@@ -99,14 +99,14 @@ def run_all(jobs: list[Job], out: Path) -> list[dict[str, Any]]:
 
 
 def said(row: dict[str, Any]) -> str:
-    """One row in words."""
+    """Return a row as text."""
     if row["top1"] is None:
         return f"failed with {row['code']}: {row['error']}"
     return f"top-1 {row['top1']:.3f} after {row['training_sec']:.0f} s of training"
 
 
 def figure(rows: list[dict[str, Any]], name: str = "top1") -> tuple[float, float, float] | None:
-    """Mean over the seeds and its 95% interval for the clips of one; None where a run failed."""
+    """Return the mean over seeds with its 95% interval for one test set; None if a run failed."""
     if not rows or any(row["top1"] is None for row in rows):
         return None
     share, clips = mean(row[name] for row in rows), rows[0]["clips"]
@@ -114,7 +114,7 @@ def figure(rows: list[dict[str, Any]], name: str = "top1") -> tuple[float, float
 
 
 def print_table(rows: list[dict[str, Any]], systems: list[str]) -> None:
-    """A line for each set: chance and each system's top-1 with its interval."""
+    """Print a line for each set: chance and each system's top-1 with its interval."""
     print(f"\n{'set':18s} {'chance':>6s}  " + "  ".join(f"{name:^21s}" for name in systems))
     for name in dict.fromkeys(row["set"] for row in rows):
         of_set = [row for row in rows if row["set"] == name]
@@ -125,12 +125,12 @@ def print_table(rows: list[dict[str, Any]], systems: list[str]) -> None:
 
 
 def shown(found: tuple[float, float, float] | None) -> str:
-    """A figure with its interval, 21 characters."""
+    """Return a score with its interval, 21 characters."""
     return f"{'failed':^21s}" if found is None else "{:.3f} ({:.3f}, {:.3f})".format(*found)
 
 
 def judge(rows: list[dict[str, Any]], systems: list[str]) -> bool:
-    """Print mean and minimum of each system, and the verdict on ours; gives that."""
+    """Print mean and minimum of each system, and the verdict on ours; return the verdict."""
     met = "ours" not in systems
     for system in systems:
         of_system = [row for row in rows if row["system"] == system]
@@ -146,7 +146,7 @@ def judge(rows: list[dict[str, Any]], systems: list[str]) -> bool:
 
 
 def run_suite(options: argparse.Namespace) -> bool:
-    """Every system on every set; gives whether the bar is met."""
+    """Run every system on every set; return whether the bar is met."""
     if options.data:
         sets = [real_data(options.data.resolve())]
     else:
@@ -166,7 +166,7 @@ def run_suite(options: argparse.Namespace) -> bool:
 
 
 def judge_real(rows: list[dict[str, Any]], systems: list[str]) -> bool:
-    """Print top-1 and top-5 of every seed; gives whether ours is twice stock in one of them."""
+    """Print top-1 and top-5 of every seed; return whether ours is twice stock in one of them."""
     means = {}
     for system in systems:
         of_system = [row for row in rows if row["system"] == system and row["top1"] is not None]
@@ -183,7 +183,7 @@ def judge_real(rows: list[dict[str, Any]], systems: list[str]) -> bool:
 
 
 def run_choices(options: argparse.Namespace) -> bool:
-    """What is chosen by itself beside the wrong choice; gives whether each loses enough."""
+    """Compare automatic with wrong choices; return whether each wrong one loses enough."""
     met = True
     print(f"{'set':18s} {'wrong choice':20s} {'by itself':^21s} {'wrong':^21s}   lost")
     for name, wrong in CHOICES.items():
@@ -206,7 +206,7 @@ def run_choices(options: argparse.Namespace) -> bool:
 
 
 def run_leaks(options: argparse.Namespace) -> bool:
-    """The trivial classifier on every set; gives whether it is near chance on each."""
+    """Run the trivial classifier on every set; return whether it is near chance on each."""
     met = True
     for name in options.sets or KINDS:
         data = made_data(name, options.out)
@@ -220,15 +220,15 @@ def run_leaks(options: argparse.Namespace) -> bool:
 
 
 def seconds(text: str) -> float:
-    """Seconds of a duration such as 90s, 10m or 1h."""
+    """Return the seconds of a duration such as 90s, 10m or 1h."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text} is no duration such as 90s, 10m or 1h")
+        raise argparse.ArgumentTypeError(f"{text} is not a duration such as 90s, 10m or 1h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def names_of_sets(text: str) -> list[str]:
-    """Names of sets, with commas in between."""
+    """Return names of sets, separated by commas."""
     names = text.split(",")
     if unknown := sorted(set(names) - KINDS.keys()):
         known = ", ".join(KINDS)
@@ -237,13 +237,13 @@ def names_of_sets(text: str) -> list[str]:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Frames and side of the peer, as in 32x224."""
+    """Return frames and side of the peer, such as 32x224."""
     frames, _, side = text.partition("x")
     return int(frames), int(side)
 
 
 def main() -> int:
-    """Parse the options, run, print; gives the exit code."""
+    """Parse the options, run, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=names_of_sets)
     parser.add_argument("--data", type=Path, help="real clips instead of the suite's sets")
@@ -255,7 +255,7 @@ def main() -> int:
     parser.add_argument("--choices", action="store_true")
     parser.add_argument("--leaks", action="store_true")
     options = parser.parse_args()
-    # So that what is running is stopped too.
+    # So that running commands are stopped too.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     options.out.mkdir(parents=True, exist_ok=True)
     if options.leaks:

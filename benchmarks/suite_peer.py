@@ -80,16 +80,16 @@ def _set_data(config, job: dict[str, Any]) -> None:
 
 
 def make_clock(started: float, seconds: float):
-    """A hook that sets the rate by the time, and ends training when that is over."""
+    """Return a hook that sets the learning rate by the time, and ends training when time is up."""
     from mmengine.hooks import Hook
 
     class Clock(Hook):
-        """Sets the rate itself: mmengine's schedulers need to know the steps beforehand."""
+        """Sets the learning rate: mmengine's schedulers need the number of steps in advance."""
 
         last, slowest = 0.0, 0.0
 
         def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-            """Give all groups their share of the rate for what of the time is over."""
+            """Set the learning rate of all groups for the time used."""
             now = time.time()
             if batch_idx == 0:
                 self.first = now
@@ -99,7 +99,7 @@ def make_clock(started: float, seconds: float):
                 group["lr"] = base * share
 
         def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-            """End training where a step as slow as the slowest would end too late."""
+            """End training if a step as slow as the slowest would end too late."""
             now = time.time()
             self.slowest = max(self.slowest, now - (self.last or self.first))
             self.last = now
@@ -110,7 +110,7 @@ def make_clock(started: float, seconds: float):
 
 
 def share_of_rate(done: float) -> float:
-    """What share of the learning rate holds when a share of the time is over.
+    """Return the factor of the learning rate after a share of the time.
 
     A linear warm-up from 0.1, then a cosine to 0.
     """
@@ -120,7 +120,7 @@ def share_of_rate(done: float) -> float:
 
 
 def compute_in_bfloat16(backbone) -> None:
-    """Let a backbone compute under autocast; mmengine's own wrapper for that wants a GPU."""
+    """Run a backbone with autocast; mmengine's own wrapper for that needs a GPU."""
     import torch
 
     forward = backbone.forward
@@ -133,7 +133,7 @@ def compute_in_bfloat16(backbone) -> None:
 
 
 def run(job: dict[str, Any], started: float) -> dict[str, Any]:
-    """Train and test; gives top1, top5 and what there is to tell of the run."""
+    """Train and test; return top1, top5 and details of the run."""
     import autox_video  # noqa: F401, I001 (before mmaction2)
     from mmengine.runner import Runner
 
@@ -161,7 +161,7 @@ def run(job: dict[str, Any], started: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Read the job, do it, write the result; gives the exit code."""
+    """Read the job, run it, write the result; return the exit code."""
     started = time.time()
     path = Path(sys.argv[1])
     result = run(json.loads(path.read_text(encoding="utf-8")), started)

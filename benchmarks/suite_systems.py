@@ -21,11 +21,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = "9365b132aa047224d76d2920e458b38500d75d0e"
-"""The last commit of this repository whose plan followed fixed rules and nothing else."""
+"""The last commit of this repository whose plans followed fixed rules only."""
 FITTING_SHARE, FITTED_SHARE = 0.25, 0.95
-"""Of a budget: what finding the epochs that fit takes beforehand, and what they are to take."""
+"""Shares of the budget: for measuring how many epochs fit, and for these epochs."""
 GRACE_SEC = 120.0
-"""What a command may take beyond its budget before it is told to stop."""
+"""Time that a command may exceed its budget before it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Data:
     name: str
     videos: Path
     train: Path
-    """Its list files, `path label` a line."""
+    """Its list files, with lines `path label`."""
     test: Path
     classes: tuple[str, ...]
-    """As the lists name them, in the order of their indices."""
+    """Class names as in the lists, in the order of their indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +47,28 @@ class Job:
 
     data: Data
     system: str
-    """ours, rules or stock; ours and rules may have keys behind them, as in `ours flip=true`."""
+    """ours, rules or stock; ours and rules may be followed by keys, as in `ours flip=true`."""
     seed: int
     budget_sec: float
     stock_size: tuple[int, int] = (32, 224)
-    """The peer's frames and side in px; the default is its recipe's."""
+    """Frames and side in px of the peer; the default is that of its recipe."""
 
     @property
     def key(self) -> list:
-        """What tells its row from all others."""
+        """Identifies its row."""
         size = list(self.stock_size) if self.system == "stock" else None
         return [self.data.name, self.system, self.seed, self.budget_sec, size]
 
 
 def tree_of_rules(out: Path) -> Path:
-    """The source tree of the fixed rules, unpacked in `out` where it is not there yet."""
+    """Return the source tree of the fixed rules, and unpack it to `out` if needed."""
     place = out / f"rules-{RULES[:7]}"
     if place.is_dir():
         return place
     packed = subprocess.run(["git", "archive", RULES], cwd=ROOT, capture_output=True, check=False)
     if packed.returncode:
         sys.exit(
-            f"suite: the fixed rules are those of commit {RULES[:7]}, which cannot be had here "
+            f"suite: the fixed rules are those of commit {RULES[:7]}, which is not available here "
             f"({packed.stderr.decode().strip()}): clone the repository with its history."
         )
     with tempfile.TemporaryDirectory(dir=out) as unpacked:
@@ -79,7 +79,7 @@ def tree_of_rules(out: Path) -> Path:
 
 
 def run_job(job: Job, folder: Path) -> dict[str, Any]:
-    """Train and test in a new folder; gives a row: top1, top5, clips, seconds, what went wrong."""
+    """Train and test in a new folder; return a row: top1, top5, clips, seconds, errors."""
     folder.mkdir(parents=True)
     row = {"key": job.key, "set": job.data.name, "system": job.system, "seed": job.seed}
     row |= {"budget_sec": job.budget_sec, "chance": 1 / len(job.data.classes)}
@@ -88,22 +88,22 @@ def run_job(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def keys_of(data: Data) -> dict[str, Any]:
-    """The keys of a config that name the data, and where in the folder its results go."""
+    """Return the config keys for the data, and for the results in the folder."""
     given = {"data_root": data.videos, "ann_file_train": data.train, "ann_file_test": data.test}
     given |= {"work_dir": "run", "test_results_path": "results.json"}
     return {key: str(value) for key, value in given.items()}
 
 
 def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
-    """`autotrain.py` and `autotest.py` with nothing but the data named in the config."""
+    """Run `autotrain.py` and `autotest.py` with a config that only names the data."""
     system, *words = job.system.split()
     config = {**keys_of(job.data), "seed": job.seed}
     limited = system == "ours"
     if limited:
         config["time_budget"] = f"{job.budget_sec:g}s"
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    # What runs by the fixed rules knows no limit. At its best it has the epochs that fit, found
-    # out beforehand; it is stopped when its time is over.
+    # The fixed rules have no time limit. They get the number of epochs that fit, measured
+    # beforehand, and are stopped when time is up.
     limit = job.budget_sec + (GRACE_SEC if limited else 0.0)
     tree = ROOT if limited else tree_of_rules(folder.parents[1])
     fitting: dict[str, Any] = {}
@@ -125,9 +125,9 @@ def _run_commands(job: Job, folder: Path) -> dict[str, Any]:
 def _epochs_that_fit(
     tree: Path, folder: Path, words: Sequence[str], budget_sec: float
 ) -> int | None:
-    """Train for a part of the budget and leave nothing of it; gives the epochs all of it is for.
+    """Train for part of the budget, discard the run, and return the epochs that fit in all of it.
 
-    None where it came to its end, or did not come to its second epoch.
+    None if it finished, or did not reach its second epoch.
     """
     log, seen = folder / "fitting.log", [(0.0, 0.0)]
     command = [sys.executable, str(tree / "autotrain.py"), "config.yaml", *words]
@@ -147,7 +147,7 @@ def _epochs_that_fit(
 
 
 def epochs_done(said: str) -> float:
-    """Epochs that a log of `autotrain.py` tells of; 0 before the first line about them."""
+    """Return the epochs done according to a log of `autotrain.py`; 0 before the first line."""
     places = re.findall(r"^epoch (\d+)/\d+ step (\d+)/(\d+)", said, re.MULTILINE)
     if not places:
         return 0.0
@@ -156,10 +156,10 @@ def epochs_done(said: str) -> float:
 
 
 def fitting_epochs(seen: Sequence[tuple[float, float]], budget_sec: float) -> int | None:
-    """Whole epochs that a budget is for, by seconds and epochs that were seen on the way.
+    """Return the whole epochs that fit in a budget, from observed seconds and epochs.
 
-    The first epoch may be slower than those after it: the pace is that since it was over. None
-    where too little was seen.
+    The first epoch may be slower than later ones, so the speed is measured after it. None if too
+    little was observed.
     """
     later = [place for place in seen if place[1] >= 1]
     if len(later) < 2:
@@ -172,14 +172,14 @@ def fitting_epochs(seen: Sequence[tuple[float, float]], budget_sec: float) -> in
 def run_command(
     script: Path, folder: Path, words: Sequence[str], *, limit_sec: float
 ) -> tuple[int, float]:
-    """Run an entry script in a folder, stop it after its limit; gives exit code and seconds."""
+    """Run an entry script in a folder, stop it at its limit; return exit code and seconds."""
     command = [sys.executable, str(script), "config.yaml", *words]
     environment = _with_own_cache(folder)
     return _run(command, folder, environment, limit_sec=limit_sec, log=f"{script.stem}.log")
 
 
 def _with_own_cache(folder: Path) -> dict[str, str]:
-    """The environment, in which nothing is used that another run found out or decoded."""
+    """Return an environment without the caches of other runs."""
     return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
 
 
@@ -219,7 +219,7 @@ def _run(
 def _started(
     command: Sequence[str], folder: Path, environment: dict, log: str
 ) -> Iterator[subprocess.Popen]:
-    """A command that has begun in a folder; at the end of the block it is stopped and over."""
+    """Run a command in a folder within the block; it is stopped at the end."""
     with (folder / log).open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
@@ -227,11 +227,11 @@ def _started(
         try:
             yield process
         finally:
-            # After Ctrl-C and the like too: nothing goes on behind the user's back.
+            # Also after Ctrl-C: nothing keeps running in the background.
             process.terminate()
             process.wait()
 
 
 def last_lines(log: Path, count: int = 3) -> str:
-    """The end of a log in one line."""
+    """Return the end of a log as one line."""
     return " | ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])

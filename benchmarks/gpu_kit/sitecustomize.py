@@ -16,7 +16,7 @@ PACKAGES = ("cv2", "matplotlib", "scipy", "decord")
 
 
 class _Refusing(type):
-    """Classes that may be named, inherited from and looked into, and never used."""
+    """Classes that can be named, subclassed and inspected, but not instantiated."""
 
     def __getattr__(cls, name: str) -> type:
         if name.startswith("__"):
@@ -25,12 +25,12 @@ class _Refusing(type):
 
     def __call__(cls, *_args, **_options):
         if cls.__name__.startswith("matplotlib."):
-            return _Nothing()  # mmengine has a figure at hand, on which nobody draws
+            return _Nothing()  # mmengine creates a figure that is never used
         raise ImportError(f"{cls.__name__}: the package is not installed here.")
 
 
 class _Nothing:
-    """Takes whatever is done with it, and gives itself."""
+    """Accepts any operation, and returns itself."""
 
     def __getattr__(self, name: str) -> "_Nothing":
         if name.startswith("__"):
@@ -71,7 +71,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def _resize(picture, size, dst=None, interpolation=1):
-    """OpenCV's `resize` as training uses it, by torch: (H, W, 3) uint8, bilinear, into `dst`."""
+    """OpenCV's `resize` as used in training, with torch: (H, W, 3) uint8, bilinear, into `dst`."""
     import torch
 
     moved = torch.from_numpy(picture).permute(2, 0, 1)[None].float()

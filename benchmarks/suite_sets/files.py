@@ -19,32 +19,32 @@ from benchmarks.suite_sets.scene import draw
 SPLITS = ("train", "test")
 VERSION = 1
 CRF_RANGE = (12, 30)
-"""Of H.264. So wide that the size of a file tells of its compression, not of what it shows."""
+"""Range of H.264's CRF, so wide that file size depends on compression, not on content."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteClip:
-    """One clip to be made; all that it shows follows from these values."""
+    """A clip to be made; its content follows from these values."""
 
     set_name: str
     split: str
     label: int
-    """Place of its class in the kind's classes."""
+    """Index of its class in the kind's classes."""
     number: int
-    """Counts the clips of this class in this split from 0."""
+    """Number of the clip within its class and split, from 0."""
     file: str
-    """Name of its file, which does not tell its class."""
+    """Its file name, which does not reveal its class."""
     seed: int
 
     def rng(self) -> np.random.Generator:
-        """A stream of chance of this clip alone."""
+        """Random generator of this clip."""
         name = zlib.crc32(self.set_name.encode())
         place = (name, SPLITS.index(self.split), self.label, self.number)
         return np.random.default_rng([self.seed, *place])
 
 
 def suite_clips(name: str, *, seed: int = 0) -> list[SuiteClip]:
-    """Every clip of a set: those for training, then those for testing, each in a random order.
+    """Return every clip of a set: training clips, then test clips, each in random order.
 
     Args:
         name: a key of KINDS.
@@ -71,9 +71,9 @@ def draw_clip(clip: SuiteClip) -> tuple[np.ndarray, int, int]:
 
 
 def make_set(root: str | Path, name: str, *, seed: int = 0, workers: int = 2) -> None:
-    """Write `root`/videos/*.mp4 and `root`/{train,test}_list.txt, `path label` a line.
+    """Write `root`/videos/*.mp4 and `root`/{train,test}_list.txt with lines `path label`.
 
-    A set that is there, whole and of the same seed, is left as it is.
+    A complete set with the same seed is kept.
 
     Args:
         root: folder of this set, made where it is not there.

@@ -33,11 +33,11 @@ MEDIUM = ((240, 180), (256, 192), (240, 192))
 LARGE = ((320, 240), (320, 224), (304, 240))
 MANY = ((120, 160), (160, 120), (144, 144), (256, 144), (144, 192), (320, 240), (320, 180))
 SHAPES = tuple(OUTLINES)
-# Shapes that show how they are turned.
+# Shapes whose rotation is visible.
 _TURNABLE = ("triangle", "half", "bars", "square", "cross")
 
 Act = Callable[[np.random.Generator, str, Stage], tuple[Actor, States]]
-"""Chance, a class and what is to be filled → what moves, and how."""
+"""Random generator, class and stage → what moves, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Kind:
     act: Act
     classes: tuple[str, ...]
     train: int | tuple[int, ...]
-    """Clips for training, of each class or of every class alike."""
+    """Training clips: one number per class, or the same for all."""
     test: int = 12
-    """Clips for testing of every class."""
+    """Test clips per class."""
     sizes: tuple[tuple[int, int], ...] = SMALL
     """Width and height in px."""
     fps: tuple[int, ...] = (20, 24, 25, 30)
@@ -59,16 +59,16 @@ class Kind:
     clutter: int = 0
     """Resting shapes in the background."""
     names: tuple[str, ...] | None = None
-    """What the lists call the classes; None: as they are."""
+    """Class names in the lists; None: the same names."""
 
     def counts(self, split: str) -> tuple[int, ...]:
-        """Clips of each class for `train` or `test`."""
+        """Return the number of clips of each class for `train` or `test`."""
         of_split = self.train if split == "train" else self.test
         return of_split if isinstance(of_split, tuple) else (of_split,) * len(self.classes)
 
 
 def _any_actor(rng: np.random.Generator) -> Actor:
-    """A shape that says nothing, with a spot off its middle that shows how it is turned."""
+    """A shape without information, with an off-centre spot that shows its rotation."""
     body = OUTLINES[str(rng.choice(_TURNABLE))]
     return Actor((body,), OUTLINES["disc"], rng.uniform(0.25, 0.35), 0.4)
 
@@ -117,7 +117,7 @@ _OWN_SHARE = 0.8
 
 
 def _overlapping(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
-    """The motion of its name in 80 of 100 clips, in the others the opposite one."""
+    """The motion of its name in 80 of 100 clips, the opposite one in the others."""
     own = label.removeprefix("mostly_")
     return _motion(rng, own if rng.random() < _OWN_SHARE else _OPPOSITES[own], stage)
 
@@ -155,7 +155,7 @@ _PATHS = ("level", "arch", "bowl", "rise", "fall", "zigzag", "late_rise", "late_
 
 
 def _path(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
-    """A way through the whole frame, to either side: that it is to the left or right is nothing."""
+    """A path through the whole frame, to the left or to the right, which does not matter."""
     states = at_rest(rng, stage, (0.09, 0.13), margin=0.4)
     done = stage.times_sec / stage.seconds
     late = np.clip(2 * done - 1, 0, 1)
@@ -178,7 +178,7 @@ _PARTS = ("disc", "star", "bars")
 
 
 def _two_ends(rng: np.random.Generator, label: str, stage: Stage) -> tuple[Actor, States]:
-    """One shape at the start, another at the end, and a third one for long in between."""
+    """One shape at the start, another at the end, and a third one for a long time in between."""
     first, last = label.split("_")
     states = at_rest(rng, stage, (0.15, 0.2))
     wander(rng, stage, states, reach=0.1)
@@ -294,7 +294,7 @@ KINDS: Mapping[str, Kind] = {
         "six shapes about 30 px large in frames of 320 x 240", _tiny, _TINY, 36, 15, sizes=LARGE
     ),
 }
-"""Every data set that the suite knows, by name."""
+"""Every data set of the suite, by name."""
 
 
 def draw_plan(rng: np.random.Generator, kind: Kind) -> tuple[tuple[int, int], int, Stage]:

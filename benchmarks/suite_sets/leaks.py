@@ -15,10 +15,9 @@ FRAMES_LOOKED_AT = 8
 
 
 def leak_accuracy(root: str | Path) -> tuple[float, int]:
-    """Test accuracy (0..1) of a classifier on trivial features, and the number of test clips.
+    """Return the test accuracy (0..1) of a classifier on trivial features, and its number of clips.
 
-    It is least squares with a ridge, all classes weighing the same, on the features and their
-    squares.
+    It is ridge regression on the features and their squares, with equal weight for all classes.
 
     Args:
         root: folder of a set, as `files.make_set` writes it.

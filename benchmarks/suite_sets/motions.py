@@ -19,10 +19,10 @@ EVENTS = ("hop", "spin", "swell", "fade", "shrink", "dash")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a motion has to fill."""
+    """The space and time of a motion."""
 
     times_sec: np.ndarray
-    """(T,) since the start."""
+    """(T,) seconds since the start."""
     aspect: float
     """Width over height."""
 
@@ -35,7 +35,7 @@ class Stage:
 def at_rest(
     rng: np.random.Generator, stage: Stage, radius: tuple[float, float], *, margin: float = 0.28
 ) -> States:
-    """A shape somewhere in the frame, `margin` off its edges, turned in any way."""
+    """A shape at a random position, `margin` from the edges, with random rotation."""
     count = len(stage.times_sec)
     margin = min(margin, 0.45 * min(stage.aspect, 1.0))
     x, y = rng.uniform(margin, stage.aspect - margin), rng.uniform(margin, 1 - margin)
@@ -51,7 +51,7 @@ def moving(
     direction: tuple[float, float],
     speed: float,
 ) -> States:
-    """A shape that goes in a direction at `speed` heights a second, and comes in again."""
+    """A shape that moves in a direction at `speed` heights a second, and wraps around."""
     states = at_rest(rng, stage, radius)
     room = 1.3 * float(states.radius[0])
     for place, share, length in (
@@ -68,7 +68,7 @@ def moving(
 def orbiting(
     rng: np.random.Generator, stage: Stage, radius: tuple[float, float], *, way: int
 ) -> States:
-    """A shape that goes round in a circle, 1 clockwise, -1 the other way."""
+    """A shape that moves in a circle, 1 clockwise, -1 counterclockwise."""
     states = at_rest(rng, stage, radius, margin=0.4)
     turned = rng.uniform(0, 2 * np.pi) + way * 2 * np.pi * rng.uniform(0.35, 0.55) * stage.times_sec
     reach = rng.uniform(0.2, 0.26)
@@ -80,7 +80,7 @@ def orbiting(
 def resizing(
     rng: np.random.Generator, stage: Stage, radius: tuple[float, float], *, way: int
 ) -> States:
-    """A shape that grows (1) or shrinks (-1), and begins anew at the end of its range."""
+    """A shape that grows (1) or shrinks (-1), and starts over at the end of its range."""
     states = at_rest(rng, stage, radius)
     cycle = (rng.uniform() + way * rng.uniform(0.35, 0.5) * stage.times_sec) % 1.0
     states.radius[:] *= 0.6 * 3.0**cycle
@@ -88,7 +88,7 @@ def resizing(
 
 
 def wander(rng: np.random.Generator, stage: Stage, states: States, *, reach: float) -> None:
-    """Let a shape drift along a smooth random path, within `reach` of where it was; in place."""
+    """Make a shape drift along a smooth random path, within `reach` of its position; in place."""
     for place in (states.x, states.y):
         for hertz in (0.11, 0.23):
             phase = 2 * np.pi * (rng.uniform() + hertz * rng.uniform(0.7, 1.3) * stage.times_sec)
@@ -96,7 +96,7 @@ def wander(rng: np.random.Generator, stage: Stage, states: States, *, reach: flo
 
 
 def turn_steadily(rng: np.random.Generator, stage: Stage, states: States) -> None:
-    """Let a shape turn, either way and at any slow speed; in place."""
+    """Make a shape rotate slowly, in a random direction; in place."""
     states.turn[:] += 2 * np.pi * rng.uniform(-0.25, 0.25) * stage.times_sec
 
 
@@ -126,7 +126,7 @@ def act_out(states: States, event: str, progress: np.ndarray) -> None:
 
 
 def in_order(stage: Stage, states: States, events: Sequence[str], *, rest: float = 0.1) -> None:
-    """Act events out one after the other, over the whole clip, with `rest` of it in between."""
+    """Perform events one after another over the whole clip, with pauses of `rest` in between."""
     length = (1 - rest * (len(events) + 1)) / len(events)
     for number, event in enumerate(events):
         start = rest + number * (length + rest)

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 Outline = tuple[np.ndarray, ...]
-"""Closed curves (P, 2) around the origin; what lies within two of them is a hole."""
+"""Closed curves (P, 2) around the origin; an area inside two of them is a hole."""
 
 LUMA_RANGES = ((25.0, 70.0), (110.0, 150.0), (190.0, 235.0))
 CHROMA = 30.0
-# Of every outline: so that no shape shows more of its colour than another.
+# The area of every outline, so that no shape shows more of its colour than another.
 AREA = 2.0
 _SUBPIXEL_BITS = 4
 
@@ -45,11 +45,11 @@ class Actor:
     bodies: tuple[Outline, ...]
     """One of them is shown at a time."""
     mark: Outline
-    """In another colour on the body."""
+    """A mark on the body in another colour."""
     mark_size: float
-    """In parts of the body's radius; 0: no mark."""
+    """Relative to the body's radius; 0: no mark."""
     mark_shift: float = 0.0
-    """From the body's middle, in parts of its radius."""
+    """Distance from the body's centre, relative to its radius."""
 
 
 def draw(
@@ -60,7 +60,7 @@ def draw(
     states: States,
     clutter: int = 0,
 ) -> np.ndarray:
-    """Frames (T, H, W, 3) of uint8.
+    """Return frames (T, H, W, 3) uint8.
 
     Args:
         rng: colours, background and noise come from it.
@@ -84,7 +84,7 @@ def draw(
 
 
 def _colours(rng: np.random.Generator) -> list[np.ndarray]:
-    """Colours (3,) of background, body and mark."""
+    """Return the colours (3,) of background, body and mark."""
     ranges = [LUMA_RANGES[index] for index in rng.permutation(3)]
     return [_colour(rng, *bounds) for bounds in ranges]
 
@@ -95,7 +95,7 @@ def _colour(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: tuple[int, int], colour: np.ndarray) -> np.ndarray:
-    """A colour that runs a little into another: (H, W, 3) of float32."""
+    """Return a slight gradient from one colour to another, (H, W, 3) float32."""
     width, height = size
     down, across = np.mgrid[0:height, 0:width].astype(np.float32)
     bearing = rng.uniform(0, 2 * np.pi)
@@ -150,7 +150,7 @@ def _fill(picture: np.ndarray, outline: Outline, colour: np.ndarray) -> None:
     high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 2, (width, height))
     if (high <= low).any():
         return
-    # OpenCV smooths edges in 8 bits only: coverage is drawn, and colours are mixed by it.
+    # OpenCV smooths edges in 8 bits only: draw the coverage, and blend the colours with it.
     covered = np.zeros((high[1] - low[1], high[0] - low[0]), dtype=np.uint8)
     moved = [curve - np.rint(low * scale).astype(np.int32) for curve in curves]
     cv2.fillPoly(covered, moved, 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)

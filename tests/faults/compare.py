@@ -9,13 +9,13 @@ from typing import Any
 from tests.faults.runs import Life, MissedError, Run, read_checkpoint
 
 TIMINGS = ("clips_per_sec", "data_wait")
-"""Of an event in metrics.jsonl: the only figures that may differ between two equal runs."""
+"""Fields of an event in metrics.jsonl that may differ between two equal runs."""
 
 
 def differences(run: Run, reference: Run, *, results: bool = False) -> list[str]:
-    """Sentences on what differs; none where the runs are equal bit for bit.
+    """Return sentences about differences; none if the runs are equal bit for bit.
 
-    Compared are weights, optimizer and position in latest.pth, weights in best.pth and
+    It compares weights, optimizer and position in latest.pth, weights in best.pth and
     best.safetensors, steps and evaluations in metrics.jsonl, and, where `results` is set,
     results.json.
     """
@@ -31,7 +31,7 @@ def differences(run: Run, reference: Run, *, results: bool = False) -> list[str]
 
 
 def unusual(life: Life, runs: Sequence[Run]) -> str:
-    """What a start said that the undamaged runs have not said too, but for numbers and folders."""
+    """Return the output of a start without lines of undamaged runs, up to numbers and folders."""
     usual = {
         _plain(line, run)
         for run in runs
@@ -43,17 +43,17 @@ def unusual(life: Life, runs: Sequence[Run]) -> str:
 
 
 def _plain(line: str, run: Run) -> str:
-    """A line without what differs from run to run."""
+    """Return a line without the parts that differ between runs."""
     return re.sub(r"\d+", "#", line.replace(str(run.folder), ""))
 
 
 def weights_of(sentence: str) -> bool:
-    """Whether one of these sentences is about a checkpoint, and not about metrics.jsonl."""
+    """Return whether one of these sentences is about a checkpoint, not about metrics.jsonl."""
     return not sentence.startswith("metrics.jsonl")
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two values of a checkpoint hold the same bits, tensors within them as well."""
+    """Return whether two values of a checkpoint, including nested tensors, have the same bits."""
     import torch
 
     if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):

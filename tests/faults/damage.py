@@ -38,7 +38,7 @@ NO_VALIDATION_LIST = {"ann_file_val": "auto"}
 
 
 def train_stopped(place: Place, name: str, **keys: object) -> Run:
-    """Train a run to its middle and stop it there."""
+    """Train a run halfway and stop it there."""
     run = place.run(name, **keys)
     life = run.start()
     life.until(lambda: run.steps_done() >= STOP_AFTER)
@@ -50,14 +50,14 @@ def train_stopped(place: Place, name: str, **keys: object) -> Run:
 
 
 def train_whole(place: Place, name: str, **keys: object) -> Run:
-    """Train a run without a break."""
+    """Train a run without interruption."""
     run = place.run(name, **keys)
     run.finish()
     return run
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of weights in a folder, by it their names."""
+    """Return the names of all weight files in a folder, by SHA-256."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and {".pth", ".safetensors"} & set(path.suffixes):
@@ -68,7 +68,7 @@ def digests(folder: Path) -> dict[str, str]:
 def judge(
     kind: Kind, life: Life, undamaged: Sequence[Run], before: dict[str, str]
 ) -> tuple[str, list[str]]:
-    """What a start made of the damage, in some words, and what is wrong with that."""
+    """Return the outcome of a start after damage, in a few words, and what is wrong with it."""
     said, code = life.said(), life.code
     if code not in (0, 2) or "Traceback" in said:
         return "FAILED", [f"exit code {code}:\n{said[-2500:]}"]
@@ -90,7 +90,7 @@ def judge(
 def judge_refusal(
     kind: Kind, life: Life, before: dict[str, str], named: list[str]
 ) -> tuple[str, list[str]]:
-    """The same for a start that ended with exit code 2: every file is still there."""
+    """The same for a start that ended with exit code 2: every file must still exist."""
     after = digests(life.run.work)
     problems = [f"{name} is lost" for digest, name in before.items() if digest not in after]
     problems += [
@@ -104,7 +104,7 @@ def judge_refusal(
 
 
 def try_kind(kind: Kind, number: int, place: Place, runs: dict[str, Run], rng) -> list[str]:
-    """Do one kind of damage to a copy, start, print a row; gives what is wrong."""
+    """Damage a copy in one way, start, print a row; return what is wrong."""
     which = "split" if kind.names[0].startswith("split") else "given"
     stopped, reference = runs[f"stopped_{which}"], runs[f"reference_{which}"]
     if not all((stopped.work / name).exists() for name in kind.present):
@@ -123,7 +123,7 @@ def try_kind(kind: Kind, number: int, place: Place, runs: dict[str, Run], rng) -
 
 
 def try_all(place: Place, kinds: Sequence[tuple[int, Kind]], rng: random.Random) -> list[str]:
-    """Do every kind of damage; gives what is wrong."""
+    """Do every kind of damage; return what is wrong."""
     runs = {
         "reference_given": train_whole(place, "reference"),
         "stopped_given": train_stopped(place, "stopped"),
@@ -142,7 +142,7 @@ def try_all(place: Place, kinds: Sequence[tuple[int, Kind]], rng: random.Random)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Parse the options, do the damage, print; gives the exit code."""
+    """Parse the options, do the damage, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="kinds whose title has these words")
     parser.add_argument("--every", type=int, default=1, help="try each N-th kind only")

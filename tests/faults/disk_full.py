@@ -39,23 +39,23 @@ NAMESPACE = "FAULTS_NAMESPACE"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of one full disk."""
+    """The outcome of one full disk."""
 
     code: int
     went_on: str
-    """What became of the run while the disk was full."""
+    """What the run did while the disk was full."""
     note: str
     problems: list[str]
 
 
 def start(run: Run, **order: object) -> Life:
-    """Start training with the hook; `order` is what it takes beside the folder and the log."""
+    """Start training with the hook; `order` are its settings besides the folder and the log."""
     order = {"folder": str(run.work), "log": str(run.folder / "writes.txt"), **order}
     return run.start(PYTHONPATH=str(HOOK), FULL_DISK=json.dumps(order))
 
 
 def train_reference(place: Place) -> tuple[Run, list[str], dict[str, int]]:
-    """Train with room; gives the run, the names of all that it wrote, and sizes by name."""
+    """Train with enough space; return the run, the names of its files, and sizes by name."""
     run = place.run("reference")
     life = start(run, at=None, share=0, sizes={}, to_the_end=False)
     if code := life.wait():
@@ -65,7 +65,7 @@ def train_reference(place: Place) -> tuple[Run, list[str], dict[str, int]]:
 
 
 def judge(run: Run, reference: Run, life: Life) -> Found:
-    """Look at what is left after a full disk, and go on with room."""
+    """Check the remains after a full disk, and resume with enough space."""
     code, problems = life.code, []
     before = differences(run, reference) if code == 0 else ["not at its end"]
     if code not in (0, 2) or "Traceback" in life.said():
@@ -85,7 +85,7 @@ def judge(run: Run, reference: Run, life: Life) -> Found:
 
 
 def fill_each(place: Place, every: int, rng: random.Random) -> list[str]:
-    """Fill the disk at each write in both forms, a row each; gives what went wrong."""
+    """Fill the disk at each write in both ways, one row each; return what went wrong."""
     reference, names, sizes = train_reference(place)
     print(f"A run opens {len(names)} files for writing, one after another.")
     print(" write  file                  disk full for  code  what it did            in the end")
@@ -103,7 +103,7 @@ def fill_each(place: Place, every: int, rng: random.Random) -> list[str]:
 
 
 def mount(folder: Path, size_mib: int) -> bool:
-    """Mount a tmpfs; False where the system does not allow it."""
+    """Mount a tmpfs; return False if the system does not allow it."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "none", str(folder)]
     try:
@@ -113,7 +113,7 @@ def mount(folder: Path, size_mib: int) -> bool:
 
 
 def fill(folder: Path, spare_bytes: int) -> Path:
-    """Write a file that takes all the room but so many bytes."""
+    """Write a file that leaves only that many bytes free."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -125,7 +125,7 @@ def fill(folder: Path, spare_bytes: int) -> Path:
 
 
 def fill_mount(place: Place, reference: Run, number: int, rng: random.Random) -> list[str] | None:
-    """Fill a small disk at a random instant, print a row; None where nothing can be mounted."""
+    """Fill a small disk at a random moment, print a row; None if nothing can be mounted."""
     run = place.run(f"mount_{number}")
     needed_mib = sum(path.stat().st_size for path in reference.work.iterdir()) / 2**20
     if not mount(run.work, round(needed_for_start_mib(reference) + needed_mib + SPARE_MIB)):
@@ -145,13 +145,13 @@ def fill_mount(place: Place, reference: Run, number: int, rng: random.Random) ->
 
 
 def needed_for_start_mib(reference: Run) -> float:
-    """How much room the plan of a run asks for, in MiB."""
+    """Return the disk space that the plan of a run asks for, in MiB."""
     choices = json.loads((reference.work / "record.json").read_text())["choices"]
     return choices.get("disk_gib", {"value": 0})["value"] * 1024
 
 
 def enter_namespace() -> None:
-    """Where this user may mount nothing, start the script again where it may, if there is a way."""
+    """If this user cannot mount anything, restart the script in a namespace where it can."""
     if os.geteuid() == 0 or NAMESPACE in os.environ:
         return
     ways = ["unshare", "--map-root-user", "--mount"]
@@ -164,7 +164,7 @@ def enter_namespace() -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Parse the options, fill, print; gives the exit code."""
+    """Parse the options, fill, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="try each N-th write only")
     parser.add_argument("--mounts", type=int, default=10, help="times that a tmpfs is filled")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Harm = Callable[[Path, Path, random.Random], None]
-"""What is done, given the work dir, that of another run, and a source of random numbers."""
+"""Does the damage, given the work dir, that of another run, and a random generator."""
 BLOCK_BYTES = 4096
 
 
@@ -18,14 +18,14 @@ class Kind:
 
     title: str
     names: tuple[str, ...]
-    """The files of which one must be named where the run does not go on."""
+    """Files of which one must be named if the run does not resume."""
     harm: Harm
     present: tuple[str, ...] = ()
-    """Files that must be in the work dir for this kind."""
+    """Files that this kind needs in the work dir."""
 
 
 def truncated(path: Path, rng: random.Random, share: float) -> None:
-    """Cut a file to a share of its size."""
+    """Truncate a file to a share of its size."""
     os.truncate(path, int(path.stat().st_size * share))
 
 
@@ -35,14 +35,14 @@ def one_byte_short(path: Path, rng: random.Random) -> None:
 
 
 def flipped(path: Path, rng: random.Random, place: float) -> None:
-    """Flip one bit at a place from 0, the first byte, to 1, the last one."""
+    """Flip one bit at a position from 0, the first byte, to 1, the last one."""
     content = bytearray(path.read_bytes())
     content[int((len(content) - 1) * place)] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
 
 
 def zeroed(path: Path, rng: random.Random) -> None:
-    """Put zeros in the place of a block in the middle."""
+    """Overwrite a block in the middle with zeros."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     block = content[middle : middle + BLOCK_BYTES]
@@ -51,12 +51,12 @@ def zeroed(path: Path, rng: random.Random) -> None:
 
 
 def random_bytes(path: Path, rng: random.Random) -> None:
-    """Put random bytes in the place of a file."""
+    """Replace a file with random bytes."""
     path.write_bytes(rng.randbytes(20_000))
 
 
 def folder_instead(path: Path, rng: random.Random) -> None:
-    """Put a folder, with a file in it, in the place of a file."""
+    """Replace a file with a folder that has a file in it."""
     if path.exists():
         path.unlink()
     path.mkdir()
@@ -64,7 +64,7 @@ def folder_instead(path: Path, rng: random.Random) -> None:
 
 
 def locked_away(path: Path, rng: random.Random) -> None:
-    """Take all permissions away, which does not keep root out."""
+    """Remove all permissions, which does not stop root."""
     path.chmod(0)
 
 
@@ -79,7 +79,7 @@ def torn_line(path: Path, rng: random.Random) -> None:
 
 
 def to_file(name: str, title: str, do: Callable[..., None], *more: object) -> Kind:
-    """A kind that does something to one file that must be there."""
+    """Return a kind that damages one existing file."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         do(work / name, rng, *more)
@@ -88,7 +88,7 @@ def to_file(name: str, title: str, do: Callable[..., None], *more: object) -> Ki
 
 
 def put(name: str, title: str, text: str) -> Kind:
-    """A kind that puts a text where a file is or may be."""
+    """Return a kind that writes a text to a file, existing or not."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         (work / name).write_text(text)
@@ -97,7 +97,7 @@ def put(name: str, title: str, text: str) -> Kind:
 
 
 def deleted(*names: str) -> Kind:
-    """A kind that deletes files."""
+    """Return a kind that deletes files."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         for name in names:
@@ -107,7 +107,7 @@ def deleted(*names: str) -> Kind:
 
 
 def swapped(left: str, right: str) -> Kind:
-    """A kind that swaps two files."""
+    """Return a kind that swaps two files."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         (work / left).rename(work / "between")
@@ -118,7 +118,7 @@ def swapped(left: str, right: str) -> Kind:
 
 
 def of_other_run(name: str, *contradicts: str) -> Kind:
-    """A kind that puts another run's file in the place of a file; it contradicts some others."""
+    """Return a kind that replaces a file with another run's, which contradicts other files."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         shutil.copyfile(other / name, work / name)
@@ -127,7 +127,7 @@ def of_other_run(name: str, *contradicts: str) -> Kind:
 
 
 def both(first: Kind, second: Kind) -> Kind:
-    """A kind that does two of them."""
+    """Return a kind that does two others."""
 
     def harm(work: Path, other: Path, rng: random.Random) -> None:
         first.harm(work, other, rng)
@@ -139,7 +139,7 @@ def both(first: Kind, second: Kind) -> Kind:
 
 
 def binary(name: str) -> list[Kind]:
-    """Kinds for a file of weights."""
+    """Return the kinds for a weight file."""
     return [
         to_file(name, "empty", truncated, 0.0),
         to_file(name, "half of it", truncated, 0.5),
@@ -156,7 +156,7 @@ def binary(name: str) -> list[Kind]:
 
 
 def text(name: str) -> list[Kind]:
-    """Kinds for a file of text."""
+    """Return the kinds for a text file."""
     return [
         to_file(name, "empty", truncated, 0.0),
         to_file(name, "half of it", truncated, 0.5),

@@ -50,7 +50,7 @@ MOMENTS = {  # and how many of 100 kills fall on them
 
 @dataclass(slots=True)
 class Tally:
-    """What happened up to now."""
+    """The counts so far."""
 
     kills: int = 0
     lost_runs: int = 0
@@ -62,7 +62,7 @@ class Tally:
 
 
 def sign_of(moment: str, life: Life) -> Callable[[], bool]:
-    """A quick look at whether the work dir shows that the moment has come."""
+    """Return whether the work dir shows that the moment has come; a quick check."""
     work = life.run.work
     names = {"plan": ("record.json", "config.py"), "lists": ("train.csv", "val.csv")}
     if moment == "evaluation":
@@ -75,12 +75,12 @@ def sign_of(moment: str, life: Life) -> Callable[[], bool]:
 
 
 def wait_for(moment: str, life: Life, rng: random.Random, startup_sec: float) -> bool:
-    """Wait until the moment to kill has come; False where the process ended before."""
+    """Wait until the moment to kill has come; return False if the process ended before."""
     if moment == "preparing":
         life.live(rng.uniform(0, startup_sec))
         return life.code is None
     if moment in ("plan", "lists"):
-        # A run that goes on writes no lists: the kill then comes at some other instant.
+        # A resumed run writes no lists: the kill then comes at another moment.
         life.until(sign_of(moment, life), GIVE_UP_SEC)
         time.sleep(rng.uniform(0, 0.01))
         return life.code is None
@@ -94,7 +94,7 @@ def wait_for(moment: str, life: Life, rng: random.Random, startup_sec: float) ->
 
 
 def lost_seconds(life: Life, killed_at: float) -> float:
-    """Seconds of training that the kill took: since the last checkpoint or since training began."""
+    """Return the seconds of training lost: since the last checkpoint or the start of training."""
     if life.trains_since is None:
         return 0.0
     written = [path.stat().st_mtime for path in life.run.checkpoints()]
@@ -102,7 +102,7 @@ def lost_seconds(life: Life, killed_at: float) -> float:
 
 
 def kill_once(run: Run, rng: random.Random, tally: Tally, startup_sec: float) -> bool:
-    """Start, wait, kill, look at what is left; False where the run came to its end instead."""
+    """Start, wait, kill, check the remains; return False if the run finished instead."""
     moment = rng.choices([*MOMENTS], [*MOMENTS.values()])[0]
     only_parent = rng.random() < ONLY_PARENT
     saved_before = run.steps_saved()
@@ -143,7 +143,7 @@ def count(tally: Tally, steps: int, seconds: float, survivors: int) -> None:
 
 
 def kill_often(place: Place, kills: int, rng: random.Random) -> Tally:
-    """Kill so many times, a row each, in as many runs as it takes; the last comes to its end."""
+    """Kill that many times, one row each, in as many runs as needed; the last one finishes."""
     reference, startup_sec = train_reference(place)
     print(
         "  kill  moment      killed  lived s  steps done  steps saved  steps lost  s lost  survive"
@@ -164,7 +164,7 @@ def kill_often(place: Place, kills: int, rng: random.Random) -> Tally:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Parse the options, kill, print; gives the exit code."""
+    """Parse the options, kill, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=400, help="of a run")

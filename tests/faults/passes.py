@@ -9,7 +9,7 @@ from tests.faults.runs import MissedError, Place, Run
 
 
 def train_reference(place: Place) -> tuple[Run, float]:
-    """Train and test without a break; gives the run, and the seconds to its first step."""
+    """Train and test without interruption; return the run, and the seconds to its first step."""
     reference = place.run("reference")
     life, began = reference.start(), time.monotonic()
     life.until_training()
@@ -24,7 +24,7 @@ def train_reference(place: Place) -> tuple[Run, float]:
 
 
 def finish(run: Run, reference: Run) -> list[str]:
-    """Let a run come to its end, test it, and compare it; gives what is not the reference's."""
+    """Let a run finish, test it, and compare it; return the differences from the reference."""
     run.finish()
     run.finish(script="autotest.py")
     found = differences(run, reference, results=True)
@@ -34,7 +34,7 @@ def finish(run: Run, reference: Run) -> list[str]:
 
 
 def writes(work: Path, *names: str) -> bool:
-    """Whether there is a temporary file that is to become one of `names`."""
+    """Return whether there is a temporary file for one of `names`."""
     try:
         return any(n.startswith(tuple(f".{x}" for x in names)) for n in os.listdir(work))
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def writes(work: Path, *names: str) -> bool:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """When a file was last written, and its size; None where there is none."""
+    """Return the modification time and the size of a file; None if it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:

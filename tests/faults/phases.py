@@ -27,7 +27,7 @@ from tests.faults.runs import LOOK_SEC, Life, MissedError, Place, Run, read_chec
 from tests.faults.script import add_options, verdict, workplace
 
 PHASES = ("preparing", "probe", "training", "folds", "search", "refit", "testing")
-"""In their order; no kind has all."""
+"""Phases in order; no kind has all."""
 KINDS = {  # the keys of the config, and the kind of rows that must come of it
     "search": ({"epoch": 12, "backbone": "auto"}, "search"),
     "folds": ({"epoch": 12, "backbone": "auto", "ann_file_val": "auto"}, "fold"),
@@ -36,12 +36,12 @@ KINDS = {  # the keys of the config, and the kind of rows that must come of it
 }
 OVER_SEC = 30.0
 SPREAD_SEC = {"search": 8.0, "folds": 4.0}
-"""That a start lives in its phase before it is killed, at most; elsewhere a second."""
+"""Longest time in a phase before the kill; elsewhere a second."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What happened up to now."""
+    """The counts so far."""
 
     phases: Counter = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Tally:
 
 
 def phase_of(life: Life) -> str:
-    """How far a start had come, by what it has said and written."""
+    """Return the phase of a start, from its output and files."""
     said, rows = life.said(), read_rows(life.run.work)
     if "Training is done" in said:
         return "testing"
@@ -66,12 +66,12 @@ def phase_of(life: Life) -> str:
 
 
 def done_rows(run: Run) -> dict[str, Row]:
-    """The rows of models that are done, by id."""
+    """Return the finished rows, by id."""
     return {row.id: row for row in read_rows(run.work) if row.state in ("done", "pruned")}
 
 
 def lost(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
-    """What became of rows that were there; those that sum up change as a run goes on."""
+    """Return what changed in rows; summary rows may change during a run."""
     gone = [f"row {name} is lost" for name in before.keys() - after.keys()]
     kept = before.keys() & after.keys() - {"finetune", "folds"}
     return gone + [
@@ -82,7 +82,7 @@ def lost(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
 
 
 def kill_in(phase: str, run: Run, rng: random.Random, tally: Tally) -> str | None:
-    """Start a run and kill it in a phase, or in one after it; gives that, None: it ended before.
+    """Kill a run in a phase, or in a later one; return that phase, None if it ended before.
 
     Raises:
         MissedError: it ended with an error.
@@ -103,7 +103,7 @@ def kill_in(phase: str, run: Run, rng: random.Random, tally: Tally) -> str | Non
 
 
 def try_kind(place: Place, kind: str, kills: int, rng: random.Random, tally: Tally) -> None:
-    """Kill a run of a kind so often in each phase, let it end, and look at what it left."""
+    """Kill a run of a kind in each phase, let it finish, and check what it left."""
     keys, of_rows = KINDS[kind]
     run = place.run(kind, test_results_path="results.json", **keys)
     before: dict[str, Row] = {}
@@ -123,7 +123,7 @@ def try_kind(place: Place, kind: str, kills: int, rng: random.Random, tally: Tal
 
 
 def judge_end(run: Run, kind: str, of_rows: str, rows: dict[str, Row], tally: Tally) -> None:
-    """Look at what a run left when it came to its end."""
+    """Check what a finished run left."""
     used = json.loads((run.work / "budget.json").read_text())
     over_sec = used["used_sec"] - used["budget_sec"]
     tally.most_over_sec = max(tally.most_over_sec, over_sec)
@@ -141,7 +141,7 @@ def judge_end(run: Run, kind: str, of_rows: str, rows: dict[str, Row], tally: Ta
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Parse the options, kill, print; gives the exit code."""
+    """Parse the options, kill, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=3, help="of a run in each phase")
     parser.add_argument("--budget", type=int, default=180, help="of a run, in seconds")

@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 from autox_video.data.demo import MOTIONS, make_demo  # noqa: E402 (of this source tree)
 
 BATCH_SIZE = 4
-CLIPS = {"train": 3, "val": 1, "test": 1}  # of each class
+CLIPS = {"train": 3, "val": 1, "test": 1}  # per class
 STEPS = CLIPS["train"] * len(MOTIONS) // BATCH_SIZE
-"""Of an epoch: so few that each has its line in metrics.jsonl."""
+"""Steps per epoch: few enough that each has a line in metrics.jsonl."""
 KEYS = {
     "work_dir": "work",
     "test_results_path": "results.json",
@@ -38,19 +38,19 @@ KEYS = {
     "device": "cpu",
     "precision": "float32",
     "load_from": "none",
-    "backbone": "conv_nano",  # without a probe beside it, unless a script asks for one
+    "backbone": "conv_nano",  # without a probe, unless a script asks for one
     "cache": "off",
 }
 CHECKPOINTS = ("latest.pth", "previous.pth")
 PATIENCE_SEC = 600.0
-"""After which a start that neither ends nor gets on is taken to hang."""
+"""Time after which a start without progress counts as hanging."""
 POLL_SEC, LOOK_SEC = 0.0005, 0.02
 MARK = "FAULTS_MARK"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A folder with config.yaml, in which the commands run; everything lands in `work`."""
+    """A folder with config.yaml, in which the commands run; all output goes to `work`."""
 
     folder: Path
     environment: dict[str, str]
@@ -65,17 +65,17 @@ class Run:
         return Life(self, [str(ROOT / script), *words], {**self.environment, **environment})
 
     def finish(self, *words: str, script: str = "autotrain.py") -> str:
-        """Let a command come to its end; gives what it said. Raises MissedError where it fails."""
+        """Run a command and return its output; raises MissedError if it fails."""
         life = self.start(*words, script=script)
         if code := life.wait():
             raise MissedError(f"{script} in {self.folder} ended with {code}:\n{life.said()}")
         return life.said()
 
     def events(self, kind: str) -> list[dict]:
-        """The events of one kind in metrics.jsonl, without a line that is not whole."""
+        """Return the events of one kind in metrics.jsonl, without incomplete lines."""
         try:
             lines = (self.work / "metrics.jsonl").read_bytes().splitlines()
-        except OSError:  # not there, or a folder by now
+        except OSError:  # missing, or a folder
             return []
         whole = []
         for line in lines:
@@ -84,12 +84,12 @@ class Run:
         return [event for event in whole if event.get("event") == kind]
 
     def steps_done(self) -> int:
-        """The last step that metrics.jsonl has."""
+        """Return the last step in metrics.jsonl."""
         return max((event["iter"] for event in self.events("train")), default=0)
 
     def steps_saved(self) -> int:
-        """The last step in a checkpoint, else 0. Raises MissedError where one is not whole."""
-        # The newer may become the older between two looks: look again for as long as none is there.
+        """Return the last step in a checkpoint, else 0; raises MissedError if one is damaged."""
+        # The newer one may become the older one in between: repeat while there is none.
         for _ in range(3):
             saved = [read_checkpoint(p)["meta"]["iter"] for p in self.checkpoints()]
             if saved:
@@ -97,20 +97,20 @@ class Run:
         return 0
 
     def checkpoints(self) -> list[Path]:
-        """The checkpoints to go on from that are there."""
+        """Return the checkpoints to resume from."""
         return [path for name in CHECKPOINTS if (path := self.work / name).exists()]
 
     def left_over(self) -> list[str]:
-        """Names of temporary files in the work dir."""
+        """Return the names of temporary files in the work dir."""
         return sorted(p.name for p in self.work.rglob(".*part")) if self.work.is_dir() else []
 
 
 class Place:
-    """The demo's clips and a cache of what is known of them; where runs are made.
+    """A folder with the demo's clips and a cache, in which runs are made.
 
     Args:
         root: an empty folder.
-        keys: of the config of every run, beside those of KEYS.
+        keys: config keys of every run, in addition to KEYS.
     """
 
     def __init__(self, root: Path, **keys: object) -> None:
@@ -120,7 +120,7 @@ class Place:
         make_demo(root / "data", clips_per_class=CLIPS)
 
     def run(self, name: str, **keys: object) -> Run:
-        """Make a run that has not begun; `keys` go into its config."""
+        """Make a run without starting it; `keys` go into its config."""
         folder = self.root / name
         folder.mkdir(parents=True)
         self.write_config(folder, **keys)
@@ -138,19 +138,19 @@ class Place:
 
 
 class Life:
-    """One start of a command: a process group of its own, its words in a file."""
+    """One start of a command, in its own process group, with its output in a file."""
 
     def __init__(self, run: Run, command: list[str], environment: dict[str, str]) -> None:
         self.run = run
-        self.mark = uuid.uuid4().hex  # every process that comes of this start has it
+        self.mark = uuid.uuid4().hex  # inherited by every process of this start
         self.shown = run.folder / f"said_{self.mark}.txt"
         self.began_at = time.time()
         self.lived_sec = 0.0
         self.trains_since: float | None = None
-        """When its first step was seen, in seconds since 1970."""
+        """Time at which its first step was seen (Unix time)."""
         self.evaluations = len(run.events("val"))
         with self.shown.open("wb") as shown:
-            # Through a pipe, so that a limit on the size of files is none on what is said.
+            # Through a pipe, so that a limit on file sizes does not affect the output.
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=run.folder,
@@ -165,20 +165,20 @@ class Life:
 
     @property
     def code(self) -> int | None:
-        """The exit code as a shell gives it (128 and the signal); None while it runs."""
+        """The exit code as in a shell (128 + signal); None while it runs."""
         code = self.process.poll()
         return code if code is None or code >= 0 else 128 - code
 
     def said(self) -> str:
-        """What it has said up to now."""
+        """Return its output so far."""
         return self.shown.read_text(errors="replace")
 
     def training(self) -> bool:
-        """Whether it has done its first step."""
+        """Return whether it has done its first step."""
         return bool(re.search(r"^epoch \d+/\d+ step", self.said(), re.MULTILINE))
 
     def went_on_at(self) -> int | None:
-        """The step after which it went on; None if it did not come so far, 0 from the start."""
+        """Return the step after which it resumed; 0: from the start; None: not known yet."""
         said = re.search(r"Going on after epoch (\d+) of \d+(?:, (\d+) steps?)?", self.said())
         if done := re.search(r"All (\d+) epochs of this run are done already", self.said()):
             return int(done[1]) * STEPS
@@ -187,7 +187,7 @@ class Life:
         return 0 if self.training() else None
 
     def until(self, reached: Callable[[], bool], limit_sec: float = PATIENCE_SEC) -> bool:
-        """Wait for something; False where the process ended or the time ran out before."""
+        """Wait for a condition; return False if the process ended or time ran out before."""
         began = looked = time.monotonic()
         while not reached():
             now = time.monotonic()
@@ -204,11 +204,11 @@ class Life:
         self.until(lambda: False, seconds)
 
     def until_training(self) -> bool:
-        """Wait for the first step; False where the process ended before."""
+        """Wait for the first step; return False if the process ended before."""
         return self.until(lambda: self.trains_since is not None)
 
     def wait(self, limit_sec: float = PATIENCE_SEC) -> int:
-        """Wait for its end; gives the code. Raises MissedError where the time runs out."""
+        """Wait for its end and return the exit code; raises MissedError if time runs out."""
         try:
             self.process.wait(limit_sec)
         except subprocess.TimeoutExpired:
@@ -225,7 +225,7 @@ class Life:
         self.process.send_signal(signum)
 
     def kill(self, *, only_parent: bool = False) -> None:
-        """End it by SIGKILL, with all that it started or by itself."""
+        """Kill it by SIGKILL, alone or with everything that it started."""
         atexit.unregister(self.kill)
         if only_parent:
             self.process.kill()
@@ -235,7 +235,7 @@ class Life:
         self.process.wait()
 
     def survivors(self, within_sec: float) -> list[int]:
-        """The processes of this start that are there still after so many seconds; ends them."""
+        """Return the processes of this start that still run after a while, and kill them."""
         end = time.monotonic() + within_sec
         while (alive := marked(self.mark)) and time.monotonic() < end:
             time.sleep(0.05)
@@ -248,11 +248,11 @@ class Life:
 
 
 class MissedError(Exception):
-    """Something that a bar does not allow."""
+    """Something that the bar does not allow."""
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that run with a mark in their environment."""
+    """Return the running processes with a mark in their environment."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -263,7 +263,7 @@ def marked(mark: str) -> list[int]:
 
 
 def read_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint. Raises MissedError where the file is not whole."""
+    """Return the content of a checkpoint; raises MissedError if the file is damaged."""
     import pickle
     import zipfile
 
@@ -279,5 +279,5 @@ def read_checkpoint(path: Path) -> dict:
 
 
 def without_coverage() -> dict[str, str]:
-    """The environment, but for coverage: its own files would not fit on a full disk."""
+    """Return the environment without coverage, whose files would not fit on a full disk."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}

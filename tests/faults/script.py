@@ -12,7 +12,7 @@ from tests.faults.runs import Place
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every script takes."""
+    """Add the options of every script."""
     parser.add_argument("--seed", type=int, default=0, help="of the random instants and places")
     parser.add_argument(
         "--folder", type=Path, help="work in this new folder and keep it; default: a temporary one"
@@ -21,9 +21,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def workplace(folder: Path | None, **keys: object) -> Iterator[Place]:
-    """Give a place for runs: in `folder`, which must not be there yet, or for the time being.
+    """Yield a place for runs: in `folder`, which must not exist yet, or a temporary one.
 
-    No run that was started is left behind where the script is ended by SIGTERM.
+    No run is left behind if the script is ended by SIGTERM.
     """
     before = signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     try:
@@ -44,7 +44,7 @@ def _folder(folder: Path | None) -> Iterator[Path]:
 
 
 def verdict(problems: list[str], bar: str) -> int:
-    """Print what is wrong and whether the bar is met; gives the exit code."""
+    """Print the problems and whether the bar is met; return the exit code."""
     for problem in problems:
         print(f"problem: {problem}")
     print(f"bar: {bar}: {'missed' if problems else 'met'}", flush=True)

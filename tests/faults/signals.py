@@ -44,7 +44,7 @@ CHECKPOINT_SEC = 1.5
 
 @dataclass(slots=True)
 class Tally:
-    """What happened up to now."""
+    """The counts so far."""
 
     sent: int = 0
     finished: int = 0
@@ -55,7 +55,7 @@ class Tally:
 
 
 def signals_to_send(count: int, rng: random.Random) -> list[str]:
-    """The names of all signals, in random order."""
+    """Return the names of all signals, in random order."""
     others = [name for name in CODES if name != "SIGTERM"] * round(count * OTHERS)
     names = ["SIGTERM"] * count + others
     rng.shuffle(names)
@@ -63,7 +63,7 @@ def signals_to_send(count: int, rng: random.Random) -> list[str]:
 
 
 def catches(life: Life, signum: int) -> bool:
-    """Whether the process has a handler for a signal by now."""
+    """Return whether the process has a handler for a signal yet."""
     try:
         status = Path(f"/proc/{life.process.pid}/status").read_text()
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def catches(life: Life, signum: int) -> bool:
 
 
 def evaluates(run: Run) -> bool:
-    """Whether the last step before an evaluation is done, and the evaluation is not."""
+    """Return whether the last step before an evaluation is done, and the evaluation is not."""
     try:
         last = json.loads((run.work / "metrics.jsonl").read_bytes().splitlines()[-1])
     except (FileNotFoundError, IndexError, ValueError):
@@ -82,9 +82,9 @@ def evaluates(run: Run) -> bool:
 
 
 def wait_for(phase: str, life: Life, name: str, rng: random.Random, startup_sec: float) -> bool:
-    """Wait until the moment for the signal has come; False where the process ended before."""
+    """Wait until the moment for the signal has come; return False if the process ended before."""
     signum = getattr(signal, name)
-    # A signal that comes before Python has run a line ends it as it would any program.
+    # A signal before Python has run a line ends it like any other program.
     if not life.until(lambda: catches(life, signum) or life.training()):
         return False
     if phase == "preparing":
@@ -103,7 +103,7 @@ def wait_for(phase: str, life: Life, name: str, rng: random.Random, startup_sec:
 
 
 def send(life: Life, name: str) -> float:
-    """Send a signal; gives the seconds from there to the end of the process."""
+    """Send a signal; return the seconds until the process ended."""
     life.send(getattr(signal, name))
     sent = time.time()
     life.wait()
@@ -111,7 +111,7 @@ def send(life: Life, name: str) -> float:
 
 
 def signal_once(run: Run, name: str, rng: random.Random, tally: Tally, startup_sec: float) -> bool:
-    """Start, wait, send, look at what is left; False where the run came to its end instead."""
+    """Start, wait, send, check the remains; return False if the run finished instead."""
     phase = rng.choices([*PHASES], [*PHASES.values()])[0]
     saved_before = run.steps_saved()
     left_before = run.left_over()
@@ -147,7 +147,7 @@ def signal_once(run: Run, name: str, rng: random.Random, tally: Tally, startup_s
 def faults(
     life: Life, name: str, seconds: float, *, lost: int, left_before: list[str]
 ) -> list[str]:
-    """What is wrong with an end."""
+    """Return what is wrong with an end."""
     alive = life.survivors(WORKERS_END_SEC)
     left = {*life.run.left_over()} - {*left_before}
     found = {
@@ -162,7 +162,7 @@ def faults(
 
 
 def send_all(place: Place, names: list[str], rng: random.Random) -> Tally:
-    """Send every signal, a row each, in as many runs as it takes; the last comes to its end."""
+    """Send every signal, one row each, in as many runs as needed; the last one finishes."""
     reference, startup_sec = train_reference(place)
     print("signal  name          phase       code  s to its end  steps done  steps saved")
     tally, number, most_runs = Tally(), 0, len(names) + 5
@@ -183,7 +183,7 @@ def send_all(place: Place, names: list[str], rng: random.Random) -> Tally:
 
 
 def twice(place: Place, count: int, rng: random.Random, tally: Tally) -> None:
-    """Send Ctrl-C twice in the middle of long steps, a row each."""
+    """Send Ctrl-C twice in the middle of long steps, one row each."""
     run = place.run("twice", **LONG_STEPS)
     print("twice  left after s  steps saved")
     for number in range(1, count + 1):
@@ -207,13 +207,13 @@ def twice(place: Place, count: int, rng: random.Random, tally: Tally) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Parse the options, send, print; gives the exit code."""
+    """Parse the options, send, print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=50, help="of SIGTERMs")
     parser.add_argument("--epochs", type=int, default=200, help="of a run")
     add_options(parser)
     options = parser.parse_args(words)
-    # Started by nohup or in the background, the runs would be deaf to these.
+    # Started by nohup or in the background, the runs would ignore these signals.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(options.seed)

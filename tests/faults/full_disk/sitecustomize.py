@@ -17,7 +17,7 @@ LINE_BYTES = 80  # less than any line that is appended
 
 
 class FullDisk:
-    """An audit hook that counts, and lowers the limit once."""
+    """An audit hook that counts files, and lowers the limit once."""
 
     def __init__(self, order: dict) -> None:
         self.order = order
@@ -27,7 +27,7 @@ class FullDisk:
         self.log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def __call__(self, event: str, arguments: tuple) -> None:
-        """Look at one of Python's audit events."""
+        """Handle one of Python's audit events."""
         if event == "open" and _writes(*arguments):
             path = os.path.abspath(os.fsdecode(arguments[0]))
             self.opened(path, appends=bool(arguments[2] & os.O_APPEND))
@@ -62,5 +62,5 @@ def _writes(path: object, mode: str | None, flags: int) -> bool:
     return bool(flags & (os.O_WRONLY | os.O_RDWR)) or bool(set(mode or "") & set("wax+"))
 
 
-if "FULL_DISK" in os.environ:  # taken away, so that it holds for this process alone
+if "FULL_DISK" in os.environ:  # removed, so that it applies to this process only
     sys.addaudithook(FullDisk(json.loads(os.environ.pop("FULL_DISK"))))
