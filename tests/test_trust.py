@@ -259,7 +259,7 @@ def test_a_record_that_makes_no_sense(place, run, name, value):
     state["meta"]["record"]["choices"][name]["value"] = value
     del state["meta"]["digest"]
     torch.save(state, "work/best.pth")
-    assert "work/best.pth: its run record makes no sense" in run("test", ends_well=False)
+    assert "work/best.pth: invalid run record" in run("test", ends_well=False)
 
 
 @pytest.mark.slow

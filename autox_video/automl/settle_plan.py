@@ -21,7 +21,8 @@ from autox_video.planning.cache_choice import choose_cache
 from autox_video.planning.choice import MEASUREMENT, Choice
 from autox_video.planning.compute import COMPILING_SEC, SAVED_BY_COMPILING
 from autox_video.planning.evidence import evidence_of
-from autox_video.planning.plan import Plan, choose
+from autox_video.planning.optimization import TRAINING_KEYS
+from autox_video.planning.plan import FIELDS, Plan, choose
 from autox_video.planning.predicted_time import Clips, Measured, Prediction, predict
 from autox_video.planning.record import RunRecord
 from autox_video.planning.time_limit import (
@@ -114,6 +115,9 @@ class _Planner:
     def planned(self) -> Planned:
         plan = self.prepared.plan
         if plan.mode == "probe":  # nothing is trained: what takes time still is the test
+            unused = [key for key in TRAINING_KEYS if self.basis.asked(key) is not None]
+            if unused:
+                say(f"{', '.join(unused)}: no effect, since only a head is fitted (mode: probe).")
             prediction = self._known_prediction(plan) if self.test_clips else None
             trains = {"training_sec": 0.0, "evaluating_sec": 0.0, "saving_sec": 0.0}
             prediction = prediction and replace(prediction, **trains)
@@ -185,7 +189,8 @@ class _Planner:
         settled = {
             name: choice
             for name, choice in plan.choices.items()
-            if name not in FOLLOW_EPOCHS or plan.is_given(name)
+            if name not in FOLLOW_EPOCHS
+            or (plan.is_given(name) and self.basis.asked(FIELDS[name].key) is None)
         }
         return choose(self.basis, {**settled, "epochs": epochs})
 
@@ -264,7 +269,7 @@ class _Planner:
         clips, machine = math.ceil(plan.batch_size / plan.processes), self.basis.hardware
         what = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
-            *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes),
+            *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes, plan.freeze),
             *(plan.precision, plan.gradient_checkpointing, plan.compile),
         )
         tried = " ".join(map(str, what))

@@ -61,10 +61,31 @@ class Backbone(BaseModule):
         self.dtype = getattr(torch, precision)
         # The range of float16 is too small for the sum over all blocks.
         self.sum_dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
+        self.frozen_stages = 0
 
     def blocks(self) -> Iterator[Block]:
         """Return all blocks in forward order."""
         return (module for module in self.modules() if isinstance(module, Block))
+
+    def stage_modules(self) -> list[list[nn.Module]]:
+        """The modules of each stage, from the first to the last; none: it cannot be frozen."""
+        return []
+
+    def freeze(self, stages: int) -> None:
+        """Stop training the first stages: no gradients, and evaluation mode at all times."""
+        self.frozen_stages = stages
+        for module in self._frozen():
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set the mode of everything that is not frozen."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        return [module for stage in self.stage_modules()[: self.frozen_stages] for module in stage]
 
     def run_block(self, block: Block, x: Tensor, *arguments: Any) -> Tensor:
         """Return block(x, *arguments), with activation checkpointing if enabled."""

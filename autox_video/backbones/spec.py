@@ -16,8 +16,9 @@ class BackboneSpec:
     (B, 3, T, H, W) to features (B, channels, T', H', W') float32. It takes the arguments
     `drop_path_rate`, `with_cp` (activation checkpointing), `precision` ("float32", "bfloat16" or
     "float16"; the weights stay float32) and `compile`. `blocks()` returns its blocks in forward
-    order, for layer-wise learning rate decay and FSDP. `backbone.Backbone` is a base class that
-    does most of this.
+    order, for layer-wise learning rate decay and FSDP. With `stages` it also takes `frozen_stages`,
+    the number of first stages that are not trained. `backbone.Backbone` is a base class that does
+    most of this.
     """
 
     module: str
@@ -37,6 +38,8 @@ class BackboneSpec:
     """Whether the resolution is lowered to that of the clips, to half of `resolution` at least."""
     frames_per_sec: int = 4
     """Sampling rate of frames in the video."""
+    stages: int = 0
+    """Number of stages that can be frozen; 0: it cannot be frozen."""
     window_size: Size | None = None
     """Published attention window, if `config` can take another; None: it cannot."""
     learns: bool = True

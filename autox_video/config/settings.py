@@ -172,10 +172,36 @@ class Settings(BaseModel):
         "negatives. medium: crops, colour jitter and random erasing. strong: RandAugment, random "
         "erasing, MixUp and CutMix. auto: recolour for few clips from scratch, else light.",
     )
+    augment_strength: float | Auto = _key(
+        number("a number from 0 to 2", lambda x: 0 <= x <= 2),
+        "Scales `augment`, crops included. 0: off, 1: as defined (auto), 2: twice as strong.",
+    )
 
+    freeze: int | Literal["auto", "all"] = _key(
+        whole(0, 100, or_word="all"),
+        "First stages of the backbone that are not trained; needs pretrained weights. auto: 0.",
+    )
     lr: float | Auto = _key(
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
         "Learning rate of the head, for the total batch. auto: by the model and the batch size.",
+    )
+    layer_decay: float | Auto = _key(
+        number("a number > 0 (at most 1)", lambda x: 0 < x <= 1),
+        "Layer-wise learning-rate decay: factor from each block to the one before it; 1: off. "
+        "auto: 0.9 with pretrained weights, else 1.",
+    )
+    warmup_epochs: float | Auto = _key(
+        number("a number from 0 to 1000", lambda x: 0 <= x <= 1000),
+        "Epochs of linear warm-up; may be fractional. auto: 2.5 with pretrained weights, else 1; a "
+        "quarter of all epochs at most.",
+    )
+    weight_decay: float | Auto = _key(
+        number("a number from 0 to 1", lambda x: 0 <= x <= 1),
+        "Weight decay of AdamW; norms and position biases are exempt. auto: 0.05.",
+    )
+    label_smoothing: float | Auto = _key(
+        SHARE,
+        "Label smoothing. auto: 0.1 with pretrained weights and more than two classes, else 0.",
     )
     class_balance: bool | Auto = _key(
         FLAG,
@@ -321,6 +347,13 @@ def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[s
     if isinstance(values["gpus"], tuple) and device not in (AUTO, "cuda"):
         keys = ("gpus", "device")
         yield keys, f"names GPUs, but `device` is {device}; leave `device` at auto."
+    if values["freeze"] not in (AUTO, 0) and values["load_from"] == "none":
+        what = "random weights would stay random; leave `freeze` at auto, or give weights"
+        yield ("freeze", "load_from"), f"needs pretrained weights: {what}."
+    warmup, epochs = values["warmup_epochs"], values["epoch"]
+    if AUTO not in (warmup, epochs) and warmup >= epochs:
+        keys = ("warmup_epochs", "epoch")
+        yield keys, f"must be less than `epoch`, which is {epochs}."
 
 
 def _impossible_paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

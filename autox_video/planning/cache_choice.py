@@ -1,4 +1,4 @@
-"""Whether decoded frames are kept, from what reading and computing were measured to take."""
+"""Whether to cache decoded frames, from the measured times of reading and computing."""
 
 import math
 
@@ -12,9 +12,9 @@ from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.sampling import count_train_times
 
 FREE_SHARE = 0.5
-"""Share of the free disk that the cache may take where no size is given."""
+"""Share of the free disk space the cache may take if no size is given."""
 
-LEAST_SAVED_SHARE = 0.05  # of the time of an epoch, for which the disk is worth using
+LEAST_SAVED_SHARE = 0.05  # of an epoch's time, below which a cache is not worth its disk space
 GIB = 2**30
 
 
@@ -27,9 +27,15 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """The plan with its cache chosen, by the config's key, or by what was measured.
+    """The plan with its cache chosen, by the key `cache` or by the measured times.
 
-    `folder` is where it would be, None where there can be none, and has `free_gib`.
+    Args:
+        plan: without a cache.
+        stats: of the readable clips.
+        asked: the value of the key.
+        folder: where the cache would be; None if there is no such folder.
+        free_gib: free disk space there.
+        measured: speeds on this machine; None if nothing was measured.
     """
     if asked == OFF:
         return _with_cache(plan, None, 0.0, USER, GIVEN)
@@ -39,28 +45,28 @@ def choose_cache(
             plan, folder, limit / GIB if limit else free_gib * FREE_SHARE, USER, GIVEN
         )
     if folder is None or measured is None:
-        why = "there is no folder to keep it in" if folder is None else "nothing was measured"
+        why = "there is no folder for it" if folder is None else "nothing was measured"
         return _with_cache(plan, None, 0.0, RULE, why)
     if plan.epochs < 2:
-        why = "a single epoch reads each clip once"
+        why = "in a single epoch each clip is read once"
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     saved, why = _saved_share(plan, measured)
     if saved < LEAST_SAVED_SHARE:
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     wanted_gib, limit_gib = stats.num_train * clip_bytes(plan, stats) / GIB, free_gib * FREE_SHARE
-    enough = "" if wanted_gib <= limit_gib else f", of which {limit_gib:.3g} GiB fit"
+    enough = "" if wanted_gib <= limit_gib else f", {limit_gib:.3g} GiB of which fit"
     why = f"{why}; about {wanted_gib:.2g} GiB{enough}"
     return _with_cache(plan, folder, limit_gib, MEASUREMENT, why)
 
 
 def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why: str) -> Plan:
-    size_why = "no cache" if folder is None else "at most; clips of other runs make room"
+    size_why = "no cache" if folder is None else "limit; clips of other runs are removed first"
     size = Choice(round(gib, 3), source, size_why)
     return plan.with_choices({"cache": Choice(folder, source, why), "cache_gib": size})
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
-    """What all frames that training can ask of the median clip take, in bytes."""
+    """Size of all frames that training can read of the median clip, in bytes."""
     clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
     count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))
@@ -70,13 +76,14 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
 
 
 def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
-    """Share of an epoch's time that would go if decoding took none, and the figures."""
+    """Share of an epoch's time that decoding costs, and the figures behind it."""
     read_sec, step_sec = measured.read_sec, measured.step_sec
-    figures = f"reading {1e3 * read_sec:.1f} ms a clip, a step {1e3 * step_sec:.1f} ms"
+    figures = f"per clip, reading takes {1e3 * read_sec:.1f} ms, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":
-        # Decoding and the model share the cores, whatever runs beside what.
+        # Decoding and the model share the cores.
         saved = read_sec / (read_sec + step_sec)
-        return saved, f"{figures}: {saved:.0%} of the time on the same cores"
+        return saved, f"{figures}: decoding is {saved:.0%} of the CPU time"
     waiting = read_sec / max(plan.workers, 1) / step_sec
     saved = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
-    return saved, f"{figures}, {plan.workers} workers: the GPU would wait {saved:.0%} of the time"
+    workers = f"with {plan.workers} workers"
+    return saved, f"{figures}: {workers} the GPU would wait {saved:.0%} of the time"

@@ -1,4 +1,4 @@
-"""A choice of the plan: its value, who or what made it, why, and the figures that it rests on."""
+"""A choice of the plan: its value, its source, the reason and the evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,32 +9,32 @@ Source = Literal["user", "rule", "measurement", "probe", "budget", "search"]
 USER: Source = "user"
 """The config or the command line."""
 RULE: Source = "rule"
-"""A rule on the clips and the machine, or the default of a key."""
+"""A rule based on the clips and the machine, or the default of a key."""
 MEASUREMENT: Source = "measurement"
-"""Speed or memory, measured on this machine."""
+"""Speed or memory measured on this machine."""
 PROBE: Source = "probe"
-"""Heads on features, scored before training."""
+"""Probes: heads fitted on features before training."""
 BUDGET: Source = "budget"
 """What fits into `time_budget`."""
 SEARCH: Source = "search"
 """A trial of the search."""
 
 GIVEN = "given in the config"
-"""The reason, for people, of what the user chose."""
+"""The reason shown for what the user chose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value with its source, for code, and its reason, for people: no code reads that."""
+    """A value with its source (for code) and its reason (for people; no code reads it)."""
 
     value: Any
     source: Source
     reason: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    """`figures` that the choice rests on, and `alternatives` with theirs, where there are some."""
+    """`figures` that support the choice, and `alternatives` with theirs, if any."""
 
     def to_json(self) -> dict[str, Any]:
-        """The choice as plain values, the evidence beside the others."""
+        """The choice as plain values."""
         return {
             **{"value": self.value, "reason": self.reason, "source": self.source},
             **self.evidence,
@@ -42,17 +42,17 @@ class Choice:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Choice":
-        """What `to_json` gave; sequences are tuples again."""
+        """The choice from what `to_json` returned; lists become tuples."""
         evidence = dict(stored)
         value, source, reason = (evidence.pop(key) for key in ("value", "source", "reason"))
         return cls(tuple(value) if isinstance(value, list) else value, source, reason, evidence)
 
 
 def by_rule(value: Any, reason: str) -> Choice:
-    """What a rule chooses."""
+    """A choice made by a rule."""
     return Choice(value, RULE, reason)
 
 
 def by_user(value: Any, reason: str = GIVEN) -> Choice:
-    """What the user gave."""
+    """A choice made by the user."""
     return Choice(value, USER, reason)

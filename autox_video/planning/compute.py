@@ -1,4 +1,4 @@
-"""How the work is laid out on this machine: rules for memory, precision, processes and disk."""
+"""Rules for memory, precision, processes and disk space on this machine."""
 
 import math
 
@@ -6,67 +6,67 @@ from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
 MEMORY_SHARE = 0.6
-HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit type over that in float32
-CHECKPOINTING_SHARE = 0.35  # the same with checkpointing over without: an estimate
-FEWEST_CLIPS_KEPT = 4  # that fit in memory, below which gradient checkpointing is worth its time
+HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit dtype, relative to float32
+CHECKPOINTING_SHARE = 0.35  # the same with gradient checkpointing: an estimate
+FEWEST_CLIPS_KEPT = 4  # if fewer fit in memory, gradient checkpointing is worth its time
 COMPILING_SEC = 90.0  # an estimate
-SAVED_BY_COMPILING = 0.3  # an estimate, below the 40% that timm's Swin saves on a GPU
-GPU_FLOPS = 100e12  # an H100-class GPU in training, at the published 15 to 25% of its peak
-MOST_AVERAGED = 3  # of the best weights, when training is over
-# A parameter: with moments and average in a checkpoint, or alone
+SAVED_BY_COMPILING = 0.3  # share of a step: an estimate, below the 40% of timm's Swin on a GPU
+GPU_FLOPS = 100e12  # an H100-class GPU in training, at 15 to 25% of its peak as published
+MOST_AVERAGED = 3  # best weights in the model soup
+# Per parameter: in a checkpoint with moments and EMA, or on its own
 BYTES_ON_DISK = 3 * 16 + 3 * 4 + MOST_AVERAGED * 4
 LARGEST_BATCH = 64
-LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than it needs exact gradients
+LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 
 
 def precision(draft: Draft) -> Choice:
-    """Number type of the computation."""
+    """Precision (dtype) of the backbone."""
     hardware = draft.hardware
-    name, others = hardware.device_name, "weights and loss stay float32"
+    name, others = hardware.device_name, "weights and loss stay in float32"
     if not draft.spec.learns:
-        return by_rule("float32", f"that of {draft.backbone}")
+        return by_rule("float32", f"the precision of {draft.backbone}")
     if hardware.fast_bfloat16:
         return by_rule("bfloat16", f"fast on {name}; {others}")
     if hardware.fast_float16:
-        return by_rule("float16", f"fast on {name}; {others}, the loss is scaled")
-    return by_rule("float32", f"the fastest safe type on {name}")
+        return by_rule("float16", f"fast on {name}; {others}, with loss scaling")
+    return by_rule("float32", f"the fastest safe precision on {name}")
 
 
 def gradient_checkpointing(draft: Draft) -> Choice:
-    """Whether blocks are computed again in the backward pass instead of kept."""
+    """Whether blocks are recomputed in the backward pass instead of kept in memory."""
     fit = _clips_that_fit(draft, checkpointing=False)
     if fit < FEWEST_CLIPS_KEPT:
-        return by_rule(True, f"only {max(int(fit), 0)} clips would fit in memory without it")
+        return by_rule(True, f"without it only {max(int(fit), 0)} clips fit in memory")
     return by_rule(False, f"{int(fit)} clips fit in memory without it")
 
 
 def batch_size(draft: Draft) -> Choice:
-    """Clips in a step of all processes together, by what learns well."""
+    """Clips per step of all processes together, chosen by what learns well."""
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
-        why = GIVEN if processes == 1 else f"{asked} of each process, {GIVEN}"
+        why = GIVEN if processes == 1 else f"{asked} per process, {GIVEN}"
         return by_user(asked * processes, why)
     by_steps = draft.stats.num_train / FEWEST_STEPS_PER_EPOCH
     largest = LARGEST_SCRATCH_BATCH if draft.scratch else LARGEST_BATCH
     most = max(1.0, min(by_steps, largest))
     batch = max(2 ** int(math.log2(most)), processes)
-    why = f"{FEWEST_STEPS_PER_EPOCH} steps an epoch or more, {largest} clips at most"
+    why = f"at least {FEWEST_STEPS_PER_EPOCH} steps per epoch, at most {largest} clips"
     return by_rule(math.ceil(batch / processes) * processes, why)
 
 
 def accumulation(draft: Draft) -> Choice:
-    """Parts into which a process must cut its clips of a step to fit in memory."""
+    """Gradient accumulation steps, so that a step fits in memory."""
     fit = int(_clips_that_fit(draft, checkpointing=draft.gradient_checkpointing))
     clips = math.ceil(draft.batch_size / draft.processes)
     parts = min(clips, math.ceil(clips / max(1, fit)))
-    return by_rule(parts, f"about {max(fit, 0)} clips fit in memory at a time")
+    return by_rule(parts, f"about {max(fit, 0)} clips fit in memory at once")
 
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
-    """Clips of a training step that the memory of a process holds beside the model."""
+    """Clips of a training step that fit in the memory of a process, next to the model."""
     hardware, spec = draft.hardware, draft.spec
-    # Weights, gradients and AdamW's two moments: 16 bytes a parameter.
+    # Weights, gradients and AdamW's two moments: 16 bytes per parameter.
     fixed_gib = spec.parameters_millions * 16e6 / 1024**3
     memory_gib = hardware.gpu_memory_gib or hardware.memory_gib / hardware.local_processes
     cost_gib = spec.gib_per_clip * _size(draft)
@@ -76,22 +76,22 @@ def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
 
 
 def _size(draft: Draft) -> float:
-    """Size of a clip as a multiple of 8x224x224, by which costs are known."""
+    """Size of a clip as a multiple of 8x224x224, for which costs are known."""
     return draft.clip_len / 8 * (draft.resolution / 224) ** 2
 
 
 def compiled(draft: Draft) -> Choice:
-    """Whether torch compiles the backbone's blocks."""
+    """Whether to compile the backbone's blocks with torch.compile."""
     asked, hardware = draft.asked("compile"), draft.hardware
     if asked is not None:
-        idle = f"{GIVEN}; does nothing, as there is no C compiler"
+        idle = f"{GIVEN}; no effect: there is no C compiler"
         return by_user(asked, idle if asked and not hardware.compiler else GIVEN)
     if hardware.device == "cpu":
-        return by_rule(False, "on a CPU it takes longer than it saves")
+        return by_rule(False, "on a CPU compiling takes longer than it saves")
     if not hardware.compiler:
-        return by_rule(False, "there is no C compiler, which it needs")
+        return by_rule(False, "there is no C compiler")
     clips = draft.epochs * draft.stats.num_train
-    # A training step takes three forward passes, each two operations per multiply-accumulate.
+    # A training step costs three forward passes; a multiply-accumulate is two operations.
     flops = 6 * draft.spec.gmacs_per_clip * 1e9 * _size(draft) * clips
     saved_sec = SAVED_BY_COMPILING * flops / GPU_FLOPS
     why = f"about {saved_sec:.0f} s saved over the run, {COMPILING_SEC:.0f} s to compile"
@@ -99,27 +99,27 @@ def compiled(draft: Draft) -> Choice:
 
 
 def device(draft: Draft) -> Choice:
-    """Where to compute."""
+    """Device to compute on."""
     return by_rule(draft.hardware.device, draft.hardware.device_name)
 
 
 def processes(draft: Draft) -> Choice:
-    """Processes that train together."""
+    """Number of training processes."""
     count, local = draft.hardware.processes, draft.hardware.local_processes
-    return by_rule(count, f"{local} on this machine" if count > 1 else "this one")
+    return by_rule(count, f"{local} on this machine" if count > 1 else "a single process")
 
 
 def workers(draft: Draft) -> Choice:
-    """Processes that decode clips, for each that trains."""
+    """Data-loading workers per training process."""
     hardware = draft.hardware
     cores = hardware.cores // hardware.local_processes
     if hardware.device == "cpu":
-        return by_rule(min(max(cores - 1, 1), 4), "the model needs the other cores")
-    return by_rule(min(max(cores - 1, 1), 16), f"{hardware.cores} cores")
+        return by_rule(min(max(cores - 1, 1), 4), "leaves the other cores to the model")
+    return by_rule(min(max(cores - 1, 1), 16), f"there are {hardware.cores} CPU cores")
 
 
 def disk_gib(draft: Draft) -> Choice:
-    """What the checkpoints of a run take at most, in GiB."""
+    """Largest disk space of a run's checkpoints, in GiB."""
     size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
     why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
     return by_rule(round(size_gib, 3), why)

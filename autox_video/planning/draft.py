@@ -1,4 +1,4 @@
-"""How a plan is made: each field by what the user gave, or by a rule on the fields before it."""
+"""How a plan is made: each field comes from a config key or from a rule."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from autox_video.planning.choice import Choice, by_rule, by_user
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the choices of a plan rest on."""
+    """Input of the planning rules."""
 
     settings: Settings
-    """What the user asked for."""
+    """The user's settings."""
     stats: DatasetStats
-    """The readable clips in figures."""
+    """Statistics of the readable clips."""
     hardware: Hardware
     weights: Pretrained | None = None
-    """Pretrained weights to start from."""
+    """Pretrained weights to start from, if any."""
 
     def asked(self, key: str | None) -> Any:
-        """What the user asked for with a key of the config; None where it is left open."""
+        """The value the user gave for a config key; None if it is not given or auto."""
         if key not in self.settings.model_fields_set:
             return None
         value = getattr(self.settings, key)
@@ -35,7 +35,7 @@ class Basis:
 
 
 class Draft:
-    """A plan in the making: asking for a field chooses it, and what it rests on before it."""
+    """A plan in the making: reading a field chooses it, after the fields it depends on."""
 
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
@@ -47,7 +47,7 @@ class Draft:
 
     @cached_property
     def spec(self) -> BackboneSpec:
-        """Of the backbone."""
+        """The spec of the chosen backbone."""
         return BACKBONES[self.backbone]
 
     def choice(self, name: str) -> Choice:
@@ -59,7 +59,7 @@ class Draft:
         return self._choices[name]
 
     def __getattr__(self, name: str) -> Any:
-        """The value of a field."""
+        """The chosen value of a field."""
         if name.startswith("_") or name not in self._fields:
             raise AttributeError(name)
         return self.choice(name).value
@@ -70,45 +70,45 @@ Rule = Callable[[Draft], Choice]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a field of the plan is chosen, and what happens to it when a run is resumed."""
+    """How a field of the plan is chosen, and what resuming does with it."""
 
     rule: Rule
     key: str | None
-    """Of the config; None: the rule alone chooses, and a resumed run keeps what it has."""
+    """The config key; None: the rule alone chooses, and a resumed run keeps its value."""
     as_asked: bool
-    """Whether the value of the key is that of the field; else the rule reads it."""
+    """Whether the key's value is the field's; otherwise the rule reads the key."""
     change: str | None
-    """What a change means when a run is resumed; "": nothing to speak of; None: it is refused."""
+    """What a change means in a resumed run; "": nothing worth saying; None: it is refused."""
     anew: bool
-    """Whether a resumed run chooses it anew, and does not keep what it has."""
+    """Whether a resumed run chooses it again instead of keeping it."""
 
 
 def chosen(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """A field of the plan that a key of the config gives, and a rule where that is left open."""
+    """A field of the plan whose value is that of a config key, or a rule's if that is auto."""
     return field(metadata={"how": Field(rule, key, True, change, anew)})
 
 
 def computed(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """A field of the plan that a rule gives, which reads the key of the config, if there is one."""
+    """A field of the plan that a rule computes; the rule reads the config key, if any."""
     return field(metadata={"how": Field(rule, key, False, change, anew)})
 
 
 def from_key(key: str, reason: str, *, change: str) -> Any:
-    """A field of the plan that is what a key of the config says, whose default is a value."""
+    """A field of the plan that is a config key's value; the key's default is not auto."""
     return chosen(
         lambda draft: by_rule(getattr(draft.settings, key), reason), key, change=change, anew=True
     )
 
 
 def always(value: Any, reason: str) -> Rule:
-    """The rule that always gives this."""
+    """A rule that always returns this value."""
     return lambda draft: by_rule(value, reason)
 
 
 def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
-    """The rule that gives one value with its reason from scratch, another from weights."""
+    """A rule with one (value, reason) from scratch and another with pretrained weights."""
     return lambda draft: by_rule(*(scratch if draft.scratch else pretrained))

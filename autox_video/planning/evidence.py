@@ -1,4 +1,4 @@
-"""The figures that choices rest on, and what else there was to choose."""
+"""Figures that support the choices, and the alternatives there were."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from autox_video.planning.predicted_time import Measured
 def evidence_of(
     backbone: str, stats: DatasetStats, hardware: Hardware, measured: Measured
 ) -> dict[str, dict[str, Any]]:
-    """Give for each field that has them its `figures`, and the `alternatives` with theirs.
+    """The `figures` and `alternatives` of each field that has them.
 
-    `measured` are speeds of the plan on this machine.
+    `measured` holds the speeds of the plan on this machine.
     """
     reading = {
         "read_sec_of_a_clip": round(measured.first_read_sec, 6),
@@ -36,7 +36,7 @@ def evidence_of(
         "time_budget_sec": {"measuring_sec": round(measured.took_sec, 3)},
     }
     evidence: dict[str, dict[str, Any]] = {field: {"figures": f} for field, f in figures.items()}
-    # What each would take beside the one that was measured.
+    # Estimates for the other backbones, from the one that was measured.
     step_sec_of_a_gmac = measured.step_sec / BACKBONES[backbone].gmacs_per_clip
     evidence["backbone"]["alternatives"] = [
         {

@@ -1,9 +1,9 @@
-"""How the weights are learned: rules for epochs, learning rate, loss and when to stop."""
+"""Rules for training: epochs, learning rate, frozen stages, loss and early stopping."""
 
 import math
 
 from autox_video.core.errors import ConfigError
-from autox_video.planning.choice import Choice, by_rule, by_user
+from autox_video.planning.choice import BUDGET, GIVEN, Choice, by_rule, by_user
 from autox_video.planning.compute import MOST_AVERAGED
 from autox_video.planning.draft import Draft, by_start
 from autox_video.tasks.task import TASKS
@@ -13,109 +13,159 @@ SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
-IMBALANCE = 4  # clips of the commonest class over those of the rarest
+IMBALANCE = 4  # clips of the largest class over those of the smallest
+TRAINING_KEYS = (
+    *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
+    *("freeze", "drop_path", "ema", "patience", "augment", "augment_strength", "progressive"),
+)
+"""Keys that have no effect in `mode: probe`."""
 
 beta2 = by_start(
-    scratch=(0.95, "from scratch: a short memory leaves the first plateau sooner"),
-    pretrained=(0.999, "AdamW's usual value"),
+    scratch=(0.95, "from scratch: a shorter average leaves the first plateau sooner"),
+    pretrained=(0.999, "AdamW's default"),
 )
 backbone_lr_mult = by_start(
-    scratch=(1.0, "from scratch: all layers alike"),
-    pretrained=(0.1, "pretrained layers move slowly"),
+    scratch=(1.0, "from scratch: the same rate for all layers"),
+    pretrained=(0.1, "pretrained layers need small changes"),
 )
 layer_decay = by_start(
-    scratch=(1.0, "from scratch: all layers alike"),
-    pretrained=(0.9, "the first layers fit other clips as well, and move least"),
+    scratch=(1.0, "from scratch: the same rate for all layers"),
+    pretrained=(0.9, "early layers are the most general and change least"),
 )
 
 
 def epochs(draft: Draft) -> Choice:
-    """How often training goes through the clips."""
+    """Number of epochs."""
     if not draft.scratch:
-        return by_rule(PRETRAINED_EPOCHS, "fine-tuning pretrained weights")
+        return by_rule(PRETRAINED_EPOCHS, "fine-tunes pretrained weights")
     (fewest, most), clips = SCRATCH_EPOCHS, draft.stats.num_train
     count = min(max(math.ceil(SCRATCH_CLIPS_SEEN / clips), fewest), most)
-    return by_rule(count, f"from scratch: {count * clips} clips seen in all")
+    return by_rule(count, f"from scratch: {count * clips} training samples in total")
 
 
 def warmup_epochs(draft: Draft) -> Choice:
-    """Epochs of the rise to the full learning rate."""
+    """Epochs of linear warm-up.
+
+    Raises:
+        ConfigError: the user asks for more than the run has.
+    """
+    asked, epochs = draft.asked("warmup_epochs"), draft.epochs
     most = 1.0 if draft.scratch else 2.5
-    return by_rule(min(most, draft.epochs / 4), "linear, before the cosine")
+    if asked is None:
+        return by_rule(min(most, epochs / 4), "linear, before the cosine")
+    if asked < epochs:
+        return by_user(asked)
+    if draft.choice("epochs").source == BUDGET:
+        return by_user(epochs / 4, f"{asked:g} {GIVEN}, but only {epochs} epochs fit")
+    raise ConfigError(
+        f"warmup_epochs: {asked:g} must be less than the {epochs} epochs of the run; give fewer, "
+        "or set `epoch`."
+    )
 
 
 def flat_epochs(draft: Draft) -> Choice:
     """Epochs at the full learning rate."""
     if draft.scratch:
         why = "from scratch: the first plateau needs the full learning rate"
-        return by_rule(draft.epochs / 2, why)
-    return by_rule(0.0, "the cosine begins after the warm-up")
+        # A long warm-up leaves a quarter of the epochs to the cosine.
+        rest = max(0.0, 0.75 * draft.epochs - draft.warmup_epochs)
+        return by_rule(min(draft.epochs / 2, rest), why)
+    return by_rule(0.0, "the cosine starts after the warm-up")
+
+
+def freeze(draft: Draft) -> Choice:
+    """First stages of the backbone that are not trained.
+
+    Raises:
+        ConfigError: the backbone does not have so many, or there are no pretrained weights.
+    """
+    asked, stages = draft.asked("freeze"), draft.spec.stages
+    if draft.mode == "probe":
+        return by_rule(0, "only a head is fitted")
+    if not asked:
+        return by_rule(0, "the whole backbone is trained") if asked is None else by_user(0)
+    if not stages:
+        raise ConfigError(f"freeze: {draft.backbone} has no stages to freeze; set freeze: 0.")
+    if draft.scratch:
+        raise ConfigError(
+            "freeze: needs pretrained weights, and none were found; random weights would stay "
+            "random. Set `load_from`, or freeze: 0."
+        )
+    if asked == "all":
+        return by_user(stages, f"{GIVEN}: the whole backbone")
+    if asked > stages:
+        raise ConfigError(
+            f"freeze: {asked} is out of range; {draft.backbone} has {stages} stages, so give 0 to "
+            f"{stages}, or all."
+        )
+    return by_user(asked)
 
 
 def lr(draft: Draft) -> Choice:
-    """The head's learning rate for a batch.
+    """Learning rate of the head for the total batch.
 
-    By its square root, as AdamW wants it (Malladi et al., NeurIPS 2022): in proportion to the
-    batch, the small batches of few clips would hardly move the weights.
+    It scales with the square root of the batch size, as suits AdamW (Malladi et al., NeurIPS 2022).
+    Scaled linearly, the small batches of small data sets would hardly change the weights.
     """
     batch = draft.batch_size
     rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)
-    why = f"{rate:g} at batch {usual}, by the square root of the batch ({batch})"
+    why = f"{rate:g} at batch size {usual}, scaled by the square root to {batch}"
     return by_rule(rate * math.sqrt(batch / usual), why)
 
 
 def drop_path(draft: Draft) -> Choice:
-    """Stochastic depth of the last block."""
+    """Drop-path rate of the last block."""
     if not draft.spec.drop_path:
-        why = "none for a small network: it helps one set of few clips and harms another"
+        why = "off for a small network: on few clips it helps as often as it hurts"
         return by_rule(0.0, why)
-    return by_rule(draft.spec.drop_path, f"the value {draft.backbone} is published with")
+    return by_rule(draft.spec.drop_path, f"as published for {draft.backbone}")
 
 
 def label_smoothing(draft: Draft) -> Choice:
-    """Share of a label that is spread over all classes."""
+    """Label smoothing."""
     if draft.scratch:
-        return by_rule(0.0, "from scratch: the plain loss learns sooner")
+        return by_rule(0.0, "from scratch: the plain loss is easier to learn")
     if draft.stats.num_classes == 2:
-        return by_rule(0.0, "two classes: nothing to spread over")
-    return by_rule(0.1, "keeps a large model from growing overconfident")
+        return by_rule(0.0, "not useful for two classes")
+    return by_rule(0.1, "keeps a large model from becoming overconfident")
 
 
 def class_balance(draft: Draft) -> Choice:
-    """Whether loss and validation make up for classes being common or rare.
+    """Whether loss and validation weigh all classes equally.
 
     Raises:
-        ConfigError: the user asks for it, and clips are of several classes.
+        ConfigError: the user asks for it, but the task cannot do it.
     """
     asked = draft.asked("class_balance")
     fewest, most = draft.stats.clips_per_class_min, draft.stats.clips_per_class_max
     can_balance = TASKS[draft.stats.task].balances_loss
     if asked and not can_balance:
         raise ConfigError(
-            "class_balance: on needs clips of one class each; here they have several."
+            "class_balance: on needs clips of one class each, but here clips have several; set it "
+            "to off or auto."
         )
     if asked is not None:
         return by_user(asked)
     if not can_balance:
-        return by_rule(False, "each class has a probability of its own")
+        return by_rule(False, "not available for multi-label training")
     if most < IMBALANCE * max(fewest, 1):
-        return by_rule(False, f"{fewest} to {most} clips a class: nearly alike")
-    why = "the loss makes up for that, and validation counts all classes alike"
-    return by_rule(True, f"{fewest} to {most} clips a class: {why}")
+        return by_rule(False, f"{fewest} to {most} clips per class: balanced enough")
+    why = "loss and validation weigh all classes equally"
+    return by_rule(True, f"{fewest} to {most} clips per class: {why}")
 
 
 def soup(draft: Draft) -> Choice:
-    """How many of the best weights are averaged when training is over."""
+    """Largest number of weights in the model soup."""
     if not draft.evaluation:
-        return by_rule(0, "without evaluations none are known to be the best")
-    why = "as many of the best weights, where their average validates better"
+        return by_rule(0, "there are no evaluations to choose weights by")
+    why = "best weights to average, if the average validates better"
     return by_rule(MOST_AVERAGED, why)
 
 
 def patience(draft: Draft) -> Choice:
-    """Evaluations without a better one, after which training ends."""
+    """Evaluations without improvement after which training stops."""
     if draft.scratch:
-        return by_rule(0, "from scratch: nothing may be learned for long, and then all at once")
+        return by_rule(0, "off from scratch: learning can start late")
     evaluations = draft.epochs // max(draft.evaluation, 1)
     count = max(FEWEST_WAITED, round(evaluations * WAITED_SHARE))
     return by_rule(count, "a third of the evaluations")

@@ -1,7 +1,7 @@
-"""Settings, statistics and hardware → a Plan: every automatic choice, made here and nowhere else.
+"""Settings, statistics and hardware → a Plan: every automatic choice is made here.
 
-The fields of `Plan` are the table of what is chosen: its key of the config, its rule, and whether
-it may change when a run is resumed.
+The fields of `Plan` say for each choice its config key, its rule, and whether a resumed run may
+change it.
 """
 
 import dataclasses
@@ -13,184 +13,190 @@ from autox_video.backbones.video_swin.spec import WINDOW_SIZE
 from autox_video.backbones.weights.known_weights import Pretrained
 from autox_video.config.choices import BACKBONES
 from autox_video.planning import augmentation, clip_shape, compute, optimization
-from autox_video.planning.choice import USER, Choice, Source, by_rule, by_user
+from autox_video.planning.choice import RULE, USER, Choice, Source, by_rule, by_user
 from autox_video.planning.draft import Basis, Draft, Field, always, chosen, computed, from_key
 
-MAY_BE_LOST = "at most that much can be lost"
-LAST_DIGITS = "results may differ in their last digits from here on"
+MAY_BE_LOST = "at most this much work can be lost"
+LAST_DIGITS = "results may differ in the last digits from here on"
 OTHER_EPOCHS = (
-    "the learning rate falls over {now} epochs from here on, so the result is not that of a run "
-    "which began with {now}; where as many are over, training ends at once"
+    "the learning rate schedule now ends at {now} epochs, so the result differs from a run that "
+    "started with {now}; if that many are done, training ends at once"
 )
-OTHER_PROCESSES = f"the batch of all together is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
+OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
+ADDED = {"freeze": 0, "augment_strength": 1.0}
+"""Fields that older records lack, with the value that their runs used."""
 
 
 def _mode(draft: Draft) -> Choice:
     if not draft.spec.learns:
-        return by_rule("probe", f"{draft.backbone} has nothing to train but a head")
-    return by_rule("train", "all of the model learns")
+        return by_rule("probe", f"{draft.backbone} has no weights to train, only a head")
+    return by_rule("train", "the whole model is trained")
 
 
 def _backbone(draft: Draft) -> Choice:
     weights, clips = draft.weights, draft.stats.num_train
     if weights is not None:
-        return by_rule(weights.backbone, f"fits the pretrained weights ({weights.source})")
+        return by_rule(weights.backbone, f"the model of the pretrained weights ({weights.source})")
     scratch_clips = {name: BACKBONES[name].scratch_clips for name in BACKBONES}
     fitting = [name for name, n in scratch_clips.items() if n is not None and n <= clips]
     if draft.hardware.device == "cpu":
         quickest = min(fitting, key=lambda name: BACKBONES[name].gmacs_per_clip)
         return by_rule(quickest, "from scratch on a CPU: learns the most in the same time")
     largest = max(fitting, key=lambda name: BACKBONES[name].scratch_clips)
-    return by_rule(largest, f"from scratch: the size that {clips} clips can train")
+    return by_rule(largest, f"the largest model that {clips} clips can train from scratch")
 
 
 def _pretrained(draft: Draft) -> Choice:
     if draft.weights is None:
-        return by_rule(None, "no weights were found or named: training starts from scratch")
+        return by_rule(None, "no weights found or given: training from scratch")
     return by_rule(draft.weights.path, draft.weights.source)
 
 
 def _window_size(draft: Draft) -> Choice:
     window = draft.weights.window_size if draft.weights else WINDOW_SIZE
-    why = "as published" if window == WINDOW_SIZE else "that of the pretrained weights"
+    why = "as published" if window == WINDOW_SIZE else "as in the pretrained weights"
     return by_rule(window, why)
 
 
 def _num_classes(draft: Draft) -> Choice:
-    classes = draft.stats.num_classes
-    return (
-        by_rule(classes, "from the lists") if draft.asked("num_class") is None else by_user(classes)
-    )
+    classes, asked = draft.stats.num_classes, draft.asked("num_class")
+    return by_rule(classes, "counted in the lists") if asked is None else by_user(classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every choice that a training run rests on."""
+    """All choices of a training run."""
 
     mode: str = chosen(_mode, "mode")
-    """`train`: all of the model learns; `probe`: a head on features that stay as they are."""
+    """`train`: train the whole model; `probe`: fit only a head on fixed features."""
     backbone: str = chosen(_backbone, "backbone")
     pretrained: str | None = computed(_pretrained, "load_from")
-    """Path of the weights to start from; None: from scratch."""
+    """Path of the pretrained weights; None: from scratch."""
     window_size: tuple[int, int, int] = computed(_window_size)
     """Time steps, rows and columns of an attention window."""
     head_grid: tuple[int, int, int] | None = computed(
-        always(None, "the mean over the feature map, as published")
+        always(None, "the head averages the feature map, as published")
     )
-    """Cells over time, rows and columns that the head attends over; None: it takes their mean."""
+    """Cells (time, rows, columns) that an attentive head pools; None: it averages the features."""
     num_classes: int = computed(_num_classes, "num_class")
     clip_len: int = chosen(clip_shape.clip_len, "clip_len")
-    """Frames in one clip."""
+    """Frames per clip."""
     frame_interval_sec: float = computed(clip_shape.frame_interval_sec, "video_length")
     """Seconds between two frames of a clip."""
     resolution: int = chosen(clip_shape.resolution, "resolution")
-    """Side of the square the model sees, in px."""
+    """Side of the square input, in px."""
     early_side: int = computed(augmentation.early_side, "progressive")
-    """Side of the clips in the first part of training, in px: smaller ones save time."""
+    """Side of the smaller clips at the start of training (progressive resizing), in px."""
     early_share: float = computed(augmentation.early_share, "progressive")
-    """Of the training steps, that part."""
-    decoder: str = chosen(always("pyav", "decodes no more than is wanted, and is exact"), "decoder")
-    """What decodes the clips: `pyav`, `torchcodec` or `decord`."""
+    """Share of the training steps with smaller clips."""
+    decoder: str = chosen(always("pyav", "exact, and decodes only what is needed"), "decoder")
+    """Video decoder: `pyav`, `torchcodec` or `decord`."""
     short_side: int = computed(clip_shape.short_side)
-    """Frames at least twice as large are scaled down to this shorter side in decoding, in px."""
+    """Short side to which decoding scales frames of at least twice that size, in px."""
     jitter: bool = computed(augmentation.jitter)
-    """Whether training frames are moved within their slot of time at random."""
+    """Whether training frames are shifted at random within their time slot."""
     test_clips: int = computed(clip_shape.test_clips)
-    """Clips taken over time from a video in testing, each with three crops."""
+    """Clips over time per video in testing, each with three crops."""
     batch_size: int = computed(
-        compute.batch_size, "videos_per_gpu", change="lr stays {lr:g}; steps have other clips now"
+        compute.batch_size,
+        "videos_per_gpu",
+        change="lr stays {lr:g}; from here on, steps have different clips",
     )
-    """Clips in one training step, of all processes together."""
+    """Clips per training step, of all processes together."""
     accumulation: int = computed(compute.accumulation, change="", anew=True)
-    """Parts into which a process cuts its clips of a step, one after the other, to save memory."""
+    """Gradient accumulation: parts per step that a process computes in turn, to save memory."""
     epochs: int = chosen(optimization.epochs, "epoch", change=OTHER_EPOCHS)
-    warmup_epochs: float = computed(optimization.warmup_epochs)
+    warmup_epochs: float = computed(optimization.warmup_epochs, "warmup_epochs")
     flat_epochs: float = computed(optimization.flat_epochs)
-    """Epochs at the full learning rate between warm-up and cosine."""
+    """Epochs at the full learning rate, between warm-up and cosine."""
+    freeze: int = computed(optimization.freeze, "freeze")
+    """First stages of the backbone that are not trained."""
     lr: float = chosen(optimization.lr, "lr")
-    """Learning rate of the head, for the whole batch."""
+    """Learning rate of the head, for the total batch."""
     backbone_lr_mult: float = computed(optimization.backbone_lr_mult)
-    """The learning rate of the backbone's last block over the head's."""
-    layer_decay: float = computed(optimization.layer_decay)
-    """The learning rate of a block over that of the next."""
+    """Learning rate of the backbone's last block, relative to the head's."""
+    layer_decay: float = chosen(optimization.layer_decay, "layer_decay")
+    """Learning rate of a block, relative to the next one's."""
     beta2: float = computed(optimization.beta2)
-    """How long AdamW remembers squared gradients: 1 / (1 - beta2) steps."""
-    weight_decay: float = computed(always(0.05, "AdamW's value in the Video Swin paper"))
-    max_grad_norm: float = computed(always(1.0, "a rare bad batch cannot throw the weights off"))
-    """Gradients are scaled down to this 2-norm."""
+    """AdamW averages squared gradients over 1 / (1 - beta2) steps."""
+    weight_decay: float = chosen(always(0.05, "as in the Video Swin paper"), "weight_decay")
+    max_grad_norm: float = computed(always(1.0, "limits the effect of a bad batch"))
+    """Largest 2-norm of the gradients; larger ones are scaled down."""
     ema: float = chosen(
-        always(0.0, "none: the best weights are averaged at the end"),
+        always(0.0, "off: the best weights are averaged at the end"),
         "ema",
-        change="other averages are evaluated from here on",
+        change="from here on, a different average is evaluated",
     )
-    """EMA decay of the weights; 0: there is no average."""
+    """EMA decay of the weights; 0: off."""
     soup: int = computed(optimization.soup)
-    """So many of the best weights are averaged at the end; 0: none."""
+    """Largest number of weights in the model soup; 0: no soup."""
     drop_path: float = chosen(optimization.drop_path, "drop_path")
-    label_smoothing: float = computed(optimization.label_smoothing)
+    label_smoothing: float = chosen(optimization.label_smoothing, "label_smoothing")
     class_balance: bool = computed(optimization.class_balance, "class_balance")
-    """Whether the loss makes up for classes being common or rare."""
+    """Whether loss and validation weigh all classes equally."""
     smallest_crop: float = computed(augmentation.smallest_crop)
-    """Least share of a frame's area that a random crop in training keeps."""
+    """Smallest share of a frame's area that a random crop keeps, at `augment_strength` 1."""
     flip: bool = chosen(augmentation.flip, "flip")
     augment: Mapping[str, float] = computed(augmentation.augment, "augment")
-    """What training adds to crops and flips: fields of the model's augmentation `Strengths`."""
-    cache: str | None = computed(always(None, "not decided yet"), "cache", change="")
-    """Folder for decoded frames; None: every clip is decoded each time."""
-    cache_gib: float = computed(always(0.0, "not decided yet"), "cache", change="")
-    """Greatest size of that folder, in GiB."""
-    max_bad: float = from_key(
-        "max_bad", "more is taken for a fault of the disk", change="it counts from here on"
+    """Augmentation besides crops and flips: fields of `Strengths`."""
+    augment_strength: float = chosen(
+        always(1.0, "`augment` and crops as defined"), "augment_strength"
     )
-    """Greatest share of the training clips that may turn out unreadable in training."""
+    """Factor on `augment`, and exponent of `smallest_crop`; 0: neither."""
+    cache: str | None = computed(always(None, "not chosen yet"), "cache", change="")
+    """Folder for decoded frames; None: no cache."""
+    cache_gib: float = computed(always(0.0, "not chosen yet"), "cache", change="")
+    """Size limit of that folder, in GiB."""
+    max_bad: float = from_key("max_bad", "more would point to a faulty disk", change="from here on")
+    """Tolerated share of training clips that become unreadable during training."""
     precision: str = chosen(
-        compute.precision, "precision", change=f"the weights are float32 as before; {LAST_DIGITS}"
+        compute.precision, "precision", change=f"the weights stay in float32; {LAST_DIGITS}"
     )
-    """Number type of the computation: `float32`, `bfloat16` or `float16`."""
+    """Precision (dtype) of the backbone: `float32`, `bfloat16` or `float16`."""
     gradient_checkpointing: bool = chosen(
         compute.gradient_checkpointing,
         "gradient_checkpointing",
         change="only time and memory change",
     )
-    """Whether blocks are computed again in the backward pass instead of kept."""
+    """Whether blocks are recomputed in the backward pass instead of kept in memory."""
     compile: bool = computed(compute.compiled, "compile", change=LAST_DIGITS, anew=True)
-    """Whether torch compiles the backbone's blocks."""
+    """Whether the backbone's blocks are compiled with torch.compile."""
     device: str = computed(compute.device, change=LAST_DIGITS, anew=True)
     processes: int = computed(compute.processes, change=OTHER_PROCESSES, anew=True)
-    """Processes that train together."""
-    strategy: str = from_key("strategy", "how processes share the model", change=LAST_DIGITS)
-    """How they share the model: `ddp` or `fsdp`."""
+    """Number of training processes."""
+    strategy: str = from_key("strategy", "only matters with several processes", change=LAST_DIGITS)
+    """How processes share the model: `ddp` or `fsdp`."""
     deterministic: bool = from_key(
-        "deterministic", "off is faster; a CPU gives the same bits anyway", change=LAST_DIGITS
+        "deterministic", "off is faster; a CPU is deterministic anyway", change=LAST_DIGITS
     )
-    """Whether a GPU computes the same bits in every run."""
+    """Whether runs on a GPU are bitwise reproducible."""
     workers: int = chosen(compute.workers, "workers", change="", anew=True)
-    """Processes that decode clips, for each that trains."""
+    """Data-loading workers per training process."""
     checkpoint_minutes: float = from_key("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
-    """Greatest time between two checkpoints."""
+    """Longest time between two checkpoints, in minutes."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
-    """What the checkpoints of the run take while one is written, in GiB."""
+    """Disk space of the checkpoints while one is being written, in GiB."""
     evaluation: int = from_key(
         "evaluation",
-        "epochs between two evaluations",
-        change="the best weights are looked for at other epochs from here on",
+        "epochs between evaluations",
+        change="from here on, other epochs are evaluated",
     )
-    """Epochs between two evaluations; 0: none."""
-    patience: int = chosen(optimization.patience, "patience", change="it counts from here on")
-    """Evaluations without a better one, after which training ends; 0: it goes on to its end."""
+    """Epochs between evaluations; 0: no evaluation."""
+    patience: int = chosen(optimization.patience, "patience", change="from here on")
+    """Evaluations without improvement after which training stops; 0: never."""
     time_budget_sec: float | None = chosen(
         always(None, "no limit"),
         "time_budget",
-        change="what is left of it is planned anew; what was used counts",
+        change="the rest is planned again; time already used counts",
         anew=True,
     )
-    """What the whole run may take; None: as long as it takes."""
-    seed: int = chosen(always(0, "the same run every time"), "seed")
+    """Time limit of the whole run; None: no limit."""
+    seed: int = chosen(always(0, "fixed, so that runs can be repeated"), "seed")
     choices: Mapping[str, Choice]
-    """Who or what chose each field, why, and on what evidence; the values are those of above."""
+    """The Choice of each field, with the same values as above."""
 
     def __post_init__(self) -> None:
-        """Let `dataclasses.replace` change values: their choices change with them."""
+        """Keep the choices in line with values changed by `dataclasses.replace`."""
         object.__setattr__(
             self,
             "choices",
@@ -199,20 +205,22 @@ class Plan:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Plan":
-        """The plan of choices that are made for every field."""
+        """The plan made of a choice for every field."""
         return cls(**{name: choices[name].value for name in FIELDS}, choices=choices)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> "Plan":
-        """What `to_json` gave."""
-        return cls.of({name: Choice.from_json(stored[name]) for name in FIELDS})
+        """The plan from what `to_json` returned, in this or an earlier version."""
+        added = {name: Choice(ADDED[name], RULE, "default") for name in ADDED if name not in stored}
+        made = {name: Choice.from_json(stored[name]) for name in FIELDS if name not in added}
+        return cls.of(made | added)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Every choice as plain values."""
+        """All choices as plain values."""
         return {name: choice.to_json() for name, choice in self.choices.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """The values by field, and the `reasons`."""
+        """The value of each field, and all `reasons`."""
         reasons = {name: choice.reason for name, choice in self.choices.items()}
         return {**{name: getattr(self, name) for name in FIELDS}, "reasons": reasons}
 
@@ -221,15 +229,15 @@ class Plan:
         return self.choices[name].source == USER
 
     def with_choices(self, choices: Mapping[str, Choice]) -> "Plan":
-        """The plan with other choices of some fields."""
+        """The plan with other choices for some fields."""
         return Plan.of({**self.choices, **choices})
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
-        """The plan with values that one source chose, for one reason."""
+        """The plan with other values, all from one source and for one reason."""
         return self.with_choices({f: Choice(v, source, reason) for f, v in values.items()})
 
     def with_evidence(self, evidence: Mapping[str, Mapping[str, Any]]) -> "Plan":
-        """The plan with more of what choices rest on, by field."""
+        """The plan with evidence added to some choices."""
         return self.with_choices(
             {
                 name: replace(choice, evidence={**choice.evidence, **evidence[name]})
@@ -240,7 +248,7 @@ class Plan:
 
     @property
     def weights(self) -> Pretrained | None:
-        """What it starts from, None where that is from scratch."""
+        """The pretrained weights; None: from scratch."""
         if self.pretrained is None:
             return None
         source = self.choices["pretrained"].reason
@@ -256,10 +264,10 @@ FIELDS: Mapping[str, Field] = {
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
-    """Make every choice for a training run; those that follow from settled ones fit them.
+    """Make every choice for a training run, consistent with the settled ones.
 
     Raises:
-        ConfigError: what the user asks for does not go with the clips.
+        ConfigError: the user asks for something that the clips or the model do not allow.
     """
     draft = Draft(basis, FIELDS, settled or {})
     return Plan.of({name: draft.choice(name) for name in FIELDS})

@@ -1,7 +1,7 @@
-"""The run record: what a run decided and what it learns from, in WORK_DIR/record.json.
+"""The run record, WORK_DIR/record.json: the plan and the data of a run.
 
-Checkpoints carry it too: latest.pth the whole of it, so that a damaged file costs nothing, and the
-best weights the part that rebuilds the model, so that they can be tested anywhere.
+Checkpoints carry it too: latest.pth all of it, so that a damaged record.json can be restored, and
+the best weights the part that rebuilds the model, so that they can be tested anywhere.
 """
 
 import hashlib
@@ -21,52 +21,52 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 
 RECORD_SCHEMA = 7
-"""Of the runs that can be resumed: each number before had another optimizer, loader or record."""
+"""Version of runs that can be resumed; earlier ones had another optimizer, loader or record."""
 LARGEST_SIZE = 1 << 20
-"""Of anything that is counted in a record: larger numbers are of no run."""
+"""Upper bound for sizes in a record; larger numbers make no sense."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
-    "to train anew, start with --fresh, which moves the run to WORK_DIR/earlier, or give another "
+    "to start over, use --fresh, which moves this run to WORK_DIR/earlier, or give another "
     "work_dir."
 )
-WAYS_ON = f"To go on with it, take the change back; {TO_TRAIN_ANEW}"
+WAYS_ON = f"To resume it, undo the change; {TO_TRAIN_ANEW}"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The clips that a run learns from and is validated on."""
+    """The training and validation data of a run."""
 
     data_root: str
     train_list: str
-    """CSV of the readable training clips."""
+    """CSV file of the readable training clips."""
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
     task: str = "single_label"
-    """What the model is trained for, by its name in TASKS."""
+    """Name of the task in TASKS."""
     class_clips: tuple[int, ...] = ()
-    """Training clips of each class, where a clip has one."""
+    """Training clips per class; empty for multi-label data."""
     fingerprint: str = ""
-    """Of the listed clips and classes."""
+    """Fingerprint of the listed clips and classes."""
     remote_cache: str = "auto"
-    """Where clips that are not on this machine are kept."""
+    """Folder for downloaded clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """All that a config is built from."""
+    """Everything a training config is built from."""
 
     plan: Plan
     data: TrainingData
     prediction: Prediction | None = None
-    """How long the run takes, where that is known."""
+    """Predicted time of the run, if known."""
     lists: Mapping[str, Any] = field(default_factory=dict)
-    """Of the lists `train` and `val`: clips, sha256 and the unreadable clips that are left out."""
+    """For the lists `train` and `val`: clips, sha256 and the unreadable clips skipped."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must have been trained for to belong to this run."""
+        """What a checkpoint must match to belong to this run."""
         return {
             "backbone": self.plan.backbone,
             "num_classes": self.plan.num_classes,
@@ -75,7 +75,7 @@ class RunRecord:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values; where its lists lie is left to the folder it is in."""
+        """The record as plain JSON values, without the paths of its lists."""
         data = asdict(self.data)
         return {
             "schema": RECORD_SCHEMA,
@@ -87,20 +87,20 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], folder: Path, source: Path) -> "RunRecord":
-        """What `to_json` or `of_weights` gave.
+        """The record from what `to_json` or `of_weights` returned.
 
         Args:
-            stored: plain JSON values, whoever wrote them.
-            folder: where the lists train.csv and val.csv are.
-            source: the file that they were read from, for the message.
+            stored: plain JSON values, possibly not written by this project.
+            folder: with the lists train.csv and val.csv.
+            source: the file they were read from, for the message.
 
         Raises:
-            CheckpointError: they are no record, or that of another version of this project.
+            CheckpointError: not a record, or one of an incompatible version.
         """
         if stored.get("schema") != RECORD_SCHEMA:
             raise CheckpointError(
-                f"{source}: the run is of another version of this project, which trained in another"
-                f" way. Go on with that version; {TO_TRAIN_ANEW}"
+                f"{source}: this run was made by another version of autox_video, which trained "
+                f"differently. Resume it with that version; {TO_TRAIN_ANEW}"
             )
         paths = dict(zip(_LIST_PATHS, (str(folder / f"{n}.csv") for n in _LISTS), strict=True))
         try:
@@ -115,7 +115,7 @@ class RunRecord:
             _check(record)
         except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = str(error).replace("\n", " ")[:150]
-            raise CheckpointError(f"{source}: its run record makes no sense ({reason}).") from error
+            raise CheckpointError(f"{source}: invalid run record ({reason}).") from error
         return record
 
 
@@ -125,12 +125,12 @@ _PLAN, _DATA = TypeAdapter(Plan), TypeAdapter(TrainingData)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write record.json; raises ResourceError where it cannot be written."""
+    """Write record.json; raises ResourceError if it cannot be written."""
     write_stored(folder, record.to_json())
 
 
 def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
-    """Write what `RunRecord.to_json` gives, with its checksum."""
+    """Write what `RunRecord.to_json` returns, with a checksum."""
     write_json(folder / RECORD, {**stored, "digest": _digest(stored)})
 
 
@@ -138,19 +138,19 @@ def read_record(folder: Path) -> RunRecord:
     """The record of the run in a folder.
 
     Raises:
-        CheckpointError: it is missing or damaged, or of another version of this project.
+        CheckpointError: it is missing, damaged or of an incompatible version.
     """
     path, stored = folder / RECORD, load_stored(folder)
     if stored is None:
         raise CheckpointError(
-            f"{path}: missing, damaged or of another version of this project, though the folder "
-            f"holds a run to go on with. Put it back, or go on with that version; {TO_TRAIN_ANEW}"
+            f"{path}: missing, damaged or of another version of autox_video, so the run in this "
+            f"folder cannot be resumed. Restore the file, or use that version; {TO_TRAIN_ANEW}"
         )
     return RunRecord.from_json(stored, folder, path)
 
 
 def load_stored(folder: Path) -> dict[str, Any] | None:
-    """The content of record.json; None where there is none, or not what its checksum says."""
+    """The content of record.json; None if it is missing or its checksum does not match."""
     try:
         stored = json.loads((folder / RECORD).read_bytes())
         return stored if stored.pop("digest") == _digest(stored) else None
@@ -159,9 +159,9 @@ def load_stored(folder: Path) -> dict[str, Any] | None:
 
 
 def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a record that its best weights carry.
+    """The part of a record that the best weights carry.
 
-    Without times, reasons and lists: equal weights make equal files.
+    It has no times, reasons or lists, so that equal weights give equal files.
     """
     data = {key: value for key, value in stored["data"].items() if key not in _LISTS}
     choices = {
@@ -172,7 +172,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_probe_run(folder: Path) -> bool:
-    """Whether a folder holds weights that `mode: probe` made, and no run that trains."""
+    """Whether a folder holds the weights of a `mode: probe` run and no training run."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
     stored = load_stored(folder) or {}
@@ -185,7 +185,7 @@ def _plan(choices: Mapping[str, Mapping[str, Any]]) -> Plan:
 
 
 def _check(record: RunRecord) -> None:
-    """Raise ValueError where a value could not be that of a run."""
+    """Raise ValueError if a value cannot belong to a run."""
     plan, grids = record.plan, (record.plan.window_size, record.plan.head_grid or (1,))
     sizes = {name: getattr(plan, name) for name in SIZES}
     sizes |= {"window_size": min(grids[0]), "head_grid": min(grids[1])}
@@ -196,10 +196,12 @@ def _check(record: RunRecord) -> None:
         raise ValueError(f"frame_interval_sec: {plan.frame_interval_sec}")
     if plan.backbone not in BACKBONES:
         raise ValueError(f"backbone: {plan.backbone}")
+    if not 0 <= plan.freeze <= BACKBONES[plan.backbone].stages:
+        raise ValueError(f"freeze: {plan.freeze}")
     if len(record.data.classes) != plan.num_classes:
         raise ValueError(f"{len(record.data.classes)} classes, but num_classes {plan.num_classes}")
 
 
 def _digest(stored: Mapping[str, Any]) -> str:
-    """SHA-256 of the content, however it is spaced and sorted."""
+    """SHA-256 of the content, independent of spacing and key order."""
     return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()

@@ -1,39 +1,39 @@
-"""The plan of a run that is resumed: its own, but for what the user asks for now and may change."""
+"""The plan of a resumed run: its own, except for changes that the user may make."""
 
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import FIELDS, Plan, choose
 
 
 def resume(stored: Plan, basis: Basis) -> Plan:
-    """The choices that a run began with, except where the user asks for another now.
+    """The plan that a run started with, except for what the user asks for now.
 
-    What depends on this machine and this start is chosen anew, to fit the others. The weights of
-    `basis` are those that the run started from, or others that the user names now.
+    Fields that depend on the machine are chosen again. The weights of `basis` are those the run
+    started from, or others that the user names now.
     """
     before = {name: stored.choices[name] for name, field in FIELDS.items() if not field.anew}
     plan = choose(basis, {n: c for n, c in before.items() if not _asks(basis, n, stored)})
     now = plan.choices
-    # What is the same again keeps its reason and its evidence.
+    # Unchanged choices keep their reason and evidence.
     same = [n for n, c in before.items() if (c.value, c.source) == (now[n].value, now[n].source)]
     return plan.with_choices({name: before[name] for name in same})
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Whether the user asks for this field now, other than when the run began."""
+    """Whether the user asks for this field now, differently from when the run started."""
     asked = basis.asked(FIELDS[name].key)
     budget_sec = basis.asked("time_budget")
     if name == "epochs" and budget_sec is not None and budget_sec == stored.time_budget_sec:
-        # Of the epochs asked for, those that fit into the budget were chosen.
+        # The budget may have cut the epochs that were asked for.
         before = stored.choices["epochs"].evidence.get("figures", {}).get("asked", asked)
         return asked not in (None, before)
     return asked is not None
 
 
 def compare(stored: Plan, plan: Plan) -> tuple[list[str], list[str]]:
-    """What differs from the plan that a run has.
+    """The differences between a run's plan and the plan to resume with.
 
-    Gives `field: before -> now` of each change that would make it another run, and a sentence on
-    each of those that it may have, where there is something to say of it.
+    Returns `field: before -> now` for each change that is refused, and a note for each allowed
+    change that is worth one.
     """
     refused, notes = [], []
     for name, field in FIELDS.items():

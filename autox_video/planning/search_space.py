@@ -1,4 +1,4 @@
-"""What a search may change about a plan, and the plan that comes of it: pure functions."""
+"""The search space around a plan, and the plan at each of its points: pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution as Options
 from optuna.distributions import FloatDistribution as Range
 
+from autox_video.config.choices import BACKBONES
 from autox_video.planning.augmentation import AUGMENTATIONS, GRAIN_PX, smaller_side
 from autox_video.planning.choice import SEARCH
 from autox_video.planning.clip_shape import LARGEST_ROUND, ROOM_FOR_CROPS
@@ -23,9 +24,9 @@ Space = Mapping[str, BaseDistribution]
 
 
 def space_of(plan: Plan) -> dict[str, BaseDistribution]:
-    """What is worth trying around a plan; what the user has given stays as it is.
+    """What is worth trying around a plan; keys that the user has set are not searched.
 
-    Flips that the plan leaves out are known to be of other classes: they stay out.
+    Flips stay off where the plan has them off, since they are known to change the class.
     """
     space = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
@@ -38,7 +39,9 @@ def space_of(plan: Plan) -> dict[str, BaseDistribution]:
         "resolution": Options(_sides(plan.resolution)),
         "span": Options(SPAN_SHARES),
     }
-    if plan.pretrained is not None:
+    if plan.freeze and plan.freeze == BACKBONES[plan.backbone].stages:
+        del space["drop_path"]
+    elif plan.pretrained is not None:
         space["backbone_lr_mult"] = Range(0.03, 1.0, log=True)
         space["layer_decay"] = Range(0.6, 1.0)
     if plan.flip:
@@ -51,7 +54,7 @@ def space_of(plan: Plan) -> dict[str, BaseDistribution]:
 
 
 def start_of(plan: Plan, space: Space) -> dict[str, Any]:
-    """The point of a space at which the plan itself is."""
+    """The point of the space that is the plan itself."""
     augment = next(name for name, values in AUGMENTATIONS.items() if values == plan.augment)
     start = {"span": 1.0, "augment": augment}
     point = {name: start[name] if name in start else getattr(plan, name) for name in space}
@@ -60,15 +63,15 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
 
 
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
-    """Points beside the plan, each other in one choice, what is the most worth trying first.
+    """Points that differ from the plan in one choice, the most promising first.
 
-    They come before what a sampler draws: where there is time for a few trials, each of these tells
-    something, and a wrong choice of flips or sizes costs the most.
+    They are tried before the sampler's points: with time for only a few trials, each of them is
+    informative, and a wrong choice of flips or sizes costs the most.
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
     probed = bool(plan.choices["flip"].evidence)
-    # Pretrained weights may need to go further than is usual, where few clips make few steps.
+    # With few clips there are few steps, so pretrained weights may need a higher rate than usual.
     rates = (0.5, 2.0) if plan.pretrained is None else (2.0, 0.5)
     changes: list[dict[str, Any]] = [
         *(() if probed else flipped),
@@ -91,7 +94,7 @@ def _values(space: Space, name: str) -> tuple[Any, ...]:
 
 
 def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
-    """The plan at a point of its space."""
+    """The plan at a point of its search space."""
     chosen = dict(point)
     span_share = chosen.pop("span", 1.0)
     span_sec = plan.frame_interval_sec * plan.clip_len * span_share
@@ -110,7 +113,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
 
 
 def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
-    """How much longer a run at a point takes than that of the plan, by the pixels it sees."""
+    """Cost of a run at a point relative to the plan, by the number of input pixels."""
     frames = point.get("clip_len", plan.clip_len) / plan.clip_len
     return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
 

@@ -1,34 +1,34 @@
-"""What is chosen by time: epochs and the size of clips that fit into a budget."""
+"""Choices that follow from `time_budget`: epochs and clip size."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autox_video.config.choices import BACKBONES
 from autox_video.planning.augmentation import EARLY_SHARE, GRAIN_PX, smaller_side
-from autox_video.planning.choice import BUDGET, USER, Choice
+from autox_video.planning.choice import BUDGET, GIVEN, USER, Choice
 from autox_video.planning.clip_shape import FEWEST_FRAMES
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 
 USED_SHARE = 0.95
-"""Of what is left of the budget, that the plan fills; the rest is for what takes longer."""
+"""Share of the remaining budget that the plan fills; the rest is a reserve."""
 ENOUGH_SHARE = 0.5
-"""Of the epochs that are useful: with fewer of them, smaller clips are worth their loss."""
+"""Share of the useful epochs below which smaller clips are worth their loss."""
 SHRINK = 0.75
 FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
-"""What the rules choose anew where the budget has chosen the epochs."""
+"""Fields that the rules choose again after the budget has chosen the epochs."""
 
 
 def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
-    """The most epochs that a plan puts into what preparing leaves of its budget; 0: not one."""
+    """Largest number of epochs that fits into the budget after preparing; 0: not even one."""
     left_sec = plan.time_budget_sec - prediction.preparing_sec
     return prediction.epochs_within(USED_SHARE * left_sec, plan)
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
-    """Give smaller clips, the largest first, as choices; what the user gave stays as it is."""
-    why = f"less than {plan.resolution} px and {plan.clip_len} frames, so that more epochs fit "
-    why += "into time_budget"
+    """Yield smaller clip sizes as choices, the largest first; the user's own stay."""
+    why = f"reduced from {plan.resolution} px and {plan.clip_len} frames to fit more epochs into "
+    why += "time_budget"
     sizes = {"resolution": plan.choices["resolution"], "clip_len": plan.choices["clip_len"]}
     least_px = BACKBONES[plan.backbone].resolution // 2
     while True:
@@ -44,28 +44,28 @@ def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
 
 
 def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
-    """How many epochs a plan with a budget has: at most those that are useful, or asked for."""
+    """Epochs of a plan with a budget: as many as fit, at most `most`."""
     fit, epoch_sec = fitting_epochs(plan, prediction), prediction.epoch_sec
-    times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s an evaluation"
+    times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s per evaluation"
     source = BUDGET
     if fit >= most.value:
         source, why = most.source, f"{most.reason}; {fit} would fit into time_budget"
     elif fit < 1:
-        why = f"not even one fits into time_budget ({times}): it ends within the first"
+        why = f"not even one fits into time_budget ({times}): the first is cut short"
     else:
-        what = "are asked for" if most.source == USER else "would be useful"
-        why = f"so many fit into time_budget ({times}); {most.value} {what}"
+        what = GIVEN if most.source == USER else "would be useful"
+        why = f"as many as fit into time_budget ({times}); {most.value} {what}"
     figures = {"epoch_sec": round(epoch_sec, 4), "epochs_that_fit": fit, "asked": most.value}
     evidence = {"figures": {**most.evidence.get("figures", {}), **figures}}
     return Choice(max(1, min(fit, most.value)), source, why, {**most.evidence, **evidence})
 
 
 def with_early_clips(plan: Plan, prediction: Prediction) -> Plan:
-    """The plan with smaller clips at first, where not all useful epochs fit into the budget."""
+    """The plan with progressive resizing, if not all useful epochs fit into the budget."""
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan
-    if plan.compile:  # it would compile each size
+    if plan.compile:  # would compile for each size
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"
     return plan.settle(BUDGET, why, early_side=side, early_share=EARLY_SHARE)
@@ -74,7 +74,7 @@ def with_early_clips(plan: Plan, prediction: Prediction) -> Plan:
 def evidence_of_sizes(
     plan: Plan, tried: Mapping[tuple[int, int], Prediction]
 ) -> dict[str, dict[str, Any]]:
-    """The sizes of clips that were tried, by side and frames, with what fits of each."""
+    """The clip sizes that were tried, with the epochs that fit at each."""
     alternatives = [
         {
             "resolution": side,

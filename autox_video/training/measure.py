@@ -107,7 +107,8 @@ def parts_that_fit(config: Config, clips: int) -> int:
     """
     with _leaving_no_trace():
         model = _NoiseTrained(config)
-        moments = [torch.zeros_like(p) for p in model.model.parameters() for _ in range(2)]
+        trained = [p for p in model.model.parameters() if p.requires_grad]
+        moments = [torch.zeros_like(p) for p in trained for _ in range(2)]
         parts = 1
         while not model.fits(math.ceil(clips / parts)):
             if parts >= clips:

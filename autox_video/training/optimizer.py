@@ -1,4 +1,4 @@
-"""The optimizer: its groups, clipping without waiting for a GPU, loss scaling for float16."""
+"""The optimizer: parameter groups, gradient clipping, and loss scaling for float16."""
 
 from typing import Any
 
@@ -15,19 +15,18 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 @OPTIM_WRAPPERS.register_module()
 class ClipOptimWrapper(OptimWrapper):
-    """mmengine's wrapper, with what its `AmpOptimWrapper` does on GPUs only, and guarded.
+    """mmengine's wrapper with loss scaling on any device, gradient clipping and a NaN guard.
 
-    The model itself computes in its number type; float16 has so small a range that the loss must
-    be scaled up before the backward pass and the gradients down after it. A step whose gradients
-    overflow is left out, and the scale halved.
+    float16 has so small a range that the loss is scaled up before the backward pass and the
+    gradients down after it. If they overflow, the step is skipped and the scale halved.
 
-    In any type, a loss or a gradient that is not finite never reaches the weights: the step is left
-    out and counted, without waiting for a GPU.
+    In any precision, a loss or gradient that is not finite never reaches the weights: the step is
+    skipped and counted, without waiting for a GPU.
 
     Args:
         optimizer: updates the weights.
-        loss_scale: whether to scale.
-        max_grad_norm: gradients are scaled down to this 2-norm.
+        loss_scale: whether to scale the loss.
+        max_grad_norm: largest 2-norm of the gradients; larger ones are scaled down.
     """
 
     def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
@@ -36,16 +35,16 @@ class ClipOptimWrapper(OptimWrapper):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=loss_scale)
         self.max_grad_norm = max_grad_norm
         self.bad_steps = torch.zeros(2, dtype=torch.int64, device=self.device)
-        """Steps left out: in a row up to now, and in all."""
+        """Skipped steps: in a row up to now, and in total."""
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         super().backward(self.scaler.scale(loss), **kwargs)
 
     def step(self, *, loss: Tensor | None = None) -> None:
-        """Clip the gradients and update the weights, unless a number is not finite.
+        """Clip the gradients and update the weights, unless something is not finite.
 
         Args:
-            loss: of the whole step, without scale; with several processes, of all of them.
+            loss: unscaled loss of the whole step, over all processes.
         """
         loss = torch.zeros((), device=self.device) if loss is None else loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -63,25 +62,25 @@ class ClipOptimWrapper(OptimWrapper):
         self.bad_steps = torch.stack([(self.bad_steps[0] + 1) * bad, self.bad_steps[1] + bad])
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, the scale, and how many steps were left out."""
+        """The optimizer's state, the loss scale and the number of skipped steps."""
         counters = {"scaler": self.scaler.state_dict(), "bad_steps": self.bad_steps.tolist()}
         return {**super().state_dict(), **counters}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.load_counters(state_dict)
         theirs = {k: v for k, v in state_dict.items() if k not in ("scaler", "bad_steps")}
         super().load_state_dict(theirs)
 
     def load_counters(self, state: dict[str, Any]) -> None:
-        """Set the scale and the number of steps left out, and nothing else."""
+        """Restore only the loss scale and the number of skipped steps."""
         self.scaler.load_state_dict(state.get("scaler") or self.scaler.state_dict())
         in_all = state.get("bad_steps", [0, 0])[1]
         self.bad_steps = torch.tensor([0, in_all], device=self.device)
 
     def _update_unless(self, bad: Tensor, *, on_device: bool) -> None:
         if on_device:
-            # Fused optimizers look at this in their kernel: nobody waits for the GPU.
+            # Fused optimizers check this in their kernel, without a GPU sync.
             self.optimizer.found_inf = bad.float()
             self.optimizer.step()
         elif not bool(bad):
@@ -90,16 +89,17 @@ class ClipOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroupConstructor:
-    """Build the optimizer with one group for all parameters that are treated alike.
+    """Build the optimizer with one group for all parameters with the same learning rate and decay.
 
-    The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes a group of each
-    parameter, so that even a fused optimizer updates them one by one.
+    The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes one group per
+    parameter, so that even a fused optimizer updates them one by one. Frozen parameters are in no
+    group.
 
     Args:
-        optim_wrapper_cfg: the wrapper's config, with that of its optimizer.
-        paramwise_cfg: for each part of a name, `lr_mult` and `decay_mult` of its parameters; and
-            `layer_decay`: each block of the backbone learns by so many times the rate of the next
-            (as in BEiT, Bao et al. 2021, appendix).
+        optim_wrapper_cfg: the config of the wrapper and its optimizer.
+        paramwise_cfg: `lr_mult` and `decay_mult` of the parameters whose name contains a key; and
+            `layer_decay`: learning rate of each block, relative to the next one's (as in BEiT, Bao
+            et al. 2021, appendix).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -109,7 +109,7 @@ class ParamGroupConstructor:
         self.layer_decay = self.rules.pop("layer_decay", 1.0)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """The wrapper of an optimizer over all parameters of `model` that learn."""
+        """The wrapper of an optimizer over all trainable parameters of `model`."""
         groups: dict[tuple[float, float], dict[str, Any]] = {}
         above = {} if self.layer_decay == 1.0 else blocks_above(unwrapped(model).backbone)
         for name, parameter in model.named_parameters():
@@ -126,9 +126,9 @@ class ParamGroupConstructor:
 
 
 def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
-    """How many blocks of a backbone compute after each of its parameters.
+    """The number of blocks after each parameter of a backbone.
 
-    What stands between two blocks counts with the one before it.
+    Layers between two blocks count with the block before them.
     """
     block_of = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
     last, above = -1, {}

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that a run can go on at any of them."""
+"""The learning rate as a function of the step alone, so that a run can resume at any step."""
 
 import math
 
@@ -6,18 +6,18 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
 START = 0.01
-"""Of the full learning rate, at the first step of the warm-up."""
+"""Learning rate at the first warm-up step, relative to the full one."""
 
 
 @PARAM_SCHEDULERS.register_module()
 class WarmFlatCosine(_ParamScheduler):
-    """Linear rise to each group's own learning rate, all of it, then half a cosine down to 0.
+    """Linear warm-up, then each group's full learning rate, then a cosine decay to 0.
 
     Args:
-        optimizer: mmengine's wrapper, or an optimizer.
-        warmup: steps of the rise.
-        fall: step at which the cosine begins.
-        end: steps in all.
+        optimizer: mmengine's wrapper or an optimizer.
+        warmup: warm-up steps.
+        fall: step at which the cosine starts.
+        end: total steps.
     """
 
     def __init__(self, optimizer, *, warmup: int, fall: int, end: int) -> None:
@@ -26,23 +26,24 @@ class WarmFlatCosine(_ParamScheduler):
         super().__init__(optimizer, "lr", by_epoch=False)
 
     def go_to(self, step: int, *, scale: float = 1.0) -> None:
-        """Set the learning rates of the step with this number, times `scale` from now on."""
+        """Set the learning rates for step number `step`, times `scale` from now on."""
         self.scale = scale
         self.last_step = self._global_step = step
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group[self.param_name] = value
 
     def end_at(self, total: int) -> list[float]:
-        """Come down to 0 at another step: from where the rate is now, by the same kind of curve.
+        """Move the end of the schedule, with a continuous learning rate.
 
-        Before the cosine has begun, it keeps its share of all steps. Gives what `take_shape` takes.
+        Before the cosine has started, it keeps its share of all steps. Returns the new shape, for
+        `take_shape`.
         """
         step, before = max(self.last_step, 0), self.total
         if step <= self.fall:
             self.fall = max(step, min(self.fall * total / before, total - 1))
         else:
             done = min((step - self.fall) / max(before - self.fall, 1), 1.0)
-            # So that as much of the cosine is done as before; what is over stays over.
+            # The same share of the cosine stays done; a finished one stays finished.
             self.fall = (step - done * total) / (1 - done) if done < 1 else self.fall
         self.total = total
         self.warmup = min(self.warmup, max(total - 1, step))
@@ -50,7 +51,7 @@ class WarmFlatCosine(_ParamScheduler):
         return [self.warmup, self.fall, self.total]
 
     def take_shape(self, shape: list[float]) -> None:
-        """Take the curve that `end_at` gave, for the step at hand too."""
+        """Apply the shape that `end_at` returned, from the current step on."""
         self.warmup, self.fall, self.total = shape
         self.go_to(self.last_step, scale=self.scale)
 

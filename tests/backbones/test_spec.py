@@ -44,6 +44,7 @@ def test_a_spec_says_what_its_backbone_is(name, monkeypatch):
         clip = torch.zeros(1, 3, 4, 64, 64, device="meta")
         assert model(clip).shape[1] == spec.channels
         assert list(model.blocks())
+        assert len(model.stage_modules()) == spec.stages
 
 
 def test_names_that_nothing_has_are_refused_with_those_there_are():
@@ -56,6 +57,9 @@ def test_a_plan_follows_the_spec_of_a_users_backbone(toy):
     assert (plan.backbone, plan.resolution, plan.drop_path) == ("toy", 64, 0.0)
     assert plan.lr == pytest.approx(1e-2)
     assert plan_for(replace(STATS, num_train=10**6), GPU).backbone != "toy"  # only if it is named
+    assert plan.freeze == 0
+    with pytest.raises(ConfigError, match="freeze: toy has no stages"):
+        plan_for(**TOY, freeze=1)
 
 
 def test_a_users_backbone_is_built_from_the_config_and_learns(toy, tmp_path):

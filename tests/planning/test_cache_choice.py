@@ -27,8 +27,12 @@ def settled(measured=None, *, plan=None, folder="/home/me/.cache/x", free_gib=10
 @pytest.mark.parametrize(
     ("measured", "cache", "why"),
     [
-        (SLOW_READING, "/home/me/.cache/x", "reading 4.0 ms a clip, a step 8.0 ms: 33% of the"),
-        (FAST_READING, None, "1% of the time on the same cores"),
+        (
+            SLOW_READING,
+            "/home/me/.cache/x",
+            "a step 8.0 ms: decoding is 33% of the",
+        ),
+        (FAST_READING, None, "1% of the CPU time"),
         (None, None, "nothing was measured"),
     ],
 )

@@ -57,6 +57,14 @@ def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
     assert {**again.plan.as_dict(), "reasons": 0} == {**record.plan.as_dict(), "reasons": 0}
 
 
+def test_a_record_of_before_a_field_was_added_is_read(run):
+    stored = record_in(run).to_json()
+    del stored["choices"]["freeze"], stored["choices"]["augment_strength"]
+    again = RunRecord.from_json(stored, run, run / RECORD)
+    assert (again.plan.freeze, again.plan.augment_strength) == (0, 1.0)
+    assert {**again.plan.as_dict(), "reasons": 0} == {**record_in(run).plan.as_dict(), "reasons": 0}
+
+
 def damage(kind, path):
     content = path.read_bytes()
     if kind == "gone":
@@ -102,6 +110,8 @@ def test_a_run_of_another_version_is_refused(tmp_path):
         ("choices", "backbone", {"value": "../evil", "source": "rule", "reason": ""}),
         ("choices", "clip_len", {"value": -1, "source": "rule", "reason": ""}),
         ("choices", "clip_len", {"value": "a", "source": "rule", "reason": ""}),
+        ("choices", "freeze", {"value": 5, "source": "rule", "reason": ""}),
+        ("choices", "freeze", {"value": -1, "source": "rule", "reason": ""}),
         ("choices", "num_classes", {"value": 3, "source": "rule", "reason": ""}),
         ("choices", "clip_len", None),
         ("choices", "clip_len", {"value": 2}),
@@ -111,5 +121,5 @@ def test_a_run_of_another_version_is_refused(tmp_path):
 def test_what_makes_no_sense_is_refused(tmp_path, part, name, value):
     stored = record_in(tmp_path).to_json()
     stored[part][name] = value
-    with pytest.raises(CheckpointError, match="makes no sense"):
+    with pytest.raises(CheckpointError, match="invalid run record"):
         RunRecord.from_json(stored, tmp_path, tmp_path / RECORD)

@@ -49,6 +49,11 @@ def test_the_same_run_has_no_differences():
         ({"flip": False}, "flip: True -> False"),
         ({"augment": "strong"}, "augment: {'recolour': 0.4} -> {'rand_augment': 7"),
         ({"load_from": "x.pth"}, "pretrained: None -> checkpoints/b.pth"),
+        ({"weight_decay": 0.1}, "weight_decay: 0.05 -> 0.1"),
+        ({"label_smoothing": 0.1}, "label_smoothing: 0.0 -> 0.1"),
+        ({"layer_decay": 0.8}, "layer_decay: 1.0 -> 0.8"),
+        ({"warmup_epochs": 3}, "warmup_epochs: 1.0 -> 3.0"),
+        ({"augment_strength": 0.5}, "augment_strength: 1.0 -> 0.5"),
     ],
 )
 def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
@@ -61,10 +66,14 @@ def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
 @pytest.mark.parametrize(
     ("keys", "hardware", "note"),
     [
-        ({"epoch": 300}, CPU, "epochs: 120 -> 300 (the learning rate falls over 300 epochs"),
-        ({"epoch": 2}, CPU, "where as many are over, training ends at once"),
+        (
+            {"epoch": 300},
+            CPU,
+            "epochs: 120 -> 300 (the learning rate schedule now ends",
+        ),
+        ({"epoch": 2}, CPU, "if that many are done, training ends at once"),
         ({"videos_per_gpu": 4}, CPU, "batch_size: 16 -> 4 (lr stays 0.001;"),
-        ({}, TWO, "processes: 1 -> 2 (the batch of all together is 16, lr stays 0.001;"),
+        ({}, TWO, "processes: 1 -> 2 (the total batch size is 16, lr stays 0.001;"),
         ({"videos_per_gpu": 16}, TWO, "batch_size: 16 -> 32"),
         ({"precision": "bfloat16"}, CPU, "precision: float32 -> bfloat16"),
         ({}, GPU, "device: cpu -> cuda:0"),
@@ -72,7 +81,7 @@ def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
         ({"compile": True}, CPU, "compile: False -> True"),
         ({"evaluation": 7}, CPU, "evaluation: 2 -> 7"),
         ({"max_bad": 0.5}, CPU, "max_bad: 0.05 -> 0.5"),
-        ({"checkpoint_minutes": 1}, CPU, "at most that much can be lost"),
+        ({"checkpoint_minutes": 1}, CPU, "at most this much work can be lost"),
         ({"strategy": "fsdp"}, CPU, "strategy: ddp -> fsdp"),
         ({"deterministic": True}, CPU, "deterministic: False -> True"),
         ({"workers": 3}, CPU, None),
@@ -86,6 +95,14 @@ def test_what_may_change_is_noted_with_what_it_means(keys, hardware, note):
     assert refused == []
     assert notes == [] if note is None else any(note in sentence for sentence in notes), notes
     assert plan.lr == before.lr
+
+
+def test_frozen_stages_stay_as_the_run_began():
+    keys = {"freeze": 2, "layer_decay": 0.7, "warmup_epochs": 1.5, "augment_strength": 0.5}
+    before = plan_for(pretrained=SWIN_B, **keys)
+    assert resumed(before, **keys) == before
+    assert resumed(before).freeze == 2 and compare(before, resumed(before)) == ([], [])
+    assert compare(before, resumed(before, freeze=3))[0] == ["freeze: 2 -> 3"]
 
 
 def test_another_span_is_another_run():

@@ -38,11 +38,25 @@ def test_the_start_lies_within_the_space():
                 assert value in values.choices
 
 
-@pytest.mark.parametrize("key", ["lr", "flip", "clip_len", "resolution", "augment"])
-def test_what_the_user_gives_is_not_searched(key):
-    given = {"lr": 0.1, "flip": True, "clip_len": 8, "resolution": 112, "augment": "light"}[key]
-    assert key in space_of(PLAN)
-    assert key not in space_of(plan_for(**{key: given}))
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        *(("lr", 0.1), ("flip", True), ("clip_len", 8), ("resolution", 112), ("augment", "light")),
+        *(("weight_decay", 0.2), ("label_smoothing", 0.3), ("layer_decay", 0.75)),
+    ],
+)
+def test_what_the_user_gives_is_not_searched(key, given):
+    assert key in space_of(plan_for(pretrained=SWIN_B))
+    plan = plan_for(pretrained=SWIN_B, **{key: given})
+    space = space_of(plan)
+    assert key not in space
+    assert all(key not in point for point in neighbours(plan, space))
+
+
+def test_nothing_about_a_frozen_backbone_is_searched():
+    of_backbone = {"backbone_lr_mult", "layer_decay", "drop_path"}
+    assert of_backbone <= set(space_of(plan_for(pretrained=SWIN_B, freeze=3)))
+    assert of_backbone.isdisjoint(space_of(plan_for(pretrained=SWIN_B, freeze="all")))
 
 
 def test_what_a_budget_made_smaller_is_searched_and_so_is_what_it_left():

@@ -57,7 +57,7 @@ def test_epochs_are_as_many_as_fit_and_no_more_than_are_useful(left_sec, epochs,
 def test_epochs_that_the_user_asks_for_are_called_so():
     found = chosen_epochs(*in_budget(100.0, epoch=500))
     assert found.value == 47 and found.source == BUDGET
-    assert "500 are asked for" in found.reason
+    assert "500 given" in found.reason
     assert chosen_epochs(*in_budget(1e6, epoch=500)).source == USER
 
 

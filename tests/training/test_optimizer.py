@@ -127,7 +127,7 @@ def rates(model, **rules):
         model
     ).optimizer.param_groups
     found = {p: group["lr"] for group in groups for p in group["params"]}
-    return {name: found[p] for name, p in model.named_parameters()}
+    return {name: found[p] for name, p in model.named_parameters() if p in found}
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,12 @@ def test_the_first_layers_learn_least(backbone, first, between, last, blocks):
     assert found[f"backbone.{between}.weight"] == pytest.approx(0.1 * 0.5 ** (blocks - 1))
     assert found[f"backbone.{first}.weight"] == pytest.approx(0.1 * 0.5**blocks)
     assert set(rates(model).values()) == {1.0}
+
+
+def test_frozen_stages_are_in_no_group_and_the_rates_of_the_others_stay():
+    backbones = (VideoSwin(SMALL_SWIN, frozen_stages=frozen) for frozen in (0, 1))
+    models = [nn.ModuleDict({"backbone": b, "cls_head": nn.Linear(2, 2)}) for b in backbones]
+    whole, frozen = (rates(model, layer_decay=0.5) for model in models)
+    assert frozen == {name: rate for name, rate in whole.items() if name in frozen}
+    first = ("backbone.patch_embed", "backbone.layers.0")
+    assert whole.keys() - frozen.keys() == {name for name in whole if name.startswith(first)}

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from autox_video.core.errors import ResourceError
-from autox_video.planning.plan import FIELDS, Plan
+from autox_video.planning.plan import ADDED, FIELDS, Plan
 from autox_video.planning.record import TrainingData
 from autox_video.planning.search_space import Space, space_of
 from autox_video.tasks.task import TASKS
@@ -49,6 +49,9 @@ _PACKAGES = {
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
     """Return the name of a plan's study; it is the same if search space and objective are."""
     chosen = plan.as_dict().items()
+    # Fields added later do not rename older studies.
+    unused = {name for name, value in ADDED.items() if getattr(plan, name) == value}
+    skipped = _FREE | space.keys() | unused
     fixes = {
         "objective": (OBJECTIVE, TASKS[data.task].main_score(balanced=plan.class_balance)),
         "data": data.fingerprint,
@@ -56,7 +59,7 @@ def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
         "space": {name: json.loads(distribution_to_json(v)) for name, v in space.items()},
         "span_sec": plan.frame_interval_sec * plan.clip_len,
         "clip_len": None if "clip_len" in space else plan.clip_len,
-        "fixed": {name: value for name, value in chosen if name not in _FREE | space.keys()},
+        "fixed": {name: value for name, value in chosen if name not in skipped},
     }
     text = json.dumps(_rounded(fixes), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()

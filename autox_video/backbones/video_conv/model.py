@@ -46,7 +46,7 @@ class VideoConv(backbone.Backbone):
             third of the first layer's see colours, the others changes.
         depths: blocks per stage.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
-        with_cp, precision: see `Backbone`.
+        with_cp, precision, frozen_stages: see `Backbone`.
         compile: whether torch compiles the blocks on first use.
     """
 
@@ -59,6 +59,7 @@ class VideoConv(backbone.Backbone):
         with_cp: bool = False,
         precision: str = "float32",
         compile: bool = False,
+        frozen_stages: int = 0,
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision)
         self.stem = Stem(channels[0])
@@ -73,6 +74,14 @@ class VideoConv(backbone.Backbone):
         self.norm = GroupNorm(GROUPS, channels[-1])
         if compile:
             self.compile_blocks()
+        self.freeze(frozen_stages)
+
+    def stage_modules(self) -> list[list[nn.Module]]:
+        """The modules of each stage; the stem is in the first, the norm in the last."""
+        stages = [[stage] for stage in self.stages]
+        stages[0].insert(0, self.stem)
+        stages[-1].append(self.norm)
+        return stages
 
     def init_weights(self) -> None:
         """Initialise all convolutions as in He et al., and the end of each branch smaller."""

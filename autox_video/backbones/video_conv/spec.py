@@ -16,6 +16,7 @@ BACKBONES.register("conv_nano")(
         gib_per_clip=0.2,
         gmacs_per_clip=1.7,
         resolution=112,
+        stages=4,
         follows_clips=True,
         frames_per_sec=8,  # fewer would hide the direction of motion
         scratch_clips=0,

@@ -49,7 +49,7 @@ class VideoSwin(backbone.Backbone):
         patch_size: frames, rows and columns per token.
         window_size: time steps, rows and columns per attention window.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
-        with_cp, precision: see `Backbone`.
+        with_cp, precision, frozen_stages: see `Backbone`.
         compile: whether torch compiles the blocks on first use.
         init_cfg: mmengine's initialisation; None: the published one.
     """
@@ -64,6 +64,7 @@ class VideoSwin(backbone.Backbone):
         with_cp: bool = False,
         precision: str = "float32",
         compile: bool = False,
+        frozen_stages: int = 0,
         init_cfg: list[dict] | None = None,
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision, init_cfg=init_cfg or PUBLISHED_INIT)
@@ -81,6 +82,14 @@ class VideoSwin(backbone.Backbone):
         self.add_module(self._norm, LayerNorm(dims))
         if compile:
             self.compile_blocks()
+        self.freeze(frozen_stages)
+
+    def stage_modules(self) -> list[list[nn.Module]]:
+        """The modules of each stage; the patch embedding is in the first, the norm in the last."""
+        stages = [[stage] for stage in self.layers]
+        stages[0].insert(0, self.patch_embed)
+        stages[-1].append(getattr(self, self._norm))
+        return stages
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of the last stage; see the class for the shapes."""

@@ -42,8 +42,10 @@ _register(
     gib_per_clip=0.3,
     gmacs_per_clip=3,
     resolution=112,
+    stages=3,
     follows_clips=True,
 )
 for _size, _figures in _PUBLISHED.items():
     _facts = dict(zip(_COLUMNS.split(), _figures, strict=True))
-    _register(f"swin_{_size}", {"arch": _size}, resolution=224, head_dropout=0.5, **_facts)
+    _facts |= {"resolution": 224, "stages": 4, "head_dropout": 0.5}
+    _register(f"swin_{_size}", {"arch": _size}, **_facts)

@@ -16,6 +16,7 @@ from mmengine.utils import import_modules_from_strings
 from autox_video.config.choices import BACKBONES, DECODERS
 from autox_video.core.files import write_text
 from autox_video.distributed.processes import local_device
+from autox_video.planning.augmentation import scaled
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import RunRecord, TrainingData
@@ -167,6 +168,7 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
         "backbone": {
             **spec.config,
             **({"window_size": tuple(plan.window_size)} if spec.window_size else {}),
+            **({"frozen_stages": plan.freeze} if plan.freeze else {}),
             "drop_path_rate": plan.drop_path,
             "precision": plan.precision,
             "with_cp": plan.gradient_checkpointing,
@@ -188,14 +190,17 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
             "type": "ClipPreprocessor",
             "mean": list(spec.mean),
             "std": list(spec.std),
-            "augment": {"flip": 0.5 if plan.flip else 0.0, **plan.augment},
+            "augment": {
+                "flip": 0.5 if plan.flip else 0.0,
+                **scaled(plan.augment, plan.augment_strength),
+            },
             "num_classes": plan.num_classes,
         },
     }
 
 
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
-    area_range = (plan.smallest_crop, 1.0)
+    area_range = (plan.smallest_crop**plan.augment_strength, 1.0)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "random"}
     read = _read(plan, num_clips=1, test_mode=False, short_side=plan.short_side)
     read |= {"jitter": plan.jitter, **_caches(plan, data)}

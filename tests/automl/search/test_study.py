@@ -60,6 +60,11 @@ def test_another_space_or_another_objective_is_another_study(other):
     assert name_of(other) != name_of(BASE)
 
 
+@pytest.mark.parametrize("changes", [{"freeze": 1}, {"augment_strength": 0.5}])
+def test_fields_that_were_added_tell_studies_apart_once_they_are_used(changes):
+    assert name_of(replace(BASE, **changes)) != name_of(BASE)
+
+
 def test_each_of_these_plans_has_a_study_of_its_own():
     plans = [plan_for(**{key: value}) for key, value in (("lr", 0.1), ("lr", 0.2), ("seed", 1))]
     names = [name_of(plan) for plan in (BASE, *plans)]

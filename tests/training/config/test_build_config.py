@@ -48,6 +48,9 @@ def test_choices_arrive_where_they_belong():
     assert config.model.cls_head.label_smooth_eps == plan.label_smoothing
     assert config.optim_wrapper.optimizer.lr == plan.lr
     assert config.optim_wrapper.paramwise_cfg.backbone.lr_mult == 0.1
+    assert config.optim_wrapper.paramwise_cfg.layer_decay == 0.9
+    assert "frozen_stages" not in config.model.backbone
+    assert built(replace(plan, freeze=2)).model.backbone.frozen_stages == 2
     assert config.test_pipeline[0].num_clips == 2
     assert config.test_pipeline[0].test_mode is True
     assert config.train_cfg.max_epochs == 6
@@ -77,6 +80,12 @@ def test_how_clips_are_read_arrives():
     assert config.test_pipeline[0].get("cache") is None
     assert config.test_item_shape == (3 * plan.test_clips, 8, 56, 56, 3)
     assert config.model.data_preprocessor.augment == {"flip": 0.5, "mixup": 0.8}
+    weak = built(replace(plan, augment_strength=0.5))
+    assert weak.model.data_preprocessor.augment == {"flip": 0.5, "mixup": 0.4}
+    least = weak.train_dataloader.dataset.pipeline[1].area_range[0]
+    assert least == pytest.approx(plan.smallest_crop**0.5)
+    whole = built(replace(plan, augment_strength=0.0)).train_dataloader.dataset.pipeline[1]
+    assert whole.area_range == (1.0, 1.0)
     assert config.model.data_preprocessor.num_classes == 3
 
 
