@@ -425,7 +425,7 @@ def test_the_demo_config_holds_every_key_with_a_comment():
 
 def test_the_demo_config_is_in_the_order_of_the_schema_and_holds_its_defaults():
     text = (Path(__file__).parents[2] / "config.yaml").read_text(encoding="utf-8")
-    basic, advanced = (yaml.safe_load(part) for part in text.split("# ===== Advanced"))
+    basic, advanced = (yaml.safe_load(f"#{part}") for part in text.split("# ===== Advanced"))
     assert tuple(basic) == BASIC_KEYS
     assert [*basic, *advanced] == list(Settings.model_fields)
     assert advanced.pop("demo") is True
