@@ -81,7 +81,7 @@ def test_where_time_is_short_clips_are_smaller_unless_their_size_is_given(keys, 
     assert whole.resolution == 112
     found = planned(keys, time_budget="2s").plan
     assert found.resolution < 112
-    assert "so that more epochs fit into time_budget" in found.choices["resolution"].reason
+    assert "fit more epochs into time_budget" in found.choices["resolution"].reason
     sides = [each["resolution"] for each in found.choices["resolution"].evidence["alternatives"]]
     assert sides[0] == 112 and sides[-1] == found.resolution
     assert found.choices["resolution"].source == "budget"
@@ -145,6 +145,18 @@ def test_what_fits_in_memory_is_remembered_for_this_gpu_and_this_model(keys, mon
 
     assert (parts(), parts()) == (1, 1)
     assert (parts(gpu_memory_gib=80.0), parts(num_classes=700)) == (2, 3)
+
+
+def test_a_warm_up_that_the_budget_leaves_no_room_for_is_shortened(keys):
+    assert planned(keys, time_budget="1h", warmup_epochs=50).plan.warmup_epochs == 50
+    plan = planned(keys, time_budget="1s", warmup_epochs=50).plan
+    assert plan.warmup_epochs == plan.epochs / 4 and plan.is_given("warmup_epochs")
+
+
+def test_keys_without_effect_are_named(keys, monkeypatch, capsys):
+    monkeypatch.setattr(settle_plan, "_with_probes", lambda prepared, *_: prepared)
+    planned(keys, mode="probe", lr=0.1, freeze=1, flip=False)
+    assert "lr, freeze: no effect" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("budget", ["auto", "1s"])

@@ -100,7 +100,7 @@ def test_damage_is_noticed(run, kind):
 def test_a_run_of_another_version_is_refused(tmp_path):
     stored = {**record_in(tmp_path).to_json(), "schema": RECORD_SCHEMA + 1}
     write_stored(tmp_path, stored)
-    with pytest.raises(CheckpointError, match=r"record\.json: .* of another version"):
+    with pytest.raises(CheckpointError, match=r"record\.json: .* by another version"):
         read_record(tmp_path)
 
 

@@ -249,7 +249,7 @@ def test_descriptors_alone(keys):
     before = contents(Path(keys["work_dir"]))
     assert fit(settings_of(keys)) == best and contents(Path(keys["work_dir"])) == before
     assert transform(settings_of(keys))["metrics"]["top1"] == 1.0
-    with pytest.raises(ConfigError, match="`mode`: 'train' needs a backbone that learns"):
+    with pytest.raises(ConfigError, match="`mode`: 'train' needs a backbone that can be trained"):
         settings_of(keys, mode="train")
 
 
