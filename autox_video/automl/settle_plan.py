@@ -32,7 +32,7 @@ from autox_video.planning.time_limit import (
     evidence_of_sizes,
     fitting_epochs,
     smaller_sizes,
-    with_early_clips,
+    with_progressive_resizing,
 )
 from autox_video.run.clock import BudgetClock
 from autox_video.run.work_dir import free_for_others_bytes
@@ -153,7 +153,7 @@ class _Planner:
             return plan, prediction
         plan = plan.with_evidence(evidence_of_sizes(plan, sizes))
         if not plan.is_given("early_side"):
-            plan = with_early_clips(plan, prediction)
+            plan = with_progressive_resizing(plan, prediction)
             prediction = self._predict(plan, measured)
         plan = self._in_epochs(plan, choose_epochs(plan, prediction, plan.choices["epochs"]))
         return plan, self._predict(plan, measured).within(self.budget_sec)

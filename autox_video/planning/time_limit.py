@@ -26,7 +26,7 @@ def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
-    """Yield smaller clip sizes as choices, the largest first; the user's own stay."""
+    """Yield smaller clip sizes as choices, the largest first; sizes set by the user stay."""
     why = f"reduced from {plan.resolution} px and {plan.clip_len} frames to fit more epochs into "
     why += "time_budget"
     sizes = {"resolution": plan.choices["resolution"], "clip_len": plan.choices["clip_len"]}
@@ -60,7 +60,7 @@ def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
     return Choice(max(1, min(fit, most.value)), source, why, {**most.evidence, **evidence})
 
 
-def with_early_clips(plan: Plan, prediction: Prediction) -> Plan:
+def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
     """The plan with progressive resizing, if not all useful epochs fit into the budget."""
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:

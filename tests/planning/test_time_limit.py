@@ -11,7 +11,7 @@ from autox_video.planning.time_limit import (
     evidence_of_sizes,
     fitting_epochs,
     smaller_sizes,
-    with_early_clips,
+    with_progressive_resizing,
 )
 from tests.planning.test_plan import GPU, SWIN_B, plan_for
 
@@ -102,12 +102,12 @@ def test_evidence_has_the_sizes_that_were_tried():
 def test_clips_are_smaller_at_first_where_epochs_would_not_fit():
     plan, prediction = in_budget(100.0)
     assert (plan.early_side, plan.early_share) == (112, 0.0)
-    assert with_early_clips(*in_budget(1e6)) == in_budget(1e6)[0]
-    found = with_early_clips(plan, prediction)
+    assert with_progressive_resizing(*in_budget(1e6)) == in_budget(1e6)[0]
+    found = with_progressive_resizing(plan, prediction)
     assert (found.early_side, found.early_share) == (84, 0.5)
     assert fitting_epochs(found, predicted(found)) > fitting_epochs(plan, prediction)
     for unchanged in (replace(plan, compile=True), replace(plan, resolution=56)):
-        assert with_early_clips(unchanged, prediction) == unchanged
+        assert with_progressive_resizing(unchanged, prediction) == unchanged
 
 
 @pytest.mark.parametrize(
