@@ -54,7 +54,7 @@ def choose_cache(
     if saved < LEAST_SAVED_SHARE:
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     wanted_gib, limit_gib = stats.num_train * clip_bytes(plan, stats) / GIB, free_gib * FREE_SHARE
-    enough = "" if wanted_gib <= limit_gib else f", {limit_gib:.3g} GiB of which fit"
+    enough = "" if wanted_gib <= limit_gib else f", of which {limit_gib:.3g} GiB fit"
     why = f"{why}; about {wanted_gib:.2g} GiB{enough}"
     return _with_cache(plan, folder, limit_gib, MEASUREMENT, why)
 
