@@ -52,7 +52,7 @@ class Video(ABC):
         """Determine the true length; raises VideoError if there is no frame."""
 
     @abstractmethod
-    def pictures(
+    def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         """Yield (places, pixels): the frame on screen at the times wanted[places].
@@ -122,7 +122,7 @@ class Video(ABC):
         order = np.argsort(times, kind="stable")
         wanted = np.maximum(times[order], 0.0) + TIME_TOLERANCE_SEC
         frames = None
-        for places, pixels in self.pictures(wanted, short_side):
+        for places, pixels in self.decode_at(wanted, short_side):
             if frames is None:
                 frames = np.empty((len(times), *pixels.shape), dtype=np.uint8)
             frames[order[places]] = pixels

@@ -82,13 +82,13 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:
-        return _pictures(fingerprints[clips]).reshape(len(clips), GREY_BYTES)
+        return _images(fingerprints[clips]).reshape(len(clips), GREY_BYTES)
 
     def look_the_same(pairs: np.ndarray) -> np.ndarray:
         return _look_the_same(*(fingerprints[clips] for clips in pairs.T))
 
     labels = alone(len(fingerprints))
-    shown = np.flatnonzero(in_chunks(lambda rows: _rms(_pictures(rows)) >= _FLAT, fingerprints))
+    shown = np.flatnonzero(in_chunks(lambda rows: _rms(_images(rows)) >= _FLAT, fingerprints))
     for pairs in near_pairs(vectors, shown):
         pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
         labels = join(labels, pairs[in_chunks(look_the_same, pairs)])
@@ -97,21 +97,21 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
 
 def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return (P,) whether fingerprints (P, F) are similar, pair by pair."""
-    pictures = _pictures(first), _pictures(second)
-    changes = tuple(picture - picture.mean(axis=1, keepdims=True) for picture in pictures)
+    images = _images(first), _images(second)
+    changes = tuple(image - image.mean(axis=1, keepdims=True) for image in images)
     still = np.maximum(*map(_rms, changes)) < _STILL
     colours = tuple(clips[:, GREY_BYTES:].astype(np.float32) * 2 - 256 for clips in (first, second))
     apart, *strengths = (
         np.sqrt(np.square(colour).mean(axis=1)) for colour in (colours[0] - colours[1], *colours)
     )
     return (
-        (_likeness(*pictures) >= MIN_LIKENESS)
+        (_likeness(*images) >= MIN_LIKENESS)
         & (still | (_likeness(*changes) >= MIN_MOTION_LIKENESS))
         & (apart <= _COLOUR_NOISE + MAX_COLOUR_SHARE * sum(strengths))
     )
 
 
-def _pictures(fingerprints: np.ndarray) -> np.ndarray:
+def _images(fingerprints: np.ndarray) -> np.ndarray:
     """Return the greyscale images (N, K, S * S), each with its mean removed."""
     grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
     return grey - grey.mean(axis=2, keepdims=True)
@@ -122,8 +122,8 @@ def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return _mean_product(first, second) / np.maximum(_rms(first) * _rms(second), 1e-9)
 
 
-def _rms(pictures: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean_product(pictures, pictures))
+def _rms(images: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean_product(images, images))
 
 
 def _mean_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -183,9 +183,9 @@ def used_names(lists: ConfiguredLists) -> Names | None:
     classes, source = lists.names
     labels = set(lists.splits["train"].labels or ())
     used = tuple(name for name in classes if name in labels)
-    if left_out := len(classes) - len(used):
+    if skipped := len(classes) - len(used):
         lists.notes.append(
-            f"{left_out} of the {len(classes)} classes in {source} ignored, as they have no "
+            f"{skipped} of the {len(classes)} classes in {source} ignored, as they have no "
             "training clips."
         )
     return used, source

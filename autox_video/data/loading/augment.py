@@ -46,11 +46,11 @@ class ClipAugmentation:
 
     def __init__(self, strengths: Strengths, num_classes: int) -> None:
         self.strengths = strengths
-        self.pictures = []
+        self.pixel_changes = []
         if strengths.rand_augment:
-            self.pictures.append(v2.RandAugment(num_ops=2, magnitude=strengths.rand_augment))
+            self.pixel_changes.append(v2.RandAugment(num_ops=2, magnitude=strengths.rand_augment))
         if (amount := strengths.colour) > 0:
-            self.pictures.append(v2.ColorJitter(amount, amount, amount, min(amount / 4, 0.5)))
+            self.pixel_changes.append(v2.ColorJitter(amount, amount, amount, min(amount / 4, 0.5)))
         self.erase = v2.RandomErasing(p=1.0, scale=(0.02, 1 / 3))
         kinds = ((v2.MixUp, strengths.mixup), (v2.CutMix, strengths.cutmix))
         self.mixes = [
@@ -63,12 +63,12 @@ class ClipAugmentation:
         if any(flipped):
             mask = torch.tensor(flipped).to(clips.device, non_blocking=True)
             clips = torch.where(mask.view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
-        if not self.pictures:
+        if not self.pixel_changes:
             return clips
         changed = []
         for clip, seed in zip(clips, seeds, strict=True):
             with _seeded(seed + PICTURES):
-                for change in self.pictures:
+                for change in self.pixel_changes:
                     clip = change(clip)
             changed.append(clip)
         return torch.stack(changed)

@@ -56,11 +56,11 @@ class ClipPreprocessor(BaseDataPreprocessor):
         moved = self.cast_data({key: data[key] for key in ("inputs", "labels")})
         inputs, labels = moved["inputs"], moved["labels"]
         if training:
-            pictures = inputs[:, 0].permute(0, 1, 4, 2, 3)
+            frames = inputs[:, 0].permute(0, 1, 4, 2, 3)
             if self.side is not None:
-                pictures = resize(pictures, [self.side, self.side], antialias=True)
-            pictures = self.augmentation.on_pixels(pictures, data["seeds"])
-            inputs = pictures.permute(0, 1, 3, 4, 2)[:, None]
+                frames = resize(frames, [self.side, self.side], antialias=True)
+            frames = self.augmentation.on_pixels(frames, data["seeds"])
+            inputs = frames.permute(0, 1, 3, 4, 2)[:, None]
         # Made contiguous while it is still uint8.
         inputs = inputs.permute(0, 1, 5, 2, 3, 4).contiguous()
         inputs = inputs.to(torch.float32).sub_(self.mean).div_(self.std)

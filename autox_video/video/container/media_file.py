@@ -82,9 +82,9 @@ class MediaFile:
         tick_sec: seconds per tick, the unit of the time stamps.
         is_small: whether it is read whole and its packets are kept.
         is_seekable: whether seeks land where they should.
-        is_torn: whether reading ended with an error.
+        read_failed: whether reading ended with an error.
         has_decoded: whether the decoder was given any packet.
-        order_is_the_time: whether time stamps only give the decoding order.
+        only_decoding_order: whether time stamps only give the decoding order.
 
     Raises:
         VideoError: the file is unreadable, not a video, or has no length or size.
@@ -127,7 +127,7 @@ class MediaFile:
         self.container: Any = container
         self._kept: list[av.Packet] = []
         self._unread: Iterator[av.Packet] | None = None
-        self._is_unread, self.is_torn, self.has_decoded = True, False, False
+        self._is_unread, self.read_failed, self.has_decoded = True, False, False
         self.stream = container.streams[self._stream_index]
         self.codec: Any = self.stream.codec_context
         if self.codec is None:
@@ -181,8 +181,10 @@ class MediaFile:
         if is_absurd(ratio):
             self.odd += (f"its pixel aspect ratio of {float(ratio):.3g} is ignored",)
         # AVI only stores the decoding order, from which FFmpeg derives wrong times with B-frames.
-        self.order_is_the_time = container.format.name == "avi" and bool(self.codec.has_b_frames)
-        self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.order_is_the_time
+        self.only_decoding_order = container.format.name == "avi" and bool(self.codec.has_b_frames)
+        self.is_seekable = (
+            container.format.name in _SEEKABLE_FORMATS and not self.only_decoding_order
+        )
         self.is_small = container.size <= COUNT_UP_TO_BYTES
         self.tick_sec = float(stream.time_base or Fraction(1, 90000))
         self.nominal_fps = self.fps = believed_fps(
@@ -288,13 +290,13 @@ class MediaFile:
 
     def read(self) -> Iterator[av.Packet]:
         """Yield the video packets from the current position on."""
-        self._is_unread, self.is_torn = False, False
+        self._is_unread, self.read_failed = False, False
         try:
             for packet in self.container.demux(self.stream):
                 if packet.size > 0:
                     yield packet
         except av.error.FFmpegError:
-            self.is_torn = True
+            self.read_failed = True
         except IndexError:
             pass  # PyAV 18, at the end, if streams appeared that the header does not list
 
@@ -362,7 +364,7 @@ class MediaFile:
             self.counted = _REMEMBERED.get(key)
             if self.counted is None:
                 self.counted = self._count()
-                if not self.is_torn:  # else the next attempt may read more
+                if not self.read_failed:  # else the next attempt may read more
                     _REMEMBERED.keep(key, self.counted)
             self.num_frames, self.seconds = self.counted.num_frames, self.counted.seconds
             self.fps = self.num_frames / self.seconds
@@ -386,7 +388,7 @@ class MediaFile:
         how = Reading(
             tick_sec=self.tick_sec,
             nominal_fps=self.nominal_fps,
-            order_is_the_time=self.order_is_the_time,
+            only_decoding_order=self.only_decoding_order,
             stores_decoding=self.container.format.name in _STORE_DECODING,
             most_reordered=self._most_reordered(),
             is_lossy=self.codec.codec.lossy,

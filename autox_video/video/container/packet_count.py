@@ -15,7 +15,7 @@ from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_
 REMEMBER_BYTES = 64 << 20
 """Memory per process for the results of counting."""
 
-LEFT_OUT_SHARE = 0.1
+SKIPPED_SHARE = 0.1
 """A clip is reported if a larger share of its frames comes before its first key frame."""
 
 _PACKED_MPEG4_BYTES = 19  # largest placeholder packet after a packet of two MPEG-4 frames
@@ -88,7 +88,7 @@ class Reading:
     Attributes:
         tick_sec: seconds per tick of their time stamps.
         nominal_fps: frame rate to use if the time stamps do not give one.
-        order_is_the_time: whether time stamps only give the decoding order.
+        only_decoding_order: whether time stamps only give the decoding order.
         stores_decoding: whether decoding times are stored and not estimated.
         most_reordered: how many frames that are decoded before a frame may be shown after it.
         is_lossy: whether frames are compressed: raw ones may legitimately end in zeros.
@@ -98,7 +98,7 @@ class Reading:
 
     tick_sec: float
     nominal_fps: float
-    order_is_the_time: bool
+    only_decoding_order: bool
     stores_decoding: bool
     most_reordered: int
     is_lossy: bool
@@ -138,9 +138,9 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
         packets: packets of a file, from the first on.
         how: how to read them.
     """
-    columns, last, tells = _Columns(), None, not how.order_is_the_time
+    columns, last, tells = _Columns(), None, not how.only_decoding_order
     for packet in packets:
-        stamp = packet.dts if how.order_is_the_time else packet.pts
+        stamp = packet.dts if how.only_decoding_order else packet.pts
         columns.add(packet, stamp)
         is_stray = stamp is None or (how.may_be_packed and packet.size <= _PACKED_MPEG4_BYTES)
         tells = tells and not is_stray
@@ -154,16 +154,16 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
     if len(timeline.displayed) == 1:
         timeline = replace(timeline, odd=(*timeline.odd, "it has only one frame"))
-    left_out = int(stamps.is_key.argmax())
-    if left_out > LEFT_OUT_SHARE * len(timeline.displayed):
-        said = f"its first {left_out} frames are skipped: the key frame before them was cut off"
+    skipped = int(stamps.is_key.argmax())
+    if skipped > SKIPPED_SHARE * len(timeline.displayed):
+        said = f"its first {skipped} frames are skipped: the key frame before them was cut off"
         timeline = replace(timeline, odd=(*timeline.odd, said))
     index = PacketIndex(stamps.shown_at, stamps.is_key, stamps.is_shown)
     places = timeline.places(len(stamps.shown_at))
     first = int(stamps.shown_at[timeline.displayed[0]])
     return Counted(
         timeline,
-        first_stamp=None if how.order_is_the_time or first == MISSING else first,
+        first_stamp=None if how.only_decoding_order or first == MISSING else first,
         last_key_sec=float(timeline.starts[places[stamps.is_key & stamps.is_shown]].max(initial=0)),
         blank_end=how.is_lossy and not any(bytes(last)),
         num_packets=len(places) if tells else None,

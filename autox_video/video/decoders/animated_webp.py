@@ -44,7 +44,7 @@ class AnimatedWebp(Video):
     def count(self) -> Counted:
         return Counted(self._timeline, 0, float(self._timeline.starts[-1]), blank_end=False)
 
-    def pictures(
+    def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         from PIL import Image

@@ -79,7 +79,7 @@ class NumberedDecoder(Video):
     def count(self) -> Counted:
         return self._counted
 
-    def pictures(
+    def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         shown = self._counted.timeline.on_screen(wanted)

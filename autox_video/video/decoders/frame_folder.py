@@ -62,7 +62,7 @@ class FrameFolder(Video):
         timeline = Timeline(np.arange(self.num_frames), starts, self.seconds)
         return Counted(timeline, None, float(starts[-1]), blank_end=False)
 
-    def pictures(
+    def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         shown = np.minimum((wanted * self.fps).astype(np.int64), self.num_frames - 1)

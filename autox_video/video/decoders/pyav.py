@@ -119,7 +119,7 @@ class PyAVDecoder(Video):
     def count(self) -> Counted:
         return self.file.count()
 
-    def pictures(
+    def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         for places, frame in self._frames(wanted):
@@ -192,7 +192,7 @@ class PyAVDecoder(Video):
         ends = (packet.pts + (packet.duration or 0) for packet in packets)
         end_sec = (max(ends) - self._origin) * self.file.tick_sec
         promised_sec = self.file.promised_sec or 0.0
-        if self.file.is_torn or end_sec + _HOLE_SEC < min(second, promised_sec):
+        if self.file.read_failed or end_sec + _HOLE_SEC < min(second, promised_sec):
             raise _InexactError
 
     def _find_origin(self) -> None:
@@ -338,7 +338,7 @@ class PyAVDecoder(Video):
         """Yield the decoded frames in display order; None for what could not be decoded."""
         for number, packet in enumerate(packets):
             yield from self.file.decode(packet, number)
-        if self.file.is_torn:
+        if self.file.read_failed:
             yield None
         yield from self.file.decode(None)
 

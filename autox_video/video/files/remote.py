@@ -81,7 +81,7 @@ def _is_web(address: str | os.PathLike) -> bool:
     return found is not None and found[1].lower() in _WEB
 
 
-def beside(place: str | os.PathLike, name: str) -> str:
+def sibling(place: str | os.PathLike, name: str) -> str:
     """Return the path or URL of the file `name` in the folder of `place`."""
     if is_remote(place):
         return f"{str(place).rpartition('/')[0]}/{name}"

@@ -9,13 +9,13 @@ from autox_video.core.errors import InstallError
 from autox_video.video.files import remote
 from autox_video.video.files.remote import (
     RemoteFault,
-    beside,
     download,
     find_files,
     is_file,
     is_remote,
     join,
     read_bytes,
+    sibling,
 )
 from tests.servers import serve
 
@@ -63,8 +63,8 @@ def test_addresses_are_joined():
     assert join("videos", "a.mp4") == "videos/a.mp4"
     assert join("videos", "gs://b/a.mp4") == "gs://b/a.mp4"
     assert join("s3://b", "gs://b/a.mp4") == "gs://b/a.mp4"
-    assert beside("s3://b/lists/train.txt", "classes.txt") == "s3://b/lists/classes.txt"
-    assert beside("lists/train.txt", "classes.txt") == "lists/classes.txt"
+    assert sibling("s3://b/lists/train.txt", "classes.txt") == "s3://b/lists/classes.txt"
+    assert sibling("lists/train.txt", "classes.txt") == "lists/classes.txt"
 
 
 def test_a_web_server_is_read(server, tmp_path):

@@ -7,7 +7,7 @@ from autox_video.core.errors import ListingError
 from autox_video.core.wording import at_most
 from autox_video.data.clip_table import Names, Splits
 from autox_video.data.listing.reading.list_text import numbered_lines, read_text
-from autox_video.video.files.remote import RemoteFault, beside, is_file, is_remote, join
+from autox_video.video.files.remote import RemoteFault, is_file, is_remote, join, sibling
 
 _CLASS_NAMES = "classes.txt"
 # Lines that occur only in JSON, YAML, XML, protobuf or Python, including `names:` of YAML.
@@ -92,7 +92,7 @@ def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, 
 def _find_class_names(data_root: str, train_list: str) -> str | None:
     candidates = [join(data_root, _CLASS_NAMES)]
     if train_list != AUTO:
-        candidates.insert(0, beside(train_list, _CLASS_NAMES))
+        candidates.insert(0, sibling(train_list, _CLASS_NAMES))
     try:
         return next((path for path in candidates if is_file(path)), None)
     except RemoteFault as fault:

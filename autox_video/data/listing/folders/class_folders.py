@@ -11,7 +11,7 @@ from autox_video.data.listing.folders.split_folders import Arrangement, arrange
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.reading.columns import find_columns
 from autox_video.data.listing.reading.list_text import data_lines, read_text
-from autox_video.video.files.remote import beside, is_remote
+from autox_video.video.files.remote import is_remote, sibling
 from autox_video.video.files.suffixes import split_suffix
 
 
@@ -48,10 +48,10 @@ def read_class_folders(
 def _say_no_class(data_root: str | Path, contents: Contents) -> str:
     root = data_root if is_remote(data_root) else Path(data_root).absolute()
     if not contents.videos:
-        passed_over = " ".join(contents.notes(data_root))
+        skipped = " ".join(contents.notes(data_root))
         return (
             f"data_root: there is no video in {root}; put the clips of each class in a folder of "
-            f"their own there, or set ann_file_train. {passed_over}".rstrip()
+            f"their own there, or set ann_file_train. {skipped}".rstrip()
         )
     if contents.frame_folders.issuperset(contents.videos):
         return (
@@ -112,7 +112,7 @@ def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
     if suffix not in (".csv", ".tsv", ".txt"):
         return False
     try:
-        _, first = next(data_lines(read_text(beside(f"{data_root}/x", name))), (0, ""))
+        _, first = next(data_lines(read_text(sibling(f"{data_root}/x", name))), (0, ""))
     except ListingError:
         return False
     return find_columns(first) is not None

@@ -32,7 +32,7 @@ _LOOKED_INTO = 4
 _SUFFIXES_NAMED_AT_MOST = 10
 
 # What is skipped: singular, plural, and why.
-_LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _PASSED_OVER = (
+_LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _SKIPPED = (
     ("broken link", "broken links", "skipped"),
     ("folder", "folders", "skipped, no permission to read"),
     ("pipe or device", "pipes and devices", "skipped"),
@@ -56,8 +56,8 @@ class Contents:
     """Folders without clips and subfolders."""
     lists: list[str] = field(default_factory=list)
     """Files at the top level that may be lists of clips."""
-    passed_over: dict[tuple[str, str, str], list[str]] = field(
-        default_factory=lambda: {what: [] for what in _PASSED_OVER}
+    skipped: dict[tuple[str, str, str], list[str]] = field(
+        default_factory=lambda: {what: [] for what in _SKIPPED}
     )
     others: Counter[str] = field(default_factory=Counter)
     """Number of other files by suffix, except sidecar files and thumbnails."""
@@ -66,7 +66,7 @@ class Contents:
         """Report what was skipped in `folder`, one message per kind."""
         notes = [
             f"{counted(len(paths), *what)} in {folder} {why}: {some(paths)}"
-            for (*what, why), paths in self.passed_over.items()
+            for (*what, why), paths in self.skipped.items()
             if paths
         ]
         if self.others:
@@ -100,7 +100,7 @@ def read_contents(folder: str | Path) -> Contents:
     missing or cannot be read.
     """
     contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
-    for paths in (contents.videos, contents.folders, *contents.passed_over.values()):
+    for paths in (contents.videos, contents.folders, *contents.skipped.values()):
         paths.sort()
     return contents
 
@@ -135,14 +135,14 @@ def _read_local(root: str | Path) -> Contents:
             status = os.stat(path)
             if (status.st_dev, status.st_ino) in seen:
                 if is_link:
-                    contents.passed_over[_REPEATED].append(inside)
+                    contents.skipped[_REPEATED].append(inside)
                 continue
             seen.add((status.st_dev, status.st_ino))
             names = _names_by_kind(path)
         except OSError as error:
             if not inside:
                 raise ListingError(f"{path}: cannot be read ({error.strerror}).") from error
-            contents.passed_over[_CLOSED].append(inside)
+            contents.skipped[_CLOSED].append(inside)
             continue
         _add_files(contents, inside, names)
         folders += (os.path.join(inside, name) for name in sorted(names[_FOLDER], reverse=True))
@@ -178,7 +178,7 @@ def _kind_of(entry: os.DirEntry, *, may_move: bool) -> Any:
 
 def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) -> None:
     """Add the files of one folder, or the folder itself if it is a frame folder."""
-    for what, paths in contents.passed_over.items():
+    for what, paths in contents.skipped.items():
         paths += (os.path.join(inside, name) for name in names[what])
     if inside and not (names[_FOLDER] or names[_LINK] or names[_VIDEO]):
         frames = islice(filter(PICTURE_NAME.fullmatch, names[_OTHER]), _FEWEST_FRAMES)

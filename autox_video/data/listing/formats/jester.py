@@ -26,7 +26,7 @@ class Jester(ListFormat):
         table = Table(source.path)
         for number, match in source.matches(_LINE_OR_ID, "ID;LABEL", table):
             table.add(number, match[1].strip(), (match[2] or "").strip())
-        if (file := source.labels_beside(".csv")) is not None:
+        if (file := source.labels_file(".csv")) is not None:
             names = dict.fromkeys(name for _, name in numbered_lines(read_text(file)))
             table.classes = tuple(names), file
         return table

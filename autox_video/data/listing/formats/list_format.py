@@ -25,7 +25,7 @@ from autox_video.data.listing.reading.list_text import (
 )
 from autox_video.data.listing.reading.records import looks_like_json
 from autox_video.data.listing.reading.table import Table
-from autox_video.video.files.remote import beside, is_file, is_remote
+from autox_video.video.files.remote import is_file, is_remote, sibling
 
 _HEAD_LINES = 20
 
@@ -91,11 +91,11 @@ class ListSource:
             elif line[0] != "#":
                 table.refuse(number, f"`{line}` does not have the form `{example}`", self.path)
 
-    def beside(self, name: str) -> str:
+    def sibling(self, name: str) -> str:
         """Return the path or URL of a file in the same folder, which need not exist."""
-        return beside(self.path, name)
+        return sibling(self.path, name)
 
-    def labels_beside(self, suffix: str) -> str | None:
+    def labels_file(self, suffix: str) -> str | None:
         """Return the `labels.json` or `something-labels.csv` next to the list, if it exists."""
         if not is_remote(self.path):
             files = sorted(Path(self.path).parent.glob(f"*labels{suffix}"))
@@ -103,7 +103,7 @@ class ListSource:
             return next(map(str, files), None)
         name = self.path.rpartition("/")[2]
         prefix = re.sub(r"(train|validation|val|test)\.[a-z]+$", "", name)
-        near = (self.beside(f"{prefix}labels{suffix}"), self.beside(f"labels{suffix}"))
+        near = (self.sibling(f"{prefix}labels{suffix}"), self.sibling(f"labels{suffix}"))
         return next(filter(is_file, near), None)
 
 

@@ -34,7 +34,7 @@ class Metadata(ListFormat):
         return columns is not None and isinstance(list(record.values())[columns.paths[0]], str)
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        folder, root = source.beside(""), reading.data_root
+        folder, root = source.sibling(""), reading.data_root
         if source.path.lower().endswith(".jsonl") or source.text.lstrip().startswith("{"):
             records, lines = parse_lines(source.text, source.path)
             table = read_records(records, lines, source.path, ClipTree(folder))

@@ -36,7 +36,7 @@ class SomethingSomething(ListFormat):
                 continue
             table.add(1, name, str(clip.get("template") or "").translate(_NO_BRACKETS).strip())
         find_lines(table, source.text)
-        table.classes = _classes(source.labels_beside(".json"))
+        table.classes = _classes(source.labels_file(".json"))
         return table
 
 

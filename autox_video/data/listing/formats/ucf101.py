@@ -27,7 +27,7 @@ class Ucf101(ListFormat):
             return True
         if not source.head or not all(map(_LINE.fullmatch, source.head)):
             return False
-        if is_file(source.beside(_NUMBERS_FILE)):
+        if is_file(source.sibling(_NUMBERS_FILE)):
             return True
         are_official = all(map(_OFFICIAL_CLIP.fullmatch, source.head))
         return are_official and _numbers_are_of_folders(source.text)
@@ -50,7 +50,7 @@ LIST_FORMATS.register("ucf101")(Ucf101())
 
 def _add_list(table: Table, source: ListSource, split: str | None = None) -> None:
     """Add the clips of a list; the class is the folder and must match the number."""
-    numbers_file = source.beside(_NUMBERS_FILE)
+    numbers_file = source.sibling(_NUMBERS_FILE)
     numbers = _class_numbers(numbers_file)
     for line, match in source.matches(_LINE, "CLASS/CLIP.avi NUMBER", table):
         label, name, number = match.groups()

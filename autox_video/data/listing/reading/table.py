@@ -130,9 +130,9 @@ class Table:
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
-        first, left_out = self.labels.index(""), len(self.labels) - len(indices)
+        first, skipped = self.labels.index(""), len(self.labels) - len(indices)
         self.notes.append(
-            f"{self.source}: {counted(left_out, 'clip')} without a label skipped, the first at "
+            f"{self.source}: {counted(skipped, 'clip')} without a label skipped, the first at "
             f"{self.location(first)}."
         )
         return self.select(indices)
