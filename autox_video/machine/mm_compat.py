@@ -45,7 +45,7 @@ def _import(name: str) -> ModuleType:
 
 @contextmanager
 def _accepted_mmcv_version() -> Iterator[None]:
-    """mmaction2 1.2.0 asserts mmcv < 2.2.0; the maintained fork is newer, and works."""
+    """Report an older mmcv version: mmaction2 1.2.0 asserts mmcv < 2.2.0, but the fork works."""
     mmcv = sys.modules["mmcv"]
     real_version = mmcv.__version__
     mmcv.__version__ = _VERSION_THAT_PASSES

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autox_video.video.container import media_file
-from autox_video.video.files.video_file import FALLBACK_FPS, believed_fps
+from autox_video.video.files.video_file import FALLBACK_FPS, plausible_fps
 from autox_video.video.open_video import open_video
 from autox_video.video.sampling import test_times as times_for_test
 from tests.videos import (
@@ -310,7 +310,7 @@ def test_absurd_times_in_the_file_give_the_nominal_length(tmp_path):
     ],
 )
 def test_first_sensible_rate_is_believed(rates, expected):
-    assert believed_fps(*rates) == pytest.approx(expected)
+    assert plausible_fps(*rates) == pytest.approx(expected)
 
 
 # ---- real clips ----

@@ -144,7 +144,7 @@ def test_screen_recording_that_stands_still_keeps_its_times(tmp_path, name):
     with open_video(path) as video:
         wanted = np.array([0.5, 1.19, 10.0, 21.19, 21.21, 22.3])
         assert read_numbers(video.frames_at(wanted)) == [12, 29, 29, 29, 30, 57]
-    assert examine_clip(path).facts.odd == "its frame 30 stays on screen for 20 s of its 22.4 s"
+    assert examine_clip(path).facts.odd == "frame 30 stays on screen for 20 s of 22.4 s"
 
 
 def test_frames_of_one_stamp_share_its_time(tmp_path):

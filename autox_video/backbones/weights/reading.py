@@ -59,7 +59,7 @@ def read_weights(path: str | Path) -> NamedWeights:
         weights = named_weights(_state_of(content))
         _refuse_odd_values(weights.tensors)
     if "schema" in content and weights.layout == "mmaction2":
-        return replace(weights, layout="checkpoint of this project")
+        return replace(weights, layout="autox-video checkpoint")
     return weights
 
 

@@ -37,7 +37,7 @@ def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any
             meta = json.loads((file.metadata() or {}).get(META, "{}"))
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path}: there is no such checkpoint; train first with autotrain.py."
+            f"{path}: there is no such checkpoint; run `autox-video train` first."
         ) from error
     except (OSError, SafetensorError, ValueError, RuntimeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]

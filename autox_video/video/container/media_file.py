@@ -17,7 +17,7 @@ from autox_video.video.container.stream_choice import choose_stream
 from autox_video.video.container.timeline import FEW_REORDERED, JUMP_SEC, MOST_REORDERED
 from autox_video.video.container.truncation import is_cut_off, say_cut_off
 from autox_video.video.files.file_kinds import why_no_video
-from autox_video.video.files.video_file import USUAL_FPS, believed_fps, why_not_open
+from autox_video.video.files.video_file import USUAL_FPS, plausible_fps, why_not_open
 
 THREADS_PER_VIDEO = 1
 """Decoding threads per open clip: data workers run in parallel, so more threads would compete."""
@@ -187,7 +187,7 @@ class MediaFile:
         )
         self.is_small = container.size <= COUNT_UP_TO_BYTES
         self.tick_sec = float(stream.time_base or Fraction(1, 90000))
-        self.nominal_fps = self.fps = believed_fps(
+        self.nominal_fps = self.fps = plausible_fps(
             stream.average_rate, stream.guessed_rate, stream.base_rate
         )
         self.promised_sec = stream.duration * self.tick_sec if stream.duration else None

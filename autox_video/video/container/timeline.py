@@ -250,9 +250,9 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
         repaired[jumps] = typical
     held = repaired > HELD_FRAMES * typical
     if repaired[held].sum() > HELD_SHARE * repaired.sum():
-        numbers, share = np.flatnonzero(held) + 1, f"{repaired[held].sum():.3g} s of its"
+        numbers, share = np.flatnonzero(held) + 1, f"{repaired[held].sum():.3g} s of"
         who = f"{len(numbers)} of its {len(repaired)} frames stay"
-        who = f"its frame {numbers[0]} stays" if len(numbers) == 1 else who
+        who = f"frame {numbers[0]} stays" if len(numbers) == 1 else who
         odd.append(f"{who} on screen for {share} {repaired.sum():.3g} s")
     return repaired, odd
 

@@ -61,7 +61,7 @@ class NumberedDecoder(Video):
     def _why_inexact(self, file: MediaFile) -> str | None:
         """Explain why frames of this file would be wrong; None if they would be right."""
         if file.index is None or not file.index.names_frames:
-            return "its packets do not tell which frame is shown when"
+            return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:
             return "its time stamps are not in order"
         if self._pyav.orientation.is_mirrored:

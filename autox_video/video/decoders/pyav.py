@@ -201,7 +201,7 @@ class PyAVDecoder(Video):
         if self._origin is None:
             next(self._shown_from_start())
         if self._origin is None:
-            raise self.error("no frame of it can be decoded")
+            raise self.error("none of its frames can be decoded")
 
     def _indexed_frames(
         self,
@@ -252,7 +252,7 @@ class PyAVDecoder(Video):
         for shown in self._shown_from(wanted[0]):
             end = int(np.searchsorted(wanted, shown.second))
             if before is None and shown.frame is None:
-                raise self.error("no frame of it can be decoded")
+                raise self.error("none of its frames can be decoded")
             if end > first:
                 self._check_hole(before, shown, wanted[end - 1])
                 yield first, end, (before or shown).frame

@@ -24,14 +24,14 @@ _BEGINNINGS = (
     (b"IntxLNK\x01", "a symbolic link stored as a file, not the video"),
     (b"L\x00\x00\x00\x01\x14\x02\x00", "a Windows shortcut, not the video"),
     (b"book\x00\x00\x00\x00mark", "a macOS alias, not the video"),
-    (b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (b"PK\x03\x04", "a ZIP archive: extract it"),
     (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"Rar!\x1a\x07", "a RAR archive: unpack it"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
-    (b"\x1f\x8b", "a gzip archive: unpack it"),
-    (b"BZh", "a bzip2 archive: unpack it"),
-    (b"\xfd7zXZ\x00", "an xz archive: unpack it"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive: unpack it"),
+    (b"Rar!\x1a\x07", "a RAR archive: extract it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: extract it"),
+    (b"\x1f\x8b", "a gzip archive: extract it"),
+    (b"BZh", "a bzip2 archive: extract it"),
+    (b"\xfd7zXZ\x00", "an xz archive: extract it"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive: extract it"),
     (b"Salted__", "an encrypted file: decrypt it"),
     (b"age-encryption.org/", "an encrypted file: decrypt it"),
     (b"-----BEGIN PGP", "an encrypted file: decrypt it"),
@@ -107,7 +107,7 @@ def _what_it_looks_like(path: Path) -> str | None:
     if head[4:8] in _BOXES:
         return _IMAGE_BRANDS.get(head[8:12]) or _what_mp4(path)
     if head[257:262] == b"ustar":
-        return "a TAR archive: unpack it"
+        return "a TAR archive: extract it"
     if head and not any(head):
         return "all zeros: copy or download it again"
     return _what_text(head)

@@ -39,7 +39,7 @@ def is_frame_folder(path: str | Path) -> bool:
         return False
 
 
-def believed_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
+def plausible_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
     """Return the header's average frame rate if plausible, else the first guess that is."""
     if average and MIN_FPS <= average <= MAX_FPS:
         return float(average)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("small_backbone")
 LAYOUTS = {
     "mmaction2": lambda state: {"meta": {"epoch": 30}, "state_dict": state},
     "official Video Swin": lambda state: {"meta": {}, "state_dict": official(state)},
-    "checkpoint of this project": lambda state: {"schema": 1, "state_dict": state, "meta": {}},
+    "autox-video checkpoint": lambda state: {"schema": 1, "state_dict": state, "meta": {}},
     "bare backbone": lambda state: {
         n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")
     },

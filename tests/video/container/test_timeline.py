@@ -80,7 +80,7 @@ def test_stillness_of_20_s_keeps_its_time_but_is_told():
     assert starts_ms(timeline) == still
     assert timeline.seconds == pytest.approx(22.4)
     assert timeline.follows_stamps
-    assert timeline.odd == ("its frame 30 stays on screen for 20 s of its 22.4 s",)
+    assert timeline.odd == ("frame 30 stays on screen for 20 s of 22.4 s",)
 
 
 def test_frames_are_shown_in_the_order_of_their_stamps():
