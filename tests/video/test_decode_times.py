@@ -210,7 +210,7 @@ def test_an_edit_list_that_hides_all_is_told(tmp_path, monkeypatch, large):
     segment = content.find(b"elst") + 12
     content[segment : segment + 4] = bytes(4)  # no length
     path.write_bytes(content)
-    said = "its edit list hides all"
+    said = "hidden by its edit list"
     assert said in examine_clip(path).facts.error
     with pytest.raises(VideoError), open_video(path) as video:
         video.frames_at(np.array([0.0, 1.0]))

@@ -84,7 +84,7 @@ class MediaFile:
         is_seekable: whether seeks land where they should.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder was given any packet.
-        only_decoding_order: whether time stamps only give the decoding order.
+        has_only_dts: whether time stamps only give the decoding order.
 
     Raises:
         VideoError: the file is unreadable, not a video, or has no length or size.
@@ -181,10 +181,8 @@ class MediaFile:
         if is_absurd(ratio):
             self.odd += (f"its pixel aspect ratio of {float(ratio):.3g} is ignored",)
         # AVI only stores the decoding order, from which FFmpeg derives wrong times with B-frames.
-        self.only_decoding_order = container.format.name == "avi" and bool(self.codec.has_b_frames)
-        self.is_seekable = (
-            container.format.name in _SEEKABLE_FORMATS and not self.only_decoding_order
-        )
+        self.has_only_dts = container.format.name == "avi" and bool(self.codec.has_b_frames)
+        self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.has_only_dts
         self.is_small = container.size <= COUNT_UP_TO_BYTES
         self.tick_sec = float(stream.time_base or Fraction(1, 90000))
         self.nominal_fps = self.fps = plausible_fps(
@@ -388,7 +386,7 @@ class MediaFile:
         how = Reading(
             tick_sec=self.tick_sec,
             nominal_fps=self.nominal_fps,
-            only_decoding_order=self.only_decoding_order,
+            has_only_dts=self.has_only_dts,
             stores_decoding=self.container.format.name in _STORE_DECODING,
             most_reordered=self._most_reordered(),
             is_lossy=self.codec.codec.lossy,
@@ -397,8 +395,6 @@ class MediaFile:
         )
         counted = count_packets(self._clear_packets(), how)
         if counted is None:
-            reason = (
-                "it has no frame to show; it is damaged, cut off, or its edit list hides all frames"
-            )
+            reason = "it has no frame to show: it is damaged, cut off or hidden by its edit list"
             raise self.error(why_no_video(self.path) or reason)
         return counted

@@ -88,7 +88,7 @@ class Reading:
     Attributes:
         tick_sec: seconds per tick of their time stamps.
         nominal_fps: frame rate to use if the time stamps do not give one.
-        only_decoding_order: whether time stamps only give the decoding order.
+        has_only_dts: whether time stamps only give the decoding order.
         stores_decoding: whether decoding times are stored and not estimated.
         most_reordered: how many frames that are decoded before a frame may be shown after it.
         is_lossy: whether frames are compressed: raw ones may legitimately end in zeros.
@@ -98,7 +98,7 @@ class Reading:
 
     tick_sec: float
     nominal_fps: float
-    only_decoding_order: bool
+    has_only_dts: bool
     stores_decoding: bool
     most_reordered: int
     is_lossy: bool
@@ -138,9 +138,9 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
         packets: packets of a file, from the first on.
         how: how to read them.
     """
-    columns, last, tells = _Columns(), None, not how.only_decoding_order
+    columns, last, tells = _Columns(), None, not how.has_only_dts
     for packet in packets:
-        stamp = packet.dts if how.only_decoding_order else packet.pts
+        stamp = packet.dts if how.has_only_dts else packet.pts
         columns.add(packet, stamp)
         is_stray = stamp is None or (how.may_be_packed and packet.size <= _PACKED_MPEG4_BYTES)
         tells = tells and not is_stray
@@ -163,7 +163,7 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     first = int(stamps.shown_at[timeline.displayed[0]])
     return Counted(
         timeline,
-        first_stamp=None if how.only_decoding_order or first == MISSING else first,
+        first_stamp=None if how.has_only_dts or first == MISSING else first,
         last_key_sec=float(timeline.starts[places[stamps.is_key & stamps.is_shown]].max(initial=0)),
         blank_end=how.is_lossy and not any(bytes(last)),
         num_packets=len(places) if tells else None,
