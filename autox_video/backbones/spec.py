@@ -37,7 +37,7 @@ class BackboneSpec:
     follows_clips: bool = False
     """Whether the resolution is lowered to that of the clips, to half of `resolution` at least."""
     frames_per_sec: int = 4
-    """Sampling rate of frames in the video."""
+    """Frames sampled per second of video."""
     stages: int = 0
     """Number of stages that can be frozen; 0: it cannot be frozen."""
     window_size: Size | None = None

@@ -169,8 +169,8 @@ def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
     taken = [path for path in _files_of(root, clips) if path.exists()]
     if before is None and taken:
         raise ListingError(
-            f"{taken[0]}: this file would be overwritten by the demo data set; set data_root to "
-            "another folder, or demo: false to use this data."
+            f"{taken[0]}: the demo data set would be written here, but this file is not part of "
+            "it; set data_root to another folder, or demo: false to use this data."
         )
     write_json(root / _MARKER, marker)
 

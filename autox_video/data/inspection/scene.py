@@ -130,5 +130,5 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _shows_something(scenes: np.ndarray) -> np.ndarray:
-    """Return (N,) which backgrounds are not nearly empty."""
+    """Return (N,) bool: whether each background shows more than a plain area."""
     return np.sqrt(np.square(_gradients(scenes)).mean(axis=1)) >= _FLAT

@@ -60,9 +60,9 @@ def say_several_labels(splits: Splits) -> list[str]:
     clips, first = several[0]
     total = counted(sum(map(len, labelled)), "clip")
     return [
-        f"{len(several)} of {total} have several classes, for example `{clips.labels[first]}` at "
-        f"{clips.location(first)}: training is multi-label (per-class sigmoid) and the main metric "
-        "is mAP. Set multi_label: false if each label is one class."
+        f"Labels with several classes in {len(several)} of {total}, for example "
+        f"`{clips.labels[first]}` at {clips.location(first)}: training is multi-label (per-class "
+        "sigmoid) and the main metric is mAP. Set multi_label: false if each label is one class."
     ]
 
 
@@ -130,6 +130,6 @@ def say_overlaps(splits: Splits, data_root: str | Path) -> Iterator[str]:
     ):
         if test and name in splits and (common := len(_common(splits[name], test, data_root))):
             yield (
-                f"{common} of {counted(len(test), 'test clip')} are also in the {name} list: "
-                f"{why}, so the test metrics will be too optimistic."
+                f"The test split shares {common} of its {counted(len(test), 'clip')} with the "
+                f"{name} split: {why}, so the test metrics will be too optimistic."
             )

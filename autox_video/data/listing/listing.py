@@ -143,7 +143,7 @@ def _on_recordings(train: ClipTable) -> list[str]:
         )
     if recordings is not None and recordings.standing.any():
         notes.append(
-            f"{counted(int(recordings.standing.sum()), 'clip')} show scenes with too many clips to "
+            f"{counted(int(recordings.standing.sum()), 'clip')} from scenes with too many clips to "
             "keep on one side of the split: validation metrics will be too optimistic for new "
             "scenes."
         )

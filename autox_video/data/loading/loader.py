@@ -89,7 +89,7 @@ class ClipLoader:
     ) -> None:
         self.dataset = dataset
         self.broken: dict[int, str] = {}
-        """Reasons of the unreadable clips, by position; they are not tried again."""
+        """Why each unreadable clip failed, by position; they are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
         shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)

@@ -81,7 +81,7 @@ class _Worker:
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """Its progress at the last check, and since when it is unchanged, by the pool's clock."""
+    """Its progress at the last check, and when that last changed, by the pool's clock."""
 
 
 @dataclass(eq=False)
@@ -163,7 +163,7 @@ class ReaderPool:
             elif self.waited_sec - worker.doing_since > self.time_limit_sec:
                 self._replace(
                     worker,
-                    f"reading it made no progress for {self.time_limit_sec:g} s, twice; the disk "
+                    f"reading it made no progress for {self.time_limit_sec:g} s, twice: the disk "
                     "does not respond or the decoder hangs",
                 )
 

@@ -179,7 +179,7 @@ class MediaFile:
         self.width = max(1, round(self.codec.width * pixel_aspect(ratio)))
         self.height = self.codec.height
         if is_absurd(ratio):
-            self.odd += (f"its pixel aspect ratio of {float(ratio):.3g} is ignored",)
+            self.odd += (f"its implausible pixel aspect ratio of {float(ratio):.3g} is ignored",)
         # AVI only stores the decoding order, from which FFmpeg derives wrong times with B-frames.
         self.has_only_dts = container.format.name == "avi" and bool(self.codec.has_b_frames)
         self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.has_only_dts

@@ -19,7 +19,7 @@ JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
 take this share of the clip; real pauses are shorter or a smaller part of it."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
-"""A clip is reported if frames held this many times as long as usual take this share of it."""
+"""A clip is reported if frames held this many times longer than usual make up this share of it."""
 
 REPEATED_SHARE = 0.1
 """A clip is reported if a larger share of its frames repeats the time stamp of the one before."""
@@ -275,7 +275,7 @@ def _jumps(gaps: np.ndarray, typical: float) -> np.ndarray:
 def _say_jumps(gaps: np.ndarray, jumps: np.ndarray) -> str:
     first = jumps[0]
     if first == len(gaps) - 1:
-        return f"its last frame lasts {duration(gaps[first])}; it is cut to a typical frame"
+        return f"its last frame lasts {duration(gaps[first])} and is cut to the typical length"
     return f"its time stamps jump by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
 
 

@@ -1,4 +1,4 @@
-"""What can be told about a video file without decoding it."""
+"""Check and describe video files without decoding them."""
 
 import os
 import re

@@ -150,7 +150,7 @@ def compute(path):
         # Inside of C, where Python gets no turn.
         (
             lambda path: ctypes.PyDLL(None).sleep(60),
-            "reading it made no progress for 0.3 s, twice;",
+            "reading it made no progress for 0.3 s, twice:",
         ),
     ],
 )

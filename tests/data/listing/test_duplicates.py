@@ -74,7 +74,7 @@ def test_parts_of_one_video_in_two_splits_are_said():
 def test_several_labels_are_said():
     splits = {"train": entries("a:x;y b:y"), "val": entries("c:x")}
     (note,) = say_several_labels(splits)
-    assert note.startswith("1 of 3 clips have several classes, for example `x;y` at l.csv:1: ")
+    assert note.startswith("Labels with several classes in 1 of 3 clips, for example `x;y` at l")
     assert "multi_label: false" in note
     assert say_several_labels({"train": entries("a:x b:y")}) == []
 

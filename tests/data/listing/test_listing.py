@@ -186,9 +186,11 @@ def test_test_clips_that_are_elsewhere_too_are_said(place):
     listing = place.read(TRAIN, VAL, "b.mp4 1\nc.mp4 0\nd.mp4 1\n")
     assert len(listing.notes) == 2
     assert listing.notes[0].startswith(
-        "1 of 3 test clips are also in the train list: the model has"
+        "The test split shares 1 of its 3 clips with the train split"
     )
-    assert listing.notes[1].startswith("2 of 3 test clips are also in the val list: they select")
+    assert listing.notes[1].startswith(
+        "The test split shares 2 of its 3 clips with the val split: "
+    )
 
 
 def test_a_training_list_alone_is_divided_and_stays_so(place):

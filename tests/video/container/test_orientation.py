@@ -175,7 +175,7 @@ def test_absurd_pixels_are_told(tmp_path):
     facts = examine_clip(write_anamorphic(tmp_path / "a.mp4", "20")).facts
     assert (facts.width, facts.odd) == (
         96,
-        "its pixel aspect ratio of 20 is ignored",
+        "its implausible pixel aspect ratio of 20 is ignored",
     )
 
 

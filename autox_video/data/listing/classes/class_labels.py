@@ -274,7 +274,7 @@ class _Numbering:
             shown += f" and {count - SHOWN_AT_MOST} more"
         hint = "" if self.num_class is None else f" Is num_class ({self.num_class}) right?"
         if not named and self.num_class is None:
-            hint = f" Integer labels are class indices from 0{_AS_NAMES}."
+            hint = f" Integer labels are class indices, starting at 0{_AS_NAMES}."
         known = {classes[i].casefold(): classes[i] for i in used}
         if meant := sorted({classes[i].casefold() for i in locations} & known.keys()):
             names = ", ".join(f"`{name}`" for name in sorted(known[text] for text in meant))

@@ -260,6 +260,6 @@ def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:
     if not deep:
         return []
     return [
-        f"{counted(len(deep), 'clip')} in {root} are in folders inside the classes that are named "
-        f"like splits; these folders are ignored: {some(deep)}"
+        f"Folders inside the classes of {root} that are named like splits are ignored "
+        f"({counted(len(deep), 'clip')}): {some(deep)}"
     ]

@@ -103,12 +103,12 @@ def test_a_class_without_a_training_folder_is_refused():
 def test_folders_in_classes_that_are_not_followed_are_named():
     counts, found = arranged(*clips("red/test", "blue", "green"))
     assert counts == {"train": {"blue": 1, "green": 1, "red": 1}}
-    assert "named like splits; these folders are ignored: red/test/0.mp4." in found.notes[0]
+    assert "named like splits are ignored (1 clip): red/test/0.mp4." in found.notes[0]
 
 
 def test_splits_below_splits_are_named():
     _, found = arranged(*clips("train/red", "train/blue/test"))
-    assert "ignored: train/blue/test/0.mp4." in found.notes[0]
+    assert "ignored (1 clip): train/blue/test/0.mp4." in found.notes[0]
 
 
 def test_equal_folders_in_all_classes_are_said():
