@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autox_video.core.errors import ListingError
-from autox_video.core.wording import at_most
+from autox_video.core.wording import at_most, counted
 from autox_video.data.clip_table import ClipTable, Splits
 from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
@@ -41,9 +41,10 @@ def say_missing(splits: Splits, root: str | Path) -> list[str]:
     if not there and (example := _example(tree)):
         there = f"; the clips there have other names, such as {example}"
     wrong = f" data_root ({root}) is probably wrong; relative paths start from {Path.cwd()}."
+    missing_path = os.path.abspath(os.path.join(root, first.paths[0]))
     return [
-        f"{first.location(0)}: clip {os.path.abspath(os.path.join(root, first.paths[0]))} does not "
-        f"exist, nor does any other of the {len(missing)} listed{there}.{'' if there else wrong}"
+        f"{first.location(0)}: none of the {counted(len(missing), 'listed clip')} exists, for "
+        f"example {missing_path}{there}.{'' if there else wrong}"
     ]
 
 

@@ -49,7 +49,9 @@ def test_the_split_column_of_a_plain_list_is_followed_where_it_names_splits(here
 
 def test_a_list_for_a_split_that_it_does_not_have(here):
     Path("l.csv").write_text("path,label,split\na.mp4,x,train\nc.mp4,x,val\n")
-    with pytest.raises(ListingError, match=r"l\.csv: has no clips for testing, only for train"):
+    with pytest.raises(
+        ListingError, match=r"l\.csv: there are no clips for testing, only for train"
+    ):
         read(train="l.csv", test="l.csv")
 
 

@@ -37,7 +37,7 @@ def test_a_clip_counts_once():
 def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
     given = entries("a:x b:y a:y;z a:x")
     assert drop_repeats(given, "videos")[1] == [
-        "l.csv:3: clip `a` has the label y;z, but x at l.csv:1; keep one."
+        "l.csv:3: clip `a` has the label `y;z` here but `x` at l.csv:1; keep one of the two lines."
     ]
     once, *sentences = drop_repeats(given, "videos", multi_label=True)
     assert (once.paths, once.labels, sentences) == (("a", "b"), ("x;y;z", "y"), [[], []])
@@ -46,7 +46,7 @@ def test_two_labels_are_a_problem_unless_a_clip_may_have_several():
 def test_other_parts_of_a_video_are_other_clips():
     given = entries("a:x:0-1 a:y:1-2 a:y:0-1")
     assert drop_repeats(given, "videos")[1] == [
-        "l.csv:3: clip `a` has the label y, but x at l.csv:1; keep one."
+        "l.csv:3: clip `a` has the label `y` here but `x` at l.csv:1; keep one of the two lines."
     ]
     assert drop_repeats(given.select([0, 1]), "videos")[0].segments == ((0.0, 1.0), (1.0, 2.0))
 

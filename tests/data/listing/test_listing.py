@@ -132,7 +132,8 @@ def test_if_all_clips_are_missing_data_root_is_suspected(place):
     os.mkdir("elsewhere")
     (problem,) = place.problems(TRAIN, VAL, data_root="elsewhere")
     first = Path("elsewhere/a 1.mp4").absolute()
-    assert problem.startswith(f"train.txt:1: clip {first} does not exist, nor does any other")
+    assert problem.startswith("train.txt:1: none of the ")
+    assert f" exists, for example {first}. data_root" in problem
     assert "data_root (elsewhere) is probably wrong" in problem
     assert f"relative paths start from {Path.cwd()}" in problem
 
@@ -317,7 +318,7 @@ def test_a_config_of_the_seed_system_on_real_clips(tmp_path):
 def test_near_names_and_other_readings_are_in_the_notes(place):
     place.videos("d.mp4")
     listing = place.read("a 1.mp4 fight\nb.mp4 fihgt\n", "c.mp4 fight\n")
-    assert any("`fihgt`" in note and "mistyped" in note for note in listing.notes)
+    assert any("`fihgt`" in note and "typo" in note for note in listing.notes)
     # Of classes without names there is nothing to be said.
     assert place.read(TRAIN, VAL).notes == ()
 
@@ -327,7 +328,7 @@ def test_near_names_and_other_readings_are_in_the_notes(place):
     [
         ("path,label\nb.mp4,-1\na 1.mp4,-1\n", None, "which is ignored"),
         ("path,label\nb,jump\na 1.avi,walk\n", (1, 0), "found under a different spelling"),
-        ("path,label,foo_frame\nb.mp4,1\na 1.mp4,0\n", (1, 0), "not read: `foo_frame`"),
+        ("path,label,foo_frame\nb.mp4,1\na 1.mp4,0\n", (1, 0), "not used: `foo_frame`"),
     ],
 )
 def test_how_a_test_list_was_read_is_told(place, content, labels, words):

@@ -28,7 +28,7 @@ def test_where_no_clip_is_there_it_is_said_what_is(tmp_path):
     videos.mkdir()
     assert "data_root" in problem("a_0.npy", videos)
     (videos / "a_0.mp4").touch()
-    assert problem("a_0.npy", videos).endswith("; there is a_0.mp4.")
+    assert problem("a_0.npy", videos).endswith("; the closest match is a_0.mp4.")
     assert problem("xyz.mp4", videos).endswith(
         "; the clips there have other names, such as a_0.mp4."
     )

@@ -90,7 +90,7 @@ def test_a_list_without_labels_counts_for_nothing():
         (
             lists(train="run jmp"),
             {"names": (("run", "jump"), "classes.txt")},
-            "train.txt:2: label `jmp` is not among the 2 classes of classes.txt "
+            "train.txt:2: label `jmp` is not among the 2 classes in classes.txt "
             "(did you mean `jump`?).",
         ),
         (
@@ -213,7 +213,7 @@ def test_a_label_that_is_a_class_is_that_class_in_training_and_testing(labels, n
 
 def test_a_label_that_is_none_beside_some_that_are():
     found = number(lists(train="0 1 2"), names=(("1", "2", "3"), "names.txt"))
-    assert found.problems == ["train.txt:1: label `0` is not among the 3 classes of names.txt."]
+    assert found.problems == ["train.txt:1: label `0` is not among the 3 classes in names.txt."]
 
 
 @pytest.mark.parametrize(

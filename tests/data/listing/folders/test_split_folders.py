@@ -135,7 +135,7 @@ def test_an_empty_split_is_said():
         (clips("val/a", "test/b"), "look like splits, but none is named train;"),
         (clips("learn/a", "learn/b", "test/a", "test/b"), r"named train \(is it learn\?\)"),
         (clips("set/train/a", "set/test/a"), "did you mean data_root=ROOT/set"),
-        (clips("train/videos/a", "train/videos/b", "test/videos/a"), "ROOT/train/videos; if the"),
+        (clips("train/videos/a", "train/videos/b", "test/videos/a"), "ROOT/train/videos; if its"),
         (clips("a_train", "a_test", "b_train", "b_test"), "splits of several classes"),
     ],
 )

@@ -129,7 +129,7 @@ def test_several_labels_that_are_unknown_or_missing(place):
     place.write(classes_dot_txt="x\ny\nz\n", train_dot_csv="path,label\na.mp4,x;why\nb.mp4,x;y\n")
     place.write(val_dot_csv="path,label\nb.mp4,y\n")
     found = place.problems("train.csv", ann_file_val="val.csv")
-    assert found[0] == ("train.csv:2: label `why` is not among the 3 classes of classes.txt.")
+    assert found[0] == ("train.csv:2: label `why` is not among the 3 classes in classes.txt.")
 
 
 def test_several_classes_are_divided_by_the_rarest(place):

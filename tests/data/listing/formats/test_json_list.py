@@ -161,7 +161,10 @@ def test_what_is_missing_is_named_with_its_line(place):
         ({"a": [{"x": 1}], "b": [{"y": 2}]}, "format is not supported (an object with the keys a"),
         ([1, 2], "format is not supported (an array of 2 values)"),
         ([], "the list is empty"),
-        ([{"video": "a_0.mp4", "x": 1}], "no labels; its keys are `video`, `x`; that of the clips"),
+        (
+            [{"video": "a_0.mp4", "x": 1}],
+            "no labels; its keys are `video`, `x`; name the column of the clips",
+        ),
     ],
 )
 def test_others_are_refused_in_one_sentence(place, content, what):

@@ -2,7 +2,7 @@
 
 import pytest
 
-NOTE = "t.txt: its lines are read as `path num_frames label`"
+NOTE = "t.txt: lines are read as `path num_frames label`"
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_ucf101_faults_are_named_with_their_lines(place):
     assert found == [
         "ucf/trainlist01.txt:3: the class number is 2, but Archery is 1 in classInd.txt.",
         "ucf/trainlist01.txt:4: class `Juggling` is not in classInd.txt.",
-        "ucf/trainlist01.txt:5: `Biking` is not `CLASS/CLIP.avi NUMBER`.",
+        "ucf/trainlist01.txt:5: `Biking` does not have the form `CLASS/CLIP.avi NUMBER`.",
     ]
 
 

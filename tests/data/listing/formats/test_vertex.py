@@ -47,7 +47,7 @@ def test_vertex_segments_with_two_labels_are_of_two_classes(place):
     assert listing.multi_label
     assert listing.train.labels == ((0, 1), (1,))
     (problem,) = place.problems("data.csv", multi_label=False)
-    assert problem.startswith("data.csv:2: clip `a.mp4` has the label dog, but cat at data.csv:1")
+    assert problem.startswith("data.csv:2: clip `a.mp4` has the label `dog` here but `cat` at")
 
 
 def test_vertex_jsonl(place):
