@@ -105,7 +105,7 @@ def test_packages_of_a_wrong_version(only, package, version, wrong):
     if wrong:
         needed = f"{package}{NEEDED[package]}"
         assert problems[0].startswith(
-            f"The package {package} {version} is installed, but {needed} is needed: "
+            f"The package {package} {version} is installed, but {needed} is required: "
         )
         assert "pip install --upgrade" in problems[0]
 
@@ -160,7 +160,7 @@ LIBGL = "libGL.so.1: cannot open shared object file: No such file or directory"
             ModuleNotFoundError(
                 "No module named 'mmaction.models.new'", name="mmaction.models.new"
             ),
-            ["file of mmaction.models.new is missing", "--no-deps mmaction2==1.2.0`"],
+            ["mmaction.models.new is missing", "--no-deps mmaction2==1.2.0`"],
         ),
         (
             "cv2",

@@ -218,7 +218,7 @@ def test_nothing_is_resized_for_the_same_window(tmp_path):
 def test_the_report_on_resizing_as_a_sentence(tmp_path):
     path = save(tmp_path, {"state_dict": random_state(window_size=(8, 7, 7))})
     sentence = loading.load_pretrained(recogniser(), path).sentence()
-    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; left out 2 of" in sentence
+    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; skipped 2 of" in sentence
 
 
 def test_tables_of_no_window_are_refused(tmp_path):

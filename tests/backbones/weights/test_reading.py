@@ -56,7 +56,7 @@ def test_weights_that_are_no_floats_are_refused(tmp_path):
     state = random_state()
     state["backbone.layers.0.blocks.0.mlp.fc1.weight"] = torch.ones(48, 12, dtype=torch.int8)
     path = save(tmp_path, {"state_dict": state})
-    with pytest.raises(CheckpointError, match=r"fc1\.weight holds int8 .*not quantised"):
+    with pytest.raises(CheckpointError, match=r"fc1\.weight has dtype int8 .*not quantised"):
         read_weights(path)
 
 
@@ -113,7 +113,7 @@ def test_other_content_is_named(tmp_path, content, sentence):
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    folder = (tmp_path, "is a folder; name")
+    folder = (tmp_path, "is a folder; set load_from")
     for path, what in ((tmp_path / "none.pth", "there is no such"), folder):
         with pytest.raises(CheckpointError, match=f"{what}.* weight file"):
             read_weights(path)

@@ -133,7 +133,7 @@ def test_hole_in_the_middle_is_found(tmp_path):
         for packet in packets[26:75]:
             file.seek(packet.pos + 5)  # behind the bytes that tell the kind of packet
             file.write(b"\xff" * (packet.size - 5))
-    assert "damaged or cut off, nothing can be decoded" in examine_clip(path).facts.error
+    assert "damaged or cut off: nothing can be decoded" in examine_clip(path).facts.error
 
 
 def test_digest_is_of_the_content_alone(tmp_path):

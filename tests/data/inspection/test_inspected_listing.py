@@ -66,6 +66,6 @@ def test_recordings_stay_together_and_keep_their_clips_beside_a_test_list(inspec
     assert "cut from 5 recordings" in divided.notes[-1]
     side = "training" if "aa.mp4" in divided.train.paths else "validation"
     notes = shared_recordings(divided)
-    assert [note.split()[2:4] for note in notes] == ([["test", "clips,"]] * (side == "training"))
+    assert [note.split()[3:5] for note in notes] == ([["test", "clips"]] * (side == "training"))
     swapped = replace(divided, train=divided.val, val=divided.train)
     assert len(shared_recordings(swapped)) == 1 - len(notes)

@@ -18,7 +18,7 @@ def test_a_crash_costs_the_clip_and_nothing_else(harm):
     batches, broken = read(Numbers(12, {5: harm}), batch_size=4)
     assert [i for indices, _ in batches for i in indices] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     how = "SIGSEGV" if harm == "die" else "exit code 3"
-    assert broken == {5: f"clip 5: the decoder crashed on it twice ({how}), twice."}
+    assert broken == {5: f"clip 5: the decoder crashed on it twice ({how})."}
 
 
 def test_a_worker_killed_from_outside_costs_nothing(tmp_path):

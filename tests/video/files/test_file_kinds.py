@@ -96,7 +96,7 @@ def test_what_is_no_video_is_named(tmp_path, number):
 def test_downloads_that_were_not_finished_are_named(tmp_path, name):
     path = write_video(tmp_path / "a.mkv", FRAMES).rename(tmp_path / name)
     suffix = path.suffix
-    assert examine_clip(path).facts.error == (f"this is an unfinished download ({suffix}).")
+    assert examine_clip(path).facts.error == f"this is an unfinished download ({suffix} file)."
 
 
 @pytest.mark.parametrize(
