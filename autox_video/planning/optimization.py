@@ -13,6 +13,9 @@ SCRATCH_CLIPS_SEEN = 18_000
 SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
+FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
+"""Of a perfect validation: largest calibrated loss, and fewest clips, which say that at least 90%
+of other clips are right too (lower end of the 95% interval)."""
 IMBALANCE = 4  # clips of the largest class over those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
@@ -169,3 +172,17 @@ def patience(draft: Draft) -> Choice:
     evaluations = draft.epochs // max(draft.evaluation, 1)
     count = max(FEWEST_WAITED, round(evaluations * WAITED_SHARE))
     return by_rule(count, "a third of the evaluations")
+
+
+def finish_loss(draft: Draft) -> Choice:
+    """Calibrated loss below which a perfect validation ends training early."""
+    clips = draft.stats.num_val
+    if not draft.scratch:
+        return by_rule(0.0, "fine-tuning is short anyway")
+    if any(draft.asked(key) is not None for key in ("epoch", "patience", "time_budget")):
+        return by_rule(0.0, "epoch, patience or time_budget say when training ends")
+    if not draft.evaluation or not TASKS[draft.stats.task].calibrates:
+        return by_rule(0.0, "no calibrated validation loss")
+    if clips < FINISHING_CLIPS:
+        return by_rule(0.0, f"{clips} validation clips may all be right by chance")
+    return by_rule(FINISHED_LOSS, "with every validation clip right, nothing is left to learn")

@@ -184,6 +184,9 @@ class Plan:
     """Epochs between evaluations; 0: no evaluation."""
     patience: int = chosen(optimization.patience, "patience", change="from here on")
     """Evaluations without improvement after which training stops; 0: never."""
+    finish_loss: float = computed(optimization.finish_loss, change="from here on")
+    """Calibrated validation loss, in nats, below which a perfect validation ends training early,
+    after annealing the learning rate; 0: never."""
     time_budget_sec: float | None = chosen(
         always(None, "no limit"),
         "time_budget",

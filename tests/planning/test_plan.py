@@ -256,6 +256,24 @@ def test_flip_is_off_where_a_class_tells_a_direction():
     assert plan_for(stats, flip=True).flip is True
 
 
+@pytest.mark.parametrize(
+    ("keys", "loss"),
+    [
+        ({}, 0.05),
+        ({"stats": replace(STATS, num_val=35)}, 0.05),
+        ({"stats": replace(STATS, num_val=34)}, 0.0),
+        ({"stats": replace(STATS, task="multi_label")}, 0.0),
+        ({"pretrained": SWIN_B}, 0.0),
+        ({"epoch": 30}, 0.0),
+        ({"patience": 0}, 0.0),
+        ({"evaluation": 0}, 0.0),
+        ({"time_budget": "1h"}, 0.0),
+    ],
+)
+def test_training_from_scratch_ends_early_where_validation_can_be_perfect(keys, loss):
+    assert plan_for(**keys).finish_loss == loss
+
+
 def test_what_the_user_gives_is_taken():
     given = {
         "backbone": "swin_small",

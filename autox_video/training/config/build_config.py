@@ -34,6 +34,7 @@ _HOOKS = (
     "ema",
     "progressive_resizing",
     "early_stopping",
+    "finish_early",
     "progress",
     "validation_logits",
     "time_budget",
@@ -305,6 +306,8 @@ def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
         hooks.append({"type": "WeightEMA", "decay": plan.ema})
     if plan.patience:
         hooks.append({"type": "EarlyStopping", "patience": plan.patience})
+    if plan.finish_loss:
+        hooks.append({"type": "FinishEarly", "loss": plan.finish_loss})
     if plan.soup:
         hooks.append({"type": "ModelSoup", "most": plan.soup})
     checkpoints = {

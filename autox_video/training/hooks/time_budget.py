@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from autox_video.distributed import processes
 from autox_video.run.clock import running_clock
 from autox_video.training.deadline import EarlySteps, End, Pace
+from autox_video.training.moved_end import move_end, restore_end
 
 LONGER, LONGER_FILLS = 1.15, 0.9
 """Training is extended if this many times the remaining steps fit into this share of the remaining
@@ -106,9 +107,7 @@ class TimeBudget(Hook):
         if cut is None or cut["of"] != self._decided_for(loop):
             return
         self._cut = cut
-        loop.end_at(cut["epochs"], cut["last_step"])
-        for schedule, shape in zip(runner.param_schedulers, cut["schedules"], strict=True):
-            schedule.take_shape(shape)
+        restore_end(runner, cut)
 
     def after_roll_back(self, runner, sentence: str) -> None:
         """Restart the measurement; decisions since that checkpoint stay."""
@@ -146,10 +145,7 @@ class TimeBudget(Hook):
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
         """Move the end of training, and the schedule with it; all processes must call it."""
-        loop.end_at(epochs, last_step)
-        shapes = [schedule.end_at(last_step) for schedule in self.runner.param_schedulers]
-        end = {"epochs": epochs, "last_step": last_step}
-        self._cut = {**end, "schedules": shapes, "of": self._decided_for(loop)}
+        self._cut = {**move_end(self.runner, epochs, last_step), "of": self._decided_for(loop)}
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:

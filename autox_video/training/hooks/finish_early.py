@@ -1,0 +1,65 @@
+"""An early finish, once validation leaves nothing to learn."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from autox_video.metrics.selection_score import main_score
+from autox_video.training.moved_end import MovedEnd, move_end, restore_end
+
+ANNEALED_SHARE = 0.5
+"""Epochs of the annealing over those before it, as in the usual schedule from scratch."""
+
+
+@HOOKS.register_module()
+class FinishEarly(Hook):
+    """Anneal the learning rate and end training once every validation clip is right and sure.
+
+    Args:
+        loss: calibrated validation loss, in nats, that such an evaluation stays below.
+    """
+
+    priority = "NORMAL"  # before the checkpoint hook, so that the decision is saved
+
+    def __init__(self, loss: float) -> None:
+        self.loss = loss
+        self._end: MovedEnd | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def before_run(self, runner) -> None:
+        self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        loop = runner.train_loop
+        epochs = loop.epoch + max(1, round(ANNEALED_SHARE * loop.epoch))
+        if self._end is not None or epochs >= loop.max_epochs or not self._is_perfect(metrics):
+            return
+        self._end = move_end(runner, epochs, epochs * loop.steps_in_epoch)
+        loop.told_epochs = epochs
+        sentence = (
+            f"All validation clips are classified correctly: training ends after epoch {epochs} "
+            f"instead of {self._planned}."
+        )
+        runner.call_hook("on_note", sentence=sentence)
+
+    def after_resume(self, runner, best: dict[str, float] | None) -> None:
+        """Keep to the end that was decided before the stop, unless it was for another plan."""
+        if self._loaded.get("end") and self._loaded["planned"] == self._planned:
+            self._end = self._loaded["end"]
+            restore_end(runner, self._end)
+            runner.train_loop.told_epochs = self._end["epochs"]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"end": self._end, "planned": self._planned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded = state
+
+    def _is_perfect(self, metrics: dict[str, float] | None) -> bool:
+        key = main_score(metrics)
+        return (
+            key is not None
+            and metrics[key] == 1
+            and metrics.get("calibrated_loss", metrics["loss"]) < self.loss
+        )
