@@ -13,6 +13,8 @@ and width, D entries of one descriptor.
 """
 
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -69,13 +71,30 @@ class ClipDescriptors(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the descriptors of clips; see the class for the shapes."""
-        with torch.autocast(x.device.type, enabled=False):
-            # A few clips at a time, to fit into the CPU's cache or save GPU memory.
-            parts = [self._described(part) for part in x.float().split(CLIPS_AT_A_TIME)]
-        return torch.cat(parts).transpose(1, 2)[..., None, None]
+        # A few clips at a time, to fit into the CPU's cache or save GPU memory.
+        parts = x.float().split(CLIPS_AT_A_TIME)
+        threads = min(torch.get_num_threads(), len(parts)) if x.device.type == "cpu" else 1
+        described = self._in_threads(parts, threads) if threads > 1 else map(self._described, parts)
+        return torch.cat(list(described)).transpose(1, 2)[..., None, None]
 
+    def _in_threads(self, parts: Sequence[Tensor], threads: int) -> list[Tensor]:
+        """Describe each part in one thread; within small operations threads mostly wait."""
+        before = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                return list(pool.map(self._described, parts))
+        finally:
+            torch.set_num_threads(before)  # the initializer also changed the default of new threads
+
+    @torch.no_grad()
     def _described(self, clips: Tensor) -> Tensor:
         """(B, 3, T, H, W) → (B, T', C)."""
+        with torch.autocast(clips.device.type, enabled=False):
+            return self._descriptors(clips)
+
+    def _descriptors(self, clips: Tensor) -> Tensor:
         frames = clips.transpose(1, 2)
         first = frames[:, ::2].flatten(0, 1)
         grey = first.mean(1, keepdim=True)
