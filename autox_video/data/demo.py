@@ -12,8 +12,8 @@ Letters in shapes: T frames, H height, W width, S side of the sprite.
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +21,9 @@ from types import MappingProxyType
 import av
 import numpy as np
 
-from autox_video.core.errors import InstallError, ListingError
+from autox_video.core.errors import InstallError, ListingError, ResourceError
 from autox_video.core.files import atomic_write, write_json, write_text
+from autox_video.data.loading.loader import ClipLoader
 
 # Motion name -> which of the four numbers (x, y, rotation, size) it changes, and its direction.
 # The y axis points down, so increasing rotation is clockwise on screen.
@@ -113,8 +114,8 @@ def make_demo(
         root: folder of the demo, created if needed.
         seed: 0 or more.
         clips_per_class: number of clips per motion in each split.
-        on_done: called in this thread after every clip with (clips done, clips in total).
-        workers: number of threads; one per core by default.
+        on_done: called after every few clips with (clips done, clips in total).
+        workers: number of processes; one per core by default.
 
     Raises:
         ListingError: `root` contains other files of these names, or a demo with other settings.
@@ -131,21 +132,38 @@ def make_demo(
         if not path.exists():
             write_text(path, text)
 
-    def make(clip: DemoClip) -> None:
-        path = root / "videos" / clip.name
+    workers = workers or os.cpu_count()
+    loader = ClipLoader(_Missing(root, clips), batch_size=4 * workers, workers=workers)
+    order = range(len(clips))
+    batches = [order[start : start + 4 * workers] for start in order[:: 4 * workers]]
+    with closing(loader):
+        for batch, _ in zip(batches, loader.read(order, batches), strict=True):
+            if loader.broken:
+                raise ResourceError(f"The demo cannot be generated: {min(loader.broken.values())}")
+            if on_done is not None:
+                on_done(batch.stop, len(clips))
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """The clips of a demo; a worker that reads one writes its file if that is missing."""
+
+    root: Path
+    clips: Sequence[DemoClip]
+    item_shape = (1,)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def name(self, index: int) -> str:
+        return self.clips[index].name
+
+    def read(self, index: int, out: np.ndarray) -> None:
+        path = self.root / "videos" / self.clips[index].name
         if not path.exists():
-            content = encode_mp4(*draw_clip(clip))
+            content = encode_mp4(*draw_clip(self.clips[index]))
             with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
-
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        try:
-            for done, _ in enumerate(pool.map(make, clips), start=1):
-                if on_done is not None:
-                    on_done(done, len(clips))
-        finally:
-            # After an error or Ctrl-C, do not wait for the clips that have not been started.
-            pool.shutdown(cancel_futures=True)
 
 
 def demo_is_complete(root: str | Path) -> bool:
