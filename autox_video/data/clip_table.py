@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autox_video.video.files.remote import is_remote
 
 if TYPE_CHECKING:
-    from autox_video.data.inspection.clip_facts import ClipFacts, Contents
+    from autox_video.data.inspection.clip_facts import ClipFacts
     from autox_video.data.splitting.recordings import Recordings
 
 LABELS_JOINED_BY = ";"
@@ -49,8 +51,8 @@ class ClipTable:
     """(start_sec, end_sec) of each clip in its video; None: all clips are whole videos."""
     facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
     """The facts of each clip, of its segment only if it has one; None: not inspected yet."""
-    contents: "Contents | None" = field(default=None, compare=False)
-    """Digests and fingerprints of the whole videos; None: not inspected yet."""
+    digests: np.ndarray | None = field(default=None, compare=False)
+    """(N, DIGEST_BYTES) uint8, of the whole videos; None: not inspected yet."""
     recordings: "Recordings | None" = field(default=None, compare=False)
     """Which clips seem to be cut from the same recording; None: not known yet."""
     lines: array | None = field(default=None, compare=False)
@@ -128,7 +130,7 @@ class ClipTable:
             labels=_at(self.labels, rows),
             segments=_at(self.segments, rows),
             facts=_at(self.facts, rows),
-            contents=self.contents and self.contents.select(rows),
+            digests=None if self.digests is None else self.digests[rows],
             recordings=self.recordings and self.recordings.select(rows),
             lines=self.lines and array("L", _at(self.lines, rows)),
         )

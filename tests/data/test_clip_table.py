@@ -6,7 +6,7 @@ from array import array
 import numpy as np
 
 from autox_video.data.clip_table import WHOLE_VIDEO, ClipTable, video_keys
-from autox_video.data.inspection.clip_facts import ClipFacts, Contents, unreadable
+from autox_video.data.inspection.clip_facts import ClipFacts, unreadable
 from autox_video.data.splitting.recordings import Recordings
 
 READABLE, TORN = ClipFacts(9, 9.0, 1.0, 8, 8, "x", None), unreadable("torn").facts
@@ -60,13 +60,12 @@ def test_classes_of_clips_of_one_class_and_of_several():
 
 
 def test_all_columns_of_chosen_rows():
-    contents = Contents.of_unknown(3)
-    contents.digests[:] = [[1], [2], [3]]
-    recordings = Recordings(np.array([0, 0, 2]), *np.zeros((2, 3), dtype=bool))
+    digests = np.array([[1], [2], [3]], dtype=np.uint8)
+    recordings = Recordings(np.array([0, 0, 2]), *np.zeros((4, 3), dtype=bool))
     clips = ClipTable(
         "abc",
         facts=[READABLE, TORN, READABLE],
-        contents=contents,
+        digests=digests,
         recordings=recordings,
         lines=array("L", [3, 5, 7]),
         source="l.txt",
@@ -74,7 +73,7 @@ def test_all_columns_of_chosen_rows():
     assert (clips.unreadable(), clips.readable().paths) == ([1], ("a", "c"))
     chosen = clips.select([2, 0])
     assert [chosen.location(row) for row in (0, 1)] == ["l.txt:7", "l.txt:3"]
-    assert chosen.contents.digests[:, 0].tolist() == [3, 1]
+    assert chosen.digests[:, 0].tolist() == [3, 1]
     assert chosen.recordings.labels.tolist() == [2, 0]
     assert clips.with_those_of(chosen).recordings.labels.tolist() == [0, 0, 2, 2, 0]
-    assert len(clips.select([])) == len(clips.select([]).contents.digests) == 0
+    assert len(clips.select([])) == len(clips.select([]).digests) == 0

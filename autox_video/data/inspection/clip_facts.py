@@ -4,7 +4,7 @@ import errno
 import hashlib
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -93,11 +93,6 @@ class Contents(NamedTuple):
         """Set the rows of one clip."""
         for column, row in zip(self, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
-
-    @classmethod
-    def of_all(cls, parts: Iterable["Contents"]) -> "Contents":
-        """Return the concatenation of several."""
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
         """Return the rows at `positions`, in that order."""

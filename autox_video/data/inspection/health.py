@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from autox_video.data.clip_table import ClipTable, indices_of, video_keys
-from autox_video.data.inspection.clip_facts import ClipFacts, Contents
-from autox_video.data.inspection.fingerprint import near_duplicates
+from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.listing.classes.similar_names import near_names
 from autox_video.data.listing.listing import Listing
-from autox_video.data.splitting.groups import either, members, same, same_digest
+from autox_video.data.splitting.groups import either, members, same
 from autox_video.data.splitting.sources import sources
 
 SCHEMA = 1
@@ -38,6 +37,7 @@ class Health:
     Attributes:
         split_of: (N,) number of each clip's split in `names`.
         exact: (N,) group labels, as in `groups`, of clips with equal content.
+        near: (N,) group labels of near-duplicates, including exact ones.
         recordings: (N,) group labels of clips that seem to be cut from one recording.
     """
 
@@ -52,19 +52,17 @@ class Health:
         segments = [self.splits[name].segment(row) for name, row in self._rows]
         # Two segments of a video are not duplicates: equal clips must have equal segments, too.
         self._part = same(segments) if len(set(segments)) > 1 else None
-        self._contents = Contents.of_all([clips.contents for clips in tables])
-        self.exact = self._within_part(same_digest(self._contents.digests))
+        self.exact = self._within_part([clips.recordings.equal for clips in tables])
+        self.near = either(
+            self.exact, self._within_part([clips.recordings.alike for clips in tables])
+        )
 
-    def _within_part(self, labels: np.ndarray) -> np.ndarray:
+    def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
+        """Return group labels (N,) from those of each split, restricted to equal segments."""
+        all_labels = np.concatenate(labels).tolist()
         if self._part is None:
-            return labels
-        return same(zip(self._part.tolist(), labels.tolist(), strict=True))
-
-    @cached_property
-    def near(self) -> np.ndarray:
-        """(N,) group labels of near-duplicates, including exact ones."""
-        alike = near_duplicates(self._contents.fingerprints)
-        return either(self.exact, self._within_part(alike))
+            return same(all_labels)
+        return same(zip(self._part.tolist(), all_labels, strict=True))
 
     @cached_property
     def source(self) -> np.ndarray:

@@ -32,7 +32,7 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Return the listing with facts, contents and recordings in its tables, and more notes.
+    """Return the listing with facts, digests and recordings in its tables, and more notes.
 
     Opens every listed clip once; the arguments are those of `inspect.inspect_clips`.
     """
@@ -50,12 +50,17 @@ def inspect_listing(
         clips, videos = tables[name], facts[rows]
         notes += _say_late_ends(name, clips, videos)
         parts = [_of_part(video, clips.segment(row)) for row, video in enumerate(videos)]
-        inspected[name] = replace(clips, facts=parts, contents=contents.select(rows))
-    return with_recordings(replace(listing, **inspected, notes=(*listing.notes, *notes)))
+        inspected[name] = replace(clips, facts=parts, digests=contents.digests[rows])
+    return with_recordings(replace(listing, **inspected, notes=(*listing.notes, *notes)), contents)
 
 
-def with_recordings(listing: Listing) -> Listing:
-    """Return an inspected listing with the recordings that its clips, of all splits, come from."""
+def with_recordings(listing: Listing, contents: Contents) -> Listing:
+    """Return an inspected listing with the recordings that its clips come from.
+
+    Args:
+        listing: with facts in its tables.
+        contents: of the clips of all tables, in order.
+    """
     tables = listing.splits
     paths = [path for clips in tables.values() for path in clips.paths]
     sizes = [(fact.width, fact.height) for clips in tables.values() for fact in clips.facts]
@@ -63,7 +68,7 @@ def with_recordings(listing: Listing) -> Listing:
         video_keys(paths, listing.data_root),
         paths,
         [label for clips in tables.values() for label in clips.rarest_classes()],
-        contents=Contents.of_all([clips.contents for clips in tables.values()]),
+        contents=contents,
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         num_classes=len(listing.classes),
     )

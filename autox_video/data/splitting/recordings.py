@@ -45,6 +45,10 @@ class Recordings(NamedTuple):
     """(N,) as in `groups`: by video, by source in the name, by content, by looks and by scene."""
     named: np.ndarray
     """(N,) whether the name or the video tells the source of a clip."""
+    equal: np.ndarray
+    """(N,) group labels of videos with equal content."""
+    alike: np.ndarray
+    """(N,) group labels of near-duplicates, including equal videos."""
     standing: np.ndarray
     """(N,) whether a scene that too many clips show to be one recording was passed over."""
 
@@ -88,7 +92,8 @@ def find_recordings(
         if _is_part_of_class(inside, clips_of, more_than=_FEW_CLIPS, part=_MOST_OF_CLASS):
             for clip in clips:
                 names[clip] = None
-    copies = either(same_digest(contents.digests), near_duplicates(contents.fingerprints))
+    equal = same_digest(contents.digests)
+    copies = either(equal, near_duplicates(contents.fingerprints))
     certain = either(either(of_video, same(names)), copies)
     labels = either(certain, same_scene(contents.scenes, sizes, _neighbours(paths), copies))
     standing = np.zeros(len(labels), dtype=bool)
@@ -97,7 +102,7 @@ def find_recordings(
         if is_scene and _is_too_common([classes[clip] for clip in clips], clips_of):
             labels[clips], standing[clips] = certain[clips], True
     has_name = np.array([name is not None for name in names], dtype=bool)
-    return Recordings(labels, has_name | ~_is_alone(of_video), standing)
+    return Recordings(labels, has_name | ~_is_alone(of_video), equal, copies, standing)
 
 
 def kept_together(

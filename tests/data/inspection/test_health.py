@@ -29,7 +29,7 @@ def content(seed, noise=0):
 
 def healthy(*, segments=False, **splits):
     """Give the Health of splits of rows (path, label, seed, noise, facts or None, segment)."""
-    tables = {"val": None, "test": None}
+    tables, all_contents = {"val": None, "test": None}, []
     for name, rows in splits.items():
         rows = [(*row, *(None, 0, 0, None, (0.0, np.inf))[len(row) - 1 :]) for row in rows]
         parts = [row[5] for row in rows] if segments else None
@@ -44,9 +44,12 @@ def healthy(*, segments=False, **splits):
             labels,
             parts,
             facts=[row[4] or facts() for row in rows],
-            contents=contents,
         )
-    return Health(with_recordings(Listing("/data", CLASSES, True, **tables, notes=("a note",))))
+        all_contents.append(contents)
+    listing = Listing("/data", CLASSES, True, **tables, notes=("a note",))
+    in_order = [all_contents[[*splits].index(name)] for name in listing.splits]
+    columns = map(np.concatenate, zip(*in_order, strict=True))
+    return Health(with_recordings(listing, Contents(*columns)))
 
 
 TRAIN = [("a.mp4", 0), ("b.mp4", 1), ("c.mp4", 0)]

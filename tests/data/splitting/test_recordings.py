@@ -80,7 +80,8 @@ def test_a_scene_that_a_large_part_of_the_clips_show_is_no_recording(cameras, st
 
 
 def unrelated(count):
-    return Recordings(alone(count), *np.zeros((2, count), dtype=bool))
+    named = standing = np.zeros(count, dtype=bool)
+    return Recordings(alone(count), named, alone(count), alone(count), standing)
 
 
 def test_what_nothing_tells_apart_is_kept_in_blocks_of_the_natural_order():
@@ -112,6 +113,8 @@ def test_clips_whose_source_is_named_or_known_are_in_no_block():
     known = Recordings(
         np.array([0, 0, 2, 3, 4, 5]),
         np.array([0, 0, 1, 1, 0, 0], dtype=bool),
+        alone(6),
+        alone(6),
         np.zeros(6, dtype=bool),
     )
     groups = kept_together(known, [f"{i}.mp4" for i in range(6)], ["a"] * 6)
