@@ -14,7 +14,7 @@ SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
 FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
-"""Of a perfect validation: largest calibrated loss, and fewest clips, which say that at least 90%
+"""Of a perfect validation: largest calibrated loss, and fewest clips, which mean that at least 90%
 of other clips are right too (lower end of the 95% interval)."""
 IMBALANCE = 4  # clips of the largest class over those of the smallest
 TRAINING_KEYS = (
