@@ -222,7 +222,8 @@ class Settings(BaseModel):
     patience: int | Auto = _key(
         whole(0, 1_000_000),
         "Stop early after N evaluations without improvement; 0: never. auto: a third of the "
-        "evaluations with pretrained weights, else 0.",
+        "evaluations with pretrained weights; from scratch, soon after all validation clips are "
+        "classified correctly and with confidence.",
     )
     search: Literal["auto", "off"] = _key(
         choice("off"),
