@@ -1,4 +1,4 @@
-"""Everything before training: the work dir, the clips, the plan. Imports no torch by itself."""
+"""Everything before training: work dir, clips and plan. Importing it does not import torch."""
 
 import csv
 import io
@@ -13,12 +13,16 @@ import numpy as np
 from autox_video.automl.clip_review import readable_listing, say_equal
 from autox_video.automl.run_data import (
     begin_run,
-    compare_clips,
-    listing_fingerprint,
     lists_of_run,
     notes_on_reading,
+    split_as_begun,
 )
-from autox_video.automl.starting_weights import find_weights, weights_to_resume
+from autox_video.automl.starting_weights import (
+    clips_of_weights,
+    find_weights,
+    say_seen,
+    weights_to_resume,
+)
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import progress, say, table
 from autox_video.core.errors import CheckpointError, ResourceError
@@ -30,6 +34,7 @@ from autox_video.data.inspection.dataset_stats import summarize
 from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
 from autox_video.data.listing.listing import Listing, divide_listing, read_listing
+from autox_video.data.splitting.known_clips import KnownClips
 from autox_video.data.splitting.recordings import kept_together
 from autox_video.distributed import processes
 from autox_video.machine.hardware import (
@@ -53,47 +58,50 @@ NAMED_AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What training starts from."""
+    """Everything that training starts from."""
 
     plan: Plan
     basis: Basis
-    """What the plan rests on: what the user asked for, the clips as they can be read now, ..."""
+    """What the plan is based on: the settings, statistics of the clips, hardware and weights."""
     listing: Listing
-    """The clips that the run learns from; WORK_DIR/train.csv and val.csv hold them."""
+    """The clips that the run trains on, as in WORK_DIR/train.csv and val.csv."""
     inspected: Listing
-    """All that is listed now, with what is known of each clip."""
+    """All clips listed now, with what inspecting them showed."""
     data: TrainingData
-    """The same as the record of the run names them."""
+    """The clips as the run record names them."""
     lists: Mapping[str, Any]
-    """What that says of the lists, and of the clips that are left out."""
+    """What the run record says about the lists and the clips left out."""
     stored: RunRecord | None = None
-    """The record of a run that is resumed, as it is."""
+    """The stored record of a run that is resumed."""
     probe_view_sec: float = 0.0
-    """What the model of probe.pth takes for a view; 0: there is none."""
+    """Seconds that the model in probe.pth takes for a view; 0 without one."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     """Check the work dir, the lists and every clip, then make every choice.
 
-    A run that the work dir holds, and that is to be resumed, keeps its clips, and its choices where
-    the user asks for nothing else.
+    A run in the work dir that is resumed keeps its clips, and its choices unless the user asks for
+    others.
 
     Raises:
-        AutoXVideoError: something that the user can mend.
+        AutoXVideoError: something that the user can fix.
     """
     work_dir = Path(settings.work_dir)
     check_work_dir(work_dir)
     check_decoder(settings.decoder)
-    stored = None
-    if resuming:
-        stored = read_record(work_dir)
+    stored = read_record(work_dir) if resuming else None
     listing = read_data(settings)
-    inspected = divide_listing(
-        inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
-    )
+    inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
+    weights = None
+    if stored is None:
+        weights = clips_of_weights(settings.load_from, settings.data_root)
+        inspected = divide_listing(_with_sides_of(weights, inspected))
+    else:
+        inspected = split_as_begun(work_dir, stored, inspected)
     notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
-    _say_all([*notes, *shared_recordings(inspected)])
-    tables = {} if stored is None else _same_clips(work_dir, stored, inspected)
+    seen = weights and say_seen(weights, inspected, probes=settings.only_probes)
+    _say_all([*notes, *shared_recordings(inspected), *(seen or ())])
+    tables = {} if stored is None else _clips_as_begun(work_dir, stored, inspected)
     _report_unreadable(inspected, work_dir, strict=settings.strict)
     _report_odd(inspected)
     readable = readable_listing(inspected, strict=settings.strict)
@@ -104,12 +112,13 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
         plan, task = choose(basis), basis.stats.task
         data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)
+        data = replace(data, seen_before=bool(seen))
         return Prepared(plan, basis, readable, inspected, data, lists)
-    weights = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
-    basis = replace(basis, weights=weights)
+    start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
+    basis = replace(basis, weights=start)
     plan = resume(stored.plan, basis)
     refused, notes = compare(stored.plan, plan)
-    _refuse(work_dir, "choices", refused)
+    _refuse(work_dir, refused)
     _say_all(notes)
     listing = replace(inspected, classes=stored.data.classes, **tables)
     root = full_root(settings.data_root)
@@ -117,21 +126,22 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     return Prepared(plan, basis, listing, inspected, data, stored.lists, stored)
 
 
-def _same_clips(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
-    """The lists that a run began with.
+def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
+    """Return a listing that is to be split so that clips keep the side they had for the weights."""
+    how = listing.to_divide
+    if weights is None or how is None:
+        return listing
+    return replace(listing, to_divide=replace(how, stored=None, weights=weights))
 
-    Raises:
-        CheckpointError: other clips or classes are listed now.
-    """
+
+def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
+    """Return the lists that a run began with, and say what can no longer be read of them."""
     tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
-    if listing_fingerprint(listing) != stored.data.fingerprint:
-        _refuse(work_dir, "data", compare_clips(listing, stored, tables))
     _say_all(notes_on_reading(listing, stored.lists, tables))
     if stored.data.data_root != root:
         say(
             f"data_root: the run began with the clips of {stored.data.data_root}, and resumes with "
-            f"those of {root}. Where they are not the same clips, moved, use --fresh or another "
-            "work_dir."
+            f"those of {root}. If they are not the same clips, use --fresh or another work_dir."
         )
     return tables
 
@@ -141,29 +151,29 @@ def _say_all(notes: Sequence[str]) -> None:
         say(note)
 
 
-def _refuse(work_dir: Path, what: str, differences: Sequence[str]) -> None:
-    """Raise CheckpointError if the run in the work dir is of other data or choices."""
+def _refuse(work_dir: Path, differences: Sequence[str]) -> None:
+    """Raise CheckpointError if the run in the work dir was planned differently."""
     if differences:
         spelled_out = "; ".join(differences)
         raise CheckpointError(
-            f"work_dir: {work_dir} holds a run with other {what}: {spelled_out}. {WAYS_ON}"
+            f"work_dir: {work_dir} holds a run with other choices: {spelled_out}. {WAYS_ON}"
         )
 
 
 def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
-    """What there is to train with: this machine, and the processes that share the work."""
+    """Detect the hardware of this machine and the processes that share the work."""
     me = processes.current()
     if deterministic:
-        make_cublas_deterministic()  # planning tries the model
+        make_cublas_deterministic()  # planning runs the model
     machine = detect(device_to_find(device, gpus))
     return replace(machine, processes=me.size, local_processes=me.local_size)
 
 
 def read_data(settings: Settings) -> Listing:
-    """Make the demo where it is asked for, read the lists, and show what there is to say of them.
+    """Read the lists, show notes on them, and make the demo if the config asks for it.
 
     Raises:
-        ListingError: with every problem that was found.
+        ListingError: with every problem found.
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
@@ -176,7 +186,7 @@ def read_data(settings: Settings) -> Listing:
 
 
 def ensure_demo(root: Path) -> None:
-    """Make the demo data set where it is not there."""
+    """Make the demo data set unless it exists."""
     if demo_is_complete(root):
         return
     with progress(f"Making the demo data set in {root}", len(demo_clips())) as show:
@@ -184,24 +194,24 @@ def ensure_demo(root: Path) -> None:
 
 
 def check_work_dir(folder: Path) -> None:
-    """Make the work dir; raises ResourceError where it cannot be written."""
+    """Make the work dir; raises ResourceError if it cannot be written."""
     check_writable("work_dir", folder)
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Make a folder that the config's `key` names; raises ResourceError if it cannot be written."""
+    """Make the folder of a config `key`; raises ResourceError if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ResourceError(
-            f"{key}: {folder.absolute()} cannot be written ({error.strerror}); give another."
+            f"{key}: {folder.absolute()} cannot be written ({error.strerror}); choose another."
         ) from error
 
 
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
-    """Open every listed clip once, and show how far that is; the others are keys of the config."""
+    """Open every listed clip once and show progress; the other arguments are config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
     with progress("Opening every clip once", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(
@@ -215,7 +225,7 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
-    """Label clips of a run by what they belong to, as in `groups`, as far as it is known."""
+    """Return labels, as in `groups`, of clips of a run that a split keeps together."""
     root = prepared.listing.data_root
     listed = prepared.inspected.train.with_those_of(prepared.inspected.val)
     labels = kept_together(listed.recordings, listed.paths, listed.rarest_classes())
@@ -232,15 +242,16 @@ def _report_unreadable(listing: Listing, work_dir: Path, *, strict: bool) -> Non
     rows = list(dict(rows).items())
     if not rows:
         return
-    table(f"{len(rows)} clips cannot be read", ("clip", "reason"), rows[:NAMED_AT_MOST])
-    what = "strict is set" if strict else "They are skipped"
+    title = f"{counted(len(rows), 'clip')} cannot be read"
+    table(title, ("clip", "reason"), rows[:NAMED_AT_MOST])
+    what = "strict: true refuses them" if strict else "They are skipped"
     if is_for_plan(work_dir):
         say(f"{what}.")
         return
     text = io.StringIO()
     csv.writer(text).writerows([("path", "reason"), *rows])
     write_text(work_dir / UNREADABLE, text.getvalue())
-    say(f"{what}; {work_dir / UNREADABLE} names them all.")
+    say(f"{what}; {work_dir / UNREADABLE} lists them all.")
 
 
 def _report_odd(listing: Listing) -> None:
@@ -251,5 +262,5 @@ def _report_odd(listing: Listing) -> None:
         if fact.odd
     }
     if odd:
-        title = f"{counted(len(odd), 'odd clip')}, used as it says here"
-        table(title, ("clip", "what"), list(odd.items())[:NAMED_AT_MOST])
+        title = f"{counted(len(odd), 'odd clip')}, used as described"
+        table(title, ("clip", "what is odd"), list(odd.items())[:NAMED_AT_MOST])

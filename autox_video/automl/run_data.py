@@ -1,8 +1,9 @@
-"""The clips of a run: kept as they were when it began, and compared with what is listed now."""
+"""The clips of a run: written down when it begins, compared with what is listed later."""
 
 import hashlib
 import tempfile
-from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,34 @@ from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
+from autox_video.data.inspection.inspected_listing import with_recordings
 from autox_video.data.listing.listing import Listing
 from autox_video.data.listing.written_list import read_list, write_list
+from autox_video.data.splitting.changes import compare, name_clips
+from autox_video.data.splitting.known_clips import (
+    UNREADABLE,
+    KnownClips,
+    known_clips,
+    read_known,
+    write_known,
+)
+from autox_video.data.splitting.splits import store
 from autox_video.planning.record import TO_TRAIN_ANEW, RunRecord, TrainingData
+from autox_video.run.work_dir import EARLIER
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root
 
 SPLITS = {"train": "training", "val": "validation"}
 """The lists that a run keeps, NAME.csv in its work dir, and what they are for."""
-EXAMPLES = 3
 
 
 def list_file(work_dir: Path, name: str) -> Path:
-    """Where a run keeps the list `train` or `val`."""
+    """Return the path of the list `train` or `val` of a run."""
     return work_dir / f"{name}.csv"
 
 
 def listing_fingerprint(listing: Listing) -> str:
-    """SHA-256 over the class names and the training and validation clips with their labels."""
+    """Return a SHA-256 over class names, and training and validation clips with their labels."""
     digest = hashlib.sha256("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
     for split in (listing.train, listing.val):
         for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
@@ -40,10 +51,19 @@ def listing_fingerprint(listing: Listing) -> str:
 def begin_run(
     work_dir: Path, listing: Listing, readable: Listing, task: str, remote_cache: str
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """Write the lists of a new run, which learns from the clips that are readable.
+    """Write the lists of a new run, which trains on the readable clips, and clips.json.
 
-    Gives what its record says of the clips, and of the lists with what is left out of them.
+    Args:
+        work_dir: of the run.
+        listing: every clip.
+        readable: the same without unreadable clips.
+        task: name of the task.
+        remote_cache: the config's key.
+
+    Returns:
+        What the run record says about the clips, and about the lists and the clips left out.
     """
+    write_known(work_dir, known_clips(listing.splits, listing.classes, listing.data_root))
     lists = {}
     for name in SPLITS:
         path, clips, listed = list_file(work_dir, name), readable.splits[name], listing.splits[name]
@@ -66,36 +86,37 @@ def begin_run(
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
-    """Path, start and end of a clip in seconds, as JSON can hold them."""
+    """Return path, start and end of a clip in seconds, as JSON can hold them."""
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
     return [clips.paths[number], start_sec, None if end_sec == float("inf") else end_sec]
 
 
-def _left_out(lists: Mapping[str, Any], name: str, listing: Listing) -> set[Hashable]:
-    """What tells the clips from all others that could not be read when the run began."""
+def _left_out(lists: Mapping[str, Any], name: str, root: str | Path) -> set[Hashable]:
+    """Return the identities of the clips that could not be read when the run began."""
     spelled, segments = lists[name]["left_out"], None
     if any(len(clip) == 3 for clip in spelled):
         segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
     clips = ClipTable(tuple(clip[0] for clip in spelled), None, segments)
-    return set(clips.identities(listing.data_root))
+    return set(clips.identities(root))
 
 
 def lists_of_run(
     work_dir: Path, lists: Mapping[str, Any], listing: Listing
 ) -> dict[str, ClipTable]:
-    """The clips that a run began with, in its order; a damaged list is made again where possible.
+    """Return the clips that a run began with, in its order; restore a damaged list if possible.
 
     Raises:
-        CheckpointError: a list is damaged, and what is listed now does not give it again.
+        CheckpointError: a list is damaged, and what is listed now does not restore it.
     """
     tables = {}
     for name in SPLITS:
         path, digest = list_file(work_dir, name), lists[name]["sha256"]
         tables[name] = _read_exactly(path, digest)
         if tables[name] is None:
-            clips, left_out = listing.splits[name], _left_out(lists, name, listing)
+            clips = listing.splits.get(name, ClipTable((), ()))
+            left_out = _left_out(lists, name, listing.data_root)
             identities = clips.identities(listing.data_root)
             rows = [i for i, clip in enumerate(identities) if clip not in left_out]
             tables[name] = _write_again(path, clips.select(rows), digest)
@@ -115,100 +136,122 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
         write_list(trial, clips)
         if sha256(trial) != digest:
             raise CheckpointError(
-                f"{path}: missing or damaged, and what is listed now does not give it again, as "
-                "other clips were listed when the run began. Put the file or the lists back; "
-                f"{TO_TRAIN_ANEW}"
+                f"{path}: missing or damaged, and cannot be restored, as other clips were listed "
+                f"when the run began. Restore the file or the clips; {TO_TRAIN_ANEW}"
             )
     write_list(path, clips)
-    say(f"{path}: was missing or damaged, and was made again from the lists.")
+    say(f"{path}: was missing or damaged, and was restored from what is listed.")
     return clips
 
 
-def compare_clips(
-    listing: Listing, record: RunRecord, tables: Mapping[str, ClipTable]
-) -> list[str]:
-    """Say what is listed otherwise than when a run began; nothing where it learns the same.
+def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listing:
+    """Return an inspected listing, split as it was when the run began.
 
-    Another order, other spellings of paths and clips that could not be read when the run began
-    make no difference. `tables` are the clips that it began with.
+    Where the work dir stores the split, new clips do not stop an unfinished run: it is resumed
+    without them. Clips that could not be read when it began make no difference.
+
+    Raises:
+        CheckpointError: clips or classes have changed in another way, or the run is finished.
     """
-    classes, root = record.data.classes, listing.data_root
-    differences = list(_compare_classes(classes, listing.classes))
-    for name, purpose in SPLITS.items():
-        before = _labelled(tables[name], classes, root)
-        now = _labelled(listing.splits[name], listing.classes, root)
-        parts = _new_and_gone(before, now, _left_out(record.lists, name, listing))
-        changed = [clip for clip in before if clip in now and before[clip] != now[clip]]
-        if changed:
-            clip = changed[0]
-            change = f"{_name(clip)}: {_joined(before[clip])} -> {_joined(now[clip])}"
-            parts.append(f"{len(changed)} of another class ({change})")
-        if parts:
-            differences.append(f"{purpose} clips: {', '.join(parts)}")
-    return differences
+    how, root = listing.to_divide, listing.data_root
+    names = tuple(SPLITS) if how is None else how.names
+    before = _clips_of_run(work_dir, record, listing).in_splits(names)
+    tables = {"": listing.train} if how else {name: listing.splits[name] for name in SPLITS}
+    now = known_clips(tables, listing.classes, root)
+    changes = compare(before, now)
+    sentence = changes.sentence()
+    if sentence and (how is None or record.finished or not _adds_only(before, now, listing)):
+        kept = "known clips keep their side of the split, and " if how else ""
+        undo = "" if record.finished else " To resume that run, undo the change."
+        raise CheckpointError(
+            f"work_dir: {work_dir} holds a run on other clips: {sentence}. To train on the clips "
+            f"as they are now, run the same command with --fresh: {kept}the files of that run move "
+            f"to {work_dir / EARLIER}.{undo}"
+        )
+    if how is None:
+        return listing
+    stored = {*before.splits, *(how.stored or ())}
+    rows: dict[str, list[int]] = {name: [] for name in names if name in stored}
+    for row, old in changes.earlier.items():
+        rows[before.splits[old]].append(row)
+    clips = _renumbered(listing.train, listing.classes, before.classes)
+    splits = {name: clips.select(of_split) for name, of_split in rows.items()}
+    if how.stored is None:
+        store(splits, how.folder)
+    listing = replace(listing, classes=before.classes, **splits, to_divide=None)
+    if not sentence:
+        return listing
+    say(
+        f"Since the run began, {sentence}. It resumes with the clips that it began with; to train "
+        "on the clips as they are now, run the same command with --fresh."
+    )
+    return with_recordings(listing)
 
 
-def _compare_classes(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
-    if tuple(before) == tuple(now):
-        return
-    parts = _new_and_gone(dict.fromkeys(before), dict.fromkeys(now))
-    if not parts:
-        first = next(i for i, pair in enumerate(zip(before, now, strict=False)) if len({*pair}) > 1)
-        parts = [f"in another order (number {first} was {before[first]}, is {now[first]})"]
-    yield f"classes: {', '.join(parts)}"
+def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:
+    """Whether only new clips are listed, and a run can be resumed without them.
+
+    Clips that the run set aside for its test may be gone, too.
+    """
+    same_labels = listing.test is None or listing.classes == before.classes
+    return same_labels and compare(before.in_splits(SPLITS), now).adds_only
 
 
-def _new_and_gone(
-    before: Mapping[Hashable, Any], now: Mapping[Hashable, Any], left_out: Container[Hashable] = ()
-) -> list[str]:
-    new = [name for name in now if name not in before and name not in left_out]
-    gone = [name for name in before if name not in now]
-    kinds = ((new, "new"), (gone, "gone"))
-    return [f"{len(names)} {what} ({_examples(names)})" for names, what in kinds if names]
+def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str]) -> ClipTable:
+    """Return clips with class indices as in `before`; -1 for classes that it lacks."""
+    if tuple(classes) == tuple(before):
+        return clips
+    number = {name: index for index, name in enumerate(before)}
+    index = [number.get(name, -1) for name in classes]
+    labels = (
+        tuple(index[i] for i in label) if isinstance(label, tuple) else index[label]
+        for label in clips.labels
+    )
+    return replace(clips, labels=labels)
+
+
+def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
+    """Return the clips that a run began with, without digests where clips.json is not there."""
+    how, root = listing.to_divide, listing.data_root
+    known = read_known(work_dir, root)
+    if known is not None and known.classes:
+        return known
+    stored = how and how.stored
+    known = known_clips(
+        stored or lists_of_run(work_dir, record.lists, listing), record.data.classes, root
+    )
+    left_out = {key: name for name in SPLITS for key in _left_out(record.lists, name, root)}
+    digests = [UNREADABLE if key in left_out else b"" for key in known.keys]
+    more = left_out.keys() - set(known.keys)
+    return KnownClips(
+        known.classes,
+        (*known.keys, *more),
+        (*known.splits, *(left_out[key] for key in more)),
+        (*known.labels, *([None] * len(more))),
+        (*digests, *([UNREADABLE] * len(more))),
+    )
 
 
 def notes_on_reading(
     listing: Listing, lists: Mapping[str, Any], tables: Mapping[str, ClipTable]
 ) -> list[str]:
-    """Say which clips of a run can no longer be read, and which can that could not."""
+    """Say which clips of a run have become unreadable, and which can be read only now."""
     notes = []
     for name, purpose in SPLITS.items():
         clips = listing.splits[name]
         identities = clips.identities(listing.data_root)
-        bad, absent = set(clips.unreadable()), _left_out(lists, name, listing)
+        bad, absent = set(clips.unreadable()), _left_out(lists, name, listing.data_root)
         learnt = set(tables[name].identities(listing.data_root))
         mended = [clip for i, clip in enumerate(identities) if i not in bad and clip in absent]
         spoilt = [clip for i, clip in enumerate(identities) if i in bad and clip in learnt]
         if mended:
             notes.append(
-                f"{len(mended)} {purpose} clips that could not be read when the run began can be "
-                f"read now ({_examples(mended)}); they stay out of it. --fresh takes them in."
+                f"{len(mended)} {purpose} clips that were unreadable when the run began can be "
+                f"read now ({name_clips(mended)}). The run does not use them; --fresh does."
             )
         if spoilt:
             notes.append(
                 f"{len(spoilt)} {purpose} clips of the run cannot be read any more "
-                f"({_examples(spoilt)}); it resumes without them."
+                f"({name_clips(spoilt)}). It resumes without them."
             )
     return notes
-
-
-def _labelled(clips: ClipTable, classes: Sequence[str], root: str | Path) -> dict[Hashable, Any]:
-    """Class names of each clip, by what tells it from all others."""
-    names = [tuple(sorted(classes[index] for index in label)) for label in clips.class_sets()]
-    return dict(zip(clips.identities(root), names, strict=True))
-
-
-def _examples(clips: Sequence[Hashable]) -> str:
-    more = ", ..." if len(clips) > EXAMPLES else ""
-    return ", ".join(map(_name, clips[:EXAMPLES])) + more
-
-
-def _name(clip: Hashable) -> str:
-    if isinstance(clip, tuple):
-        path, (start_sec, end_sec) = clip
-        return f"{path} from {start_sec:g} to {end_sec:g} s"
-    return str(clip)
-
-
-def _joined(names: Sequence[str]) -> str:
-    return ";".join(names) or "none"

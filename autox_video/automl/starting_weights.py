@@ -1,13 +1,18 @@
 """The pretrained weights that a run starts from: a known file in `checkpoints/`, or a given one."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from autox_video.backbones.weights.known_weights import Pretrained, find_pretrained, find_unknown
 from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO
 from autox_video.core.console import say
-from autox_video.core.errors import ConfigError
+from autox_video.core.errors import CheckpointError, ConfigError
+from autox_video.core.wording import counted
+from autox_video.data.listing.listing import Listing
+from autox_video.data.splitting.changes import compare, name_clips
+from autox_video.data.splitting.known_clips import KnownClips, known_clips, read_known
 from autox_video.machine.installation import source_tree
 
 NONE = "none"
@@ -61,6 +66,62 @@ def weight_folders() -> list[Path]:
     if tree is not None and tree / "checkpoints" != folders[0] and (tree / "checkpoints").is_dir():
         folders.append(tree / "checkpoints")
     return folders
+
+
+def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
+    """Raise ConfigError if --fresh would move away the weights that training is to start from."""
+    folder = Path(load_from).absolute().parent
+    if load_from not in (AUTO, NONE) and folder.resolve() == work_dir.resolve():
+        raise ConfigError(
+            f"load_from: {load_from} is part of the run that --fresh moves aside. To start from "
+            "its weights, give another work_dir instead of --fresh."
+        )
+
+
+def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
+    """Return the clips of the run that made some weights, as far as its folder tells.
+
+    Its validation clips count as training clips where the weights were refit on them, too.
+    """
+    if load_from in (AUTO, NONE):
+        return None
+    path = Path(load_from)
+    known = read_known(path.parent, data_root) if path.is_file() else None
+    if known is None:
+        return None
+    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS, read_meta
+
+    with suppress(CheckpointError):  # what is wrong with the file is said where it is loaded
+        if ALL_CLIPS in read_meta(path):
+            return known.with_split("val", "train")
+    return known
+
+
+def say_seen(weights: KnownClips, listing: Listing, *, probes: bool) -> list[str]:
+    """Say how many clips of a listing the weights were trained on; nothing for none.
+
+    Args:
+        weights: clips of the run that made the weights.
+        listing: inspected and split.
+        probes: whether only a head is fitted.
+    """
+    now = known_clips(listing.splits, listing.classes, listing.data_root)
+    earlier = compare(weights, now).earlier
+    seen = [row for row, old in earlier.items() if weights.splits[old] == "train"]
+    if not seen:
+        return []
+    effect = "cross-validated scores are too high" if probes else "nothing is cross-validated"
+    notes = [f"load_from: the weights were trained on {len(seen)} of these clips, so {effect}."]
+    for name, purpose in (("val", "validation"), ("test", "test")):
+        rows = [row for row in seen if now.splits[row] == name]
+        if rows:
+            clips = counted(now.splits.count(name), f"{purpose} clip")
+            names = name_clips([now.keys[row] for row in rows])
+            notes.append(
+                f"load_from: the weights were trained on {len(rows)} of {clips} ({names}): expect "
+                "lower scores on other clips."
+            )
+    return notes
 
 
 def weights_to_resume(

@@ -13,6 +13,7 @@ from autox_video.core.console import say, table
 from autox_video.core.files import write_json
 from autox_video.data.inspection.coverage import notes_on_long_clips
 from autox_video.data.inspection.health import Health, good_clips, report
+from autox_video.data.listing.listing import restore_split
 from autox_video.data.listing.written_list import write_list
 from autox_video.planning import clip_shape
 from autox_video.run.work_dir import CHECK, CHECK_REPORT
@@ -35,7 +36,7 @@ def check(settings: Settings) -> dict[str, Any]:
     folder = Path(settings.work_dir, CHECK)
     check_work_dir(folder)
     check_decoder(settings.decoder)
-    listing = read_data(settings)
+    listing = restore_split(read_data(settings))
     inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     health = Health(inspected)
     content, good = report(health), good_clips(health)

@@ -7,6 +7,7 @@ from typing import Any
 
 from autox_video.automl.prepare import check_work_dir
 from autox_video.automl.settle_plan import Planned, plan_run, show_plan
+from autox_video.automl.starting_weights import refuse_moving_weights
 from autox_video.config.settings import AUTO, Settings
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError
@@ -17,7 +18,13 @@ from autox_video.jobs.test import check_results_path, is_tested, prepare_test, r
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.metrics.headline import said
 from autox_video.planning.plan import Plan
-from autox_video.planning.record import is_probe_run, load_stored, write_record, write_stored
+from autox_video.planning.record import (
+    is_probe_run,
+    load_stored,
+    mark_finished,
+    write_record,
+    write_stored,
+)
 from autox_video.run.clock import BudgetClock, command_clock, counting, running_clock
 from autox_video.run.lock import locked
 from autox_video.run.work_dir import (
@@ -56,6 +63,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
         def prepare() -> Any:
             check_work_dir(work_dir)
             held.enter_context(locked(work_dir))
+            if fresh:
+                refuse_moving_weights(settings.load_from, work_dir)
             resumes = settings.only_probes and is_probe_run(work_dir)
             make_ready(work_dir, fresh=fresh, resumes=resumes)
             _mend_record(work_dir)
@@ -84,6 +93,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
                 lambda: not is_tested(test) and _is_in_time(clock, job.testing_sec)
             ):
                 run_test(test)
+        processes.run_on_rank_zero(lambda: mark_finished(work_dir))
         return best
 
 

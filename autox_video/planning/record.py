@@ -7,6 +7,7 @@ the best weights the part that rebuilds the model, so that they can be tested an
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from autox_video.config.choices import BACKBONES
-from autox_video.core.errors import CheckpointError
+from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import write_json
 from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
@@ -51,6 +52,8 @@ class TrainingData:
     """Fingerprint of the listed clips and classes."""
     remote_cache: str = "auto"
     """Folder for downloaded clips."""
+    seen_before: bool = False
+    """Whether the weights that the run starts from were trained on some of these clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class RunRecord:
     """Predicted time of the run, if known."""
     lists: Mapping[str, Any] = field(default_factory=dict)
     """For the lists `train` and `val`: clips, sha256 and the unreadable clips skipped."""
+    finished: bool = False
+    """Whether the run has come to its end."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -83,6 +88,7 @@ class RunRecord:
             "data": {k: v for k, v in data.items() if k not in _LIST_PATHS} | dict(self.lists),
             "prediction": self.prediction and self.prediction.to_json(),
             "choices": self.plan.to_json(),
+            "finished": self.finished,
         }
 
     @classmethod
@@ -111,6 +117,7 @@ class RunRecord:
                 _DATA.validate_python(data),
                 prediction and Prediction.from_json(prediction),
                 {name: data[name] for name in _LISTS if name in data},
+                finished=stored.get("finished") is True,
             )
             _check(record)
         except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -132,6 +139,14 @@ def write_record(folder: Path, record: RunRecord) -> None:
 def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
     """Write what `RunRecord.to_json` returns, with a checksum."""
     write_json(folder / RECORD, {**stored, "digest": _digest(stored)})
+
+
+def mark_finished(folder: Path) -> None:
+    """Note in record.json that the run has come to its end; on a full disk, nothing is noted."""
+    stored = load_stored(folder)
+    if stored is not None:
+        with suppress(ResourceError):
+            write_stored(folder, {**stored, "finished": True})
 
 
 def read_record(folder: Path) -> RunRecord:

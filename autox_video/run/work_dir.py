@@ -20,6 +20,8 @@ CONFIG, RECORD = "config.py", "record.json"
 TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
 """Folder with the lists of an automatic split."""
+CLIPS = "clips.json"
+"""Clips of the run with their splits, classes and digests, to compare later listings with."""
 UNREADABLE = "unreadable.csv"
 METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
 LOCK = "run.lock"
@@ -41,7 +43,7 @@ FOR_PLAN = ".plan-"
 # In the order in which they are moved: checkpoints first, so that half a run never looks like a
 # whole one.
 RUN_FILES = (
-    *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT),
+    *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT, CLIPS),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
     *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
     *("plan.json", ".plan.json.copy"),  # the run record of earlier versions

@@ -81,6 +81,8 @@ def is_wanted(prepared: Prepared) -> bool:
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
         return prepared.stored is None
+    if prepared.data.seen_before:
+        return False  # cross-validation would test on clips that the weights have seen
     weights = _weights(prepared)
     compared = bool(weights) or _describes(prepared)
     return len(weights) > 1 or (compared and plan.evaluation > 0)

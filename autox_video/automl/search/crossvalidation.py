@@ -84,12 +84,13 @@ def has_few_validation_clips(prepared: Prepared, plan: Plan) -> bool:
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
     """Make the folds of a run and write their lists; deterministic.
 
-    There are none if the main score is not an accuracy, or if all clips are in one group.
+    There are none if the main score is not an accuracy, if all clips are in one group, or if the
+    weights that training starts from have seen some of the clips.
     """
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
     count = min(MOST_FOLDS, len(set(groups.tolist())))
-    if not TASKS[data.task].counts_right_clips or count < 2:
+    if not TASKS[data.task].counts_right_clips or count < 2 or data.seen_before:
         return []
     partitions = repeated_folds(
         clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups

@@ -1,9 +1,9 @@
-"""The border of data_root: a list cannot make us read what lies beyond it, unless it is allowed.
+"""The boundary of data_root: a list cannot name files outside it unless `allow_outside` is set.
 
-What counts is how a path is spelt: links in data_root are its owner's business, and are followed.
+Paths are judged as written. Links inside data_root were made by its owner, and are followed.
 """
 
-# A list may hold a million paths: as `Path` objects they cost ten times as much.
+# A list may hold a million paths, and `Path` objects would cost ten times as much.
 # ruff: noqa: PTH100, PTH118, PTH120
 
 import os
@@ -26,19 +26,19 @@ _FILE = "file://"
 def refuse_outside(
     paths: Sequence[str], data_root: str | Path, location: Callable[[int], str], *, allowed: bool
 ) -> None:
-    """Raise ListingError, naming the first of them, if listed clips are outside data_root.
+    """Raise ListingError if listed clips are outside data_root, naming the first of them.
 
     Args:
-        paths: as listed.
-        data_root: the folder, or the address.
-        location: says where the clip of an index is listed.
-        allowed: the config's `allow_outside`.
+        paths: paths as listed.
+        data_root: the folder or address.
+        location: returns where the clip of an index is listed.
+        allowed: value of `allow_outside` in the config.
     """
     outside = [] if allowed else find_outside(paths, data_root)
     if outside:
         sentence = (
-            "{}: clip `{}` is outside data_root ({}); set `allow_outside: true` if lists may name "
-            "clips anywhere."
+            "{}: clip `{}` is outside data_root ({}); set `allow_outside: true` to allow clips "
+            "anywhere."
         )
         raise ListingError(
             *at_most(
@@ -48,8 +48,8 @@ def refuse_outside(
 
 
 def find_outside(paths: Sequence[str], data_root: str | Path) -> list[int]:
-    """Give the indices of the paths that are outside data_root."""
-    # Only the odd ones are looked at closely: nearly all of a million are plain names.
+    """Return the indices of paths outside data_root."""
+    # Only unusual paths are examined closely: nearly all of a million are plain names.
     if is_remote(data_root):
         is_outside = _beyond_address(str(data_root))
         odd = re.compile(r"\.\.|[:%\\]").search
@@ -76,7 +76,7 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
         if is_remote(path) and not path.startswith(_FILE):
             return True
         try:
-            # What is opened is the path as it is, where `link/..` need not lead back.
+            # The path is opened as written, and `link/..` need not lead back.
             opened = os.path.join(root, path)
             if path.startswith(_FILE):
                 opened = os.path.abspath(path.removeprefix(_FILE))
@@ -85,10 +85,10 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
                 return True
             if f"{plain}/".startswith(inside):
                 return False
-            # Another spelling of data_root itself, by way of a link to it or above it.
+            # It may be another path to data_root, through a link to it or to a folder above.
             folder = os.path.join(real_folder(os.path.dirname(plain)), "")
             return not folder.startswith(really_inside)
-        except ValueError:  # a byte 0: there is no such file anywhere
+        except ValueError:  # a null byte: no such file can exist
             return False
 
     return is_outside
@@ -100,11 +100,10 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
     def is_outside(path: str) -> bool:
         is_address = is_remote(path)
-        # `::` makes a chain of addresses, each in the one behind it; in names on the web it is
-        # written otherwise.
+        # `::` chains addresses, each inside the next one; file names on the web escape it.
         if "::" in path and (is_address or not is_web):
             return True
-        # Of a name that is relative, what follows # or ? is a part, too.
+        # In a relative name, what follows # or ? is part of the name.
         address = _parts_of(path) if is_address else (*root[:2], f"{root[2]}/{path}")
         prefix = _plain(root[2], is_web=is_web).rstrip("/") + "/"
         within = f"{_plain(address[2], is_web=is_web)}/".startswith(prefix)
@@ -114,14 +113,14 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
 
 def _plain(path: str, *, is_web: bool) -> str:
-    """Give the path that an address leads to."""
-    # Servers and clients take %2e for a dot.
+    """Return the normalised path of an address."""
+    # Servers and clients read %2e as a dot.
     path = unquote(path) if is_web else path
     return "/" + normpath("/" + path.replace("\\", "/")).lstrip("/")
 
 
 def _parts_of(address: str) -> tuple[str, str, str]:
-    """Give scheme, host or bucket, and path."""
+    """Return scheme, host or bucket, and path."""
     scheme, host, path = _ADDRESS.match(address).groups()
     if scheme.lower() in _WEB:
         path = re.split("[?#]", path, maxsplit=1)[0]

@@ -18,7 +18,7 @@ from autox_video.data.listing.missing_clips import say_missing
 from autox_video.data.splitting import splits as divisions
 from autox_video.data.splitting.recordings import kept_together
 from autox_video.data.splitting.splits import ToDivide
-from autox_video.run.work_dir import EARLIER, SPLIT
+from autox_video.run.work_dir import EARLIER, SPLIT, is_for_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Listing:
 def read_listing(settings: Settings) -> Listing:
     """Read and check the lists that the settings name, or else the class folders.
 
-    Without a validation list, training clips are split as stored in WORK_DIR/split; if nothing is
-    stored, `divide_listing` splits them. Writes nothing.
+    Without a validation list, the training clips are not split yet: `divide_listing` does that.
+    Writes nothing.
 
     Raises:
         ListingError: all problems found, one message each.
@@ -79,16 +79,12 @@ def read_listing(settings: Settings) -> Listing:
     notes = [*lists.notes, *notes, *more]
     if multi_label and settings.multi_label == AUTO:
         notes += duplicates.say_several_labels(splits)
-    how, stored = None, None
+    how = None
     if "val" not in splits:
         splits["train"], parts = _to_divide(splits, root, from_folders=train_list == AUTO)
         seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
-        earlier = _earlier_divisions(work_dir, settings.load_from)
-        how = ToDivide(parts, seed, work_dir / SPLIT, earlier)
-        stored = divisions.read_stored(how)
-    if stored is not None:
-        divided, changes = divisions.divide_as_stored(splits["train"], stored, root, how.folder)
-        splits, notes = splits | divided, [*notes, *changes]
+        stored = divisions.read_stored(work_dir / SPLIT, parts)
+        how = ToDivide(parts, seed, work_dir / SPLIT, stored, _earlier_runs(work_dir))
     num_class = None if settings.num_class == AUTO else settings.num_class
     labels = class_labels.number_labels(
         splits, names, num_class, are_names=lists.are_names, multi_label=multi_label
@@ -98,9 +94,6 @@ def read_listing(settings: Settings) -> Listing:
         raise ListingError(*problems)
     tables = {"val": None, "test": None}
     tables |= {name: _numbered(clips, labels) for name, clips in splits.items()}
-    if stored is not None:
-        divisions.check_stored(stored, tables, how.folder, len(labels.classes))
-        how = None
     listing = Listing(root, labels.classes, labels.named, **tables, to_divide=how)
     notes += labels.notes
     notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
@@ -108,17 +101,27 @@ def read_listing(settings: Settings) -> Listing:
     return replace(listing, notes=tuple(notes))
 
 
+def restore_split(listing: Listing) -> Listing:
+    """Split the clips as WORK_DIR/split says, where it holds exactly these; else give `listing`."""
+    how = listing.to_divide
+    if how is None or how.stored is None:
+        return listing
+    tables = divisions.divide_as_stored(listing.train, how.stored, listing.data_root)
+    return listing if tables is None else replace(listing, **tables, to_divide=None)
+
+
 def divide_listing(listing: Listing) -> Listing:
     """Return the listing with a stratified validation split, unless it has a validation list.
 
-    If the clips were inspected, unreadable ones stay in training, and clips cut from the same
-    recording stay together. The split is stored in WORK_DIR/split, from where `read_listing` takes
-    it the next time.
+    The stored split is used if it holds exactly these clips. A new one keeps clips on the side they
+    had in an earlier run. If the clips were inspected, unreadable ones stay in training, and clips
+    cut from the same recording stay together. The result is stored in WORK_DIR/split.
 
     Raises:
         ListingError: no clip is left for validation.
         ResourceError: WORK_DIR/split is not writable.
     """
+    listing = restore_split(listing)
     how, train = listing.to_divide, listing.train
     if how is None:
         return listing
@@ -202,16 +205,13 @@ def _to_divide(
     return clips.select([row for row, key in keys if key not in tested]), ("train", "val")
 
 
-def _earlier_divisions(work_dir: Path, weights: str) -> tuple[Path, ...]:
-    """Return the folders of earlier splits that clips should follow, in order of preference.
+def _earlier_runs(work_dir: Path) -> tuple[Path, ...]:
+    """Return the folders of runs whose clips should keep their sides, the latest first.
 
-    The split of the starting weights comes first, since those have seen their training clips; then
-    those of earlier runs.
+    The first is the work dir itself: a run that never came to a checkpoint is not resumed.
     """
-    before = sorted((work_dir / EARLIER).glob(f"*/{SPLIT}"), reverse=True)
-    if weights not in (AUTO, "none"):
-        before.insert(0, Path(weights).parent / SPLIT)
-    return tuple(before)
+    folder = work_dir.parent if is_for_plan(work_dir) else work_dir
+    return folder, *sorted((folder / EARLIER).glob("*"), reverse=True)
 
 
 def _numbered(clips: ClipTable, labels: Labels) -> ClipTable:

@@ -1,1 +1,1 @@
-"""Clips split into training, validation, test and folds, recordings kept whole."""
+"""Clips split into training, validation, test and folds; recordings are kept whole."""

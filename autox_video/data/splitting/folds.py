@@ -1,4 +1,4 @@
-"""Clips divided into folds for cross-validation: by class, whole groups, again and again."""
+"""Repeated, stratified, grouped k-fold splits for cross-validation."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ def repeated_folds(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Give (R, N): in each repetition, the number 0..folds-1 of the fold of each clip.
+    """Return (R, N): the fold of each clip, 0..folds-1, in each repetition.
 
-    Each fold has every class in nearly the same share: the numbers of clips of a class in two folds
-    differ by one at most where no clip belongs to another. A group is never divided. Repetitions
-    differ by chance alone; the same arguments give the same folds.
+    Folds are stratified: without groups, the clip counts of a class differ by at most one between
+    folds. A group is never split. Repetitions differ at random; the same arguments give the same
+    folds.
 
     Args:
-        labels: (N,) class of each clip; of several, the rarest.
-        folds: 2 or more, and no more than there are groups.
-        repeats: divisions, 1 or more.
+        labels: (N,) class of each clip; the rarest one if a clip has several.
+        folds: 2 or more, and at most the number of groups.
+        repeats: number of repetitions, 1 or more.
         seed: 0 or more.
-        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is alone.
+        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is a group.
 
     Raises:
         ValueError: there are fewer groups than folds, or fewer than two folds.
@@ -35,7 +35,7 @@ def repeated_folds(
     groups = np.unique(alone(len(classes)) if groups is None else groups, return_inverse=True)[1]
     count = int(groups.max(initial=-1)) + 1
     if folds < 2 or count < folds:
-        raise ValueError(f"{count} groups of clips cannot be divided into {folds} folds")
+        raise ValueError(f"{count} groups of clips cannot be split into {folds} folds")
     clips = np.zeros((count, int(classes.max()) + 1), dtype=np.int64)
     np.add.at(clips, (groups, classes), 1)
     streams = [np.random.default_rng([seed, repetition]) for repetition in range(repeats)]
@@ -43,9 +43,9 @@ def repeated_folds(
 
 
 def _fold_of_groups(clips: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Give the fold of each group, by its clips of each class (G, K)."""
+    """Return the fold of each group, from its number of clips per class (G, K)."""
     shuffled = rng.permutation(len(clips))
-    # The largest come first, while there is room to even out; then class by class.
+    # The largest groups come first, as smaller ones can even out the folds; then class by class.
     order = shuffled[np.lexsort((clips[shuffled].argmax(1), -clips[shuffled].sum(1)))]
     of_class = 1.0 / clips.sum(axis=0)
     has = np.zeros((folds, clips.shape[1]), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Clips that belong together, as labels (N,): the number of the first clip of each one's group."""
+"""Groups of clips as labels (N,): the label of a clip is the row of the first clip in its group."""
 
 from collections.abc import Hashable, Iterable
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def alone(count: int) -> np.ndarray:
-    """Give (N,) int64 labels of `count` clips of which none belongs to another."""
+    """Return (N,) int64 labels of `count` clips, each a group of its own."""
     return np.arange(count, dtype=np.int64)
 
 
 def same(keys: Iterable[Hashable]) -> np.ndarray:
-    """Give the labels of clips of which those with equal keys belong together; None to no other."""
+    """Group clips with equal keys; a clip whose key is None is a group of its own."""
     first: dict[Hashable, int] = {}
     labels = [
         number if key is None else first.setdefault(key, number) for number, key in enumerate(keys)
@@ -20,15 +20,15 @@ def same(keys: Iterable[Hashable]) -> np.ndarray:
 
 
 def same_digest(digests: np.ndarray) -> np.ndarray:
-    """Give the labels of clips of equal content, by (N, D) uint8; zeros are equal to nothing."""
+    """Group clips with equal digests (N, D) uint8; a digest of zeros equals no other."""
     return same(digest if any(digest) else None for digest in map(bytes, digests))
 
 
 def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Give the labels once each pair, a row of (P, 2) clip numbers, belongs together too."""
+    """Merge the groups of each pair of clips, a row of (P, 2)."""
     if not len(pairs):
         return labels.copy()
-    # Takes half a second to import, which a mistake in a list is not to wait for.
+    # Importing it takes half a second, and a mistake in a list should be reported without it.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -41,12 +41,12 @@ def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def either(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Give the labels of clips that belong together if they do by the ones, or by the others."""
+    """Group clips that are in one group by the first labels or by the second."""
     return join(labels, np.stack([alone(len(others)), others], axis=1))
 
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
-    """Give the clip numbers of each group of two clips or more, in order of their first clips."""
+    """Return the rows of each group of two or more clips, in order of their first clips."""
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     return [group for group in np.split(order, ends) if len(group) > 1]

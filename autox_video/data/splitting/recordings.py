@@ -1,9 +1,10 @@
-"""Which clips are cut from one recording, and what is kept together where clips are divided.
+"""Which clips are cut from the same recording, and which clips a split keeps together.
 
-A model recognises the place, the light and the people of a recording: a validation clip whose
-neighbours were trained on promises too much. Names tell recordings where they name one; contents
-tell copies, and scenes (see `scene`) most of the rest. What nothing tells apart is kept in blocks
-of neighbours, in the natural order of the names: recordings are mostly cut in order.
+A model recognises the place, the light and the people of a recording, so validation clips from a
+recording that was trained on give scores that are too high. Recordings are found by file names,
+copies by content, and most others by their scene (see `scene`). Clips that none of these tells
+apart are kept in blocks of neighbours in the natural order of their names, as recordings are mostly
+cut in order.
 
 Shape legend: N clips, P pairs.
 """
@@ -23,46 +24,46 @@ from autox_video.data.splitting.sources import sources
 
 _DIGITS = re.compile(r"\d+")
 
-# A scene of more clips than that is no recording but where a data set was taken: all of its clips
-# on one side would leave the other side without such clips, or without the class.
+# A scene with more clips than that is not a recording but the place where a data set was filmed:
+# with all of its clips on one side, the other side would lack such clips, or the class.
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
 _MOST_OF_CLASS, _FEW_CLIPS = 0.9, 4
-"""What of a class, and how many clips, are exceeded by a source that is the name of the class."""
+"""A source with a larger share of a class and more clips than this is the name of the class."""
 
 BLOCKS, MORE_BLOCKS = 5, 20
-"""A numbered sequence is kept in so many blocks at least; in more, up to MORE_BLOCKS, where they
-have SHORT_BLOCK clips all the same; and in still more where one had over LONGEST_BLOCK of a class.
-The more there are, the nearer a split comes to the share that it should have."""
+"""A numbered sequence is kept in at least BLOCKS blocks; in up to MORE_BLOCKS if each still has
+SHORT_BLOCK clips; and in more if a block would have over LONGEST_BLOCK clips of a class. With more
+blocks, a split comes closer to its intended share."""
 SHORT_BLOCK, LONGEST_BLOCK = 10, 25
 
 
 class Recordings(NamedTuple):
-    """Clips by the recording that they seem to be cut from."""
+    """Clips grouped by the recording that they seem to be cut from."""
 
     labels: np.ndarray
-    """(N,) as in `groups`: by video, by source in the name, by content, by looks and by scene."""
+    """(N,) as in `groups`: by video, source in the name, content, near-duplicates and scene."""
     named: np.ndarray
-    """(N,) whether the name or the video tells the source of a clip."""
+    """(N,) whether the source of a clip is known from its name or video."""
     equal: np.ndarray
     """(N,) group labels of videos with equal content."""
     alike: np.ndarray
     """(N,) group labels of near-duplicates, including equal videos."""
     standing: np.ndarray
-    """(N,) whether a scene that too many clips show to be one recording was passed over."""
+    """(N,) whether a clip shows a scene that was ignored, as too many clips show it."""
 
     @property
     def count(self) -> int:
-        """How many recordings there are."""
+        """Number of recordings."""
         return len(np.unique(self.labels))
 
     def select(self, rows: Sequence[int] | slice) -> "Recordings":
-        """Give the same of the clips at `rows`, in that order."""
+        """Return the clips at `rows`, in that order."""
         return Recordings(*(column[rows] for column in self))
 
     def with_those_of(self, others: "Recordings") -> "Recordings":
-        """Give the same of these clips and then of others of the same listing."""
+        """Return these clips followed by others of the same listing."""
         return Recordings(*map(np.concatenate, zip(self, others, strict=True)))
 
 
@@ -75,15 +76,15 @@ def find_recordings(
     sizes: np.ndarray,
     num_classes: int,
 ) -> Recordings:
-    """Find out which clips are cut from one recording.
+    """Group clips by the recording that they are cut from.
 
     Args:
-        keys: of the clips' videos; parts of one have one.
-        paths: of the videos.
-        classes: of each clip; of several, the rarest; None for none.
-        contents: of the videos.
+        keys: key of each clip's video; parts of a video share one.
+        paths: path of each clip's video.
+        classes: class of each clip; the rarest one if it has several; None without a label.
+        contents: contents of the videos.
         sizes: (N, 2) width and height of the videos, in pixels.
-        num_classes: how many classes there are.
+        num_classes: number of classes.
     """
     of_video, clips_of = same(keys), Counter(classes)
     names = sources(paths, num_classes)
@@ -108,10 +109,11 @@ def find_recordings(
 def kept_together(
     recordings: Recordings, paths: Sequence[str], classes: Sequence[Hashable]
 ) -> np.ndarray:
-    """Label the clips (N,), as in `groups`, that must be on one side of a division.
+    """Return (N,) labels, as in `groups`, of clips that must be on the same side of a split.
 
-    Those of a recording; and of numbered sequences what belongs to none, in blocks with nearly as
-    many clips of each class in every block. `classes` are as for `find_recordings`.
+    These are the clips of a recording, and blocks of the clips in a numbered sequence that belong
+    to no recording; all blocks have nearly the same number of clips of each class. `classes` is as
+    for `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
     single = _is_alone(groups) & ~recordings.named
@@ -129,7 +131,7 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
 def _is_part_of_class(
     inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
 ) -> bool:
-    """Whether clips, by the class of each, are more of a class than so many and than this part."""
+    """Whether clips, given by class, are more than a number and more than a share of a class."""
     return any(
         label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()
@@ -137,18 +139,18 @@ def _is_part_of_class(
 
 
 def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
-    """Whether a scene, by the class of each of its clips, is more than one recording."""
+    """Whether a scene, given by the class of each of its clips, is more than one recording."""
     if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
         return True
     if len(set(inside)) == 1 and len(inside) == clips_of[inside[0]]:
-        return inside[0] is not None  # its class would be on one side alone
+        return inside[0] is not None  # the whole class would be on one side
     return _is_part_of_class(
         inside, clips_of, more_than=_LARGEST_SCENE, part=_LARGEST_SHARE_OF_CLASS
     )
 
 
 def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
-    """Give the clips of each numbered sequence, in order: names that differ in numbers alone."""
+    """Return the clips of each numbered sequence, in order: names that differ only in numbers."""
     counted: dict[str, list[tuple[tuple[int, ...], int]]] = {}
     for clip, path in enumerate(paths):
         stem = path.rpartition(".")[0] or path
@@ -162,15 +164,15 @@ def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
 
 
 def _neighbours(paths: Sequence[str]) -> np.ndarray:
-    """Give (P, 2) clips that follow each other in a numbered sequence."""
+    """Return (P, 2) pairs of clips that follow each other in a numbered sequence."""
     pairs = [np.stack([clips[:-1], clips[1:]], axis=1) for clips in _sequences(paths)]
     return np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
 
 
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
-    """Give the clips of each block of a sequence, of which every class is divided evenly.
+    """Return the clips of each block of a sequence; every class is spread evenly over the blocks.
 
-    Classes that are too rare to be in every block have blocks of their own.
+    Classes that are too rare for that have blocks of their own.
     """
     clips_of = Counter(classes)
     most = max(clips_of.values(), default=0)

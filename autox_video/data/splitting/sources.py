@@ -1,10 +1,10 @@
-"""Which clips are cut from the same video, by their names."""
+"""Which clips are cut from the same video, judged by their names."""
 
 import re
 from collections.abc import Sequence
 
-# A source that is found by a counter alone is believed if there are this many for each class: the
-# clips of a class, or of a camera, are often counted through as well.
+# Sources that are found only by a counter are believed if there are this many per class: the clips
+# of a class, or of a camera, are often numbered, too.
 _SOURCES_PER_CLASS = 5
 
 _UCF101 = re.compile(r"(.+_g\d+)_c\d+")
@@ -21,11 +21,11 @@ _SAYS_NOTHING = re.compile(
 
 
 def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
-    """Give the name of the video that each clip is cut from, None where the names say none.
+    """Return the name of the video that each clip is cut from; None where its name tells none.
 
-    Known are UCF101's groups (`v_Run_g01_c02`), Kinetics' YouTube ids (`ID_000010_000020`), names
-    before a part or a counter (`talk part 2`, `talk_002`), and folders of counted clips
-    (`talk/002`); counters and folders only where they make several sources a class.
+    Recognised are groups of UCF101 (`v_Run_g01_c02`), YouTube ids of Kinetics (`ID_000010_000020`),
+    names before a part or a counter (`talk part 2`, `talk_002`), and folders of numbered clips
+    (`talk/002`); counters and folders only if they give several sources per class.
     """
     names = [_source(path) for path in paths]
     hints = {name for name, is_sure in names if not is_sure}
@@ -34,7 +34,7 @@ def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
 
 
 def _source(path: str) -> tuple[str | None, bool]:
-    """Give the source that a name says or hints at, and whether it is sure."""
+    """Return the source in a name, and whether it is certain."""
     folder, _, name = path.replace("\\", "/").rpartition("/")
     stem = name.rpartition(".")[0] or name
     if match := _UCF101.fullmatch(stem) or _YOUTUBE.fullmatch(stem):

@@ -1,8 +1,7 @@
-"""Clips divided into training, validation and test once, which the work dir stores."""
+"""Clips split once into training, validation and test; the work dir stores the split."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,21 +12,27 @@ from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, Splits
 from autox_video.data.listing.written_list import read_list, write_list
+from autox_video.data.splitting.changes import Changes, compare
 from autox_video.data.splitting.groups import alone
+from autox_video.data.splitting.known_clips import KnownClips, known_clips, read_known
 from autox_video.data.splitting.stratify import stratify
 
 
 @dataclass(frozen=True, slots=True)
 class ToDivide:
-    """How a list is to be divided."""
+    """How a list is to be split."""
 
     names: tuple[str, ...]
-    """Of the splits, a key of SHARES."""
+    """Names of the splits, a key of SHARES."""
     seed: int
     folder: Path
-    """Where the division is stored."""
+    """Where the split is stored."""
+    stored: Splits | None = None
+    """What is stored there."""
     earlier: tuple[Path, ...] = ()
-    """Folders with divisions of runs before, the likeliest first; clips stay on their side."""
+    """Work dirs of earlier runs, the likeliest first: clips keep the side that they had there."""
+    weights: KnownClips | None = None
+    """Clips of the run whose weights training starts from; this run's sides come first."""
 
 
 def divide(
@@ -38,14 +43,14 @@ def divide(
     data_root: str | Path,
     groups: np.ndarray | None = None,
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Divide clips anew; give the table of each split, and notes. Nothing is written.
+    """Split clips anew; return the table of each split, and notes. Nothing is written.
 
     A clip of several classes counts for the rarest of them. Clips that are known to be unreadable
-    are left to training, where they count for nothing.
+    go to training, and count for nothing.
 
     Args:
-        clips: labelled ones.
-        how: into which splits.
+        clips: labelled clips.
+        how: names, seed, and which clips have a side already.
         classes: name of each class index.
         data_root: what the clips' paths are relative to.
         groups: (N,) labels of clips that stay together, as in `groups`.
@@ -59,17 +64,22 @@ def divide(
     keys = [identities[row] for row in usable]
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
     groups = alone(len(usable)) if groups is None else groups[usable]
-    sides, notes = _sides_before(keys, how, data_root)
+    now = known_clips({"": clips.select(usable)}, tuple(classes), data_root)
+    sides, notes = _sides_before(now, how, data_root)
     draw = partial(stratify, keys, labels, names=how.names, seed=how.seed)
     splits = draw(groups=groups, sides=sides)
     if sides and not splits["val"]:
+        if how.weights is not None and compare(how.weights, now).earlier:
+            raise ListingError(
+                "load_from: the weights were trained on clips of every recording, so none is left "
+                "for validation. Give other clips in ann_file_val, or start from other weights."
+            )
         splits, notes = draw(groups=groups), []
     if not splits["val"]:
         splits = draw()
         notes = [
-            f"In each class of {clips.source} all clips belong together (one source, or near-"
-            "duplicates). They were divided all the same: expect less on other clips than the "
-            "figures say."
+            f"{clips.source}: in each class, all clips belong together (one source, or near-"
+            "duplicates). They were split all the same: expect lower scores on other clips."
         ]
     if not splits["val"]:
         raise ListingError(
@@ -80,27 +90,37 @@ def divide(
     rows = {name: [usable[index] for index in indices] for name, indices in splits.items()}
     rows["train"] = sorted([*rows["train"], *unreadable])
     parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
-    note = f"The clips of {clips.source} are divided: {parts}; a run keeps that in WORK_DIR/split."
+    note = f"The clips of {clips.source} are split: {parts}. WORK_DIR/split keeps that."
     return {name: clips.select(of_split) for name, of_split in rows.items()}, [note, *notes]
 
 
 def _sides_before(
-    keys: Sequence[Hashable], how: ToDivide, data_root: str | Path
+    now: KnownClips, how: ToDivide, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
-    """Give the split that clips had in the first earlier division of any of them, and a note.
+    """Return the split that clips had in an earlier run, by row, and a note on what has changed.
 
-    What is told by a damaged list counts for nothing.
+    The first earlier run with any of the clips counts, and before it the run of the weights.
     """
+    sides: dict[int, str] = {}
+    if how.weights is not None:
+        before = how.weights.in_splits(how.names)
+        sides = {row: before.splits[old] for row, old in compare(before, now).earlier.items()}
     for folder in how.earlier:
-        split_of: dict[Hashable, str] = {}
-        for name in how.names:
-            with contextlib.suppress(ListingError):
-                if (file := folder / f"{name}.csv").is_file():
-                    split_of |= dict.fromkeys(read_list(file).identities(data_root), name)
-        if sides := {row: split_of[key] for row, key in enumerate(keys) if key in split_of}:
-            clips = counted(len(sides), "clip")
-            return sides, [f"{clips} stay on the side of the split that they had in {folder}."]
-    return {}, []
+        before = read_known(folder, data_root)
+        changes = before and compare(before.in_splits(how.names), now)
+        if changes and changes.earlier:
+            splits = changes.before.splits
+            sides = {row: splits[old] for row, old in changes.earlier.items()} | sides
+            return sides, [_say_kept(changes, folder)]
+    return sides, []
+
+
+def _say_kept(changes: Changes, folder: Path) -> str:
+    """Say how many clips keep their side, and what has changed since the run in a folder."""
+    count, sentence = len(changes.earlier), changes.sentence()
+    kept = f"{counted(count, 'clip')} {'keep' if count > 1 else 'keeps'} the side of the split"
+    since = f"; since that run, {sentence}" if sentence else ""
+    return f"{kept} from the run in {folder}{since}."
 
 
 def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
@@ -110,92 +130,58 @@ def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) ->
     missing = sorted(train.keys() - validated)
     single = [label for label in missing if train[label] == 1]
     together = [label for label in missing if train[label] > 1]
-    reason = "whose clips all belong together (one source, or near-duplicates)"
     return [
-        f"{counted(len(names), 'class', 'classes')} {why}, so not validated: "
+        f"{counted(len(names), 'class', 'classes')} without a validation clip, as {why}: "
         f"{', '.join(names[:10])}{', ...' if len(names) > 10 else '.'}"
-        for names, why in ((single, "of a single clip"), (together, reason))
+        for names, why in (
+            (single, "there is a single clip"),
+            (together, "all clips belong together (one source, or near-duplicates)"),
+        )
         if names
     ]
 
 
 def store(splits: Splits, folder: Path) -> None:
-    """Write a new division; raises ResourceError if the folder cannot be written."""
-    # Training comes last: where it is, the others are too, even after a crash in between.
+    """Write a new split; raises ResourceError if the folder cannot be written."""
+    if "test" not in splits:
+        (folder / "test.csv").unlink(missing_ok=True)
+    # Training comes last: once it is there, the others are too, even after a crash in between.
     for name in reversed(splits):
         write_list(folder / f"{name}.csv", splits[name])
 
 
-def read_stored(how: ToDivide) -> dict[str, ClipTable] | None:
-    """Give the division that was stored, None where there is none.
+def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | None:
+    """Return the split that is stored in a folder, None where there is none.
 
     Raises:
         ListingError: its files are damaged.
     """
-    files = {name: how.folder / f"{name}.csv" for name in how.names}
+    files = {name: folder / f"{name}.csv" for name in names}
     if not (files["train"].is_file() and files["val"].is_file()):
         return None
     try:
         return {name: read_list(file) for name, file in files.items() if file.is_file()}
     except ListingError as error:
         raise ListingError(
-            *error.problems, f"Put it back, or delete {how.folder} to divide the clips anew."
+            *error.problems, f"Restore the file, or delete {folder} to split the clips anew."
         ) from error
 
 
 def divide_as_stored(
-    clips: ClipTable, stored: Splits, data_root: str | Path, folder: Path
-) -> tuple[dict[str, ClipTable], list[str]]:
-    """Divide clips as was stored in a folder, without those that are new since; with notes.
-
-    Raises:
-        ListingError: it is of other clips.
-    """
-    label_of, split_of = {}, {}
+    clips: ClipTable, stored: Splits, data_root: str | Path
+) -> dict[str, ClipTable] | None:
+    """Split clips as stored; return None unless clips and labels are exactly the stored ones."""
+    stored_as: dict[object, tuple[str, object]] = {}
     for name, before in stored.items():
-        identities = before.identities(data_root)
-        split_of |= dict.fromkeys(identities, name)
-        label_of |= dict(zip(identities, before.labels or (), strict=False))
+        labels = before.labels or [None] * len(before)
+        pairs = zip(before.identities(data_root), labels, strict=True)
+        stored_as |= {key: (name, label) for key, label in pairs}
     rows: dict[str, list[int]] = {name: [] for name in stored}
-    now = clips.identities(data_root)
-    if any(before.segments for before in stored.values()) == (clips.segments is not None):
-        for row, key in enumerate(now):
-            if key in split_of:
-                rows[split_of[key]].append(row)
-    if not rows["train"] or not rows["val"]:
-        raise ListingError(
-            f"{folder} keeps a division of other clips than those of {clips.source}; give another "
-            "work_dir, or delete that folder to divide anew."
-        )
-    known = sum(map(len, rows.values()))
-    new, gone = len(clips) - known, len(split_of) - known
-    classes_left = {label_of[key] for key in set(now) & label_of.keys()}
-    if new and gone and set(label_of.values()) - classes_left:
-        raise ListingError(
-            f"{folder} keeps how the clips were divided, and all clips of a class are gone since "
-            f"({counted(new, 'clip')} new, {gone} gone), as where a folder was renamed. Undo that, "
-            "or divide and train anew with --fresh."
-        )
-    changes = [f"{counted(new, 'new clip')}, not used"] if new else []
-    changes += [f"{counted(gone, 'clip')} gone"] if gone else []
-    since = f"{folder} keeps how the clips were divided; since then: {', '.join(changes)}. "
-    notes = [since + "Delete that folder to divide anew."] if changes else []
-    return {name: clips.select(of_split) for name, of_split in rows.items()}, notes
-
-
-def check_stored(stored: Splits, splits: Splits, folder: Path, num_classes: int) -> None:
-    """Check that a stored division still means the same classes.
-
-    Raises:
-        ListingError: a class of it is gone, or a clip is of another class now.
-    """
-    for name, before in stored.items():
-        now = splits[name]
-        label_of = dict(zip(before.identities(""), before.labels or (), strict=False))
-        labels = zip(now.identities(""), now.labels or (), strict=True)
-        changed = any(label_of.get(key, label) != label for key, label in labels)
-        if changed or max(before.classes(), default=0) >= num_classes:
-            raise ListingError(
-                f"{folder} keeps a division with other classes or labels than there are now; give "
-                "another work_dir, or delete that folder to divide anew."
-            )
+    for row, key in enumerate(clips.identities(data_root)):
+        name, label = stored_as.get(key, (None, None))
+        if name is None or label != clips.labels[row]:
+            return None
+        rows[name].append(row)
+    if len(stored_as) != len(clips):
+        return None
+    return {name: clips.select(of_split) for name, of_split in rows.items()}

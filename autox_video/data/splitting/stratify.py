@@ -1,4 +1,4 @@
-"""Which clips go to training, validation and test: of every class alike, whole groups."""
+"""Stratified, grouped splits into training, validation and test."""
 
 import random
 from collections import Counter
@@ -10,19 +10,19 @@ import numpy as np
 
 from autox_video.data.splitting.groups import alone, members
 
-# Of each class; the rest is for training.
+# Share of each class; the rest is for training.
 SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
     ("train", "val"): {"val": 0.20},
     ("train", "val", "test"): {"val": 0.15, "test": 0.15},
 }
 _MORE_THAN_WANTED = 0.2
-"""By what part of its share a held-out split may pass it, so that a group stays whole."""
+"""Part of its share by which a held-out split may exceed it to keep a group whole."""
 
 
 def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Say how many of a class's clips go to each split of `names`.
+    """Return how many clips of a class go to each split of `names`.
 
-    Training comes first, then validation, then test: each gets its first clip in that order.
+    Training, validation and test get their first clip in this order.
     """
     held_out, left = [], clips - 1
     for wanted in SHARES[names].values():
@@ -40,21 +40,21 @@ def stratify(
     groups: np.ndarray | None = None,
     sides: Mapping[int, str] | None = None,
 ) -> dict[str, list[int]]:
-    """Give the indices of each split; every class is divided in the same proportions.
+    """Return the indices of each split; every class is split in the same proportions.
 
-    The same clips, labels, groups and seed give the same splits, whatever the order of the clips;
-    a class without groups is divided the same way whatever the other classes are.
+    The same clips, labels, groups and seed give the same splits in any order of the clips. A class
+    without groups is split in the same way whatever the other classes are.
 
     Args:
-        keys: what tells each clip from all others.
-        labels: the class of each clip.
-        names: of the splits, a key of SHARES.
-        seed: of the choice.
-        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is alone.
-            The proportions are then as near as they can be; a class of two groups or more has
-            clips in two splits, and so on.
-        sides: the split of each clip (by its index) that has one already, and takes its group
-            along: to training where one of the group is for training.
+        keys: a unique, sortable key of each clip.
+        labels: class of each clip.
+        names: names of the splits, a key of SHARES.
+        seed: seed of the random choice.
+        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is a group.
+            With groups, the proportions are as close as possible; a class with two groups has clips
+            in two splits, and so on.
+        sides: split of clips, by index, that have one already. Their whole group goes there; to
+            training, if any clip of the group is in training.
     """
     groups = alone(len(labels)) if groups is None else groups
     settled = _settled(groups, sides or {}, names)
@@ -72,14 +72,14 @@ def stratify(
         shares.put(name, {labels[index]: 1})
     order = _random_order(together, keys, seed)
     drawn = {number: name for number in order if (name := shares.draw(inside[number]))}
-    # What is left evens out, the largest while there is room for it.
+    # The remaining groups even out the shares; the largest come first, while there is room.
     left = sorted((n for n in order if n not in drawn), key=lambda n: -len(together[n]))
     drawn |= {number: shares.even_out(inside[number]) for number in left}
     for number, name in drawn.items():
         splits[name] += together[number]
     for label, indices in singles.items():
         indices.sort(key=keys.__getitem__)
-        # A folder's name is bytes, which need not be text.
+        # The name of a folder is bytes, which need not be text.
         stream = f"{seed}/{label}".encode("utf-8", "surrogateescape")
         random.Random(stream).shuffle(indices)
         start = 0
@@ -92,7 +92,7 @@ def stratify(
 def _settled(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Give the split of every clip of a group in which one has a side: the first of `names`."""
+    """Return the split of each clip in a group with a side; of several sides, the first counts."""
     of_group: dict[int, str] = {}
     for index, name in sorted(sides.items(), key=lambda item: -names.index(item[1])):
         of_group[int(groups[index])] = name
@@ -102,7 +102,7 @@ def _settled(
 
 
 def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: int) -> list[int]:
-    """Give the numbers of the groups in a random order, whatever that of the clips is."""
+    """Return the groups in a random order that does not depend on the order of the clips."""
     first = [min(keys[index] for index in group) for group in together]
     order = sorted(range(len(together)), key=first.__getitem__)
     random.Random(f"{seed}/groups").shuffle(order)
@@ -110,9 +110,9 @@ def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: 
 
 
 class _Shares:
-    """How many clips of each class each split should have, and has.
+    """How many clips of each class each split should have, and how many it has.
 
-    `groups` will come, each as its clips by class; then the `singles` of each class, one by one.
+    `groups`, given as clip counts by class, are placed first; then the `singles` of each class.
     """
 
     def __init__(
@@ -134,15 +134,15 @@ class _Shares:
         self._grouped = {label: (grouped[label], count) for label, count in clips.items()}
 
     def put(self, name: str, group: Mapping[str, int]) -> None:
-        """Count clips, given as their number by class, for a split."""
+        """Add clips, given as counts by class, to a split."""
         for label, count in group.items():
             self._has[label][name] += count
 
     def draw(self, group: Mapping[str, int]) -> str | None:
-        """Give the first held-out split that has room for a group, as it comes; None for none.
+        """Return the first held-out split with room for the next group; None if there is none.
 
-        So large groups are held out as often as small ones: a validation of small recordings alone
-        would not be like what comes later. Single clips get their part of a split afterwards.
+        Large groups are thus held out as often as small ones: validating only on small recordings
+        would not be representative. Single clips get their part of a split later.
         """
         for name in self._names[1:]:
             wanted = {label: self._of_groups(label, name) for label in group}
@@ -156,7 +156,7 @@ class _Shares:
         return None
 
     def _of_groups(self, label: str, name: str) -> float:
-        """How many clips of a class a split should get by whole groups."""
+        """Return how many clips of a class a split should get as whole groups."""
         grouped, clips = self._grouped[label]
         return self._wanted[label][name] * grouped / clips
 
@@ -166,22 +166,22 @@ class _Shares:
         return name
 
     def even_out(self, group: Mapping[str, int]) -> str:
-        """Choose the split for a group of clips, given as their number by class."""
+        """Choose the split for a group of clips, given as counts by class."""
         allowed = set(self._names)
         for label in sorted(group):
             without = [name for name in self._names if not self._has[label][name]]
             if self._to_come[label] <= len(without):
-                # As few are to come as splits are empty: each goes to one of those.
+                # No more clips are left than splits are empty: each goes to one of those.
                 needed = set(without[: self._to_come[label]])
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]
         return self._take(min(candidates, key=lambda name: self._excess(name, group)), group)
 
     def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
-        """Say by how much what is wrong with the shares would grow; of equals, the emptier first.
+        """Return by how much the error of the shares would grow, and how full the split is.
 
-        Wrong is the square of what a split lacks or has too much, by what it should have: so
-        groups go to all splits in proportion, not to the largest until that is full.
+        The error is the squared difference from the intended share, relative to that share: so
+        groups go to all splits in proportion, and do not fill up the largest first.
         """
         grows = has = wanted = 0.0
         for label, count in sorted(group.items()):
@@ -192,12 +192,12 @@ class _Shares:
         return round(grows, 9), has / max(wanted, 0.5)
 
     def rest(self, label: str, clips: int) -> list[int]:
-        """Say how many of the last, single clips of a class go to each split."""
+        """Return how many of the single clips of a class, placed last, go to each split."""
         wanted, has = self._wanted[label], self._has[label]
         left = clips - (1 if clips and not has["train"] else 0)
         counts = []
         for number, name in enumerate(self._names[1:], 2):
-            # Each that has none yet gets its first clip, validation before test.
+            # A split without a clip gets its first one, validation before test.
             later = sum(not has[name] for name in self._names[number:])
             counts.append(min(max(left - later, 1), max(wanted[name] - has[name], 0), left))
             left -= counts[-1]
