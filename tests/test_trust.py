@@ -198,7 +198,7 @@ def test_what_training_reads_of_a_work_dir_or_writes_anew(place, hostile, run, f
 
 @pytest.mark.parametrize("form", ["raw", "text"])
 def test_records_of_a_run(place, hostile, run, form):
-    for name in ("memory.json", "metrics.jsonl", "record.json"):
+    for name in ("memory.json", "metrics.jsonl", "record.json", "clips.json"):
         put(f"work/{name}", hostile[form])
     assert "written again from latest.pth" in run("train", "epoch=3", ends_well=True)
     put("work/record.json", hostile[form])

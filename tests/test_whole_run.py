@@ -103,6 +103,7 @@ def test_the_work_dir_holds_the_contracts_files(killed_run):
         "train.log",
         "train.csv",
         "val.csv",
+        "clips.json",
     }
     plan = json.loads((folder / "work" / "record.json").read_text())["choices"]
     epochs = {key: plan["epochs"][key] for key in ("value", "source")}
@@ -149,7 +150,7 @@ def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, 
     lines = (folder / "data" / "train.txt").read_text().splitlines(keepends=True)
     short.write_text("".join(lines[1:]))
     sentence = refused(command("autotrain.py", f"ann_file_train={short}", cwd=folder))
-    assert "other data: training clips: 1 gone (train red 0.mp4). To go on" in sentence
+    assert "other clips: 1 clip is gone (train red 0.mp4). To train on" in sentence
     assert "--fresh" in sentence
     sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
     assert "backbone: conv_nano -> swin_tiny" in sentence

@@ -51,7 +51,7 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     assert done.returncode == 0, done.stderr
     for said in (
         "record.json: was missing or damaged; it is written again from latest.pth",
-        "train.csv: was missing or damaged, and was made again",
+        "train.csv: was missing or damaged, and was restored",
         "Resuming with epochs: 1 -> 2",
         "Going on after epoch 1 of 2",
     ):

@@ -15,7 +15,7 @@ from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting.changes import Changes, compare
 from autox_video.data.splitting.groups import alone
 from autox_video.data.splitting.known_clips import KnownClips, known_clips, read_known
-from autox_video.data.splitting.stratify import stratify
+from autox_video.data.splitting.stratify import sides_of_groups, stratify
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def divide(
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
     groups = alone(len(usable)) if groups is None else groups[usable]
     now = known_clips({"": clips.select(usable)}, tuple(classes), data_root)
-    sides, notes = _sides_before(now, how, data_root)
+    recordings = groups if clips.recordings is None else clips.recordings.labels[usable]
+    sides, notes = _known_sides(now, how, recordings, data_root)
     draw = partial(stratify, keys, labels, names=how.names, seed=how.seed)
     splits = draw(groups=groups, sides=sides)
     if sides and not splits["val"]:
@@ -94,13 +95,25 @@ def divide(
     return {name: clips.select(of_split) for name, of_split in rows.items()}, [note, *notes]
 
 
+def _known_sides(
+    now: KnownClips, how: ToDivide, recordings: np.ndarray, data_root: str | Path
+) -> tuple[dict[int, str], list[str]]:
+    """Return the split of clips that had one in an earlier run, by row, and notes on changes.
+
+    The first earlier run with any of the clips counts, and before it the run of the weights. All
+    clips of a recording, given by label, are on one side.
+    """
+    sides, notes = _sides_before(now, how, data_root)
+    settled = sides_of_groups(recordings, sides, how.names)
+    if moved := sum(settled[row] != side for row, side in sides.items()):
+        why = "as other clips of their recordings are there"
+        notes.append(f"{counted(moved, 'known clip')} moved to another side, {why}.")
+    return settled, notes
+
+
 def _sides_before(
     now: KnownClips, how: ToDivide, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
-    """Return the split that clips had in an earlier run, by row, and a note on what has changed.
-
-    The first earlier run with any of the clips counts, and before it the run of the weights.
-    """
     sides: dict[int, str] = {}
     if how.weights is not None:
         before = how.weights.in_splits(how.names)

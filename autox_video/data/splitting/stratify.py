@@ -53,11 +53,11 @@ def stratify(
         groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is a group.
             With groups, the proportions are as close as possible; a class with two groups has clips
             in two splits, and so on.
-        sides: split of clips, by index, that have one already. Their whole group goes there; to
-            training, if any clip of the group is in training.
+        sides: split of clips, by index, that have one already, and keep it. Other clips of their
+            group join them; in training, if any of them is there.
     """
     groups = alone(len(labels)) if groups is None else groups
-    settled = _settled(groups, sides or {}, names)
+    settled = sides_of_groups(groups, sides or {}, names) | dict(sides or {})
     together = [group.tolist() for group in members(groups) if group[0] not in settled]
     taken = settled.keys() | set(chain.from_iterable(together))
     singles: dict[str, list[int]] = {label: [] for label in labels}
@@ -89,10 +89,16 @@ def stratify(
     return {name: sorted(indices) for name, indices in splits.items()}
 
 
-def _settled(
+def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip in a group with a side; of several sides, the first counts."""
+    """Return the split of each clip whose group has one: the first of `names`, if it has several.
+
+    Args:
+        groups: (N,) labels, as in `groups`.
+        sides: split of some clips, by index.
+        names: names of the splits.
+    """
     of_group: dict[int, str] = {}
     for index, name in sorted(sides.items(), key=lambda item: -names.index(item[1])):
         of_group[int(groups[index])] = name

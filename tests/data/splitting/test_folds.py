@@ -51,5 +51,5 @@ def test_labels_may_be_any_numbers():
 
 @pytest.mark.parametrize(("folds", "groups"), [(1, None), (4, None), (2, np.zeros(3, int))])
 def test_too_few_groups(folds, groups):
-    with pytest.raises(ValueError, match="cannot be divided"):
+    with pytest.raises(ValueError, match="cannot be split"):
         repeated_folds([0, 1, 1], folds=folds, groups=groups)

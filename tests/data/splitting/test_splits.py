@@ -1,4 +1,4 @@
-"""Clips divided by class, once."""
+"""Clips split by class, once."""
 
 import os
 import random
@@ -12,13 +12,14 @@ import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.clip_facts import ClipFacts, unreadable
+from autox_video.data.inspection.clip_facts import ClipFacts, Contents, unreadable
 from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
+from autox_video.data.splitting.known_clips import KnownClips, write_known
+from autox_video.data.splitting.recordings import Recordings
 from autox_video.data.splitting.splits import (
     ToDivide,
-    check_stored,
     divide,
     divide_as_stored,
     read_stored,
@@ -103,8 +104,8 @@ def test_divide_writes_nothing_and_keep_does(tmp_path):
     lists, notes = divided(entries({"a": 5, "b": 5}), folder)
     assert not folder.exists()
     assert notes == [
-        "The clips of list.txt are divided: 6 for train, 2 for val, 2 for test; a run keeps that "
-        "in WORK_DIR/split.",
+        "The clips of list.txt are split: 6 for train, 2 for val, 2 for test. WORK_DIR/split keeps "
+        "that.",
     ]
     store(lists, folder)
     assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]
@@ -113,54 +114,54 @@ def test_divide_writes_nothing_and_keep_does(tmp_path):
 
 @pytest.fixture
 def kept(tmp_path):
-    """Give a function that divides as a folder says, which keeps 5 a and 5 b by seed 0."""
+    """Give a function that splits clips as a folder says, which keeps 5 a and 5 b by seed 0."""
     folder = tmp_path / "split"
     first, _ = divided(entries({"a": 5, "b": 5}), folder)
     store(first, folder)
-    how = ToDivide(THREE, 99, folder)
 
-    def again(given):
-        return divide_as_stored(given, read_stored(how), tmp_path, how.folder)
+    def again(given, names=THREE):
+        stored = read_stored(folder, names)
+        return divide_as_stored(numbered(given)[0], stored, tmp_path)
 
-    def check(splits):
-        names = sorted({label for split in splits.values() for label in split.labels})
-        tables = {
-            name: ClipTable(split.paths, map(names.index, split.labels))
-            for name, split in splits.items()
-        }
-        check_stored(read_stored(how), tables, how.folder, len(names))
-        return tables, names
-
-    again.first, again.folder, again.check, again.how = first, folder, check, how
+    again.first, again.folder = first, folder
     return again
 
 
-def test_a_kept_division_counts_whatever_the_seed(kept):
-    splits, notes = kept(entries({"a": 5, "b": 5}))
-    assert notes == []
-    assert kept.check(splits)[0] == kept.first
+def test_a_stored_split_holds_for_its_clips_in_any_order(kept):
+    given = entries({"a": 5, "b": 5})
+    assert kept(given) == kept.first
+    splits = kept(given.select(range(9, -1, -1)))
+    assert {name: set(split.paths) for name, split in splits.items()} == {
+        name: set(split.paths) for name, split in kept.first.items()
+    }
 
 
-def test_new_and_gone_clips_are_left_out_and_said(kept):
-    given = entries({"a": 5, "b": 5, "new": 2})
-    gone = kept.first["train"].paths[0]
-    splits, (note,) = kept(given.select([i for i, key in enumerate(given.paths) if key != gone]))
-    assert splits["train"].paths == kept.first["train"].paths[1:]
-    assert splits["val"].paths == kept.first["val"].paths
-    assert "since then: 2 new clips, not used, 1 clip gone." in note
-    kept.check(splits)
+@pytest.mark.parametrize(
+    "given",
+    [
+        entries({"a": 5, "b": 6}),
+        entries({"a": 5, "b": 4}),
+        entries({"x": 5, "y": 5}),
+        replace(entries({"a": 5, "b": 5}), labels=tuple("aaaaabbbba")),
+        entries({"a": 5, "aa": 1, "b": 5}),
+    ],
+)
+def test_a_stored_split_does_not_hold_for_other_clips_or_labels(kept, given):
+    assert kept(given) is None
 
 
-def test_a_kept_division_of_two_stays_one(tmp_path):
+def test_a_stored_split_in_two_stays_one(tmp_path):
     folder = tmp_path / "split"
     given = entries({"a": 5, "b": 5})
     lists, _ = divided(given, folder, names=TWO)
     store(lists, folder)
-    how = ToDivide(THREE, 0, folder)
-    again, _ = divide_as_stored(given, read_stored(how), tmp_path, how.folder)
-    assert {name: split.paths for name, split in again.items()} == {
-        name: clips.paths for name, clips in lists.items()
-    }
+    again = divide_as_stored(numbered(given)[0], read_stored(folder, THREE), tmp_path)
+    assert again == lists
+
+
+def test_a_split_in_two_leaves_no_test_list_of_before(kept):
+    store({name: kept.first[name] for name in TWO}, kept.folder)
+    assert sorted(os.listdir(kept.folder)) == ["train.csv", "val.csv"]
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])
@@ -178,29 +179,12 @@ def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatc
     monkeypatch.setattr(splits_module, "write_list", stop)
     with pytest.raises(ResourceError):
         store(lists, folder)
-    assert read_stored(ToDivide(THREE, 0, folder)) is None
-
-
-def test_other_clips_are_refused(kept):
-    with pytest.raises(ListingError, match="keeps a division of other clips"):
-        kept(entries({"x": 5, "y": 5}))
-
-
-def test_a_clip_of_another_class_now_is_refused(kept):
-    lists, names = kept.check(kept(entries({"a": 5, "b": 5}))[0])
-    lists["test"] = ClipTable(lists["test"].paths, lists["test"].labels[::-1])
-    with pytest.raises(ListingError, match="other classes or labels"):
-        check_stored(read_stored(kept.how), lists, kept.how.folder, len(names))
-
-
-def test_a_class_that_is_gone_is_refused(kept):
-    with pytest.raises(ListingError, match="other classes or labels"):
-        kept.check(kept(entries({"a": 5}))[0])
+    assert read_stored(folder, THREE) is None
 
 
 def test_classes_of_one_clip(tmp_path):
     _, notes = divided(entries({"a": 5, "b": 1}), tmp_path, names=TWO)
-    assert notes[1] == "1 class of a single clip, so not validated: b."
+    assert notes[1] == "1 class without a validation clip, as there is a single clip: b."
     with pytest.raises(ListingError, match="none is left for validation"):
         divided(entries({"a": 1, "b": 1}), tmp_path, names=TWO)
 
@@ -301,8 +285,8 @@ def test_a_class_whose_clips_all_belong_together_is_said(tmp_path):
     lists, notes = divided(given, tmp_path, names=TWO, groups=grouped(10, range(5)))
     assert Counter(lists["train"].labels) == {0: 5, 1: 4}
     assert notes[1] == (
-        "1 class whose clips all belong together (one source, or near-duplicates), so not "
-        "validated: a."
+        "1 class without a validation clip, as all clips belong together (one source, or near-"
+        "duplicates): a."
     )
 
 
@@ -311,7 +295,7 @@ def test_if_no_class_can_be_validated_the_groups_are_divided_and_that_is_said(tm
     groups = grouped(10, range(5), range(5, 10))
     lists, notes = divided(given, tmp_path, names=TWO, groups=groups)
     assert Counter(lists["val"].labels) == {0: 1, 1: 1}
-    assert "They were divided all the same" in notes[1]
+    assert "They were split all the same" in notes[1]
 
 
 def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
@@ -323,45 +307,81 @@ def test_unreadable_clips_are_left_to_training_and_count_for_nothing(tmp_path):
     assert len(lists["train"]) == 21
 
 
-def division_in(folder, **splits):
-    """Keep a division of clips, given as their paths by split."""
-    store(
-        {name: ClipTable(tuple(paths), (0,) * len(paths)) for name, paths in splits.items()}, folder
+def run_in(folder, contents=None, label="run", **splits):
+    """Write down the clips of a run, given as their paths by split."""
+    paths = [path for clips in splits.values() for path in clips]
+    contents = contents or {}
+    known = KnownClips(
+        (label,),
+        tuple(paths),
+        tuple(name for name, clips in splits.items() for _ in clips),
+        ((label,),) * len(paths),
+        tuple(contents.get(path, b"") for path in paths),
     )
+    write_known(folder, known)
+    return known
 
 
-def divided_again(given, tmp_path, earlier, **others):
+def divided_again(given, tmp_path, earlier, *, weights=None, contents=None, **others):
     clips, classes = numbered(given)
-    how = ToDivide(TWO, 1, tmp_path / "split", earlier)
+    clips = replace(clips, recordings=others.pop("recordings", None))
+    if contents is not None:
+        columns = Contents.of_unknown(len(clips))
+        for row, path in enumerate(clips.paths):
+            columns.digests[row] = np.frombuffer(contents[path], dtype=np.uint8)
+        clips = replace(clips, contents=columns)
+    how = ToDivide(TWO, 1, tmp_path / "split", earlier=earlier, weights=weights)
     splits, notes = divide(clips, how, classes, data_root="/data", **others)
     return {path: name for name, split in splits.items() for path in split.paths}, notes
+
+
+def content_of(path):
+    """Give 16 bytes for a path."""
+    return path.encode().ljust(16, b".")[:16]
 
 
 def test_clips_keep_the_side_that_they_had_where_clips_are_added(tmp_path):
     before, _ = divided_again(entries({"run": 30, "sit": 30}), tmp_path, ())
     by_side = {name: [path for path in before if before[path] == name] for name in TWO}
-    division_in(tmp_path / "old", **by_side)
+    store({n: ClipTable(p, (0,) * len(p)) for n, p in by_side.items()}, tmp_path / "old" / "split")
     now, notes = divided_again(entries({"run": 40, "sit": 30}), tmp_path, (tmp_path / "old",))
     assert {path: now.get(path) for path in before if path in now} == {
         path: side for path, side in before.items() if path in now
     }
     assert Counter(now.values()) == {"train": 56, "val": 14}
-    assert notes[-1].startswith("50 clips stay on the side of the split that they had in")
+    assert notes[-1].startswith(
+        f"50 clips keep the side of the split from the run in {tmp_path / 'old'}; since that run, "
+        "20 clips are new (10 in `run`, 10 in `sit`), 10 are gone"
+    )
 
 
 def test_a_clip_for_training_takes_its_recording_along(tmp_path):
     given = entries({"run": 20})
-    division_in(tmp_path / "old", train=["run/0.mp4"], val=["run/1.mp4", "run/5.mp4"])
+    run_in(tmp_path / "old", train=["run/0.mp4"], val=["run/1.mp4", "run/5.mp4"])
     pairs = np.array([[0, 1], [2, 0], [5, 6]])
-    now, _ = divided_again(given, tmp_path, (tmp_path / "old",), groups=join(alone(20), pairs))
+    now, notes = divided_again(given, tmp_path, (tmp_path / "old",), groups=join(alone(20), pairs))
     assert {now[f"run/{i}.mp4"] for i in (0, 1, 2)} == {"train"}
     assert {now[f"run/{i}.mp4"] for i in (5, 6)} == {"val"}
     assert Counter(now.values())["val"] == 4
+    assert any("1 known clip moved to another side" in note for note in notes)
 
 
-def test_the_first_earlier_division_that_knows_the_clips_counts(tmp_path):
-    division_in(tmp_path / "other", train=["a.mp4"], val=["b.mp4"])
-    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(9)], val=["run/9.mp4"])
+def test_numbered_clips_keep_their_sides_though_their_blocks_change(tmp_path):
+    """Blocks of neighbours are a guess: with more clips, each has others in it."""
+    given = entries({"run": 12})
+    run_in(tmp_path / "old", train=["run/0.mp4", "run/1.mp4"], val=["run/2.mp4", "run/6.mp4"])
+    blocks = np.arange(12) // 3 * 3
+    recordings = Recordings(alone(12), np.zeros(12, dtype=bool), np.zeros(12, dtype=bool))
+    now, _ = divided_again(
+        given, tmp_path, (tmp_path / "old",), groups=blocks, recordings=recordings
+    )
+    assert [now[f"run/{i}.mp4"] for i in range(3)] == ["train", "train", "val"]
+    assert [now[f"run/{i}.mp4"] for i in (6, 7, 8)] == ["val"] * 3
+
+
+def test_the_first_earlier_run_that_knows_the_clips_counts(tmp_path):
+    run_in(tmp_path / "other", train=["a.mp4"], val=["b.mp4"])
+    run_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(9)], val=["run/9.mp4"])
     now, _ = divided_again(
         entries({"run": 10}), tmp_path, (tmp_path / "gone", tmp_path / "other", tmp_path / "old")
     )
@@ -369,29 +389,41 @@ def test_the_first_earlier_division_that_knows_the_clips_counts(tmp_path):
 
 
 def test_sides_that_leave_nothing_for_validation_count_for_nothing(tmp_path):
-    division_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)], val=["gone.mp4"])
+    run_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)], val=["gone.mp4"])
     now, notes = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",))
     assert Counter(now.values()) == {"train": 8, "val": 2}
-    assert not any("stay on the side" in note for note in notes)
+    assert not any("keep the side" in note for note in notes)
 
 
-def test_a_renamed_class_folder_is_named(tmp_path):
-    given, folder = entries({"run": 10, "sit": 10}), tmp_path / "split"
-    splits, _ = divided(given, folder, names=TWO)
-    store(splits, folder)
-    renamed = entries({"walk": 10, "sit": 10})
-    how = ToDivide(TWO, 0, folder)
-    with pytest.raises(ListingError) as caught:
-        divide_as_stored(renamed, read_stored(how), "/data", how.folder)
-    (problem,) = caught.value.problems
-    for part in (
-        str(folder),
-        "all clips of a class are gone",
-        "10 clips new",
-        "10 gone",
-        "--fresh",
-    ):
-        assert part in problem
+def test_clips_of_a_renamed_class_and_moved_clips_keep_their_side(tmp_path):
+    paths = [f"run/{i}.mp4" for i in range(10)]
+    contents = {path: content_of(path) for path in paths}
+    run_in(tmp_path / "old", contents, train=paths[:7], val=paths[7:])
+    moved = {path.replace("run/", "jog/x"): content for path, content in contents.items()}
+    moved["jog/new.mp4"] = content_of("new")
+    given = ClipTable(tuple(moved), ("jog",) * 11, source="list.txt")
+    now, notes = divided_again(given, tmp_path, (tmp_path / "old",), contents=moved)
+    sides = {path: now[path.replace("run/", "jog/x")] for path in paths}
+    assert sides == {path: "train" if path in paths[:7] else "val" for path in paths}
+    assert "class `run` was renamed to `jog`" in notes[-1]
+
+
+def test_what_weights_were_trained_on_comes_before_an_earlier_run(tmp_path):
+    run_in(tmp_path / "old", train=["run/1.mp4"], val=["run/0.mp4", "run/2.mp4"])
+    weights = run_in(tmp_path / "w", train=["run/0.mp4"], val=["run/3.mp4"])
+    now, _ = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",), weights=weights)
+    assert [now[f"run/{i}.mp4"] for i in range(4)] == ["train", "train", "val", "val"]
+
+
+def test_weights_trained_on_every_recording_leave_nothing_to_validate(tmp_path):
+    weights = run_in(tmp_path / "w", train=[f"run/{i}.mp4" for i in range(10)])
+    with pytest.raises(ListingError, match="load_from: the weights were trained"):
+        divided_again(entries({"run": 10}), tmp_path, (), weights=weights)
+    # Those of other clips do not matter.
+    run_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)])
+    others = run_in(tmp_path / "x", train=["sit/0.mp4"])
+    now, _ = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",), weights=others)
+    assert Counter(now.values()) == {"train": 8, "val": 2}
 
 
 def test_large_recordings_are_held_out_as_often_as_small_ones():
