@@ -90,6 +90,7 @@ def test_weights_of_an_earlier_run_are_never_validated_on_their_own_clips(tmp_pa
     assert {path.replace("moved ", ""): side for path, side in now.items()} == first
     trained = sum(side == "train" for side in first.values())
     assert f"the weights were trained on {trained} of these clips" in done.stdout
+    assert "kept the head of 2 known classes" in done.stdout
 
     lists = {"train": "val", "val": "train"}
     for name, other in lists.items():

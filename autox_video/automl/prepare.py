@@ -20,6 +20,7 @@ from autox_video.automl.run_data import (
 from autox_video.automl.starting_weights import (
     clips_of_weights,
     find_weights,
+    head_rows,
     say_seen,
     weights_to_resume,
 )
@@ -34,7 +35,8 @@ from autox_video.data.inspection.dataset_stats import summarize
 from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
 from autox_video.data.listing.listing import Listing, divide_listing, read_listing
-from autox_video.data.splitting.known_clips import KnownClips
+from autox_video.data.splitting import changes
+from autox_video.data.splitting.known_clips import KnownClips, known_clips
 from autox_video.data.splitting.recordings import kept_together
 from autox_video.distributed import processes
 from autox_video.machine.hardware import (
@@ -99,8 +101,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     else:
         inspected = split_as_begun(work_dir, stored, inspected)
     notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
-    seen = weights and say_seen(weights, inspected, probes=settings.only_probes)
-    _say_all([*notes, *shared_recordings(inspected), *(seen or ())])
+    _say_all([*notes, *shared_recordings(inspected)])
     tables = {} if stored is None else _clips_as_begun(work_dir, stored, inspected)
     _report_unreadable(inspected, work_dir, strict=settings.strict)
     _report_odd(inspected)
@@ -112,7 +113,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
         plan, task = choose(basis), basis.stats.task
         data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)
-        data = replace(data, seen_before=bool(seen))
+        data = replace(data, head_rows=_rows_of_known(weights, inspected, settings))
         return Prepared(plan, basis, readable, inspected, data, lists)
     start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
     basis = replace(basis, weights=start)
@@ -124,6 +125,19 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     root = full_root(settings.data_root)
     data = replace(stored.data, data_root=root, remote_cache=settings.remote_cache)
     return Prepared(plan, basis, listing, inspected, data, stored.lists, stored)
+
+
+def _rows_of_known(
+    weights: KnownClips | None, listing: Listing, settings: Settings
+) -> tuple[int, ...]:
+    """Return `TrainingData.head_rows`, and say which clips the weights were trained on."""
+    if weights is None:
+        return ()
+    now = known_clips(listing.splits, listing.classes, listing.data_root)
+    since = changes.compare(weights, now)
+    notes = say_seen(since, probes=settings.only_probes)
+    _say_all(notes)
+    return head_rows(since) if notes else ()
 
 
 def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:

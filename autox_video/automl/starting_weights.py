@@ -1,7 +1,6 @@
 """The pretrained weights that a run starts from: a known file in `checkpoints/`, or a given one."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from autox_video.backbones.weights.known_weights import Pretrained, find_pretrained, find_unknown
@@ -10,9 +9,8 @@ from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.core.wording import counted
-from autox_video.data.listing.listing import Listing
-from autox_video.data.splitting.changes import compare, name_clips
-from autox_video.data.splitting.known_clips import KnownClips, known_clips, read_known
+from autox_video.data.splitting.changes import Changes, name_clips
+from autox_video.data.splitting.known_clips import KnownClips, read_known
 from autox_video.machine.installation import source_tree
 
 NONE = "none"
@@ -89,25 +87,26 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
     known = read_known(path.parent, data_root) if path.is_file() else None
     if known is None:
         return None
-    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS, read_meta
+    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS, RECORD_KEY, read_meta
 
-    with suppress(CheckpointError):  # what is wrong with the file is said where it is loaded
-        if ALL_CLIPS in read_meta(path):
-            return known.with_split("val", "train")
-    return known
+    try:
+        meta = read_meta(path)
+    except CheckpointError:  # loading the file says what is wrong with it
+        return None
+    if RECORD_KEY not in meta:
+        return None
+    return known.with_split("val", "train") if ALL_CLIPS in meta else known
 
 
-def say_seen(weights: KnownClips, listing: Listing, *, probes: bool) -> list[str]:
-    """Say how many clips of a listing the weights were trained on; nothing for none.
+def say_seen(changes: Changes, *, probes: bool) -> list[str]:
+    """Say how many clips the weights were trained on; nothing for none.
 
     Args:
-        weights: clips of the run that made the weights.
-        listing: inspected and split.
+        changes: of the clips since the run that made the weights.
         probes: whether only a head is fitted.
     """
-    now = known_clips(listing.splits, listing.classes, listing.data_root)
-    earlier = compare(weights, now).earlier
-    seen = [row for row, old in earlier.items() if weights.splits[old] == "train"]
+    weights, now = changes.before, changes.now
+    seen = [row for row, old in changes.earlier.items() if weights.splits[old] == "train"]
     if not seen:
         return []
     effect = "cross-validated scores are too high" if probes else "nothing is cross-validated"
@@ -122,6 +121,13 @@ def say_seen(weights: KnownClips, listing: Listing, *, probes: bool) -> list[str
                 "lower scores on other clips."
             )
     return notes
+
+
+def head_rows(changes: Changes) -> tuple[int, ...]:
+    """Return the class index in the weights of each class now, by its name; -1 for a new class."""
+    number = {name: index for index, name in enumerate(changes.before.classes)}
+    old_names = {new: old for old, new in changes.renamed.items()}
+    return tuple(number.get(old_names.get(name, name), -1) for name in changes.now.classes)
 
 
 def weights_to_resume(

@@ -52,8 +52,9 @@ class TrainingData:
     """Fingerprint of the listed clips and classes."""
     remote_cache: str = "auto"
     """Folder for downloaded clips."""
-    seen_before: bool = False
-    """Whether the weights that the run starts from were trained on some of these clips."""
+    head_rows: tuple[int, ...] = ()
+    """Class index in the starting weights of each class, -1 for a new class; empty unless those
+    weights were trained on some of these clips."""
 
 
 @dataclass(frozen=True, slots=True)

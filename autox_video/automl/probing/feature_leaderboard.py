@@ -81,7 +81,7 @@ def is_wanted(prepared: Prepared) -> bool:
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
         return prepared.stored is None
-    if prepared.data.seen_before:
+    if prepared.data.head_rows:
         return False  # cross-validation would test on clips that the weights have seen
     weights = _weights(prepared)
     compared = bool(weights) or _describes(prepared)

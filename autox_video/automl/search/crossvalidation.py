@@ -90,7 +90,7 @@ def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[F
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
     count = min(MOST_FOLDS, len(set(groups.tolist())))
-    if not TASKS[data.task].counts_right_clips or count < 2 or data.seen_before:
+    if not TASKS[data.task].counts_right_clips or count < 2 or data.head_rows:
         return []
     partitions = repeated_folds(
         clips.labels, folds=count, repeats=MOST_REPEATS, seed=prepared.plan.seed, groups=groups

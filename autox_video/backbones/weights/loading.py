@@ -4,7 +4,7 @@ Image weights are inflated over time, and bias tables of other attention windows
 other tensors must match exactly.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -36,6 +36,7 @@ from autox_video.core.errors import CheckpointError
 ALIKE = 0.9
 """Minimum share of common tensors for a file to match a backbone."""
 NAMED_MISFITS = 5
+HEAD = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class LoadReport:
     """Old and new window (spatial for images) of bias tables that were resized."""
     inflated: bool
     """Whether these are image weights, which were inflated over time."""
+    classes_kept: int = 0
+    """Number of classes whose rows of the head were loaded."""
 
     def sentence(self) -> str:
         """Return the report as a message for the user."""
@@ -69,6 +72,8 @@ class LoadReport:
             )
             text += f"; {len(self.resized)} bias tables resized from windows of "
             text += " and ".join(windows)
+        if self.classes_kept:
+            text += f"; kept the head of {self.classes_kept} known classes"
         if self.skipped:
             text += f"; skipped {len(self.skipped)} of its head: {', '.join(self.skipped)}"
         if self.missing:
@@ -76,15 +81,18 @@ class LoadReport:
         return text + "."
 
 
-def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
-    """Load the backbone of a weight file into a recogniser, but not its head.
+def load_pretrained(
+    model: nn.Module, path: str | Path, head_rows: Sequence[int] = ()
+) -> LoadReport:
+    """Load the backbone of a weight file into a recogniser, and its head for known classes only.
 
-    A head belongs to the classes of its own data set, so fine-tuning always starts with a new one,
-    even if the number of classes is the same.
+    A head belongs to the classes of its own data set, so fine-tuning starts with a new one, even if
+    the number of classes is the same, unless `head_rows` tells which classes are the same.
 
     Args:
         model: an mmaction2 recogniser, with `backbone` and `cls_head`.
         path: a file in any layout that `read_weights` supports.
+        head_rows: for each class of the model, its class index in the file; -1 for a new class.
 
     Raises:
         CheckpointError: the file cannot be read, or contains another backbone.
@@ -95,17 +103,39 @@ def load_pretrained(model: nn.Module, path: str | Path) -> LoadReport:
         state, resized = _fit(weights, target)
         _refuse_other_backbone(state, target.tensors)
     backbone = {name: t for name, t in state.items() if name.startswith("backbone.")}
-    model.load_state_dict(backbone, strict=False)
+    head = _head_of_known(state, target.tensors, head_rows)
+    loaded = backbone | head
+    model.load_state_dict(loaded, strict=False)
     return LoadReport(
         path=str(path),
         layout=weights.layout,
         backbone=_backbone_or_unknown(state),
-        loaded=len(backbone),
-        skipped=tuple(name for name in state if name not in backbone),
-        missing=tuple(name for name in target.tensors if name not in backbone),
+        loaded=len(loaded),
+        skipped=tuple(name for name in state if name not in loaded),
+        missing=tuple(name for name in target.tensors if name not in loaded),
         resized=resized,
         inflated=weights.images,
+        classes_kept=sum(row >= 0 for row in head_rows) if head else 0,
     )
+
+
+def _head_of_known(state: State, target: State, head_rows: Sequence[int]) -> State:
+    """Return the model's head with the rows of known classes; nothing if the heads do not fit."""
+    if max(head_rows, default=-1) < 0 or not all(
+        name in state
+        and name in target
+        and state[name].shape[1:] == target[name].shape[1:]
+        and len(state[name]) > max(head_rows)
+        and len(target[name]) == len(head_rows)
+        for name in HEAD
+    ):
+        return {}
+    head = {name: target[name].clone() for name in HEAD}
+    for name, tensor in head.items():
+        for row, old in enumerate(head_rows):
+            if old >= 0:
+                tensor[row] = state[name][old]
+    return head
 
 
 def _fit(

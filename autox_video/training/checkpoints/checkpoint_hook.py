@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class ClipCheckpointHook(Hook):
         pretrained: weights to start from if there is no checkpoint yet.
         identity: plain values that a checkpoint must agree with to be resumed.
         minutes: longest time between two checkpoints.
+        head_rows: class index in the pretrained weights of each class, -1 for a new one.
     """
 
     priority = "VERY_LOW"
@@ -88,8 +89,9 @@ class ClipCheckpointHook(Hook):
         pretrained: str | None = None,
         identity: dict | None = None,
         minutes: float = 10.0,
+        head_rows: Sequence[int] = (),
     ) -> None:
-        self.pretrained = pretrained
+        self.pretrained, self.head_rows = pretrained, head_rows
         self.identity = dict(identity or {})
         self.record: dict[str, Any] | None = None
         """The run record, if the work dir has one; stored in checkpoints."""
@@ -139,7 +141,7 @@ class ClipCheckpointHook(Hook):
             # The weights are loaded into a full model; each process then keeps its part.
             model = MODELS.build(runner.cfg.model)
             model.load_state_dict(processes.broadcast(weights_of(runner.model)))
-        report = load_pretrained(model, self.pretrained)
+        report = load_pretrained(model, self.pretrained, self.head_rows)
         if is_sharded(runner.model):
             load_weights(runner.model, model.state_dict())
         runner.call_hook("on_note", sentence=report.sentence())

@@ -315,6 +315,7 @@ def _training_hooks(record: RunRecord) -> list[dict[str, Any]]:
         "pretrained": plan.pretrained,
         "identity": record.identity,
         "minutes": plan.checkpoint_minutes,
+        **({"head_rows": record.data.head_rows} if record.data.head_rows else {}),
     }
     return [*hooks, checkpoints]
 

@@ -77,6 +77,30 @@ def test_a_head_of_the_same_size_is_left_out_too(tmp_path):
     assert len(report.skipped) == 2
 
 
+def test_rows_of_known_classes_are_kept(tmp_path):
+    path = save(tmp_path, {"state_dict": (state := random_state(num_classes=7))})
+    model, fresh = recogniser(num_classes=3), recogniser(num_classes=3)
+    fresh.load_state_dict(model.state_dict())
+    report = loading.load_pretrained(model, path, [6, -1, 0])
+    weight, bias = model.cls_head.fc_cls.weight, model.cls_head.fc_cls.bias
+    for row, old in ((0, 6), (2, 0)):
+        assert torch.equal(weight[row], state["cls_head.fc_cls.weight"][old])
+        assert torch.equal(bias[row], state["cls_head.fc_cls.bias"][old])
+    assert torch.equal(weight[1], fresh.cls_head.fc_cls.weight[1])
+    assert (report.classes_kept, report.skipped, report.missing) == (2, (), ())
+    assert "kept the head of 2 known classes" in report.sentence()
+
+
+@pytest.mark.parametrize("rows", [[7, 0, 1], [0, 1], [-1, -1, -1], []])
+def test_rows_that_do_not_fit_leave_the_head_fresh(tmp_path, rows):
+    path = save(tmp_path, {"state_dict": random_state(num_classes=7)})
+    model = recogniser(num_classes=3)
+    before = model.cls_head.fc_cls.weight.clone()
+    report = loading.load_pretrained(model, path, rows)
+    assert torch.equal(model.cls_head.fc_cls.weight, before)
+    assert (report.classes_kept, len(report.skipped)) == (0, 2)
+
+
 def test_half_precision_and_wrapped_weights_are_loaded_as_float32(tmp_path):
     state, model = random_state(), recogniser()
     half = {f"module.{n}": t.half() if t.is_floating_point() else t for n, t in state.items()}
