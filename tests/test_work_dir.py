@@ -98,4 +98,4 @@ def test_a_damaged_division_is_a_sentence(folder, tmp_path):
             (tmp_path / "work" / "split" / f"{name}.csv").write_bytes(content)
         sentence = refused(command("autotrain.py", cwd=tmp_path))
         assert "split/train.csv: the list " in sentence
-        assert "delete work/split to divide the clips anew" in sentence
+        assert "delete work/split to split the clips anew" in sentence
