@@ -6,7 +6,7 @@ import pytest
 
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ListingError
-from autox_video.data.listing.listing import divide_listing, read_listing
+from autox_video.data.listing.listing import read_listing, split_listing
 
 
 class Place:
@@ -33,7 +33,7 @@ class Place:
     def read(self, train=None, **given):
         if train is not None:
             given["ann_file_train"] = train
-        return divide_listing(read_listing(self.settings(**given)))
+        return split_listing(read_listing(self.settings(**given)))
 
     def problems(self, train=None, **given):
         with pytest.raises(ListingError) as caught:

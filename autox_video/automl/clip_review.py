@@ -10,7 +10,7 @@ from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.health import Group, Health
 from autox_video.data.listing.folders.folder_walk import some
-from autox_video.data.listing.listing import Listing, divide_listing
+from autox_video.data.listing.listing import Listing, split_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
@@ -67,12 +67,12 @@ def _example(groups: Sequence[Group]) -> str:
 
 def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
     """Return the errors and the notes that training would give for these clips; write nothing."""
-    how, notes = listing.to_divide, []
+    how, notes = listing.split_request, []
     try:
         with tempfile.TemporaryDirectory() as folder:
             if how is not None:
-                listing = replace(listing, to_divide=replace(how, folder=Path(folder)))
-            divided = divide_listing(listing)
+                listing = replace(listing, split_request=replace(how, folder=Path(folder)))
+            divided = split_listing(listing)
         # The first one describes the split, which has not been made yet.
         notes += divided.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)

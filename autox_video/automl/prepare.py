@@ -34,7 +34,7 @@ from autox_video.data.demo import demo_clips, demo_is_complete, make_demo
 from autox_video.data.inspection.dataset_stats import summarize
 from autox_video.data.inspection.facts_cache import default_cache_path
 from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
-from autox_video.data.listing.listing import Listing, divide_listing, read_listing
+from autox_video.data.listing.listing import Listing, read_listing, split_listing
 from autox_video.data.splitting import changes
 from autox_video.data.splitting.known_clips import KnownClips, known_clips
 from autox_video.data.splitting.recordings import kept_together
@@ -97,7 +97,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     weights = None
     if stored is None:
         weights = clips_of_weights(settings.load_from, settings.data_root)
-        inspected = divide_listing(_with_sides_of(weights, inspected))
+        inspected = split_listing(_with_sides_of(weights, inspected))
     else:
         inspected = split_as_begun(work_dir, stored, inspected)
     notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
@@ -142,10 +142,10 @@ def _rows_of_known(
 
 def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
     """Return a listing that is to be split so that clips keep the side they had for the weights."""
-    how = listing.to_divide
+    how = listing.split_request
     if weights is None or how is None:
         return listing
-    return replace(listing, to_divide=replace(how, stored=None, weights=weights))
+    return replace(listing, split_request=replace(how, stored=None, weights=weights))
 
 
 def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:

@@ -153,7 +153,7 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
     Raises:
         CheckpointError: clips or classes have changed in another way, or the run is finished.
     """
-    how, root = listing.to_divide, listing.data_root
+    how, root = listing.split_request, listing.data_root
     names = tuple(SPLITS) if how is None else how.names
     before = _clips_of_run(work_dir, record, listing).in_splits(names)
     tables = {"": listing.train} if how else {name: listing.splits[name] for name in SPLITS}
@@ -178,7 +178,7 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
     splits = {name: clips.select(of_split) for name, of_split in rows.items()}
     if how.stored is None:
         store(splits, how.folder)
-    listing = replace(listing, classes=before.classes, **splits, to_divide=None)
+    listing = replace(listing, classes=before.classes, **splits, split_request=None)
     if not sentence:
         return listing
     say(
@@ -212,7 +212,7 @@ def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str])
 
 def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
     """Return the clips that a run began with, without digests where clips.json is not there."""
-    how, root = listing.to_divide, listing.data_root
+    how, root = listing.split_request, listing.data_root
     known = read_known(work_dir, root)
     if known is not None and known.classes:
         return known

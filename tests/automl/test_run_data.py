@@ -19,7 +19,7 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.inspected_listing import with_recordings
 from autox_video.data.listing.listing import Listing
-from autox_video.data.splitting.splits import ToDivide, read_stored, store
+from autox_video.data.splitting.splits import SplitRequest, read_stored, store
 from autox_video.planning.record import RunRecord
 from tests.planning.test_plan import plan_for
 
@@ -176,9 +176,9 @@ ALL = ClipTable(("a.mp4", "c.mp4", "bad.mp4", "b.mp4", "t.mp4"), (0, 1, 1, 0, 1)
 def listed(work_dir, clips, classes=("green", "red")):
     names = ("train", "val", "test")
     stored = read_stored(work_dir / "split", names)
-    how = ToDivide(names, 0, work_dir / "split", stored)
+    how = SplitRequest(names, 0, work_dir / "split", stored)
     clips = with_recordings(replace(inspected(clips), val=None)).train
-    return Listing("/data", classes, True, clips, None, None, to_divide=how)
+    return Listing("/data", classes, True, clips, None, None, split_request=how)
 
 
 def paths_of(listing):
@@ -194,7 +194,7 @@ def test_the_split_of_the_run_is_used_again(split_run, gone):
         (work_dir / gone).unlink()
     found = split_as_begun(work_dir, record, listed(work_dir, ALL))
     assert paths_of(found) == {name: paths for name, (paths, _) in SPLIT_RUN.items()}
-    assert found.to_divide is None
+    assert found.split_request is None
     assert read_stored(work_dir / "split", ("train", "val", "test")).keys() == SPLIT_RUN.keys()
 
 

@@ -15,9 +15,9 @@ from autox_video.data.listing.classes.class_labels import Labels
 from autox_video.data.listing.classes.similar_names import near_names
 from autox_video.data.listing.configured_lists import ConfiguredLists, check_root
 from autox_video.data.listing.missing_clips import say_missing
-from autox_video.data.splitting import splits as divisions
+from autox_video.data.splitting import splits as stored_splits
 from autox_video.data.splitting.recordings import kept_together
-from autox_video.data.splitting.splits import ToDivide
+from autox_video.data.splitting.splits import SplitRequest
 from autox_video.run.work_dir import EARLIER, SPLIT, is_for_plan
 
 
@@ -38,7 +38,7 @@ class Listing:
     """None if there are no test clips."""
     notes: tuple[str, ...] = ()
     """Messages for the user: what was skipped, split or looks unusual."""
-    to_divide: ToDivide | None = None
+    split_request: SplitRequest | None = None
     """How to split `train`; None if it is not to be split."""
 
     @property
@@ -61,7 +61,7 @@ class Listing:
 def read_listing(settings: Settings) -> Listing:
     """Read and check the lists that the settings name, or else the class folders.
 
-    Without a validation list, the training clips are not split yet: `divide_listing` does that.
+    Without a validation list, the training clips are not split yet: `split_listing` does that.
     Writes nothing.
 
     Raises:
@@ -81,10 +81,10 @@ def read_listing(settings: Settings) -> Listing:
         notes += duplicates.say_several_labels(splits)
     how = None
     if "val" not in splits:
-        splits["train"], parts = _to_divide(splits, root, from_folders=train_list == AUTO)
+        splits["train"], parts = _clips_to_split(splits, root, from_folders=train_list == AUTO)
         seed, work_dir = 0 if settings.seed == AUTO else settings.seed, Path(settings.work_dir)
-        stored = divisions.read_stored(work_dir / SPLIT, parts)
-        how = ToDivide(parts, seed, work_dir / SPLIT, stored, _earlier_runs(work_dir))
+        stored = stored_splits.read_stored(work_dir / SPLIT, parts)
+        how = SplitRequest(parts, seed, work_dir / SPLIT, stored, _earlier_runs(work_dir))
     num_class = None if settings.num_class == AUTO else settings.num_class
     labels = class_labels.number_labels(
         splits, names, num_class, are_names=lists.are_names, multi_label=multi_label
@@ -94,7 +94,7 @@ def read_listing(settings: Settings) -> Listing:
         raise ListingError(*problems)
     tables = {"val": None, "test": None}
     tables |= {name: _numbered(clips, labels) for name, clips in splits.items()}
-    listing = Listing(root, labels.classes, labels.named, **tables, to_divide=how)
+    listing = Listing(root, labels.classes, labels.named, **tables, split_request=how)
     notes += labels.notes
     notes += near_names(listing.count_by_class(listing.train)) if labels.named else []
     notes += duplicates.say_overlaps(splits, root)
@@ -103,14 +103,14 @@ def read_listing(settings: Settings) -> Listing:
 
 def restore_split(listing: Listing) -> Listing:
     """Split the clips as WORK_DIR/split says, where it holds exactly these; else give `listing`."""
-    how = listing.to_divide
+    how = listing.split_request
     if how is None or how.stored is None:
         return listing
-    tables = divisions.divide_as_stored(listing.train, how.stored, listing.data_root)
-    return listing if tables is None else replace(listing, **tables, to_divide=None)
+    tables = stored_splits.split_as_stored(listing.train, how.stored, listing.data_root)
+    return listing if tables is None else replace(listing, **tables, split_request=None)
 
 
-def divide_listing(listing: Listing) -> Listing:
+def split_listing(listing: Listing) -> Listing:
     """Return the listing with a stratified validation split, unless it has a validation list.
 
     The stored split is used if it holds exactly these clips. A new one keeps clips on the side they
@@ -122,18 +122,18 @@ def divide_listing(listing: Listing) -> Listing:
         ResourceError: WORK_DIR/split is not writable.
     """
     listing = restore_split(listing)
-    how, train = listing.to_divide, listing.train
+    how, train = listing.split_request, listing.train
     if how is None:
         return listing
     groups = None
     if train.recordings is not None:
         groups = kept_together(train.recordings, train.paths, train.rarest_classes())
-    splits, notes = divisions.divide(
+    splits, notes = stored_splits.split_clips(
         train, how, listing.classes, data_root=listing.data_root, groups=groups
     )
-    divisions.store(splits, how.folder)
+    stored_splits.store(splits, how.folder)
     notes = (*listing.notes, *notes, *_on_recordings(train))
-    return replace(listing, **splits, notes=notes, to_divide=None)
+    return replace(listing, **splits, notes=notes, split_request=None)
 
 
 def _on_recordings(train: ClipTable) -> list[str]:
@@ -190,7 +190,7 @@ def _each_clip_once(
     return once, notes
 
 
-def _to_divide(
+def _clips_to_split(
     splits: Splits, root: str | Path, *, from_folders: bool
 ) -> tuple[ClipTable, tuple[str, ...]]:
     """Return the training clips to split, and the splits to make."""

@@ -19,7 +19,7 @@ from autox_video.data.splitting.stratify import sides_of_groups, stratify
 
 
 @dataclass(frozen=True, slots=True)
-class ToDivide:
+class SplitRequest:
     """How a list is to be split."""
 
     names: tuple[str, ...]
@@ -35,9 +35,9 @@ class ToDivide:
     """Clips of the run whose weights training starts from; this run's sides come first."""
 
 
-def divide(
+def split_clips(
     clips: ClipTable,
-    how: ToDivide,
+    how: SplitRequest,
     classes: Sequence[str],
     *,
     data_root: str | Path,
@@ -96,7 +96,7 @@ def divide(
 
 
 def _known_sides(
-    now: KnownClips, how: ToDivide, recordings: np.ndarray, data_root: str | Path
+    now: KnownClips, how: SplitRequest, recordings: np.ndarray, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
     """Return the split of clips that had one in an earlier run, by row, and notes on changes.
 
@@ -112,7 +112,7 @@ def _known_sides(
 
 
 def _sides_before(
-    now: KnownClips, how: ToDivide, data_root: str | Path
+    now: KnownClips, how: SplitRequest, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
     sides: dict[int, str] = {}
     if how.weights is not None:
@@ -180,7 +180,7 @@ def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | No
         ) from error
 
 
-def divide_as_stored(
+def split_as_stored(
     clips: ClipTable, stored: Splits, data_root: str | Path
 ) -> dict[str, ClipTable] | None:
     """Split clips as stored; return None unless clips and labels are exactly the stored ones."""

@@ -9,8 +9,8 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection import inspected_listing
 from autox_video.data.inspection.clip_facts import ClipFacts, Contents
 from autox_video.data.inspection.inspected_listing import inspect_listing, shared_recordings
-from autox_video.data.listing.listing import Listing, divide_listing
-from autox_video.data.splitting.splits import ToDivide
+from autox_video.data.listing.listing import Listing, split_listing
+from autox_video.data.splitting.splits import SplitRequest
 
 VIDEO = ClipFacts(100, 10.0, 10.0, 64, 48, "x", None)
 
@@ -57,10 +57,10 @@ def test_times_that_may_be_frames_are_said(inspect):
 def test_recordings_stay_together_and_keep_their_clips_beside_a_test_list(inspect, tmp_path):
     names = [f"{chr(97 + i)}{chr(97 + j)}.mp4" for i in range(5) for j in range(4)]
     train = ClipTable(names, [0, 1] * 10, source="l.txt")
-    how = ToDivide(("train", "val"), 0, tmp_path)
-    given = listing(train, test=ClipTable(["t.mp4", "u.mp4"], [0, 1]), to_divide=how)
+    how = SplitRequest(("train", "val"), 0, tmp_path)
+    given = listing(train, test=ClipTable(["t.mp4", "u.mp4"], [0, 1]), split_request=how)
     digests = [1 + i // 4 for i in range(20)]
-    divided = divide_listing(inspect(given, [*digests, digests[0], 99]))
+    divided = split_listing(inspect(given, [*digests, digests[0], 99]))
     assert len(divided.train) == 16
     assert len({path[0] for path in divided.val.paths}) == 1
     assert "cut from 5 recordings" in divided.notes[-1]

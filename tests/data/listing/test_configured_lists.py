@@ -13,7 +13,7 @@ from autox_video.data.listing.configured_lists import (
     read_lists,
     reading_of,
 )
-from autox_video.data.listing.listing import divide_listing, read_listing
+from autox_video.data.listing.listing import read_listing, split_listing
 from tests.servers import serve
 
 
@@ -91,7 +91,7 @@ def test_class_folders_of_a_web_server_that_lists_them(here):
         for i in range(5):
             Path(f"videos/{name}/{i} x.mp4").touch()
     with serve(here) as server:
-        found = divide_listing(read_listing(settings(data_root=f"{server.address}/videos")))
+        found = split_listing(read_listing(settings(data_root=f"{server.address}/videos")))
     assert found.classes == ("run", "walk up")
     paths = {p for clips in (found.train, found.val, found.test) for p in clips.paths}
     assert paths == {f"{name}/{i} x.mp4" for name in ("run", "walk up") for i in range(5)}

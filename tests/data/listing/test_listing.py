@@ -8,7 +8,7 @@ import pytest
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.listing.listing import divide_listing, read_listing, read_test
+from autox_video.data.listing.listing import read_listing, read_test, split_listing
 from tests.places import named
 from tests.videos import real_clips
 
@@ -36,7 +36,7 @@ class Place:
                 Path(f"{name}.txt").write_text(text, encoding="utf-8")
                 given[f"ann_file_{name}"] = f"{name}.txt"
         given = {"data_root": "videos", "work_dir": "work", **given}
-        return divide_listing(read_listing(settings_from_mapping(given, "test")))
+        return split_listing(read_listing(settings_from_mapping(given, "test")))
 
     def problems(self, *lists, **given):
         with pytest.raises(ListingError) as caught:

@@ -19,10 +19,10 @@ from autox_video.data.splitting.groups import alone, join
 from autox_video.data.splitting.known_clips import KnownClips, write_known
 from autox_video.data.splitting.recordings import Recordings
 from autox_video.data.splitting.splits import (
-    ToDivide,
-    divide,
-    divide_as_stored,
+    SplitRequest,
     read_stored,
+    split_as_stored,
+    split_clips,
     store,
 )
 from autox_video.data.splitting.stratify import split_counts, stratify
@@ -47,8 +47,8 @@ def divided(given, folder, *, names=THREE, seed=0, facts=None, **others):
     """Divide entries anew; gives the lists and the notes."""
     clips, classes = numbered(given)
     clips = replace(clips, facts=facts)
-    how = ToDivide(names, seed, folder)
-    return divide(clips, how, classes, data_root="/data", **others)
+    how = SplitRequest(names, seed, folder)
+    return split_clips(clips, how, classes, data_root="/data", **others)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_division_is_pinned():
     assert stratify(given.paths, given.labels, names=TWO, seed=0)["val"] == [0, 5]
 
 
-def test_divide_writes_nothing_and_keep_does(tmp_path):
+def test_splitting_writes_nothing_and_keep_does(tmp_path):
     folder = tmp_path / "split"
     lists, notes = divided(entries({"a": 5, "b": 5}), folder)
     assert not folder.exists()
@@ -121,7 +121,7 @@ def kept(tmp_path):
 
     def again(given, names=THREE):
         stored = read_stored(folder, names)
-        return divide_as_stored(numbered(given)[0], stored, tmp_path)
+        return split_as_stored(numbered(given)[0], stored, tmp_path)
 
     again.first, again.folder = first, folder
     return again
@@ -155,7 +155,7 @@ def test_a_stored_split_in_two_stays_one(tmp_path):
     given = entries({"a": 5, "b": 5})
     lists, _ = divided(given, folder, names=TWO)
     store(lists, folder)
-    again = divide_as_stored(numbered(given)[0], read_stored(folder, THREE), tmp_path)
+    again = split_as_stored(numbered(given)[0], read_stored(folder, THREE), tmp_path)
     assert again == lists
 
 
@@ -192,8 +192,8 @@ def test_classes_of_one_clip(tmp_path):
 def test_a_clip_of_several_classes_counts_for_the_rarest(tmp_path):
     labels = tuple((0, 1) if i < 5 else (0,) for i in range(50))
     clips = ClipTable(tuple(f"{i:02}.mp4" for i in range(50)), labels)
-    how = ToDivide(TWO, 0, tmp_path)
-    lists, _ = divide(clips, how, ("common", "rare"), data_root="/data")
+    how = SplitRequest(TWO, 0, tmp_path)
+    lists, _ = split_clips(clips, how, ("common", "rare"), data_root="/data")
     assert Counter(lists["val"].labels) == {(0, 1): 1, (0,): 9}
 
 
@@ -330,8 +330,8 @@ def divided_again(given, tmp_path, earlier, *, weights=None, contents=None, **ot
         for row, path in enumerate(clips.paths):
             columns.digests[row] = np.frombuffer(contents[path], dtype=np.uint8)
         clips = replace(clips, contents=columns)
-    how = ToDivide(TWO, 1, tmp_path / "split", earlier=earlier, weights=weights)
-    splits, notes = divide(clips, how, classes, data_root="/data", **others)
+    how = SplitRequest(TWO, 1, tmp_path / "split", earlier=earlier, weights=weights)
+    splits, notes = split_clips(clips, how, classes, data_root="/data", **others)
     return {path: name for name, split in splits.items() for path in split.paths}, notes
 
 
