@@ -156,11 +156,11 @@ def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) ->
 
 def store(splits: Splits, folder: Path) -> None:
     """Write a new split; raises ResourceError if the folder cannot be written."""
-    if "test" not in splits:
-        (folder / "test.csv").unlink(missing_ok=True)
     # Training comes last: once it is there, the others are too, even after a crash in between.
     for name in reversed(splits):
         write_list(folder / f"{name}.csv", splits[name])
+    if "test" not in splits:  # that of an earlier split
+        (folder / "test.csv").unlink(missing_ok=True)
 
 
 def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | None:
