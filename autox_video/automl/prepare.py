@@ -99,7 +99,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         weights = clips_of_weights(settings.load_from, settings.data_root)
         inspected = split_listing(_with_sides_of(weights, inspected))
     else:
-        inspected = split_as_begun(work_dir, stored, inspected)
+        inspected = _split_as_begun(work_dir, stored, listing, inspected, settings)
     notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
     _say_all([*notes, *shared_recordings(inspected)])
     tables = {} if stored is None else _clips_as_begun(work_dir, stored, inspected)
@@ -125,6 +125,18 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     root = full_root(settings.data_root)
     data = replace(stored.data, data_root=root, remote_cache=settings.remote_cache)
     return Prepared(plan, basis, listing, inspected, data, stored.lists, stored)
+
+
+def _split_as_begun(
+    work_dir: Path, stored: RunRecord, listing: Listing, inspected: Listing, settings: Settings
+) -> Listing:
+    """Return an inspected listing, split as when the run began, as if no clip were new."""
+    split = split_as_begun(work_dir, stored, inspected)
+    if sum(map(len, split.splits.values())) == sum(map(len, inspected.splits.values())):
+        return split
+    # New clips may join recordings, and so change groups of the clips that the run has.
+    known = replace(split, notes=listing.notes)
+    return inspect(known, workers=settings.workers, remote_cache=settings.remote_cache)
 
 
 def _rows_of_known(

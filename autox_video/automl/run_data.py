@@ -11,7 +11,6 @@ from autox_video.core.console import say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.inspected_listing import with_recordings
 from autox_video.data.listing.listing import Listing
 from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting.changes import compare, name_clips
@@ -179,13 +178,12 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
     if how.stored is None:
         store(splits, how.folder)
     listing = replace(listing, classes=before.classes, **splits, split_request=None)
-    if not sentence:
-        return listing
-    say(
-        f"Since the run began, {sentence}. It resumes with the clips that it began with; to train "
-        "on the clips as they are now, run the same command with --fresh."
-    )
-    return with_recordings(listing)
+    if sentence:
+        say(
+            f"Since the run began, {sentence}. It resumes with the clips that it began with; to "
+            "train on the clips as they are now, run the same command with --fresh."
+        )
+    return listing
 
 
 def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autox_video.automl.run_data import (
@@ -16,8 +17,7 @@ from autox_video.automl.run_data import (
 )
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.clip_facts import ClipFacts, Contents
-from autox_video.data.inspection.inspected_listing import with_recordings
+from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.listing.listing import Listing
 from autox_video.data.splitting.splits import SplitRequest, read_stored, store
 from autox_video.planning.record import RunRecord
@@ -33,10 +33,8 @@ def inspected(train=TRAIN, val=VAL, classes=CLASSES, bad=("bad.mp4",)):
     for clips in (train, val):
         errors = ["torn" if path in bad else None for path in clips.paths]
         facts = [ClipFacts(1, 1.0, 1.0, 1, 1, "x", error) for error in errors]
-        contents = Contents.of_unknown(len(clips))
-        for row, path in enumerate(clips.paths):
-            contents.digests[row] = content_of(path)
-        tables.append(replace(clips, facts=facts, contents=contents))
+        digests = np.array([content_of(path) for path in clips.paths], dtype=np.uint8)
+        tables.append(replace(clips, facts=facts, digests=digests))
     return Listing("/data", classes, True, *tables, None)
 
 
@@ -177,8 +175,7 @@ def listed(work_dir, clips, classes=("green", "red")):
     names = ("train", "val", "test")
     stored = read_stored(work_dir / "split", names)
     how = SplitRequest(names, 0, work_dir / "split", stored)
-    clips = with_recordings(replace(inspected(clips), val=None)).train
-    return Listing("/data", classes, True, clips, None, None, split_request=how)
+    return Listing("/data", classes, True, inspected(clips).train, None, None, split_request=how)
 
 
 def paths_of(listing):

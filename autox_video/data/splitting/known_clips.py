@@ -81,12 +81,12 @@ def _class_names(clips: ClipTable, classes: tuple[str, ...]) -> list[tuple[str, 
 
 
 def _digests(clips: ClipTable) -> list[bytes | None]:
-    if clips.contents is None:
+    if clips.digests is None:
         return [UNKNOWN] * len(clips)
     unreadable = set(clips.unreadable())
     return [
         UNREADABLE if row in unreadable else digest.tobytes()
-        for row, digest in enumerate(clips.contents.digests)
+        for row, digest in enumerate(clips.digests)
     ]
 
 

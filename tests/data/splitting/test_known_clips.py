@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.clip_facts import DIGEST_BYTES, Contents, unreadable
+from autox_video.data.inspection.clip_facts import DIGEST_BYTES, unreadable
 from autox_video.data.listing.written_list import write_list
 from autox_video.data.splitting.known_clips import (
     UNKNOWN,
@@ -35,12 +35,10 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_tables_give_names_and_digests():
-    contents = Contents.of_unknown(2)
-    contents.digests[0] = 7
+    digests = np.zeros((2, DIGEST_BYTES), dtype=np.uint8)
+    digests[0] = 7
     good, bad = replace(unreadable("").facts, error=None), unreadable("torn").facts
-    train = ClipTable(
-        ("/data/x/a.mp4", "b.mp4"), ((1, 0), ()), facts=(good, bad), contents=contents
-    )
+    train = ClipTable(("/data/x/a.mp4", "b.mp4"), ((1, 0), ()), facts=(good, bad), digests=digests)
     known = known_clips({"train": train, "test": ClipTable(("t.mp4",))}, ("q", "p"), "/data")
     assert known.classes == ("q", "p")
     assert known.keys == ("x/a.mp4", "b.mp4", "t.mp4")

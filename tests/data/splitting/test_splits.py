@@ -12,7 +12,7 @@ import pytest
 
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.inspection.clip_facts import ClipFacts, Contents, unreadable
+from autox_video.data.inspection.clip_facts import ClipFacts, unreadable
 from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting import splits as splits_module
 from autox_video.data.splitting.groups import alone, join
@@ -326,10 +326,8 @@ def divided_again(given, tmp_path, earlier, *, weights=None, contents=None, **ot
     clips, classes = numbered(given)
     clips = replace(clips, recordings=others.pop("recordings", None))
     if contents is not None:
-        columns = Contents.of_unknown(len(clips))
-        for row, path in enumerate(clips.paths):
-            columns.digests[row] = np.frombuffer(contents[path], dtype=np.uint8)
-        clips = replace(clips, contents=columns)
+        rows = [np.frombuffer(contents[path], dtype=np.uint8) for path in clips.paths]
+        clips = replace(clips, digests=np.stack(rows))
     how = SplitRequest(TWO, 1, tmp_path / "split", earlier=earlier, weights=weights)
     splits, notes = split_clips(clips, how, classes, data_root="/data", **others)
     return {path: name for name, split in splits.items() for path in split.paths}, notes
@@ -371,7 +369,8 @@ def test_numbered_clips_keep_their_sides_though_their_blocks_change(tmp_path):
     given = entries({"run": 12})
     run_in(tmp_path / "old", train=["run/0.mp4", "run/1.mp4"], val=["run/2.mp4", "run/6.mp4"])
     blocks = np.arange(12) // 3 * 3
-    recordings = Recordings(alone(12), np.zeros(12, dtype=bool), np.zeros(12, dtype=bool))
+    nowhere = np.zeros(12, dtype=bool)
+    recordings = Recordings(alone(12), nowhere, alone(12), alone(12), nowhere)
     now, _ = divided_again(
         given, tmp_path, (tmp_path / "old",), groups=blocks, recordings=recordings
     )
