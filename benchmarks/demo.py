@@ -1,11 +1,11 @@
-"""Goal: the demo trains within 3 minutes on 2 cores to a top-1 of 0.90; testing takes 30 s.
+"""Goal: the demo takes at most 100 s on 2 cores, its clips and the test included, top-1 >= 0.95.
 
 Training spends at most a tenth of its time waiting for clips.
 
-It runs `python autotrain.py` and `python autotest.py` without arguments, with the config.yaml of
-this source tree, from scratch, in a new folder for each seed. Training time is that of the whole
-command, with imports and the probe; making the clips, once, is timed separately. No peer has a
-demo, so the bars are absolute, and each seed must meet them.
+It runs `python autotrain.py` and `python autotest.py` as the README does, with the config.yaml of
+this source tree, from scratch, in a new folder without clips or caches for each seed. Times are
+those of the whole commands. No peer has a demo, so the bars are absolute, and each seed must meet
+them.
 
     python benchmarks/demo.py [SEED ...] [--epoch N]
 """
@@ -24,19 +24,19 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from autox_video.data.demo import make_demo  # noqa: E402 (of this source tree)
-
-BAR_TRAINING_MIN, BAR_TOP1, BAR_TESTING_SEC, BAR_WAIT = 3, 0.90, 30, 0.10
+BAR_SEC, BAR_TOP1, BAR_WAIT = 100, 0.95, 0.10
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """The results of a run with one seed."""
 
-    training_min: float
+    training_sec: float
+    """Of the whole command, which also makes the clips."""
     testing_sec: float
     top1: float
     clips: int
+    epochs: int
     wait: float
     """Share of the step time spent waiting for clips."""
 
@@ -44,8 +44,7 @@ class Figures:
     def met(self) -> bool:
         """Whether all bars are met."""
         return (
-            self.training_min <= BAR_TRAINING_MIN
-            and self.testing_sec <= BAR_TESTING_SEC
+            self.training_sec + self.testing_sec <= BAR_SEC
             and self.top1 >= BAR_TOP1
             and self.wait <= BAR_WAIT
         )
@@ -65,35 +64,37 @@ def command_seconds(script: str, folder: Path, words: list[str]) -> float:
 
 
 def run_demo(folder: Path, seed: int, words: list[str]) -> Figures:
-    """Train and test with one seed in `folder`, which holds the clips in data/demo."""
+    """Train and test with one seed in an empty folder."""
     training_sec = command_seconds("autotrain.py", folder, [f"seed={seed}", *words])
     testing_sec = command_seconds("autotest.py", folder, [])
     measured = json.loads((folder / "work_dirs" / "demo" / "results.json").read_text())["metrics"]
     lines = (folder / "work_dirs" / "demo" / "metrics.jsonl").read_text().splitlines()
-    waits = [event["data_wait"] for event in map(json.loads, lines) if event["event"] == "train"]
-    return Figures(training_sec / 60, testing_sec, measured["top1"], measured["clips"], mean(waits))
+    steps = [event for event in map(json.loads, lines) if event["event"] == "train"]
+    return Figures(
+        training_sec,
+        testing_sec,
+        measured["top1"],
+        measured["clips"],
+        epochs=steps[-1]["epoch"],
+        wait=mean(event["data_wait"] for event in steps),
+    )
 
 
 def run_seeds(seeds: list[int], words: list[str]) -> bool:
     """Run every seed and print a row each; return whether all met the bars."""
     met = True
-    with tempfile.TemporaryDirectory() as name:
-        clips = Path(name, "data", "demo")
-        start = time.perf_counter()
-        make_demo(clips)
-        print(f"making the clips: {time.perf_counter() - start:.1f} s, {os.cpu_count()} cores")
-        print("  seed  training min  top-1  clips  testing s  waiting", flush=True)
-        for seed in seeds:
-            folder = Path(name, f"seed_{seed}")
-            folder.mkdir()
-            (folder / "data").symlink_to(clips.parent)
-            found = run_demo(folder, seed, words)
-            met &= found.met
-            print(
-                f"  {seed:4d}  {found.training_min:12.2f}  {found.top1:.3f}  {found.clips:5d}"
-                f"  {found.testing_sec:9.1f}  {found.wait:7.1%}",
-                flush=True,
-            )
+    print(f"{os.cpu_count()} cores")
+    print("  seed  training s  testing s  in all  epochs  top-1  clips  waiting", flush=True)
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as name:
+            found = run_demo(Path(name), seed, words)
+        met &= found.met
+        print(
+            f"  {seed:4d}  {found.training_sec:10.1f}  {found.testing_sec:9.1f}"
+            f"  {found.training_sec + found.testing_sec:6.1f}  {found.epochs:6d}"
+            f"  {found.top1:.3f}  {found.clips:5d}  {found.wait:7.1%}",
+            flush=True,
+        )
     return met
 
 
@@ -103,13 +104,10 @@ def main() -> int:
     parser.add_argument("seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epoch", type=int, help="train so many epochs, to try this script")
     options = parser.parse_args()
-    words = ["load_from=none"]
-    if options.epoch:
-        words.append(f"epoch={options.epoch}")
-    met = run_seeds(options.seeds, words)
+    met = run_seeds(options.seeds, [f"epoch={options.epoch}"] if options.epoch else [])
     print(
-        f"  bars: training {BAR_TRAINING_MIN} min, top-1 {BAR_TOP1:.2f}, testing {BAR_TESTING_SEC}"
-        f" s, waiting {BAR_WAIT:.0%}: {'met' if met else 'missed'}"
+        f"  bars: {BAR_SEC} s in all, top-1 {BAR_TOP1:.2f}, waiting {BAR_WAIT:.0%}: "
+        f"{'met' if met else 'missed'}"
     )
     return 0 if met else 1
 
