@@ -221,6 +221,6 @@ class TimeBudget(Hook):
         step -= (epochs - 1) * steps_in_epoch
         within = "" if step == steps_in_epoch else f"step {step} of {steps_in_epoch} in "
         return (
-            f"time_budget: training {'ended' if over else 'ends'} after {within}epoch {epochs}; "
-            f"{self._planned} planned."
+            f"time_budget: training {'ended' if over else 'ends'} after {within}epoch {epochs} "
+            f"({self._planned} planned)."
         )

@@ -11,18 +11,18 @@ from autox_video.tasks.task import TASKS
 CLIPS = 120
 
 
-def samples_of(mirrored, spread=0.7):
-    """Four classes by the signs of two channels; `mirrored` makes the mean of a mirror image."""
+def samples_of(flipped, spread=0.7):
+    """Four classes by the signs of two channels; `flipped` makes the mean of a flipped clip."""
     draw = torch.Generator().manual_seed(0)
     labels = torch.arange(CLIPS) % 4
     plain = torch.stack([labels % 2 * 2.0 - 1, labels // 2 * 2.0 - 1], 1)
-    views = torch.stack([plain, mirrored(plain)], 1)
+    views = torch.stack([plain, flipped(plain)], 1)
     noise = spread * torch.randn(CLIPS, 2, 2, generator=draw)
     return Samples((views + noise)[:, :, None].half(), torch.eye(4)[labels], TASKS["single_label"])
 
 
-def compared(mirrored, **options):
-    samples = samples_of(mirrored, **options)
+def compared(flipped, **options):
+    samples = samples_of(flipped, **options)
     return compare(samples, make_folds(samples, range(CLIPS)))
 
 

@@ -149,7 +149,7 @@ def test_a_slow_run_is_cut_at_the_end_of_an_epoch(clips, tmp_path, made_up, caps
     assert iterations(tmp_path) == [1, 2, 3, 4, 5, 6]
     assert [e["epoch"] for e in events(tmp_path, "val")] == [2]
     assert best["epoch"] == 2
-    said = "training ends after epoch 2; 6 planned."
+    said = "training ends after epoch 2 (6 planned)."
     assert capsys.readouterr().out.count(said) == 1
     assert last_rate(tmp_path) < events(tmp_path, "train")[2]["lr"]
 
@@ -160,7 +160,7 @@ def test_where_not_even_an_epoch_fits_it_ends_within_it(clips, tmp_path, made_up
     best = train(timed(clips, tmp_path, epoch=1, budget_sec=2.5))
     assert iterations(tmp_path) == [1, 2]
     assert best["epoch"] == 1
-    said = "training ended after step 2 of 3 in epoch 1; 1 planned."
+    said = "training ended after step 2 of 3 in epoch 1 (1 planned)."
     assert said in capsys.readouterr().out
     before = weights(tmp_path / "latest.pth")
     assert train(timed(clips, tmp_path, epoch=1, budget_sec=2.5)) == best  # it is done
@@ -237,8 +237,8 @@ def told(planned, steps, *changes):
             80,
             [(10, 53), (20, 77), (30, 73), (45, 70), (50, 62), (52, 59), (53, 56), (53, 53)],
             [
-                "time_budget: training ends after step 62 of 80 in epoch 1; 1 planned.",
-                "time_budget: training ended after step 53 of 80 in epoch 1; 1 planned.",
+                "time_budget: training ends after step 62 of 80 in epoch 1 (1 planned).",
+                "time_budget: training ended after step 53 of 80 in epoch 1 (1 planned).",
             ],
             1,
         ),
@@ -247,8 +247,8 @@ def told(planned, steps, *changes):
             10,
             [(20, 220), (30, 280), (60, 220), (80, 150), (82, 140), (130, 135)],
             [
-                "time_budget: training ends after epoch 15; 21 planned.",
-                "time_budget: training ended after step 5 of 10 in epoch 14; 21 planned.",
+                "time_budget: training ends after epoch 15 (21 planned).",
+                "time_budget: training ended after step 5 of 10 in epoch 14 (21 planned).",
             ],
             14,
         ),
