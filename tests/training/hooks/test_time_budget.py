@@ -189,7 +189,7 @@ def test_what_a_slow_while_cost_comes_back(made_up):
     clock = made_up(MadeUpTime(30 * STEPS + 40.0, slow=(48.0, 78.0)))
     run = Simulated(clock, 30).run()
     assert run.iter == 30 * STEPS and clock.left_sec >= 0
-    ends = [int(re.search(r"ends after epoch (\d+); 30 planned", each)[1]) for each in run.said]
+    ends = [int(re.search(r"ends after epoch (\d+) \(30 planned", each)[1]) for each in run.said]
     assert min(ends) < 30 and ends[-1] == 30
     assert run.rates[-1] < 0.01 * run.rates[30]
 
