@@ -23,7 +23,7 @@ def test_a_known_file_in_checkpoints_is_used_by_itself(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(starting_weights, "source_tree", lambda: None)
     assert find_weights("auto", "auto") is None
-    assert "starts from scratch" in capsys.readouterr().out
+    assert "from scratch" in capsys.readouterr().out
     name = "swin_base_patch244_window877_kinetics600_22k.pth"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / name).write_bytes(b"x")

@@ -45,5 +45,5 @@ def test_nothing_takes_the_place_of_the_projects_own(registry):
 
 
 def test_an_unknown_name_is_told_with_those_that_there_are(registry):
-    with pytest.raises(ConfigError, match="there are square.*Did you mean square"):
+    with pytest.raises(ConfigError, match="known names: square.*Did you mean square"):
         registry["squar"]

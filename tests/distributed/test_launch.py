@@ -104,7 +104,7 @@ def test_numbers_of_gpus_that_are_not_there(monkeypatch, gpus, seen):
 def test_numbers_of_gpus_are_not_for_other_launchers(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="set CUDA_VISIBLE_DEVICES=0,2 for it"):
+    with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES=0,2 for torchrun"):
         wanted(gpus=(0, 2))
     monkeypatch.setenv(launch.LAUNCHER, "1")
     assert wanted(gpus=(0, 2)) == 1

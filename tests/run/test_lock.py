@@ -68,7 +68,7 @@ def test_a_live_owner_is_refused_in_a_sentence(tmp_path):
         with pytest.raises(ResourceError) as caught, locked(tmp_path):
             pass
         sentence = str(caught.value)
-        assert f"process {process.pid} on {socket.gethostname()}. Wait" in sentence
+        assert f"process {process.pid} on {socket.gethostname()} is training there" in sentence
         assert f"kill {process.pid}" in sentence
         assert holder(tmp_path).pid == process.pid
 

@@ -166,7 +166,7 @@ def test_a_disk_too_small_is_refused_with_both_numbers(tmp_path):
     with pytest.raises(ResourceError) as caught:
         check_disk(tmp_path, free_gib * 3)
     assert f"needs {free_gib * 3:.3g} GiB" in str(caught.value)
-    assert f"{free_gib:.3g}"[:2] in str(caught.value).partition("on the disk of")[2]
+    assert f"{free_gib:.3g}"[:2] in str(caught.value).partition("the disk of")[2]
 
 
 def test_checkpoints_that_are_there_count(tmp_path):

@@ -156,7 +156,7 @@ def test_a_batch_of_clips_that_cannot_be_read_is_missing(tmp_path, clips, monkey
     assert found.positions == [0, 2] and found.complete and len(found.tokens) == 2
     assert done == [1, 2, 3]
     none = ClipTable(("gone.mp4",), (0,))
-    with pytest.raises(ListingError, match=r"None of 1 clips can be read.*gone\.mp4"):
+    with pytest.raises(ListingError, match=r"None of the 1 clips can be read.*gone\.mp4"):
         run(tmp_path, (none, root), Reading((1, 1, 1), False), config=config)
 
 
