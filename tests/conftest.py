@@ -14,6 +14,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each core has a worker: more threads would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# readline, which pytest imports, sets it for child processes: their lines would be wrapped.
+os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
 
 # Started by nohup or in the background, the tests and their processes would be deaf to these.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -107,12 +107,12 @@ def test_a_run_says_it_before_training_and_in_its_results(tmp_path, capsys):
     check(settings)
     assert "12.5% of val red 0.mp4" in capsys.readouterr().out.replace("\n", " ")
     fit(settings)
-    told = capsys.readouterr().out.replace("\n", " ")
+    told = capsys.readouterr().err.replace("\n", " ")
     assert "middle 0.5 s" in told and "12.5% of val red 0.mp4" in told
     assert "25.0% of test red 0.mp4" in told
     capsys.readouterr()
     transform(settings)
-    assert "of test red 0.mp4 it was 25.0%" in capsys.readouterr().out.replace("\n", " ")
+    assert "of test red 0.mp4 the model saw 25.0%" in capsys.readouterr().err.replace("\n", " ")
     records = json.loads((tmp_path / "results.json").read_text())["predictions"]
     assert [record.get("seen") for record in records] == [0.25, None, None]
 

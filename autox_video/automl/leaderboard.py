@@ -1,7 +1,7 @@
-"""leaderboard.csv: a row for each model that was tried, with its score and what it cost.
+"""leaderboard.csv: a row for each model that was tried, with its score and its cost.
 
-It is a report: no decision rests on it. A row of the same id takes the place of the one before, so
-that what is done again after a stop is not counted twice.
+It is a report: no decision depends on it. A row replaces the one of the same id, so that what is
+repeated after a stop is not counted twice.
 """
 
 import csv
@@ -18,11 +18,18 @@ from typing import Any, Literal
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from autox_video.core.console import complain, say, table
+from autox_video.core.console import complain, short_path, table
+from autox_video.core.durations import duration
 from autox_video.core.errors import ResourceError
 from autox_video.core.files import write_text
+from autox_video.core.wording import counted
 from autox_video.distributed import processes
-from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS, VALIDATION, score_text
+from autox_video.metrics.intervals import (
+    CROSS_VALIDATION,
+    FEW_VALIDATION_CLIPS,
+    VALIDATION,
+    score_text,
+)
 from autox_video.planning.plan import Plan
 from autox_video.run.work_dir import LEADERBOARD
 
@@ -35,28 +42,28 @@ class Row:
     """One model that was tried."""
 
     id: str
-    """The same for the same trial of a run, also when that is done again."""
+    """The same for the same trial of a run, also when it is repeated."""
     kind: Kind
     """`probe`: a head on fixed features; `finetune`: the run's own training; `search`: a trial;
-    `fold`: a part of a cross-validation, or all of it; `refit`: a last training on all clips."""
+    `fold`: one fold of a cross-validation, or all of it; `refit`: on train + validation."""
     backbone: str
     frames: int
-    """Frames of a clip."""
+    """Frames per clip."""
     size: int
-    """Side of the square that the model sees, in px."""
+    """Side of the input square, in px."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """What else it was made with: plain JSON values."""
+    """Other choices, as plain JSON values."""
     score: FiniteFloat | None = None
-    """Top-1 or mAP, 0 to 1; None: not known (yet)."""
+    """Top-1 or mAP, 0 to 1; None: not scored (yet)."""
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     """The ends of the score's 95% interval."""
     scored_on: str = ""
     """`cross-validation` over training clips, or `validation` clips; "": not scored."""
     cost_sec: FiniteFloat = 0.0
-    """What it took, in seconds, all starts together."""
+    """Time it took, in seconds, over all starts."""
     state: State = "done"
-    """`partial`: scored on the clips there was time for; `pruned`: given up as hopeless."""
+    """`partial`: scored on the clips that there was time for; `pruned`: stopped early."""
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
@@ -65,24 +72,24 @@ _ROW = TypeAdapter(Row)
 
 
 def row_of(identity: str, kind: Kind, plan: Plan, about: Mapping[str, Any] | None = None) -> Row:
-    """The row of a plan that is to be tried."""
+    """The row of a plan that is about to be tried."""
     return Row(identity, kind, plan.backbone, plan.clip_len, plan.resolution, about or {})
 
 
 def read_rows(work_dir: Path) -> list[Row]:
-    """The rows of a work dir, in the order in which they were added; lines that are none left out.
+    """The rows of a work dir, in the order in which they were added; damaged lines are skipped.
 
     Raises:
-        ResourceError: the file is there but cannot be read.
+        ResourceError: the file exists but cannot be read.
     """
     return _parse(_read(work_dir / LEADERBOARD))[0]
 
 
 def put_row(work_dir: Path, row: Row) -> None:
-    """Add a row, or put it in the place of the one with its id; to be called by the run's owner.
+    """Add a row, or replace the one with its id; to be called by the run's owner only.
 
-    Where lines are damaged, the file as it was stays beside it as `leaderboard.csv.damaged`. Where
-    it cannot be written, that is said.
+    A file with damaged lines is kept as `leaderboard.csv.damaged`. A file that cannot be written
+    gives a warning.
     """
     path = work_dir / LEADERBOARD
     try:
@@ -91,28 +98,31 @@ def put_row(work_dir: Path, row: Row) -> None:
         if damaged:
             aside = path.with_name(f"{LEADERBOARD}.damaged")
             write_text(aside, text)
-            say(f"{path}: {damaged} of its lines are no rows; as it was, it is now {aside.name}.")
+            complain(
+                f"{short_path(path)}: {counted(damaged, 'damaged line')} skipped; the file as it "
+                f"was is kept as {aside.name}."
+            )
         write_text(path, _text(({known.id: known for known in rows} | {row.id: row}).values()))
     except ResourceError as error:
-        complain(f"{error} The run goes on without that row.")
+        complain(f"{error} The run continues without that row.")
 
 
 def find_row(work_dir: Path, identity: str) -> Row | None:
-    """The row of an id; None where there is none, or rows cannot be read, which is said."""
+    """The row of an id; None if there is none, or with a warning if rows cannot be read."""
     return next((row for row in try_to_read(work_dir) if row.id == identity), None)
 
 
 def try_to_read(work_dir: Path) -> list[Row]:
-    """The rows of a work dir; where they cannot be read, say so and go on without."""
+    """The rows of a work dir; none, with a warning, if they cannot be read."""
     try:
         return read_rows(work_dir)
     except ResourceError as error:
-        complain(f"{error} The run goes on without its rows.")
+        complain(f"{error} The run continues without its rows.")
         return []
 
 
 class OpenRow:
-    """The row of what is under way: what is noted here is in it at the end."""
+    """The row of a model that is being tried; what is noted here is written at the end."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -126,9 +136,9 @@ class OpenRow:
 def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRow]:
     """Keep a row up to date: `running` in the block, then its state and its cost.
 
-    What resumes after a stop adds to the cost of before; what was done already keeps its row,
-    unless its score is another now. `anew`: a row of this id is of something else, and counts for
-    nothing. All processes may come here; the main one writes.
+    A resumed trial adds to its earlier cost; a finished one keeps its row unless its score has
+    changed. `anew`: an existing row of this id is of something else and is replaced. All processes
+    may call it; the main one writes.
     """
     under_way = OpenRow(replace(row, state="done"))
     if not processes.current().is_main:
@@ -154,45 +164,52 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
 
 
 def best_first(rows: Sequence[Row]) -> list[Row]:
-    """Rows by falling score, those without one last; of equal scores the cheaper before."""
+    """Rows by descending score, those without one last; equal scores by ascending cost."""
     return sorted(rows, key=lambda row: (1.0 if row.score is None else -row.score, row.cost_sec))
 
 
 def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
-    """Print rows as a table, the best first."""
-    known = (row.config["clips"] for row in rows if isinstance(row.config.get("clips"), int))
-    clips = min(known, default=math.inf)  # of one table all scores have as many digits
-    columns = ("id", "backbone", "frames", "size", "score", "95% interval", "on", "cost", "state")
+    """Print rows as a table, the best first; leaderboard.csv has more columns."""
+    counts = (row.config.get(key) for row in rows for key in ("clips", "validation_clips"))
+    known = (count for count in counts if isinstance(count, int))
+    clips = min(known, default=math.inf)  # all scores of a table have as many digits
     shown = [
         (
-            *(row.id, row.backbone, row.frames, f"{row.size} px"),
-            "" if row.score is None else score_text(row.score, clips),
-            *(interval_text(row.low, row.high, clips), _scored_on(row)),
-            *(f"{row.cost_sec:.1f} s", row.state),
+            *(place, row.id, _score_with_interval(row, clips), _scored_on(row)),
+            *(duration(row.cost_sec), row.state),
         )
-        for row in best_first(rows)
+        for place, row in enumerate(best_first(rows), start=1)
     ]
-    table(title, columns, shown)
+    columns = ("", "model", "score (95% interval)", "scored on", "time", "state")
+    table(title, columns, shown, lines=False)
+
+
+def _score_with_interval(row: Row, clips: float) -> str:
+    if row.score is None:
+        return ""
+    interval = interval_text(row.low, row.high, clips)
+    return score_text(row.score, clips) + (f" ({interval})" if interval else "")
 
 
 def interval_text(low: float | None, high: float | None, clips: float) -> str:
-    """The interval of a score on so many clips for the user, "" where there is none."""
+    """The interval of a score on so many clips for people, "" if there is none."""
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"
 
 
 def _scored_on(row: Row) -> str | list[str]:
-    """What a score was measured on; of few validation clips, how many, and their score behind."""
+    """What a score was measured on; of few validation clips, their number and score too."""
+    scored_on = "folds" if row.scored_on == CROSS_VALIDATION else row.scored_on
     clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
     if behind is not None:
-        return [row.scored_on, f"(validation {score_text(behind, clips)}, {clips} clips)"]
+        return [scored_on, f"(validation {score_text(behind, clips)}, {clips} clips)"]
     few = row.scored_on == VALIDATION and clips is not None and clips < FEW_VALIDATION_CLIPS
-    return f"{row.scored_on}, {clips} clips" if few else row.scored_on
+    return f"{scored_on}, {clips} clips" if few else scored_on
 
 
 def _is_scored_anew(now: Row, before: Row) -> bool:
-    """Whether a row has a score, and says more than the cost that it did not say before."""
+    """Whether a row has a score and differs from before in more than its cost."""
     texts = [_text([replace(row, cost_sec=0.0)]) for row in (now, before)]
     return now.score is not None and texts[0] != texts[1]
 
@@ -207,7 +224,7 @@ def _read(path: Path) -> str:
 
 
 def _parse(text: str) -> tuple[list[Row], int]:
-    """The rows of a file, and how many of its lines are none."""
+    """The rows of a file, and the number of damaged lines."""
     rows: dict[str, Row] = {}
     damaged = 0
     for cells in csv.reader(io.StringIO(text.replace("\0", ""))):

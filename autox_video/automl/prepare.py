@@ -25,7 +25,7 @@ from autox_video.automl.starting_weights import (
     weights_to_resume,
 )
 from autox_video.config.settings import AUTO, Settings
-from autox_video.core.console import progress, say, table
+from autox_video.core.console import complain, progress, say, short_path, table, warn_of
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import write_text
 from autox_video.core.wording import counted
@@ -93,6 +93,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     check_decoder(settings.decoder)
     stored = read_record(work_dir) if resuming else None
     listing = read_data(settings)
+    warn_of(listing.notes)
     inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     weights = None
     if stored is None:
@@ -100,8 +101,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         inspected = split_listing(_with_sides_of(weights, inspected))
     else:
         inspected = _split_as_begun(work_dir, stored, listing, inspected, settings)
-    notes = [*inspected.notes[len(listing.notes) :], *say_equal(inspected)]
-    _say_all([*notes, *shared_recordings(inspected)])
+    notes = inspected.notes[len(listing.notes) :]
+    warn_of([*notes, *say_equal(inspected), *shared_recordings(inspected)])
     tables = {} if stored is None else _clips_as_begun(work_dir, stored, inspected)
     _report_unreadable(inspected, work_dir, strict=settings.strict)
     _report_odd(inspected)
@@ -120,7 +121,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     plan = resume(stored.plan, basis)
     refused, notes = compare(stored.plan, plan)
     _refuse(work_dir, refused)
-    _say_all(notes)
+    for sentence in notes:
+        say(sentence)
     listing = replace(inspected, classes=stored.data.classes, **tables)
     root = full_root(settings.data_root)
     data = replace(stored.data, data_root=root, remote_cache=settings.remote_cache)
@@ -148,7 +150,7 @@ def _rows_of_known(
     now = known_clips(listing.splits, listing.classes, listing.data_root)
     since = changes.compare(weights, now)
     notes = say_seen(since, probes=settings.only_probes)
-    _say_all(notes)
+    warn_of(notes)
     return head_rows(since) if notes else ()
 
 
@@ -163,18 +165,13 @@ def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
 def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
     """Return the lists that a run began with, and say what can no longer be read of them."""
     tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
-    _say_all(notes_on_reading(listing, stored.lists, tables))
+    warn_of(notes_on_reading(listing, stored.lists, tables))
     if stored.data.data_root != root:
-        say(
+        complain(
             f"data_root: the run began with the clips of {stored.data.data_root}, and resumes with "
             f"those of {root}. If they are not the same clips, use --fresh or another work_dir."
         )
     return tables
-
-
-def _say_all(notes: Sequence[str]) -> None:
-    for note in notes:
-        say(note)
 
 
 def _refuse(work_dir: Path, differences: Sequence[str]) -> None:
@@ -196,7 +193,7 @@ def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
 
 
 def read_data(settings: Settings) -> Listing:
-    """Read the lists, show notes on them, and make the demo if the config asks for it.
+    """Read the lists, and make the demo if the config asks for it.
 
     Raises:
         ListingError: with every problem found.
@@ -206,17 +203,16 @@ def read_data(settings: Settings) -> Listing:
     if settings.task != AUTO:
         label_sets = TASKS[settings.task].has_label_sets
         settings = settings.model_copy(update={"multi_label": label_sets})
-    listing = read_listing(settings)
-    _say_all(listing.notes)
-    return listing
+    return read_listing(settings)
 
 
 def ensure_demo(root: Path) -> None:
     """Make the demo data set unless it exists."""
     if demo_is_complete(root):
         return
-    with progress(f"Making the demo data set in {root}", len(demo_clips())) as show:
+    with progress(f"Making the demo data set in {short_path(root)}", len(demo_clips())) as show:
         make_demo(root, on_done=lambda done, _total: show(done))
+    say(f"Made the demo data set in {short_path(root)}: {len(demo_clips())} clips.")
 
 
 def check_work_dir(folder: Path) -> None:
@@ -239,14 +235,14 @@ def check_writable(key: str, folder: Path) -> None:
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
     """Open every listed clip once and show progress; the other arguments are config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
-    with progress("Opening every clip once", sum(map(len, listing.splits.values()))) as show:
+    with progress("Inspecting clips", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(
             listing,
             default_cache_path(),
             workers=count,
             remote_cache=remote_cache,
             on_done=show,
-            on_note=say,
+            on_note=complain,
         )
 
 
@@ -269,15 +265,16 @@ def _report_unreadable(listing: Listing, work_dir: Path, *, strict: bool) -> Non
     if not rows:
         return
     title = f"{counted(len(rows), 'clip')} cannot be read"
-    table(title, ("clip", "reason"), rows[:NAMED_AT_MOST])
-    what = "strict: true refuses them" if strict else "They are skipped"
-    if is_for_plan(work_dir):
-        say(f"{what}.")
-        return
-    text = io.StringIO()
-    csv.writer(text).writerows([("path", "reason"), *rows])
-    write_text(work_dir / UNREADABLE, text.getvalue())
-    say(f"{what}; {work_dir / UNREADABLE} lists them all.")
+    table(title, ("clip", "reason"), rows[:NAMED_AT_MOST], detail=True)
+    what = "strict: true refuses them" if strict else "skipped"
+    where = "autox-video check lists all"
+    if not is_for_plan(work_dir):
+        text = io.StringIO()
+        csv.writer(text).writerows([("path", "reason"), *rows])
+        write_text(work_dir / UNREADABLE, text.getvalue())
+        where = f"see {short_path(work_dir / UNREADABLE)}"
+    path, reason = rows[0]
+    complain(f"{title} ({what}), such as {path}: {reason.rstrip('.')}; {where}.")
 
 
 def _report_odd(listing: Listing) -> None:
@@ -287,6 +284,4 @@ def _report_odd(listing: Listing) -> None:
         for path, fact in zip(clips.paths, clips.facts, strict=True)
         if fact.odd
     }
-    if odd:
-        title = f"{counted(len(odd), 'odd clip')}, used as described"
-        table(title, ("clip", "what is odd"), list(odd.items())[:NAMED_AT_MOST])
+    warn_of(f"Unusual clip, used anyway: {path}: {what}" for path, what in odd.items())

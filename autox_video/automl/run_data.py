@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autox_video.core.console import say
+from autox_video.core.console import complain, say
 from autox_video.core.errors import CheckpointError, ListingError
 from autox_video.core.files import sha256
 from autox_video.data.clip_table import ClipTable
@@ -139,7 +139,7 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
                 f"when the run began. Restore the file or the clips; {TO_TRAIN_ANEW}"
             )
     write_list(path, clips)
-    say(f"{path}: was missing or damaged, and was restored from what is listed.")
+    complain(f"{path}: was missing or damaged, and was restored from what is listed.")
     return clips
 
 

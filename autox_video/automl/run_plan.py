@@ -1,4 +1,4 @@
-"""A plan carried out: training, then what the time left is good for; the best weights of all."""
+"""Run a plan: train, spend the time left on side runs, keep the best weights of all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from autox_video.automl.search.side_run import TimeLeft, peak_of, with_epochs
 from autox_video.automl.search.study import check_storage
 from autox_video.automl.settle_plan import Planned
 from autox_video.config.settings import AUTO
-from autox_video.core.console import say
+from autox_video.core.console import complain, say, say_detail
 from autox_video.distributed import processes
 from autox_video.metrics.headline import IN_FOLDS
 from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS
@@ -45,28 +45,28 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all processes are to do."""
+    """The work of all processes."""
 
     work_dir: Path
     record: RunRecord
     deadline: Deadline | None
     testing_sec: float | None
-    """Predicted for the test of the best weights; None: none is made."""
+    """Predicted time of the test of the best weights; None: no test."""
     searches: bool
-    """Whether the time that is left goes to side runs."""
+    """Whether the time left is spent on side runs."""
     storage: str | None
-    """Of the search; None: the work dir's own."""
+    """Database of the search; None: the one in the work dir."""
     folds: Sequence[Fold]
-    """With few clips, what takes the search's place: the parts of a cross-validation."""
+    """Folds of the cross-validation that replaces the search where there are few clips."""
     refits: bool
-    """Whether the best plan then learns from the validation clips too."""
+    """Whether the best plan is then trained on the validation clips too."""
     num_val: int
     val_groups: np.ndarray | None
-    """(N,) labels of the validation clips that belong together, where the choice is scored."""
+    """(N,) group of each validation clip, where the choice of the best weights is scored."""
 
 
 def begin(planned: Planned, work_dir: Path) -> Job:
-    """Write record and config into the work dir; gives what is to be done."""
+    """Write record.json and config.py into the work dir; gives the work to do."""
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
     asked, num_val = prepared.basis.settings, len(prepared.listing.val)
     trains, record = plan.mode != "probe", record_of(planned)
@@ -80,12 +80,12 @@ def begin(planned: Planned, work_dir: Path) -> Job:
         folds = make_folds(prepared, prepared.data, work_dir)
     storage = None if asked.storage == AUTO else asked.storage
     if storage and not (searches and not folds and plan.evaluation > 0):
-        say("storage: not used, as this run does not search (see time_budget and search).")
+        complain("storage: not used, as this run does not search (see time_budget and search).")
     elif storage:
         check_storage(storage, plan, prepared.data)
     refits = (searches or not trains) and can_refit(prepared, plan)
     if searches and plan.evaluation:
-        say(_plans_for_the_rest(num_val, folds=bool(folds), refits=refits))
+        say_detail(_use_of_time_left(num_val, folds=bool(folds), refits=refits))
     counts = TASKS[record.data.task].counts_right_clips
     scores_choice = plan.evaluation and num_val < FEW_VALIDATION_CLIPS and counts
     return Job(
@@ -103,13 +103,13 @@ def begin(planned: Planned, work_dir: Path) -> Job:
 
 
 def record_of(planned: Planned) -> RunRecord:
-    """The record of a run that is to begin or to resume."""
+    """The record of a run that is about to start or resume."""
     prepared = planned.prepared
     return RunRecord(planned.plan, prepared.data, planned.prediction, prepared.lists)
 
 
 def run(job: Job) -> Figures | None:
-    """Do it; gives the figures of the best weights, None where nothing was evaluated."""
+    """Do the work; gives the metrics of the best weights, None where nothing was evaluated."""
     work_dir, identity = job.work_dir, job.record.identity
     if job.record.plan.mode == "probe":
         return processes.run_on_rank_zero(
@@ -123,12 +123,12 @@ def run(job: Job) -> Figures | None:
 
 
 def _use_what_is_left(job: Job, best: Figures) -> Figures:
-    """Spend the time that is left on better and surer weights; gives the figures of the best."""
+    """Spend the time left on side runs; gives the metrics of the best weights."""
     work_dir, plan = job.work_dir, job.record.plan
     left, epochs = _time_left(job), plan.epochs
     if peak := processes.run_on_rank_zero(lambda: peak_of(work_dir)):
-        say(f"Validation fell clearly after epoch {peak}: what follows trains for fewer epochs.")
-        # Folds score what the last training does; other plans may learn longer.
+        say(f"Validation fell clearly after epoch {peak}: side runs train for fewer epochs.")
+        # Folds score what the refit does; other plans may train longer.
         epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
     refit = Refit(plan, job.record.data, job.num_val, work_dir) if job.refits else None
     side = replace(left, share=epochs / plan.epochs)
@@ -167,19 +167,19 @@ def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
     best_of_all = search.run(left)
     if best_of_all != first and job.num_val < FEW_VALIDATION_CLIPS:
         say(
-            f"Only {job.num_val} clips chose among all that was trained: the score of the best "
-            "promises more than it would have on other clips."
+            f"The best of all trials was chosen by only {job.num_val} validation clips, so its "
+            "score is optimistic: expect less on other clips."
         )
     return best_of_all
 
 
-def _plans_for_the_rest(num_val: int, *, folds: bool, refits: bool) -> str:
-    """What the time goes to that the training of the run leaves."""
-    what = "What time_budget leaves goes to trials of other choices"
+def _use_of_time_left(num_val: int, *, folds: bool, refits: bool) -> str:
+    """How the time left after training is spent."""
+    use = "The rest of time_budget is spent on a search over other choices"
     if folds:
-        what = (
-            f"{num_val} clips are set aside for validation, too few to tell other choices apart: "
-            "what time_budget leaves goes to a cross-validation"
+        use = (
+            f"{num_val} validation clips are too few to compare other choices, so the rest of "
+            "time_budget is spent on a cross-validation"
         )
-    last = ", and to a last training on all clips, these too" if refits else ""
-    return f"{what}{last} (search: off ends before)."
+    last = ", and on a refit on train + validation" if refits else ""
+    return f"{use}{last} (search: off turns this off)."

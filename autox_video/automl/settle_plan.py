@@ -1,4 +1,4 @@
-"""The plan of a run: the rules' choices, settled by measuring on this machine, and by time."""
+"""The plan of a run: the rules' choices, completed by measuring on this machine."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autox_video.automl.prepare import Prepared, check_writable, prepare
 from autox_video.config.settings import AUTO, OFF, Settings
-from autox_video.core.console import say, table
+from autox_video.core.console import complain, say, working_on
 from autox_video.core.disk_cache import free_bytes
 from autox_video.core.durations import duration
 from autox_video.core.errors import ResourceError
@@ -42,52 +42,52 @@ if TYPE_CHECKING:
 
 
 PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
-"""Of a budget, that probes of several weights, and measuring, may take."""
+"""Largest shares of a time budget for probing several weights, and for measuring."""
 LARGEST_TEST_SHARE = 0.5
-"""Of a budget, that the test at the end may take."""
+"""Largest share of a time budget for the test at the end."""
 LIMIT_SEC = 15.0
-"""What measuring may take where there is no budget."""
+"""Time for measuring where there is no budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
-"""Of the time for measuring: for the first size of clips, and for reading from the cache."""
+"""Shares of the time for measuring: for the first clip size, and for reading from the cache."""
 LEAST_IMPORTING_SEC = 1.0
-"""Where all is imported already, starting and ending are as quick."""
+"""Assumed where everything is imported already: starting and ending take as long."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
-"""Where none of the clips that were tried can be read; training finds out what is true."""
-BOTTLENECKS = {"decode": "decoding the clips", "compute": "computing the model"}
+"""Used where none of the sampled clips can be read; training corrects it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run is to do."""
+    """A run that is ready to start."""
 
     plan: Plan
     prepared: Prepared
     prediction: Prediction | None
-    """How long it takes; None where no clip could be read to find out."""
+    """Predicted time; None if no clip could be read to measure it."""
     test_clips: int
-    """Clips to be tested at the end; 0: no test is made."""
+    """Clips to test at the end; 0: no test."""
     most_epochs: int
-    """That are of use, though a budget may leave time for fewer."""
+    """Epochs that the rules would train for without a budget."""
 
 
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
-    """Look at the data and this machine, and make every choice.
+    """Inspect the clips, measure on this machine, and make every choice.
 
-    `work_dir` is that of the settings, as an absolute path; `resuming` says that it holds a run.
+    `work_dir` is that of the settings, as an absolute path; `resuming`: it holds a run.
 
     Raises:
         AutoXVideoError: something that the user can mend.
     """
     prepared = prepare(settings, resuming=resuming)
     began = time.monotonic()
-    import_module("autox_video.training.config.build_config")  # brings torch and mmaction2
+    with working_on("Loading PyTorch"):
+        import_module("autox_video.training.config.build_config")
     importing_sec = max(time.monotonic() - began, LEAST_IMPORTING_SEC)
     prepared = _with_probes(prepared, work_dir, clock)
     return _Planner(prepared, work_dir, clock, importing_sec).planned()
 
 
 def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prepared:
-    """Let probes decide which weights the run starts from, where there is a choice."""
+    """Choose the weights to start from by probes, where there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
     if not is_wanted(prepared):
@@ -99,7 +99,7 @@ def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prep
 
 
 class _Planner:
-    """Settles what the rules leave open: the plan goes from hand to hand."""
+    """Completes the plan: each method takes a plan and returns the next one."""
 
     def __init__(
         self, prepared: Prepared, work_dir: Path, clock: BudgetClock, importing_sec: float
@@ -114,10 +114,12 @@ class _Planner:
 
     def planned(self) -> Planned:
         plan = self.prepared.plan
-        if plan.mode == "probe":  # nothing is trained: what takes time still is the test
+        if plan.mode == "probe":  # nothing is left to train: only the test takes time
             unused = [key for key in TRAINING_KEYS if self.basis.asked(key) is not None]
             if unused:
-                say(f"{', '.join(unused)}: no effect, since only a head is fitted (mode: probe).")
+                complain(
+                    f"{', '.join(unused)}: no effect, since only a head is fitted (mode: probe)."
+                )
             prediction = self._known_prediction(plan) if self.test_clips else None
             trains = {"training_sec": 0.0, "evaluating_sec": 0.0, "saving_sec": 0.0}
             prediction = prediction and replace(prediction, **trains)
@@ -131,7 +133,7 @@ class _Planner:
         return Planned(plan, self.prepared, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """The plan of a new run, with its cache and what fits into the budget."""
+        """The plan of a new run, with its cache and as many epochs as fit into the budget."""
         from autox_video.training.measure import measure_cached
 
         limited, sizes = self.budget_sec is not None, {}
@@ -159,14 +161,14 @@ class _Planner:
         return plan, self._predict(plan, measured).within(self.budget_sec)
 
     def _resumed(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """The plan of a resumed run: its budget may be another now."""
+        """The plan of a resumed run, whose budget may have changed."""
         if self.basis.asked("cache") is not None:
             plan = self._with_cache(plan, None)
         if self.budget_sec is None:
             return plan, self.stored.prediction
         say(
-            f"time_budget: {duration(self.clock.before_sec)} of {duration(self.budget_sec)} were "
-            "used by earlier starts."
+            f"time_budget: earlier starts used {duration(self.clock.before_sec)} of "
+            f"{duration(self.budget_sec)}."
         )
         prediction = self._known_prediction(plan)
         if self.budget_sec != self.stored.plan.time_budget_sec:
@@ -176,7 +178,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """What was predicted when the run began; measured now where the test was not foreseen."""
+        """The prediction made when the run started; a new one if that did not include the test."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -185,7 +187,7 @@ class _Planner:
         return self._predict(plan, measured)
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
-        """The plan with another number of epochs, and what follows from it."""
+        """The plan with another number of epochs, and the choices that depend on it."""
         settled = {
             name: choice
             for name, choice in plan.choices.items()
@@ -195,8 +197,7 @@ class _Planner:
         return choose(self.basis, {**settled, "epochs": epochs})
 
     def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
-        """What the rules choose, but for the weights, which probes have settled, the size of clips,
-        what was tried on this GPU, and other choices that are settled."""
+        """The rules' plan, except for what is settled: weights, clip size, accumulation, ..."""
         names = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
         names += ["accumulation"] if plan.device != "cpu" else []
         return choose(self.basis, {**{n: plan.choices[n] for n in names}, **settled})
@@ -204,7 +205,7 @@ class _Planner:
     def _with_size(
         self, plan: Plan, measured: Measured
     ) -> tuple[Plan, Measured, dict[tuple[int, int], Prediction]]:
-        """Make clips smaller as long as too few epochs fit; gives all sizes that were tried."""
+        """Make clips smaller until enough epochs fit; gives all sizes that were tried."""
         smaller, tried = smaller_sizes(plan), {}
         while True:
             prediction = self._predict(plan, measured)
@@ -217,7 +218,7 @@ class _Planner:
             measured = self._measure_smaller(plan, whole, measured)
 
     def _measure_smaller(self, plan: Plan, whole: Plan, before: Measured) -> Measured:
-        """Measure a smaller size; where there is no time left for it, reckon by its pixels."""
+        """Measure a smaller size; if there is no time for it, scale by the number of pixels."""
         left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
         if left_sec > before.took_sec / 2 and (measured := self._measure(plan, left_sec / 2)):
             return replace(measured, took_sec=before.took_sec + measured.took_sec)
@@ -226,10 +227,10 @@ class _Planner:
 
     def _drop_long_test(self, prediction: Prediction) -> None:
         if prediction.testing_sec > LARGEST_TEST_SHARE * self.budget_sec:
-            say(
+            complain(
                 f"time_budget: testing {self.test_clips} clips would take "
-                f"{duration(prediction.testing_sec)} of it, more than half; they are left to "
-                "autotest.py."
+                f"{duration(prediction.testing_sec)}, more than half of it, so the test is left "
+                "out; autotest.py runs it."
             )
             self.test_clips = 0
 
@@ -248,40 +249,43 @@ class _Planner:
         from autox_video.training.measure import measure
 
         config, probe_sec = self._config(replace(plan, cache=None)), self.prepared.probe_view_sec
-        measured = measure(config, processes=plan.processes, limit_sec=limit_sec)
+        size = f"{plan.clip_len} frames of {plan.resolution}x{plan.resolution} px"
+        with working_on(f"Measuring speed with {size}"):
+            measured = measure(config, processes=plan.processes, limit_sec=limit_sec)
         took = {"importing_sec": self.importing_sec, "probe_view_sec": probe_sec}
         return measured and replace(measured, **took)
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config
 
-        # Compiling takes longer than all that is measured.
+        # Compiling would take longer than the measurement.
         plan = replace(plan, compile=False)
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
-        """Find out, by trying, in how many parts a GPU must do a step; or remember it."""
+        """Find out by trying how many parts a GPU needs for a step, or use the stored result."""
         from autox_video.training.measure import parts_that_fit
         from autox_video.training.memory import read_accumulation, write_accumulation
 
         if plan.strategy == "fsdp" and plan.processes > 1:
-            return plan  # one alone cannot try what all share; a step that does not fit is cut
+            return plan  # one process cannot try it; a step that does not fit is cut later
         clips, machine = math.ceil(plan.batch_size / plan.processes), self.basis.hardware
-        what = (
+        conditions = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
             *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes, plan.freeze),
             *(plan.precision, plan.gradient_checkpointing, plan.compile),
         )
-        tried = " ".join(map(str, what))
+        tried = " ".join(map(str, conditions))
         parts = read_accumulation(self.work_dir, tried)
         if parts is None:
-            parts = parts_that_fit(self._config(plan), clips)
+            with working_on("Trying which batch fits on the GPU"):
+                parts = parts_that_fit(self._config(plan), clips)
             write_accumulation(self.work_dir, parts, tried)
-        why = f"{math.ceil(clips / parts)} clips at a time fit on this GPU, by trying"
+        why = f"tried: {math.ceil(clips / parts)} clips at a time fit on this GPU"
         return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
-        """Decide whether decoded frames are kept; where that is left open, by what it saves."""
+        """Decide whether to cache decoded frames: as the user says, else by the time it saves."""
         asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
@@ -297,7 +301,7 @@ class _Planner:
 
 
 def _cache_folder(asked: str) -> Path | None:
-    """The folder for decoded frames; None for none, or where the usual one cannot be written."""
+    """The folder for decoded frames; None: no cache, or the default one cannot be written."""
     if asked == OFF:
         return None
     if asked != AUTO:
@@ -309,28 +313,6 @@ def _cache_folder(asked: str) -> Path | None:
         if folder is not None:
             check_writable("cache", folder)
     except ResourceError as error:
-        say(f"{error} Frames are not kept in this run.")
+        complain(f"{error} This run does not cache frames.")
         return None
     return folder
-
-
-def show_plan(plan: Plan, prediction: Prediction | None = None) -> None:
-    """Print every choice with its reason, and how long the run will take, where that is known."""
-    rows = [
-        (name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.reason)
-        for name, c in plan.choices.items()
-    ]
-    table("Plan", ("choice", "value", "reason"), rows)
-    if prediction is None:
-        return
-    parts = {
-        "preparing": prediction.preparing_sec,
-        "training": prediction.training_sec + prediction.saving_sec,
-        "evaluating": prediction.evaluating_sec,
-        "testing": prediction.testing_sec,
-    }
-    spelled_out = ", ".join(f"{what} {duration(sec)}" for what, sec in parts.items() if sec)
-    say(
-        f"Predicted time: {duration(prediction.total_sec)} ({spelled_out}). The bottleneck is "
-        f"{BOTTLENECKS[prediction.bottleneck]}."
-    )

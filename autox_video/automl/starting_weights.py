@@ -6,7 +6,7 @@ from pathlib import Path
 from autox_video.backbones.weights.known_weights import Pretrained, find_pretrained, find_unknown
 from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO
-from autox_video.core.console import say
+from autox_video.core.console import complain, say_detail
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.core.wording import counted
 from autox_video.data.splitting.changes import Changes, name_clips
@@ -49,12 +49,12 @@ def _find_known(backbone: str | None) -> Pretrained | None:
 
 def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
     fitting = f" for {backbone}" if backbone else ""
-    say(
+    say_detail(
         f"No pretrained weights{fitting} found in {' or '.join(map(str, folders))}. Training from "
         "scratch. checkpoints/README.md lists files that you can download to it."
     )
     if unknown := find_unknown(folders):
-        say(f"Unknown weight files: {', '.join(unknown)}. To use one, set load_from=FILE.")
+        complain(f"Unknown weight files: {', '.join(unknown)}. To use one, set load_from=FILE.")
 
 
 def weight_folders() -> list[Path]:

@@ -5,16 +5,17 @@ from pathlib import Path
 
 from autox_video.cli.words import read_words
 from autox_video.core.console import say
+from autox_video.run.work_dir import LEADERBOARD
 
-HELP = "show every model that was tried in work_dir, best first"
+HELP = "show every model that was tried in work_dir, the best first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: keys say all."""
+    """Add nothing: keys are all it takes."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the leaderboard of the work dir that a config names."""
+    """Show the leaderboard of a config's work dir."""
     from autox_video.automl.leaderboard import read_rows, show_leaderboard
     from autox_video.config.load import load_settings
 
@@ -22,6 +23,7 @@ def run(options: argparse.Namespace) -> int:
     rows = read_rows(work_dir)
     if rows:
         show_leaderboard(rows, f"Leaderboard of {work_dir}")
+        say(f"More columns: {work_dir / LEADERBOARD}")
     else:
-        say(f"There is no leaderboard in {work_dir.absolute()} yet; autotrain.py writes it.")
+        say(f"No leaderboard in {work_dir.absolute()} yet; training writes it.")
     return 0

@@ -14,6 +14,7 @@ from autox_video.cli.words import DEFAULT_CONFIG, FRESH, PLAN, read_words
 from autox_video.core.console import show_every_letter
 from autox_video.distributed import processes
 from autox_video.run.clock import command_begins
+from autox_video.run.command import remember_command
 
 WITH_CONFIG = {"train": train, "test": test, "check": check, "leaderboard": leaderboard}
 COMMANDS = {**WITH_CONFIG, "cache": cache, "doctor": doctor}
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command_begins()
+    remember_command(words)
     # Threads that spin for long while they wait starve each other, and the data workers, as soon
     # as they are more than the free cores: a step then takes ten times as long. Without any
     # spinning they sleep between small operations, and a small model takes half as long again.

@@ -273,6 +273,9 @@ class Settings(BaseModel):
         text(DECODERS), "Video decoder. auto: pyav. The others skip clips that they decode wrongly."
     )
 
+    verbose: bool | Auto = _key(
+        FLAG, "true: print every choice and detail; false: print warnings only; auto: a summary."
+    )
     test_results_path: str = _key(
         text("a .json file on this machine", LOCAL_JSON),
         "File for the test results. auto: results.json in work_dir.",

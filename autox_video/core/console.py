@@ -1,159 +1,340 @@
-"""What the user sees: sentences and tables on a terminal, plain lines everywhere else.
+"""What a person sees: lines, tables and one line of progress.
 
-Sentences are records of the logger `autox_video`; tables and bars are drawn by rich.
+Everything is a record of the logger `autox_video`: details at DEBUG (train.log, and the console
+where `verbose` is true), lines at INFO on stdout, warnings at WARNING on stderr.
 """
 
-import io
 import logging
 import os
+import re
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
 
-SILENCE_SEC = 15.0
-"""Where no bar shows it, somebody says how far a job is once nothing was said for so long."""
+from autox_video.core.durations import duration
+
+LOGGER = "autox_video"
+SILENCE_SEC = 10.0
+"""Without a terminal, a line says what is going on after so long without any other."""
+DEFAULT_WIDTH = 80
+MOST_WARNINGS = 5
+"""Kinds of warnings that are printed at once; more are counted."""
+MOST_LOGGED = 20
+"""Warnings of a kind that are in train.log."""
 _LOOK_EVERY_SEC = 1.0
+_BAR_WIDTH = 16
+
+# What differs between warnings of one kind: quoted names, paths, numbers.
+_NAMES = re.compile(r"`[^`]*`|\S*[\d/\\]\S*|\S+\.\w+")
 
 
-class _Escaped(logging.Formatter):
-    """One line for each record: what a name says after a line break would pass for one of ours."""
+class Detail(str):
+    """A sentence among warnings that is none: how clips were split, for example."""
+
+
+class Plain(logging.Formatter):
+    """One line for each record: a line break in a file name must not look like a line of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return record.msg if getattr(record, "is_drawing", False) else printable(str(record.msg))
+        if getattr(record, "is_table", False):
+            return record.getMessage()
+        return printable(record.getMessage())
 
 
 class _Console(logging.Handler):
-    """Prints what is said on stdout, and warnings on stderr."""
+    """Prints records on stdout, warnings on stderr, wrapped to the width of the terminal."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(_Escaped())
+        super().__init__(logging.INFO)
+        self.setFormatter(Plain())
         self.said_at = -SILENCE_SEC
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         self.said_at = time.monotonic()
+        text = self.format(record)
+        if not getattr(record, "is_table", False):
+            text = _wrapped(text, width_of(stream), getattr(record, "indent", 0))
         try:
-            print(self.format(record), file=stream, flush=True)
+            print(text, file=stream, flush=True)
         except BrokenPipeError:
-            # As where `head` has seen enough: the job goes on, and what it still says is dropped.
+            # As with `| head`: the job continues without its output.
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
 _console = _Console()
-_log = logging.getLogger("autox_video")
+_log = logging.getLogger(LOGGER)
 _log.addHandler(_console)
-_log.setLevel(logging.INFO)
+_log.setLevel(logging.DEBUG)
 _log.propagate = False
 
 
+@contextmanager
+def showing(verbose: bool | str) -> Iterator[None]:
+    """Within the block, print details too (True), warnings only (False), or neither ("auto")."""
+    before = _console.level
+    levels = {True: logging.DEBUG, False: logging.WARNING}
+    _console.setLevel(levels.get(verbose, logging.INFO))
+    try:
+        yield
+    finally:
+        _console.setLevel(before)
+
+
 def be_silent() -> None:
-    """Show nothing more on stdout: another process speaks. Complaints are still printed."""
+    """Log nothing but warnings from now on: the main process speaks for this one."""
     _log.setLevel(logging.WARNING)
 
 
 def is_silent() -> bool:
-    """Whether another process speaks."""
+    """Whether the main process speaks for this one."""
     return not _log.isEnabledFor(logging.INFO)
+
+
+def shows_lines() -> bool:
+    """Whether `say` prints anything."""
+    return not is_silent() and _console.level <= logging.INFO
 
 
 def show_every_letter() -> None:
     """Escape letters that the terminal's encoding lacks, instead of failing on them."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def say(sentence: str = "") -> None:
-    """Print one line on stdout."""
-    _log.info(sentence)
+def say(sentence: str = "", *, indent: int = 0) -> None:
+    """Print one line on stdout; `indent`: of its continuation where it has to be wrapped."""
+    _log.info("%s", sentence, extra={"indent": indent})
+
+
+def say_detail(sentence: str) -> None:
+    """Write one line into train.log; print it only where `verbose` is true."""
+    _log.debug("%s", sentence)
 
 
 def complain(sentence: str) -> None:
     """Print one line on stderr."""
-    _log.warning(sentence)
+    _log.warning("%s", sentence)
+
+
+def warn_of(sentences: Iterable[str]) -> None:
+    """Print warnings about the clips; of each kind the first one, with the number of the others.
+
+    Kinds differ in more than names, paths and numbers. train.log has the first of the others too.
+    """
+    kinds: dict[str, list[str]] = {}
+    for sentence in sentences:
+        if isinstance(sentence, Detail):
+            say_detail(sentence)
+            continue
+        kinds.setdefault(_NAMES.sub("", sentence), []).append(sentence)
+    groups = list(kinds.values())
+    for first, *others in groups[:MOST_WARNINGS]:
+        more = f" (and {len(others)} more like this: autox-video check lists all)"
+        complain(first + more if others else first)
+        for other in others[:MOST_LOGGED]:
+            say_detail(other)
+    left_out = [sentence for group in groups[MOST_WARNINGS:] for sentence in group]
+    for sentence in left_out[:MOST_LOGGED]:
+        say_detail(sentence)
+    if left_out:
+        complain(f"{len(left_out)} more warnings about the clips: autox-video check lists all.")
 
 
 def is_quiet(seconds: float = SILENCE_SEC) -> bool:
-    """Whether nothing was said for some seconds."""
+    """Whether nothing was printed for some seconds."""
     return time.monotonic() - _console.said_at >= seconds
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped, so that a file name cannot steer the terminal."""
+    """Escape control characters, so that a file name cannot steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table under a title; the last column takes what width is left.
+def short_path(path: str | Path) -> str:
+    """The path relative to the current folder if it is inside, else as it is."""
+    path = Path(path)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
-    A cell that is a list has a line for each item.
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return getattr(sys.stdout, "rich_proxied_file", sys.stdout).isatty()
+
+
+def width_of(stream) -> int | None:
+    """Columns of a stream: COLUMNS, or the terminal's; None where there is neither."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    stream = getattr(stream, "rich_proxied_file", stream)  # while a live line is drawn
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH
+    except (OSError, ValueError):
+        return DEFAULT_WIDTH
+
+
+def _wrapped(text: str, width: int | None, indent: int) -> str:
+    if width is None or len(text) <= width:
+        return text
+    lines = textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        # A path that is cut in two can't be copied.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    detail: bool = False,
+    lines: bool = True,
+) -> None:
+    """Print a table under a title, as wide as the terminal at most.
+
+    Args:
+        title: above it.
+        columns: their headings.
+        rows: their cells; a cell that is a list has a line for each item.
+        detail: print it only where `verbose` is true, as `say_detail` does.
+        lines: draw lines between columns, which takes two more characters for each.
     """
     if is_silent():
         return
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    sheet = Table(title=title, title_justify="left", title_style="bold", expand=False)
+    look = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    look = {} if lines else look
+    sheet = Table(title=escape(printable(title)), title_justify="left", expand=False, **look)
     for name in columns:
         sheet.add_column(name, overflow="fold")
     for row in rows:
         cells = (cell if isinstance(cell, list) else [cell] for cell in row)
-        sheet.add_row(*(escape("\n".join(printable(str(c)) for c in lines)) for lines in cells))
-    width = None if sys.stdout.isatty() else 120
-    console = Console(width=width, highlight=False, safe_box=True)
+        sheet.add_row(*(escape("\n".join(printable(str(c)) for c in cell)) for cell in cells))
+    width = width_of(sys.stdout) or DEFAULT_WIDTH
+    console = Console(width=width, highlight=False, safe_box=True, force_terminal=False)
     with console.capture() as text:  # rich ends the process where nobody reads
         console.print(sheet)
-    _log.info(text.get().removesuffix("\n"), extra={"is_drawing": True})
+    drawn = "\n".join(line.rstrip() for line in text.get().rstrip("\n").split("\n"))
+    _log.log(logging.DEBUG if detail else logging.INFO, "%s", drawn, extra={"is_table": True})
+
+
+class Activity:
+    """Tells what is going on: one live line on a terminal, a line now and then elsewhere.
+
+    Args:
+        text: what is going on.
+        total: steps of the whole job, where it has steps.
+    """
+
+    _drawn: "Activity | None" = None
+    """The one that has the live line; a terminal has one only."""
+
+    def __init__(self, text: str, total: int | None = None) -> None:
+        self.text, self.total, self.done = text, total, 0
+        self.started, self._over, self._teller = time.monotonic(), threading.Event(), None
+        self.is_live = shows_lines() and is_terminal()
+        self._bar = None
+        if self.is_live and Activity._drawn is None:
+            Activity._drawn, self._bar = self, _live_bar(total)
+            self._bar.start()
+            self.show(text)
+        elif shows_lines() and not self.is_live:
+            self._teller = threading.Thread(target=self._tell, daemon=True)
+            self._teller.start()
+
+    def show(self, text: str | None = None, done: int | None = None) -> None:
+        """Change the text and the number of steps done."""
+        self.text = self.text if text is None else text
+        self.done = self.done if done is None else done
+        if self._bar:
+            width = (width_of(sys.stdout) or DEFAULT_WIDTH) - _BAR_WIDTH - 2
+            line = printable(self.text)
+            line = line if len(line) <= width else f"{line[: width - 3]}..."
+            self._bar.update(self._bar.task_ids[0], completed=self.done, description=line)
+
+    def close(self) -> None:
+        """Take the line off the terminal, and tell nothing more."""
+        self._over.set()
+        if self._bar:
+            self._bar.stop()
+            Activity._drawn = self._bar = None
+        if self._teller:
+            self._teller.join()
+            self._teller = None
+
+    def _tell(self) -> None:
+        while not self._over.wait(_LOOK_EVERY_SEC):
+            if is_quiet() and time.monotonic() - self.started >= SILENCE_SEC:
+                say(f"{self.text}, {duration(time.monotonic() - self.started)} so far.")
+                _console.said_at = time.monotonic()
+
+
+def _live_bar(total: int | None):
+    """A bar and a text on one line, which goes when it is stopped; lines are printed above it."""
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    bar = Progress(
+        *(BarColumn(bar_width=_BAR_WIDTH), text),
+        transient=True,
+        refresh_per_second=4,
+        # Else rich writes warnings to stdout.
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    bar.add_task("", total=total)
+    return bar
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a job of `total` steps is: a bar on a terminal, lines now and then elsewhere.
+    """Show the progress of a job of `total` steps.
 
     Gives a function that takes the number of steps done so far.
     """
-    if is_silent() or not sys.stdout.isatty():
-        with still_at_it(what) as note:
-            yield lambda done: note(f"{done} of {total}")
-        say(f"{what}: {total} done.")
-        return
-    from rich import progress as bars
-    from rich.markup import escape
+    activity = Activity(what, total)
 
-    columns = (
-        bars.TextColumn("{task.description}"),  # braces in a name would be fields of the format
-        *(bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn()),
-    )
-    with bars.Progress(*columns) as bar:
-        task = bar.add_task(escape(printable(what)), total=total)
-        yield lambda done: bar.update(task, completed=done)
+    def show(done: int) -> None:
+        left = (time.monotonic() - activity.started) / max(done, 1) * (total - done)
+        left_text = f", {duration(left)} left" if activity.is_live and 0 < done < total else ""
+        activity.show(f"{what}: {done} of {total}{left_text}", done)
+
+    try:
+        yield show
+    finally:
+        activity.close()
+    say_detail(f"{what}: {total} done, {duration(time.monotonic() - activity.started)}.")
 
 
 @contextmanager
-def still_at_it(what: str) -> Iterator[Callable[[str], None]]:
-    """While the block works and nothing is said, say now and then that it does.
+def working_on(what: str) -> Iterator[Callable[[str], None]]:
+    """Show what the block is doing.
 
-    Gives a function that takes how far it is, in words.
+    Gives a function that takes its progress, in words.
     """
-    started, far, over = time.monotonic(), "", threading.Event()
-
-    def note(words: str) -> None:
-        nonlocal far
-        far = f"{words}, "
-
-    def tell() -> None:
-        while not over.wait(_LOOK_EVERY_SEC):
-            if is_quiet() and time.monotonic() - started >= SILENCE_SEC:
-                say(f"{what}: {far}{time.monotonic() - started:.0f} s so far.")
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    activity = Activity(what)
     try:
-        yield note
+        yield lambda words: activity.show(f"{what}: {words}")
     finally:
-        over.set()
-        teller.join()
+        activity.close()

@@ -1,4 +1,4 @@
-"""Predictions → metrics and results.json; results that are there already."""
+"""Predictions → metrics and results.json; keeping the results of other tests."""
 
 import filecmp
 import json
@@ -6,15 +6,17 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autox_video.core.console import say
+from autox_video.core.console import say, short_path
 from autox_video.core.errors import ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.label_array import label_array
+from autox_video.run.work_dir import MISTAKES, RESULTS
 from autox_video.tasks.task import Label, Task
 from autox_video.video.sampling import LEAST_SEEN_SHARE
 
@@ -24,33 +26,33 @@ SCORE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one clip."""
+    """The prediction for one clip."""
 
     video: str
     """The path as listed."""
     label: Label | None
-    """The true class, or all true classes, where the list has them."""
+    """The true class, or all true classes; None: not listed."""
     scores: tuple[float, ...] | None
     """One probability per class; None for a clip that could not be read."""
     error: str | None = None
     """Why the clip could not be read."""
     segment: tuple[float, float] | None = None
-    """Where the clip is in its video, in seconds; None: all of it."""
+    """Start and end of the clip in its video, in seconds; None: all of it."""
     seen: float = 1.0
-    """Share of the clip's time that was looked at."""
+    """Share of the clip's time that the model saw."""
     outputs: tuple[float, ...] | None = None
-    """What the model gives before `Task.probabilities`, however small."""
+    """The model's outputs before `Task.probabilities`."""
 
     @property
     def is_partly_seen(self) -> bool:
-        """Whether the clip is so long that much of it was not looked at."""
+        """Whether the clip is so long that the model saw only a part of it."""
         return self.scores is not None and self.seen < LEAST_SEEN_SHARE
 
     def record(self, task: Task, classes: Sequence[str]) -> dict[str, Any]:
-        """The clip's entry in results.json, with what the task says that is predicted.
+        """The clip's entry in results.json.
 
-        A clip that is a part of its video has `start` and `end` in seconds; an `end` of null is
-        the video's. A clip of which less than four fifths were looked at has that share as `seen`.
+        A segment of a video has `start` and `end` in seconds; an `end` of null is the end of the
+        video. A clip of which the model saw less than four fifths has that share as `seen`.
         """
         predicted: dict[str, Any] = dict.fromkeys(("predicted", "class", "score", "scores"))
         if self.scores is not None:
@@ -78,7 +80,7 @@ def _listed(label: Label | None) -> int | list[int] | None:
 
 
 def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, K) of the clips that were read and have a label, and their labels as an array."""
+    """Scores (N, K) and labels of the clips that were read and have a label."""
     known = [p for p in predictions if p.scores is not None and p.label is not None]
     scores = np.array([p.scores for p in known], dtype=np.float64)
     if not known:
@@ -89,15 +91,15 @@ def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where predictions come from; each field is one of results.json."""
+    """What made the predictions; the fields are those of results.json."""
 
     config: str
     checkpoint: str
     checkpoint_sha256: str
     decoder: str
-    """What decoded the clips."""
+    """The decoder of the clips."""
     data_root: str
-    """The folder that the clips' paths start from, or its address."""
+    """The folder, or the address, to which the clips' paths are relative."""
     classes: tuple[str, ...]
 
 
@@ -107,13 +109,13 @@ def results(
     provenance: Provenance,
     calibration: dict | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json: one record per clip in listed order, metrics where labelled.
+    """The content of results.json: a record per clip in listed order, and the metrics.
 
     Args:
         task: of the model.
-        predictions: with the probabilities that are to be told.
-        provenance: where they come from.
-        calibration: what there is to say of how the probabilities were made; None: as they came.
+        predictions: with calibrated probabilities, if they are calibrated.
+        provenance: what made them.
+        calibration: how the probabilities were calibrated; None: not at all.
     """
     classes = provenance.classes
     return {
@@ -143,7 +145,7 @@ def _metrics(
 
 
 def read_results(path: Path) -> dict[str, Any] | None:
-    """The content of a results.json; None where there is none."""
+    """The content of a results.json; None if it is missing or damaged."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -152,7 +154,7 @@ def read_results(path: Path) -> dict[str, Any] | None:
 
 
 def is_of_clips(content: Mapping[str, Any], clips: ClipTable) -> bool:
-    """Whether the content of a results.json is of exactly these clips, in their order."""
+    """Whether the content of a results.json is for exactly these clips, in their order."""
     nothing = [None] * len(clips)
     rows = zip(clips.paths, clips.labels or nothing, clips.segments or nothing, strict=True)
     wanted = [{**_identity(path, part), "label": _listed(label)} for path, label, part in rows]
@@ -164,41 +166,58 @@ def _clip(record: Mapping[str, Any]) -> tuple:
 
 
 def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
-    """Give results that are to be replaced another name, unless they are of the same test.
+    """Keep results that are about to be replaced under another name, unless of the same test.
+
+    The list of mistakes that belongs to them is kept with them, and is removed from its place.
 
     Args:
         path: where `content` is about to be written.
         content: of results.json.
 
     Raises:
-        ResourceError: the file that is there cannot be kept.
+        ResourceError: the existing file cannot be kept.
     """
-    if not path.is_file() or _is_same_test(read_results(path), content):
+    mistakes, is_there = mistakes_file(path), path.is_file()
+    if is_there and _is_same_test(read_results(path), content):
+        mistakes.unlink(missing_ok=True)
         return
-    number = 1
-    while (kept := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
-        if kept.is_file() and filecmp.cmp(path, kept, shallow=False):
+    if not (is_there or mistakes.is_file()):
+        return
+    for kept in (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(1)):
+        if is_there and kept.is_file() and filecmp.cmp(path, kept, shallow=False):
+            mistakes.unlink(missing_ok=True)
             return
-        number += 1
+        if not (kept.exists() or mistakes_file(kept).exists()):
+            break
     try:
+        if mistakes.is_file():
+            mistakes.replace(mistakes_file(kept))
+        if not is_there:
+            return
         shutil.copy2(path, kept)
     except OSError as error:
         raise ResourceError(
             f"test_results_path: {path} holds other results, which cannot be kept as {kept} "
             f"({error.strerror}); give another path."
         ) from error
-    say(f"{path} held the results of another test; they are now in {kept}.")
+    say(f"{short_path(path)} held the results of another test; they are now in {short_path(kept)}.")
+
+
+def mistakes_file(results_file: Path) -> Path:
+    """The list of mistakes that belongs to a results file, beside it."""
+    is_usual = results_file.name == RESULTS
+    return results_file.with_name(MISTAKES if is_usual else f"{results_file.stem}-{MISTAKES}")
 
 
 def _is_same_test(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    """Whether both are of the same weights and clips; results of before named no folder of them."""
+    """Whether both are of the same weights and clips; older results do not name data_root."""
     if _test_of(before) != _test_of(now):
         return False
     return before.get("data_root", now["data_root"]) == now["data_root"]
 
 
 def _test_of(content: Mapping[str, Any] | None) -> object:
-    """What was tested by what; a new object where that is no content of results.json."""
+    """The weights, decoder and clips of a results.json; a new object if it is none."""
     try:
         clips = [(p["video"], p.get("start"), p.get("end")) for p in content["predictions"]]
         return content["checkpoint_sha256"], content["decoder"], clips

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autox_video.config.settings import AUTO, Settings
-from autox_video.core.console import say
+from autox_video.core.console import say, warn_of
 from autox_video.core.errors import ConfigError, ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
@@ -102,8 +102,7 @@ def _every_video(folder: str | Path) -> ClipTable:
     if not contents.videos:
         none = f"data_root: no video files found in {folder}."
         raise ListingError(" ".join([none, *notes]))
-    for note in notes:
-        say(note)
+    warn_of(notes)
     return ClipTable(tuple(contents.videos), None)
 
 

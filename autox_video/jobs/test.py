@@ -1,93 +1,98 @@
-"""The second job: trained weights and clips → results.json and a table."""
+"""The second job: trained weights and clips → results.json, mistakes.csv and a report."""
 
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autox_video.automl.prepare import check_work_dir
 from autox_video.config.settings import AUTO, Settings
-from autox_video.core.console import progress, say, table
+from autox_video.core.console import complain, progress, say, short_path, showing
 from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.core.files import sha256, write_json
+from autox_video.core.run_log import log_file
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
 from autox_video.evaluation.calibrated_predictions import read_calibration
+from autox_video.evaluation.mistakes import outcomes, write_mistakes
 from autox_video.evaluation.results import (
     Prediction,
     Provenance,
     is_of_clips,
     keep_other_results,
+    mistakes_file,
     read_results,
     results,
-    scored,
 )
 from autox_video.evaluation.tested_clips import Model, clips_to_test
+from autox_video.jobs.next_steps import say_next_steps
+from autox_video.jobs.test_report import show_report
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find, usable_cores
-from autox_video.metrics.intervals import score_text
-from autox_video.metrics.metric import METRICS
 from autox_video.planning.record import RunRecord
-from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST
-from autox_video.tasks.task import TASKS, Task
+from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST, LOG
+from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.open_video import check_decoder
-from autox_video.video.sampling import MOST_TEST_CLIPS
 
 if TYPE_CHECKING:
     from autox_video.evaluation.predict import Loading
 
 WEIGHTS = (BEST, BEST_SAFE, LATEST)
-WORST_CLASSES = 5
-NAMED_AT_MOST = 20
 EXAMPLES = 3
 VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTest:
-    """What all processes are to do."""
+    """The work of all processes."""
 
     weights: Path
     record: RunRecord
-    """Of the weights, with the decoder and the cache of remote clips that are asked for."""
+    """Of the weights, with the decoder and the remote cache of the settings."""
     clips: ClipTable
     data_root: str
     device: str
     workers: int | None
-    """Processes that decode, for each that tests; None: as many as are of use."""
+    """Processes that decode, for each process that tests; None: as many as are useful."""
     results_file: Path
 
 
 def transform(
     settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
 ) -> dict[str, Any]:
-    """Predict clips with trained weights; write and give the content of results.json.
+    """Predict clips with trained weights; writes and gives the content of results.json.
 
     Args:
-        settings: which clips, which work dir, where to write.
-        checkpoint: the weights; default: the best of the work dir.
+        settings: the clips, the work dir, and where to write.
+        checkpoint: the weights; default: the best weights of the work dir.
         whole_folder: predict every video in data_root instead of a list.
 
     Raises:
         AutoXVideoError: something that the user can mend.
     """
-    processes.join()
-    return run_test(
-        processes.run_on_rank_zero(
-            lambda: prepare_test(settings, checkpoint, whole_folder=whole_folder)
+    me, work_dir = processes.join(), Path(settings.work_dir).absolute()
+    with ExitStack() as held:
+        held.enter_context(showing(settings.verbose))
+        if me.is_main and work_dir.is_dir():
+            with suppress(ResourceError):  # the weights may be in a folder that is not ours
+                held.enter_context(log_file(work_dir / LOG))
+        return run_test(
+            processes.run_on_rank_zero(
+                lambda: prepare_test(settings, checkpoint, whole_folder=whole_folder)
+            )
         )
-    )
 
 
 def prepare_test(
     settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
 ) -> PreparedTest:
-    """Find the weights and the clips, as for `transform`."""
+    """Find the weights and the clips; arguments as of `transform`."""
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
@@ -113,7 +118,7 @@ def prepare_test(
 
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
-    """Predict, write and show; gives the content of results.json. All processes must call it."""
+    """Predict, write and report; gives the content of results.json. All processes must call it."""
     from autox_video.evaluation.predict import load_model, predict
     from autox_video.training.config.build_config import model_config
 
@@ -130,7 +135,7 @@ def run_test(test: PreparedTest) -> dict[str, Any]:
 
 
 def is_tested(test: PreparedTest) -> bool:
-    """Whether the results file is of these weights and clips already; the user is told."""
+    """Whether these weights have been tested on these clips already; says so."""
     known, root = read_results(test.results_file), full_root(test.data_root)
     try:
         same = (
@@ -142,12 +147,12 @@ def is_tested(test: PreparedTest) -> bool:
     except (OSError, LookupError, TypeError):
         return False
     if same:
-        say(f"The best weights were tested before: {test.results_file}.")
+        say(f"The best weights have been tested already: {short_path(test.results_file)}")
     return same
 
 
 def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Write results.json and show the figures."""
+    """Write results.json and mistakes.csv, and show the report."""
     _refuse_no_numbers(predictions, test.weights)
     _refuse_all_unreadable(predictions)
     provenance = Provenance(
@@ -167,25 +172,29 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
     content = results(task, predictions, provenance, summary)
     keep_other_results(test.results_file, content)
     write_json(test.results_file, content)
-    _show(task, content, predictions, provenance.classes)
-    _say_what_was_seen(predictions)
-    say(f"Wrote {len(predictions)} predictions to {test.results_file}.")
+    show_report(task, content, predictions)
+    say(f"Results: {short_path(test.results_file)} ({counted(len(predictions), 'clip')})")
+    if content["metrics"] is not None:
+        found = outcomes(task, predictions, provenance.classes)
+        file = mistakes_file(test.results_file)
+        if wrong := write_mistakes(file, found, provenance.classes):
+            say(f"Mistakes: {short_path(file)} ({counted(wrong, 'clip')}, most confident first)")
+    say_next_steps("clips", "leaderboard", "longer", epochs=test.record.plan.epochs)
     return content
 
 
 def _own_figures(meta: Mapping[str, Any]) -> Any:
-    """The validation figures of these very weights.
+    """The validation metrics of these very weights.
 
-    None where they learnt from the validation clips too: the figures that they keep are of the same
-    plan without these.
+    None for a refit on train + validation: the metrics that it keeps are of the same plan trained
+    without the validation clips.
     """
     from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
 
     if not meta.get(ALL_CLIPS):
         return meta.get("metrics")
     say(
-        "These weights learnt from the validation clips too, so their probabilities are not "
-        "calibrated; the validation score they keep is that of the same plan without these clips."
+        "These weights were refit on train + validation, so their probabilities are not calibrated."
     )
     return None
 
@@ -194,9 +203,9 @@ def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None
     bad = [p.video for p in predictions if p.scores and not all(map(math.isfinite, p.scores))]
     if bad:
         raise CheckpointError(
-            f"{weights}: the model's scores are no numbers for {len(bad)} of {len(predictions)} "
-            f"clips ({bad[0]} is the first). Its weights are damaged, or training went astray: "
-            "test another checkpoint, or train anew."
+            f"{weights}: the model's scores are not finite for {len(bad)} of {len(predictions)} "
+            f"clips, {bad[0]} first. The weights are damaged, or training diverged: test another "
+            "checkpoint, or train again."
         )
 
 
@@ -204,19 +213,19 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
     if all(p.scores is None for p in predictions):
         reasons = "; ".join(str(p.error).rstrip(".") for p in predictions[:EXAMPLES])
         raise ListingError(
-            f"None of the {counted(len(predictions), 'clip')} to test can be read, so nothing is "
+            f"None of the {counted(len(predictions), 'clip')} to test can be read; nothing is "
             f"written: {reasons}."
         )
 
 
 def _decoder(trained: str, asked: str) -> str:
-    """Decode as in training unless another decoder is asked for, and say where that differs."""
+    """The decoder: that of training unless the settings name another, which gives a warning."""
     decoder = trained if asked == AUTO else asked
     check_decoder(decoder)
     if decoder != trained:
-        say(
-            f"Clips are decoded by {decoder}, but the model was trained with {trained}: their "
-            "colours may differ by rounding."
+        complain(
+            f"Clips are decoded by {decoder}, but the model was trained with {trained}: colours "
+            "may differ by rounding."
         )
     return decoder
 
@@ -226,7 +235,7 @@ def check_results_path(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ResourceError(
-            f"test_results_path: the folder {folder} does not exist; make it, or give another path."
+            f"test_results_path: folder {folder} does not exist; create it, or give another path."
         )
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise ResourceError(f"test_results_path: {path} cannot be written; give another path.")
@@ -234,17 +243,19 @@ def check_results_path(path: Path) -> None:
 
 def _weights(checkpoint: str | None, work_dir: Path) -> Path:
     if checkpoint and is_remote(checkpoint):
-        raise CheckpointError(f"{checkpoint}: weights are read from this machine alone; fetch it.")
+        raise CheckpointError(
+            f"{checkpoint}: weights can only be read from this machine; download the file first."
+        )
     if checkpoint:
         return Path(checkpoint)
     for name in WEIGHTS:
         if (work_dir / name).is_file():
             if name != WEIGHTS[0]:
-                say(f"There is no {WEIGHTS[0]} in {work_dir}: testing {name}.")
+                complain(f"There is no {WEIGHTS[0]} in {short_path(work_dir)}: testing {name}.")
             return work_dir / name
     raise CheckpointError(
-        f"work_dir: there are no trained weights in {work_dir.absolute()}; run autotrain.py with "
-        "this config first."
+        f"work_dir: no trained weights in {work_dir.absolute()}; run autotrain.py with this config "
+        "first."
     )
 
 
@@ -256,54 +267,3 @@ def _loading(test: PreparedTest, device: str) -> "Loading":
     cores = usable_cores() // processes.current().local_size
     useful = max(1, cores - 1 if device == "cpu" else min(cores, 16))
     return Loading(batch_size, useful if test.workers is None else test.workers, device)
-
-
-def _show(
-    task: Task, content: dict[str, Any], predictions: Sequence[Prediction], classes: tuple
-) -> None:
-    bad = [(p.video, p.error) for p in predictions if p.error is not None]
-    if bad:
-        table(f"{len(bad)} clips cannot be read", ("clip", "reason"), bad[:NAMED_AT_MOST])
-    measured = content["metrics"]
-    if measured is None:
-        return
-    # Of five classes each is among the first five.
-    names = [name for name in task.metrics if name != "top5" or len(classes) > 5]
-    rows = [(METRICS[name].label, _with_interval(measured, name)) for name in names]
-    rows += _calibration_rows(content["calibration"])
-    rows += [("clips", measured["clips"]), ("unreadable", measured["unreadable"])]
-    by_class = sorted(task.class_scores(*scored(predictions)).items(), key=lambda item: item[1])
-    clips = measured["clips"]
-    shown = [(f"worst: {classes[label]}", score_text(score, clips)) for label, score in by_class]
-    worst = [row for row in shown if row[1] != score_text(1.0, clips)]
-    table("Test", ("figure", "value"), rows + worst[:WORST_CLASSES])
-
-
-def _say_what_was_seen(predictions: Sequence[Prediction]) -> None:
-    """Say of how many long clips a part was looked at only."""
-    partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
-    if partly:
-        say(
-            f"{len(partly)} of {len(predictions)} clips are too long to be looked at whole: of "
-            f"{partly[0].video} it was {partly[0].seen:.1%}, in {MOST_TEST_CLIPS} parts at most, "
-            "spread evenly. `seen` in the results is the share of each. To judge all of it, train "
-            "with a larger video_length, or list its parts (columns start and end)."
-        )
-
-
-def _with_interval(measured: dict[str, Any], key: str) -> str:
-    figures = (measured[key], *measured["intervals"][key])
-    score, low, high = (score_text(figure, measured["clips"]) for figure in figures)
-    return f"{score} (95%: {low} to {high})"
-
-
-def _calibration_rows(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:
-    errors = calibration and calibration["test"]
-    if not errors:
-        return []
-    temperature, source = calibration["temperature"], calibration["validation"]
-    by = f"the {source['clips']} clips of {source['on']}"
-    how = f"{errors['ece_before']:.4f} without temperature {temperature:.3f} from {by}"
-    if temperature == 1.0:
-        how = f"without a temperature: {by} call for none"
-    return [("calibration error", f"{errors['ece_after']:.4f} ({how})")]

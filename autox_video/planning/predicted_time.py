@@ -1,4 +1,4 @@
-"""How long a run will take, from what was measured on this machine; pure arithmetic."""
+"""Predicted time of a run, from measurements on this machine; pure arithmetic."""
 
 import math
 from collections.abc import Mapping
@@ -8,50 +8,50 @@ from typing import Any
 from autox_video.planning.plan import Plan
 
 STARTING_SHARE = 0.4
-"""Of the time that importing took: to the first step, and from the end to the prompt."""
+"""Time up to the first step and from the end to the prompt, as a share of the time of imports."""
 LOADING_SHARE = 0.3
-"""Of the same: to read the best weights and start the workers for the test."""
+"""Time to load the best weights and start the workers for the test, as a share of the same."""
 SAVING_SHARE = 0.01
-"""Of the training: what the checkpoint hook lets saving take."""
+"""Share of the training time that the checkpoint hook spends on saving."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds, on this machine, with the clips and the model of the run."""
+    """Times in seconds, measured on this machine with the clips and the model of the run."""
 
     first_read_sec: float
-    """One process, to read one training sample in the first epoch."""
+    """Reading one training sample in the first epoch, by one process."""
     read_sec: float
-    """The same in later epochs: less where decoded frames are kept."""
+    """The same in later epochs: less if decoded frames are cached."""
     step_sec: float
     """A training step on one sample: forward, backward, optimizer."""
     view_sec: float
     """A forward pass of one view in evaluation."""
     test_read_sec: float
-    """One process, to read all views of one clip in testing."""
+    """Reading all views of one clip in testing, by one process."""
     importing_sec: float = 4.0
-    """To import what training needs: how fast this machine starts programs, at the moment."""
+    """Importing what training needs: how fast this machine starts programs at the moment."""
     probe_view_sec: float = 0.0
-    """A forward pass of the probe, which may be what is tested; 0: there is none."""
+    """A forward pass of the probe, which may be the model that is tested; 0: no probe."""
     took_sec: float = 0.0
-    """The measuring itself."""
+    """The measurement itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """How many clips of each kind a run has."""
+    """The number of clips of each split."""
 
     train: int
     val: int
     test: int
-    """Of the test at the end; 0: none is made."""
+    """Clips of the test at the end; 0: no test."""
     test_rounds: float = 1.0
-    """How often the plan's views are taken of a test clip, on average: more of long ones."""
+    """How often the plan's views are taken of a test clip, on average: more often of long ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Seconds that the parts of a run take."""
+    """Predicted times of the parts of a run, in seconds."""
 
     preparing_sec: float
     training_sec: float
@@ -59,40 +59,40 @@ class Prediction:
     saving_sec: float
     testing_sec: float
     epoch_sec: float
-    """One epoch after the first, of training alone."""
+    """Training for one epoch after the first, without evaluation."""
     first_epoch_sec: float
     evaluation_sec: float
     """One evaluation."""
     bottleneck: str
     """`decode` or `compute`: what takes longer in training."""
     early_share: float = 0.0
-    """Of the training steps, those that are quick."""
+    """Share of the training steps with smaller clips (progressive resizing)."""
     early_cost: float = 1.0
-    """Of one of them, over one of the others."""
+    """The time of such a step over that of another."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Prediction":
-        """What `to_json` gave."""
+        """The inverse of `to_json`."""
         return cls(**{name: value for name, value in stored.items() if name != "total_sec"})
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as plain values, and their total."""
+        """The times as plain values, and their total."""
         figures = {"total_sec": self.total_sec, **asdict(self)}
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
     @property
     def total_sec(self) -> float:
-        """The whole run, from its command to its end."""
+        """The whole run, from the start of its command to its end."""
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
 
     @property
     def mean_epoch_sec(self) -> float:
-        """An epoch, over all but the first."""
+        """The mean over all epochs but the first."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
     def of_plan(self, plan: Plan) -> "Prediction":
-        """The same for the epochs of a plan."""
+        """The prediction for the epochs of a plan."""
         training_sec = self.first_epoch_sec - self.epoch_sec + plan.epochs * self.mean_epoch_sec
         count = evaluations(0, plan.epochs, max(plan.evaluation, 1))
         count += min(_averages(plan), max(count - 1, 0))
@@ -104,7 +104,7 @@ class Prediction:
         )
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
-        """The most epochs that end, with evaluations and the test, within a time; 0: not one."""
+        """The most epochs that fit into a time, with evaluations and the test; 0: none."""
         fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
@@ -112,25 +112,25 @@ class Prediction:
         return max(0, math.floor((left_sec - fixed_sec) / each_sec))
 
     def within(self, budget_sec: float) -> "Prediction":
-        """The same with training cut short where it would go beyond a budget."""
+        """The prediction with training cut short where it would exceed a budget."""
         excess_sec = max(0.0, self.total_sec - budget_sec)
         return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
     def scaled(self, cost: float) -> "Prediction":
-        """The same where the model has so many times the work."""
+        """The prediction for a model that takes `cost` times as long."""
         times = ("training_sec", "evaluating_sec", "epoch_sec", "first_epoch_sec", "evaluation_sec")
         return replace(self, **{name: cost * getattr(self, name) for name in times})
 
 
 def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) -> Prediction:
-    """How long a run of a plan takes, of which preparing has taken `used_sec` up to now."""
+    """The predicted time of a run, whose preparation has taken `used_sec` so far."""
 
     def clip_sec(read_sec: float, compute_sec: float) -> float:
-        """Of one clip, in one of the processes, where one is read while another is computed."""
+        """The time per clip, where clips are read while others are computed."""
         if not plan.workers:
             return (read_sec + compute_sec) / plan.processes
         reading_sec = read_sec / plan.workers
-        # A core that decodes has its part of each step to compute too, and the step waits for it.
+        # A core that decodes also computes its part of each step, and the step waits for it.
         shares_cores = plan.device == "cpu"
         both_sec = compute_sec + reading_sec if shares_cores else max(compute_sec, reading_sec)
         return both_sec / plan.processes
@@ -156,12 +156,12 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
 
 
 def _averages(plan: Plan) -> int:
-    """Averages of the best weights that are evaluated when training is over."""
+    """Averages of the best weights (model soups) that are evaluated after training."""
     return max(plan.soup - 1, 0)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
-    """How many evaluations are made after so many epochs are done: the last epoch ends with one."""
+    """The number of evaluations after `done` epochs; the last epoch ends with one."""
     if epochs <= done:
         return 0
     return epochs // interval - done // interval + (epochs % interval != 0)

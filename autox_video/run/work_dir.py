@@ -31,7 +31,7 @@ SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
 """Folders of the weights to average and of the side runs."""
 STATE, LOGITS = "state.json", "logits.json"
 """Files in the folder of a side run, for resuming it and for using its results."""
-RESULTS = "results.json"
+RESULTS, MISTAKES = "results.json", "mistakes.csv"
 CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
 """Folder to which earlier runs are moved."""
@@ -45,12 +45,12 @@ FOR_PLAN = ".plan-"
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT, CLIPS),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
-    *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS),
+    *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS, MISTAKES),
     *("plan.json", ".plan.json.copy"),  # the run record of earlier versions
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
 # Side files of databases, and results that newer ones have replaced.
-_BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+\.json")
+_BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+(\.json|-mistakes\.csv)")
 _MOVING = ".moving"
 GIB = 2**30
 

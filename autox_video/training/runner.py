@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,13 +16,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from autox_video.core.errors import ResourceError
+from autox_video.core.console import LOGGER
+from autox_video.core.run_log import LogFile, log_file
 from autox_video.distributed import processes
 from autox_video.run.work_dir import LOG
 from autox_video.training.checkpoints.model_state import is_sharded
 from autox_video.training.config.build_config import config_text
-
-LOGGER = "autox_video"
 
 
 @RUNNERS.register_module()
@@ -95,7 +94,9 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
 
 @contextmanager
 def run_log(work_dir: str) -> Iterator[None]:
-    """Append log messages of the main process to train.log within the block.
+    """Append mmengine's messages in the main process to train.log within the block.
+
+    Our own go there too, unless the command has opened its log already (see `log_file`).
 
     Raises:
         ResourceError: the file cannot be opened.
@@ -103,40 +104,18 @@ def run_log(work_dir: str) -> Iterator[None]:
     if not processes.current().is_main:
         yield
         return
-    path = Path(work_dir, LOG)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = _LogFile(open(path, "a", encoding="utf-8"))  # noqa: SIM115
-    except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror}).") from error
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = _logger()
-    logger.addHandler(log)
-    try:
-        yield
-    finally:
-        logger.removeHandler(log)
-        log.close()
+    with log_file(Path(work_dir, LOG)) as handler:
+        logger = _logger()
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
 def _logger() -> MMLogger:
     logger = MMLogger.get_instance(LOGGER)
     for handler in logger.handlers:
-        if not isinstance(handler, _LogFile):
+        if not isinstance(handler, LogFile):
             handler.setLevel(logging.ERROR)
     return logger
-
-
-class _LogFile(logging.StreamHandler):
-    """Appends to a file, and ignores a full disk.
-
-    Not a FileHandler, because mmengine also writes to the files of those, and would fail.
-    """
-
-    def close(self) -> None:
-        super().close()
-        with suppress(OSError):
-            self.stream.close()
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        pass

@@ -67,7 +67,7 @@ def test_equal_clips_of_two_classes_are_said_by_training_too(settings_of, capsys
     settings = settings_of({"red": 4, "green": 4})
     shutil.copy("videos/red/red 0.mp4", "videos/green/same.mp4")
     prepare(settings, resuming=False)
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "1 group of identical clips with different labels: " in said
     assert "red/red 0.mp4" in said and "green/same.mp4" in said
 
@@ -81,7 +81,8 @@ def test_clips_that_are_right_are_refused_by_nobody(settings_of, capsys):
 def test_a_plan_names_no_folder_that_is_gone(settings_of, capsys):
     settings = settings_of({"red": 4, "green": 4})
     spoil("red", 1)
-    show(settings)
-    said = capsys.readouterr().out
-    assert "They are skipped." in said and "WORK_DIR/split" in said
+    show(settings.model_copy(update={"verbose": True}))
+    shown = capsys.readouterr()
+    said = shown.out + shown.err
+    assert "1 clip cannot be read (skipped)" in said and "WORK_DIR/split" in said
     assert ".plan-" not in said

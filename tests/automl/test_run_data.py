@@ -232,7 +232,7 @@ def test_a_damaged_list_is_made_again_where_the_lists_are_the_same(run, capsys, 
     lists = lists_of_run(work_dir, record.lists, inspected(bad=("a.mp4",)))
     assert path.read_bytes() == before
     assert lists["train"].paths == ("a.mp4", "b.mp4", "c.mp4")
-    assert "train.csv: was missing or damaged, and was restored" in capsys.readouterr().out
+    assert "train.csv: was missing or damaged, and was restored" in capsys.readouterr().err
 
 
 def test_a_damaged_list_that_cannot_be_made_again_is_a_sentence(run):

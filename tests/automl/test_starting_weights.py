@@ -12,6 +12,7 @@ from autox_video.automl.starting_weights import (
     refuse_moving_weights,
     say_seen,
 )
+from autox_video.core.console import showing
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.data.splitting.changes import compare
 from autox_video.data.splitting.known_clips import KnownClips, write_known
@@ -22,7 +23,8 @@ from tests.backbones.weights.weight_files import weights_file
 def test_a_known_file_in_checkpoints_is_used_by_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(starting_weights, "source_tree", lambda: None)
-    assert find_weights("auto", "auto") is None
+    with showing(True):
+        assert find_weights("auto", "auto") is None
     assert "from scratch" in capsys.readouterr().out
     name = "swin_base_patch244_window877_kinetics600_22k.pth"
     (tmp_path / "checkpoints").mkdir()

@@ -8,7 +8,7 @@ def test_leaderboard_shows_what_was_tried(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").write_text("data_root: clips\nwork_dir: work\n")
     assert main(["leaderboard", "my.yaml"]) == 0
-    assert "There is no leaderboard" in capsys.readouterr().out
+    assert "No leaderboard" in capsys.readouterr().out
     (tmp_path / "work").mkdir()
     for name, score in (("slow", 0.25), ("quick", 0.75)):
         put_row(tmp_path / "work", Row(name, "search", "swin_nano", 8, 112, score=score))

@@ -12,6 +12,7 @@ from autox_video.evaluation.results import (
     Provenance,
     is_of_clips,
     keep_other_results,
+    mistakes_file,
     results,
     scored,
 )
@@ -149,6 +150,27 @@ def test_anything_else_is_kept_under_another_name(other, tmp_path, capsys):
     assert f"they are now in {tmp_path / 'r-2.json'}" in capsys.readouterr().out
     keep_other_results(path, content(A, B))
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_mistakes_are_kept_with_the_results_they_belong_to(tmp_path):
+    path, other = tmp_path / "results.json", json.dumps(content(A, B, sha="other"))
+    path.write_text(other)
+    (tmp_path / "mistakes.csv").write_text("of the other")
+    keep_other_results(path, content(A, B))
+    assert (tmp_path / "results-1.json").read_text() == other
+    assert (tmp_path / "results-1-mistakes.csv").read_text() == "of the other"
+    assert not (tmp_path / "mistakes.csv").exists()
+    path.write_text(json.dumps(content(A, B)))
+    (tmp_path / "mistakes.csv").write_text("of the same test")
+    keep_other_results(path, content(A, B))
+    assert not (tmp_path / "mistakes.csv").exists()
+
+
+def test_a_list_of_mistakes_without_results_is_kept(tmp_path):
+    (tmp_path / "r-mistakes.csv").write_text("mine")
+    keep_other_results(tmp_path / "r.json", content(A, B))
+    assert (tmp_path / "r-1-mistakes.csv").read_text() == "mine"
+    assert mistakes_file(tmp_path / "results.json") == tmp_path / "mistakes.csv"
 
 
 def test_whether_results_are_of_these_clips():

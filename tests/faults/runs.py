@@ -175,12 +175,12 @@ class Life:
 
     def training(self) -> bool:
         """Return whether it has done its first step."""
-        return bool(re.search(r"^epoch \d+/\d+ step", self.said(), re.MULTILINE))
+        return bool(re.search(r"^epoch \d+/\d+, step", self.said(), re.MULTILINE))
 
     def went_on_at(self) -> int | None:
         """Return the step after which it resumed; 0: from the start; None: not known yet."""
-        said = re.search(r"Going on after epoch (\d+) of \d+(?:, (\d+) steps?)?", self.said())
-        if done := re.search(r"All (\d+) epochs of this run are done already", self.said()):
+        said = re.search(r"Resuming after epoch (\d+) of \d+(?:, step (\d+))?", self.said())
+        if done := re.search(r"Training was already finished after (\d+) epochs", self.said()):
             return int(done[1]) * STEPS
         if said:
             return int(said[1]) * STEPS + int(said[2] or 0)

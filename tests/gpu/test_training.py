@@ -40,7 +40,7 @@ def test_the_commands_train_go_on_and_tell_colours_apart(folder, device, backbon
     keys = {"device": device, "backbone": backbone, "precision": precision, "lr": 0.003}
     keys |= {"work_dir": name, "test_results_path": f"{name}.json", "workers": 2}
     run(folder, "autotrain.py", **keys, epoch=14)
-    assert "Going on after epoch 14 of 16" in run(folder, "autotrain.py", **keys, epoch=16)
+    assert "Resuming after epoch 14 of 16" in run(folder, "autotrain.py", **keys, epoch=16)
     run(folder, "autotest.py", **keys)
     results = json.loads((folder / f"{name}.json").read_text())
     assert results["metrics"]["top1"] >= 0.8

@@ -38,8 +38,9 @@ def run_check(tmp_path, keys, *words):
     return main(["check", str(write_config(tmp_path / "c.yaml", **keys)), *words])
 
 
-def test_what_is_wrong_is_shown_and_written(tmp_path, keys, capsys):
-    assert run_check(tmp_path, keys) == 0
+def test_what_is_wrong_is_shown_and_written(tmp_path, keys, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run_check(tmp_path, keys, "verbose=true") == 0
     folder = tmp_path / "work" / "check"
     found = json.loads((folder / "check.json").read_text())
     assert [clip["video"] for clip in found["unreadable"]] == ["train red 0.mp4"]
@@ -50,9 +51,20 @@ def test_what_is_wrong_is_shown_and_written(tmp_path, keys, capsys):
     assert near == [{"train": ["train blue 0.mp4"], "test": ["test blue 0.mp4"]}]
     assert found["left_out"] == {"train": 3, "val": 0, "test": 0}
     shown = capsys.readouterr().out
-    for text in ("the file is empty (0 bytes).", "LEAK: groups of equal clips over several splits"):
+    for text in ("the file is empty (0 bytes).", "groups of equal clips across splits (LEAK)"):
         assert text in " ".join(shown.split())
     assert "train green 0.mp4 (train)" in shown
+
+
+def test_the_short_form_has_a_line_for_each_split_and_finding(tmp_path, keys, capsys):
+    assert run_check(tmp_path, keys) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("train: 8 clips (1 more cannot be read) from ") for line in lines)
+    assert "Unreadable clips: train red 0.mp4: the file is empty (0 bytes)." in lines
+    assert any(line.startswith("Groups of equal clips across splits (LEAK): ") for line in lines)
+    assert not any("│" in line for line in lines)
+    assert run_check(tmp_path, keys, "verbose=false") == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_the_lists_come_without_the_bad_clips(tmp_path, keys):
@@ -119,7 +131,8 @@ def test_many_classes_are_cut_short(tmp_path, monkeypatch, capsys):
         folder = tmp_path / "videos" / f"class {label:02}"
         folder.mkdir(parents=True)
         shutil.copy(clip, folder / "a.mp4")
-    found = AutoXVideo().check(data_root=str(tmp_path / "videos"), work_dir=str(tmp_path / "work"))
+    keys = {"data_root": str(tmp_path / "videos"), "work_dir": str(tmp_path / "work")}
+    found = AutoXVideo().check(**keys, verbose=True)
     shown = capsys.readouterr().out
     assert "class 09" in shown and "class 39" in shown and "class 20" not in shown
     (group,) = found["exact_duplicates"]
@@ -159,11 +172,11 @@ def test_what_check_says_of_names_and_times_training_says_too(tmp_path, monkeypa
     shown = " ".join(capsys.readouterr().out.split())
     assert "Nothing is wrong" not in shown
     assert len(found["near_names"]) == 1 and "`fihgt`" in found["near_names"][0]
-    for words in ("mistyped", "not read: `apex_frame`", "3 of 6 segments in the train list end"):
+    for words in ("typo", "not used: `apex_frame`", "3 of 6 segments in the train list end"):
         assert words in shown
         assert any(words in note for note in found["notes"])
     prepare(settings_from_mapping({**TINY, **lists, "work_dir": "run"}, "test"), resuming=False)
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().err.split())
     for note in found["notes"]:
         assert " ".join(note.split())[:60] in shown
 
@@ -180,4 +193,4 @@ def test_equal_files_of_other_classes_are_said(tmp_path, monkeypatch, capsys):
     (group,) = found["exact_duplicates"]
     assert group["clips"] == {"train": ["a/0.mp4", "b/equal.mp4"]} and not group["agree"]
     shown = " ".join(capsys.readouterr().out.split())
-    assert "equal clips with other labels" in shown and "Nothing" not in shown
+    assert "equal clips with different labels" in shown and "Nothing" not in shown

@@ -19,7 +19,7 @@ def test_a_damaged_record_is_written_again_from_a_checkpoint(tmp_path, capsys, c
     mended = load_stored(tmp_path)
     write_record(tmp_path, record)
     assert mended == load_stored(tmp_path)
-    assert f"written again from {name}" in capsys.readouterr().out
+    assert f"restored from {name}" in capsys.readouterr().err
 
 
 def test_a_whole_record_stays_and_damaged_checkpoints_mend_none(tmp_path):

@@ -44,10 +44,12 @@ def test_damaged_checkpoints_go_too(run):
 
 def test_results_and_features_of_a_run_go_with_it(run):
     (run / "results-1.json").write_text("of other weights")
+    (run / "results-1-mistakes.csv").write_text("of the same")
     (run / "search.db-journal").write_text("half a write")
     (run / "results-mine.json").write_text("the user's")
     place = set_aside(run)
     gone = {"results.json", "results-1.json", "features", "search.db", "search.db-journal", "folds"}
+    gone |= {"mistakes.csv", "results-1-mistakes.csv"}
     assert gone <= set(os.listdir(place))
     assert sorted(os.listdir(run)) == [EARLIER, THERE_ALREADY, "results-mine.json"]
 

@@ -68,7 +68,7 @@ def test_a_finished_run_stays_as_it_is(clips, tmp_path, capsys):
     capsys.readouterr()
     assert train(config) == first
     assert same(before, weights(tmp_path / "latest.pth"))
-    assert capsys.readouterr().out == "The training was over before, after 2 epochs.\n"
+    assert capsys.readouterr().out == "Training was already finished after 2 epochs.\n"
 
 
 def test_clips_that_fail_during_training_are_named_once_and_left_out(clips, tmp_path, capsys):

@@ -17,7 +17,7 @@ from autox_video.automl.probing.extract import Extractor, Features, Reading
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.automl.probing.samples import Samples, TooSlowError
 from autox_video.config.choices import BACKBONES
-from autox_video.core.console import progress, say, still_at_it
+from autox_video.core.console import progress, say_detail, working_on
 from autox_video.core.errors import CheckpointError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.label_array import class_rows
@@ -109,7 +109,7 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
             _note(note, plan, samples, scored, complete=found.complete)
         if best is None or scored.score > best.candidate.scored.score:
             best = Tried(Candidate(plan, reading, scored), extractor, samples)
-    say(
+    say_detail(
         f"Extracting features with {plan.backbone} took {extraction_sec:.1f} s "
         f"({found.computed} new clips)."
     )
@@ -127,7 +127,7 @@ def _with_flip(
         return plan, None
     try:
         # The time is also needed for the other heads.
-        with still_at_it("Comparing heads with and without horizontal flips"):
+        with working_on("Comparing heads with and without horizontal flips"):
             folds = _folds(job, samples, found)
             compared = flip_comparison.compare(samples, folds, seconds=seconds / 4)
     except TooSlowError:
@@ -212,7 +212,7 @@ def _score(
 ) -> Scored | None:
     folds = _folds(job, samples, found)
     try:
-        with still_at_it(f"Cross-validating {pool} heads"):
+        with working_on(f"Cross-validating {pool} heads"):
             return crossval.cross_validate(samples, pool, folds, seconds=seconds)
     except TooSlowError:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autox_video.config.settings import AUTO, Settings
-from autox_video.core.console import say
+from autox_video.core.console import Detail, complain
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, Names, Splits, video_keys
@@ -141,8 +141,11 @@ def _on_recordings(train: ClipTable) -> list[str]:
     recordings, notes = train.recordings, []
     if recordings is not None and recordings.count < len(train):
         notes.append(
-            f"The {len(train)} clips seem to be cut from {counted(recordings.count, 'recording')}; "
-            "all clips of a recording are on the same side of the split."
+            Detail(
+                f"The {len(train)} clips seem to be cut from "
+                f"{counted(recordings.count, 'recording')}; all clips of a recording are on the "
+                "same side of the split."
+            )
         )
     if recordings is not None and recordings.standing.any():
         notes.append(
@@ -225,7 +228,7 @@ def read_test(
     classes: Sequence[str],
     *,
     multi_label: bool = False,
-    on_note: Callable[[str], None] = say,
+    on_note: Callable[[str], None] = complain,
 ) -> ClipTable | None:
     """Read and check the test clips, from the test list or from the training data.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autox_video.core.console import Detail
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable, Splits
@@ -92,7 +93,7 @@ def split_clips(
     rows["train"] = sorted([*rows["train"], *unreadable])
     parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
     note = f"The clips of {clips.source} are split: {parts}. WORK_DIR/split keeps that."
-    return {name: clips.select(of_split) for name, of_split in rows.items()}, [note, *notes]
+    return {name: clips.select(of_split) for name, of_split in rows.items()}, [Detail(note), *notes]
 
 
 def _known_sides(

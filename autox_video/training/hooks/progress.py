@@ -1,10 +1,10 @@
-"""What a training run tells: metrics.jsonl for machines, a live board or plain lines for people."""
+"""What a training run reports: metrics.jsonl, train.log, and what is shown meanwhile."""
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from autox_video.core.console import SILENCE_SEC, complain, is_quiet, printable, say
+from autox_video.core.console import Activity, complain, printable, say, say_detail
 from autox_video.core.durations import duration
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
@@ -26,20 +26,20 @@ from autox_video.training.hooks.metrics_file import MetricsFile
 
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
-QUIET_SEC = 2 * SILENCE_SEC
-"""After which a run that is to be quiet says how far it is: it may take minutes."""
+"""In train.log, within an epoch; also between two looks at the loss, which waits for a GPU."""
+SLOW_LOADING_SHARE = 0.2
+"""Share of the time spent waiting for data from which it is shown."""
 
 
 @HOOKS.register_module()
 class Progress(Hook):
-    """Report training: a line in metrics.jsonl per summary and evaluation, and the user's display.
+    """Write a line into metrics.jsonl per summary and evaluation, and show the progress.
 
     A summary covers the steps since the last one: mean loss and training accuracy, the head's
-    learning rate, clips per second, and the share of the time spent waiting for data. What the user
-    is told is in the run's log too, with the time of day.
+    learning rate, clips per second, and the share of the time spent waiting for data.
 
     Args:
-        quiet: whether the user sees nothing but what went wrong, and now and then how far it is.
+        quiet: for a side run: show the progress and what goes wrong, leave the rest to its log.
     """
 
     priority = "LOW"
@@ -49,93 +49,107 @@ class Progress(Hook):
         self.window = Window()
         self.best: dict[str, float] = {}
         self.unreadable: set[str] = set()
-        self.board: Board | None = None
-        self.resumed = False
-        self.last_line = -math.inf
+        self.activity: Activity | None = None
+        self.figures = self.prefix = ""
+        self.resumed, self.is_first = False, True
+        self.last_line = self.last_look = -math.inf
 
     def before_run(self, runner) -> None:
         self.log, self.file = runner.logger, MetricsFile(runner.work_dir)
 
     def before_train(self, runner) -> None:
         loop = runner.train_loop
-        self.board = Board(loop.max_iters) if sys.stdout.isatty() and not self.quiet else None
+        if self.quiet:
+            folder = Path(runner.work_dir)
+            self.prefix = f"{folder.parent.name}/{folder.name}: "
+        self.activity = Activity(f"{self.prefix}starting to train", loop.max_iters)
         self.every = max(1, loop.steps_in_epoch // SUMMARIES_PER_EPOCH)
         self._start_clock(loop)
         self.start_iter = loop.iter
 
     def before_train_epoch(self, runner) -> None:
-        """Say where the run is resumed: here it is known that there is something left of it."""
+        """Say where a resumed run starts, once it is known that there is something left to do."""
         if self.resumed:
             loop, self.resumed = runner.train_loop, False
             steps = loop.iter - loop.epoch * loop.steps_in_epoch
-            within = f", {steps} steps into the next" if steps else ""
-            self._tell(f"Going on after epoch {loop.epoch} of {loop.max_epochs}{within}.")
+            within = f", step {steps} of the next" if steps else ""
+            self._tell(f"Resuming after epoch {loop.epoch} of {loop.max_epochs}{within}.")
 
     def before_start(self, runner) -> None:
         """Drop the lines of a run that was killed before its first checkpoint."""
         self.file.path.unlink(missing_ok=True)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Drop the lines of what will be done again."""
+        """Drop the lines of steps that will be repeated."""
         self._go_back(runner.train_loop)
         self.start_iter = runner.train_loop.iter
         self.best, self.resumed = best or {}, True
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Say why the run goes back, and drop the lines of what will be done again."""
+        """Say why the run rolls back, and drop the lines of steps that will be repeated."""
         self._go_back(runner.train_loop)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
-        """Write down how long the training took, if there was any, and the saving in it."""
+        """Write how long training took, if there was any, and how long saving took."""
         loop = runner.train_loop
         if self.resumed:
-            self._tell(f"The training was over before, after {loop.epoch} epochs.")
+            self._tell(f"Training was already finished after {loop.epoch} epochs.")
         if loop.iter != self.start_iter:
             saving_sec = loop.checkpoint_hook.clock.spent_sec
             times = {"training_sec": loop.training_sec, "saving_sec": saving_sec}
             self._write({"event": "end", "epoch": loop.epoch, "iter": loop.iter, **times})
 
     def state_dict(self) -> dict[str, Any]:
-        """What the steps since the last summary gave, and lines that are not written yet."""
+        """The outputs since the last summary, and lines that are not written yet."""
         return {"outputs": self.window.figures(), "waiting": list(self.file.waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with a summary that was begun before a stop."""
+        """Continue a summary that was begun before a stop."""
         self.window = Window(state["outputs"])
         self.file.waiting = list(state["waiting"])
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """The batch has arrived: what passed since the last step was waiting."""
+        """The batch has arrived: the time since the last step was spent waiting."""
         self.window.data_arrived()
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Count the step; report where a window is full, or nothing was said for long."""
-        loop, step = runner.train_loop, batch_idx + 1
+        """Count the step, show it, and write a summary at the end of a window."""
+        loop, step, now = runner.train_loop, batch_idx + 1, time.perf_counter()
         self.window.step_done(len(data_batch["inputs"]) * processes.current().size, outputs)
         last = step == loop.steps_in_epoch
-        is_full, is_silent = last or step % self.every == 0, self._is_silent()
-        line = None
-        if is_full or is_silent:
+        is_full = last or step % self.every == 0
+        if is_full or now - self.last_look >= LEAST_SECONDS_BETWEEN_LINES:
+            self.last_look = now
             event = self._summary(runner, step)
-            line = self._line(loop, event)
-        if self.board:
-            self.board.advance(loop.iter + 1, line)
-        since_sec = time.perf_counter() - self.last_line
-        tells = last or (is_full and since_sec >= LEAST_SECONDS_BETWEEN_LINES)
-        if is_full:
-            self._write(event)
-            self.window = Window()
-        if tells:
-            self.last_line = time.perf_counter()
-            self.log.info(printable(line))
-        if is_silent or (tells and not (self.board or self.quiet)):
+            self.figures = describe(event, self._left_sec(loop))
+        epochs = max(loop.told_epochs or loop.max_epochs, loop.epoch + 1)
+        line = f"epoch {loop.epoch + 1}/{epochs}, step {step}/{loop.steps_in_epoch}{self.figures}"
+        if self.activity:
+            self.activity.show(f"{self.prefix}{line}", loop.iter + 1)
+        if not is_full:
+            return
+        self._write(event)
+        self.window = Window()
+        if last or now - self.last_line >= LEAST_SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self._log_line(line)
+
+    def _log_line(self, line: str) -> None:
+        """Log a line of progress; without a terminal, show the first, so that it is seen early."""
+        if self.quiet:
+            self.log.info(line)
+        elif self.is_first and self.activity and not self.activity.is_live:
             say(line)
+        else:
+            say_detail(line)
+        self.is_first = False
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        if self._is_silent():
-            batches = len(runner.val_loop.dataloader)
-            say(f"epoch {runner.train_loop.epoch}: evaluating, batch {batch_idx + 1} of {batches}.")
+        if self.activity:
+            batches, epoch = len(runner.val_loop.dataloader), runner.train_loop.epoch
+            at = f"epoch {epoch}: evaluating, batch {batch_idx + 1} of {batches}"
+            self.activity.show(f"{self.prefix}{at}")
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         epoch = runner.train_loop.epoch
@@ -143,13 +157,13 @@ class Progress(Hook):
         self._write({"event": "val", **at, **(metrics or {})})
         key = main_score(metrics)
         if key is None:
-            self._tell(f"epoch {epoch}: no validation clip could be read.")
+            self._tell(f"epoch {epoch}: no validation clip could be read.", complain)
             return
         if key not in self.best or selection_score(metrics) > selection_score(self.best):
             self.best = metrics
         name, clips, beside = score_label(key), metrics["clips"], ""
         second = second_score(metrics)
-        # Of five classes each is among the first five.
+        # With five classes or fewer, top-5 is always 1.
         if second and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
             beside = f"{score_label(second)} {score_text(metrics[second], clips)}, "
         self._tell(
@@ -159,11 +173,11 @@ class Progress(Hook):
         )
 
     def on_note(self, runner, sentence: str) -> None:
-        """Show a sentence from elsewhere in the training."""
+        """Show a message of another hook."""
         self._tell(sentence)
 
     def on_trouble(self, runner, sentence: str) -> None:
-        """Show a sentence about something that went wrong and is being dealt with."""
+        """Show a warning of another hook."""
         self._tell(sentence, complain)
 
     def on_unreadable(self, runner, clips) -> None:
@@ -171,13 +185,13 @@ class Progress(Hook):
         for clip in clips:
             if clip.video not in self.unreadable:
                 self.unreadable.add(clip.video)
-                self._tell(f"Left out: {clip.error}", complain)
+                self._tell(f"Skipped: {clip.error}", complain)
 
     def close(self, runner) -> None:
-        """Close the display, however the run ended."""
-        if self.board:
-            self.board.close()
-            self.board = None
+        """End the display, however the run ended."""
+        if self.activity:
+            self.activity.close()
+            self.activity = None
 
     def _go_back(self, loop) -> None:
         self.file.drop_after(iteration=loop.iter, evaluated_epoch=loop.evaluated_epoch)
@@ -191,7 +205,7 @@ class Progress(Hook):
             self._tell(trouble, complain)
 
     def _summary(self, runner, step: int) -> dict[str, Any]:
-        """The figures of the steps since the last summary."""
+        """The metrics of the steps since the last summary."""
         return {
             "event": "train",
             "epoch": runner.train_loop.epoch + 1,
@@ -201,26 +215,21 @@ class Progress(Hook):
             **self.window.summary(),
         }
 
-    def _line(self, loop, event: dict[str, Any]) -> str:
-        """Those figures, and how much is left, in words."""
-        per_step = (time.perf_counter() - self.first_time) / (event["iter"] - self.first_iter)
-        epochs = max(loop.told_epochs or loop.max_epochs, event["epoch"])
-        left_sec = per_step * (loop.max_iters - event["iter"])
-        line = describe(event, epochs, loop.steps_in_epoch, left_sec)
-        return f"{line}, best {self.best[main_score(self.best)]:.3f}" if self.best else line
-
-    def _is_silent(self) -> bool:
-        """Whether the user has seen nothing for long."""
-        return self.board is None and is_quiet(QUIET_SEC if self.quiet else SILENCE_SEC)
+    def _left_sec(self, loop) -> float:
+        """The training time left at the pace of this start."""
+        done = loop.iter + 1
+        per_step_sec = (time.perf_counter() - self.first_time) / (done - self.first_iter)
+        return per_step_sec * (loop.max_iters - done)
 
     def _tell(self, sentence: str, how: Callable[[str], None] = say) -> None:
-        self.log.log(logging.INFO if how is say else logging.WARNING, printable(sentence))
+        if self.quiet:
+            self.log.log(logging.INFO if how is say else logging.WARNING, printable(sentence))
         if not (self.quiet and how is say):
-            self.board.tell(sentence) if self.board else how(sentence)
+            how(sentence)
 
 
 class Window:
-    """Figures over a stretch of training steps, `outputs` of which were before a stop."""
+    """Metrics over a stretch of training steps; `outputs` are of steps before a resume."""
 
     def __init__(self, outputs: Sequence[Mapping[str, float]] = ()) -> None:
         self.started = self.mark = time.perf_counter()
@@ -229,17 +238,17 @@ class Window:
         self.outputs = [{k: torch.tensor(v) for k, v in output.items()} for output in outputs]
 
     def data_arrived(self) -> None:
-        """A batch came after waiting since the last step."""
+        """Count the time since the last step as waiting for a batch."""
         self.waited_sec += time.perf_counter() - self.mark
 
     def step_done(self, clips: int, outputs: Mapping[str, Tensor]) -> None:
-        """A step on `clips` clips ended; its outputs stay on the device until the summary."""
+        """Add a step on `clips` clips; its outputs stay on the device until the summary."""
         self.clips += clips
         self.outputs.append({k: outputs[k].detach() for k in ("loss", "top1_acc") if k in outputs})
         self.mark = time.perf_counter()
 
     def figures(self) -> list[dict[str, float]]:
-        """What the steps gave; this is where a GPU is waited for."""
+        """The outputs of the steps as plain numbers; waits for a GPU."""
         return [{k: float(v) for k, v in output.items()} for output in self.outputs]
 
     def summary(self) -> dict[str, float | None]:
@@ -255,34 +264,11 @@ class Window:
         }
 
 
-def describe(event: dict[str, Any], epochs: int, steps: int, left_sec: float) -> str:
-    """A summary event as a line for people."""
+def describe(event: dict[str, Any], left_sec: float) -> str:
+    """The end of a line of progress: how long training still takes, and a summary's metrics."""
+    waits = event["data_wait"] >= SLOW_LOADING_SHARE
     return (
-        f"epoch {event['epoch']}/{epochs} step {event['step']}/{steps}: loss {event['loss']:.4f}, "
-        f"lr {event['lr']:.2e}, {event['clips_per_sec']:.1f} clips/s, "
-        f"data wait {event['data_wait']:.0%}, {duration(left_sec)} left"
+        f", {duration(left_sec)} left, loss {event['loss']:.3f}, "
+        f"{event['clips_per_sec']:.3g} clips/s"
+        + (f", data wait {event['data_wait']:.0%}" if waits else "")
     )
-
-
-class Board:
-    """The live display on a terminal: one bar over the whole run, and a line of figures."""
-
-    def __init__(self, max_iters: int) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
-        self.bar = Progress(*columns, refresh_per_second=4)
-        self.task = self.bar.add_task("starting", total=max_iters)
-        self.bar.start()
-
-    def advance(self, iteration: int, line: str | None = None) -> None:
-        """Move the bar to `iteration` steps done, and change the line of figures."""
-        self.bar.update(self.task, completed=iteration, description=line)
-
-    def tell(self, sentence: str) -> None:
-        from rich.markup import escape
-
-        self.bar.console.print(escape(printable(sentence)), highlight=False)
-
-    def close(self) -> None:
-        self.bar.stop()

@@ -135,7 +135,7 @@ def test_within_a_time_budget_the_probe_is_tested(keys, capsys):
     fit(settings_of(keys))
     assert results.is_file()
     fit(settings_of(keys))
-    assert "tested before" in capsys.readouterr().out
+    assert "tested already" in capsys.readouterr().out
 
 
 def contents(folder):

@@ -151,7 +151,7 @@ def test_a_storage_is_tried_before_training(tmp_path, monkeypatch, capsys):
         fit(settings_from_mapping({**keys, "time_budget": 60}, "test"))
     assert not (tmp_path / "w/latest.pth").exists()
     fit(settings_from_mapping({**keys, "epoch": 1}, "test"))
-    assert "storage: not used" in capsys.readouterr().out
+    assert "storage: not used" in capsys.readouterr().err
 
 
 def test_no_trial_is_begun_that_would_not_end_in_time(trained, tmp_path):

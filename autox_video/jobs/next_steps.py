@@ -1,0 +1,31 @@
+"""The commands that are useful next, with the config of the one that has just ended."""
+
+from collections.abc import Mapping
+
+from autox_video.core.console import say
+from autox_video.run.command import other_command
+
+_LABELS: Mapping[str, str] = {
+    "test": "Test it",
+    "clips": "Predict clips",
+    "leaderboard": "All models",
+    "longer": "Train longer",
+}
+
+
+def say_next_steps(*steps: str, epochs: int | None = None) -> None:
+    """Print the command line of each step; nothing when used as a library.
+
+    Args:
+        steps: `test`, `clips`, `leaderboard` or `longer`.
+        epochs: that the model was trained for.
+    """
+    commands = {
+        "test": ("test",),
+        "clips": ("test", "ann_file_test=LIST"),
+        "leaderboard": ("leaderboard",),
+        "longer": ("train", f"epoch={2 * (epochs or 1)}"),
+    }
+    for step in steps:
+        if command := other_command(*commands[step]):
+            say(f"{_LABELS[step] + ':':16}{command}", indent=16)

@@ -1,0 +1,42 @@
+"""The command line that runs, for the commands that are proposed next."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+FROM_PLAN = "--from-plan"
+"""The option, followed by a path, that repeats the choices of another run: for new runs only."""
+_words: list[str] | None = None
+
+
+def remember_command(words: Sequence[str]) -> None:
+    """Keep the words of this command: its name, its config and its overrides."""
+    global _words
+    _words = list(words)
+
+
+def other_command(name: str, *words: str) -> str | None:
+    """Give the command line of another command with the same config; None when used as a library.
+
+    Args:
+        name: of the command: train, test, leaderboard, ...
+        words: added to those of this command, and in place of those of the same key.
+    """
+    if not _words:
+        return None
+    replaced = {FROM_PLAN.strip("-").replace("-", "_"), *(w.partition("=")[0] for w in words)}
+    kept = [
+        word
+        for before, word in pairwise(_words)
+        if not word.startswith("-")
+        and before != FROM_PLAN
+        and word.partition("=")[0] not in replaced
+    ]
+    script = Path(sys.argv[0]).name
+    program = ["autox-video", name]
+    if script in ("autotrain.py", "autotest.py"):
+        own = {"train": "autotrain.py", "test": "autotest.py"}
+        program = ["python", *([own[name]] if name in own else ["-m", "autox_video", name])]
+    return shlex.join([*program, *kept, *words])
