@@ -53,7 +53,7 @@ def test_one_sentence_and_one_command(tmp_path):
 
     done = command("autotrain.py", "--fresh", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "15 clips keep the side of the split" in " ".join(done.stdout.split())
+    assert "15 clips keep the side of the split" in " ".join(done.stderr.split())
     now = sides(work)
     names = {"red/a.mp4": "red/z.mp4", "red/c.mp4": "lime/x.mp4"}
     for path, side in first.items():
@@ -89,7 +89,7 @@ def test_weights_of_an_earlier_run_are_never_validated_on_their_own_clips(tmp_pa
     now = sides(tmp_path / "two")
     assert {path.replace("moved ", ""): side for path, side in now.items()} == first
     trained = sum(side == "train" for side in first.values())
-    assert f"the weights were trained on {trained} of these clips" in done.stdout
+    assert f"the weights were trained on {trained} of these clips" in done.stderr
     assert "kept the head of 2 known classes" in done.stdout
 
     lists = {"train": "val", "val": "train"}
@@ -100,4 +100,4 @@ def test_weights_of_an_earlier_run_are_never_validated_on_their_own_clips(tmp_pa
     words = ("load_from=one/best.pth", "work_dir=three", "ann_file_train=train.csv")
     done = command("autotrain.py", *words, "ann_file_val=val.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"trained on {trained} of {trained} validation clips" in done.stdout
+    assert f"trained on {trained} of {trained} validation clips" in done.stderr

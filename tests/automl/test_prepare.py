@@ -48,7 +48,7 @@ def test_many_unreadable_clips_are_counted_and_written_down(keys, tmp_path, caps
     spoil(keys, "train red 0.mp4", "val green 0.mp4", "test blue 0.mp4", "train blue 1.mp4")
     with pytest.raises(ListingError, match="strict: 4 clips"):
         prepare.prepare(settings_of(keys, strict=True), resuming=False)
-    assert "4 clips cannot be read (strict is set), such as " in capsys.readouterr().err
+    assert "4 clips cannot be read (strict: true refuses them), such as " in capsys.readouterr().err
     assert len(list(csv.DictReader(open(tmp_path / "work" / "unreadable.csv")))) == 4
 
 
