@@ -23,7 +23,7 @@ OTHER_EPOCHS = (
     "started with {now}; if that many are done, training ends at once"
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
-ADDED = {"freeze": 0, "augment_strength": 1.0}
+ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
 """Fields that older records lack, with the value that their runs used."""
 
 

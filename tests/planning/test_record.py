@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autox_video.core.errors import CheckpointError
+from autox_video.planning.plan import ADDED
 from autox_video.planning.predicted_time import Prediction
 from autox_video.planning.record import (
     RECORD_SCHEMA,
@@ -59,9 +60,10 @@ def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
 
 def test_a_record_of_before_a_field_was_added_is_read(run):
     stored = record_in(run).to_json()
-    del stored["choices"]["freeze"], stored["choices"]["augment_strength"]
+    for name in ADDED:
+        del stored["choices"][name]
     again = RunRecord.from_json(stored, run, run / RECORD)
-    assert (again.plan.freeze, again.plan.augment_strength) == (0, 1.0)
+    assert {name: getattr(again.plan, name) for name in ADDED} == ADDED
     assert {**again.plan.as_dict(), "reasons": 0} == {**record_in(run).plan.as_dict(), "reasons": 0}
 
 

@@ -34,7 +34,8 @@ OBJECTIVE = 1
 # Fields that may differ between machines that share a study: time and memory, not the comparison.
 _FREE = {
     *(name for name, field in FIELDS.items() if field.anew),
-    *("epochs", "warmup_epochs", "flat_epochs", "patience", "soup", "early_side", "early_share"),
+    *("epochs", "warmup_epochs", "flat_epochs", "patience", "finish_loss", "soup"),
+    *("early_side", "early_share"),
     *("seed", "cache", "cache_gib", "precision", "gradient_checkpointing", "test_clips"),
     *("reasons", "pretrained", "clip_len", "frame_interval_sec", "short_side"),
 }
