@@ -1,23 +1,33 @@
 """The Python API; the commands are thin callers of it."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from autox_video.config.load import load_settings, settings_from_mapping
-from autox_video.config.settings import AUTO, Settings
+from autox_video.config.load import load_settings, refuse_mixed_demo, settings_from_mapping
+from autox_video.config.settings import AUTO, Settings, is_open
 from autox_video.core.console import complain
 from autox_video.distributed.launch import process_count
 
+StrPath = str | os.PathLike[str]
+
 
 class AutoXVideo:
-    """Train a video model from clips and lists, and predict with it.
+    """Train a video classifier, and predict with it.
 
-    Arguments are keys of config.yaml and take precedence over the config. All methods raise
-    AutoXVideoError for what the user can mend.
+    Arguments are keys of the config and take precedence over it. Paths may be strings or `Path`
+    objects. All methods raise AutoXVideoError for errors that the user can fix.
 
     Example:
+        from autox_video import AutoXVideo
+
         model = AutoXVideo()
-        model.read_cfg("config.yaml")
+        best = model.fit("my/clips", time_budget="45m")
+        records = model.transform("new/clips")
+
+    With a config file:
+        model = AutoXVideo().read_cfg("my.yaml")
         model.fit()
         records = model.transform()
     """
@@ -25,41 +35,70 @@ class AutoXVideo:
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
 
-    def read_cfg(self, cfg_file: str, overrides: Sequence[str] = ()) -> "AutoXVideo":
-        """Take the settings from a config file, then from `key=value` overrides."""
-        self._values = load_settings(cfg_file, overrides).model_dump(exclude_unset=True)
+    def read_cfg(
+        self, cfg_file: StrPath | Mapping[str, Any], overrides: Sequence[str] = ()
+    ) -> "AutoXVideo":
+        """Take the settings from a config, then from `key=value` overrides; returns itself.
+
+        Args:
+            cfg_file: a config file, or a mapping with its content.
+            overrides: as on the command line, such as `epoch=10`.
+
+        Raises:
+            ConfigError: with one sentence for each problem of the config and of the overrides.
+        """
+        config = cfg_file if isinstance(cfg_file, str | Mapping) else Path(cfg_file)
+        settings = load_settings(config, overrides, _with_plan)
+        self._values = settings.model_dump(exclude_unset=True)
         return self
 
     def settings(self) -> Settings:
-        """What the config and the arguments so far come to."""
+        """The settings from the config and the arguments so far."""
         return settings_from_mapping(self._values, "config")
 
     def process_count(self) -> int:
-        """How many processes a command starts for these settings; 1: it does all by itself."""
+        """Number of processes that a command starts with these settings; 1: it does all itself."""
         asked = self.settings()
         return process_count(asked.gpus, asked.device, only_probes=asked.only_probes)
 
     def fit(
         self,
-        data_root: str | None = None,
-        ann_file_train: str | None = None,
-        ann_file_val: str | None = None,
+        data_root: StrPath | None = None,
+        ann_file_train: StrPath | None = None,
+        ann_file_val: StrPath | None = None,
         video_length: float | None = None,
         num_class: int | None = None,
         epoch: int | None = None,
         videos_per_gpu: int | None = None,
         evaluation: int | None = None,
-        work_dir: str | None = None,
+        work_dir: StrPath | None = None,
         *,
         fresh: bool = False,
         **others: Any,
     ) -> dict[str, Any] | None:
-        """Train, or resume the run in `work_dir`; `fresh` moves that aside, and trains anew.
+        """Train, or resume the run in `work_dir`.
 
-        A run that began remembers its arguments; None, or the seed system's -1, leaves one as it
-        was. Gives the best validation metrics, None where none were measured; their `headline` is
-        the score to go by, its 95% interval, its clips, and what it was measured on:
-        cross-validation where fewer than 30 clips validate and there is one.
+        Arguments are remembered for later calls. None, or -1 as in the original AutoX_video, keeps
+        an earlier value.
+
+        Args:
+            data_root: folder of the clips, one sub-folder per class unless there are lists.
+            ann_file_train: list of the training clips.
+            ann_file_val: list of the validation clips.
+            video_length: seconds of video in one input clip.
+            num_class: number of classes.
+            epoch: number of epochs.
+            videos_per_gpu: batch size of each process.
+            evaluation: epochs between two evaluations.
+            work_dir: folder for everything that the run writes; default: work_dirs/NAME, with the
+                name of `data_root`.
+            fresh: start a new run; the one in `work_dir` moves to WORK_DIR/earlier.
+            **others: any other key of the config.
+
+        Returns:
+            The best validation metrics, or None if nothing was evaluated. `headline` is the score
+            to report: its 95% interval, its number of clips, and what it was measured on, which is
+            cross-validation if there are fewer than 30 validation clips.
 
         Raises:
             Stopped: a signal came; everything is saved.
@@ -80,8 +119,8 @@ class AutoXVideo:
             "work_dir": work_dir,
         }
         asked = self._with({**arguments, **others})
-        settings = settings_from_mapping(asked, "fit")
-        self._say_if_alone(asked, "autotrain.py")
+        settings = _checked(asked, "fit", fresh=fresh)
+        _say_if_alone(settings, "train")
         try:
             best = fit(settings, fresh=fresh)
         except Stopped:
@@ -91,34 +130,44 @@ class AutoXVideo:
         return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
-        """Make every choice for a run, show and write them with the predicted time; train nothing.
+        """Make all choices of a run, show them with the predicted time, and write record.json.
 
-        Arguments are for this call alone; `fresh` plans a new run though the work dir holds one.
-        Gives the choices as plain values, with their `reasons`.
+        Nothing is trained. Arguments are for this call only.
+
+        Args:
+            fresh: plan a new run even if `work_dir` holds one.
+            **others: keys of the config.
+
+        Returns:
+            The choices as plain values, with their `reasons`.
         """
         from autox_video.jobs.train import show
 
-        settings = settings_from_mapping(self._with(others), "plan")
+        settings = _checked(self._with(others), "plan", fresh=fresh)
         return show(settings, fresh=fresh).as_dict()
 
     def transform(
         self,
-        data_root: str | None = None,
-        ann_file_test: str | None = None,
-        checkpoints: str | None = None,
-        output_path: str | None = None,
+        data_root: StrPath | None = None,
+        ann_file_test: StrPath | None = None,
+        checkpoints: StrPath | None = None,
+        output_path: StrPath | None = None,
         **others: Any,
     ) -> list[dict[str, Any]]:
-        """Predict the clips of a list, or every video in a folder; write results.json.
+        """Predict the clips of a list, or all videos in a folder, and write results.json.
 
-        Arguments are for this call alone. Gives one record per clip, as in results.json.
+        Arguments are for this call only.
 
         Args:
             data_root: folder of the clips; default: the config's.
-            ann_file_test: list of them; default: the config's, unless `data_root` is given: then
-                every video in it.
-            checkpoints: weights; default: the best of work_dir.
-            output_path: file to write; default: the config's test_results_path.
+            ann_file_test: list of the clips; default: the config's. With `data_root` alone, all
+                videos in it are predicted.
+            checkpoints: weights; default: the best of `work_dir`.
+            output_path: file to write; default: the config's `test_results_path`.
+            **others: any other key of the config.
+
+        Returns:
+            One record per clip, as in results.json.
         """
         from autox_video.jobs.test import transform
 
@@ -129,30 +178,53 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         given = self._with({**arguments, **others})
-        settings = settings_from_mapping(given, "transform")
-        self._say_if_alone(given, "autotest.py")
-        return transform(settings, checkpoints, whole_folder=whole_folder)["predictions"]
+        if data_root is not None and "data_root" in self._values:
+            given.setdefault("work_dir", self.settings().work_dir)  # not that of other clips
+        settings = _checked(given, "transform", fresh=checkpoints is not None)
+        _say_if_alone(settings, "test")
+        weights = None if checkpoints is None else os.fspath(checkpoints)
+        return transform(settings, weights, whole_folder=whole_folder)["predictions"]
 
     def check(self, **others: Any) -> dict[str, Any]:
-        """Open every listed clip, train nothing, and say what is wrong with the data.
+        """Open all clips, and report what is wrong with the data, without training.
 
-        Arguments are for this call alone. Writes WORK_DIR/check/check.json, and beside it the lists
-        without the bad clips; gives the content of the former.
+        Arguments are keys of the config, for this call only. Writes WORK_DIR/check/check.json and,
+        next to it, the lists without the bad clips. Returns the content of check.json.
         """
         from autox_video.jobs.check import check
 
-        return check(settings_from_mapping(self._with(others), "check"))
+        return check(_checked(self._with(others), "check"))
 
     def _with(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
-        return {**self._values, **new}
+        refuse_mixed_demo(self._values, new, "read_cfg")
+        return _with_plan({**self._values, **new})
 
-    def _say_if_alone(self, values: Mapping[str, Any], command: str) -> None:
-        """Say, where a command would start several processes, that this one does it alone."""
-        asked = AutoXVideo()
-        asked._values = dict(values)
-        if (count := asked.process_count()) > 1:
-            complain(
-                f"Called from Python, one process does it all, where {count} could: run "
-                f"`python {command}` with this config for all of them."
-            )
+
+def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
+    """Add the keys that repeat the run named by `from_plan`, if it is given."""
+    if is_open("from_plan", values.get("from_plan")):
+        return values
+    from autox_video.planning.repeat import keys_of_plan
+
+    return keys_of_plan(values)
+
+
+def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> Settings:
+    """Check the settings, and that the run in their work dir is not one of other clips."""
+    from autox_video.automl.run_data import refuse_run_of_others
+
+    settings = settings_from_mapping(values, source)
+    refuse_run_of_others(settings, fresh=fresh)
+    return settings
+
+
+def _say_if_alone(settings: Settings, command: str) -> None:
+    """Tell the user if a command would start several processes, but this one works alone."""
+    probes = settings.only_probes
+    count = process_count(settings.gpus, settings.device, only_probes=probes)
+    if count > 1:
+        complain(
+            f"Called from Python, one process does all the work; {count} could share it: use "
+            f"`autox-video {command}` with these settings."
+        )

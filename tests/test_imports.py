@@ -26,6 +26,7 @@ ROOMS = (
     ("jobs",),
     ("api",),
     ("cli",),
+    ("__main__",),
 )
 
 # Rooms and modules that import nothing of HEAVY by themselves: a mistake in a config, a list or a
@@ -68,9 +69,12 @@ LIGHT = (
     "jobs",
     "api",
     "cli",
+    "__main__",
 )
 # What imports it on purpose.
 NOT_LIGHT = ("machine.mm_compat",)
+# What the package itself imports on first use.
+LAZY = {"AutoXVideo": "api", "Stopped": "training.interrupt"}
 HEAVY = ("torch", "torchvision", "timm", "mmcv", "mmengine", "mmaction", "cv2", "decord")
 
 MODULES = {
@@ -118,8 +122,8 @@ def _imported_from(node: ast.ImportFrom, module: str, *, is_package: bool) -> It
         inside = f"{base}.{alias.name}".removeprefix("autox_video.")
         if inside in MODULES:
             yield f"autox_video.{inside}"
-        elif base == "autox_video" and alias.name == "AutoXVideo":
-            yield "autox_video.api"
+        elif base == "autox_video" and alias.name in LAZY:
+            yield f"autox_video.{LAZY[alias.name]}"
         else:
             yield base
 
@@ -189,6 +193,7 @@ def test_light_rooms_bring_nothing_heavy():
         ("import autox_video.config.settings", {"config.settings"}),
         ("from autox_video.config import settings, load", {"config.settings", "config.load"}),
         ("from autox_video import AutoXVideo", {"api"}),
+        ("from autox_video import Stopped", {"training.interrupt"}),
         ("from autox_video import __version__", set()),
         ("import autox_video, torch", set()),
         ("from autox_video.core.errors import ConfigError", {"core.errors"}),

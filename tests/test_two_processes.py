@@ -165,7 +165,7 @@ def test_ctrl_c_saves_and_one_process_goes_on(folder, tmp_path):
     assert len(run.everybody) == 4  # each has a data worker
     os.killpg(run.launcher.pid, signal.SIGINT)
     assert run.end() == 130
-    assert run.said.count("Stopped, and saved. Run the same command again") == 1
+    assert run.said.count("Stopped and saved. Run the same command again") == 1
     assert "Traceback" not in run.said
     meta = torch.load(tmp_path / "work" / "latest.pth", weights_only=True)["meta"]
     steps = meta["iter"]

@@ -49,6 +49,7 @@ from autox_video.machine.hardware import (
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_record
+from autox_video.planning.repeat import data_keys, with_plan
 from autox_video.planning.resume import compare, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of
@@ -112,9 +113,13 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     basis = Basis(settings, stats, hardware)
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
+        basis, notes = with_plan(basis)
+        _say_all(notes)
         plan, task = choose(basis), basis.stats.task
+        check_decoder(plan.decoder)
         data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)
-        data = replace(data, head_rows=_rows_of_known(weights, inspected, settings))
+        known = _rows_of_known(weights, inspected, settings)
+        data = replace(data, head_rows=known, sources=data_keys(settings))
         return Prepared(plan, basis, readable, inspected, data, lists)
     start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
     basis = replace(basis, weights=start)

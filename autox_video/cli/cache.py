@@ -8,17 +8,21 @@ from autox_video.core.disk_cache import DiskCache
 from autox_video.core.errors import ResourceError
 from autox_video.core.wording import counted
 
-HELP = "say how much the decoded frames take, or remove them"
+HELP = "show how much disk space cached frames and features take, or remove them"
+EXAMPLES = (
+    ("autox-video cache show", ""),
+    ("autox-video cache clear /fast/frames", "the folder of the key cache"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is done, and to which cache."""
-    parser.add_argument("action", choices=("show", "clear"))
-    parser.add_argument("folder", nargs="?", help="the cache that `cache: DIR` names, if any")
+    """Add the action and the cache."""
+    parser.add_argument("action", choices=("show", "clear"), metavar="show|clear")
+    parser.add_argument("folder", nargs="?", help="folder of the key `cache`; default: ~/.cache")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show or clear a cache of frames; with the cache of the user, that of features too."""
+    """Show or clear a frame cache; without a folder, the user's caches of frames and features."""
     from autox_video.automl.probing import feature_store
     from autox_video.data.loading import frame_cache
 
@@ -26,12 +30,13 @@ def run(options: argparse.Namespace) -> int:
     if options.folder:
         folders = {"frames": Path(options.folder)}
     if None in folders.values():
-        raise ResourceError("cache: there is no home folder; name the folder of the cache.")
+        raise ResourceError("cache: there is no home folder; give the folder of the cache.")
     if options.folder and not folders["frames"].is_dir():
         raise ResourceError(f"cache: there is no folder {folders['frames'].absolute()}.")
     for kind, folder in folders.items():
         cache = DiskCache(folder, suffix=f".{kind}")
         clips, size = cache.clear() if options.action == "clear" else cache.usage()
-        what = "Removed" if options.action == "clear" else "Kept are"
-        say(f"{what} the {kind} of {counted(clips, 'clip')}, {size / 2**30:.2f} GiB, in {folder}.")
+        what = "removed" if options.action == "clear" else "cached"
+        of = counted(clips, "clip")
+        say(f"{kind.capitalize()} of {of} {what}: {size / 2**30:.2f} GiB in {folder}.")
     return 0

@@ -1,7 +1,7 @@
-"""`autox-video doctor`: what this machine has, what is missing, and what to do about it.
+"""`autox-video doctor`: what this machine has, what is missing, and how to fix it.
 
-Whatever is missing or broken, it prints what it can: heavy packages are imported one by one, each
-failure becoming a sentence.
+It always prints what it can: heavy packages are imported one by one, and each failure becomes a
+sentence.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from types import ModuleType
 
 from autox_video.core.console import say
 from autox_video.core.errors import InstallError
+from autox_video.core.wording import counted
 from autox_video.machine import hardware
 from autox_video.machine.installation import (
     IMPORT_FAILURES,
@@ -24,27 +25,27 @@ from autox_video.machine.installation import (
     requirements,
 )
 
-HELP = "say what this machine has and what is missing"
+HELP = "report what this machine has, what is missing, and how to fix it"
 
 LEAST_DISK_GIB = 2.0
-"""The latest and the best checkpoint of the default backbone take about 1.4 GiB."""
+"""The latest and the best checkpoint of the default backbone take about 1.4 GiB together."""
 
 IMPORTED = (
     *("numpy", "yaml", "rich", "pydantic", "einops", "av"),
     *("torch", "torchvision", "timm", "cv2", "mmengine", "mmcv"),
 )
-"""Modules of the packages that are needed, those that others need first."""
+"""Modules of the required packages, in order of dependency."""
 
 Row = tuple[str, str]
-"""What was looked at, and what was seen."""
+"""What was checked, and the finding."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: there is one report."""
+    """Add nothing: there is only one report."""
 
 
 def run(options: argparse.Namespace | None = None) -> int:
-    """Print the report; 0 where everything that is needed works, else 2."""
+    """Print the report; returns 0 if everything required works, else 2."""
     problems = check_installation()
     sections = {
         "Packages": describe_packages(),
@@ -58,16 +59,16 @@ def run(options: argparse.Namespace | None = None) -> int:
         for name, text in rows:
             say(f"  {name:<{width}}  {text}")
     if not problems:
-        say("Everything that is needed works.")
+        say("Everything required works.")
         return 0
-    say(f"{len(problems)} to mend:")
+    say(f"{counted(len(problems), 'problem')} to fix:")
     for problem in problems:
         say(f"  - {problem}")
     return 2
 
 
 def describe_packages() -> list[Row]:
-    """Versions of Python and of every package that matters, from their metadata."""
+    """Versions of Python and of the required packages, from their metadata."""
     installed = {dist.metadata.get("Name") or "" for dist in metadata.distributions()}
     opencv = sorted(name for name in installed if name.startswith("opencv-"))
     versions = ", ".join(f"{name} {installed_version(name)}" for name in opencv)
@@ -79,16 +80,16 @@ def describe_packages() -> list[Row]:
 
 
 def describe_machine(problems: list[str]) -> list[Row]:
-    """Processor, memory, GPUs and disk; adds a sentence to `problems` for what does not work."""
+    """CPU, memory, GPUs and disk; adds a sentence to `problems` for each fault."""
     types = [t for t in ("amx_bf16", "avx512_bf16", "avx2") if t in hardware.cpu_flags()]
     free_gib = shutil.disk_usage(Path.cwd()).free / hardware.GIB
     if free_gib < LEAST_DISK_GIB:
         problems.append(
-            f"Only {free_gib:.1f} GiB are free in {Path.cwd()}: checkpoints need up to "
+            f"Only {free_gib:.1f} GiB are free in {Path.cwd()}, but checkpoints need up to "
             f"{LEAST_DISK_GIB:g} GiB; free some, or set work_dir to a folder on another disk."
         )
     return [
-        ("processor", hardware.cpu_name()),
+        ("CPU", hardware.cpu_name()),
         ("cores", f"{hardware.usable_cores()} usable"),
         ("fast dtypes", ", ".join(types) or "none of AMX, AVX512-BF16, AVX2"),
         ("memory", f"{hardware.usable_memory_gib():.1f} GiB usable"),
@@ -101,18 +102,18 @@ def _describe_gpus(problems: list[str]) -> Iterator[Row]:
     torch, failure = _try_import("torch")
     if torch is None:
         problems.append(failure)
-        yield "GPUs", "unknown, since torch cannot be imported"
+        yield "GPUs", "unknown, as torch cannot be imported"
     elif not torch.cuda.is_available():
         there = Path("/dev/nvidia0").exists()
-        hint = "; there is one, but this torch or its driver cannot use it" if there else ""
+        hint = "; there is one, but torch or the driver does not support it" if there else ""
         yield "GPUs", f"none that torch can use{hint}"
     else:
         for index in range(torch.cuda.device_count()):
             gpu, failure = torch.cuda.get_device_properties(index), _why_no_computing(torch, index)
             if failure:
                 problems.append(
-                    f"torch cannot compute on GPU {index} ({gpu.name}): install a torch that is "
-                    "built for it and its driver (see https://pytorch.org), or set device: cpu."
+                    f"torch cannot compute on GPU {index} ({gpu.name}): install a torch built for "
+                    "it and its driver (see https://pytorch.org), or set device: cpu."
                 )
             size_gib, speed = gpu.total_memory / hardware.GIB, "fast" if gpu.major >= 8 else "slow"
             yield (
@@ -131,7 +132,7 @@ def _why_no_computing(torch: ModuleType, index: int) -> str:
 
 
 def describe_decoders(problems: list[str]) -> list[Row]:
-    """What can decode video; adds a sentence to `problems` where the default decoder cannot."""
+    """The video decoders; adds a sentence to `problems` if the default one does not work."""
     av, failure = _try_import("av")
     if av is None:
         problems.append(failure)
@@ -142,15 +143,15 @@ def describe_decoders(problems: list[str]) -> list[Row]:
     for decoder in ("torchcodec", "decord"):
         failure = _try_import(decoder)[1]
         if not failure and decoder == "torchcodec":
-            # It imports without the libraries that it needs; our own module needs av.
+            # It can be imported without the libraries that it needs; our module for it needs av.
             ours, failure = _try_import("autox_video.video.decoders.torchcodec")
             failure = ours.why_no_libraries() if ours else failure
-        rows.append((decoder, f"not usable, and not needed: {failure}" if failure else "imports"))
+        rows.append((decoder, f"not usable (optional): {failure}" if failure else "usable"))
     return rows
 
 
 def check_imports() -> Iterator[str]:
-    """Import what the product imports; a sentence for each package that fails."""
+    """Import the required packages; yields a sentence for each one that fails."""
     yield from filter(None, (_try_import(module)[1] for module in IMPORTED))
     try:
         importlib.import_module("autox_video.machine.mm_compat")
@@ -159,7 +160,7 @@ def check_imports() -> Iterator[str]:
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:
-    """The module and "", or None and the sentence that says why it cannot be imported."""
+    """Return the module and "", or None and a sentence on why it cannot be imported."""
     try:
         return importlib.import_module(module), ""
     except IMPORT_FAILURES as error:

@@ -1,7 +1,7 @@
-"""How a command ends: exit codes, signals that stop it, one of several processes that fails.
+"""How a command ends: exit codes, signals, failures of one of several processes.
 
-0 done; 2 a mistake that the user can mend; 130, 143 and 129 stopped by Ctrl-C, by SIGTERM or
-SIGUSR1, and by the end of the terminal; 1, with a traceback, a defect of this project.
+0: done. 2: an error that the user can fix. 130: Ctrl-C. 143: SIGTERM or SIGUSR1. 129: the terminal
+was closed. 1, with a traceback: a bug in this package.
 """
 
 import os
@@ -16,19 +16,19 @@ from autox_video.machine.installation import explain_import_error
 
 
 class StopSignals:
-    """Ends the command when a signal asks for it, with a sentence and without a traceback."""
+    """Ends the command on a signal, with a message and no traceback."""
 
     def __init__(self) -> None:
         self.received: int | None = None
 
     def listen(self) -> None:
-        """Take over the signals that nobody has asked to ignore, as nohup does."""
+        """Handle the signals, except those that are ignored, as under nohup."""
         for signum in processes.STOPPED:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self.stop)
 
     def stop(self, signum: int, frame: object) -> None:
-        """Handle a signal: say so once, and end the command."""
+        """Handle a signal: tell the user once, and end the command."""
         if self.received is None:
             say_stopped("Stopped. Run the same command again to resume.")
         self.received = signum
@@ -37,19 +37,19 @@ class StopSignals:
         sys.exit(processes.STOPPED[signum])
 
     def let_python_end(self) -> None:
-        """While Python tidies up, let a signal end it at once, without a traceback from there."""
+        """While Python shuts down, let a signal end it at once, without a traceback."""
         for signum, code in processes.STOPPED.items():
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, lambda *_, code=code: _leave_at_once(code))
 
     def code_of(self, error: BaseException) -> int | None:
-        """The exit code for what a command has raised, after telling the user; None: a defect."""
+        """Tell the user what a command raised, and return the exit code; None: a bug."""
         if isinstance(error, KeyboardInterrupt):
             return processes.STOPPED[signal.SIGINT]
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
             return code if processes.joined() else None
-        # A library in the midst of its import may make an error of its own out of the stop.
+        # A library that was just being imported may turn the stop into an error of its own.
         if self.received is not None:
             return processes.STOPPED[self.received]
         if isinstance(error, ModuleNotFoundError):
@@ -63,15 +63,15 @@ class StopSignals:
 
 
 def say_stopped(sentence: str) -> None:
-    """Tell the user once, whatever else the environment says, that all processes stop."""
+    """Tell the user that all processes stop; only the first process does."""
     if os.environ.get("RANK", "0") == "0":
         complain(sentence)
 
 
 def end(code: int) -> int:
-    """Give the exit code, once this process has parted from the others.
+    """Leave the other processes, and return the exit code.
 
-    They are waited for only where all is well.
+    They are waited for only after success.
     """
     if not processes.joined():
         return code
@@ -84,7 +84,7 @@ def end(code: int) -> int:
 def show_defect(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Show a defect's traceback, but not those of the processes that it took along."""
+    """Show the traceback of a bug, but not those of processes that failed because of it."""
     if not processes.joined():
         sys.__excepthook__(kind, error, trace)
         return
@@ -97,7 +97,7 @@ def show_defect(
 
 
 def _leave_at_once(code: int) -> int:
-    # What Python does at its end may wait for processes that have gone.
+    # A regular shutdown of Python could wait for processes that are gone.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -4,15 +4,19 @@ import argparse
 
 from autox_video.cli.words import read_words
 
-HELP = "test the best weights and write results.json"
+HELP = "test the best weights of work_dir, and write results.json"
+EXAMPLES = (
+    ("autox-video test my/clips", "the test clips of that run"),
+    ("autox-video test my.yaml ann_file_test=new.csv", "the clips of another list"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: keys say all."""
+    """Add nothing: keys are enough."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Test in as many processes as the config says."""
+    """Test in as many processes as the settings say."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
 

@@ -1,7 +1,7 @@
-"""torchrun with this project's exit codes, and without its tracebacks: what the scripts start.
+"""torchrun with the exit codes of this package and without tracebacks, for the dist scripts.
 
-Each process says by itself what went wrong; torchrun would put fifty lines below it, and end with 1
-whatever it was. Its options are its own.
+Each process reports its own error; torchrun would add fifty lines and always exit with 1. The
+options are those of torchrun.
 """
 
 import logging
@@ -15,9 +15,9 @@ from autox_video.distributed.processes import STOPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run torchrun; gives the exit code of the process that failed first, 0 if none did.
+    """Run torchrun; returns the exit code of the process that failed first, or 0.
 
-    On one machine, all are started again when one has run out of memory.
+    On one machine, all processes are restarted when one runs out of memory.
     """
     from torch.distributed import run as torchrun
 
@@ -45,14 +45,16 @@ def _run(options) -> int:
         rank, failure = error.get_first_failure()
         code = as_exit_code(failure.exitcode)
         if failure.exitcode < 0 and code == 1:
-            complain(f"Process {rank} was ended by signal {-failure.exitcode}, and the others too.")
+            complain(
+                f"Process {rank} was killed by signal {-failure.exitcode}; the others were ended."
+            )
         return code
     except SignalException as stop:
         return STOPPED.get(stop.sigval, 1)
     except RendezvousError as error:
         complain(
-            f"The machines did not meet at {options.rdzv_endpoint} ({error}). Has the same command "
-            "been run on each, and can each reach that address?"
+            f"The machines could not connect at {options.rdzv_endpoint} ({error}). Run the same "
+            "command on each, and check that each can reach that address."
         )
         return 2
     return 0

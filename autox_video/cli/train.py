@@ -4,9 +4,16 @@ import argparse
 import os
 
 from autox_video.cli.exit_codes import say_stopped
-from autox_video.cli.words import FRESH, PLAN, read_words
+from autox_video.cli.words import FRESH, FROM_PLAN, PLAN, read_words
 
-HELP = "train on the clips that a config names, or resume"
+HELP = "train on clips, or resume the run in work_dir"
+EXAMPLES = (
+    ("autox-video train my/clips", "one sub-folder per class"),
+    ("autox-video train my/clips ann_file_train=train.csv", "clips and labels in a list"),
+    ("autox-video train my.yaml epoch=10", "settings in a file, one of them changed"),
+    ("autox-video train my/clips --plan", "show all choices and the predicted time"),
+    ("autox-video train other/clips --from-plan work_dirs/clips", "repeat the choices of a run"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,17 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         FRESH,
         action="store_true",
-        help="move the run that work_dir holds into WORK_DIR/earlier, and train anew",
+        help="start a new run; the one in work_dir moves to WORK_DIR/earlier",
     )
     parser.add_argument(
         PLAN,
         action="store_true",
-        help="show every choice, with the predicted time, write record.json, and stop there",
+        help="show all choices and the predicted time, write record.json, but do not train",
+    )
+
+    parser.add_argument(
+        FROM_PLAN,
+        metavar="RECORD",
+        help="repeat the choices of an earlier run, given by its record.json or work dir",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train in as many processes as the config says, or show the plan."""
+    """Train in as many processes as the settings say, or show the plan."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
     from autox_video.training.interrupt import Stopped
@@ -36,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
         model.plan(fresh=options.fresh)
         return 0
     try:
-        # torchrun repeats the command where a process has failed: then the run goes on.
+        # After a failure, torchrun repeats the command: then the run is resumed.
         is_repeated = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         model.fit(fresh=options.fresh and not is_repeated)
     except Stopped as stop:
-        how = "Stopped, and saved." if stop.saved else "Stopped; the last steps are not saved."
+        how = "Stopped and saved." if stop.saved else "Stopped; the last steps are not saved."
         say_stopped(f"{how} Run the same command again to resume.")
         return stop.exit_code
     return 0

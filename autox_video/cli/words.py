@@ -1,22 +1,42 @@
-"""The words of a command: a config file and `key=value` overrides; other spellings are told."""
+"""The words after a command: what to work on, and `key=value` overrides.
+
+Spellings of other tools are refused, with the way to write the same here.
+"""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from autox_video.core.console import say
 from autox_video.core.errors import ConfigError
-from autox_video.run.work_dir import FRESH
+from autox_video.core.wording import at_most
+from autox_video.distributed.processes import started_by_others
+from autox_video.run.work_dir import FRESH, RECORD
 
 DEFAULT_CONFIG = "config.yaml"
-PLAN = "--plan"
-OPTIONS = (FRESH, PLAN, "-h", "--help")
-"""All that there are; the rest is written key=value."""
+PLAN, FROM_PLAN = "--plan", "--from-plan"
+OPTIONS = (FRESH, PLAN, FROM_PLAN, "-h", "--help")
+"""All options; everything else is written key=value."""
+DEMO = "demo"
+"""The word for the built-in demo, unless there is a file or a folder of this name."""
+DEMO_CONFIG = {
+    "data_root": "data/demo/videos",
+    "ann_file_train": "data/demo/annotations/train_list.txt",
+    "ann_file_val": "data/demo/annotations/val_list.txt",
+    "ann_file_test": "data/demo/annotations/test_list.txt",
+    "demo": True,
+    "work_dir": "work_dirs/demo",
+}
+
+Config = str | dict[str, Any]
+"""A config file, or its content."""
 
 _CONFIG_OPTIONS = ("config", "cfg", "cfg_file", "config_file", "yaml", "c")
 _OVERRIDE_OPTIONS = ("cfg_options", "options", "opts", "override", "overrides", "set")
 _SWITCHES = ("amp", "fp16", "no_validate")
-_RESUMED = "a run that work_dir holds is resumed by the same command"
-_STARTED = "the processes start by themselves, as many as gpus=N says"
+_RESUMED = "the same command resumes the run in work_dir"
+_STARTED = "gpus=N starts N processes"
 _NO_KEY = {
     "resume": _RESUMED,
     "resume_from": _RESUMED,
@@ -25,28 +45,30 @@ _NO_KEY = {
     "fp16": "the precision is a key: precision=float16",
     "launcher": _STARTED,
     "local_rank": _STARTED,
-    "gpu_ids": "one GPU is chosen by device=cuda:N, several by gpus=N or gpus=0,2",
-    "no_validate": "the evaluation is a key: evaluation=0",
+    "gpu_ids": "choose one GPU with device=cuda:N, several with gpus=N or gpus=0,2",
+    "no_validate": "turn evaluation off with evaluation=0",
 }
-"""Options of other trainers that stand for no key."""
+"""Options of other trainers that correspond to no key."""
 
-# `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`, where a zero
-# stands between two words.
+# `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`, where \0
+# separates two words.
 _APART = re.compile(r"([\w-]+)(\0?=\0|\0=|:\0?|\0(?!--))([^\0=]*)")
 
 
-def read_words(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Give the config file, the default one where none is named, and the overrides.
+def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
+    """Return the config and the overrides.
+
+    A folder or an address of clips is a config of one key, `data_root`. With none given, it is
+    config.yaml in the current folder; but the demo's counts only if the overrides name no clips.
 
     Args:
         words: what follows the command, without its own options.
 
     Raises:
-        ConfigError: with a sentence for each option or word that is none of these, and how it is
-            written for this command.
+        ConfigError: with a sentence for each option or word that cannot be used.
     """
     problems: list[str] = []
-    configs: list[str] = []
+    names: list[str] = []
     overrides: list[str] = []
     left = list(words)
     while left:
@@ -57,17 +79,99 @@ def read_words(words: Sequence[str]) -> tuple[str, list[str]]:
         elif apart := _is_apart(word, left):
             del left[: apart[0].count("\0")]
             problems.append(_say_apart(*apart.groups()))
-        elif "=" in word and (_key_of(name) or not Path(word).is_file()):
+        elif "=" in word and (_key_of(name) or not Path(word).exists()):
             overrides.append(word)  # a config may be called beta=0.1.yaml
         else:
-            configs.append(word)
-    problems += [
-        f"command line: `{word}` is not key=value, as in epoch=10; {configs[0]} is the config."
-        for word in configs[1:]
-    ]
+            names.append(word)
+    problems += at_most(
+        names[1:],
+        lambda word: (
+            f"command line: `{word}`: only one config or folder can be given, and "
+            f"{names[0]} is the first; keys are written key=value."
+        ),
+    )
     if problems:
         raise ConfigError(*problems)
-    return (configs[0] if configs else DEFAULT_CONFIG), overrides
+    keys = {word.partition("=")[0].strip() for word in overrides}
+    return (_config_of(names[0], keys) if names else _default_config(keys)), overrides
+
+
+def from_plan_as_key(words: Sequence[str]) -> list[str]:
+    """Replace `--from-plan RECORD` by the key that it stands for.
+
+    Raises:
+        ConfigError: there is no RECORD.
+    """
+    left, others = list(words), []
+    while left:
+        word = left.pop(0)
+        option, equals, value = word.partition("=")
+        if option == FROM_PLAN:
+            value = value if equals else next(iter(left), "-")
+            if not value or value.startswith("-"):
+                raise ConfigError(
+                    f"command line: {FROM_PLAN} needs the work dir of a run, or its {RECORD}."
+                )
+            left = left if equals else left[1:]
+            word = f"from_plan={value}"
+        others.append(word)
+    return others
+
+
+def _config_of(name: str, keys: set[str]) -> Config:
+    """Return the config that a word means: a file, a folder or an address of clips, the demo."""
+    path, is_address = Path(name).expanduser(), "://" in name
+    if not (is_address or path.exists()) and name == DEMO:
+        return dict(DEMO_CONFIG)
+    if not (is_address or path.is_dir()):
+        return _config_file(name)
+    if "data_root" in keys:
+        raise ConfigError(f"command line: both {name} and data_root= name the clips; give one.")
+    if not is_address and (path / RECORD).is_file():
+        raise ConfigError(
+            f"command line: {name} is the work dir of a run; give the clips or the config of that "
+            f"run, with work_dir={name}."
+        )
+    return {"data_root": name}
+
+
+def _config_file(name: str) -> str:
+    from autox_video.video.files.suffixes import is_video
+
+    if is_video(name):
+        raise ConfigError(f"command line: {name} is a video; give the folder that holds the clips.")
+    if not (Path(name).exists() or Path(name).suffix in (".yaml", ".yml")):
+        raise ConfigError(
+            f"command line: there is no file or folder {name}; give a folder of clips or a config, "
+            "as in: autox-video train CLIPS_FOLDER epoch=10"
+        )
+    return name
+
+
+def _default_config(keys: set[str]) -> Config:
+    named = "data_root" in keys
+    if "from_plan" in keys and not named:
+        return {}
+    if not Path(DEFAULT_CONFIG).exists():
+        if named:
+            return {}
+        raise ConfigError(
+            f"command line: name the clips: there is no {DEFAULT_CONFIG} in this folder. Give a "
+            "folder of clips, as in: autox-video train CLIPS_FOLDER; or try the built-in demo: "
+            f"autox-video train {DEMO}"
+        )
+    if named and _is_of_demo(Path(DEFAULT_CONFIG)):
+        if not started_by_others():
+            say(f"{DEFAULT_CONFIG} is the demo's config and is not used, as data_root is given.")
+        return {}
+    return DEFAULT_CONFIG
+
+
+def _is_of_demo(path: Path) -> bool:
+    from autox_video.config.config_file import read_config
+    from autox_video.config.value_types import read_switch
+
+    return read_switch(read_config(path)[0].get("demo")) is True
 
 
 def _plain(name: str) -> str:
@@ -75,8 +179,8 @@ def _plain(name: str) -> str:
 
 
 def _key_of(name: str) -> str | None:
-    """Give the key that a name means, in its own or in other tools' words."""
-    # Not above: a command has to say what is missing where these cannot be imported.
+    """Return the key that a name means, here or in other tools."""
+    # Imported late: a command has to say what is missing if these cannot be imported.
     from autox_video.config.load import OTHER_NAMES
     from autox_video.config.settings import Settings
 
@@ -84,9 +188,9 @@ def _key_of(name: str) -> str | None:
 
 
 def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
-    """Match a key and its value that are not written as one word with a sign between them."""
+    """Match a key and its value that are not joined by a single `=`."""
     apart = _APART.match("\0".join([word, *left[:2]]))
-    if apart is None or Path(word).is_file():
+    if apart is None or Path(word).exists():
         return None
     name, sign, value = apart.groups()
     is_value = apart.string[apart.end() : apart.end() + 1] != "=" and (value or ":" in sign)
@@ -95,8 +199,9 @@ def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
 
 
 def _value_of(word: str, name: str, left: list[str]) -> str:
-    """Take the value of an option from its own word, or from what follows it."""
-    if "=" in word or word in OPTIONS or name in _SWITCHES or not left or left[0].startswith("--"):
+    """Take the value of an option from its own word or from the next one."""
+    takes_none = word in (FRESH, PLAN) or name in _SWITCHES
+    if "=" in word or takes_none or not left or left[0].startswith("--"):
         return word.partition("=")[2]
     if "=" in left[0] and name not in _OVERRIDE_OPTIONS:
         return ""
@@ -107,25 +212,26 @@ def _say_option(word: str, name: str, value: str) -> str:
     option = word.partition("=")[0]
     written = f"`{word}`" if "=" in word or not value else f"`{word} {value}`"
     if option in OPTIONS:
-        why = "takes no value" if "=" in word else "is an option of the command train alone"
+        has_value = "=" in word and option != FROM_PLAN
+        why = "takes no value" if has_value else "is an option of the command train only"
         return f"command line: {written}: {option} {why}."
     if name in _CONFIG_OPTIONS:
         example = value or DEFAULT_CONFIG
-        return f"command line: {written}: the config file is written without an option: {example}"
+        return f"command line: {written}: write the config file without an option: {example}"
     if name in _OVERRIDE_OPTIONS:
-        return f"command line: {written}: keys are written key=value: {value or 'epoch=10'}"
+        return f"command line: {written}: write keys as key=value: {value or 'epoch=10'}"
     if name in _NO_KEY:
         return f"command line: {written} is not an option; {_NO_KEY[name]}."
     key = _key_of(name)
     how = f": {key}={_quoted(value)}" if key else ", as in epoch=10; --help lists the keys."
-    return f"command line: {written} is not an option; options are written key=value{how}"
+    return f"command line: {written} is not an option; write options as key=value{how}"
 
 
 def _say_apart(name: str, sign: str, value: str) -> str:
     written = f"{name}{sign}{value}".replace("\0", " ")
     return (
-        f"command line: `{written}`: options are written key=value, without spaces around the "
-        f"sign: {_key_of(_plain(name)) or name}={_quoted(value)}"
+        f"command line: `{written}`: write options as key=value, without spaces: "
+        f"{_key_of(_plain(name)) or name}={_quoted(value)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A config file and command-line overrides as plain values, by YAML's safe loader only."""
+"""Config files and command-line overrides as plain values, read by YAML's safe loader only."""
 
 import re
 import reprlib
@@ -12,8 +12,7 @@ from autox_video.core.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1 << 20
 
-# Tagged values (`!!omap x`, `!!binary x`) make PyYAML raise whatever its conversion happened to
-# raise.
+# For tagged values (`!!omap x`, `!!binary x`) PyYAML raises whatever its conversion raises.
 _YAML_FAULTS = (
     yaml.YAMLError,
     ArithmeticError,
@@ -24,12 +23,12 @@ _YAML_FAULTS = (
     ValueError,
 )
 
-# `epoch:10` and `epoch = 10`, as other formats have it.
+# `epoch:10` and `epoch = 10`, as in other formats.
 _OTHER_FORMAT = re.compile(r"^[ \t]*(\w+)(?::|[ \t]*=[ \t]*)(?=\S)([^\n]*)", re.MULTILINE)
 
 
 class Written(str):
-    """A value as it was written, that YAML would take for a number, a date, a time or a switch."""
+    """The text of a value that YAML would read as a number, a date, a time or a switch."""
 
     __slots__ = ()
 
@@ -38,9 +37,9 @@ class Written(str):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers, dates, times and switches stay as they were written.
+    """A YAML loader that keeps numbers, dates, times and switches as text.
 
-    What they are is for the setting to decide: YAML 1.1 makes 90 of 1:30, 8 of 010, false of no.
+    Each key converts its own values: YAML 1.1 would read 1:30 as 90, 010 as 8 and no as false.
     """
 
 
@@ -57,7 +56,7 @@ _SHORT.maxlevel = 2
 
 
 def show_value(value: Any) -> str:
-    """Write `value` for a sentence: as YAML does, and short, for it may be a huge nested thing."""
+    """Return `value` as YAML writes it, shortened, since it may be huge and nested."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 64:
@@ -68,9 +67,9 @@ def show_value(value: Any) -> str:
 def read_overrides(
     overrides: Sequence[str], text_keys: Collection[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Give the values of `key=value` overrides, and a sentence for each that is not one.
+    """Return the values of `key=value` overrides, and a sentence for each that is malformed.
 
-    A value is YAML; that of one of `text_keys` is the text itself, unless it is quoted or null.
+    A value is YAML. For `text_keys` it is the text itself, unless it is quoted or null.
     """
     values, problems = {}, []
     for override in overrides:
@@ -78,7 +77,9 @@ def read_overrides(
         if not equals or not key:
             problems.append(f"command line: `{override}` is not key=value, as in epoch=10.")
         elif not text:
-            problems.append(f"command line: `{override}` has no value; {key}=auto?")
+            problems.append(
+                f"command line: `{override}` has no value; for the default, {key}=auto."
+            )
         elif key in text_keys and text[0] not in "'\"":
             values[key] = None if text in ("null", "~") else text
         else:
@@ -91,10 +92,10 @@ def read_overrides(
 
 
 def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
-    """Give the values, FILE:LINE of each key, and a sentence for each key that is given twice.
+    """Return the values, FILE:LINE of each key, and a sentence for each duplicate key.
 
     Raises:
-        ConfigError: the file is not there, cannot be read, or holds no YAML mapping.
+        ConfigError: the file is missing, cannot be read, or is not a YAML mapping.
     """
     text = _read_text(path)
     try:
@@ -105,27 +106,34 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
         hint = _hint(text)
         raise ConfigError(f"{where}: this is not valid YAML: {_reason(error)}.{hint}") from error
     if values is None:
-        raise ConfigError(f"{path} is empty; at least a line `data_root: FOLDER` is needed.")
+        raise ConfigError(f"{path} is empty; it needs at least the line `data_root: FOLDER`.")
     if not isinstance(values, dict):
         shown = show_value(values)
-        raise ConfigError(f"{path} holds no `key: value` lines, but {shown}.{_hint(text)}")
+        hint = _hint(text) + _hint_at_list(path)
+        raise ConfigError(f"{path} has no `key: value` lines, but {shown}.{hint}")
     origins: dict[str, str] = {}
     problems = []
     for key_node, _ in node.value:
         key, where = key_node.value, f"{path}:{key_node.start_mark.line + 1}"
         if key in origins:
-            problems.append(f"{where}: key `{key}` is at {origins[key]} already; keep one.")
+            problems.append(f"{where}: key `{key}` is already set at {origins[key]}; keep one.")
         origins.setdefault(key, where)
     return values, origins, problems
 
 
 def _hint(text: str) -> str:
-    """Show the first line that is written as in another format as YAML has it."""
+    """Show how to write the first line that is in another format as YAML."""
     match = _OTHER_FORMAT.search(text)
     if match is None:
         return " Indent with spaces, not with tabs." if "\n\t" in text else ""
     line = text.count("\n", 0, match.start(1)) + 1
     return f" Write line {line} as `{match[1]}: {match[2].strip()}`."
+
+
+def _hint_at_list(path: Path) -> str:
+    if path.suffix.lower() not in (".csv", ".json", ".jsonl", ".tsv", ".txt"):
+        return ""
+    return f" For a list of clips: autox-video train CLIPS_FOLDER ann_file_train={path}"
 
 
 def _read_text(path: Path) -> str:
@@ -134,17 +142,19 @@ def _read_text(path: Path) -> str:
             data = file.read(CONFIG_BYTES_MAX + 1)
         text = data.decode("utf-8-sig")
     except FileNotFoundError as error:
-        message = f"{path}: there is no such config file; name one, as in: autotrain.py my.yaml"
-        raise ConfigError(message) from error
+        raise ConfigError(f"{path}: there is no such config file.") from error
     except IsADirectoryError as error:
-        raise ConfigError(f"{path} is a folder; give the config file itself.") from error
+        raise ConfigError(f"{path} is a folder, not a config file.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save it as UTF-8.") from error
+        raise ConfigError(
+            f"{path}:{line}: not UTF-8 text. If this is a config file, save it as UTF-8; to train "
+            "on clips, give their folder."
+        ) from error
     if len(data) > CONFIG_BYTES_MAX:
-        raise ConfigError(f"{path} is larger than 1 MiB; it cannot be a config file.")
+        raise ConfigError(f"{path} is larger than 1 MiB, so it is not a config file.")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Import the modules of a user (`custom_imports`), which add to the registries."""
+"""Import the user's own modules (`custom_imports`), which add to the registries."""
 
 import importlib
 import re
@@ -13,18 +13,18 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
-    """Import modules from a folder, the current folder, or what is installed.
+    """Import modules from the config's folder, the current folder or the installed packages.
 
-    The two folders stay in `sys.path`, behind everything else, so that nothing in them can take
-    the place of a package that is imported later.
+    The two folders are appended to `sys.path`, so that nothing in them can shadow a package that
+    is imported later.
 
     Args:
-        names: the value of the key `custom_imports`; one that is not allowed is left alone.
-        folder: that of the config file.
-        origin: where the value was given, to begin messages with: `my.yaml:3`.
+        names: the value of the key `custom_imports`; a value that is not allowed is ignored here.
+        folder: the folder of the config file.
+        origin: where the value was given, such as `my.yaml:3`, for messages.
 
     Raises:
-        ConfigError: a module cannot be imported, or another of its name would be.
+        ConfigError: a module cannot be imported, or an installed one has its name.
     """
     try:
         modules = read_module_names(names or ())
@@ -39,15 +39,14 @@ def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(
-                f"{origin}: key `custom_imports`: the module {name} cannot be imported ({reason}); "
-                "it is looked for in the installed packages and in "
-                f"{' and '.join(map(str, folders))}."
+                f"{origin}: key `custom_imports`: the module {name} cannot be imported ({reason}). "
+                f"Searched: the installed packages, {', '.join(map(str, folders))}."
             ) from error
         _refuse_hidden(name.partition(".")[0], folders, origin)
 
 
 def read_module_names(value: Any) -> tuple[str, ...]:
-    """Give the names in a list of modules, or in text such as `a,b.c`; raises ValueError."""
+    """Parse a list of module names, or text such as `a,b.c`; raises ValueError."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")
@@ -58,13 +57,13 @@ def read_module_names(value: Any) -> tuple[str, ...]:
 
 
 def _refuse_hidden(package: str, folders: Sequence[Path], origin: str) -> None:
-    """Raise ConfigError where an installed package was imported in place of the user's."""
+    """Raise ConfigError if an installed package was imported instead of the user's module."""
     imported = getattr(sys.modules[package], "__file__", None)
     for folder in folders:
         if (folder / f"{package}.py").is_file() or (folder / package / "__init__.py").is_file():
             if imported is None or not Path(imported).resolve().is_relative_to(folder):
                 raise ConfigError(
-                    f"{origin}: key `custom_imports`: {package} in {folder} has the name of a "
-                    f"module that is installed ({imported or 'in Python'}); rename yours."
+                    f"{origin}: key `custom_imports`: {package} in {folder} has the same name as "
+                    f"an installed module ({imported or 'built into Python'}); rename yours."
                 )
             return

@@ -1,19 +1,23 @@
-"""config.yaml and overrides → `Settings`; every problem in them is reported at once."""
+"""A config and overrides → `Settings`; all problems are reported at once."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autox_video.config.config_file import read_config, read_overrides, show_value
 from autox_video.config.custom_imports import import_custom_modules
 from autox_video.config.settings import (
+    AUTO,
     Settings,
     allowed,
     impossible_combinations,
+    is_open,
     read_value,
 )
+from autox_video.config.value_types import read_switch
 from autox_video.core.errors import ConfigError
+from autox_video.run.work_dir import default_work_dir
 
 _CALLED_ELSEWHERE = {
     "ann_file_test": "test test_list",
@@ -41,41 +45,77 @@ _CALLED_ELSEWHERE = {
     "workers": "num_workers",
 }
 OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
-"""What other tools call our keys; spelling alone would not find these."""
+"""Names of our keys in other tools, which similarity of spelling would not find."""
 
+COMMAND_LINE = "command line"
 _FIELDS = Settings.model_fields
 _TEXT_KEYS = {key for key, field in _FIELDS.items() if field.json_schema_extra["kind"].is_text}
 
 
-def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
-    """Read a config file, then `key=value` overrides from the command line.
+def load_settings(
+    config: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    complete: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+) -> Settings:
+    """Read a config and the `key=value` overrides of the command line.
 
     The modules of `custom_imports` are imported before the other keys are checked. An override's
-    value is YAML, except that the keys which hold a path or a name take the text as it is
-    (`data_root=/a b/c`); `key=null` gives the key its default back.
+    value is YAML, except for keys that hold a path or a name: these take the text as it is
+    (`data_root=/a b/c`). `key=null` resets a key to its default.
+
+    Args:
+        config: a file, or its content.
+        overrides: they take precedence over the config.
+        complete: takes the keys that are given, and returns them with others.
 
     Raises:
-        ConfigError: with every problem of the file and of the overrides, one sentence each.
+        ConfigError: with one sentence for each problem of the config and of the overrides.
     """
     overridden, problems = read_overrides(overrides, _TEXT_KEYS)
-    if "://" in str(path):
-        raise ConfigError(f"{path}: a config is read from this machine alone.", *problems)
+    if isinstance(config, Mapping):
+        values, origins, file_problems = dict(config), dict.fromkeys(config, COMMAND_LINE), []
+        source, folder = COMMAND_LINE, Path()
+    else:
+        source, folder = str(config), Path(config).parent
+        values, origins, file_problems = _read_file(source, problems)
+    refuse_mixed_demo(values, overridden, source)
+    origins.update(dict.fromkeys(overridden, COMMAND_LINE))
+    values.update(overridden)
+    import_custom_modules(
+        values.get("custom_imports"), folder, origins.get("custom_imports", source)
+    )
+    given = {key: value for key, value in values.items() if not is_open(key, value)}
+    return _build({**values, **complete(given)}, origins, source, [*file_problems, *problems])
+
+
+def _read_file(
+    source: str, problems: Sequence[str]
+) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
+    """As `read_config`; an error brings the problems of the command line along."""
+    if "://" in source:
+        raise ConfigError(f"{source}: a config must be a file on this machine.", *problems)
     try:
-        values, origins, file_problems = read_config(Path(path))
+        return read_config(Path(source))
     except ConfigError as error:
         raise ConfigError(*error.problems, *problems) from error
-    origins.update(dict.fromkeys(overridden, "command line"))
-    values.update(overridden)
-    origin = origins.get("custom_imports", str(path))
-    import_custom_modules(values.get("custom_imports"), Path(path).parent, origin)
-    return _build(values, origins, str(path), [*file_problems, *problems])
+
+
+def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError if keys of the demo would count for the clips of another folder."""
+    root = new.get("data_root")
+    if read_switch(values.get("demo")) is not True or root in (None, values.get("data_root")):
+        return
+    raise ConfigError(
+        f"{source}: the config of the demo does not fit other clips (data_root={root}): its lists "
+        f"and work_dir belong to the demo. Leave it out: autox-video train {root}"
+    )
 
 
 def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
-    """Check `values` as a config file's content; None stands for the key's default.
+    """Check `values` like the content of a config file; None means the key's default.
 
     Raises:
-        ConfigError: with every problem, one sentence each, that begins with `source`.
+        ConfigError: with one sentence for each problem, which begins with `source`.
     """
     import_custom_modules(values.get("custom_imports"), Path(), source)
     return _build(values, {}, source, [])
@@ -84,7 +124,7 @@ def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
 def _build(
     values: Mapping[Any, Any], origins: Mapping[str, str], source: str, problems: Sequence[str]
 ) -> Settings:
-    known = {key: values[key] for key in _FIELDS if values.get(key) is not None}
+    known = {key: values[key] for key in _FIELDS if not is_open(key, values.get(key))}
     faults = [(str(key), f"key `{key}` {_unknown(key)}") for key in values if key not in _FIELDS]
     faults += [(key, f"key `{key}`{fault}") for key, fault in _faults(known)]
     sentences = [f"{origins.get(key, source)}: {sentence}" for key, sentence in faults]
@@ -95,7 +135,7 @@ def _build(
 
 def _unknown(key: Any) -> str:
     name = str(key).strip().lower()
-    # Spelling that is less alike leads astray: `cache` for `batch`.
+    # Less similar names mislead: `cache` for `batch`.
     near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.7)
     longer = [known for known in _FIELDS if len(name) > 2 and known.startswith(name)]
     nearest = OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)
@@ -105,7 +145,7 @@ def _unknown(key: Any) -> str:
 
 
 def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key, what is wrong with it) for single keys first, then for combinations."""
+    """Yield (key, problem), first for single keys and then for combinations."""
     values, bad = {key: field.default for key, field in _FIELDS.items()}, set()
     for key, field in _FIELDS.items():
         try:
@@ -117,8 +157,9 @@ def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         except ValueError:
             bad.add(key)
             yield key, f": {show_value(known[key])} is not allowed; give {allowed(key)}."
-    for keys, sentence in impossible_combinations(
-        {**values, "data_root": str(values["data_root"])}
-    ):
+    values["data_root"] = str(values["data_root"])
+    if values["work_dir"] == AUTO:
+        values["work_dir"] = default_work_dir(values["data_root"])
+    for keys, sentence in impossible_combinations(values):
         if not bad & set(keys):
             yield keys[0], f": {show_value(known.get(keys[0], values[keys[0]]))} {sentence}"

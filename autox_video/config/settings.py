@@ -23,7 +23,7 @@ from autox_video.config.value_types import (
     whole,
 )
 from autox_video.config.value_types import OFF as OFF
-from autox_video.run.work_dir import RESULTS
+from autox_video.run.work_dir import RESULTS, default_work_dir
 
 Auto = Literal["auto"]
 
@@ -67,8 +67,8 @@ class Settings(BaseModel):
     )
     work_dir: str = _key(
         text("a folder on this machine", LOCAL),
-        "Folder for everything a run writes. Running the same command again resumes it.",
-        "work_dirs/default",
+        "Folder for everything a run writes. Running the same command again resumes it. auto: "
+        "work_dirs/NAME, with the name of data_root.",
         basic=True,
     )
     mode: Literal["auto", "train", "probe"] = _key(
@@ -235,6 +235,10 @@ class Settings(BaseModel):
         "Database of the search; machines that use the same one search together. auto: "
         "WORK_DIR/search.db.",
     )
+    from_plan: str = _key(
+        text("a record.json, a work dir", LOCAL),
+        "Repeat the choices of an earlier run; other keys take precedence. auto: of none.",
+    )
     seed: int | Auto = _key(whole(0, 2**32 - 1), "Random seed. auto: 0.")
 
     device: str = _key(
@@ -307,6 +311,12 @@ class Settings(BaseModel):
         return read_value(info.field_name, value)
 
     @model_validator(mode="after")
+    def _name_work_dir(self) -> "Settings":
+        if self.work_dir == AUTO:  # left unset, so that it follows another data_root
+            object.__setattr__(self, "work_dir", default_work_dir(self.data_root))
+        return self
+
+    @model_validator(mode="after")
     def _refuse_impossible_combinations(self) -> "Settings":
         problems = [
             f"{keys[0]} {sentence}" for keys, sentence in impossible_combinations(dict(self))
@@ -316,13 +326,19 @@ class Settings(BaseModel):
         return self
 
 
+def is_open(key: str, value: Any) -> bool:
+    """Whether a value leaves its key open: None, or `auto` where that is the default."""
+    if key not in Settings.model_fields or value is None:
+        return value is None
+    is_auto = isinstance(value, str) and value.strip().lower() == AUTO
+    return is_auto and Settings.model_fields[key].default == AUTO
+
+
 def read_value(key: str, value: Any) -> Any:
     """Parse the value of a key; raises ValueError if it is not allowed."""
-    field = Settings.model_fields[key]
-    # Where `auto` is not the default it may be the name of a folder.
-    if field.default == AUTO and isinstance(value, str) and value.strip().lower() == AUTO:
+    if is_open(key, value) and value is not None:
         return AUTO
-    return field.json_schema_extra["kind"].read(value)
+    return Settings.model_fields[key].json_schema_extra["kind"].read(value)
 
 
 def allowed(key: str) -> str:

@@ -66,7 +66,7 @@ def test_clips(draft: Draft) -> Choice:
     """Clips over time per video in testing."""
     seconds = draft.stats.seconds_median
     why = f"covers {seconds:.3g} s, more for longer videos; three crops each, "
-    clips = count_test_clips(seconds, _span_sec(draft))
+    clips = count_test_clips(seconds, draft.clip_len * draft.frame_interval_sec)
     return by_rule(clips, f"{why}probabilities averaged")
 
 

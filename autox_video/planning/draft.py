@@ -25,6 +25,8 @@ class Basis:
     hardware: Hardware
     weights: Pretrained | None = None
     """Pretrained weights to start from, if any."""
+    given: Mapping[str, Choice] = field(default_factory=dict)
+    """Choices of a run that is repeated; keys of the config take precedence."""
 
     def asked(self, key: str | None) -> Any:
         """The value the user gave for a config key; None if it is not given or auto."""
@@ -43,7 +45,7 @@ class Draft:
         self.settings, self.asked = basis.settings, basis.asked
         self.stats, self.hardware, self.weights = basis.stats, basis.hardware, basis.weights
         self.scratch = basis.weights is None
-        self._fields, self._choices = fields, dict(settled)
+        self._fields, self._given, self._choices = fields, basis.given, dict(settled)
 
     @cached_property
     def spec(self) -> BackboneSpec:
@@ -54,8 +56,13 @@ class Draft:
         """The choice of a field, made now if it is still open."""
         if name not in self._choices:
             how = self._fields[name]
-            asked = self.asked(how.key) if how.as_asked else None
-            self._choices[name] = how.rule(self) if asked is None else by_user(asked)
+            asked = self.asked(how.key)
+            if asked is not None and how.as_asked:
+                self._choices[name] = by_user(asked)
+            elif asked is None and name in self._given:
+                self._choices[name] = self._given[name]
+            else:
+                self._choices[name] = how.rule(self)
         return self._choices[name]
 
     def __getattr__(self, name: str) -> Any:

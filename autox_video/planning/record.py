@@ -55,6 +55,8 @@ class TrainingData:
     head_rows: tuple[int, ...] = ()
     """Class index in the starting weights of each class, -1 for a new class; empty unless those
     weights were trained on some of these clips."""
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the config that named the clips, for a run that repeats this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +167,10 @@ def read_record(folder: Path) -> RunRecord:
     return RunRecord.from_json(stored, folder, path)
 
 
-def load_stored(folder: Path) -> dict[str, Any] | None:
+def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
     """The content of record.json; None if it is missing or its checksum does not match."""
     try:
-        stored = json.loads((folder / RECORD).read_bytes())
+        stored = json.loads((folder / name).read_bytes())
         return stored if stored.pop("digest") == _digest(stored) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -179,7 +181,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
 
     It has no times, reasons or lists, so that equal weights give equal files.
     """
-    data = {key: value for key, value in stored["data"].items() if key not in _LISTS}
+    data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
     choices = {
         name: {"value": choice["value"], "source": choice["source"], "reason": ""}
         for name, choice in stored["choices"].items()

@@ -13,6 +13,8 @@ from autox_video.core.console import say
 from autox_video.core.errors import ResourceError
 from autox_video.core.files import flush_folder, remove_leftovers
 
+WORK_DIRS = "work_dirs"
+"""The folder of the work dirs that are named after their clips."""
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
@@ -53,6 +55,13 @@ _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+
 _BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+(\.json|-mistakes\.csv)")
 _MOVING = ".moving"
 GIB = 2**30
+
+
+def default_work_dir(data_root: str) -> str:
+    """Return work_dirs/NAME, where NAME is the last part of a folder or an address of clips."""
+    address = data_root.partition("://")[2].partition("?")[0]
+    path = address.rstrip("/") or os.path.normpath(Path(data_root).absolute())
+    return f"{WORK_DIRS}/{path.rpartition('/')[2] or 'clips'}"
 
 
 def second_name(name: str) -> str:

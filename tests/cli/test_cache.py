@@ -13,9 +13,9 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     clip = CachedClip(1.0, np.array([0.0, 0.5]), np.array([0, 1]), pixels)
     FrameCache(folder, 1.0).put("ab", clip)
     assert main(["cache", "show"]) == 0
-    assert "the frames of 1 clip, 0.00 GiB" in capsys.readouterr().out
+    assert "Frames of 1 clip cached: 0.00 GiB" in capsys.readouterr().out
     assert main(["cache", "clear", str(folder)]) == 0
-    assert "Removed the frames of 1 clip" in capsys.readouterr().out
+    assert "Frames of 1 clip removed" in capsys.readouterr().out
     assert FrameCache(folder, 1.0).get("ab") is None
     assert main(["cache", "clear", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 def test_here_everything_works(capsys):
     assert doctor.run() == 0
     report = capsys.readouterr().out
-    assert report.endswith("Everything that is needed works.\n")
+    assert report.endswith("Everything required works.\n")
     decoders = ("av", "torchcodec", "decord")
-    for name in (*requirements(), "python", "opencv", "processor", "memory", "disk", *decoders):
+    for name in (*requirements(), "python", "opencv", "CPU", "memory", "disk", *decoders):
         assert f"\n  {name} " in report, name
     assert "FFmpeg" in report and "h264" in report
 
@@ -29,7 +29,8 @@ def test_problems_are_listed_once_and_end_with_2(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "check_installation", lambda: ["A is broken."])
     monkeypatch.setattr(doctor, "check_imports", lambda: iter(["A is broken.", "B is broken."]))
     assert doctor.run() == 2
-    assert capsys.readouterr().out.endswith("2 to mend:\n  - A is broken.\n  - B is broken.\n")
+    report = capsys.readouterr().out
+    assert report.endswith("2 problems to fix:\n  - A is broken.\n  - B is broken.\n")
 
 
 def test_a_full_disk_is_a_problem(monkeypatch):
@@ -102,7 +103,7 @@ def test_the_command_never_ends_in_a_traceback(tmp_path, broken):
         timeout=120,
     )
     assert (result.returncode, "Traceback" in result.stderr) == (2, False), result.stderr
-    listed = result.stdout.partition(" to mend:\n")[2]
+    listed = result.stdout.partition(" to fix:\n")[2]
     for module in set(broken) - {"decord"}:
         assert f"- {module} cannot be imported" in listed, result.stdout
     assert "decord cannot" not in listed

@@ -14,7 +14,7 @@ def test_read_config_gives_values_places_and_repeated_keys(tmp_path):
     values, origins, problems = read_config(path)
     assert values == {"a": "2", "name": "010", "b": ["x"]}
     assert origins == {"a": f"{path}:2", "name": f"{path}:3", "b": f"{path}:5"}
-    assert problems == [f"{path}:6: key `a` is at {path}:2 already; keep one."]
+    assert problems == [f"{path}:6: key `a` is already set at {path}:2; keep one."]
 
 
 def test_a_key_twice_in_one_line_is_found(tmp_path):

@@ -85,11 +85,11 @@ def test_a_module_that_fails_is_named_with_the_reason(folder, text, reason):
 
 
 def test_a_module_that_is_nowhere_is_told_where_it_was_looked_for(folder):
-    with pytest.raises(ConfigError, match=f"{folder} and {folder}/elsewhere"):
+    with pytest.raises(ConfigError, match=f"{folder}, {folder}/elsewhere"):
         load(folder, "[json]", "custom_imports=nowhere_at_all")
 
 
 def test_an_installed_module_is_not_taken_for_the_users(folder):
     (folder / "email.py").write_text("")
-    with pytest.raises(ConfigError, match="email in .* has the name of a module .* rename yours"):
+    with pytest.raises(ConfigError, match="email in .* the same name as an installed .* rename"):
         load(folder, "[email]")

@@ -13,6 +13,7 @@ from typing import Any
 
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
+from autox_video.run.work_dir import WORK_DIRS
 from autox_video.video.files.remote import RemoteFault, find_files, is_remote
 from autox_video.video.files.suffixes import (
     ANIMATION_SUFFIXES,
@@ -144,6 +145,8 @@ def _read_local(root: str | Path) -> Contents:
                 raise ListingError(f"{path}: cannot be read ({error.strerror}).") from error
             contents.skipped[_CLOSED].append(inside)
             continue
+        if not inside and WORK_DIRS in names[_FOLDER]:
+            names[_FOLDER].remove(WORK_DIRS)  # runs that were started in the folder of the clips
         _add_files(contents, inside, names)
         folders += (os.path.join(inside, name) for name in sorted(names[_FOLDER], reverse=True))
         links += (os.path.join(inside, name) for name in sorted(names[_LINK], reverse=True))

@@ -1,0 +1,25 @@
+"""`autox-video init`."""
+
+import argparse
+
+HELP = "write a short config for a folder of clips"
+EXAMPLES = (
+    ("autox-video init my/clips", "writes clips.yaml"),
+    ("autox-video init my/clips first.yaml", ""),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the folder and the file."""
+    parser.add_argument("folder", metavar="CLIPS_FOLDER", help="folder (or address) of the clips")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="config to write; never overwritten"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at the folder, and write the config."""
+    from autox_video.jobs.new_config import write_new_config
+
+    write_new_config(options.folder, options.file)
+    return 0

@@ -1,0 +1,23 @@
+"""`autox-video weights`."""
+
+import argparse
+
+from autox_video.core.console import say
+
+HELP = "list pretrained weights to download into checkpoints/"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: there is only one list."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print all known files, the best first."""
+    from autox_video.backbones.weights.known_weights import KNOWN_FILES
+
+    say("Put one of these files into ./checkpoints, and training starts from it. Best first:")
+    for known in KNOWN_FILES:
+        say()
+        say(f"{known.backbone}: {known.source}, top-1 {known.top1:g}%, {known.size_mib} MiB")
+        say(f"  {known.licence}, {known.url}")
+    return 0
