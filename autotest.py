@@ -1,4 +1,4 @@
-"""Say what a trained model sees in every clip: python autotest.py [CONFIG] [key=value ...]"""
+"""Test a trained model: python autotest.py [CLIPS_FOLDER or CONFIG] [key=value ...]"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Train the best video model for your clips: python autotrain.py [CONFIG] [key=value ...]"""
+"""Train a video classifier: python autotrain.py [CLIPS_FOLDER or CONFIG] [key=value ...]"""
 
 import sys
 

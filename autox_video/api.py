@@ -212,7 +212,7 @@ def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
 
 def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> Settings:
     """Check the settings, and that the run in their work dir is not one of other clips."""
-    from autox_video.automl.run_data import refuse_run_of_others
+    from autox_video.automl.own_work_dir import refuse_run_of_others
 
     settings = settings_from_mapping(values, source)
     refuse_run_of_others(settings, fresh=fresh)

@@ -61,6 +61,7 @@ LIGHT = (
     "evaluation.tested_clips",
     "automl.clip_review",
     "automl.leaderboard",
+    "automl.own_work_dir",
     "automl.prepare",
     "automl.probing.feature_store",
     "automl.run_data",

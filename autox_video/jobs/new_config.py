@@ -1,5 +1,6 @@
 """The job that writes a short config for a folder of clips."""
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ def write_new_config(data_root: str, file: str | None = None) -> Path:
         say(note)
     _write(path, "\n".join(_lines(settings, listing, used, lists)) + "\n")
     say(f"Wrote {path}: {_counts(listing)}.")
-    say(f"Next: autox-video train {path}")
+    say(f"Next: autox-video train {shlex.quote(str(path))}")
     return path
 
 

@@ -488,3 +488,60 @@ def test_words_are_read_as_the_file_is(tmp_path):
     read = load_settings(tmp_path / "c.yaml", words)
     found = (read.epoch, read.flip, read.seed, read.work_dir, read.cache)
     assert found == (10, False, 1000, "no", OFF)
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [
+        ("clips", "clips"),
+        ("a/clips/", "clips"),
+        ("./a/../b", "b"),
+        (".", "here"),
+        ("..", "parent"),
+        ("/", "clips"),
+        ("file:///a/clips", "clips"),
+        ("s3://bucket/clips/", "clips"),
+        ("s3://bucket", "bucket"),
+        ("https://host/clips?version=2", "clips"),
+    ],
+)
+def test_the_work_dir_is_named_after_the_clips(root, name, tmp_path, monkeypatch):
+    (tmp_path / "parent" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "parent" / "here")
+    settings = settings_from_mapping({"data_root": root}, "test")
+    assert settings.work_dir == f"work_dirs/{name}"
+    assert settings.model_dump(exclude_unset=True) == {"data_root": root}
+    assert settings_from_mapping({"data_root": root, "work_dir": "Auto"}, "test") == settings
+
+
+def test_a_mapping_is_a_config_too():
+    settings = load_settings({"data_root": "a b", "epoch": 3}, ["epoch=4", "lr=auto"])
+    assert (settings.data_root, settings.epoch, settings.lr) == ("a b", 4, AUTO)
+    with pytest.raises(ConfigError, match="^command line: key `epoch`: 'x' is not allowed"):
+        load_settings({"data_root": "d", "epoch": "x"})
+    with pytest.raises(ConfigError, match="^command line: key `data_root` is missing"):
+        load_settings({}, ["epoch=3"])
+
+
+def test_keys_are_completed_before_they_are_checked(tmp_path):
+    (tmp_path / "c.yaml").write_text("epoch: auto\nlr: 0.5\nseed: 3\n")
+    seen = []
+
+    def complete(given):
+        seen.append(dict(given))
+        return {"data_root": "d", "epoch": 7, **given}
+
+    settings = load_settings(tmp_path / "c.yaml", ["seed=4"], complete)
+    assert (settings.data_root, settings.epoch, settings.lr, settings.seed) == ("d", 7, 0.5, 4)
+    assert seen == [{"lr": "0.5", "seed": "4"}]
+
+
+DEMO = "data_root: data/demo/videos\ndemo: true\nwork_dir: work_dirs/demo\n"
+
+
+def test_the_demo_does_not_mix_with_other_clips(load, problems):
+    (problem,) = problems(DEMO, "data_root=mine")
+    assert "does not fit other clips (data_root=mine)" in problem
+    assert problem.endswith("autox-video train mine")
+    assert load(DEMO, "data_root=data/demo/videos", "epoch=3").epoch == 3
+    assert load(DEMO.replace("true", "false"), "data_root=mine").data_root == "mine"

@@ -152,3 +152,10 @@ def test_files_without_a_suffix_are_counted(tree):
     assert read_contents(root).notes(root) == [
         f"Files in {root} that are not videos: no suffix (2), .part (1)."
     ]
+
+
+def test_runs_in_the_folder_of_the_clips_are_no_clips(tree):
+    root = tree("red/1.mp4", "work_dirs/red/features/2.mp4", "blue/work_dirs/3.mp4")
+    contents = read_contents(root)
+    assert contents.videos == ["blue/work_dirs/3.mp4", "red/1.mp4"]
+    assert contents.folders == []
