@@ -10,8 +10,8 @@ from autox_video.core.wording import counted
 
 HELP = "show how much disk space cached frames and features take, or remove them"
 EXAMPLES = (
-    ("autox-video cache show", ""),
-    ("autox-video cache clear /fast/frames", "the folder of the key cache"),
+    ("the caches in ~/.cache", "autox-video cache show"),
+    ("the folder of the key `cache`", "autox-video cache clear /fast/frames"),
 )
 
 

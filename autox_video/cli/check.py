@@ -5,7 +5,7 @@ import argparse
 from autox_video.cli.words import read_words
 
 HELP = "check all clips, and report what is wrong with the data, without training"
-EXAMPLES = (("autox-video check my/clips", "the report is in WORK_DIR/check"),)
+EXAMPLES = (("one sub-folder per class", "autox-video check my/clips"),)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

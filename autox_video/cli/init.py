@@ -4,8 +4,8 @@ import argparse
 
 HELP = "write a short config for a folder of clips"
 EXAMPLES = (
-    ("autox-video init my/clips", "writes clips.yaml"),
-    ("autox-video init my/clips first.yaml", ""),
+    ("write clips.yaml", "autox-video init my/clips"),
+    ("write another file", "autox-video init my/clips first.yaml"),
 )
 
 

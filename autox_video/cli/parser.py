@@ -123,9 +123,7 @@ def _say_no_command(word: str) -> str:
 
 
 def _examples_of(module: object) -> str:
-    examples = getattr(module, "EXAMPLES", ())
-    width = max((len(words) for words, _ in examples), default=0)
-    lines = [f"  {words:<{width}}  {what}".rstrip() for words, what in examples]
+    lines = [f"  {what}:\n    {words}" for what, words in getattr(module, "EXAMPLES", ())]
     return "\n".join(["examples:", *lines]) if lines else ""
 
 

@@ -6,8 +6,8 @@ from autox_video.cli.words import read_words
 
 HELP = "test the best weights of work_dir, and write results.json"
 EXAMPLES = (
-    ("autox-video test my/clips", "the test clips of that run"),
-    ("autox-video test my.yaml ann_file_test=new.csv", "the clips of another list"),
+    ("the test clips of the data set", "autox-video test my/clips"),
+    ("the clips of another list", "autox-video test my/clips ann_file_test=new.csv"),
 )
 
 

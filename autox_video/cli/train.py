@@ -8,11 +8,11 @@ from autox_video.cli.words import FRESH, FROM_PLAN, PLAN, read_words
 
 HELP = "train on clips, or resume the run in work_dir"
 EXAMPLES = (
-    ("autox-video train my/clips", "one sub-folder per class"),
-    ("autox-video train my/clips ann_file_train=train.csv", "clips and labels in a list"),
-    ("autox-video train my.yaml epoch=10", "settings in a file, one of them changed"),
-    ("autox-video train my/clips --plan", "show all choices and the predicted time"),
-    ("autox-video train other/clips --from-plan work_dirs/clips", "repeat the choices of a run"),
+    ("one sub-folder per class", "autox-video train my/clips"),
+    ("labels in a list", "autox-video train my/clips ann_file_train=train.csv"),
+    ("settings in a file, one of them changed", "autox-video train my.yaml epoch=10"),
+    ("only show the choices and the predicted time", "autox-video train my/clips --plan"),
+    ("the choices of another run", "autox-video train my/clips --from-plan work_dirs/other"),
 )
 
 
