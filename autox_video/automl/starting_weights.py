@@ -51,7 +51,7 @@ def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
     fitting = f" for {backbone}" if backbone else ""
     say_detail(
         f"No pretrained weights{fitting} found in {' or '.join(map(str, folders))}. Training from "
-        "scratch. checkpoints/README.md lists files that you can download to it."
+        "scratch. To fine-tune: `autox-video weights` lists files to download there."
     )
     if unknown := find_unknown(folders):
         complain(f"Unknown weight files: {', '.join(unknown)}. To use one, set load_from=FILE.")
