@@ -19,7 +19,6 @@ COMMANDS = {
 }
 WIDTH = 80
 
-_WORDS = "WHAT"
 _WORDS_HELP = (
     "a folder (or address) of clips, one sub-folder per class; a config file; or `demo`. Default: "
     "config.yaml in the current folder. Keys follow as key=value and take precedence."
@@ -54,7 +53,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if not words:
         return argparse.Namespace(run=show_help)
     command, *others = words
-    if not command.startswith("-") and command not in COMMANDS:
+    if command not in (*COMMANDS, "-h", "--help"):
         raise ConfigError(_say_no_command(command))
     asks_help = bool({"-h", "--help"} & set(words))
     in_order = words
@@ -85,8 +84,10 @@ def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
         epilog = [_examples_of(module)]
         if name in WITH_KEYS and name == keys_of:
             epilog += _keys(all_of_them=name == "train")
+        options = " [OPTIONS]" if name == "train" else ""
         command = commands.add_parser(
             name,
+            usage=f"%(prog)s [WHAT] [key=value ...]{options}" if name in WITH_KEYS else None,
             help=module.HELP,
             description=textwrap.fill(f"{module.HELP[0].upper()}{module.HELP[1:]}.", WIDTH - 1),
             epilog="\n\n".join(filter(None, epilog)),
@@ -95,7 +96,7 @@ def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
         command.set_defaults(run=module.run)
         module.add_arguments(command)
         if name in WITH_KEYS:
-            command.add_argument("words", nargs="*", metavar=_WORDS, help=_WORDS_HELP)
+            command.add_argument("words", nargs="*", metavar="WHAT", help=_WORDS_HELP)
     return parser
 
 
@@ -115,6 +116,8 @@ def show_help(options: argparse.Namespace) -> int:
 
 
 def _say_no_command(word: str) -> str:
+    if word.startswith("-"):
+        return f"command line: `{word}`: give a command first; see autox-video --help."
     if Path(word).exists() or "://" in word or "=" in word:
         return f"command line: `{word}` is not a command; to train: autox-video train {word}"
     near = difflib.get_close_matches(word.lower(), COMMANDS, n=1)

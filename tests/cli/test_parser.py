@@ -51,7 +51,7 @@ def test_the_help_of_other_commands_explains_the_basic_keys(monkeypatch):
         ("tests", "to train: autox-video train tests"),
         ("s3://a/b", "to train: autox-video train s3://a/b"),
         ("epoch=3", "to train: autox-video train epoch=3"),
-        ("--frobnicate", "unrecognized arguments: --frobnicate"),
+        ("--fresh train clips", "`--fresh`: give a command first"),
         ("cache", "autox-video cache: the following arguments are required: show|clear"),
         ("cache empty", "autox-video cache: argument show|clear: invalid choice: 'empty'"),
         ("doctor now", "unrecognized arguments: now"),

@@ -72,7 +72,7 @@ def test_what_is_no_name(folder, text):
         ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("def f(:", "SyntaxError: "),
-        (REGISTERING.replace("of_the_user", "pyav"), "there is a decoder pyav already"),
+        (REGISTERING.replace("of_the_user", "pyav"), "the decoder name pyav is already taken"),
     ],
 )
 def test_a_module_that_fails_is_named_with_the_reason(folder, text, reason):

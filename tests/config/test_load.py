@@ -92,7 +92,7 @@ def test_null_and_auto_and_leaving_out_are_the_same(load):
         ("epoch: 010", 10),
         ("epoch: 1_000", 1000),
         ("data_root: Auto", "Auto"),
-        ("work_dir: auto", "auto"),
+        ("work_dir: auto", "work_dirs/d"),
         ("work_dir: no", "no"),
         ("work_dir: 1:30", "1:30"),
         ("search: OFF", OFF),
