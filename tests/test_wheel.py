@@ -1,6 +1,7 @@
 """The wheel, installed apart from the source tree, in an empty folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import pytest
 from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip
 
 pytestmark = pytest.mark.slow
+pytest.importorskip("setuptools", minversion="77")  # builds it, without a network
 
 
 def pip(*words):
@@ -32,8 +34,6 @@ def wheel(tmp_path_factory):
 
 def copy_tree(target, names):
     """Copy what a build needs: it leaves folders in the tree that it builds."""
-    import shutil
-
     target.mkdir()
     for name in names:
         path = REPOSITORY / name
