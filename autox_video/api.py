@@ -205,7 +205,7 @@ def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
     """Add the keys that repeat the run named by `from_plan`, if it is given."""
     if is_open("from_plan", values.get("from_plan")):
         return values
-    from autox_video.planning.repeat import keys_of_plan
+    from autox_video.automl.repeat import keys_of_plan
 
     return keys_of_plan(values)
 

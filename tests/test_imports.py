@@ -63,6 +63,7 @@ LIGHT = (
     "automl.leaderboard",
     "automl.own_work_dir",
     "automl.prepare",
+    "automl.repeat",
     "automl.probing.feature_store",
     "automl.run_data",
     "automl.settle_plan",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autox_video.automl.clip_review import readable_listing, say_equal
+from autox_video.automl.repeat import data_keys, with_plan
 from autox_video.automl.run_data import (
     begin_run,
     lists_of_run,
@@ -49,7 +50,6 @@ from autox_video.machine.hardware import (
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import Plan, choose
 from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_record
-from autox_video.planning.repeat import data_keys, with_plan
 from autox_video.planning.resume import compare, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
 from autox_video.tasks.task import TASKS, task_of

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autox_video.config.combinations import impossible_combinations
 from autox_video.config.config_file import read_config, read_overrides, show_value
 from autox_video.config.custom_imports import import_custom_modules
 from autox_video.config.settings import (
     AUTO,
     Settings,
     allowed,
-    impossible_combinations,
     is_open,
     read_value,
 )

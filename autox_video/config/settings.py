@@ -1,13 +1,13 @@
 """The keys that a user can set, as typed, checked, frozen `Settings`."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from autox_video.config.choices import BACKBONES, DECODERS, LIST_FORMATS
+from autox_video.config.combinations import impossible_combinations, learns
 from autox_video.config.value_types import (
     AUTO,
     FLAG,
@@ -303,7 +303,7 @@ class Settings(BaseModel):
     @property
     def only_probes(self) -> bool:
         """Whether only a head is fitted."""
-        return self.mode == "probe" or not _learns(self.backbone)
+        return self.mode == "probe" or not learns(self.backbone)
 
     @field_validator("*", mode="plain")
     @classmethod
@@ -345,53 +345,6 @@ def allowed(key: str) -> str:
     """The values a key allows, in words, including names registered by the user's modules."""
     field = Settings.model_fields[key]
     return field.json_schema_extra["kind"].allowed(field.default)
-
-
-def _learns(backbone: str) -> bool:
-    return backbone == AUTO or BACKBONES[backbone].learns
-
-
-def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield pairs of keys that contradict each other, and what to do.
-
-    The first key of a pair is the one to change.
-
-    Args:
-        values: the values of all keys.
-    """
-    yield from _impossible_paths(values)
-    device = values["device"]
-    if not _learns(values["backbone"]) and values["mode"] == "train":
-        what = f"`{values['backbone']}` has no weights to train, only a head"
-        yield ("mode", "backbone"), f"needs a backbone that can be trained; {what}."
-    if isinstance(values["gpus"], tuple) and device not in (AUTO, "cuda"):
-        keys = ("gpus", "device")
-        yield keys, f"names GPUs, but `device` is {device}; leave `device` at auto."
-    if values["freeze"] not in (AUTO, 0) and values["load_from"] == "none":
-        what = "random weights would stay random; leave `freeze` at auto, or give weights"
-        yield ("freeze", "load_from"), f"needs pretrained weights: {what}."
-    warmup, epochs = values["warmup_epochs"], values["epoch"]
-    if AUTO not in (warmup, epochs) and warmup >= epochs:
-        keys = ("warmup_epochs", "epoch")
-        yield keys, f"must be less than `epoch`, which is {epochs}."
-
-
-def _impossible_paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
-    train, val, data_root = (values[k] for k in ("ann_file_train", "ann_file_val", "data_root"))
-    keys = ("ann_file_val", "ann_file_train")
-    if val != AUTO and train == AUTO:
-        yield keys, "needs `ann_file_train` too; give the training list, or leave both at auto."
-    elif val != AUTO and os.path.normpath(val) == os.path.normpath(train):
-        yield keys, "is the training list too; give another list, or auto to set clips aside."
-    if os.path.normpath(values["work_dir"]) == os.path.normpath(data_root):
-        keys = ("work_dir", "data_root")
-        yield keys, "is `data_root` too, which is never written to; give another folder."
-    if values["demo"] and Path(data_root).name != "videos":
-        keys = ("demo", "data_root")
-        yield keys, "needs a `data_root` that ends in /videos, such as data/demo/videos."
-    if values["data_format"] == "folders" and train != AUTO:
-        keys = ("data_format", "ann_file_train")
-        yield keys, "takes no list; leave `ann_file_train` at auto, or give the list's format."
 
 
 def _help(key: str) -> str:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from autox_video.automl.repeat import data_keys, keys_of_plan, with_plan
 from autox_video.config.load import settings_from_mapping
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.planning.draft import Basis
 from autox_video.planning.plan import FIELDS, choose
 from autox_video.planning.record import RunRecord, TrainingData, write_record, write_stored
-from autox_video.planning.repeat import data_keys, keys_of_plan, with_plan
 from tests.planning.test_plan import CPU, GPU, STATS, SWIN_B, plan_for
 
 CLASSES = tuple(f"class {n}" for n in range(25))
