@@ -114,7 +114,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     if stored is None:
         basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
         basis, notes = with_plan(basis)
-        _say_all(notes)
+        for sentence in notes:
+            say(sentence)
         plan, task = choose(basis), basis.stats.task
         check_decoder(plan.decoder)
         data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)

@@ -5,6 +5,10 @@ import argparse
 from autox_video.cli.words import read_words
 
 HELP = "check all clips, and report what is wrong with the data, without training"
+NOTE = (
+    "The report goes to WORK_DIR/check/check.json. The command ends with 0 whatever it finds, and "
+    "with 2 if a list or the config cannot be used."
+)
 EXAMPLES = (("one sub-folder per class", "autox-video check my/clips"),)
 
 

@@ -13,14 +13,12 @@ from autox_video.cli.parser import parse
 from autox_video.core.console import show_every_letter
 from autox_video.distributed import processes
 from autox_video.run.clock import command_begins
-from autox_video.run.command import remember_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command_begins()
-    remember_command(words)
     # Waiting threads that spin for long starve each other and the data workers as soon as there
     # are more of them than free cores: a step then takes ten times as long. Without any spinning
     # they sleep between small operations, and a small model takes half as long again.

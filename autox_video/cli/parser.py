@@ -11,6 +11,7 @@ from autox_video.cli import cache, check, doctor, init, leaderboard, test, train
 from autox_video.cli.words import FRESH, PLAN, from_plan_as_key, read_words
 from autox_video.core.console import say
 from autox_video.core.errors import ConfigError
+from autox_video.run.command import remember_command
 
 WITH_KEYS = {"train": train, "test": test, "check": check, "leaderboard": leaderboard}
 COMMANDS = {
@@ -59,6 +60,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     in_order = words
     if command in WITH_KEYS and not asks_help:
         others = from_plan_as_key(others) if command == "train" else others
+        remember_command([command, *others])
         mine = [word for word in others if command == "train" and word in (FRESH, PLAN)]
         others = [word for word in others if word not in mine]
         if any(word.startswith("-") for word in others):
@@ -85,11 +87,12 @@ def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
         if name in WITH_KEYS and name == keys_of:
             epilog += _keys(all_of_them=name == "train")
         options = " [OPTIONS]" if name == "train" else ""
+        about = f"{module.HELP[0].upper()}{module.HELP[1:]}. {getattr(module, 'NOTE', '')}"
         command = commands.add_parser(
             name,
             usage=f"%(prog)s [WHAT] [key=value ...]{options}" if name in WITH_KEYS else None,
             help=module.HELP,
-            description=textwrap.fill(f"{module.HELP[0].upper()}{module.HELP[1:]}.", WIDTH - 1),
+            description=textwrap.fill(about, WIDTH - 1),
             epilog="\n\n".join(filter(None, epilog)),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -3,16 +3,13 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
-FROM_PLAN = "--from-plan"
-"""The option, followed by a path, that repeats the choices of another run: for new runs only."""
 _words: list[str] | None = None
 
 
 def remember_command(words: Sequence[str]) -> None:
-    """Keep the words of this command: its name, its config and its overrides."""
+    """Keep the words of this command: its name, config, overrides and options without a value."""
     global _words
     _words = list(words)
 
@@ -26,13 +23,13 @@ def other_command(name: str, *words: str) -> str | None:
     """
     if not _words:
         return None
-    replaced = {FROM_PLAN.strip("-").replace("-", "_"), *(w.partition("=")[0] for w in words)}
+    replaced = {word.partition("=")[0] for word in words}
+    if any("=" not in word or word.startswith("data_root=") for word in _words[1:]):
+        replaced.add("from_plan")  # it is for new runs, unless it names the clips
     kept = [
         word
-        for before, word in pairwise(_words)
-        if not word.startswith("-")
-        and before != FROM_PLAN
-        and word.partition("=")[0] not in replaced
+        for word in _words[1:]
+        if not word.startswith("-") and word.partition("=")[0] not in replaced
     ]
     script = Path(sys.argv[0]).name
     program = ["autox-video", name]

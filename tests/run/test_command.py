@@ -18,7 +18,7 @@ def forgotten(monkeypatch):
     [
         (
             "/repo/autotrain.py",
-            ["train", "my.yaml", "--from-plan", "other", "epoch=3", "--fresh"],
+            ["train", "my.yaml", "from_plan=other", "epoch=3", "--fresh"],
             "test",
             [],
             "python autotest.py my.yaml epoch=3",
@@ -38,6 +38,7 @@ def forgotten(monkeypatch):
             ["epoch=6"],
             "autox-video train clips epoch=6",
         ),
+        ("-c", ["train", "from_plan=w", "lr=1"], "test", [], "autox-video test from_plan=w lr=1"),
         ("-c", ["train", "c.yaml"], "test", [], "autox-video test c.yaml"),
     ],
 )
