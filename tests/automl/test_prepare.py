@@ -158,6 +158,32 @@ def test_going_on_learns_from_the_clips_that_it_began_with(keys, tmp_path, capsy
     assert "restored from what is listed" in shown
 
 
+def test_clips_added_to_class_folders_do_not_disturb_a_run(tmp_path, capsys):
+    videos, work = tmp_path / "videos", tmp_path / "work"
+    for colour in ("red", "green"):
+        (videos / colour).mkdir(parents=True)
+        for name in "abcdef":
+            colour_clip(videos / colour / f"{name}.mp4", colour, seed=ord(name))
+    folders = {"data_root": str(videos), "work_dir": str(work), **TINY}
+    first = begun(folders, work)
+    (videos / "blue").mkdir()
+    shutil.copy(videos / "red" / "a.mp4", videos / "blue" / "copy.mp4")
+    capsys.readouterr()
+    again = prepare.prepare(settings_of(folders), resuming=True)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Since the run began, 1 clip is new (blue/copy.mp4); class `blue` is new." in shown
+    assert (again.data, again.lists) == (first.data, first.lists)
+    assert again.listing.classes == ("green", "red")
+    for name in ("train", "val", "test"):
+        assert again.inspected.splits[name] == first.inspected.splits[name]
+    clips = again.listing.train.with_those_of(again.listing.val)
+    groups = [prepare.groups_of(prepared, clips).tolist() for prepared in (first, again)]
+    assert groups[0] == groups[1]
+    (videos / "red" / "b.mp4").unlink()
+    with pytest.raises(CheckpointError, match=r"1 clip is new .*, 1 is gone \(red/b\.mp4\)"):
+        prepare.prepare(settings_of(folders), resuming=True)
+
+
 @pytest.mark.slow
 def test_weights_that_moved_or_are_gone_are_no_hindrance(keys, tmp_path):
     weights = weights_file(tmp_path / "w" / "mine.pth")
