@@ -1,0 +1,198 @@
+"""Every command and every Python block of the README and the docs is run, or another test runs it.
+
+They run in a scratch folder with tiny clips under the names that the docs use, with keys that make
+them quick. One command of each form trains; those that only differ in their keys are planned
+(`--plan`), which reads the keys and the clips and makes every choice.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autox_video import AutoXVideo
+from autox_video.cli.main import main
+from autox_video.config.settings import Settings
+from tests.backbones.weights.weight_files import weights_file
+from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip
+from tests.docs.pages import blocks, commands, python_blocks
+
+QUICK = {**TINY, "epoch": 1, "workers": 0}
+QUICK_WORDS = [f"{key}={value}" for key, value in QUICK.items()]
+"""What makes a run take seconds; commands get it behind their own keys."""
+KEPT = {"backbone", "load_from", "cache"}
+"""Keys of which a command keeps its own value."""
+
+RUN_ELSEWHERE = {
+    r"python3 -m venv .*": (".ci/run", "README.md"),
+    r"(.venv/bin/)?(python -m )?pip install .*": (".ci/run", "pip install"),
+    r"(.venv/bin/)?(python -m )?pytest.*": (".ci/run", "README.md"),
+    r"(.venv/bin/)?ruff .*": (".ci/run", "ruff"),
+    r"sphinx-build .*": (".ci/run", "sphinx-build"),
+    r"\. .venv/bin/activate": (".ci/run", ".venv/bin"),
+    r"\./dist_(train|test)\.sh .*|NNODES=.* \./dist_train\.sh .*": (
+        "tests/cli/test_torchrun.py",
+        "dist_train.sh",
+    ),
+    r"torchrun .*": ("tests/distributed/test_processes.py", "torchrun"),
+    r".* gpus=.*|.* device=cuda.*": ("tests/distributed/test_launch.py", "gpus"),
+    r"python tests/faults/\w+\.py.*": ("tests/faults/test_faults.py", "kills"),
+    r"python docs/draw_sentences.py.*": ("tests/docs/test_draw_sentences.py", "draw_sentences"),
+    r"git .*": (".ci/run", "cd "),
+}
+"""Commands that are not run here: patterns, and the test or CI step that does, with a word in it.
+
+Those that install, that need GPUs, several machines or long runs.
+"""
+
+NOT_QUICK = ("time_budget", "mode", "from-plan")
+"""Commands with these only take time, or are trained elsewhere: they are planned."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with everything that the docs name: clips, lists, configs, weights."""
+    folder = tmp_path_factory.mktemp("docs")
+    lists: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for colour in COLOURS:
+        for number in range(7):
+            path = folder / "my" / "videos" / colour / f"{number}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            colour_clip(path, colour, seed=number * 31 + ord(colour[0]))
+            split = "train" if number < 5 else "val" if number == 5 else "test"
+            lists[split].append(f"{colour}/{number}.mp4 {colour}\n")
+    for split, lines in lists.items():
+        (folder / "my" / f"{split}.txt").write_text("".join(lines))
+    for copy in ("new/clips", "other/videos", "clips"):
+        shutil.copytree(folder / "my" / "videos", folder / copy)
+    lines = ["data_root: my/videos", *(f"ann_file_{s}: my/{s}.txt" for s in lists)]
+    (folder / "my.yaml").write_text("\n".join([*lines, "work_dir: work_dirs/mine", ""]))
+    weights_file(folder / "my" / "weights.pth", "conv_nano")
+    ucf101(folder)
+    return folder
+
+
+def ucf101(folder: Path) -> None:
+    """Clips and lists as UCF101 has them, and a config that names them."""
+    lists = folder / "my" / "ucfTrainTestlist"
+    lists.mkdir()
+    for colour in COLOURS:
+        for group in range(1, 6):
+            name = f"{colour}/v_{colour}_g{group:02d}_c01.avi"
+            path = folder / "my" / "UCF-101" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clip = folder / "my" / "videos" / colour / f"{group}.mp4"
+            shutil.copyfile(clip, path)
+            number = list(COLOURS).index(colour) + 1
+            split, line = ("train", f"{name} {number}") if group > 1 else ("test", name)
+            with open(lists / f"{split}list01.txt", "a") as file:
+                file.write(f"{line}\n")
+    keys = ("data_root: my/UCF-101", "ann_file_train: my/ucfTrainTestlist")
+    (folder / "ucf101.yaml").write_text("\n".join([*keys, "work_dir: work_dirs/ucf101", ""]))
+
+
+@pytest.fixture
+def there(place, monkeypatch):
+    """The test runs in that folder."""
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def quick_api(monkeypatch):
+    """What AutoXVideo is given is made quick; that it was wrong stays."""
+    given = AutoXVideo._with
+
+    def quick_keys(model, keys):
+        asked = given(model, keys)
+        return {**QUICK, **asked, "epoch": min(asked.get("epoch", 1), 1)}
+
+    monkeypatch.setattr(AutoXVideo, "_with", quick_keys)
+
+
+def test_blocks_of_commands_say_so():
+    for block in blocks():
+        starts = re.compile(r"^\$? ?(autox-video|python3?|pip|\./dist|sphinx)[ -]\w", re.MULTILINE)
+        if block.language in ("", "text"):
+            unmarked = [m for m in starts.findall(block.text) if "COMMAND" not in block.text]
+            assert not unmarked, f"{block.place}: mark this block as bash"
+
+
+@pytest.mark.parametrize("pattern", RUN_ELSEWHERE)
+def test_what_is_not_run_here_is_run_there(pattern):
+    file, word = RUN_ELSEWHERE[pattern]
+    assert word in (REPOSITORY / file).read_text()
+    assert any(re.fullmatch(pattern, command) for command in commands())
+
+
+def test_every_command_is_of_a_kind_that_is_run():
+    for command, where in commands().items():
+        assert is_run_elsewhere(command) or words_of(command), f"{where}: who runs `{command}`?"
+
+
+def test_every_key_in_commands_exists():
+    for command, where in commands().items():
+        for key in re.findall(r"(?<=\s)(\w+)=", command):
+            known = key in Settings.model_fields or key.isupper()
+            assert known or not words_of(command), f"{where}: there is no key {key}"
+
+
+@pytest.mark.slow
+def test_commands_run(there, capsys):
+    forms: set[str] = set()
+    for number, (command, where) in enumerate(commands().items()):
+        words = None if is_run_elsewhere(command) else words_of(command)
+        if words is None:
+            continue
+        words = [word.replace("/fast/", f"{there}/fast/") for word in words]
+        code = main(quick(words, forms, f"plans/{number}"))
+        said = capsys.readouterr()
+        assert code == 0, f"{where}: `{command}` ends with {code}:\n{said.out}\n{said.err}"
+
+
+@pytest.mark.slow
+def test_python_runs(there, quick_api):
+    for clips in ("my/videos", "my.yaml"):
+        assert main(["train", clips, *QUICK_WORDS]) == 0
+    for block in python_blocks():
+        if block.page == "docs/architecture.md":
+            continue  # parts of modules: tests/test_custom_imports.py runs such ones
+        try:
+            exec(compile(block.text, block.place, "exec"), {})
+        except Exception as error:
+            raise AssertionError(f"{block.place}: {error}") from error
+
+
+def is_run_elsewhere(command: str) -> bool:
+    """Whether a row of RUN_ELSEWHERE is of this command."""
+    return any(re.fullmatch(pattern, command) for pattern in RUN_ELSEWHERE)
+
+
+def words_of(command: str) -> list[str] | None:
+    """The words of one of our commands, as `main` takes them; None for other commands."""
+    for prefix in ("autox-video ", "python -m autox_video ", ".venv/bin/autox-video "):
+        if command.startswith(prefix):
+            return shlex.split(command.removeprefix(prefix))
+    match = re.fullmatch(r"(?:\S*/)?python auto(train|test)\.py ?(.*)", command)
+    return [match[1], *shlex.split(match[2])] if match else None
+
+
+def quick(words: list[str], forms: set[str], plan_dir: str) -> list[str]:
+    """The words of a command, made quick.
+
+    Training is planned, in a folder of its own, where a command of its form (`forms`) came before
+    and did all of it.
+    """
+    command, *rest = words
+    if command not in ("train", "check"):
+        return words
+    named = {word.partition("=")[0] for word in rest}
+    words = [*words, *(word for word in QUICK_WORDS if word.partition("=")[0] not in KEPT & named)]
+    form = " ".join(word for word in rest if "=" not in word)
+    is_repeated = form in forms or any(word in " ".join(rest) for word in NOT_QUICK)
+    if command == "train" and is_repeated and "--plan" not in rest:
+        words += ["--plan", f"work_dir={plan_dir}"]
+    forms.add(form)
+    return words
