@@ -64,9 +64,8 @@ def _docstring(node: ast.AST) -> Iterator[tuple[int, str]]:
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         if text := ast.get_docstring(node):
             yield getattr(node, "lineno", 1), text
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        if isinstance(node.value.value, str):  # of an attribute
-            yield node.lineno, node.value.value
+    elif isinstance(node, ast.Expr) and (text := text_of(node.value)):  # of an attribute
+        yield node.lineno, text
 
 
 def _messages(node: ast.AST) -> Iterator[tuple[int, str]]:

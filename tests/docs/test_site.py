@@ -1,4 +1,4 @@
-"""The built docs: `sphinx-build -W -q -b html docs build/docs`; skipped where they are not built."""
+"""The site that `sphinx-build -W -b html docs build/docs` made; skipped where it is not built."""
 
 from pathlib import Path
 
