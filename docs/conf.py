@@ -29,6 +29,7 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 # Every link within the docs must lead somewhere. Types are not linked: other projects' are not
 # looked up, so that the docs build without a network, and few of ours have an entry.
