@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEAKERS = {"say", "complain", "warn", "info", "warning", "_tell", "refuse", "on_note", "table"}
 """Functions whose text the user sees; so is that of every exception that is raised."""
 FEWEST_WORDS = 5
-_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
+_END = re.compile(r"(?<=[.!?*])\s+(?=[A-Z`*(\[])")
+_ITEM = re.compile(r"\s*(-|\d+\.)\s+")
 _FENCE = re.compile(r"^(```|:::).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
 Found = tuple[str, int, str]
@@ -42,16 +43,27 @@ def sentences_of_code() -> Iterator[Found]:
 
 
 def sentences_of_docs() -> Iterator[Found]:
-    """Sentences of the README and the docs, without blocks of code and tables."""
+    """Sentences of the README and the docs, without blocks of code, headings and tables."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     for path in sorted(pages):
         name, text = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
         text = _FENCE.sub(lambda block: "\n" * block[0].count("\n"), text)
-        line = 1
-        for paragraph in text.split("\n\n"):
-            if not paragraph.lstrip().startswith(("|", "#", "<", "!")):
-                yield from ((name, line, sentence) for sentence in split(paragraph))
-            line += paragraph.count("\n") + 2
+        for line, paragraph in paragraphs(text):
+            yield from ((name, line, sentence) for sentence in split(paragraph))
+
+
+def paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """Give each paragraph and each item of a list with its first line; no headings and tables."""
+    start, lines = 1, []
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        item = _ITEM.match(line)
+        if item or not line.strip() or line.startswith(("|", "#", "<", "!")):
+            if lines:
+                yield start, " ".join(lines)
+            start, lines = number, [line[item.end() :]] if item else []
+        else:
+            start = start if lines else number
+            lines.append(line)
 
 
 def split(text: str) -> list[str]:
