@@ -26,21 +26,22 @@ KEPT = {"backbone", "load_from", "cache"}
 """Keys of which a command keeps its own value."""
 
 RUN_ELSEWHERE = {
-    r"python3 -m venv .*": (".ci/run", "README.md"),
-    r"(.venv/bin/)?(python -m )?pip install .*": (".ci/run", "pip install"),
-    r"(.venv/bin/)?(python -m )?pytest.*": (".ci/run", "README.md"),
-    r"(.venv/bin/)?ruff .*": (".ci/run", "ruff"),
-    r"sphinx-build .*": (".ci/run", "sphinx-build"),
-    r"\. .venv/bin/activate": (".ci/run", ".venv/bin"),
-    r"\./dist_(train|test)\.sh .*|NNODES=.* \./dist_train\.sh .*": (
-        "tests/cli/test_torchrun.py",
-        "dist_train.sh",
+    r"python3 -m venv \S+ && \S+pip install -e \S+": (".ci/run", "pip install"),
+    r"python3 -m venv .* -m pytest .*": (".ci/run", "<!-- test command -->"),
+    r"python3 -m venv .* && \S+python autotrain.py && .*": (
+        "tests/test_whole_run.py",
+        "autotest.py",
     ),
+    r"\. \.venv/bin/activate": (".ci/run", ".venv/bin/python"),
+    r"pip install \S+": (".ci/run", "pip install"),
+    r"python -m pytest.*": (".ci/run", "-m pytest"),
+    r"ruff check \. && ruff format \.": (".ci/run", "ruff check"),
+    r"sphinx-build .*": (".ci/run", "sphinx-build"),
+    r"\./dist_(train|test)\.sh .*": ("tests/cli/test_torchrun.py", "dist_train.sh"),
+    r"NNODES=.* \./dist_train\.sh .*": ("tests/cli/test_torchrun.py", "NNODES"),
     r"torchrun .*": ("tests/distributed/test_processes.py", "torchrun"),
-    r".* gpus=.*|.* device=cuda.*": ("tests/distributed/test_launch.py", "gpus"),
-    r"python tests/faults/\w+\.py.*": ("tests/faults/test_faults.py", "kills"),
-    r"python docs/draw_sentences.py.*": ("tests/docs/test_draw_sentences.py", "draw_sentences"),
-    r"git .*": (".ci/run", "cd "),
+    r"autox-video train .* (gpus|device)=.*": ("tests/distributed/test_launch.py", "gpus"),
+    r"python docs/draw_sentences.py.*": ("tests/docs/test_draw_sentences.py", "draw_sentences.py"),
 }
 """Commands that are not run here: patterns, and the test or CI step that does, with a word in it.
 
