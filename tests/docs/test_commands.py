@@ -28,7 +28,7 @@ KEPT = {"backbone", "load_from", "cache"}
 RUN_ELSEWHERE = {
     r"python3 -m venv \S+ && \S+pip install -e \S+": (".ci/run", "pip install"),
     r"python3 -m venv .* -m pytest .*": (".ci/run", "<!-- test command -->"),
-    r"python3 -m venv .* && \S+python autotrain.py && .*": (
+    r"python3 -m venv .* \S+autotrain.py && .*": (
         "tests/test_whole_run.py",
         "autotest.py",
     ),
