@@ -1,7 +1,9 @@
-"""Sphinx's settings: `sphinx-build -W -b html docs build/docs`."""
+"""Settings of Sphinx: `sphinx-build -W -b html docs build/docs`."""
 
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import autox_video
 
@@ -22,6 +24,7 @@ exclude_patterns = ["build"]
 
 html_theme = "furo"
 html_title = f"autox_video {version}"
+html_show_copyright = False
 html_static_path = ["_static"]
 
 # Single backticks in docstrings are code, as in Markdown.
@@ -35,3 +38,13 @@ napoleon_use_ivar = True
 # looked up, so that the docs build without a network, and few of ours have an entry.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
+
+
+def setup(app: Sphinx) -> None:
+    """Let docstrings of attributes hold colons: napoleon takes what is before one for a type."""
+
+    def keep_colons(_app, what, _name, _object, _options, lines):
+        if what in ("attribute", "data", "property") and lines:
+            lines[0] = f": {lines[0]}"  # an empty type
+
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)

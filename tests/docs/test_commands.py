@@ -28,12 +28,12 @@ KEPT = {"backbone", "load_from", "cache"}
 RUN_ELSEWHERE = {
     r"python3 -m venv \S+ && \S+pip install -e \S+": (".ci/run", "pip install"),
     r"python3 -m venv .* -m pytest .*": (".ci/run", "<!-- test command -->"),
-    r"python3 -m venv .* \S+autotrain.py && .*": (
+    r"python3 -m venv .* autotrain\.py && .*": (
         "tests/test_whole_run.py",
         "autotest.py",
     ),
     r"\. \.venv/bin/activate": (".ci/run", ".venv/bin/python"),
-    r"pip install \S+": (".ci/run", "pip install"),
+    r"pip install .*": (".ci/run", "pip install"),
     r"python -m pytest.*": (".ci/run", "-m pytest"),
     r"ruff check \. && ruff format \.": (".ci/run", "ruff check"),
     r"sphinx-build .*": (".ci/run", "sphinx-build"),
