@@ -191,9 +191,10 @@ def quick(words: list[str], forms: set[str], plan_dir: str) -> list[str]:
         return words
     named = {word.partition("=")[0] for word in rest}
     words = [*words, *(word for word in QUICK_WORDS if word.partition("=")[0] not in KEPT & named)]
-    form = " ".join(word for word in rest if "=" not in word)
-    is_repeated = form in forms or any(word in " ".join(rest) for word in NOT_QUICK)
-    if command == "train" and is_repeated and "--plan" not in rest:
-        words += ["--plan", f"work_dir={plan_dir}"]
-    forms.add(form)
+    if command == "train":
+        form = " ".join(word for word in rest if "=" not in word)
+        is_repeated = form in forms or any(word in " ".join(rest) for word in NOT_QUICK)
+        if is_repeated and "--plan" not in rest:
+            words += ["--plan", f"work_dir={plan_dir}"]
+        forms.add(form)
     return words
