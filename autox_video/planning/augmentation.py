@@ -59,7 +59,7 @@ def smaller_side(resolution: int) -> int:
 def flip(draft: Draft) -> Choice:
     """Whether to flip half of the clips: not if that could change the class."""
     if not draft.stats.named:
-        return by_rule(True, "there are no class names that mention a direction")
+        return by_rule(True, "there are no class names to check for directions")
     telling = [name for name in draft.stats.class_names if tells_direction(name)]
     if telling:
         why = f"a flip would change the class: {', '.join(telling[:3])}"

@@ -151,10 +151,10 @@ def class_balance(draft: Draft) -> Choice:
         return by_user(asked)
     if not can_balance:
         return by_rule(False, "not available for multi-label training")
+    counts = f"{most} clips per class" if fewest == most else f"{fewest} to {most} clips per class"
     if most < IMBALANCE * max(fewest, 1):
-        return by_rule(False, f"{fewest} to {most} clips per class: balanced enough")
-    why = "loss and validation weigh all classes equally"
-    return by_rule(True, f"{fewest} to {most} clips per class: {why}")
+        return by_rule(False, f"{counts}: balanced enough")
+    return by_rule(True, f"{counts}: loss and validation weigh all classes equally")
 
 
 def soup(draft: Draft) -> Choice:
