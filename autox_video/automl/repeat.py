@@ -143,7 +143,7 @@ def _read(path: Path) -> RunRecord:
     file = path / RECORD if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(
-            f"from_plan: there is no {file}; give the work dir of a run, or its {RECORD}."
+            f"from_plan: {file} does not exist; give the work dir of a run, or its {RECORD}."
         )
     stored = load_stored(file.parent, file.name)
     if stored is None:

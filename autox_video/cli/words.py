@@ -156,8 +156,8 @@ def _default_config(keys: set[str]) -> Config:
         if named:
             return {}
         raise ConfigError(
-            f"command line: name the clips: there is no {DEFAULT_CONFIG} in this folder. Give a "
-            "folder of clips, as in: autox-video train CLIPS_FOLDER; or try the built-in demo: "
+            f"command line: no clips are given, and this folder has no {DEFAULT_CONFIG}. Give a "
+            "folder of clips: autox-video train CLIPS_FOLDER. Or try the built-in demo: "
             f"autox-video train {DEMO}"
         )
     if named and _is_of_demo(Path(DEFAULT_CONFIG)):
