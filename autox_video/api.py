@@ -177,9 +177,10 @@ class AutoXVideo:
             "ann_file_test": AUTO if whole_folder else ann_file_test,
             "test_results_path": output_path,
         }
-        given = self._with({**arguments, **others})
         if data_root is not None and "data_root" in self._values:
-            given.setdefault("work_dir", self.settings().work_dir)  # not that of other clips
+            # The model of the clips so far predicts others.
+            arguments |= {"work_dir": self.settings().work_dir, "demo": False}
+        given = self._with({**arguments, **others})
         settings = _checked(given, "transform", fresh=checkpoints is not None)
         _say_if_alone(settings, "test")
         weights = None if checkpoints is None else os.fspath(checkpoints)
@@ -197,7 +198,8 @@ class AutoXVideo:
 
     def _with(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         new = {k: v for k, v in arguments.items() if v is not None and v != -1}
-        refuse_mixed_demo(self._values, new, "read_cfg")
+        if new.get("demo") is not False:
+            refuse_mixed_demo(self._values, new, "read_cfg")
         return _with_plan({**self._values, **new})
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from autox_video import AutoXVideo
+import autox_video
+from autox_video import AutoXVideo, AutoXVideoError
 from autox_video.core.errors import CheckpointError, ConfigError, ListingError
 from autox_video.training.interrupt import Stopped
-from tests.datasets import TINY, colour_clip, colour_data, write_config
+from tests.datasets import REPOSITORY, TINY, colour_clip, colour_data, write_config
 from tests.videos import write_text_video
 
 NAMES = ("backbone", "resolution", "clip_len", "workers", "device", "load_from")
@@ -83,7 +84,7 @@ def test_results_lie_in_the_work_dir_and_those_of_another_test_are_kept(fitted, 
     given = {"data_root": data["data_root"], "work_dir": str(tmp_path / "work"), "workers": 0}
     for split in ("val", "val", "test", "val"):
         model.transform(ann_file_test=data[f"ann_file_{split}"], **given)
-    results = sorted(path.name for path in (tmp_path / "work").glob("results*"))
+    results = sorted(path.name for path in (tmp_path / "work").glob("results*.json"))
     assert results == ["results-1.json", "results-2.json", "results.json"]
     tested = [json.loads((tmp_path / "work" / name).read_text()) for name in results]
     first = [content["predictions"][0]["video"].partition(" ")[0] for content in tested]
@@ -142,9 +143,9 @@ def test_mistakes_are_sentences(fitted, tmp_path):
         AutoXVideo().transform(
             data_root=data["data_root"], checkpoints=str(folder / "work" / "no.pth")
         )
-    with pytest.raises(CheckpointError, match=r"work is a folder; name .*/work/best\.pth\."):
+    with pytest.raises(CheckpointError, match=r"work is a folder.* .*/work/best\.pth\."):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints=str(folder / "work"))
-    with pytest.raises(CheckpointError, match="^https://host/best.pth: weights are read"):
+    with pytest.raises(CheckpointError, match="^https://host/best.pth: weights"):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints="https://host/best.pth")
     with pytest.raises(CheckpointError, match="work is a folder; set load_from to the weight file"):
         AutoXVideo().fit(**data, **{**REST, "load_from": str(folder / "work")})
@@ -196,3 +197,51 @@ def test_a_run_that_fails_leaves_nothing_and_one_that_is_stopped_can_be_tested(m
 
 def refuse(*_, **__):
     raise ListingError("no")
+
+
+def test_without_a_config_the_run_is_named_after_its_clips(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("autox_video.jobs.train.fit", lambda settings, fresh: seen.append(settings))
+    monkeypatch.setattr(
+        "autox_video.jobs.test.transform",
+        lambda settings, weights, whole_folder: seen.append(settings) or {"predictions": []},
+    )
+    model = AutoXVideo()
+    model.fit(tmp_path / "clips", epoch=3)
+    model.transform(tmp_path / "new", checkpoints=tmp_path / "best.pth")
+    model.transform()
+    AutoXVideo().transform("new")
+    AutoXVideo().read_cfg({"data_root": "mapping"}, ["epoch=2"]).fit()
+    assert [settings.work_dir for settings in seen] == [
+        *["work_dirs/clips"] * 3,
+        "work_dirs/new",
+        "work_dirs/mapping",
+    ]
+    assert [settings.data_root for settings in seen[:2]] == [
+        str(tmp_path / "clips"),
+        str(tmp_path / "new"),
+    ]
+
+
+def test_the_keys_of_the_demo_do_not_count_for_other_clips(monkeypatch):
+    model = AutoXVideo().read_cfg(REPOSITORY / "config.yaml")
+    with pytest.raises(ConfigError, match="the config of the demo does not fit other clips"):
+        model.fit("clips")
+    seen = []
+    monkeypatch.setattr(
+        "autox_video.jobs.test.transform",
+        lambda settings, weights, whole_folder: seen.append(settings) or {"predictions": []},
+    )
+    model.transform("clips", checkpoints="best.pth")
+    assert (seen[0].work_dir, seen[0].data_root) == ("work_dirs/demo", "clips")
+    assert (seen[0].ann_file_test, seen[0].demo) == ("auto", False)
+
+
+def test_errors_are_exported():
+    names = ("ConfigError", "ListingError", "VideoError", "CheckpointError", "ResourceError")
+    assert all(issubclass(getattr(autox_video, name), AutoXVideoError) for name in names)
+    assert autox_video.Stopped is Stopped
+    assert {*names, "AutoXVideo", "Stopped"} <= {*autox_video.__all__}
+    with pytest.raises(AttributeError, match="Nothing"):
+        _ = autox_video.Nothing
