@@ -89,12 +89,13 @@ class Settings(BaseModel):
     )
     epoch: int | Auto = _key(
         whole(1, 1_000_000),
-        "Number of training epochs. auto: by the number of clips, the weights and time_budget.",
+        "Number of training epochs. auto: depends on the number of clips, the "
+        "weights and time_budget.",
         basic=True,
     )
     videos_per_gpu: int | Auto = _key(
         whole(1, 65536),
-        "Batch size of each process, in clips. auto: by the number of training clips.",
+        "Batch size of each process, in clips. auto: depends on the number of training clips.",
         basic=True,
     )
     video_length: float | Auto = _key(
@@ -104,7 +105,8 @@ class Settings(BaseModel):
     )
     backbone: str = _key(
         text(BACKBONES),
-        "Model: fixed descriptors, a small CNN or a Video Swin. auto: by the weights and clips.",
+        "Model: fixed descriptors, a small CNN or a Video Swin. auto: depends on the "
+        "weights and the clips.",
         basic=True,
     )
     load_from: str = _key(
@@ -127,10 +129,12 @@ class Settings(BaseModel):
     )
     task: str = _key(
         text("single_label, multi_label, a task that a module of custom_imports registers"),
-        "What to train for. auto: single_label or multi_label, as the labels look.",
+        "What to train for. auto: single_label or multi_label, depending on the labels.",
     )
     multi_label: bool | Auto = _key(
-        FLAG, "Whether a clip can have several classes, written `one;other`. auto: as they look."
+        FLAG,
+        "Whether a clip can have several classes, written `one;other`. auto: "
+        "depends on the labels.",
     )
     strict: bool = _key(FLAG, "Stop at unreadable clips instead of skipping them.", False)
     max_bad: float = _key(
@@ -150,11 +154,11 @@ class Settings(BaseModel):
     demo: bool = _key(FLAG, "Create the demo data set (data_root and ../annotations).", False)
 
     clip_len: int | Auto = _key(
-        whole(2, 128, multiple_of=2), "Frames per input clip. auto: by the length of the videos."
+        whole(2, 128, multiple_of=2), "Frames per input clip. auto: depends on the video length."
     )
     resolution: int | Auto = _key(
         whole(32, 1024, multiple_of=4),
-        "Side of the square input, in pixels. auto: by the model and the size of the videos.",
+        "Side of the square input, in pixels. auto: depends on the model and the video size.",
     )
     progressive: bool | Auto = _key(
         FLAG,
@@ -183,7 +187,8 @@ class Settings(BaseModel):
     )
     lr: float | Auto = _key(
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
-        "Learning rate of the head, for the total batch. auto: by the model and the batch size.",
+        "Learning rate of the head, for the total batch. auto: depends on the model and the "
+        "batch size.",
     )
     layer_decay: float | Auto = _key(
         number("a number > 0 (at most 1)", lambda x: 0 < x <= 1),
@@ -258,7 +263,8 @@ class Settings(BaseModel):
     )
     workers: int | Auto = _key(
         whole(0, 1024),
-        "Data-loading processes per GPU; 0: load in the training process. auto: by the CPU cores.",
+        "Data-loading processes per GPU; 0: load in the training process. auto: depends on the "
+        "CPU cores.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         choice("float32", "bfloat16", "float16"),
