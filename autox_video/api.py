@@ -19,14 +19,16 @@ class AutoXVideo:
     Arguments are keys of the config and take precedence over it. Paths may be strings or `Path`
     objects. All methods raise AutoXVideoError for errors that the user can fix.
 
-    Example:
+    Example::
+
         from autox_video import AutoXVideo
 
         model = AutoXVideo()
         best = model.fit("my/clips", time_budget="45m")
         records = model.transform("new/clips")
 
-    With a config file:
+    With a config file::
+
         model = AutoXVideo().read_cfg("my.yaml")
         model.fit()
         records = model.transform()
