@@ -18,6 +18,8 @@ SPEAKERS = {"say", "complain", "warn", "info", "warning", "_tell", "refuse", "on
 FEWEST_WORDS = 5
 _END = re.compile(r"(?<=[.!?*])\s+(?=[A-Z`*(\[])")
 _ITEM = re.compile(r"\s*(-|\d+\.)\s+")
+_BREAK = re.compile(r"\n\s*\n|\n(?=\s*[\w*]+: )")
+"""Between paragraphs, and before each of the arguments in a docstring."""
 _FENCE = re.compile(r"^(```|:::).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
 Found = tuple[str, int, str]
@@ -68,7 +70,8 @@ def paragraphs(text: str) -> Iterator[tuple[int, str]]:
 
 def split(text: str) -> list[str]:
     """The sentences of a text, on one line each."""
-    parts = _END.split(" ".join(text.split()))
+    paragraphs = (" ".join(paragraph.split()) for paragraph in _BREAK.split(text))
+    parts = (part for paragraph in paragraphs for part in _END.split(paragraph))
     return [part for part in parts if len(part.split()) >= FEWEST_WORDS]
 
 
