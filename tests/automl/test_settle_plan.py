@@ -156,7 +156,7 @@ def test_a_warm_up_that_the_budget_leaves_no_room_for_is_shortened(keys):
 def test_keys_without_effect_are_named(keys, monkeypatch, capsys):
     monkeypatch.setattr(settle_plan, "_with_probes", lambda prepared, *_: prepared)
     planned(keys, mode="probe", lr=0.1, weight_decay=0.1, flip=False)
-    assert "lr, weight_decay: no effect" in capsys.readouterr().out
+    assert "lr, weight_decay: no effect" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("budget", ["auto", "1s"])
