@@ -111,7 +111,7 @@ def test_where_scores_are_equal_the_loss_decides_and_is_said(done, keys, tmp_pat
     assert keep_better(tmp_path / "run", best, identity)["epoch"] == 0
     score = best[main_score(best)]
     assert (
-        f"against {score_text(score, 6)} with a loss of 4.0000 on the validation"
+        f"vs. {score_text(score, 6)} with a loss of 4.0000 on the validation"
         in capsys.readouterr().out
     )
 
