@@ -1,4 +1,4 @@
-"""Refuse a work dir that holds the run of other clips, or the run that is to be repeated."""
+"""Refuse a work dir that holds a run of other clips, or the run to repeat."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from autox_video.video.files.remote import full_root, is_remote
 
 
 def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
-    """Refuse the run in a work dir that is only named after the clips, or that is to be repeated.
+    """Refuse a work dir with a run of another folder of the same name, or with the run to repeat.
 
     Args:
         settings: which clips and which work dir.

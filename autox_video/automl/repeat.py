@@ -25,7 +25,7 @@ DATA_KEYS = (
 _FILES = ("class_names", "ann_file_train", "ann_file_val", "ann_file_test")
 
 _AS_KEYS = {"mode", "backbone", "pretrained", "window_size", "seed"}
-"""Fields that `keys_of_plan` repeats, since they are needed before there is a plan."""
+"""Fields that are needed before there is a plan: `keys_of_plan` repeats them as keys."""
 _OF_DATA = {"num_classes", "test_clips"}
 _OF_MACHINE = {
     *("device", "processes", "workers", "accumulation", "gradient_checkpointing", "compile"),
@@ -35,13 +35,14 @@ _FOLLOWING = {
     *("short_side", "early_side", "head_grid", "soup"),
     *("warmup_epochs", "flat_epochs", "patience"),
 }
-"""Fields whose rules give the same again, or fit what the user changes."""
+"""Fields that rules derive from others: the same values again, unless those change."""
 
 
 def data_keys(settings: Settings) -> dict[str, Any]:
     """Return the keys that name the clips, with absolute paths, as a record keeps them."""
     given = settings.model_dump(include=settings.model_fields_set & {*DATA_KEYS})
-    return {key: full_root(value) if key in _FILES else value for key, value in given.items()}
+    files = {key: full_root(given[key]) for key in _FILES if given.get(key, AUTO) != AUTO}
+    return {**given, **files}
 
 
 def keys_of_plan(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _weights_of(plan: Plan, path: Path) -> str:
 
 
 def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
-    """Return a basis that repeats the plan named by `from_plan`, and notes on what it leaves out.
+    """Return a basis that repeats the plan of `from_plan`, and sentences on what it leaves out.
 
     Raises:
         CheckpointError: there is no usable record.

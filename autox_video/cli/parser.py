@@ -73,7 +73,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser; the help of the command `keys_of` lists the keys, which takes a moment."""
+    """Return the parser; the help of the command `keys_of` lists the keys, which is slower."""
     parser = _Parser(
         prog="autox-video",
         description="Train video classification models from a folder of clips.",
@@ -113,7 +113,7 @@ def show_version(options: argparse.Namespace) -> int:
 
 
 def show_help(options: argparse.Namespace) -> int:
-    """Print the help of a command line that names no command; gives 2."""
+    """Print the help, as no command was given; returns 2."""
     make_parser().print_help()
     return 2
 

@@ -58,8 +58,9 @@ _APART = re.compile(r"([\w-]+)(\0?=\0|\0=|:\0?|\0(?!--))([^\0=]*)")
 def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
     """Return the config and the overrides.
 
-    A folder or an address of clips is a config of one key, `data_root`. With none given, it is
-    config.yaml in the current folder; but the demo's counts only if the overrides name no clips.
+    A folder or an address of clips is a config with one key, `data_root`. The default is
+    config.yaml in the current folder; if that is the demo's, it is ignored when an override sets
+    `data_root`.
 
     Args:
         words: what follows the command, without its own options.

@@ -31,11 +31,11 @@ def write_new_config(data_root: str, file: str | None = None) -> Path:
 
     Args:
         data_root: folder or address of the clips.
-        file: the config; default: NAME.yaml in the current folder, NAME being the folder's.
+        file: the config; default: NAME.yaml in the current folder, with the name of `data_root`.
 
     Raises:
         ConfigError: the file exists.
-        ListingError: there are no clips, or what they show cannot be told.
+        ListingError: there are no clips, or nothing tells their classes.
         ResourceError: the file cannot be written.
     """
     settings = settings_from_mapping({"data_root": data_root}, "init")
@@ -80,7 +80,7 @@ def _find_lists(data_root: str) -> dict[str, str]:
 
 
 def _read(settings: Settings, lists: Mapping[str, str]) -> tuple[Listing, Mapping[str, str]]:
-    """Read the folder; with the lists, if there are no classes without them."""
+    """Read the folder; if it has no class folders, read it with the lists."""
     try:
         return read_listing(settings), {}
     except ListingError:
@@ -111,7 +111,7 @@ def _lines(
 
 
 def _found(key: str, listing: Listing) -> str:
-    """What the clips say about a key; "" for nothing."""
+    """What was found about a key; "" for nothing."""
     split = key.removeprefix("ann_file_")
     if split in listing.splits:
         return f"Found: {counted(len(listing.splits[split]), 'clip')}."
