@@ -79,7 +79,7 @@ def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
 def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
     """Return the clips of the run that made some weights, as far as its folder tells.
 
-    Its validation clips count as training clips where the weights were refit on them, too.
+    Its validation clips count as training clips if the weights were refit on them.
     """
     if load_from in (AUTO, NONE):
         return None

@@ -25,8 +25,8 @@ TOUCH_AFTER_SEC = 3600.0
 """The access time of a file is updated at most this often."""
 
 FREE_SHARE, FREE_GIB_MAX, FREE_PER_CACHED = 0.05, 5.0, 20.0
-"""Disk space that stays free whatever the limit: a share of the disk, but at most so many GiB and
-at most so many times the size of the cache, since a small cache does no harm on a full disk."""
+"""Disk space that stays free whatever the limit: a share of the disk, but at most FREE_GIB_MAX and
+at most FREE_PER_CACHED times the cache size, since a small cache does no harm on a full disk."""
 
 _MAGIC = b"autoxvc1"
 _HEAD = struct.Struct("<8sQI4x")  # magic; size in bytes and checksum of the content
