@@ -73,7 +73,7 @@ def work(name):
 
 def test_the_commands_show_them_escaped_and_keep_them(run):
     for job in ("check", "train", "test"):
-        code, text = run(job)
+        code, text = run(job, "verbose=true")
         assert code == 0, text
         if job != "test":
             assert "cl\\nass" in text
@@ -159,7 +159,7 @@ def test_a_terminal_that_lacks_letters(tmp_path):
             (tmp_path / "v" / folder / name).write_bytes((tmp_path / "clip.mp4").read_bytes())
     write_config(tmp_path / "config.yaml", **TINY, data_root="v")
     done = subprocess.run(
-        [*command_line(), "check"],
+        [*command_line(), "check", "verbose=true"],
         cwd=tmp_path,
         env=environment(PYTHONIOENCODING="ascii"),
         capture_output=True,
