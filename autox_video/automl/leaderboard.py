@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
@@ -66,6 +67,8 @@ class Row:
     """`partial`: scored on the clips that there was time for; `pruned`: stopped early."""
 
 
+ID_WIDTH = 20
+"""Of an id in the table: longer ones are broken at hyphens."""
 COLUMNS = tuple(column.name for column in fields(Row))
 _OPTIONAL = ("score", "low", "high")
 _ROW = TypeAdapter(Row)
@@ -168,20 +171,28 @@ def best_first(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (1.0 if row.score is None else -row.score, row.cost_sec))
 
 
-def show_leaderboard(rows: Sequence[Row], title: str = "Leaderboard") -> None:
-    """Print rows as a table, the best first; leaderboard.csv has more columns."""
+def show_leaderboard(
+    rows: Sequence[Row], title: str = "Leaderboard", *, detail: bool = False
+) -> None:
+    """Print rows as a table, the best first; leaderboard.csv has more columns.
+
+    Args:
+        rows: to show.
+        title: above them.
+        detail: print the table only where `verbose` is true.
+    """
     counts = (row.config.get(key) for row in rows for key in ("clips", "validation_clips"))
     known = (count for count in counts if isinstance(count, int))
     clips = min(known, default=math.inf)  # all scores of a table have as many digits
     shown = [
         (
-            *(place, row.id, _score_with_interval(row, clips), _scored_on(row)),
+            *(place, wrap(row.id, ID_WIDTH), _score_with_interval(row, clips), _scored_on(row)),
             *(duration(row.cost_sec), row.state),
         )
         for place, row in enumerate(best_first(rows), start=1)
     ]
     columns = ("", "model", "score (95% interval)", "scored on", "time", "state")
-    table(title, columns, shown, lines=False)
+    table(title, columns, shown, detail=detail, lines=False)
 
 
 def _score_with_interval(row: Row, clips: float) -> str:
@@ -198,14 +209,14 @@ def interval_text(low: float | None, high: float | None, clips: float) -> str:
     return f"{score_text(low, clips)} to {score_text(high, clips)}"
 
 
-def _scored_on(row: Row) -> str | list[str]:
+def _scored_on(row: Row) -> list[str]:
     """What a score was measured on; of few validation clips, their number and score too."""
     scored_on = "folds" if row.scored_on == CROSS_VALIDATION else row.scored_on
     clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
     if behind is not None:
         return [scored_on, f"(validation {score_text(behind, clips)}, {clips} clips)"]
     few = row.scored_on == VALIDATION and clips is not None and clips < FEW_VALIDATION_CLIPS
-    return f"{scored_on}, {clips} clips" if few else scored_on
+    return [scored_on, f"({clips} clips)"] if few else [scored_on]
 
 
 def _is_scored_anew(now: Row, before: Row) -> bool:

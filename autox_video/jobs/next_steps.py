@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from autox_video.core.console import say
+from autox_video.planning.plan import Plan
 from autox_video.run.command import other_command
 
 _LABELS: Mapping[str, str] = {
@@ -13,18 +14,21 @@ _LABELS: Mapping[str, str] = {
 }
 
 
-def say_next_steps(*steps: str, epochs: int | None = None) -> None:
+def say_next_steps(*steps: str, plan: Plan | None = None) -> None:
     """Print the command line of each step; nothing when used as a library.
 
     Args:
-        steps: `test`, `clips`, `leaderboard` or `longer`.
-        epochs: that the model was trained for.
+        steps: `test`, `clips`, `leaderboard` or `longer`, which needs the plan.
+        plan: of the model.
     """
+    longer = f"epoch={2 * plan.epochs}" if plan else ""
+    if plan and plan.time_budget_sec is not None:
+        longer = f"time_budget={2 * plan.time_budget_sec:g}s"
     commands = {
         "test": ("test",),
         "clips": ("test", "ann_file_test=LIST"),
         "leaderboard": ("leaderboard",),
-        "longer": ("train", f"epoch={2 * (epochs or 1)}"),
+        "longer": ("train", longer),
     }
     for step in steps:
         if command := other_command(*commands[step]):

@@ -179,7 +179,9 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
         file = mistakes_file(test.results_file)
         if wrong := write_mistakes(file, found, provenance.classes):
             say(f"Mistakes: {short_path(file)} ({counted(wrong, 'clip')}, most confident first)")
-    say_next_steps("clips", "leaderboard", "longer", epochs=test.record.plan.epochs)
+    plan = test.record.plan
+    longer = () if plan.mode == "probe" else ("longer",)
+    say_next_steps("clips", "leaderboard", *longer, plan=plan)
     return content
 
 

@@ -62,5 +62,5 @@ def test_the_leaderboard_shows_the_same(capsys):
     assert asdict(rows[1])["config"] == {"lr": 1, "validation_clips": 40}
     show_leaderboard(rows)
     out = capsys.readouterr().out
-    assert out.index("0.7857") < out.index("(validation 0.17,")
-    assert "validation, 6 clips" in out and "40 clips" not in out
+    assert out.index("0.79 (") < out.index("(validation 0.17,")
+    assert "(6 clips)" in out and "40 clips" not in out

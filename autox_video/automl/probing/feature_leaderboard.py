@@ -113,7 +113,7 @@ def probe_candidates(
         return prepared
     plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
     _keep(job, best, plan, seconds=end - time.monotonic())
-    show_leaderboard(try_to_read(work_dir))
+    show_leaderboard(try_to_read(work_dir), detail=not probing)
     return replace(prepared, plan=plan, probe_view_sec=best.extractor.view_sec())
 
 

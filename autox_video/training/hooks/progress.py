@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from autox_video.core.console import Activity, complain, printable, say, say_detail
+from autox_video.core.console import Activity, complain, is_quiet, printable, say, say_detail
 from autox_video.core.durations import duration
 from autox_video.distributed import processes
 from autox_video.metrics.intervals import score_text
@@ -159,6 +159,7 @@ class Progress(Hook):
         if key is None:
             self._tell(f"epoch {epoch}: no validation clip could be read.", complain)
             return
+        is_better = key not in self.best or metrics[key] > self.best[key]
         if key not in self.best or selection_score(metrics) > selection_score(self.best):
             self.best = metrics
         name, clips, beside = score_label(key), metrics["clips"], ""
@@ -166,10 +167,13 @@ class Progress(Hook):
         # With five classes or fewer, top-5 is always 1.
         if second and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
             beside = f"{score_label(second)} {score_text(metrics[second], clips)}, "
+        # Where evaluations come quickly, not every one is worth a line.
+        is_last = epoch >= runner.train_loop.max_epochs
         self._tell(
             f"epoch {epoch}: validation {name} {score_text(metrics[key], clips)}, {beside}"
             f"loss {metrics['loss']:.4f} on {clips} clips (best {name} "
-            f"{score_text(self.best[key], clips)})"
+            f"{score_text(self.best[key], clips)})",
+            say if is_better or is_last or is_quiet() else say_detail,
         )
 
     def on_note(self, runner, sentence: str) -> None:
@@ -223,8 +227,8 @@ class Progress(Hook):
 
     def _tell(self, sentence: str, how: Callable[[str], None] = say) -> None:
         if self.quiet:
-            self.log.log(logging.INFO if how is say else logging.WARNING, printable(sentence))
-        if not (self.quiet and how is say):
+            self.log.log(logging.WARNING if how is complain else logging.INFO, printable(sentence))
+        if not self.quiet or how is complain:
             how(sentence)
 
 

@@ -53,7 +53,7 @@ def test_a_summary_reads_as_a_line():
     ],
 )
 def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, classes, told):
-    loop = SimpleNamespace(epoch=3, iter=12)
+    loop = SimpleNamespace(epoch=3, iter=12, max_epochs=9)
     config = {"classes": list(range(classes))}
     log = logging.getLogger("test")
     runner = SimpleNamespace(train_loop=loop, work_dir=str(tmp_path), cfg=config, logger=log)
@@ -62,6 +62,12 @@ def test_an_evaluation_is_told_by_its_main_score(tmp_path, capsys, metrics, clas
     progress.after_val_epoch(runner, metrics)
     assert f"epoch 3: validation {told}" in capsys.readouterr().out
     assert progress.best == metrics
+    # One that is no better, soon after, is in the log alone; the last one is shown.
+    progress.after_val_epoch(runner, metrics)
+    assert capsys.readouterr().out == ""
+    loop.epoch = 9
+    progress.after_val_epoch(runner, metrics)
+    assert f"epoch 9: validation {told}" in capsys.readouterr().out
 
 
 @pytest.mark.slow
