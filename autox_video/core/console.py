@@ -245,13 +245,14 @@ class Activity:
     Args:
         text: what is going on.
         total: steps of the whole job, where it has steps.
+        tells_time: whether lines end with the time that it has taken so far.
     """
 
     _drawn: "Activity | None" = None
     """The one that has the live line; a terminal has one only."""
 
-    def __init__(self, text: str, total: int | None = None) -> None:
-        self.text, self.total, self.done = text, total, 0
+    def __init__(self, text: str, total: int | None = None, *, tells_time: bool = True) -> None:
+        self.text, self.done, self.tells_time = text, 0, tells_time
         self.started, self._over, self._teller = time.monotonic(), threading.Event(), None
         self.is_live = shows_lines() and is_terminal()
         self._bar = None
@@ -286,7 +287,8 @@ class Activity:
     def _tell(self) -> None:
         while not self._over.wait(_LOOK_EVERY_SEC):
             if is_quiet() and time.monotonic() - self.started >= SILENCE_SEC:
-                say(f"{self.text}, {duration(time.monotonic() - self.started)} so far.")
+                so_far = f", {duration(time.monotonic() - self.started)} so far"
+                say(f"{self.text}{so_far if self.tells_time else ''}")
                 _console.said_at = time.monotonic()
 
 

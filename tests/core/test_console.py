@@ -158,12 +158,12 @@ def wait_for(capsys, line):
 
 def test_where_there_is_no_terminal_lines_come_now_and_then(capsys, hurried):
     with progress("Opening", 300) as advance:
-        wait_for(capsys, "Opening, 0 s so far.")
+        wait_for(capsys, "Opening, 0 s so far")
         advance(200)
-        wait_for(capsys, "Opening: 200 of 300, 0 s so far.")
+        wait_for(capsys, "Opening: 200 of 300, 0 s so far")
     with working_on("Fitting") as far:
         far("3 heads")
-        wait_for(capsys, "Fitting: 3 heads, 0 s so far.")
+        wait_for(capsys, "Fitting: 3 heads, 0 s so far")
     with showing(False), working_on("Fitting"):
         time.sleep(0.1)
     assert capsys.readouterr().out == ""

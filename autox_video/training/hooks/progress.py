@@ -62,7 +62,8 @@ class Progress(Hook):
         if self.quiet:
             folder = Path(runner.work_dir)
             self.prefix = f"{folder.parent.name}/{folder.name}: "
-        self.activity = Activity(f"{self.prefix}starting to train", loop.max_iters)
+        text = f"{self.prefix}starting to train"
+        self.activity = Activity(text, loop.max_iters, tells_time=False)
         self.every = max(1, loop.steps_in_epoch // SUMMARIES_PER_EPOCH)
         self._start_clock(loop)
         self.start_iter = loop.iter
