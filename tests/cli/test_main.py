@@ -176,7 +176,7 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data, capsys):
         with open(data[f"ann_file_{split}"], "a") as file:
             file.writelines(f"{name} 1\n" for name in names)
     model = AutoXVideo().read_cfg(str(config_for(tmp_path, data, epoch=1)))
-    model.fit()
+    model.fit(verbose=True)
     said = capsys.readouterr().out
     for name in (*odd, torn.name):
         assert name in said
@@ -231,7 +231,7 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, cap
     config = config_for(tmp_path, data, epoch=1, load_from=str(path), backbone=backbone)
     AutoXVideo().read_cfg(str(config)).fit()
     said = capsys.readouterr().out
-    assert f"mine.pth (mmaction2, {backbone}); left out 2 of its head" in said
+    assert f"mine.pth (mmaction2, {backbone}); skipped 2 of its head" in said
     plan = json.loads((tmp_path / "work" / "record.json").read_text())["choices"]
     assert plan["pretrained"]["value"] == str(path)
     assert plan["backbone_lr_mult"]["value"] == 0.1
