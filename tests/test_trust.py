@@ -200,7 +200,7 @@ def test_what_training_reads_of_a_work_dir_or_writes_anew(place, hostile, run, f
 def test_records_of_a_run(place, hostile, run, form):
     for name in ("memory.json", "metrics.jsonl", "record.json", "clips.json"):
         put(f"work/{name}", hostile[form])
-    assert "written again from latest.pth" in run("train", "epoch=3", ends_well=True)
+    assert "restored from latest.pth" in run("train", "epoch=3", ends_well=True)
     put("work/record.json", hostile[form])
     put("work/run.lock", hostile[form])
     for name in ("latest.pth", "previous.pth"):
@@ -340,7 +340,7 @@ def test_clips_and_pictures(place, hostile, run, form):
     lines = "".join(f"{clip} 0\n" for clip in clips)
     Path("train.txt").write_text(Path("train.txt").read_text() + lines)
     Path("test.txt").write_text(Path("test.txt").read_text() + lines)
-    assert "unreadable clips" in run("check", ends_well=True)
+    assert "Unreadable clips: " in run("check", ends_well=True)
     assert "6 clips cannot be read" in run("test", ends_well=True)
 
 
@@ -373,7 +373,7 @@ def test_the_cache_of_clips_from_elsewhere(place, hostile, run):
             clip = line.rsplit(" ", 1)[0].replace(" ", "%20")
             put(RemoteCache("remote").path_of(f"{root}/{clip}"), hostile["raw"])
         put("remote/.usage", hostile["raw"])
-        assert "unreadable clips" in run(
+        assert "Unreadable clips: " in run(
             "check", f"data_root={root}", "remote_cache=remote", ends_well=True
         )
 

@@ -107,7 +107,8 @@ def _lines(
         yield from _comment(field.description)
         yield from _comment(_found(key, listing))
         value = values.get(key, field.default)
-        yield yaml.safe_dump({key: value}, allow_unicode=True, width=float("inf")).rstrip("\n")
+        text = yaml.safe_dump({key: value}, allow_unicode=True, width=float("inf"))
+        yield text.rstrip("\n")
 
 
 def _found(key: str, listing: Listing) -> str:

@@ -168,7 +168,7 @@ def test_no_calibration_of_other_weights_is_told(keys, run, tmp_path, capsys):
     after = transform(settings)
     assert after["calibration"] is None
     shown = capsys.readouterr().out
-    assert "learnt from the validation clips too" in shown
+    assert "refit on train + validation, so their probabilities are not calibrated" in shown
     assert "calibration error" not in shown and "temperature" not in shown
     raw = [p["scores"] for p in after["predictions"]]
     assert all(sum(scores) == pytest.approx(1.0, abs=1e-5) for scores in raw)
@@ -284,12 +284,11 @@ def test_clips_that_the_user_set_aside_stay_aside(keys, tmp_path, changes, wante
     assert not can_refit(replace(prepared, listing=none), plan)
 
 
-def test_a_run_ends_with_it(keys, tmp_path, monkeypatch, capsys):
+def test_a_run_ends_with_it(keys, tmp_path, monkeypatch):
     monkeypatch.setattr("autox_video.automl.search.crossvalidation.MOST_REPEATS", 1)
     best = fit(settings_of(keys, tmp_path, epoch=2))
     rows = rows_of(tmp_path)
     assert {row.kind for row in rows.values()} == {"finetune", "fold", "refit"}
-    shown = capsys.readouterr().out
-    assert "a last training on all clips" in shown
+    assert "Refit on all 9 clips" in (tmp_path / "train.log").read_text()
     assert read_checkpoint(tmp_path / "best.pth")["meta"]["metrics"]["top1"] == best["top1"]
     assert Path(tmp_path / "results.json").is_file()
