@@ -11,6 +11,7 @@ from autox_video.core.durations import duration
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.planning.choice import USER, Choice
 from autox_video.planning.draft import Basis
+from autox_video.planning.optimization import END_KEYS
 from autox_video.planning.plan import FIELDS, Plan
 from autox_video.planning.record import RECORD_SCHEMA, RunRecord, load_stored
 from autox_video.run.work_dir import RECORD
@@ -91,6 +92,8 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
     left_out = {*_AS_KEYS, *_OF_DATA, *_OF_MACHINE, *_FOLLOWING, "time_budget_sec"}
     left_out -= {name for name in ("warmup_epochs", "patience") if plan.is_given(name)}
     left_out |= set() if basis.weights else {"freeze"}
+    if any(basis.asked(key) is not None for key in END_KEYS):
+        left_out.add("finish_loss")
     notes, unfit = _what_does_not_fit(plan, basis)
     values = {n: getattr(plan, n) for n in FIELDS if n not in {*left_out, *unfit}}
     if (frames := basis.asked("clip_len")) is not None:  # the clips span the same time

@@ -227,8 +227,8 @@ class Settings(BaseModel):
     patience: int | Auto = _key(
         whole(0, 1_000_000),
         "Stop early after N evaluations without improvement; 0: never. auto: a third of the "
-        "evaluations with pretrained weights; from scratch, soon after all validation clips are "
-        "classified correctly and with confidence.",
+        "evaluations with pretrained weights; from scratch, without `epoch` and `time_budget`, "
+        "soon after all of 35 or more validation clips are classified correctly and confidently.",
     )
     search: Literal["auto", "off"] = _key(
         choice("off"),

@@ -16,6 +16,8 @@ WAITED_SHARE = 1 / 3
 FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
 """Of a perfect validation: largest calibrated loss, and fewest clips, which mean that at least 90%
 of other clips are right too (lower end of the 95% interval)."""
+END_KEYS = ("epoch", "patience", "time_budget")
+"""Keys with which the user says when training ends."""
 IMBALANCE = 4  # clips of the largest class over those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
@@ -179,7 +181,7 @@ def finish_loss(draft: Draft) -> Choice:
     clips = draft.stats.num_val
     if not draft.scratch:
         return by_rule(0.0, "fine-tuning is short anyway")
-    if any(draft.asked(key) is not None for key in ("epoch", "patience", "time_budget")):
+    if any(draft.asked(key) is not None for key in END_KEYS):
         return by_rule(0.0, "epoch, patience or time_budget say when training ends")
     if not draft.evaluation or not TASKS[draft.stats.task].calibrates:
         return by_rule(0.0, "no calibrated validation loss")

@@ -1,6 +1,7 @@
 """The plan of a resumed run: its own, except for changes that the user may make."""
 
 from autox_video.planning.draft import Basis
+from autox_video.planning.optimization import END_KEYS
 from autox_video.planning.plan import FIELDS, Plan, choose
 
 
@@ -20,6 +21,8 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
     """Whether the user asks for this field now, differently from when the run started."""
+    if name == "finish_loss":
+        return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)
     budget_sec = basis.asked("time_budget")
     if name == "epochs" and budget_sec is not None and budget_sec == stored.time_budget_sec:

@@ -77,6 +77,13 @@ def test_the_users_keys_take_precedence(folder):
     assert (plan.drop_path, plan.resolution) == (0.2, 96)
 
 
+@pytest.mark.parametrize("keys", [{"patience": 0}, {"epoch": 50}, {"time_budget": "1h"}])
+def test_a_repetition_does_not_end_early_once_the_user_says_when(folder, keys):
+    stored(folder, plan_for())
+    assert repeated(folder)[0].finish_loss == plan_for().finish_loss > 0
+    assert repeated(folder, **keys)[0].finish_loss == 0
+
+
 def test_other_clips_keep_their_own_classes_and_views(folder):
     stored(folder, plan_for(**KEYS))
     longer = replace(STATS, num_classes=3, seconds_median=4.0, num_train=500)

@@ -105,6 +105,13 @@ def test_frozen_stages_stay_as_the_run_began():
     assert compare(before, resumed(before, freeze=3))[0] == ["freeze: 2 -> 3"]
 
 
+@pytest.mark.parametrize("keys", [{"patience": 0}, {"epoch": 50}, {"time_budget": "1h"}])
+def test_a_run_does_not_end_early_once_the_user_says_when(keys):
+    before = plan_for()
+    assert resumed(before).finish_loss == before.finish_loss > 0
+    assert resumed(before, **keys).finish_loss == 0
+
+
 def test_another_span_is_another_run():
     before = plan_for(video_length=8)
     refused, _ = compare(before, resumed(before, video_length=20))
