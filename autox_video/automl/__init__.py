@@ -1,1 +1,1 @@
-"""Around whole runs: preparing, planning, comparing."""
+"""Whole runs: preparing and planning them, and comparing models."""

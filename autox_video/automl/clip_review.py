@@ -1,4 +1,4 @@
-"""Errors and notes about inspected clips, the same in training and in `check`."""
+"""Errors and notes about inspected clips, which are the same in training and in `check`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ def readable_listing(listing: Listing, *, strict: bool) -> Listing:
     """Return an inspected and split listing without its unreadable clips.
 
     Raises:
-        ListingError: `strict` is set and a clip is unreadable, all are, or a class has no readable
-            training clip.
+        ListingError: `strict` is set and a clip is unreadable, there are no readable training or
+            validation clips, or a class has no readable training clip.
     """
     splits = listing.splits
     bad = [clips.paths[row] for clips in splits.values() for row in clips.unreadable()]
@@ -44,7 +44,7 @@ def _refuse_empty(listing: Listing, readable: Mapping[str, ClipTable]) -> None:
 
 
 def say_equal(listing: Listing) -> list[str]:
-    """Return notes on identical clips with different labels, or on both sides of a split."""
+    """Return notes on identical clips that have different labels, or are in several splits."""
     health = Health(listing)
     groups = health.groups(health.exact)
     leaks = [g for g in groups if g["agree"] and g["leak"] and "train" in g["clips"]]
@@ -66,14 +66,14 @@ def _example(groups: Sequence[Group]) -> str:
 
 
 def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
-    """Return the errors and the notes that training would give for these clips; write nothing."""
+    """Return the errors and the notes that training would report; nothing is written."""
     how, notes = listing.split_request, []
     try:
         with tempfile.TemporaryDirectory() as folder:
             if how is not None:
                 listing = replace(listing, split_request=replace(how, folder=Path(folder)))
             divided = split_listing(listing)
-        # The first one describes the split, which has not been made yet.
+        # The first new note is left out: it describes the split, which is only tried out here.
         notes += divided.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)
     except ListingError as error:

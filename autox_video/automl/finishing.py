@@ -33,7 +33,7 @@ FINETUNE_ID = "finetune"
 """Leaderboard row of the main training run."""
 
 HEAD_OF_ALL = "head_of_all"
-"""Entry of probe.pth: the head refit on training and validation clips."""
+"""Key in probe.pth of the head that was refit on training and validation clips."""
 
 Figures = dict[str, Any]
 
@@ -45,9 +45,9 @@ def train_and_score(
     deadline: Deadline | None = None,
     groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train, and return the metrics of the best weights; None without evaluation.
+    """Train, and return the metrics of the best weights; None if nothing was evaluated.
 
-    With `groups` (N,), the groups of the validation clips, the choice of the best weights is
+    If `groups` (N,), the group of each validation clip, is given, the choice of the best weights is
     cross-validated.
     """
     config = build_config(record, work_dir, deadline=deadline)
@@ -62,14 +62,14 @@ def train_and_score(
 
 
 def origin_of(weights: Path) -> str:
-    """Return the leaderboard row that weights come from; raises CheckpointError."""
+    """Return the id of the leaderboard row that weights come from; raises CheckpointError."""
     return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
 def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
-    """Make probe.pth the best weights of a run without training; return its metrics.
+    """Make probe.pth the best weights of a run that does not train; return its metrics.
 
-    If that has been done before, the existing best weights are checked and kept.
+    If this has been done before, the existing best weights are checked and kept.
     """
     if (work_dir / BEST).is_file():
         figures, notes = read_best(work_dir, identity)
@@ -91,7 +91,7 @@ def keep_in_folds(
     """Store the cross-validated score of the plan with the weights of the main training run.
 
     Returns:
-        The metrics of the weights with that score and with `temperature`, which may be {}.
+        The metrics of the weights, with that score and the entries of `temperature` (may be {}).
     """
     if whole is None or not _is_of_training(work_dir, best):
         return best
@@ -111,7 +111,7 @@ def keep_better(
     identity: dict[str, Any],
     in_folds: float | None = None,
 ) -> Figures | None:
-    """After training, replace the best weights by the probe if it is better; return the metrics.
+    """After training, replace the best weights with the probe if it is better; return the metrics.
 
     The probe is compared with the cross-validated score of the plan if there is one, else with the
     score on the validation clips.
@@ -145,8 +145,8 @@ def keep_better(
 def use_all_clips(work_dir: Path) -> None:
     """If the probe is kept, give it the head refit on all clips.
 
-    The metrics remain those of the head fitted without the validation clips. Does nothing if there
-    is no such head, or it is already in place. Raises ResourceError if writing fails.
+    The metrics remain those of the head that was fitted without the validation clips. Does nothing
+    if there is no such head or it is already in place. Raises ResourceError if writing fails.
     """
     try:
         best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
@@ -175,7 +175,7 @@ def _row(record: RunRecord) -> Row:
 
 
 def _is_of_training(work_dir: Path, best: Figures) -> bool:
-    """Return whether the best weights are of the main training run, not of a probe or a trial."""
+    """Return whether the best weights come from the main training run, not a probe or a trial."""
     weights = work_dir / BEST
     return bool(best["epoch"]) and not (weights.exists() and origin_of(weights) != FINETUNE_ID)
 
@@ -187,7 +187,7 @@ def _take_probe(work_dir: Path) -> Figures:
 
 
 def _score_and_loss(figures: Figures) -> str:
-    """Return score and loss as text; both matter, since scores may be equal."""
+    """Return the score and the loss as text; the loss matters if scores are equal."""
     loss = figures.get("calibrated_loss", figures["loss"])
     score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
     return f"{score} with a loss of {loss:.4f}"

@@ -1,7 +1,7 @@
-"""leaderboard.csv: a row for each model that was tried, with its score and its cost.
+"""leaderboard.csv, which has a row for each model that was tried, with its score and its cost.
 
-It is a report: no decision depends on it. A row replaces the one of the same id, so that what is
-repeated after a stop is not counted twice.
+The file is a report, and no decision depends on it. A new row replaces the row with the same id, so
+that a trial that is repeated after an interruption is not counted twice.
 """
 
 import csv
@@ -40,47 +40,49 @@ State = Literal["running", "done", "partial", "stopped", "failed", "pruned"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model that was tried."""
+    """A model that was tried."""
 
     id: str
-    """The same for the same trial of a run, also when it is repeated."""
+    """Identifies the model in its run; it stays the same if the trial is repeated."""
     kind: Kind
-    """`probe`: a head on fixed features; `finetune`: the run's own training; `search`: a trial;
-    `fold`: one fold of a cross-validation, or all of it; `refit`: on train + validation."""
+    """`probe`: a head on fixed features; `finetune`: the main training run; `search`: a trial;
+    `fold`: a fold of the cross-validation, or all folds; `refit`: the final training run, on
+    training and validation clips."""
     backbone: str
     frames: int
     """Frames per clip."""
     size: int
-    """Side of the input square, in px."""
+    """Height and width of the model's input in pixels."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """Other choices, as plain JSON values."""
+    """Other choices as JSON values."""
     score: FiniteFloat | None = None
-    """Top-1 or mAP, 0 to 1; None: not scored (yet)."""
+    """The main score, such as top-1 or mAP, 0 to 1; None if the model has not been scored."""
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
-    """The ends of the score's 95% interval."""
+    """Ends of the 95% interval of the score."""
     scored_on: str = ""
-    """`cross-validation` over training clips, or `validation` clips; "": not scored."""
+    """`cross-validation` over the training clips, or `validation`; "" if not scored."""
     cost_sec: FiniteFloat = 0.0
-    """Time it took, in seconds, over all starts."""
+    """Time that the model took in seconds, including interrupted attempts."""
     state: State = "done"
-    """`partial`: scored on the clips that there was time for; `pruned`: stopped early."""
+    """`partial`: scored on only some of the clips, because time ran out; `pruned`: stopped early,
+    because other trials were better."""
 
 
 ID_WIDTH = 20
-"""Of an id in the table: longer ones are broken at hyphens."""
+"""Width of the ids in the table; longer ids are broken at hyphens."""
 COLUMNS = tuple(column.name for column in fields(Row))
 _OPTIONAL = ("score", "low", "high")
 _ROW = TypeAdapter(Row)
 
 
 def row_of(identity: str, kind: Kind, plan: Plan, about: Mapping[str, Any] | None = None) -> Row:
-    """The row of a plan that is about to be tried."""
+    """Return the row of a plan that is about to be tried."""
     return Row(identity, kind, plan.backbone, plan.clip_len, plan.resolution, about or {})
 
 
 def read_rows(work_dir: Path) -> list[Row]:
-    """The rows of a work dir, in the order in which they were added; damaged lines are skipped.
+    """Return the rows of a work dir in the order they were added; damaged lines are skipped.
 
     Raises:
         ResourceError: the file exists but cannot be read.
@@ -89,10 +91,10 @@ def read_rows(work_dir: Path) -> list[Row]:
 
 
 def put_row(work_dir: Path, row: Row) -> None:
-    """Add a row, or replace the one with its id; to be called by the run's owner only.
+    """Add a row, or replace the row with its id; only the process that owns the run may call this.
 
-    A file with damaged lines is kept as `leaderboard.csv.damaged`. A file that cannot be written
-    gives a warning.
+    A file with damaged lines is kept as `leaderboard.csv.damaged`. If the file cannot be written,
+    a warning is shown.
     """
     path = work_dir / LEADERBOARD
     try:
@@ -111,12 +113,12 @@ def put_row(work_dir: Path, row: Row) -> None:
 
 
 def find_row(work_dir: Path, identity: str) -> Row | None:
-    """The row of an id; None if there is none, or with a warning if rows cannot be read."""
+    """Return the row with an id; None if it is missing or, with a warning, cannot be read."""
     return next((row for row in try_to_read(work_dir) if row.id == identity), None)
 
 
 def try_to_read(work_dir: Path) -> list[Row]:
-    """The rows of a work dir; none, with a warning, if they cannot be read."""
+    """Return the rows of a work dir; if they cannot be read, warn and return an empty list."""
     try:
         return read_rows(work_dir)
     except ResourceError as error:
@@ -125,7 +127,7 @@ def try_to_read(work_dir: Path) -> list[Row]:
 
 
 class OpenRow:
-    """The row of a model that is being tried; what is noted here is written at the end."""
+    """The row of a model that is being tried; changes are written when the trial ends."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -137,11 +139,11 @@ class OpenRow:
 
 @contextmanager
 def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRow]:
-    """Keep a row up to date: `running` in the block, then its state and its cost.
+    """Write a row with the state `running`, and update its state and its cost after the block.
 
-    A resumed trial adds to its earlier cost; a finished one keeps its row unless its score has
-    changed. `anew`: an existing row of this id is of something else and is replaced. All processes
-    may call it; the main one writes.
+    A resumed trial adds to its earlier cost. A finished trial keeps its row unless its score has
+    changed. If `anew` is set, an existing row with this id belongs to another trial and is
+    replaced. All processes may call this; only the main process writes.
     """
     under_way = OpenRow(replace(row, state="done"))
     if not processes.current().is_main:
@@ -167,7 +169,7 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
 
 
 def best_first(rows: Sequence[Row]) -> list[Row]:
-    """Rows by descending score, those without one last; equal scores by ascending cost."""
+    """Return the rows by descending score, unscored rows last; ties are sorted by cost."""
     return sorted(rows, key=lambda row: (1.0 if row.score is None else -row.score, row.cost_sec))
 
 
@@ -177,13 +179,13 @@ def show_leaderboard(
     """Print rows as a table, the best first; leaderboard.csv has more columns.
 
     Args:
-        rows: to show.
-        title: above them.
-        detail: print the table only where `verbose` is true.
+        rows: the rows to show.
+        title: title of the table.
+        detail: whether to print the table only if `verbose` is true.
     """
     counts = (row.config.get(key) for row in rows for key in ("clips", "validation_clips"))
     known = (count for count in counts if isinstance(count, int))
-    clips = min(known, default=math.inf)  # all scores of a table have as many digits
+    clips = min(known, default=math.inf)  # all scores of a table have the same number of digits
     shown = [
         (
             *(place, wrap(row.id, ID_WIDTH), _score_with_interval(row, clips), _scored_on(row)),
@@ -203,14 +205,14 @@ def _score_with_interval(row: Row, clips: float) -> str:
 
 
 def interval_text(low: float | None, high: float | None, clips: float) -> str:
-    """The interval of a score on so many clips for people, "" if there is none."""
+    """Return the interval of a score as text, rounded for this many clips; "" if unknown."""
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"
 
 
 def _scored_on(row: Row) -> list[str]:
-    """What a score was measured on; of few validation clips, their number and score too."""
+    """Return what a score was measured on, with details if there are few validation clips."""
     scored_on = "folds" if row.scored_on == CROSS_VALIDATION else row.scored_on
     clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
     if behind is not None:
@@ -220,7 +222,7 @@ def _scored_on(row: Row) -> list[str]:
 
 
 def _is_scored_anew(now: Row, before: Row) -> bool:
-    """Whether a row has a score and differs from before in more than its cost."""
+    """Return whether a row has a score and differs from the old row in more than its cost."""
     texts = [_text([replace(row, cost_sec=0.0)]) for row in (now, before)]
     return now.score is not None and texts[0] != texts[1]
 
@@ -235,7 +237,7 @@ def _read(path: Path) -> str:
 
 
 def _parse(text: str) -> tuple[list[Row], int]:
-    """The rows of a file, and the number of damaged lines."""
+    """Return the rows in a file's text, and the number of damaged lines."""
     rows: dict[str, Row] = {}
     damaged = 0
     for cells in csv.reader(io.StringIO(text.replace("\0", ""))):

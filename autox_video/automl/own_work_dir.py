@@ -1,4 +1,4 @@
-"""Refuse a work dir that holds a run of other clips, or the run to repeat."""
+"""Refuse a work dir that contains a run on other clips, or the run that is to be repeated."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from autox_video.video.files.remote import full_root, is_remote
 
 
 def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
-    """Refuse a work dir with a run of another folder of the same name, or with the run to repeat.
+    """Refuse a work dir that contains a run on other clips, or the run that is to be repeated.
 
     Args:
-        settings: which clips and which work dir.
-        fresh: whether a run in the work dir is moved aside.
+        settings: the settings of the new run.
+        fresh: whether an existing run in the work dir is moved aside.
 
     Raises:
-        CheckpointError: it is a run of another folder with the same name.
-        ConfigError: it is the run that `from_plan` names.
+        CheckpointError: the existing run uses another folder of clips with the same name.
+        ConfigError: the existing run is the one that `from_plan` repeats.
     """
     work_dir = Path(settings.work_dir)
     if settings.from_plan != AUTO and _is_record_of(Path(settings.from_plan), work_dir):
@@ -46,5 +46,5 @@ def _is_record_of(record: Path, work_dir: Path) -> bool:
 
 def _is_gone_or_same(before: str, now: str) -> bool:
     if not Path(before).is_dir():
-        return True  # moved: resuming compares the clips
+        return True  # the folder may have been moved; resuming compares the clips
     return not is_remote(now) and Path(now).is_dir() and Path(before).samefile(now)

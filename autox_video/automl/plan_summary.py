@@ -1,4 +1,4 @@
-"""What is shown of a run before it trains: a summary of a few lines, or every choice in a table."""
+"""Output before training: a summary of a few lines, or a table of every choice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def show_summary(
 
 
 def clips_text(listing: Listing) -> str:
-    """The clips that can be read, by split, and how many are skipped."""
+    """Return the number of readable clips in each split, and of skipped clips, as text."""
     readable = {
         name: len(clips) - len(clips.unreadable()) for name, clips in listing.splits.items()
     }
@@ -83,12 +83,12 @@ def _time_text(plan: Plan, prediction: Prediction) -> str:
 
 
 def show_plan(plan: Plan, prediction: Prediction | None, *, detail: bool) -> None:
-    """Print every choice with its reason, and the predicted time where it is known.
+    """Print every choice with its reason, and the predicted time if it is known.
 
     Args:
-        plan: of the run.
-        prediction: of its time.
-        detail: print the table only where `verbose` is true.
+        plan: the plan of the run.
+        prediction: the predicted time of the run.
+        detail: whether to print the table only if `verbose` is true.
     """
     rows = [
         (name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.reason)

@@ -1,4 +1,4 @@
-"""Everything before training: work dir, clips and plan. Importing it does not import torch."""
+"""Prepare the work dir, the clips and the plan for training; does not import torch."""
 
 import csv
 import io
@@ -61,33 +61,32 @@ NAMED_AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that training starts from."""
+    """Everything that training needs."""
 
     plan: Plan
     basis: Basis
-    """What the plan is based on: the settings, statistics of the clips, hardware and weights."""
+    """The settings, the statistics of the clips, the hardware and the weights behind the plan."""
     listing: Listing
-    """The clips that the run trains on, as in WORK_DIR/train.csv and val.csv."""
+    """The clips that the run uses, as in train.csv and val.csv in its work dir."""
     inspected: Listing
-    """All clips listed now, with what inspecting them showed."""
+    """All clips that are listed now, with the results of inspecting them."""
     data: TrainingData
-    """The clips as the run record names them."""
+    """The description of the clips in the run record."""
     lists: Mapping[str, Any]
-    """What the run record says about the lists and the clips left out."""
+    """The entries of the run record about the lists and the clips that are left out."""
     stored: RunRecord | None = None
     """The stored record of a run that is resumed."""
     probe_view_sec: float = 0.0
-    """Seconds that the model in probe.pth takes for a view; 0 without one."""
+    """Seconds per view that the model in probe.pth needs; 0 if there is no probe."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     """Check the work dir, the lists and every clip, then make every choice.
 
-    A run in the work dir that is resumed keeps its clips, and its choices unless the user asks for
-    others.
+    A resumed run keeps its clips. It also keeps its choices, except those that the user changes.
 
     Raises:
-        AutoXVideoError: something that the user can fix.
+        AutoXVideoError: there is a problem that the user can fix.
     """
     work_dir = Path(settings.work_dir)
     check_work_dir(work_dir)
@@ -138,11 +137,11 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
 def _split_as_begun(
     work_dir: Path, stored: RunRecord, listing: Listing, inspected: Listing, settings: Settings
 ) -> Listing:
-    """Return an inspected listing, split as when the run began, as if no clip were new."""
+    """Return an inspected listing with the split of the run, without clips added since."""
     split = split_as_begun(work_dir, stored, inspected)
     if sum(map(len, split.splits.values())) == sum(map(len, inspected.splits.values())):
         return split
-    # New clips may join recordings, and so change groups of the clips that the run has.
+    # New clips can connect recordings and so change the groups of old clips: inspect without them.
     known = replace(split, notes=listing.notes)
     return inspect(known, workers=settings.workers, remote_cache=settings.remote_cache)
 
@@ -161,7 +160,7 @@ def _rows_of_known(
 
 
 def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
-    """Return a listing that is to be split so that clips keep the side they had for the weights."""
+    """Return a listing whose clips will keep the split that they had for the given weights."""
     how = listing.split_request
     if weights is None or how is None:
         return listing
@@ -169,7 +168,7 @@ def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
 
 
 def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
-    """Return the lists that a run began with, and say what can no longer be read of them."""
+    """Return the lists that a run began with, and warn of clips that can no longer be read."""
     tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
     warn_of(notes_on_reading(listing, stored.lists, tables))
     if stored.data.data_root != root:
@@ -190,7 +189,7 @@ def _refuse(work_dir: Path, differences: Sequence[str]) -> None:
 
 
 def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
-    """Detect the hardware of this machine and the processes that share the work."""
+    """Detect the hardware of this machine and the number of training processes."""
     me = processes.current()
     if deterministic:
         make_cublas_deterministic()  # planning runs the model
@@ -199,10 +198,10 @@ def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
 
 
 def read_data(settings: Settings) -> Listing:
-    """Read the lists, and make the demo if the config asks for it.
+    """Read the lists, and generate the demo data set if the config uses it.
 
     Raises:
-        ListingError: with every problem found.
+        ListingError: the lists are not usable; the error contains every problem found.
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
@@ -213,7 +212,7 @@ def read_data(settings: Settings) -> Listing:
 
 
 def ensure_demo(root: Path) -> None:
-    """Make the demo data set unless it exists."""
+    """Generate the demo data set unless it exists."""
     if demo_is_complete(root):
         return
     with progress(f"Making the demo data set in {short_path(root)}", len(demo_clips())) as show:
@@ -222,12 +221,12 @@ def ensure_demo(root: Path) -> None:
 
 
 def check_work_dir(folder: Path) -> None:
-    """Make the work dir; raises ResourceError if it cannot be written."""
+    """Create the work dir; raises ResourceError if it is not writable."""
     check_writable("work_dir", folder)
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Make the folder of a config `key`; raises ResourceError if it cannot be written."""
+    """Create the folder that config key `key` gives; raises ResourceError if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -239,7 +238,7 @@ def check_writable(key: str, folder: Path) -> None:
 
 
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
-    """Open every listed clip once and show progress; the other arguments are config keys."""
+    """Open every listed clip once and show progress; the keywords are config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
     with progress("Inspecting clips", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(
@@ -253,7 +252,7 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
-    """Return labels, as in `groups`, of clips of a run that a split keeps together."""
+    """Return the group label of each of the run's clips; a split never divides a group."""
     root = prepared.listing.data_root
     listed = prepared.inspected.train.with_those_of(prepared.inspected.val)
     labels = kept_together(listed.recordings, listed.paths, listed.rarest_classes())

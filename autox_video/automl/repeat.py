@@ -22,11 +22,11 @@ DATA_KEYS = (
     *("data_format", "official_split", "task", "multi_label", "class_names", "num_class"),
     *("ann_file_train", "ann_file_val", "ann_file_test", "allow_outside"),
 )
-"""Keys that, with `data_root`, say which clips a run has."""
+"""Config keys that, with `data_root`, determine the clips of a run."""
 _FILES = ("class_names", "ann_file_train", "ann_file_val", "ann_file_test")
 
 _AS_KEYS = {"mode", "backbone", "pretrained", "window_size", "seed"}
-"""Fields that are needed before there is a plan: `keys_of_plan` repeats them as keys."""
+"""Fields that are needed before planning; `keys_of_plan` repeats them as config keys."""
 _OF_DATA = {"num_classes", "test_clips"}
 _OF_MACHINE = {
     *("device", "processes", "workers", "accumulation", "gradient_checkpointing", "compile"),
@@ -36,24 +36,24 @@ _FOLLOWING = {
     *("short_side", "early_side", "head_grid", "soup"),
     *("warmup_epochs", "flat_epochs", "patience"),
 }
-"""Fields that rules derive from others: the same values again, unless those change."""
+"""Fields that the rules derive from other fields, so they need not be repeated."""
 
 
 def data_keys(settings: Settings) -> dict[str, Any]:
-    """Return the keys that name the clips, with absolute paths, as a record keeps them."""
+    """Return the config keys that determine the clips, with absolute paths, for the record."""
     given = settings.model_dump(include=settings.model_fields_set & {*DATA_KEYS})
     files = {key: full_root(given[key]) for key in _FILES if given.get(key, AUTO) != AUTO}
     return {**given, **files}
 
 
 def keys_of_plan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that repeat the run named by `from_plan`; what `values` has comes first.
+    """Return the config keys that repeat the run given by `from_plan`; `values` takes precedence.
 
-    Without `data_root` in `values` they name the clips of that run, too.
+    If `values` has no `data_root`, the new run also uses the clips of the earlier run.
 
     Raises:
         CheckpointError: there is no usable record.
-        ConfigError: the weights that the run started from are gone.
+        ConfigError: the weights that the earlier run started from no longer exist.
     """
     path = Path(values["from_plan"]).expanduser()
     record = _read(path)
@@ -80,7 +80,7 @@ def _weights_of(plan: Plan, path: Path) -> str:
 
 
 def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
-    """Return a basis that repeats the plan of `from_plan`, and sentences on what it leaves out.
+    """Return a basis that repeats the plan of `from_plan`, and notes on what is not repeated.
 
     Raises:
         CheckpointError: there is no usable record.
@@ -96,7 +96,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
         left_out.add("finish_loss")
     notes, unfit = _what_does_not_fit(plan, basis)
     values = {n: getattr(plan, n) for n in FIELDS if n not in {*left_out, *unfit}}
-    if (frames := basis.asked("clip_len")) is not None:  # the clips span the same time
+    if (frames := basis.asked("clip_len")) is not None:  # clips keep their duration
         values["frame_interval_sec"] *= plan.clip_len / frames
     count = basis.hardware.processes
     if "batch_size" in values:
@@ -106,7 +106,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
 
 
 def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
-    """Sentences on what cannot be repeated here, and the fields that the rules choose instead."""
+    """Return notes on what cannot be repeated, and the fields that the rules choose instead."""
     notes, unfit = [], set()
     stats, hardware = basis.stats, basis.hardware
     count, batch = hardware.processes, plan.batch_size

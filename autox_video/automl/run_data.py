@@ -1,4 +1,4 @@
-"""The clips of a run: written down when it begins, compared with what is listed later."""
+"""The clips of a run, which are stored when it begins and compared when it is resumed."""
 
 import hashlib
 import tempfile
@@ -28,16 +28,16 @@ from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root
 
 SPLITS = {"train": "training", "val": "validation"}
-"""The lists that a run keeps, NAME.csv in its work dir, and what they are for."""
+"""The lists of clips in a work dir (NAME.csv), and the purpose of each."""
 
 
 def list_file(work_dir: Path, name: str) -> Path:
-    """Return the path of the list `train` or `val` of a run."""
+    """Return the path of the `train` or `val` list of a run."""
     return work_dir / f"{name}.csv"
 
 
 def listing_fingerprint(listing: Listing) -> str:
-    """Return a SHA-256 over class names, and training and validation clips with their labels."""
+    """Return the SHA-256 of the class names and of the training and validation clips and labels."""
     digest = hashlib.sha256("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
     for split in (listing.train, listing.val):
         for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
@@ -50,17 +50,18 @@ def listing_fingerprint(listing: Listing) -> str:
 def begin_run(
     work_dir: Path, listing: Listing, readable: Listing, task: str, remote_cache: str
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """Write the lists of a new run, which trains on the readable clips, and clips.json.
+    """Write clips.json and the lists of a new run, which uses only the readable clips.
 
     Args:
-        work_dir: of the run.
-        listing: every clip.
-        readable: the same without unreadable clips.
+        work_dir: the work dir of the run.
+        listing: the listing of all clips.
+        readable: the listing without unreadable clips.
         task: name of the task.
-        remote_cache: the config's key.
+        remote_cache: the value of the config key.
 
     Returns:
-        What the run record says about the clips, and about the lists and the clips left out.
+        The description of the clips for the run record, and its entries about the lists and the
+        clips that are left out.
     """
     write_known(work_dir, known_clips(listing.splits, listing.classes, listing.data_root))
     lists = {}
@@ -85,7 +86,7 @@ def begin_run(
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
-    """Return path, start and end of a clip in seconds, as JSON can hold them."""
+    """Return the path of a clip, and its start and end in seconds if it has them, for JSON."""
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
@@ -104,10 +105,10 @@ def _left_out(lists: Mapping[str, Any], name: str, root: str | Path) -> set[Hash
 def lists_of_run(
     work_dir: Path, lists: Mapping[str, Any], listing: Listing
 ) -> dict[str, ClipTable]:
-    """Return the clips that a run began with, in its order; restore a damaged list if possible.
+    """Return the clips that a run began with, in their order; restore damaged lists if possible.
 
     Raises:
-        CheckpointError: a list is damaged, and what is listed now does not restore it.
+        CheckpointError: a list is damaged, and cannot be restored from the clips listed now.
     """
     tables = {}
     for name in SPLITS:
@@ -146,8 +147,8 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
 def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listing:
     """Return an inspected listing, split as it was when the run began.
 
-    Where the work dir stores the split, new clips do not stop an unfinished run: it is resumed
-    without them. Clips that could not be read when it began make no difference.
+    If the work dir stores the split, an unfinished run can be resumed after clips were added; it
+    does not use them. Clips that were unreadable when the run began are ignored.
 
     Raises:
         CheckpointError: clips or classes have changed in another way, or the run is finished.
@@ -187,16 +188,16 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
 
 
 def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:
-    """Whether only new clips are listed, and a run can be resumed without them.
+    """Return whether clips were only added, so that a run can be resumed without them.
 
-    Clips that the run set aside for its test may be gone, too.
+    Clips that the run reserved for testing may have been removed.
     """
     same_labels = listing.test is None or listing.classes == before.classes
     return same_labels and compare(before.in_splits(SPLITS), now).adds_only
 
 
 def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str]) -> ClipTable:
-    """Return clips with class indices as in `before`; -1 for classes that it lacks."""
+    """Return the clips with class indices as in `before`; -1 for classes that are not in it."""
     if tuple(classes) == tuple(before):
         return clips
     number = {name: index for index, name in enumerate(before)}
@@ -209,7 +210,7 @@ def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str])
 
 
 def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
-    """Return the clips that a run began with, without digests where clips.json is not there."""
+    """Return the clips that a run began with; without clips.json they have no digests."""
     how, root = listing.split_request, listing.data_root
     known = read_known(work_dir, root)
     if known is not None and known.classes:
@@ -233,7 +234,7 @@ def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownC
 def notes_on_reading(
     listing: Listing, lists: Mapping[str, Any], tables: Mapping[str, ClipTable]
 ) -> list[str]:
-    """Say which clips of a run have become unreadable, and which can be read only now."""
+    """Return notes on clips of a run that have become unreadable, or readable, since it began."""
     notes = []
     for name, purpose in SPLITS.items():
         clips = listing.splits[name]

@@ -1,4 +1,4 @@
-"""Run a plan: train, spend the time left on side runs, keep the best weights of all."""
+"""Run a plan: train, use the remaining time for side runs, and keep the best weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,28 +45,28 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The work of all processes."""
+    """What the processes of a run have to do."""
 
     work_dir: Path
     record: RunRecord
     deadline: Deadline | None
     testing_sec: float | None
-    """Predicted time of the test of the best weights; None: no test."""
+    """Predicted time for testing the best weights in seconds; None: no test."""
     searches: bool
-    """Whether the time left is spent on side runs."""
+    """Whether the time left after training is used for side runs."""
     storage: str | None
-    """Database of the search; None: the one in the work dir."""
+    """URL of the search's database; None: a file in the work dir."""
     folds: Sequence[Fold]
-    """Folds of the cross-validation that replaces the search where there are few clips."""
+    """Folds of the cross-validation, which replaces the search if there are few clips."""
     refits: bool
-    """Whether the best plan is then trained on the validation clips too."""
+    """Whether the best plan is finally trained on training and validation clips."""
     num_val: int
     val_groups: np.ndarray | None
-    """(N,) group of each validation clip, where the choice of the best weights is scored."""
+    """(N,) group of each validation clip; None: the choice of weights is not cross-validated."""
 
 
 def begin(planned: Planned, work_dir: Path) -> Job:
-    """Write record.json and config.py into the work dir; gives the work to do."""
+    """Write record.json and config.py to the work dir, and return the job."""
     plan, prepared, prediction = planned.plan, planned.prepared, planned.prediction
     asked, num_val = prepared.basis.settings, len(prepared.listing.val)
     trains, record = plan.mode != "probe", record_of(planned)
@@ -103,13 +103,13 @@ def begin(planned: Planned, work_dir: Path) -> Job:
 
 
 def record_of(planned: Planned) -> RunRecord:
-    """The record of a run that is about to start or resume."""
+    """Return the record of a run that is about to start or resume."""
     prepared = planned.prepared
     return RunRecord(planned.plan, prepared.data, planned.prediction, prepared.lists)
 
 
 def run(job: Job) -> Figures | None:
-    """Do the work; gives the metrics of the best weights, None where nothing was evaluated."""
+    """Run a job; return the metrics of the best weights, None if nothing was evaluated."""
     work_dir, identity = job.work_dir, job.record.identity
     if job.record.plan.mode == "probe":
         return processes.run_on_rank_zero(
@@ -123,12 +123,12 @@ def run(job: Job) -> Figures | None:
 
 
 def _use_what_is_left(job: Job, best: Figures) -> Figures:
-    """Spend the time left on side runs; gives the metrics of the best weights."""
+    """Use the remaining time for side runs; return the metrics of the best weights."""
     work_dir, plan = job.work_dir, job.record.plan
     left, epochs = _time_left(job), plan.epochs
     if peak := processes.run_on_rank_zero(lambda: peak_of(work_dir)):
         say(f"Validation fell clearly after epoch {peak}: side runs train for fewer epochs.")
-        # Folds score what the refit does; other plans may train longer.
+        # Folds train for as many epochs as the refit; other plans may need more.
         epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
     refit = Refit(plan, job.record.data, job.num_val, work_dir) if job.refits else None
     side = replace(left, share=epochs / plan.epochs)
@@ -174,7 +174,7 @@ def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
 
 
 def _use_of_time_left(num_val: int, *, folds: bool, refits: bool) -> str:
-    """How the time left after training is spent."""
+    """Return a sentence on how the time left after training is used."""
     use = "The rest of time_budget is spent on a search over other choices"
     if folds:
         use = (

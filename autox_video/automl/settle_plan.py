@@ -1,4 +1,4 @@
-"""The plan of a run: the rules' choices, completed by measuring on this machine."""
+"""Complete the plan of a run: start from the rules' choices and measure on this machine."""
 
 import math
 import time
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
 
 PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
-"""Largest shares of a time budget for probing several weights, and for measuring."""
+"""Largest shares of the time budget for probing several weights, and for measuring."""
 LARGEST_TEST_SHARE = 0.5
-"""Largest share of a time budget for the test at the end."""
+"""Largest share of the time budget for the test at the end."""
 LIMIT_SEC = 15.0
-"""Time for measuring where there is no budget."""
+"""Time limit for measuring in seconds if there is no time budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
-"""Shares of the time for measuring: for the first clip size, and for reading from the cache."""
+"""Shares of the measuring time for the first clip size, and for reading from the cache."""
 LEAST_IMPORTING_SEC = 1.0
-"""Assumed where everything is imported already: starting and ending take as long."""
+"""Smallest time assumed for imports in seconds, since starting and stopping also take time."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
-"""Used where none of the sampled clips can be read; training corrects it."""
+"""Used if none of the sampled clips can be read; training corrects it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,21 @@ class Planned:
     plan: Plan
     prepared: Prepared
     prediction: Prediction | None
-    """Predicted time; None if no clip could be read to measure it."""
+    """Predicted time; None if no clip could be read for measuring."""
     test_clips: int
-    """Clips to test at the end; 0: no test."""
+    """Number of clips to test at the end; 0: no test."""
     most_epochs: int
-    """Epochs that the rules would train for without a budget."""
+    """Number of epochs that the rules choose without a time budget."""
 
 
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
     """Inspect the clips, measure on this machine, and make every choice.
 
-    `work_dir` is that of the settings, as an absolute path; `resuming`: it holds a run.
+    `work_dir` is the work dir of the settings as an absolute path. `resuming` says whether it
+    contains a run.
 
     Raises:
-        AutoXVideoError: something that the user can mend.
+        AutoXVideoError: there is a problem that the user can fix.
     """
     prepared = prepare(settings, resuming=resuming)
     began = time.monotonic()
@@ -87,7 +88,7 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
 
 
 def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prepared:
-    """Choose the weights to start from by probes, where there is a choice."""
+    """Choose the weights to start from with probes, if there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
     if not is_wanted(prepared):
@@ -99,7 +100,7 @@ def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prep
 
 
 class _Planner:
-    """Completes the plan: each method takes a plan and returns the next one."""
+    """Completes the plan in steps: most methods take a plan and return a more complete one."""
 
     def __init__(
         self, prepared: Prepared, work_dir: Path, clock: BudgetClock, importing_sec: float
@@ -133,7 +134,7 @@ class _Planner:
         return Planned(plan, self.prepared, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """The plan of a new run, with its cache and as many epochs as fit into the budget."""
+        """Return the plan of a new run, with its cache and as many epochs as fit in the budget."""
         from autox_video.training.measure import measure_cached
 
         limited, sizes = self.budget_sec is not None, {}
@@ -161,7 +162,7 @@ class _Planner:
         return plan, self._predict(plan, measured).within(self.budget_sec)
 
     def _resumed(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """The plan of a resumed run, whose budget may have changed."""
+        """Return the plan of a resumed run, whose time budget may have changed."""
         if self.basis.asked("cache") is not None:
             plan = self._with_cache(plan, None)
         if self.budget_sec is None:
@@ -178,7 +179,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """The prediction made when the run started; a new one if that did not include the test."""
+        """Return the prediction from the run's start, or a new one if that lacks the test."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -187,7 +188,7 @@ class _Planner:
         return self._predict(plan, measured)
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
-        """The plan with another number of epochs, and the choices that depend on it."""
+        """Return the plan with another number of epochs, and update the dependent choices."""
         settled = {
             name: choice
             for name, choice in plan.choices.items()
@@ -197,7 +198,7 @@ class _Planner:
         return choose(self.basis, {**settled, "epochs": epochs})
 
     def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
-        """The rules' plan, except for what is settled: weights, clip size, accumulation, ..."""
+        """Return the rules' plan, but keep choices that are settled, such as the clip size."""
         names = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
         names += ["accumulation"] if plan.device != "cpu" else []
         return choose(self.basis, {**{n: plan.choices[n] for n in names}, **settled})
@@ -205,7 +206,7 @@ class _Planner:
     def _with_size(
         self, plan: Plan, measured: Measured
     ) -> tuple[Plan, Measured, dict[tuple[int, int], Prediction]]:
-        """Make clips smaller until enough epochs fit; gives all sizes that were tried."""
+        """Make clips smaller until enough epochs fit; also return a prediction per size tried."""
         smaller, tried = smaller_sizes(plan), {}
         while True:
             prediction = self._predict(plan, measured)
@@ -263,12 +264,12 @@ class _Planner:
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
-        """Find out by trying how many parts a GPU needs for a step, or use the stored result."""
+        """Try into how many parts a GPU must divide a step, or use the stored result."""
         from autox_video.training.measure import parts_that_fit
         from autox_video.training.memory import read_accumulation, write_accumulation
 
         if plan.strategy == "fsdp" and plan.processes > 1:
-            return plan  # one process cannot try it; a step that does not fit is cut later
+            return plan  # one process cannot try this; a step that does not fit is divided later
         clips, machine = math.ceil(plan.batch_size / plan.processes), self.basis.hardware
         conditions = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
@@ -285,7 +286,7 @@ class _Planner:
         return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
-        """Decide whether to cache decoded frames: as the user says, else by the time it saves."""
+        """Decide whether to cache decoded frames, by the time saved unless the user has chosen."""
         asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
@@ -301,7 +302,7 @@ class _Planner:
 
 
 def _cache_folder(asked: str) -> Path | None:
-    """The folder for decoded frames; None: no cache, or the default one cannot be written."""
+    """Return the cache folder for frames; None: no cache, or the default is not writable."""
     if asked == OFF:
         return None
     if asked != AUTO:

@@ -1,4 +1,4 @@
-"""The pretrained weights that a run starts from: a known file in `checkpoints/`, or a given one."""
+"""The pretrained weights that a run starts from: a known file in `checkpoints/` or a given file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ NONE = "none"
 
 
 def find_weights(load_from: str, backbone: str) -> Pretrained | None:
-    """Return the weights to start from, given these two keys and the files in `checkpoints/`.
+    """Return the weights to start from, given two config keys and the files in `checkpoints/`.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.
-        ConfigError: its backbone is not the requested one.
+        ConfigError: the file's backbone is not the requested backbone.
     """
     if load_from == NONE:
         return None
@@ -58,7 +58,7 @@ def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
 
 
 def weight_folders() -> list[Path]:
-    """Return the folders searched for weights: in the current folder and in the source tree."""
+    """Return the folders to search for weights: in the current folder and in the source tree."""
     tree = source_tree()
     folders = [Path.cwd() / "checkpoints"]
     if tree is not None and tree / "checkpoints" != folders[0] and (tree / "checkpoints").is_dir():
@@ -67,7 +67,7 @@ def weight_folders() -> list[Path]:
 
 
 def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
-    """Raise ConfigError if --fresh would move away the weights that training is to start from."""
+    """Raise ConfigError if --fresh would move away the weights that training starts from."""
     folder = Path(load_from).absolute().parent
     if load_from not in (AUTO, NONE) and folder.resolve() == work_dir.resolve():
         raise ConfigError(
@@ -77,9 +77,9 @@ def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
 
 
 def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
-    """Return the clips of the run that made some weights, as far as its folder tells.
+    """Return the clips of the run that trained the given weights; None if they are not known.
 
-    Its validation clips count as training clips if the weights were refit on them.
+    The run's validation clips count as training clips if the weights were refit on them.
     """
     if load_from in (AUTO, NONE):
         return None
@@ -91,7 +91,7 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
 
     try:
         meta = read_meta(path)
-    except CheckpointError:  # loading the file says what is wrong with it
+    except CheckpointError:  # loading the weights will raise a better error
         return None
     if RECORD_KEY not in meta:
         return None
@@ -99,10 +99,10 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
 
 
 def say_seen(changes: Changes, *, probes: bool) -> list[str]:
-    """Say how many clips the weights were trained on; nothing for none.
+    """Return notes on how many of the clips the weights were trained on; [] if they saw none.
 
     Args:
-        changes: of the clips since the run that made the weights.
+        changes: changes of the clips since the run that trained the weights.
         probes: whether only a head is fitted.
     """
     weights, now = changes.before, changes.now
@@ -124,7 +124,7 @@ def say_seen(changes: Changes, *, probes: bool) -> list[str]:
 
 
 def head_rows(changes: Changes) -> tuple[int, ...]:
-    """Return the class index in the weights of each class now, by its name; -1 for a new class."""
+    """Return each class's index in the weights, matched by name; -1 for a new class."""
     number = {name: index for index, name in enumerate(changes.before.classes)}
     old_names = {new: old for old, new in changes.renamed.items()}
     return tuple(number.get(old_names.get(name, name), -1) for name in changes.now.classes)
@@ -133,13 +133,13 @@ def head_rows(changes: Changes) -> tuple[int, ...]:
 def weights_to_resume(
     before: Pretrained | None, load_from: str, backbone: str
 ) -> Pretrained | None:
-    """Return the weights that a run started from, unless the user now gives others."""
+    """Return the weights that a run started from, unless the user now gives other weights."""
     if load_from == AUTO:
         return before
     if before is not None and load_from != NONE:
         old, new = Path(before.path), Path(load_from)
         both_exist = old.exists() and new.exists()
-        # The weights may have been moved or deleted since: they are not read again.
+        # The weights are not read again, so they may have been moved or deleted.
         if old.samefile(new) if both_exist else old.name == new.name:
             return before
     return find_weights(load_from, backbone)

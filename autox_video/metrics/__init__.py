@@ -1,1 +1,1 @@
-"""Metrics, their confidence intervals, calibration, and the score that is shown first."""
+"""Metrics, confidence intervals, calibration, and the headline score."""

@@ -3,14 +3,14 @@
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
 is the softmax of logits / T, which does not change the order of the classes. With few clips the
 maximum-likelihood T is mostly chance and can make probabilities worse. So T is the value closest to
-1 that the clips do not reject (95% likelihood ratio): 1 for a few clips, the maximum-likelihood
-value for many. It is used only if neither the loss nor the calibration error gets worse in
-cross-validation over the same clips.
+1 that the clips do not reject (95% likelihood-ratio test). For few clips T is 1, and for many it is
+close to the maximum-likelihood value. T is used only if neither the loss nor the calibration error
+gets worse in cross-validation over the same clips.
 
 Logits here are defined up to a constant per clip, so log-probabilities are logits too.
 
 Shape letters: N clips, K classes, R predictions of each clip (the repeats of a cross-validation,
-each counting 1/R).
+each with a weight of 1/R).
 """
 
 import math
@@ -25,23 +25,23 @@ from autox_video.tasks.classification.metrics import balancing_weights
 BINS = 15
 """Number of confidence bins, as in the paper."""
 PRIOR_SPREAD = 0.5
-"""Standard deviation of the prior of log T, for the loss by which weights are chosen."""
+"""Standard deviation of the prior on log T, for the loss that is used to choose weights."""
 LOG_RANGE = (math.log(0.05), math.log(1000.0))
 PRECISION = 1e-4
 DOUBT = LEVEL_DEVIATIONS**2 / 2
-"""Log-likelihood difference in nats up to which a temperature is not rejected: 95%, one
-parameter."""
+"""Log-likelihood difference in nats up to which a temperature is not rejected (95% level, one
+parameter)."""
 SURE_DEVIATIONS = 2.575829
-"""Standard deviations of the 99% interval of the accuracy."""
+"""Half the width of the 99% interval of the accuracy, in standard deviations."""
 FOLDS, REPEATS = 5, 3
 FEW_TO_FIT = 1000
-"""With more clips than this, one parameter does not overfit, and is not cross-validated."""
+"""With more clips than this, the temperature does not overfit and is not cross-validated."""
 
 
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017).
 
-    The mean over bins, weighted by clips, of |accuracy - mean confidence|.
+    It is the mean of |accuracy - mean confidence| over bins, weighted by the number of clips.
 
     Args:
         scores: (N, K) probabilities, N >= 1.
@@ -55,7 +55,7 @@ def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return softmax(logits / temperature), (..., K); above 1 it is less confident."""
+    """Return softmax(logits / temperature), (..., K); a temperature above 1 lowers confidence."""
     scaled = logits.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
@@ -64,14 +64,14 @@ def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
 def likeliest_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """Return the most likely temperature under a weak prior, log T normal around 0.
+    """Return the most likely temperature under a weak prior (log T is normal with mean 0).
 
     It is used for the calibrated loss; for probabilities see `fit_temperature`.
 
     Args:
         logits: (N, K) or (R, N, K), N >= 1.
         labels: (N,) true classes.
-        weights: (N,) how many clips each counts as; None: one.
+        weights: (N,) weight of each clip; None: all weights are 1.
     """
     loss = _loss_by_log(logits, labels, weights)
     return math.exp(_minimum(lambda x: loss(x) + 0.5 * (x / PRIOR_SPREAD) ** 2))
@@ -82,10 +82,10 @@ def fit_temperature(
 ) -> float:
     """Return the temperature closest to 1 that the clips do not reject.
 
-    That is the end of its 95% likelihood interval that is closer to 1, or 1 if the interval
-    contains it. The interval shrinks with the square root of the number of clips. A few confident
-    mistakes would ask for a large T, so it stops where the mean confidence would be as far from the
-    99% interval of the accuracy as it is without a temperature.
+    That is 1 if the 95% likelihood interval of T contains 1, else the end of the interval that is
+    closer to 1. The interval shrinks with the square root of the number of clips. Since a few
+    confident mistakes can lead to a large T, T is limited to the value at which the mean confidence
+    is as far from the 99% interval of the accuracy as it is without a temperature.
 
     Args:
         logits, labels, weights: as in `likeliest_temperature`.
@@ -102,7 +102,7 @@ def fit_temperature(
 def _furthest(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, towards: float
 ) -> float:
-    """Return the largest allowed log T between 0 and `towards`."""
+    """Return the allowed log T that is furthest from 0, between 0 and `towards`."""
     logits = logits.reshape(-1, *logits.shape[-2:])
     weights = np.ones(len(labels)) if weights is None else weights
     clips = float(weights.sum())
@@ -118,7 +118,7 @@ def _furthest(
     limit = 2 * (high if towards > 0 else low) - confidence(0.0)
 
     def beyond(log_temperature: float) -> float:
-        """Excess over the limit; positive: too far."""
+        """Return how far log T is beyond the limit; negative if it is allowed."""
         return (limit - confidence(log_temperature)) * math.copysign(1.0, towards)
 
     if beyond(0.0) > 0:
@@ -154,7 +154,7 @@ def _minimum(loss: Callable[[float], float]) -> float:
 
 
 def _crossing(value: Callable[[float], float], until: float) -> float:
-    """Return the log T between 0 and `until` where the sign changes, on the side of `until`."""
+    """Return the log T between 0 and `until` where `value` changes sign, rounded to `until`."""
     from scipy.optimize import bisect
 
     root = bisect(value, 0.0, until, xtol=PRECISION / 2)
@@ -166,7 +166,7 @@ class Fitted:
     """A temperature, and the calibration error (ECE) on the clips it was fitted on."""
 
     temperature: float
-    """1 if no other is clearly better."""
+    """1 if no other temperature is clearly better."""
     ece_before: float
     ece_after: float
     """Cross-validated ECE with a temperature; never above `ece_before`."""
@@ -185,7 +185,7 @@ def choose_temperature(
     Args:
         logits: (N, K) or (R, N, K), finite, N >= 1, of a model that was not trained on the clips.
         labels: (N,) true classes.
-        weights: (N,) how many clips each counts as; None: one.
+        weights: (N,) weight of each clip; None: all weights are 1.
     """
     logits = logits.reshape(-1, *logits.shape[-2:])
     weights = np.ones(len(labels)) if weights is None else weights
@@ -219,24 +219,24 @@ def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> li
 
 
 def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean ECE over the R predictions; those of one clip are binned separately."""
+    """Return the mean ECE over the R predictions; each prediction has its own bins."""
     errors = [expected_calibration_error(with_temperature(each, 1.0), labels) for each in logits]
     return float(np.mean(errors))
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Out-of-fold predictions: of clips that the models were not trained on."""
+    """Out-of-fold predictions: each is from a model that was not trained on the clip."""
 
     logits: np.ndarray
-    """(R, N, K), finite."""
+    """Finite logits (R, N, K)."""
     labels: np.ndarray
     """(N,) true classes."""
     learnt: np.ndarray
-    """(N,) whether the models were trained on other clips of the class."""
+    """(N,) whether the models were trained on other clips of the clip's class."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
-        """Return these predictions after others, with logits (M, K) and true classes (M,)."""
+        """Return predictions of M other clips, logits (M, K) and labels (M,), followed by these."""
         repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
         known = np.isin(labels, self.labels[self.learnt])
         return OutOfFold(
@@ -246,14 +246,17 @@ class OutOfFold:
         )
 
     def figures(self, *, balanced: bool = False) -> dict[str, float]:
-        """Return the calibration entries of an evaluation and the number of clips; {} if none.
+        """Return the calibration entries of an evaluation and the number of clips used.
 
-        Clips of a class without other training clips are always wrong here, but the model trained
-        on all clips may get them right, so they are left out. The remaining clips are too easy, so
-        a temperature below 1 is used only if all clips support it.
+        Clips of a class without other training clips are always misclassified out of fold, but the
+        model trained on all clips may get them right, so they are left out. The remaining clips are
+        easier than average, so a temperature below 1 is used only if all clips support it.
 
         Args:
-            balanced: whether all classes count alike.
+            balanced: whether all classes count equally.
+
+        Returns:
+            {} if no clips remain.
         """
         if not self.learnt.any():
             return {}
@@ -281,14 +284,17 @@ def calibration_figures(
     """Return the temperature, the ECE without and with it, and the calibrated loss.
 
     The calibrated loss is the loss of the validation clips at their most likely temperature. It
-    ranks weights, whatever temperature is used. Empty if logits are not finite.
+    is used to rank weights, whatever temperature is chosen.
 
     Args:
-        logits: (N, K) of the validation clips.
-        labels: (N,) their true classes.
-        balanced: whether all classes count equally in temperature and loss.
-        in_folds: out-of-fold predictions of other clips, which are added to fit the temperature;
+        logits: (N, K) logits of the validation clips.
+        labels: (N,) true classes of the validation clips.
+        balanced: whether all classes count equally in the temperature and the loss.
+        in_folds: out-of-fold predictions of other clips, which also fit the temperature;
             `calibration_clips` is the total number of clips.
+
+    Returns:
+        {} if the logits are not finite.
     """
     if not np.isfinite(logits).all():
         return {}
@@ -306,9 +312,9 @@ def calibration_figures(
 def calibrated_losses(
     logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the loss of each clip (N,) and how many clips it counts as (N,).
+    """Return the loss (N,) and the weight (N,) of each clip; arguments as in `calibration_figures`.
 
-    The weighted mean of the losses is the calibrated loss of `calibration_figures`; same arguments.
+    The weighted mean of the losses is the calibrated loss that `calibration_figures` returns.
     """
     weights = balancing_weights(labels) if balanced else np.ones(len(labels))
     scaled = logits.astype(np.float64) / likeliest_temperature(logits, labels, weights)

@@ -1,4 +1,4 @@
-"""The headline score of a model: in the console, in the leaderboard and in the API."""
+"""The headline score of a model, shown in the console, in the leaderboard and in the API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,14 +21,14 @@ class Headline:
     """The main score of a model, with its confidence interval."""
 
     score: float
-    """0 to 1."""
+    """The main score, 0 to 1."""
     low: float | None
     high: float | None
     """The ends of its 95% interval; None: unknown."""
     scored_on: str
     """`cross-validation` or `validation`."""
     clips: int
-    """Number of clips that it was measured on."""
+    """Number of clips that the score was measured on."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -56,16 +56,16 @@ def validation_score(figures: Mapping[str, Any]) -> Headline:
 def cross_validated(
     score: float, low: float | None, high: float | None, clips: int
 ) -> dict[str, dict[str, float | None]]:
-    """Return the entry for the metrics of a model whose plan was cross-validated."""
+    """Return the entry that is added to the metrics of a model whose plan was cross-validated."""
     return {IN_FOLDS: {"score": score, "low": low, "high": high, "clips": clips}}
 
 
 def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a leaderboard row with the scores of a model.
+    """Return the fields of a leaderboard row that hold the scores of a model.
 
     Args:
-        figures: the metrics of its evaluation.
-        about: further entries of the row's `config`.
+        figures: the metrics of the model's evaluation.
+        about: further entries for the row's `config`.
     """
     first, validated = headline(figures), validation_score(figures)
     behind = {"validation_clips": validated.clips}

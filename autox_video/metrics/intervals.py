@@ -1,6 +1,6 @@
-"""95% confidence intervals of metrics: Wilson's for shares of clips, bootstrap for the rest.
+"""95% confidence intervals: Wilson intervals for shares of clips, bootstrap for other metrics.
 
-Shape letters: N clips, B draws.
+Shape letters: N clips, B bootstrap draws.
 """
 
 import math
@@ -11,30 +11,30 @@ import numpy as np
 from autox_video.metrics.metric import Metric
 
 LEVEL_DEVIATIONS = 1.959964
-"""Standard deviations of the normal distribution for 95%."""
+"""Half the width of the 95% interval of a normal distribution, in standard deviations."""
 QUANTILES = (0.025, 0.975)
 MOST_DRAWS, FEWEST_DRAWS = 1000, 100
 MOST_WORK = 2e8
-"""Upper limit of draws x clips x classes, so that an interval takes seconds at most."""
+"""Upper limit on draws x clips x classes, so that an interval takes a few seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
 FEW_VALIDATION_CLIPS = 30
-"""With fewer validation clips than this, their score is mostly chance."""
+"""With fewer validation clips than this, the validation score is mostly chance."""
 CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
 """What a score is measured on: all clips in cross-validation, or the validation clips."""
 
 Interval = tuple[float, float]
-"""Lower and upper end."""
+"""Lower and upper end of an interval."""
 
 
-# scipy's takes integer counts only; here counts are means over several runs.
+# scipy's function accepts only integer counts; here counts can be means over several runs.
 def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) -> Interval:
     """Return the 95% interval of an accuracy (Wilson's score interval, JASA 22, 1927).
 
     Args:
-        right: number of correct clips; as a mean of several runs it may be fractional.
+        right: number of correct clips; it may be fractional, such as a mean over several runs.
         clips: number of clips, 1 or more; for weighted clips, the effective sample size.
-        z: standard deviations of the normal distribution, for a level other than 95%.
+        z: half width of the normal interval in standard deviations; the default gives 95%.
     """
     share = right / clips
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)
@@ -64,13 +64,15 @@ def bootstrap_interval(
 ) -> Interval:
     """Return the 95% percentile bootstrap interval of a metric.
 
-    If all draws give the same value, for example because every clip is right, Wilson's interval.
+    If all draws give the same value, for example because every clip is correct, the Wilson interval
+    is returned.
 
     Args:
-        figure: maps (B, N), how often each clip is drawn, to the metric (B,), 0 to 1.
-        clips: N, 1 or more.
-        classes: number of classes; with more of them there are fewer draws.
-        seed: seed of the draws.
+        figure: function from the number of times each clip is drawn, (B, N), to the metric of each
+            draw, (B,), 0 to 1.
+        clips: number of clips, 1 or more.
+        classes: number of classes; the more classes, the fewer draws.
+        seed: seed for the draws.
     """
     rng = np.random.default_rng(seed)
     draws = int(min(MOST_DRAWS, max(FEWEST_DRAWS, MOST_WORK / (clips * classes))))
@@ -86,6 +88,6 @@ def bootstrap_interval(
 
 
 def score_text(score: float, clips: float) -> str:
-    """Return a score as text with two to four digits, depending on the number of clips."""
+    """Return a score as text with two to four decimals, depending on the number of clips."""
     digits = 2 if clips <= 100 else 3 if clips <= 1000 else 4
     return f"{score:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Metrics, and their registry."""
+"""Metrics and their registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +13,23 @@ Resampled = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric, 0 to 1, higher is better; every registered metric is computed and reported.
+    """A metric from 0 to 1, where higher is better; all registered metrics are reported.
 
-    Shape letters: N clips, K classes, B draws.
+    Shape letters: N clips, K classes, B bootstrap draws.
     """
 
     label: str
-    """Its name in messages: `top-1`."""
+    """Name of the metric in messages, such as `top-1`."""
     tasks: tuple[str, ...]
-    """Names of the tasks that it applies to."""
+    """Names of the tasks that the metric applies to."""
     compute: Compute | None = None
-    """Maps scores (N, K) and labels ((N,), or (N, K) of 0 and 1) to the value."""
+    """Function from scores (N, K) and labels, (N,) or (N, K) of 0 and 1, to the metric."""
     resample: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
-    """A faster form for the bootstrap: given scores and labels, a function from (B, N), how often
-    each clip is drawn, to values (B,). One of the two is needed."""
+    """Faster form for the bootstrap: given scores and labels, it returns a function from the number
+    of times each clip is drawn, (B, N), to the metric of each draw, (B,). Give at least one of
+    `compute` and `resample`."""
     is_share: bool = False
-    """Whether it is the share of correct clips."""
+    """Whether the metric is the share of correct clips."""
 
     def value(self, scores: np.ndarray, labels: np.ndarray) -> float:
         """Return the metric over all clips."""

@@ -1,4 +1,4 @@
-"""Overfitting: the epoch after which validation got clearly worse."""
+"""Detects overfitting: the epoch after which the validation score clearly dropped."""
 
 import math
 from collections.abc import Sequence
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 import numpy as np
 
 FEWEST = 4
-"""Fewest evaluations for a decision."""
+"""Smallest number of evaluations from which a peak can be found."""
 BEYOND_PEAK = 2
-"""Other plans are tried with this many times the epochs up to the peak: they may learn longer."""
+"""Other plans are tried with this many times the epochs up to the peak, as they may peak later."""
 _AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
-    """Return the epoch of the highest smoothed selection score; None unless it fell clearly after.
+    """Return the epoch of the highest smoothed selection score; None without a clear drop after it.
 
-    A clear drop is more than the largest standard error of an accuracy on that many clips. Each
-    score is averaged with its two neighbours, since the highest of many is mostly luck; so the
-    first and the last evaluation cannot be the peak.
+    A clear drop is larger than the largest standard error of an accuracy on that many clips. Each
+    score is averaged with its two neighbours, since the highest of many scores is mostly luck.
+    Therefore the first and the last evaluation cannot be the peak.
 
     Args:
-        evaluations: epochs in order, each with its selection score.
+        evaluations: pairs of an epoch and its selection score, in order of epochs.
         clips: number of clips evaluated.
     """
     if len(evaluations) < FEWEST:

@@ -1,4 +1,4 @@
-"""The selection score, by which weights are chosen, and an unbiased score of that choice.
+"""The selection score, which is used to choose weights, and an unbiased score of that choice.
 
 Shape letters: E evaluations, N clips.
 """
@@ -14,15 +14,15 @@ from autox_video.metrics.metric import METRICS
 from autox_video.tasks.task import TASKS, Task
 
 LOSS_SHARE, LEAST_LOSS_SHARE, LARGEST_LOSS = 1.5, 1e-3, 100.0
-"""Weight of the loss relative to an accuracy on one clip, its minimum, and the largest loss in
-nats that counts."""
+"""Weight of the loss if there is a single clip, the minimum of that weight, and the limit at which
+losses are clipped, in nats."""
 PARTS, REPEATS = 5, 20
-"""Folds and repeats of the cross-validation of a choice."""
+"""Folds and repeats for cross-validating a choice of weights."""
 
 
 def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
     """Return the key of an evaluation's main score, and its task."""
-    # Tasks of users first: they may have built-in metrics besides their own.
+    # Tasks of users come first, since they may use built-in metrics besides their own.
     for task in map(TASKS.__getitem__, reversed([*TASKS])):
         for key in reversed(task.main_scores):
             if key in (evaluation or {}):
@@ -31,13 +31,13 @@ def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
 
 
 def main_score(evaluation: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the metric by which weights are chosen; None if there is none."""
+    """Return the name of the main score in an evaluation; None if it has none."""
     main = _main(evaluation)
     return None if main is None else main[0]
 
 
 def second_score(evaluation: Mapping[str, Any]) -> str | None:
-    """Return the metric to show after the main score; None if the task has no other."""
+    """Return the name of the metric to show after the main score; None if there is no other."""
     main = _main(evaluation)
     others = [] if main is None else [name for name in main[1].metrics if name != main[0]]
     return next((name for name in others if name in evaluation), None)
@@ -49,7 +49,7 @@ def score_label(key: str) -> str:
 
 
 def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None, None]:
-    """Return the 95% interval of the main score; (None, None) if that is not an accuracy."""
+    """Return the 95% interval of the main score; (None, None) if the score is not an accuracy."""
     main = _main(evaluation)
     if main is None or not main[1].counts_right_clips or not evaluation.get("clips"):
         return None, None
@@ -58,11 +58,11 @@ def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None,
 
 
 def selection_score(evaluation: Mapping[str, Any] | None) -> float:
-    """Return the selection score: the main score minus a share of the loss; -inf without either.
+    """Return the main score minus a share of the loss; -inf if either is missing or not finite.
 
     With few validation clips the highest accuracy is mostly luck, and the calibrated loss says more
     about the margin of each prediction. Like the sampling error of an accuracy, the weight of the
-    loss falls with the square root of the number of clips.
+    loss is inversely proportional to the square root of the number of clips.
     """
     key = main_score(evaluation)
     if key is None:
@@ -76,7 +76,7 @@ def selection_score(evaluation: Mapping[str, Any] | None) -> float:
 
 
 def _loss_share(clips: float) -> float:
-    """Return the weight of the loss for a score on that many clips."""
+    """Return the weight of the loss in a selection score on `clips` clips."""
     return max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
 
 
@@ -85,15 +85,15 @@ def score_of_choice(
 ) -> float | None:
     """Return the cross-validated score, 0 to 1, of choosing the best evaluation.
 
-    The best of many evaluations on few clips is optimistic. So each fold of the clips is scored by
-    the evaluation that the other folds choose (Tsamardinos et al., "Bootstrapping the out-of-sample
+    The best score of many evaluations on few clips is optimistic. So each fold is scored with the
+    evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the out-of-sample
     predictions for efficient and accurate cross-validation", Machine Learning 107 (2018), section
-    3). Clips of one recording are right or wrong together, so they share a fold.
+    3). Clips of the same recording tend to be right or wrong together, so they share a fold.
 
     Args:
-        right: (E, N) whether a clip was classified correctly, E >= 1.
+        right: (E, N) whether each clip was classified correctly, E >= 1.
         losses: (E, N) calibrated loss of each clip.
-        weights: (N,) how many clips each counts as.
+        weights: (N,) weight of each clip.
         groups: (N,) group of each clip; a group is never split.
 
     Returns:
@@ -117,7 +117,7 @@ def score_of_choice(
 
 
 def _selection_scores(right: np.ndarray, losses: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the selection scores (E,) on clips with weights (N,)."""
+    """Return the selection score of each evaluation (E,) on clips with weights (N,)."""
     clips = weights.sum()
     score, loss = (values @ weights / clips for values in (right, losses))
     return score - _loss_share(clips) * np.minimum(loss, LARGEST_LOSS)

@@ -1,1 +1,1 @@
-"""Tasks: labels, head, loss, metrics."""
+"""Tasks: the labels, head, loss and metrics of a kind of problem."""

@@ -1,7 +1,8 @@
-"""The interface of tasks, and their registry: labels, head, loss, metrics, records of results.
+"""The interface and the registry of tasks.
 
-A task is one stateless object. Its outputs are what the head's `predict` returns for a clip;
-`probabilities` turns them into the probabilities of results.json.
+A task is one stateless object, which defines labels, head, loss, metrics and results. Its outputs
+are what the head's `predict` returns for a clip; `probabilities` turns them into the probabilities
+in results.json.
 
 Shape letters: N clips, K classes, V views of a clip.
 """
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Label = int | tuple[int, ...]
-"""The class index of a clip, or all its class indices."""
+"""The class index of a clip, or all class indices of a multi-label clip."""
 
 
 class Task(ABC):
-    """The interface of a task; a new one usually subclasses `SingleLabel` or `MultiLabel`."""
+    """The interface of a task; a new task usually subclasses `SingleLabel` or `MultiLabel`."""
 
     name: ClassVar[str]
     has_label_sets: ClassVar[bool]
@@ -38,13 +39,13 @@ class Task(ABC):
     balances_loss: ClassVar[bool]
     """Whether the training loss can be class-balanced."""
     main_scores: ClassVar[tuple[str, str]]
-    """The metrics by which weights are chosen: without and with class balance."""
+    """Names of the main scores, which choose the weights, without and with class balance."""
 
     # Labels
 
     @abstractmethod
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
-        """Return labels in the form that `figures` takes, from (N, K) of 0 and 1."""
+        """Return labels in the form that `figures` takes, from targets (N, K) of 0 and 1."""
 
     # Training
 
@@ -57,24 +58,24 @@ class Task(ABC):
         """Return the losses of a batch; `loss_cls` is required.
 
         Args:
-            logits: (N, K); a balanced loss has already added the log class shares.
+            logits: (N, K); with a balanced loss, the log class shares have already been added.
             targets: labels as returned by `label_array`, or soft labels (N, K) with mixup.
             smoothing: label smoothing, 0 to 1.
         """
 
     @abstractmethod
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each clip (..., N), from logits (..., N, K) and 0 or 1 (N, K)."""
+        """Return the loss of each clip (..., N) from logits (..., N, K) and targets (N, K)."""
 
     # Evaluation
 
     @abstractmethod
     def outputs(self, logits: Tensor, views: int) -> Tensor:
-        """Return outputs (N, K) from the logits (N * V, K) of the views of clips."""
+        """Return the outputs of clips (N, K) from the logits of their views (N * V, K)."""
 
     @abstractmethod
     def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the weighted mean output (..., K) of parts (V, ..., K), with weights (V,)."""
+        """Return the mean (..., K) of outputs (V, ..., K), weighted by `weights` (V,)."""
 
     @abstractmethod
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -100,7 +101,7 @@ class Task(ABC):
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics of the task, built-in ones first."""
+        """The names of the task's metrics, built-in metrics first."""
         return [name for name in METRICS if self.name in METRICS[name].tasks]
 
     def intervals(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, Interval]:
@@ -108,12 +109,12 @@ class Task(ABC):
         return {name: metric_interval(METRICS[name], scores, labels) for name in self.metrics}
 
     def main_score(self, *, balanced: bool) -> str:
-        """Return the name of the metric by which weights are chosen."""
+        """Return the name of the main score, the metric that is used to choose weights."""
         return self.main_scores[balanced]
 
     @abstractmethod
     def class_scores(self, scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-        """Return a score, 0 to 1, for each class that occurs; arguments as for `figures`."""
+        """Return a score, 0 to 1, for each class in `labels`; arguments as for `figures`."""
 
     def details(
         self, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
@@ -123,13 +124,13 @@ class Task(ABC):
 
     @abstractmethod
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return how correct each clip is, (..., N) in 0 to 1, from scores (..., N, K)."""
+        """Return how correct each prediction is, 0 to 1, (..., N), from scores (..., N, K)."""
 
     # Records
 
     @abstractmethod
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return `predicted`, `class` and `score` of a clip in results.json; scores are rounded."""
+        """Return a clip's `predicted`, `class` and `score` for results.json from rounded scores."""
 
 
 TASKS: Registry[Task] = Registry(
@@ -142,7 +143,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def task_of(labels: Sequence[Label] | None, asked: str = "auto") -> str:
-    """Return the name of the task: the requested one, or the one that the training labels fit."""
+    """Return the name of the requested task; for `auto`, the task that fits the training labels."""
     if asked != "auto":
         return TASKS[asked].name
     return "multi_label" if labels and isinstance(labels[0], tuple) else "single_label"

@@ -1,6 +1,6 @@
-"""Attentive probes: all learning rates, weight decays and folds of a grid, trained together.
+"""Attentive probes: the heads for all learning rates, weight decays and folds, trained together.
 
-Shape letters: g heads, b clips of a batch, M queries, N tokens, C channels, K classes.
+Shape letters: g heads, n clips, b clips of a batch, M queries, N tokens, C channels, K classes.
 """
 
 import math
@@ -25,16 +25,16 @@ _TIMED = 3  # steps after which the total time is estimated
 
 @dataclass(frozen=True, slots=True)
 class AttentiveHead:
-    """The tensors of an AttentiveClipHead, for raw backbone features."""
+    """The tensors of an AttentiveClipHead, for backbone features that are not standardised."""
 
     query: Tensor
-    """(M, C)."""
+    """Queries (M, C)."""
     place: Tensor
-    """(M, N)."""
+    """Position biases (M, N)."""
     weight: Tensor
-    """((1 + M) C, K)."""
+    """Weight of the linear layer, ((1 + M) C, K)."""
     bias: Tensor
-    """(K,)."""
+    """Bias of the linear layer, (K,)."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the state dict of the equivalent AttentiveClipHead."""
@@ -42,32 +42,32 @@ class AttentiveHead:
         return {"query": self.query, "place": self.place, **fc}
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return logits (B, K) of tokens (B, 1 + N, C)."""
+        """Return logits (b, K) for tokens (b, 1 + N, C)."""
         return pool(tokens.float(), self.query, self.place) @ self.weight + self.bias
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Many heads on standardised tokens."""
+    """Several heads, for standardised tokens."""
 
     query: Tensor
-    """(g, M, C)."""
+    """Queries (g, M, C)."""
     place: Tensor
-    """(g, M, N)."""
+    """Position biases (g, M, N)."""
     weight: Tensor
-    """(g, (1 + M) C, K)."""
+    """Weights of the linear layers, (g, (1 + M) C, K)."""
     bias: Tensor
-    """(g, 1, K)."""
+    """Biases of the linear layers, (g, 1, K)."""
     scales: tuple[Scale, Scale]
-    """Scales of the mean over the map and of the cells."""
+    """Scale for the mean over the feature map, and scale for the means over cells."""
 
     def standardised(self, tokens: Tensor) -> Tensor:
-        """Return standardised tokens (b, 1 + N, C)."""
+        """Return the tokens (b, 1 + N, C), standardised."""
         mean, cells = self.scales
         return torch.cat([mean.apply(tokens[:, :1]), cells.apply(tokens[:, 1:])], 1)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return logits (g, b, K) of standardised tokens (b, 1 + N, C)."""
+        """Return logits (g, b, K) for standardised tokens (b, 1 + N, C)."""
         cells = tokens[:, 1:]
         attention = torch.einsum("gmc,bnc->gbmn", self.query, cells) + self.place[:, None]
         found = torch.einsum("gbmn,bnc->gbmc", attention.softmax(-1), cells)
@@ -75,13 +75,13 @@ class Heads:
         return torch.cat([mean, found.flatten(2)], 2) @ self.weight + self.bias
 
     def single(self, number: int) -> AttentiveHead:
-        """Return one head for raw tokens, with the scales folded into its weights."""
+        """Return a head for raw tokens, with the scales folded into its weights."""
         mean, cells = self.scales
         queries = self.query.shape[1]
         spread = torch.cat([mean.spread, cells.spread.repeat(queries)]).double()
         middle = torch.cat([mean.mean, cells.mean.repeat(queries)]).double()
         weight = self.weight[number].double() / spread[:, None]
-        # Attention weights sum to 1, so a shift of all tokens shifts the output equally.
+        # Attention weights sum to 1, so shifting all tokens shifts the output by the same amount.
         bias = self.bias[number, 0].double() - middle @ weight
         query = self.query[number] / cells.spread
         return AttentiveHead(query, self.place[number], weight.float(), bias.float())
@@ -99,15 +99,15 @@ def fit_heads(
     """Train heads together on the same batches with AdamW, with one view of each clip per step.
 
     Args:
-        samples: features with the tokens of each view.
+        samples: features and labels of the clips.
         weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
         rates: (g,) learning rates.
         decays: (g,) weight decays of AdamW.
-        seed: seed of the initial weights and of the batches.
+        seed: seed for the initial weights and the batches.
         seconds: time limit.
 
     Raises:
-        TooSlowError: the first steps show that it would take longer.
+        TooSlowError: the first steps show that training would exceed the time limit.
     """
     draw = torch.Generator().manual_seed(seed)
     heads = _start(samples, len(weights), draw)
@@ -150,8 +150,8 @@ def _start(samples: Samples, heads: int, draw: torch.Generator) -> Heads:
 def windows(cells: int) -> Tensor:
     """Return position biases (M, N) that make each query attend to one soft time window.
 
-    The cells are in time order. So a head can tell the beginning from the end, which takes long to
-    learn with queries that attend everywhere.
+    The cells are in time order, so the windows let a head tell the beginning from the end. Queries
+    that start by attending everywhere learn this slowly.
     """
     times = (torch.arange(cells) + 0.5) / cells
     middles = (torch.arange(QUERIES) + 0.5) / QUERIES
@@ -159,7 +159,7 @@ def windows(cells: int) -> Tensor:
 
 
 def _schedule(step: int) -> float:
-    """Return the factor of the learning rate: linear warm-up, then cosine decay to zero."""
+    """Return the learning-rate factor of a step: linear warm-up, then cosine decay to zero."""
     rise = max(1, round(_WARMUP * STEPS))
     if step < rise:
         return (step + 1) / rise
@@ -175,7 +175,7 @@ def _step(
     decays: Tensor,
     step: int,
 ) -> None:
-    """AdamW (Loshchilov & Hutter, ICLR 2019, algorithm 2), each head with its own rate."""
+    """Take a step of AdamW (Loshchilov & Hutter, ICLR 2019, algorithm 2), with a rate per head."""
     first, second = _BETAS
     rate, decay = rates[:, None, None], decays[:, None, None]
     for tensor, gradient, (mean, square) in zip(learnt, gradients, moments, strict=True):

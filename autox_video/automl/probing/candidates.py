@@ -1,4 +1,4 @@
-"""A candidate of the feature leaderboard: a plan with the best head on its features."""
+"""Candidates for the feature leaderboard: plans, each with the best head on its features."""
 
 import math
 import time
@@ -30,12 +30,12 @@ from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import build_config
 
 FEWEST_CLIPS = 10
-"""A candidate with features of fewer clips, because time ran out, is not scored."""
+"""A candidate is not scored if time runs out before this many clips have features."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The data and folders that all candidates share."""
+    """The data and the folders that all candidates share."""
 
     prepared: Prepared
     data: TrainingData
@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plan with its best head."""
+    """A plan with the best head on its features."""
 
     plan: Plan
     reading: Reading
@@ -56,11 +56,11 @@ class Candidate:
 
     @property
     def is_random(self) -> bool:
-        """Whether its features are those of random weights."""
+        """Whether the features come from random weights."""
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Return whether it is better; random weights never beat others."""
+        """Return whether this candidate is better; random weights never beat trained weights."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score
@@ -119,14 +119,14 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
 def _with_flip(
     job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float
 ) -> tuple[Plan, Scored | None]:
-    """Return the plan, without flips if linear heads trained with them are clearly worse.
+    """Return the plan, with flips turned off if linear heads are clearly worse with them.
 
-    Also returns the score of its linear heads; None if that is not known yet.
+    Also return the score of the plan's linear heads; None if it is not known yet.
     """
     if not plan.flip or plan.is_given("flip"):
         return plan, None
     try:
-        # The time is also needed for the other heads.
+        # Time is also needed for the other heads.
         with working_on("Comparing heads with and without horizontal flips"):
             folds = _folds(job, samples, found)
             compared = flip_comparison.compare(samples, folds, seconds=seconds / 4)
@@ -145,13 +145,13 @@ def _with_flip(
 
 
 def row_id(plan: Plan, pool: str) -> str:
-    """Return the leaderboard id of a kind of head on the features of a plan."""
+    """Return the leaderboard id for a kind of head on the features of a plan."""
     weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
     return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """Return the entries about the features in the config of a row, as JSON values."""
+    """Return the entries about features for the `config` of a leaderboard row, as JSON values."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -170,7 +170,7 @@ def _note(note: OpenRow, plan: Plan, samples: Samples, scored: Scored, *, comple
 def extract(
     job: Job, extractor: Extractor, reading: Reading, clips: ClipTable, *, seconds: float = math.inf
 ) -> Features:
-    """Extract features and show the progress.
+    """Extract the features of clips and show the progress.
 
     Raises:
         ResourceError: there is not enough memory for one clip.

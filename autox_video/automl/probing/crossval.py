@@ -1,6 +1,6 @@
-"""Choosing and scoring the settings of probes (heads on fixed features) by cross-validation.
+"""Choose and score the settings of probes (heads on fixed features) by cross-validation.
 
-Shape letters: n clips, K classes, R repeats, F folds of each, S settings, g = R F heads.
+Shape letters: n clips, K classes, R repeats, F folds per repeat, S settings, g = R F heads.
 """
 
 import math
@@ -26,31 +26,32 @@ LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
 FOLDS = 5
 FEW_CLIPS, REPEATS = 500, 3
-"""Up to this many clips, cross-validation is repeated, since a single one is too noisy."""
+"""Number of clips up to which cross-validation is repeated, since a single repeat is too noisy,
+and the number of repeats."""
 
 IMBALANCE = 3.0
-"""Ratio of the largest to the smallest class from which class balance is tried in multi-label
+"""Ratio of the largest to the smallest class size from which class balance is tried in multi-label
 tasks."""
 
 DRAWS = 500
 """Bootstrap samples for the interval of a score that is not an accuracy."""
 
 SMALL = 50e6
-"""Multiply-accumulates of a head on all samples below which a single thread is fastest."""
+"""Number of multiply-accumulates, for a head on all samples, below which one thread is fastest."""
 
 _CLIPS_AT_A_TIME = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a head is fitted."""
+    """How a head is fitted on features."""
 
     pool: str
-    """`linear`: on the mean over the feature map; `ordered`: also on its means over time windows;
-    `attentive`: on the outputs of learned attention queries."""
+    """What the head uses: `linear`, the mean over the feature map; `ordered`, also the means over
+    time windows; `attentive`, the outputs of learned attention queries."""
     weight_decay: float
     rate: float | None = None
-    """AdamW's learning rate of an attentive head."""
+    """Learning rate of AdamW for an attentive head."""
     balanced: bool = False
     """Whether all classes count equally, however many clips they have."""
 
@@ -61,24 +62,24 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The best setting, and its nested cross-validation score."""
+    """The best setting and its nested cross-validation score."""
 
     setting: Setting
     score: float
-    """The main score; the setting for each fold was chosen on the other folds."""
+    """The main score, where the setting for each fold was chosen on the other folds."""
     low: float
     high: float
-    """Ends of its 95% interval."""
+    """Ends of the score's 95% interval."""
     right: np.ndarray
-    """(n,) share of the repeats in which a clip was classified correctly; multi-label, also the
-    share of its classes."""
+    """(n,) share of repeats in which each clip was classified correctly; in multi-label tasks, the
+    mean share of classes predicted correctly."""
     in_folds: OutOfFold | None
     """Out-of-fold predictions of each repeat; None for multi-label tasks."""
 
 
 @contextmanager
 def few_threads(samples: Samples) -> Iterator[None]:
-    """Use a single thread for small products within the block; more would mostly wait."""
+    """Use a single thread within the block if the matrix products are small."""
     before = torch.get_num_threads()
     products = len(samples) * samples.tokens.shape[1] * samples.tokens.shape[-1]
     if products * samples.targets.shape[1] < SMALL:
@@ -95,7 +96,7 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
     Args:
         samples: the training clips.
         groups: group of each clip; a group is never split.
-        seed: seed of the folds.
+        seed: seed for drawing the folds.
     """
     folds = min(FOLDS, len(set(groups)))
     if folds < 2:
@@ -115,13 +116,13 @@ def cross_validate(
     """Choose a head's setting and score it.
 
     Args:
-        samples: the training clips; a clip is scored by its first view.
+        samples: the training clips; a clip is scored on its first view.
         pool: one of `POOLS`.
-        folds: as returned by `make_folds`.
+        folds: folds as returned by `make_folds`.
         seconds: time limit.
 
     Raises:
-        TooSlowError: it would take longer.
+        TooSlowError: fitting would exceed the time limit.
     """
     grid = settings_of(samples, pool)
     folds = folds[:1] if pool == ATTENTIVE else folds  # these heads take long
@@ -145,9 +146,9 @@ def cross_validate(
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
-    """Return the grid for a head; class balance is tried only where it may help."""
+    """Return the settings to try for a kind of head, with class balance only if it may help."""
     counts = samples.targets.sum(0).clamp(min=1)
-    # If the task can balance its loss, the plan has already decided.
+    # If the task can balance its loss, the plan has already decided on class balance.
     differ = float(counts.max() / counts.min()) >= IMBALANCE and not samples.task.balances_loss
     weigh = (False, True) if samples.balanced or differ else (False,)
     if pool != ATTENTIVE:
@@ -159,7 +160,7 @@ def settings_of(samples: Samples, pool: str) -> list[Setting]:
 def fit_on_all(
     samples: Samples, setting: Setting
 ) -> linear_probe.LinearHead | attentive_probe.AttentiveHead:
-    """Fit a head with this setting on all clips, for raw backbone features."""
+    """Fit a head with this setting on all clips; the head takes raw backbone features."""
     weights = _weights(samples, balanced=setting.balanced)
     if setting.pool == LINEAR:
         with few_threads(samples):
@@ -207,7 +208,10 @@ def _linear_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit a linear head per fold (g, n) and setting; pass the logits of all clips to `visit`."""
+    """Fit a linear head for each setting and fold, a row of clip weights in `kept` (g, n).
+
+    `visit` is called with the index of each setting and the logits of all clips.
+    """
     scale = linear_probe.scale_of(samples.mean_features)
     features = scale.apply(samples.mean_features[:, 0])
     for balanced in dict.fromkeys(setting.balanced for setting in grid):
@@ -229,7 +233,7 @@ def _attentive_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit all attentive heads at once; pass the logits of all clips to `visit`."""
+    """Fit all attentive heads at once; arguments as for `_linear_heads`."""
     each = [setting for setting in grid for _ in kept]
     weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (
@@ -243,7 +247,7 @@ def _attentive_heads(
 
 
 def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
-    """Return queries and position biases of a head that only averages over time windows."""
+    """Return the queries and position biases of a head that only averages over time windows."""
     _, _, tokens, channels = samples.tokens.shape
     place = attentive_probe.windows(tokens - 1).to(samples.targets)
     return place.new_zeros(len(place), channels), place
@@ -259,7 +263,7 @@ def _figures(logits: np.ndarray, samples: Samples, rows: np.ndarray | None = Non
 
 
 def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
-    """Return the effective number of clips, of all or of some."""
+    """Return the effective sample size of the clips in `rows`, or of all clips."""
     targets = samples.targets if rows is None else samples.targets[torch.from_numpy(rows)]
     weighs = samples.balanced and len(targets)
     return effective_clips(targets.argmax(1).cpu().numpy()) if weighs else len(targets)
@@ -268,7 +272,7 @@ def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
 def _choose(
     grid: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
 ) -> Scored:
-    """Choose the best setting; score each fold by the setting that the other folds choose."""
+    """Choose the best setting, and score each fold with the setting that is best on the others."""
     ranks = {}
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     for (r, f), s in product(parts, range(len(grid))):
@@ -295,7 +299,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return whether the class of each clip (n,) occurs in another fold, in every repeat."""
+    """Return (n,) whether the class of each clip also occurs in another fold in every repeat."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
@@ -305,9 +309,10 @@ def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 
 def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:
-    """Return the setting of lowest loss among those within one standard error of the best score.
+    """Return the setting with the lowest loss of all within one standard error of the best score.
 
-    The one-standard-error rule (Breiman et al. 1984): with few clips the best score is mostly luck.
+    This is the one-standard-error rule (Breiman et al. 1984), which is used because with few clips
+    the best score is mostly luck.
     """
     highest = max(score for score, _ in ranks)
     least = highest - math.sqrt(highest * (1 - highest) / max(clips, 1))
@@ -320,7 +325,7 @@ def _rank(figures: dict[str, float]) -> tuple[float, float]:
 
 
 def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
-    """Return the mean score and negative loss over the repeats (R, n, K)."""
+    """Return the mean score and the mean negative loss of logits (R, n, K) over the repeats."""
     score, loss = np.mean([_rank(_figures(each, samples)) for each in found], axis=0)
     return float(score), float(loss)
 

@@ -1,6 +1,7 @@
-"""Extracting features of clips with a frozen backbone; they are computed once and cached on disk.
+"""Extract features of clips with a frozen backbone, and cache them on disk.
 
-Shape letters: B clips, V views, N tokens of a view after their mean, C channels.
+Shape letters: B or n clips, V views, 1 + N tokens per view (the mean over the feature map, and the
+means over N cells), C channels.
 """
 
 import logging
@@ -20,7 +21,7 @@ from autox_video.backbones.spec import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
 from autox_video.data.clip_table import ClipTable
-from autox_video.data.loading import preprocess, transforms  # noqa: F401 (registers them)
+from autox_video.data.loading import preprocess, transforms  # noqa: F401 (importing registers them)
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.data.loading.frame_cache import content_name
 from autox_video.evaluation.predict import build_model
@@ -33,10 +34,10 @@ CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
 VIEWS_TIMED = 2
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
-"""Memory limit for the features of all clips; above it the grid gets coarser."""
+"""Memory limit for the features of all clips; if they need more, a coarser grid is used."""
 
 VERSION = 2
-"""Version of the computation; cached features of other versions are not used."""
+"""Version of the computation; features cached by other versions are not used."""
 
 _LARGEST = 65504.0  # largest float16
 
@@ -48,10 +49,10 @@ NOTHING_FITS = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The views of a clip, and what is kept of their feature maps."""
+    """Which views of a clip are used, and how their feature maps are reduced."""
 
     grid: Size
-    """Number of cells over time, rows and columns whose means are kept, with the overall mean."""
+    """Number of cells over time, rows and columns; their means and the overall mean are kept."""
     flipped: bool
     """Whether the flipped view follows the original one."""
 
@@ -61,13 +62,13 @@ class Features:
     """The features extracted within the time limit."""
 
     positions: list[int]
-    """Positions of the clips in their list, increasing, without unreadable ones."""
+    """Positions of the clips in their list in increasing order, without unreadable clips."""
     tokens: np.ndarray
-    """(n, V, 1 + N, C) float16: for each view the mean over its map, then its cells."""
+    """Tokens (n, V, 1 + N, C) float16; the first token of a view is the mean over its map."""
     complete: bool
     """Whether all clips were processed."""
     computed: int
-    """Number of clips that were not cached."""
+    """Number of clips whose features were not in the cache."""
 
 
 class Extractor:
@@ -75,11 +76,11 @@ class Extractor:
 
     Args:
         config: config of a run without compiling; its `test_pipeline` defines how clips are read.
-        pretrained: weights of the backbone; None: random weights from the seed of the config.
-        store: cache of features.
+        pretrained: weights of the backbone; None: random weights from the config's seed.
+        store: the cache for features.
 
     Raises:
-        CheckpointError: the weights are unreadable, or do not fit.
+        CheckpointError: the weights are unreadable or do not fit the backbone.
     """
 
     def __init__(self, config: Config, pretrained: str | None, store: FeatureStore) -> None:
@@ -91,14 +92,14 @@ class Extractor:
 
     @torch.inference_mode()
     def map_size(self) -> tuple[int, ...]:
-        """Return channels, time steps, rows and columns of the feature map of a view."""
+        """Return the number of channels, time steps, rows and columns of a view's feature map."""
         _, *view = self.config.test_item_shape
         clip = torch.zeros(1, 1, *view, dtype=torch.uint8)
         return tuple(self._map(clip).shape[1:])
 
     @torch.inference_mode()
     def view_sec(self) -> float:
-        """Return the time per view in seconds, in a batch of a few."""
+        """Return the time per view in seconds, measured on a small batch."""
         _, *view = self.config.test_item_shape
         clips = torch.zeros(VIEWS_TIMED, 1, *view, dtype=torch.uint8)
         times = []
@@ -109,7 +110,7 @@ class Extractor:
         return min(times) / VIEWS_TIMED
 
     def grid(self, clips: int, views: int) -> Size:
-        """Return the finest grid for which the features of that many clips fit in memory."""
+        """Return the finest grid for which the features of this many clips fit in memory."""
         channels, *size = self.map_size()
         finest = tuple(min(pair) for pair in zip(size, LARGEST_GRID, strict=True))
         for grid in (finest, (finest[0], 1, 1)):
@@ -127,18 +128,18 @@ class Extractor:
         workers: int = 0,
         on_done: Callable[[int], None] | None = None,
     ) -> Features:
-        """Return the features of clips: the cached ones and, as time permits, the others.
+        """Return cached features of clips, and compute the missing features as time permits.
 
         Args:
             clips: the clips.
             data_root: folder that relative paths start from.
-            reading: the views, and what is kept of them.
+            reading: which views are used, and how their feature maps are reduced.
             seconds: time after which no further batch is started.
             workers: number of decoding processes.
             on_done: called with the number of clips done so far.
 
         Raises:
-            ListingError: none of the clips is readable.
+            ListingError: no clip is readable.
             ResourceError: there is not enough memory for one clip.
         """
         end = time.monotonic() + seconds
@@ -146,13 +147,13 @@ class Extractor:
         found = {n: f for n, name in enumerate(names) if name and _has(f := self.store.get(name))}
         known = len(found)
         missing = [n for n in range(len(clips)) if n not in found]
-        # In random order, so that a partial result represents all classes.
+        # The order is random, so that a partial result represents all classes.
         missing = np.random.default_rng(0).permutation(missing).astype(int).tolist()
         batches = self._batches(clips.select(missing), data_root, workers)
         complete = True
         try:
             for batch in batches if missing else ():
-                # The last batch, often a single clip, may have no readable clip.
+                # A batch may have no readable clip, such as a last batch of a single clip.
                 tokens = self._tokens(batch["inputs"], reading) if batch["positions"] else ()
                 for position, features in zip(batch["positions"], tokens, strict=True):
                     number = missing[position]
@@ -218,13 +219,13 @@ class Extractor:
 
     @torch.inference_mode()
     def _tokens(self, inputs: Tensor, reading: Reading) -> np.ndarray:
-        """Return tokens (B, V, 1 + N, C) float16 of clips (B, 1, T, H, W, 3) uint8."""
+        """Return tokens (B, V, 1 + N, C) float16 for frames (B, 1, T, H, W, 3) uint8."""
         views = [inputs, inputs.flip(4)] if reading.flipped else [inputs]
         rows = [self._try(view, reading.grid) for view in views]
         return torch.stack(rows, 1).clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
 
     def _try(self, inputs: Tensor, grid: Size) -> Tensor:
-        """Return tokens (B, 1 + N, C) of clips (B, 1, T, H, W, 3), in parts if memory runs out."""
+        """Return tokens (B, 1 + N, C) for frames (B, 1, T, H, W, 3), in parts if memory is low."""
         if len(inputs) <= self._most:
             try:
                 return pooled_tokens(self._map(inputs), grid)
@@ -249,7 +250,7 @@ def _model(config: Config, pretrained: str | None) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(config.randomness.seed)
         model = build_model(config)
-        # It logs every weight.
+        # init_weights logs every weight.
         logging.disable(logging.WARNING)
         try:
             model.init_weights()

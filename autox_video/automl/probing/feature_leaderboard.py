@@ -1,9 +1,9 @@
-"""The feature leaderboard: which weights suit the data best, and a first model within minutes.
+"""The feature leaderboard: it finds the best weights for the data, and a first model in minutes.
 
-For each candidate (a file of pretrained weights, or hand-crafted descriptors) features of the
-training clips are extracted once, and heads on them are scored by cross-validation. Training starts
-from the best weights. The best candidate overall, with its head fitted on all training clips, is
-saved as a model of its own, probe.pth.
+For each candidate (a file of pretrained weights, or hand-crafted descriptors), features of the
+training clips are extracted once, and heads on these features are scored by cross-validation.
+Training starts from the best weights. The best candidate overall, with a head fitted on all
+training clips, is saved as a separate model, probe.pth.
 """
 
 import gc
@@ -64,17 +64,17 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
-"""Time limit if training follows and the caller sets none."""
+"""Time limit if training follows and the caller gives no limit."""
 
 SHARE_OF_THE_END = 0.2
-"""Share of the time limit for fitting and validating the best candidate."""
+"""Share of the time limit that is reserved for fitting and validating the best candidate."""
 
 PROBE_ID = "probe"
-"""Leaderboard row of the model in probe.pth."""
+"""Id of the leaderboard row for the model in probe.pth."""
 
 
 def is_wanted(prepared: Prepared) -> bool:
-    """Return whether probes are useful: in `mode: probe`, or if there is something to compare.
+    """Return whether to run probes: in `mode: probe`, or if there are candidates to compare.
 
     A resumed run has already had its probes.
     """
@@ -82,7 +82,7 @@ def is_wanted(prepared: Prepared) -> bool:
     if prepared.stored is not None or plan.mode == "probe":
         return prepared.stored is None
     if prepared.data.head_rows:
-        return False  # cross-validation would test on clips that the weights have seen
+        return False  # cross-validation would score clips that the weights were trained on
     weights = _weights(prepared)
     compared = bool(weights) or _describes(prepared)
     return len(weights) > 1 or (compared and plan.evaluation > 0)
@@ -94,13 +94,13 @@ def probe_candidates(
     """Score every candidate, write the leaderboard and probe.pth, and plan to train the best one.
 
     Args:
-        prepared: a prepared run, with the plan of the rules.
+        prepared: a prepared run with the rules' plan.
         data: the clips of the run.
         work_dir: the work dir.
-        seconds: time limit; None: none in `mode: probe`, otherwise 10 min.
+        seconds: time limit; None: no limit in `mode: probe`, otherwise 10 min.
 
     Raises:
-        CheckpointError: none of the weights can be used.
+        CheckpointError: none of the weight files can be used.
         ResourceError: there is not enough memory or disk space for any candidate.
     """
     probing = prepared.plan.mode == "probe"
@@ -118,9 +118,9 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return the plan for the best weights, or the plan of the rules if there are none."""
+    """Return the plan for the best weights, or the rules' plan if there are no weights."""
     if start is not None:
-        return replace(start.plan, head_grid=None)  # training uses the published head
+        return replace(start.plan, head_grid=None)  # training uses the backbone's published head
     plan = job.prepared.plan
     backbone = plan.choices["backbone"]
     why = f"{backbone.reason}; compared with a probe on {best.plan.backbone}, "
@@ -139,7 +139,7 @@ def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
 
 
 def _weights(prepared: Prepared) -> list[Pretrained]:
-    """Return the candidate files of weights; the choice of the rules comes first."""
+    """Return the weight files that are candidates; the rules' choice comes first."""
     first, asked = prepared.plan.weights, prepared.basis.settings
     if first is None or asked.load_from != AUTO:
         return [] if first is None else [first]
@@ -149,7 +149,7 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
 
 
 def _describes(prepared: Prepared) -> bool:
-    """Return whether descriptors are a candidate: if no backbone and no weights are given."""
+    """Return whether descriptors are a candidate: the user has given no backbone and no weights."""
     asked = prepared.basis.settings
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
@@ -163,7 +163,7 @@ def _plans(job: Job) -> list[Plan]:
         for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
             fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
             plans.append(choose(replace(basis, weights=None), fixed))
-    # As a baseline, or because there is nothing else.
+    # Random weights are a baseline, or the only candidate.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (basis.settings.load_from == AUTO or not weights)):
         plans.append(choose(replace(basis, weights=None)))
@@ -174,7 +174,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
     """Score the candidates one after the other.
 
     Returns:
-        The best candidate, None if no candidate could be scored, and the best one with weights.
+        The best candidate (None if none could be scored), and the best candidate with weights.
     """
     best: Tried | None = None
     start: Candidate | None = None
@@ -219,7 +219,7 @@ def _figures(job: Job, scored: Scored) -> str:
 
 
 def _explained(job: Job, best: Candidate, count: int) -> Candidate:
-    """Return the best candidate, with its scores in the reasons of its plan."""
+    """Return the best candidate, with its scores added to the reasons in its plan."""
     plan, scored = best.plan, best.scored
     why = f"probe {_figures(job, scored)}"
     if count > 1:
@@ -239,7 +239,7 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
-    """Return a choice of weights with its scores; its source is the probe if there were several."""
+    """Return a choice with the scores in its reason; the source is the probe if `many` compete."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")
 
@@ -247,12 +247,12 @@ def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
 def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
     """Fit the best head on all training clips, score it on the validation clips, write probe.pth.
 
-    If there is no time for all validation clips, it cannot be compared with training later.
+    If there is no time for all validation clips, the probe cannot be compared with training later.
 
     Args:
-        job: the data and folders.
+        job: the data and the folders.
         best: the best candidate.
-        run: the plan of the run that it belongs to.
+        run: the plan of the run that the probe belongs to.
         seconds: time limit.
     """
     plan, setting = best.candidate.plan, best.candidate.scored.setting
@@ -261,7 +261,7 @@ def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
     reading = best.candidate.reading
     with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
         head = crossval.fit_on_all(best.samples, setting)
-        # For scoring, one view is enough.
+        # Scoring uses a single view.
         reading = replace(reading, flipped=reading.flipped and refits)
         found = extract(job, best.extractor, reading, clips, seconds=seconds)
         if not found.positions or not (found.complete or plan.mode == "probe"):
@@ -299,7 +299,7 @@ def _write(
         "metrics": figures,
         "identity": RunRecord(run, job.data).identity,
         ORIGIN: PROBE_ID,
-        # Its head may differ from that of the run's plan.
+        # The probe's head may differ from the head in the run's plan.
         RECORD_KEY: of_weights(record.to_json()),
     }
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}

@@ -1,7 +1,7 @@
-"""Cached features of clips on disk, one file per clip, so that an interrupted job can resume.
+"""A disk cache of clip features with one file per clip, so that an interrupted job can resume.
 
-The file name is a digest of the weights, the way of reading and the clip's file: no entry is ever
-out of date, and runs share entries.
+The file name is a digest of the weights, the way the clip is read, and the video file. So entries
+never become outdated, and runs can share them.
 
 Shape letters: V views, N tokens, C channels.
 """
@@ -17,21 +17,21 @@ from autox_video.core.files import user_cache
 
 SUFFIX = ".features"
 MAX_GIB = 4.0
-"""Limit for all files together."""
+"""Limit on the total size of the files in GiB."""
 
 _SHAPE = struct.Struct("<3I")  # V, N, C
 
 
 def default_folder() -> Path | None:
-    """Return this user's cache folder for features; None without a home folder."""
+    """Return the user's cache folder for features; None if the user has no home folder."""
     return user_cache("features")
 
 
 class FeatureStore:
-    """A cache of features in a folder of bounded size; several processes may use it at once.
+    """A feature cache in a folder of limited size; several processes may use it at once.
 
-    The least recently used files make room for new ones, except those that this run has used. If
-    the disk is full or the folder is not writable, nothing more is cached.
+    The least recently used files are removed to make room for new files, but no files that this run
+    has used. If the disk is full or the folder is not writable, nothing more is cached.
     """
 
     def __init__(self, folder: str | Path, max_gib: float = MAX_GIB) -> None:
@@ -42,7 +42,7 @@ class FeatureStore:
         content = self.files.get(name, check=True)
         if content is None:
             return None
-        # Copied, since one open mapping per clip would be too many.
+        # The content is copied, since one open memory mapping per clip would be too many.
         features = np.frombuffer(bytes(content[_SHAPE.size :]), "<f2")
         return features.reshape(_SHAPE.unpack_from(content))
 

@@ -1,4 +1,4 @@
-"""Whether flipped clips keep their class: linear heads fitted with and without them."""
+"""Find out whether flipped clips keep their class, using linear heads with and without flips."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from autox_video.automl.probing.crossval import LINEAR, Scored, cross_validate
 from autox_video.automl.probing.samples import Samples
 
 LEAST_LOSS = 0.05
-"""Drop in accuracy from which flips count as harmful."""
+"""Smallest drop in accuracy at which flips are considered harmful."""
 DEVIATIONS = 2.0
-"""Standard errors by which that drop must be above zero."""
+"""Number of standard errors by which the drop must exceed zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class FlipComparison:
     """Cross-validated scores on unflipped clips."""
 
     with_flips: Scored
-    """Of heads fitted on clips and flipped clips."""
+    """Score of heads that are fitted on original and flipped clips."""
     without: Scored
-    """Of heads fitted on unflipped clips only."""
+    """Score of heads that are fitted on original clips only."""
 
     @property
     def harms(self) -> bool:
-        """Whether heads are clearly worse with flips: then flipping changes the class."""
+        """Whether heads are clearly worse with flips, so that flips probably change the class."""
         lost = self.without.right - self.with_flips.right
         error = float(lost.std()) / math.sqrt(len(lost))
         return float(lost.mean()) >= max(LEAST_LOSS, DEVIATIONS * error)
@@ -36,11 +36,11 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
 
     Args:
         samples: clips with two views, the original and the flipped one.
-        folds: as returned by `crossval.make_folds`.
-        seconds: time limit for each of the two.
+        folds: folds as returned by `crossval.make_folds`.
+        seconds: time limit for each of the two scores.
 
     Raises:
-        TooSlowError: it would take longer.
+        TooSlowError: fitting would exceed the time limit.
     """
     without = cross_validate(samples.first_views(), LINEAR, folds, seconds=seconds)
     return FlipComparison(cross_validate(samples, LINEAR, folds, seconds=seconds), without)

@@ -1,8 +1,8 @@
-"""Linear probes on mean features: multinomial (multi-label: per-class logistic) regression.
+"""Linear probes: logistic regression on mean features, multinomial or (multi-label) per class.
 
-The objective is convex; L-BFGS minimises it for all folds at once, one weight decay after another.
+The objective is convex. L-BFGS minimises it for all folds at once, one weight decay after another.
 
-Shape letters: g heads, S samples (views of clips), C channels, K classes.
+Shape letters: g heads, n clips, S samples (views of clips), C channels, K classes.
 """
 
 import math
@@ -16,29 +16,29 @@ from torch import Tensor
 from autox_video.automl.probing.samples import Samples, Scale, TooSlowError, scale_of
 
 DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Weight decays, strongest first: each minimum is a good start for the next."""
+"""Weight decays, strongest first, since each minimum is a good starting point for the next."""
 
 MOST_STEPS = 60
 USUAL_STEPS = 30
-"""Typical steps per decay, for estimating the total time."""
+"""Typical number of steps per weight decay, for estimating the total time."""
 _TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """Logits = features @ weight + bias, on raw backbone features."""
+    """A linear head on raw backbone features: logits = features @ weight + bias."""
 
     weight: Tensor
-    """(C, K) float32."""
+    """Weight (C, K) float32."""
     bias: Tensor
-    """(K,) float32."""
+    """Bias (K,) float32."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the state dict of the equivalent ClipHead."""
         return {"fc_cls.weight": self.weight.t().contiguous(), "fc_cls.bias": self.bias}
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return logits (B, K) of tokens (B, 1 + N, C)."""
+        """Return logits (B, K) for tokens (B, 1 + N, C), of which only the first is used."""
         return tokens[:, 0].float() @ self.weight + self.bias
 
 
@@ -50,21 +50,22 @@ def fit_path(
     *,
     seconds: float = math.inf,
 ) -> Scale:
-    """Fit one head for each row of `weights` and each decay, and pass them to `visit`.
+    """Fit a head for each row of `weights` and each weight decay, and pass them to `visit`.
 
     Args:
-        samples: features; each view counts as a sample.
+        samples: features and labels of the clips; each view counts as a sample.
         weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
-        decays: factors of the squared weights / 2, added to the mean loss; decreasing.
-        visit: called with the index of the decay, weight (g, C, K) and bias (g, K) on standardised
-            features; the tensors are reused afterwards.
+        decays: weight decays in decreasing order; a decay times half the sum of squared weights is
+            added to the mean loss.
+        visit: called with the index of the decay, and the weights (g, C, K) and biases (g, K) for
+            standardised features; the tensors are reused afterwards.
         seconds: time limit.
 
     Returns:
-        The scale by which features were standardised.
+        The scale by which the features were standardised.
 
     Raises:
-        TooSlowError: the first step shows that it would take longer.
+        TooSlowError: the first step shows that fitting would exceed the time limit.
     """
     scale = scale_of(samples.mean_features)
     views = samples.tokens.shape[1]
@@ -89,9 +90,10 @@ def fit_path(
 
 
 def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return coordinates (S, R) of samples (S, C) in their span, if that is smaller.
+    """Return coordinates (S, R) of samples (S, C) in their span if it has fewer dimensions, R < C.
 
-    The minimum lies in the span. Also returns the function that maps weights (g, R, K) back.
+    The minimum of the objective lies in the span. Also return a function that maps weights
+    (g, R, K) back to (g, C, K).
     """
     if len(features) >= features.shape[1]:
         return features, lambda weight: weight
@@ -100,7 +102,7 @@ def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]
 
 
 def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
-    """Fit a head on all clips, weighted by `weights` (n,), for raw features."""
+    """Fit a head on all clips, weighted by `weights` (n,); the head takes raw features."""
     last: dict[str, Tensor] = {}
 
     def keep(_: int, weight: Tensor, bias: Tensor) -> None:
@@ -112,14 +114,14 @@ def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
 
 
 def folded(weight: Tensor, bias: Tensor, scale: Scale) -> LinearHead:
-    """Return the head for raw features from weight (C, K) and bias (K) for standardised ones."""
+    """Return the head for raw features, given weight (C, K) and bias (K,) for standardised ones."""
     weight = weight.double() / scale.spread.double()[:, None]
     bias = bias.double() - scale.mean.double() @ weight
     return LinearHead(weight.float(), bias.float())
 
 
 def _seconds_of(objective: Callable[[], Tensor]) -> float:
-    """Return the approximate time of a step in seconds."""
+    """Return the approximate time of an optimisation step in seconds."""
     started = time.monotonic()
     with torch.enable_grad():
         objective().backward()

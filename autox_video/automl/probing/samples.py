@@ -1,7 +1,7 @@
-"""Features of clips with their labels, on which heads are fitted.
+"""Features of clips with their labels, for fitting heads.
 
-Shape letters: n clips, V views of each, N tokens of a view after their mean, C channels,
-K classes.
+Shape letters: n clips, V views per clip, 1 + N tokens per view (the mean over the feature map, and
+the means over N cells), C channels, K classes, M queries, S samples (views of clips).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from autox_video.tasks.classification.attentive_head import pool
 from autox_video.tasks.task import Task
 
 LEAST_SPREAD = 1e-3
-"""Smallest spread of a channel relative to the mean spread, so that a nearly constant channel does
-not become noise."""
+"""Lower limit on the spread of a channel relative to the mean spread, so that standardising does
+not amplify noise in nearly constant channels."""
 
 
 class TooSlowError(Exception):
@@ -28,9 +28,9 @@ class Samples:
     """Features and labels of clips."""
 
     tokens: Tensor
-    """(n, V, 1 + N, C) float: for each view the mean of its feature map, then its cells."""
+    """Tokens (n, V, 1 + N, C) float; the first token of a view is the mean of its feature map."""
     targets: Tensor
-    """(n, K) float32 of 0 and 1."""
+    """Targets (n, K) float32 of 0 and 1."""
     task: Task
     balanced: bool = False
     """Whether all classes count equally in the score of a head, as in `Task.figures`."""
@@ -40,30 +40,30 @@ class Samples:
 
     @property
     def mean_features(self) -> Tensor:
-        """(n, V, C) float32: the input of a linear head."""
+        """The mean features (n, V, C) float32, which are the input of a linear head."""
         return self.tokens[:, :, 0].float()
 
     def pooled(self, query: Tensor, place: Tensor) -> "Samples":
         """Return samples with the attention outputs (n, V, 1, (1 + M) C) in place of tokens.
 
         Args:
-            query: (M, C).
-            place: (M, N).
+            query: queries (M, C).
+            place: position biases (M, N).
         """
         found = pool(self.tokens.flatten(0, 1).float(), query, place)
         tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
         return replace(self, tokens=tokens)
 
     def first_views(self) -> "Samples":
-        """Return samples with the first view of each clip only, the unflipped one."""
+        """Return samples with only the first view of each clip, which is not flipped."""
         return replace(self, tokens=self.tokens[:, :1])
 
     def select(self, rows: Sequence[int]) -> "Samples":
-        """Return some of the clips, in that order."""
+        """Return the clips at the given rows, in the order of `rows`."""
         return replace(self, tokens=self.tokens[rows], targets=self.targets[rows])
 
     def with_those_of(self, others: "Samples") -> "Samples":
-        """Return these clips followed by others."""
+        """Return these clips followed by the clips of `others`."""
         tokens, targets = (
             torch.cat(pair)
             for pair in ((self.tokens, others.tokens), (self.targets, others.targets))
@@ -71,34 +71,34 @@ class Samples:
         return replace(self, tokens=tokens, targets=targets)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's loss of each sample (..., S), from (..., S, K) and (S, K)."""
+        """Return each sample's loss (..., S) from logits (..., S, K) and targets (S, K)."""
         return self.task.losses(logits, targets)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the task's probabilities (..., K) of logits (..., K)."""
+        """Return the task's probabilities (..., K) for logits (..., K)."""
         outputs = self.task.outputs(torch.from_numpy(logits).flatten(0, -2), 1)
         return self.task.probabilities(outputs.numpy()).reshape(logits.shape)
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return labels of some or all clips, in the form that `Task.figures` takes."""
+        """Return the labels of all clips, or of `rows`, in the form that `Task.figures` takes."""
         targets = self.targets.cpu().numpy()
         return self.task.labels_of(targets if rows is None else targets[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Mean and standard deviation of each channel (C,), for standardising features."""
+    """The mean and the standard deviation of each channel (C,), for standardising features."""
 
     mean: Tensor
     spread: Tensor
 
     def apply(self, features: Tensor) -> Tensor:
-        """Return standardised features (..., C)."""
+        """Return the features (..., C), standardised."""
         return (features.float() - self.mean) / self.spread
 
 
 def scale_of(features: Tensor) -> Scale:
-    """Return the scale of features (..., C)."""
+    """Return the mean and the standard deviation of features (..., C) per channel."""
     rows = features.flatten(0, -2).double()
     mean = rows.mean(0)
     spread = (rows - mean).square().mean(0).sqrt()
@@ -107,7 +107,7 @@ def scale_of(features: Tensor) -> Scale:
 
 
 def class_weights(targets: Tensor) -> Tensor:
-    """Return clip weights (n), with mean 1, for which all classes in (n, K) count equally.
+    """Return clip weights (n,) with mean 1 that make all classes in `targets` (n, K) count equally.
 
     A clip with several classes gets the mean of their weights.
     """

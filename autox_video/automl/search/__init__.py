@@ -1,1 +1,1 @@
-"""Side runs: search trials, cross-validation folds, refit."""
+"""Side runs: search trials, cross-validation folds, and the refit."""

@@ -1,9 +1,9 @@
 """Cross-validation of a plan, for data sets with few clips.
 
-A handful of validation clips cannot tell two models apart. In repeated stratified k-fold
-cross-validation (Kohavi, IJCAI 1995) each clip is predicted by a model that was not trained on it,
-so all clips count. Each fold is a side run. Its last weights are scored, so no evaluation chooses
-them.
+A handful of validation clips is not enough to compare models. In repeated stratified k-fold
+cross-validation (Kohavi, IJCAI 1995), each clip is predicted by a model that was not trained on it,
+so all clips contribute to the score. Each fold is a side run. Its last weights are scored, so that
+the held-out clips do not choose them.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ KIND, SUMMARY_ID = "fold", "folds"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fold: the clips held out from its side run."""
+    """A fold, whose held-out clips score a model that is trained on the other clips."""
 
     repeat: int
     number: int
@@ -70,7 +70,7 @@ class Fold:
 
     @property
     def id(self) -> str:
-        """Its leaderboard row."""
+        """The id of the fold's leaderboard row."""
         return f"fold-{self.repeat}-{self.number}"
 
 
@@ -82,10 +82,10 @@ def has_few_validation_clips(prepared: Prepared, plan: Plan) -> bool:
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
-    """Make the folds of a run and write their lists; deterministic.
+    """Make the folds of a run, always the same ones, and write their lists.
 
-    There are none if the main score is not an accuracy, if all clips are in one group, or if the
-    weights that training starts from have seen some of the clips.
+    The result is empty if the main score is not an accuracy, if all clips are in one group, or if
+    the weights that training starts from were trained on some of the clips.
     """
     clips = prepared.listing.train.with_those_of(prepared.listing.val)
     groups = groups_of(prepared, clips)
@@ -115,7 +115,7 @@ def _write_fold(
 
 
 class CrossValidation:
-    """Trains a plan on folds, one after another, while there is time.
+    """Trains a plan on one fold after another, as long as there is time.
 
     `num_train` is the number of training clips of the main run.
     """
@@ -128,7 +128,7 @@ class CrossValidation:
         ]
 
     def run(self, left: TimeLeft) -> None:
-        """Score the plan, repeat after repeat; each fold has a leaderboard row."""
+        """Score the plan on one repeat after another, with a leaderboard row for each fold."""
         for number, folds in enumerate(self.repeats, start=1):
             epochs, is_over = processes.run_on_rank_zero(lambda f=folds: self._begin(f, left))
             if not epochs:
@@ -141,14 +141,14 @@ class CrossValidation:
             processes.run_on_rank_zero(self._sum_up)
 
     def score(self) -> float | None:
-        """Return the score of the plan over all complete repeats; None if there is none."""
+        """Return the plan's score over all complete repeats; None if no repeat is complete."""
         states = [state for repeat in self._whole().values() for state in repeat]
         if not states:
             return None
         return sum(s["score"] * _count(s) for s in states) / sum(map(_count, states))
 
     def summary(self) -> Row | None:
-        """Return the leaderboard row of all complete repeats; None if there is none."""
+        """Return the leaderboard row of all complete repeats; None if no repeat is complete."""
         whole = list(self._whole().values())
         if not whole:
             return None
@@ -161,7 +161,7 @@ class CrossValidation:
         return replace(row, **_figures(self.score(), about))
 
     def temperature(self) -> dict[str, float]:
-        """Return the temperature fitted on out-of-fold predictions, with its errors; {} if none."""
+        """Return the temperature and ECE from out-of-fold predictions; {} without predictions."""
         logits_of: dict[tuple, list[np.ndarray]] = {}
         label_of: dict[tuple, int] = {}
         unlearnt: set[tuple] = set()
@@ -187,9 +187,9 @@ class CrossValidation:
         return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
 
     def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
-        """Return the epochs of a repeat's folds, 0 if time is short, and whether all are scored.
+        """Return the number of epochs for the folds of a repeat, and whether all are scored.
 
-        A repeat that has been started keeps its epochs.
+        The number is 0 if time is too short. A repeat that has been started keeps its number.
         """
         states = [self._state(fold) for fold in folds]
         begun = [state["epochs"] for state in states if state]
@@ -199,7 +199,7 @@ class CrossValidation:
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE), False
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
-        """Train a fold, unless that has been done; return whether it has a score."""
+        """Train a fold unless it is finished; return whether it has a score."""
         state = processes.run_on_rank_zero(lambda: self._state(fold))
         row = row_of(fold.id, KIND, self.plan, {"epochs": epochs})
         try:
@@ -219,7 +219,7 @@ class CrossValidation:
         return True
 
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
-        """Train a fold; return its state, with a score if any of its clips was readable."""
+        """Train a fold; return its state, which has a score if any held-out clip was readable."""
         if not resuming and processes.current().is_main:
             remove_weights(fold.folder)  # of an earlier, different run
         state = {"clips_of": _digest(fold.data), "epochs": epochs}
@@ -237,9 +237,10 @@ class CrossValidation:
         return state
 
     def _state(self, fold: Fold) -> dict[str, Any]:
-        """Return the state of a fold; {} if it has not been started, or with other clips.
+        """Return the state of a fold; {} if the fold must be trained from the start.
 
-        Also {} if it was trained for too few epochs, when the run had less time.
+        That is the case if it has not been started, or was started with other clips, or was trained
+        for too few epochs when the run had less time.
         """
         state = read_state(fold.folder)
         is_of_clips = state.get("clips_of") == _digest(fold.data)
@@ -247,16 +248,16 @@ class CrossValidation:
         return state if is_of_clips and is_long else {}
 
     def _cost(self, fold: Fold) -> float:
-        """Return the cost of an epoch relative to the main run."""
+        """Return the cost of an epoch relative to an epoch of the main run."""
         return fold.data.num_train / self.num_train
 
     def _whole(self) -> dict[int, list[dict[str, Any]]]:
-        """Return the states of the folds of each complete repeat, by its position."""
+        """Return the states of the folds of each complete repeat, by the number of the repeat."""
         states = [[self._state(fold) for fold in folds] for folds in self.repeats]
         return {n: part for n, part in enumerate(states) if all("score" in s for s in part)}
 
     def _sum_up(self) -> None:
-        """Write the score over all complete repeats to the leaderboard, and print it."""
+        """Write the score over all complete repeats to the leaderboard and print it."""
         summary = self.summary()
         rows = [r for r in try_to_read(self.work_dir) if r.kind == KIND and r.id != SUMMARY_ID]
         put_row(self.work_dir, replace(summary, cost_sec=sum(row.cost_sec for row in rows)))
@@ -272,7 +273,7 @@ class CrossValidation:
 
 
 def _count(about: Mapping[str, Any]) -> float:
-    """Return the effective number of clips; with class balance it is below the actual number."""
+    """Return the effective sample size; with class balance it is below the number of clips."""
     return about.get("effective_clips", about["clips"])
 
 
@@ -283,7 +284,7 @@ def _digest(data: TrainingData) -> str:
 
 
 def _figures(score: float, about: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return the score fields of a row; repeats use the same clips, so they narrow no interval."""
+    """Return the score fields of a row; repeats on the same clips do not narrow the interval."""
     clips = _count(about)
     low, high = wilson_interval(score * clips, clips)
     return {"score": score, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

@@ -1,10 +1,10 @@
-"""Refit: training the best plan once more, on train + validation.
+"""Refit: train the best plan once more, on training and validation clips.
 
-The validation clips of an automatic split choose the weights and score them. After that, the best
-plan is trained once more with these clips included, as usual after model selection (`refit` in
-scikit-learn's searches). No clips are left to score it, so its weights keep the score from before
-the refit. They are kept only if they do at least as well on the validation clips, which they have
-now been trained on.
+The validation clips of an automatic split are used to choose and to score the weights. After that,
+the best plan is trained once more with these clips included, as is usual after model selection
+(`refit` in scikit-learn's searches). No clips are left to score the new weights, so they take over
+the score from before the refit. The new weights are kept only if they do at least as well on the
+validation clips, which they have now been trained on.
 """
 
 from collections.abc import Mapping
@@ -47,12 +47,12 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 
 LEAST_SHARE = 0.8
-"""Smallest share of the run's epochs for which more clips outweigh shorter training."""
+"""Smallest share of the run's epochs at which more clips make up for shorter training."""
 KIND = "refit"
 
 
 def can_refit(prepared: Prepared, plan: Plan) -> bool:
-    """Return whether there are validation clips for a refit, from an automatic split."""
+    """Return whether there are validation clips from an automatic split, which a refit can use."""
     asked = prepared.basis.settings
     set_aside_here = asked.ann_file_val == AUTO and len(prepared.listing.val) > 0
     chose = plan.evaluation > 0 and plan.time_budget_sec is not None
@@ -61,7 +61,7 @@ def can_refit(prepared: Prepared, plan: Plan) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The training run that the best weights come from."""
+    """The training run that produced the best weights."""
 
     row_id: str
     plan: Plan
@@ -72,25 +72,25 @@ class Origin:
 
 
 class Refit:
-    """Trains the plan of the best weights on all clips, the `num_val` validation clips included."""
+    """Trains the plan of the best weights on all clips, including `num_val` validation clips."""
 
     def __init__(self, plan: Plan, data: TrainingData, num_val: int, work_dir: Path) -> None:
         self.plan, self.data, self.num_val, self.work_dir = plan, data, num_val, work_dir
         self.num_clips = data.num_train + num_val
         self.more = self.num_clips / data.num_train
-        """Number of clips relative to the training clips of the run."""
+        """Number of all clips relative to the number of training clips."""
 
     def reserved(self, left: TimeLeft) -> float:
-        """Return the seconds to reserve for the refit; 0 if time is too short or it is done."""
+        """Return the seconds to reserve for the refit; 0 if there is no time or it is finished."""
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
         is_done = any(read_state(folder).get("done") for folder in folders)
         return 0.0 if is_done or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
-        """Refit and keep the weights; does nothing if there is no time or it has been done.
+        """Refit and keep the weights; do nothing if there is no time or the refit is finished.
 
-        `best` are the metrics of the best weights; they stay the same.
+        `best` holds the metrics of the best weights, which do not change.
         """
         origin = processes.run_on_rank_zero(lambda: self._origin(best))
         if origin is None:
@@ -117,7 +117,7 @@ class Refit:
             remove_weights(folder)
 
     def _state(self, best: Mapping[str, float], folder: Path) -> dict[str, Any]:
-        """Return the state of the refit of these best weights; a refit of others is discarded."""
+        """Return the state of the refit; discard it if it belongs to other best weights."""
         state = read_state(folder)
         if state.get("of") == _identity(best):
             return state
@@ -125,7 +125,7 @@ class Refit:
         return {}
 
     def _origin(self, best: Mapping[str, float]) -> Origin | None:
-        """Return where the best weights come from; None if from a probe, or if that is unknown."""
+        """Return the run that produced the best weights; None if it was a probe or is unknown."""
         try:
             meta = read_meta(self.work_dir / BEST)
         except CheckpointError as error:
@@ -133,7 +133,7 @@ class Refit:
             return None
         row_id, params = meta.get(ORIGIN, FINETUNE_ID), meta.get(PARAMS)
         if row_id == FINETUNE_ID:
-            # If training stopped early, more epochs would do harm.
+            # With early stopping, more epochs than up to the best one would do harm.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             epochs = peak_of(self.work_dir) or epochs
             return Origin(row_id, with_epochs(self.plan, epochs), self.more, self.work_dir)
@@ -145,7 +145,7 @@ class Refit:
         return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
     def _epochs(self, origin: Origin, left: TimeLeft) -> int:
-        """Return the epochs of the plan, or as many as time permits."""
+        """Return the number of epochs of the plan, or fewer if there is less time."""
         run_sec = origin.cost * left.of_a_run * origin.plan.epochs / self.plan.epochs
         return left.epochs_of(origin.plan, run_sec, LEAST_SHARE)
 
@@ -173,7 +173,7 @@ class Refit:
     def _keep(
         self, folder: Path, metrics: Mapping[str, float] | None, best: Mapping[str, float]
     ) -> None:
-        """Make the refit weights the best ones; the metrics stay those from before the refit."""
+        """Make the refit weights the best weights, with the metrics from before the refit."""
         key = main_score(best)
         if metrics is None or metrics[key] < best[key]:
             say("The refit does worse on the validation clips. The best weights are unchanged.")
@@ -188,5 +188,5 @@ class Refit:
 
 
 def _identity(best: Mapping[str, float]) -> list[float | None]:
-    """Return what identifies the best weights before a refit: epoch and score."""
+    """Return the epoch and the score, which identify the best weights before a refit."""
     return [best.get("epoch"), round(best[main_score(best)], 9)]

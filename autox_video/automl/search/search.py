@@ -1,8 +1,8 @@
-"""The hyperparameter search: trials of other plans, one after another, while there is time.
+"""The hyperparameter search, which tries one plan after another as long as there is time.
 
 Optuna proposes trials (TPE, Bergstra et al. 2011) and prunes them (successive halving, Jamieson and
-Talwalkar 2016). Its storage is a file in the work dir, or a database shared by several machines. A
-trial is a side run.
+Talwalkar 2016). The trials are stored in a file in the work dir, or in a database shared by several
+machines. Each trial is a side run.
 """
 
 import math
@@ -57,35 +57,36 @@ from autox_video.training.checkpoints.checkpoint_hook import is_better
 WHAT_NOW = "The best weights so far are kept. Run the same command again to resume the search."
 WORK_DIR, START_OF, EPOCHS = "folder", "origin", "epochs"
 """Attributes of a trial in the storage: the work dir it runs in, the work dir whose main run it
-represents, and its epochs."""
+represents, and its number of epochs."""
 
 
 @dataclass(frozen=True, slots=True)
 class BegunTrial:
-    """A trial to be run or resumed."""
+    """A trial that is to be run or resumed."""
 
     number: int
     params: dict[str, Any]
-    """Its point in the search space."""
+    """The trial's point in the search space."""
     epochs: int
     folder: Path
     resuming: bool = False
 
     @property
     def row_id(self) -> str:
-        """Its leaderboard row."""
+        """The id of the trial's leaderboard row."""
         return f"trial-{self.folder.name}"
 
 
 class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
-    """The trial is worse than other trials at this step."""
+    """Raised to stop a trial that is worse than other trials were at the same step."""
 
 
 class Search:
     """Searches around the plan of a run; the weights of the best trial become the best weights.
 
-    `best` are the metrics of the run's best evaluation; `storage` is the URL of Optuna's database,
-    None for a file in the work dir. If it is unusable, every method raises ResourceError.
+    `best` holds the metrics of the run's best evaluation. `storage` is the URL of Optuna's
+    database, or None for a file in the work dir. Every method raises ResourceError if the storage
+    is unusable.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Search:
             trial = self._ask(left)
             epochs = self._epochs(left, trial.params)
             if not epochs:
-                self.study.tell(trial, state=TrialState.FAIL)  # there is not enough time for it
+                self.study.tell(trial, state=TrialState.FAIL)  # there is not enough time
                 return None
             trial.set_user_attr(EPOCHS, epochs)
             begun = self._begun(trial, epochs)
@@ -158,13 +159,13 @@ class Search:
             return begun
 
     def _ask(self, left: TimeLeft) -> Trial:
-        """Return an untried neighbour of the plan, or else a point drawn by the sampler."""
+        """Return a trial: an untried neighbour of the plan, or else a point from the sampler."""
         trials = self.study.get_trials(deepcopy=False)
         # One seed per trial, so that a resumed search draws the same trials.
         seed = 1000 * self.plan.seed + len(trials)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
         if point := self._neighbour(left, trials):
-            # Not by Optuna's queue: with SQLite, two machines can take the same trial from it.
+            # Optuna's queue is not used: with SQLite, two machines can take the same trial from it.
             sampler = optuna.samplers.PartialFixedSampler(point, sampler)
         self.study.sampler = sampler
         return self.study.ask(dict(self.space))
@@ -181,7 +182,7 @@ class Search:
         return untried[min(starts.index(self.name), len(untried) - 1)] if untried else None
 
     def _epochs(self, left: TimeLeft, params: Mapping[str, Any]) -> int:
-        """Return the epochs of a trial in the time left; 0 if they would be too few."""
+        """Return the number of epochs of a trial that fit in the time left; 0 if too few fit."""
         run_sec = left.of_a_run * relative_cost(self.plan, params)
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE)
 
@@ -205,7 +206,7 @@ class Search:
                 state = "failed"
             fields = row_fields(metrics, {}) if metrics else {}
             under_way.note(**{**fields, "config": about, "state": state})
-        # Optuna is told last: a trial killed before that ends again, in the same row.
+        # Optuna is told last, so that a trial killed before that is resumed and updates its row.
         self.best = processes.run_on_rank_zero(lambda: self._end(trial, metrics, state))
 
     def _begun(
@@ -233,7 +234,7 @@ class Search:
     def _end(
         self, trial: BegunTrial, metrics: Mapping[str, float] | None, state: str
     ) -> dict[str, float]:
-        """Keep the weights if they are best, report the end, clean up; return the best metrics."""
+        """Keep the weights if they are the best, end the trial, and return the best metrics."""
         better = metrics is not None and is_better(metrics, self.best)
         if better:
             weights = read_checkpoint(trial.folder / BEST)
@@ -243,7 +244,7 @@ class Search:
         with self._storage_errors():
             if metrics is None:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            elif state == "pruned":  # its value is the last one reported
+            elif state == "pruned":  # the trial's value is the last value reported
                 self.study.tell(trial.number, state=TrialState.PRUNED)
             else:
                 self.study.tell(trial.number, selection_score(metrics))
@@ -260,7 +261,7 @@ class Search:
 
 
 class TrialReport(Hook):
-    """Raises Pruned if `is_hopeless`, called with epoch and metrics of each evaluation, says so."""
+    """Raises Pruned if `is_hopeless` is true for the epoch and the metrics of an evaluation."""
 
     priority = "LOWEST"  # after the checkpoint hook, which keeps the best weights
 

@@ -1,7 +1,7 @@
-"""Side runs: further training runs of a job, quiet, in folders of their own, in the time left.
+"""Side runs: further training runs of a job, which use the time left after the main run.
 
-Search trials, cross-validation folds and the refit are side runs. Each has a run record, a config
-and checkpoints in its folder, resumes from them, and keeps its results in state.json.
+Search trials, cross-validation folds and the refit are side runs. They print little. Each has its
+own folder with a run record, a config, checkpoints to resume from, and its results in state.json.
 """
 
 import json
@@ -33,10 +33,10 @@ from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Smallest share of the run's epochs for which the result of a side run is meaningful."""
+"""Smallest share of the main run's epochs at which the result of a side run is meaningful."""
 
 FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
-"""Errors that end a side run, but not the job."""
+"""Errors that end a side run but not the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +44,24 @@ class TimeLeft:
     """The time that side runs may use."""
 
     seconds: Callable[[], float]
-    """Returns the time left."""
+    """Function that returns the time left in seconds."""
     budget_sec: float
-    """Time budget of the whole run; side runs keep to it too."""
+    """Time budget of the whole run in seconds, which includes the side runs."""
     prediction: Prediction
     """Predicted time of the main run."""
     share: float = 1.0
-    """Epochs of a side run relative to the main run."""
+    """Number of epochs of a side run relative to the main run."""
 
     @property
     def of_a_run(self) -> float:
-        """Predicted training time of a side run in seconds."""
+        """The predicted training time of a side run in seconds."""
         whole = self.prediction
         return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
 
     def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
-        """Return how many epochs of a plan fit in the time left, if all of them take `run_sec`.
+        """Return how many epochs of a plan fit in the time left, if all epochs take `run_sec`.
 
-        Returns 0 if that is less than `least_share` of them.
+        The result is 0 if less than `least_share` of the epochs fit.
         """
         share = min(1.0, self.seconds() / run_sec)
         return math.floor(share * plan.epochs) if share >= least_share else 0
@@ -69,18 +69,18 @@ class TimeLeft:
 
 @dataclass(frozen=True, slots=True)
 class SideRun:
-    """A side run: what to train, and where."""
+    """What a side run trains, and in which folder."""
 
     record: RunRecord
-    """Its plan is trained to the last epoch."""
+    """The run record, whose plan is trained to its last epoch."""
     folder: Path
     cost: float
     """Cost of an epoch relative to an epoch of the main run."""
     save_logits: bool = False
-    """Whether to save the logits of its evaluations."""
+    """Whether to save the logits of the evaluations."""
 
     def config(self, left: TimeLeft) -> Config:
-        """Return its config, with the deadline of the time left."""
+        """Return the config of the side run, with a deadline."""
         prediction = left.prediction.scaled(self.cost)
         deadline = Deadline(left.budget_sec, prediction, self.record.plan.epochs)
         return build_config(
@@ -97,7 +97,7 @@ class SideRun:
 
 
 def peak_of(folder: Path) -> int | None:
-    """Return the epoch after which the training run in a folder got worse; None if it did not."""
+    """Return the epoch after which validation got worse in a training run; None if it did not."""
     told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
@@ -117,12 +117,12 @@ def with_epochs(plan: Plan, epochs: int) -> Plan:
 
 
 def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
-    """Return the plan with that many epochs and one evaluation, which cannot choose weights."""
+    """Return the plan with that many epochs and a single evaluation, after the last epoch."""
     return replace(with_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """Return the data of a run with other clips, and write their lists to the folder."""
+    """Return the data of a run with other clips, and write the lists of these to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
@@ -146,12 +146,12 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a side run; all processes call it, and raise ResourceError together."""
+    """Write the state of a side run; all processes must call this and raise errors together."""
     processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 
 def remove_weights(folder: Path) -> None:
-    """Remove the checkpoints of a finished side run; its results stay."""
+    """Remove the checkpoints of a finished side run but keep its results."""
     for name in CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / SOUP, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The Optuna study of a search: its name, and opening it.
+"""Name and open the Optuna study of a search.
 
-Trials are comparable if they share the search space, the plan and the clips they are scored on, and
-the name of a study is derived from all of these. So searches with other plans or data can use the
+Trials are comparable if they share the search space, the plan and the clips they are scored on, so
+the name of a study is derived from all of these. Thus searches with other plans or data can use the
 same storage, and machines with the same plan share a study.
 """
 
@@ -29,9 +29,9 @@ from autox_video.tasks.task import TASKS
 REDUCTION = 3
 """Reduction factor of successive halving."""
 OBJECTIVE = 1
-"""Version of the objective, `selection_score`."""
+"""Version of the objective that trials maximise, `selection_score`."""
 
-# Fields that may differ between machines that share a study: time and memory, not the comparison.
+# Fields that may differ between machines that share a study: they affect only time and memory.
 _FREE = {
     *(name for name, field in FIELDS.items() if field.anew),
     *("epochs", "warmup_epochs", "flat_epochs", "patience", "finish_loss", "soup"),
@@ -48,9 +48,9 @@ _PACKAGES = {
 
 
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
-    """Return the name of a plan's study; it is the same if search space and objective are."""
+    """Return the name of a plan's study, which identifies comparable trials."""
     chosen = plan.as_dict().items()
-    # Fields added later do not rename older studies.
+    # Fields that were added later are skipped at their defaults, so that older studies are found.
     unused = {name for name, value in ADDED.items() if getattr(plan, name) == value}
     skipped = _FREE | space.keys() | unused
     fixes = {
@@ -80,7 +80,7 @@ def check_storage(storage: str, plan: Plan, data: TrainingData) -> None:
 def open_study(storage: str, name: str) -> optuna.Study:
     """Create a study or load an existing one; several processes may do so at once."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # raised by its samplers
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # from Optuna's samplers
     for wait_sec in (*_WAITS_SEC, None):
         try:
             return optuna.create_study(
@@ -98,7 +98,7 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 
 def _is_a_race(error: Exception) -> bool:
-    """Return whether two processes may have created the tables of a new database at once."""
+    """Return whether the cause may be that two processes created the database at the same time."""
     told = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(told, IntegrityError):
         return True
@@ -107,7 +107,7 @@ def _is_a_race(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(storage: str, what_now: str) -> Iterator[None]:
-    """Turn errors of an unusable storage into a ResourceError that says what to do."""
+    """Convert errors of an unusable storage to a ResourceError that says what to do."""
     try:
         yield
     except ImportError as error:
@@ -125,7 +125,7 @@ def storage_errors(storage: str, what_now: str) -> Iterator[None]:
 
 
 def _engine(storage: str) -> dict[str, Any]:
-    """Return connection options: a server may drop the connection while a trial is trained."""
+    """Return options for the connection, which a server may drop while a trial is trained."""
     if storage.startswith("sqlite"):
         return {"connect_args": {"timeout": 60.0}}
     return {"pool_pre_ping": True}
@@ -140,7 +140,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with floats rounded to nine digits: machines differ in the last ones."""
+    """Return the value with floats rounded to nine digits; machines differ in the last digits."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):

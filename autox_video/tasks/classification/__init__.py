@@ -1,1 +1,1 @@
-"""Classification: head, metrics, single-label and multi-label tasks."""
+"""Classification: the heads, the metrics, and the single-label and multi-label tasks."""

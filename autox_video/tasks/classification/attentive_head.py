@@ -1,10 +1,11 @@
 """A classification head with attentive pooling over the feature map.
 
-Like the probes of V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 4) it has learned queries.
-Unlike them it has a learned attention bias for each position, so that the order of events counts.
+Like the probes of V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 4), it has learned
+queries. Unlike those probes, it has a learned attention bias for each position, so that the order
+of events matters.
 
-Shape letters: B clips, C channels, T, H and W time steps, rows and columns of a feature map,
-N tokens, M queries.
+Shape letters: B clips, C channels, N tokens, M queries; a feature map has T time steps, H rows and
+W columns.
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,11 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
     """Return the mean of a feature map and its means over the cells of a grid, in time order.
 
     Args:
-        features: (B, C, T, H, W).
-        grid: number of cells over time, rows and columns; N in all.
+        features: feature maps (B, C, T, H, W).
+        grid: number of cells over time, rows and columns; N cells in all.
 
     Returns:
-        (B, 1 + N, C) float32: the mean over the whole map first.
+        Tokens (B, 1 + N, C) float32; the first is the mean over the whole map.
     """
     features = features.float()
     mean = features.mean(dim=(2, 3, 4))[:, None]
@@ -41,7 +42,8 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
 def _shares(length: int, cells: int, device: torch.device) -> Tensor:
     """Return the weight of each of `length` positions in the mean of each cell, (length, cells).
 
-    The cells are those of torch's adaptive pooling, whose gradient is not deterministic on a GPU.
+    The cells are those of torch's adaptive pooling, which is not used because its gradient is not
+    deterministic on a GPU.
     """
     with torch.inference_mode(False), torch.no_grad():
         cell, place = torch.arange(cells), torch.arange(length)[:, None]
@@ -53,12 +55,12 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
     """Return the mean over the map, followed by the attention output of each query.
 
     Args:
-        tokens: as returned by `pooled_tokens`.
-        query: (M, C).
-        place: (M, N) bias, added to the attention logits.
+        tokens: tokens as returned by `pooled_tokens`.
+        query: queries (M, C).
+        place: position biases (M, N), which are added to the attention logits.
 
     Returns:
-        (B, (1 + M) * C).
+        Features (B, (1 + M) * C).
     """
     cells = tokens[:, 1:]
     weights = (torch.einsum("mc,bnc->bmn", query, cells) + place).softmax(-1)
@@ -67,14 +69,14 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class AttentiveClipHead(ClipHead):
-    """ClipHead on the mean of the feature map and the attention outputs of learned queries.
+    """A ClipHead on the mean of the feature map and the attention outputs of learned queries.
 
     Args:
         num_classes: number of classes.
-        in_channels: C of the feature map.
+        in_channels: number of channels of the feature map.
         grid: number of cells over time, rows and columns to attend over.
         queries: number of queries.
-        options: options of ClipHead.
+        options: further options of ClipHead.
     """
 
     def __init__(

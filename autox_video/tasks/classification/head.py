@@ -1,4 +1,4 @@
-"""The classification head; the task defines its loss and its outputs."""
+"""The classification head, whose loss and outputs are defined by the task."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,13 @@ class ClipHead(I3DHead):
     """mmaction2's I3D head with the loss and the outputs of a task, without GPU synchronisation.
 
     Args:
-        num_classes, in_channels: as in I3DHead, which also takes the other options.
-        task: the name of the task in TASKS.
-        class_clips: number of training clips of each class, for a class-balanced loss: the log
+        num_classes, in_channels: as in I3DHead.
+        task: the task's name in TASKS.
+        class_clips: number of training clips of each class, for a class-balanced loss. The log
             class shares are added to the logits in training (logit adjustment, Menon et al. 2021,
             section 5), so that predictions do not favour common classes. Ignored by tasks whose
             loss cannot be balanced.
+        options: further options of I3DHead.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class ClipHead(I3DHead):
 
         Args:
             cls_scores: logits, (clips, classes).
-            data_samples: the labels as `gt_label`: class index (1), or soft label (1, classes).
+            data_samples: one per clip; `gt_label` is a class index (1) or soft label (1, classes).
         """
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(cls_scores.device)
         adjusted = cls_scores + self.log_share if self.adjusts else cls_scores
@@ -55,11 +56,11 @@ class ClipHead(I3DHead):
         return losses
 
     def predict_by_feat(self, cls_scores: Tensor, data_samples: list) -> list:
-        """Store the task's output of each clip, over all its views, in `pred_output` (classes).
+        """Store each clip's output (classes,), combined over its views, as `pred_output`.
 
         Args:
             cls_scores: logits, (clips * views, classes).
-            data_samples: one per clip.
+            data_samples: one per clip, to store the output in.
         """
         outputs = self.task.outputs(cls_scores, len(cls_scores) // len(data_samples))
         for sample, output in zip(data_samples, outputs, strict=True):

@@ -1,6 +1,6 @@
 """Metrics of single-label and multi-label classification.
 
-Shape letters: N clips, K classes, B draws.
+Shape letters: N clips, K classes, B bootstrap draws.
 """
 
 from functools import partial
@@ -10,23 +10,23 @@ import numpy as np
 from autox_video.metrics.metric import METRICS, Metric, Resampled
 
 POSITIVE_FROM = 0.5
-"""Multi-label: classes with at least this probability are predicted."""
+"""In multi-label tasks, classes with at least this probability are predicted."""
 
 
 def in_first(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """Return the top-`count` accuracy; ties count against the model."""
+    """Return the top-`count` accuracy; ties with the true class count as errors."""
     true_score = scores[np.arange(len(labels)), labels]
     rivals = (scores >= true_score[:, None]).sum(axis=1) - 1
     return float((rivals < count).mean())
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of clips whose class scores highest."""
+    """Return the share of clips whose true class has the highest score."""
     return float((scores.argmax(axis=1) == labels).mean())
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Return the share of correct clips of each class that occurs."""
+    """Return the share of correct clips for each class that occurs in `labels`."""
     right = scores.argmax(axis=1) == labels
     return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
 
@@ -40,12 +40,12 @@ def _mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> Resampled:
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
     """Return the average precision of each class that has a positive clip.
 
-    The area under the precision-recall steps: the sum over thresholds of (R_n - R_n-1) P_n, where
-    clips of equal score share one threshold (scikit-learn's definition).
+    It is the sum of (R_n - R_n-1) P_n over thresholds, where R is the recall, P is the precision,
+    and clips with equal scores share one threshold (scikit-learn's definition).
 
     Args:
         scores: (N, K) probabilities.
-        labels: (N, K) 1 if a clip has the class, else 0.
+        labels: (N, K), 1 if the clip has the class, else 0.
     """
     once = np.ones((1, len(labels)))
     return {
@@ -55,9 +55,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float
 
 
 def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
-    """Average precision of one class in each draw; 0 if no positive clip is drawn."""
+    """Return the average precision of a class in each draw; 0 if no positive clip is drawn."""
     order = np.argsort(-scores, kind="stable")
-    # The last clip of each distinct score; only there can a threshold be.
+    # The last clip of each distinct score: a threshold cannot separate equal scores.
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
 
     def precision(weights: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled
 
 
 def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
-    """F1 = 2 TP / (predicted + true), over all decisions (micro) or averaged over classes."""
+    """Return F1 = 2 TP / (predicted + true), over all decisions (micro) or averaged by class."""
     truth, predicted = labels > 0, scores >= POSITIVE_FROM
     right, wholes = (truth & predicted) * 1.0, truth * 1.0 + predicted
 
@@ -101,26 +101,26 @@ def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
 
 
 def _mean_over_classes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Mean of parts / wholes (B, K) over the classes that occur in a draw."""
+    """Return the mean of parts / wholes, both (B, K), over the classes that occur in each draw."""
     occurs = wholes > 0
     shares = np.divide(parts, wholes, out=np.zeros_like(parts), where=occurs)
     return shares.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
 
 
 def effective_clips(labels: np.ndarray) -> float:
-    """Return the effective sample size of clips weighted so that all classes count equally.
+    """Return the effective sample size of clips whose weights make all classes count equally.
 
-    That is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+    It is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
 
     Args:
-        labels: (N,) classes, N >= 1.
+        labels: (N,) class indices, N >= 1.
     """
     weights = 1 / np.bincount(labels)[labels]
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def balancing_weights(labels: np.ndarray) -> np.ndarray:
-    """Return the weight of each clip (N,) with all classes equal; the sum is `effective_clips`."""
+    """Return clip weights (N,) that balance the classes; their sum is `effective_clips`."""
     weights = 1 / np.bincount(labels)[labels]
     return weights * (effective_clips(labels) / weights.sum())
 

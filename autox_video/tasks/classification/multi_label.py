@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class MultiLabel(Task):
-    """Multi-label classification: per-class sigmoid and binary cross-entropy.
+    """Multi-label classification with a sigmoid and binary cross-entropy for each class.
 
-    Outputs are probabilities; `figures` takes labels (N, K) of 0 and 1.
+    Outputs are probabilities. `figures` takes labels (N, K) of 0 and 1.
     """
 
     name = "multi_label"
@@ -28,7 +28,7 @@ class MultiLabel(Task):
     main_scores = ("mAP", "mAP")
 
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
-        """Return the (N, K) of 0 and 1 unchanged."""
+        """Return the targets (N, K) unchanged."""
         return targets
 
     def loss(self, logits: Tensor, targets: Tensor, *, smoothing: float) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class MultiLabel(Task):
         return ((scores >= POSITIVE_FROM) == (labels > 0)).mean(-1)
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return lists of the classes that score at least 0.5, highest first."""
+        """Return the classes that score at least 0.5 and their scores as lists, highest first."""
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         told = [index for index in order if scores[index] >= POSITIVE_FROM]
         names = [classes[index] for index in told]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class SingleLabel(Task):
-    """Single-label classification: softmax and cross-entropy.
+    """Single-label classification with softmax and cross-entropy.
 
-    Outputs are the log of the mean probability, which stays exact where the probability itself is
-    rounded to 0 or 1.
+    Outputs are the log of the mean probability over views. The log stays precise where the
+    probability itself would be rounded to 0 or 1.
     """
 
     name = "single_label"
@@ -88,7 +88,7 @@ class SingleLabel(Task):
         return (scores.argmax(-1) == labels) * 1.0
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return the class that scores highest."""
+        """Return the class with the highest score."""
         top = int(np.argmax(scores))
         return {"predicted": top, "class": classes[top], "score": scores[top]}
 
