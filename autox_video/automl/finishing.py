@@ -1,4 +1,4 @@
-"""The end of a run: scoring the trained weights, and comparing them with the probe."""
+"""Finish a run: score the trained weights and compare them with the probe."""
 
 import math
 from dataclasses import replace
@@ -30,7 +30,7 @@ from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
 FINETUNE_ID = "finetune"
-"""Leaderboard row of the main training run."""
+"""Id of the leaderboard row for the main training run."""
 
 HEAD_OF_ALL = "head_of_all"
 """Key in probe.pth of the head that was refit on training and validation clips."""
@@ -143,7 +143,7 @@ def keep_better(
 
 
 def use_all_clips(work_dir: Path) -> None:
-    """If the probe is kept, give it the head refit on all clips.
+    """If the probe is kept, replace its head with the head that was refit on all clips.
 
     The metrics remain those of the head that was fitted without the validation clips. Does nothing
     if there is no such head or it is already in place. Raises ResourceError if writing fails.

@@ -59,10 +59,10 @@ class Job:
     folds: Sequence[Fold]
     """Folds of the cross-validation, which replaces the search if there are few clips."""
     refits: bool
-    """Whether the best plan is finally trained on training and validation clips."""
+    """Whether the best plan is trained on training and validation clips at the end."""
     num_val: int
     val_groups: np.ndarray | None
-    """(N,) group of each validation clip; None: the choice of weights is not cross-validated."""
+    """Group of each validation clip (N,); None: the choice of weights is not cross-validated."""
 
 
 def begin(planned: Planned, work_dir: Path) -> Job:

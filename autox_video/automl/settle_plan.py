@@ -179,7 +179,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """Return the prediction from the run's start, or a new one if that lacks the test."""
+        """Return the run's first prediction, or predict again if it does not include the test."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -206,7 +206,7 @@ class _Planner:
     def _with_size(
         self, plan: Plan, measured: Measured
     ) -> tuple[Plan, Measured, dict[tuple[int, int], Prediction]]:
-        """Make clips smaller until enough epochs fit; also return a prediction per size tried."""
+        """Make clips smaller until enough epochs fit; also return the prediction for each size."""
         smaller, tried = smaller_sizes(plan), {}
         while True:
             prediction = self._predict(plan, measured)
@@ -264,7 +264,7 @@ class _Planner:
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
-        """Try into how many parts a GPU must divide a step, or use the stored result."""
+        """Find out by trying how many parts a GPU splits a step into, or use the stored result."""
         from autox_video.training.measure import parts_that_fit
         from autox_video.training.memory import read_accumulation, write_accumulation
 

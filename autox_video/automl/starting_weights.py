@@ -18,7 +18,7 @@ NONE = "none"
 
 
 def find_weights(load_from: str, backbone: str) -> Pretrained | None:
-    """Return the weights to start from, given two config keys and the files in `checkpoints/`.
+    """Return the weights to start from, given two config values and the files in `checkpoints/`.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.

@@ -7,7 +7,8 @@ maximum-likelihood T is mostly chance and can make probabilities worse. So T is 
 close to the maximum-likelihood value. T is used only if neither the loss nor the calibration error
 gets worse in cross-validation over the same clips.
 
-Logits here are defined up to a constant per clip, so log-probabilities are logits too.
+Adding a constant to all logits of a clip changes nothing here, so log-probabilities can be used as
+logits.
 
 Shape letters: N clips, K classes, R predictions of each clip (the repeats of a cross-validation,
 each with a weight of 1/R).
@@ -163,7 +164,7 @@ def _crossing(value: Callable[[float], float], until: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A temperature, and the calibration error (ECE) on the clips it was fitted on."""
+    """A temperature and the calibration errors (ECE) on the clips that it was fitted on."""
 
     temperature: float
     """1 if no other temperature is clearly better."""
@@ -172,7 +173,7 @@ class Fitted:
     """Cross-validated ECE with a temperature; never above `ece_before`."""
 
     def figures(self) -> dict[str, float]:
-        """Return the entries of an evaluation."""
+        """Return the entries for the metrics of an evaluation."""
         names = ("temperature", "ece", "ece_calibrated")
         return dict(zip(names, (self.temperature, self.ece_before, self.ece_after), strict=True))
 
@@ -180,7 +181,7 @@ class Fitted:
 def choose_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> Fitted:
-    """Return the temperature to use, 1 unless another is clearly better.
+    """Return the temperature to use, which is 1 unless another temperature is clearly better.
 
     Args:
         logits: (N, K) or (R, N, K), finite, N >= 1, of a model that was not trained on the clips.
@@ -231,9 +232,9 @@ class OutOfFold:
     logits: np.ndarray
     """Finite logits (R, N, K)."""
     labels: np.ndarray
-    """(N,) true classes."""
+    """True classes (N,)."""
     learnt: np.ndarray
-    """(N,) whether the models were trained on other clips of the clip's class."""
+    """Whether the models were trained on other clips of each clip's class, (N,)."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
         """Return predictions of M other clips, logits (M, K) and labels (M,), followed by these."""

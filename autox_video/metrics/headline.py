@@ -24,9 +24,9 @@ class Headline:
     """The main score, 0 to 1."""
     low: float | None
     high: float | None
-    """The ends of its 95% interval; None: unknown."""
+    """Ends of the 95% interval of the score; None: unknown."""
     scored_on: str
-    """`cross-validation` or `validation`."""
+    """What the score was measured on, `cross-validation` or `validation`."""
     clips: int
     """Number of clips that the score was measured on."""
 

@@ -1,4 +1,4 @@
-"""Detects overfitting: the epoch after which the validation score clearly dropped."""
+"""Find the epoch after which the validation score clearly dropped, a sign of overfitting."""
 
 import math
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ class Task(ABC):
     balances_loss: ClassVar[bool]
     """Whether the training loss can be class-balanced."""
     main_scores: ClassVar[tuple[str, str]]
-    """Names of the main scores, which choose the weights, without and with class balance."""
+    """Names of the main score, which is used to choose weights, without and with class balance."""
 
     # Labels
 

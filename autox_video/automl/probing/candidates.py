@@ -60,7 +60,7 @@ class Candidate:
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Return whether this candidate is better; random weights never beat trained weights."""
+        """Return whether this candidate is better; random weights never beat other candidates."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score

@@ -71,7 +71,7 @@ class Scored:
     high: float
     """Ends of the score's 95% interval."""
     right: np.ndarray
-    """(n,) share of repeats in which each clip was classified correctly; in multi-label tasks, the
+    """Share of repeats in which each clip was classified correctly, (n,); in multi-label tasks, the
     mean share of classes predicted correctly."""
     in_folds: OutOfFold | None
     """Out-of-fold predictions of each repeat; None for multi-label tasks."""
@@ -102,7 +102,7 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
     if folds < 2:
         return np.zeros((1, len(samples)), dtype=np.int64)
     counts = samples.targets.sum(0).clamp(min=1)
-    # A clip with several classes counts for its rarest one.
+    # A clip with several classes counts for its rarest class.
     rarest = (samples.targets / counts).argmax(1).tolist()
     repeats = REPEATS if len(samples) <= FEW_CLIPS else 1
     return repeated_folds(
@@ -125,7 +125,7 @@ def cross_validate(
         TooSlowError: fitting would exceed the time limit.
     """
     grid = settings_of(samples, pool)
-    folds = folds[:1] if pool == ATTENTIVE else folds  # these heads take long
+    folds = folds[:1] if pool == ATTENTIVE else folds  # these heads take long to fit
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(grid), len(folds), *samples.targets.shape), dtype=np.float32)
@@ -299,7 +299,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return (n,) whether the class of each clip also occurs in another fold in every repeat."""
+    """Return whether each clip's class also occurs in another fold in every repeat, (n,)."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)

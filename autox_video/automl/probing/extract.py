@@ -54,7 +54,7 @@ class Reading:
     grid: Size
     """Number of cells over time, rows and columns; their means and the overall mean are kept."""
     flipped: bool
-    """Whether the flipped view follows the original one."""
+    """Whether a flipped view follows the original view."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
 
 def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
     folder = None if prepared.basis.settings.cache == OFF else default_folder()
-    # Attentive heads take long, so they are left out if training follows.
+    # Attentive heads take long to fit, so they are left out if training follows.
     pools = crossval.POOLS if prepared.plan.mode == "probe" else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)

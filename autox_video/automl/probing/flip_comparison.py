@@ -16,7 +16,7 @@ DEVIATIONS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FlipComparison:
-    """Cross-validated scores on unflipped clips."""
+    """Cross-validated scores of linear heads on unflipped clips."""
 
     with_flips: Scored
     """Score of heads that are fitted on original and flipped clips."""
@@ -35,7 +35,7 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
     """Score linear heads with and without flipped clips.
 
     Args:
-        samples: clips with two views, the original and the flipped one.
+        samples: clips with two views, the original view and the flipped view.
         folds: folds as returned by `crossval.make_folds`.
         seconds: time limit for each of the two scores.
 

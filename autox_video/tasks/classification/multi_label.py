@@ -77,7 +77,7 @@ class MultiLabel(Task):
         return {"average_precision": by_class}
 
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the share of classes predicted correctly."""
+        """Return the share of classes that are predicted correctly for each clip."""
         return ((scores >= POSITIVE_FROM) == (labels > 0)).mean(-1)
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
