@@ -221,7 +221,7 @@ class CrossValidation:
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
         """Train a fold; return its state, which has a score if any held-out clip was readable."""
         if not resuming and processes.current().is_main:
-            remove_weights(fold.folder)  # of an earlier, different run
+            remove_weights(fold.folder)  # weights of an earlier, different run
         state = {"clips_of": _digest(fold.data), "epochs": epochs}
         write_state(fold.folder, state)
         record = RunRecord(evaluated_at_the_end(self.plan, epochs), fold.data)

@@ -2,8 +2,8 @@
 
 The validation clips of an automatic split are used to choose and to score the weights. After that,
 the best plan is trained once more with these clips included, as is usual after model selection
-(`refit` in scikit-learn's searches). No clips are left to score the new weights, so they take over
-the score from before the refit. The new weights are kept only if they do at least as well on the
+(`refit` in scikit-learn's searches). No clips are left to score the new weights, so the score from
+before the refit is kept. The new weights are kept only if they do at least as well on the
 validation clips, which they have now been trained on.
 """
 
@@ -66,7 +66,7 @@ class Origin:
     row_id: str
     plan: Plan
     cost: float
-    """Cost of an epoch on all clips relative to an epoch of the run."""
+    """Cost of an epoch on all clips, relative to an epoch of the main run."""
     folder: Path
     """Folder of that training run."""
 

@@ -171,7 +171,7 @@ class Search:
         return self.study.ask(dict(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """Return an untried neighbour of the plan; concurrent machines get different ones."""
+        """Return an untried neighbour of the plan, a different one on each concurrent machine."""
         untried = [
             point
             for point in neighbours(self.plan, self.space)

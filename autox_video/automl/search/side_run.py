@@ -88,7 +88,7 @@ class SideRun:
         )
 
     def train(self, left: TimeLeft, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-        """Train or resume; return the best evaluation. All processes must call it."""
+        """Train or resume; return the best evaluation. All processes must call this."""
         config = self.config(left)
         if processes.current().is_main:
             write_record(self.folder, self.record)
@@ -122,7 +122,7 @@ def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """Return the data of a run with other clips, and write the lists of these to the folder."""
+    """Return the data of a run with other clips, and write the lists of clips to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
