@@ -1,4 +1,4 @@
-"""The Python API; the commands are thin callers of it."""
+"""The Python API, which the commands call."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -40,14 +40,14 @@ class AutoXVideo:
     def read_cfg(
         self, cfg_file: StrPath | Mapping[str, Any], overrides: Sequence[str] = ()
     ) -> "AutoXVideo":
-        """Take the settings from a config, then from `key=value` overrides; returns itself.
+        """Read the settings from a config, apply `key=value` overrides, and return this object.
 
         Args:
             cfg_file: a config file, or a mapping with its content.
-            overrides: as on the command line, such as `epoch=10`.
+            overrides: overrides as on the command line, such as `epoch=10`.
 
         Raises:
-            ConfigError: with one sentence for each problem of the config and of the overrides.
+            ConfigError: the config or an override is wrong; there is one sentence per problem.
         """
         config = cfg_file if isinstance(cfg_file, str | Mapping) else Path(cfg_file)
         settings = load_settings(config, overrides, _with_plan)
@@ -55,11 +55,11 @@ class AutoXVideo:
         return self
 
     def settings(self) -> Settings:
-        """The settings from the config and the arguments so far."""
+        """Return the settings from the config and from the arguments given so far."""
         return settings_from_mapping(self._values, "config")
 
     def process_count(self) -> int:
-        """Number of processes that a command starts with these settings; 1: it does all itself."""
+        """Return the number of processes that share the work of a command with these settings."""
         asked = self.settings()
         return process_count(asked.gpus, asked.device, only_probes=asked.only_probes)
 
@@ -84,7 +84,7 @@ class AutoXVideo:
         an earlier value.
 
         Args:
-            data_root: folder of the clips, one sub-folder per class unless there are lists.
+            data_root: folder of the clips, with one sub-folder per class unless lists are given.
             ann_file_train: list of the training clips.
             ann_file_val: list of the validation clips.
             video_length: seconds of video in one input clip.
@@ -94,16 +94,16 @@ class AutoXVideo:
             evaluation: epochs between two evaluations.
             work_dir: folder for everything that the run writes; default: work_dirs/NAME, with the
                 name of `data_root`.
-            fresh: start a new run; the one in `work_dir` moves to WORK_DIR/earlier.
+            fresh: start a new run; the existing run in `work_dir` moves to WORK_DIR/earlier.
             **others: any other key of the config.
 
         Returns:
             The best validation metrics, or None if nothing was evaluated. `headline` is the score
-            to report: its 95% interval, its number of clips, and what it was measured on, which is
-            cross-validation if there are fewer than 30 validation clips.
+            to report, with its 95% interval, the number of clips, and how it was measured, which
+            is by cross-validation if there are fewer than 30 validation clips.
 
         Raises:
-            Stopped: a signal came; everything is saved.
+            Stopped: a signal stopped the run, and everything is saved.
         """
         from autox_video.jobs.train import fit
         from autox_video.metrics.headline import headline
@@ -134,10 +134,10 @@ class AutoXVideo:
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
         """Make all choices of a run, show them with the predicted time, and write record.json.
 
-        Nothing is trained. Arguments are for this call only.
+        Nothing is trained. The arguments apply to this call only.
 
         Args:
-            fresh: plan a new run even if `work_dir` holds one.
+            fresh: plan a new run even if `work_dir` contains a run.
             **others: keys of the config.
 
         Returns:
@@ -158,7 +158,7 @@ class AutoXVideo:
     ) -> list[dict[str, Any]]:
         """Predict the clips of a list, or all videos in a folder, and write results.json.
 
-        Arguments are for this call only.
+        The arguments apply to this call only.
 
         Args:
             data_root: folder of the clips; default: the config's.
@@ -180,7 +180,7 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         if data_root is not None and "data_root" in self._values:
-            # The model of the clips so far predicts others.
+            # The model that was trained on the earlier clips predicts these clips.
             arguments |= {"work_dir": self.settings().work_dir, "demo": False}
         given = self._with({**arguments, **others})
         settings = _checked(given, "transform", fresh=checkpoints is not None)
@@ -191,8 +191,9 @@ class AutoXVideo:
     def check(self, **others: Any) -> dict[str, Any]:
         """Open all clips, and report what is wrong with the data, without training.
 
-        Arguments are keys of the config, for this call only. Writes WORK_DIR/check/check.json and,
-        next to it, the lists without the bad clips. Returns the content of check.json.
+        Arguments are keys of the config and apply to this call only. Writes
+        WORK_DIR/check/check.json and, next to it, the lists without the bad clips. Returns the
+        content of check.json.
         """
         from autox_video.jobs.check import check
 
@@ -215,7 +216,7 @@ def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> Settings:
-    """Check the settings, and that the run in their work dir is not one of other clips."""
+    """Check the settings, and that the run in their work dir was not trained on other clips."""
     from autox_video.automl.own_work_dir import refuse_run_of_others
 
     settings = settings_from_mapping(values, source)
@@ -224,7 +225,7 @@ def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> 
 
 
 def _say_if_alone(settings: Settings, command: str) -> None:
-    """Tell the user if a command would start several processes, but this one works alone."""
+    """Tell the user if a command would start several processes where this call uses only one."""
     probes = settings.only_probes
     count = process_count(settings.gpus, settings.device, only_probes=probes)
     if count > 1:

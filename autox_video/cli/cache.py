@@ -16,13 +16,13 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action and the cache."""
+    """Add the arguments for the action and the cache folder."""
     parser.add_argument("action", choices=("show", "clear"), metavar="show|clear")
     parser.add_argument("folder", nargs="?", help="folder of the key `cache`; default: ~/.cache")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show or clear a frame cache; without a folder, the user's caches of frames and features."""
+    """Show or clear the given frame cache, or by default the user's frame and feature caches."""
     from autox_video.automl.probing import feature_store
     from autox_video.data.loading import frame_cache
 

@@ -1,7 +1,7 @@
 """`autox-video doctor`: what this machine has, what is missing, and how to fix it.
 
-It always prints what it can: heavy packages are imported one by one, and each failure becomes a
-sentence.
+The report is printed even if packages are broken: heavy packages are imported one by one, and each
+failure becomes a sentence.
 """
 
 import argparse
@@ -37,15 +37,15 @@ IMPORTED = (
 """Modules of the required packages, in order of dependency."""
 
 Row = tuple[str, str]
-"""What was checked, and the finding."""
+"""The item that was checked, and the finding."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: there is only one report."""
+    """Add no arguments, since there is only one report."""
 
 
 def run(options: argparse.Namespace | None = None) -> int:
-    """Print the report; returns 0 if everything required works, else 2."""
+    """Print the report, and return 0 if everything required works, else 2."""
     problems = check_installation()
     sections = {
         "Packages": describe_packages(),
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace | None = None) -> int:
 
 
 def describe_packages() -> list[Row]:
-    """Versions of Python and of the required packages, from their metadata."""
+    """Return the versions of Python and of the required packages, from their metadata."""
     installed = {dist.metadata.get("Name") or "" for dist in metadata.distributions()}
     opencv = sorted(name for name in installed if name.startswith("opencv-"))
     versions = ", ".join(f"{name} {installed_version(name)}" for name in opencv)
@@ -80,7 +80,7 @@ def describe_packages() -> list[Row]:
 
 
 def describe_machine(problems: list[str]) -> list[Row]:
-    """CPU, memory, GPUs and disk; adds a sentence to `problems` for each fault."""
+    """Describe CPU, memory, GPUs and disk; add a sentence to `problems` for each fault."""
     types = [t for t in ("amx_bf16", "avx512_bf16", "avx2") if t in hardware.cpu_flags()]
     free_gib = shutil.disk_usage(Path.cwd()).free / hardware.GIB
     if free_gib < LEAST_DISK_GIB:
@@ -132,7 +132,7 @@ def _why_no_computing(torch: ModuleType, index: int) -> str:
 
 
 def describe_decoders(problems: list[str]) -> list[Row]:
-    """The video decoders; adds a sentence to `problems` if the default one does not work."""
+    """Describe the video decoders; add a sentence to `problems` if the default one fails."""
     av, failure = _try_import("av")
     if av is None:
         problems.append(failure)
@@ -143,7 +143,7 @@ def describe_decoders(problems: list[str]) -> list[Row]:
     for decoder in ("torchcodec", "decord"):
         failure = _try_import(decoder)[1]
         if not failure and decoder == "torchcodec":
-            # It can be imported without the libraries that it needs; our module for it needs av.
+            # torchcodec can be imported without the libraries it needs; our module for it needs av.
             ours, failure = _try_import("autox_video.video.decoders.torchcodec")
             failure = ours.why_no_libraries() if ours else failure
         rows.append((decoder, f"not usable (optional): {failure}" if failure else "usable"))
@@ -151,7 +151,7 @@ def describe_decoders(problems: list[str]) -> list[Row]:
 
 
 def check_imports() -> Iterator[str]:
-    """Import the required packages; yields a sentence for each one that fails."""
+    """Import the required packages, and yield a sentence for each import that fails."""
     yield from filter(None, (_try_import(module)[1] for module in IMPORTED))
     try:
         importlib.import_module("autox_video.machine.mm_compat")
@@ -160,7 +160,7 @@ def check_imports() -> Iterator[str]:
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:
-    """Return the module and "", or None and a sentence on why it cannot be imported."""
+    """Return the module and "", or None and a sentence that says why the import fails."""
     try:
         return importlib.import_module(module), ""
     except IMPORT_FAILURES as error:

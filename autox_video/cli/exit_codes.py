@@ -1,7 +1,8 @@
-"""How a command ends: exit codes, signals, failures of one of several processes.
+"""Exit codes of the commands, stop signals, and failures of one of several processes.
 
-0: done. 2: an error that the user can fix. 130: Ctrl-C. 143: SIGTERM or SIGUSR1. 129: the terminal
-was closed. 1, with a traceback: a bug in this package.
+The exit code is 0 for success, 2 for an error that the user can fix, 130 for Ctrl-C, 143 for
+SIGTERM or SIGUSR1, 129 if the terminal was closed, and 1, with a traceback, for a bug in this
+package.
 """
 
 import os
@@ -22,7 +23,7 @@ class StopSignals:
         self.received: int | None = None
 
     def listen(self) -> None:
-        """Handle the signals, except those that are ignored, as under nohup."""
+        """Handle the stop signals, except those that are already ignored, as under nohup."""
         for signum in processes.STOPPED:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self.stop)
@@ -37,19 +38,19 @@ class StopSignals:
         sys.exit(processes.STOPPED[signum])
 
     def let_python_end(self) -> None:
-        """While Python shuts down, let a signal end it at once, without a traceback."""
+        """Let a signal end the process at once, without a traceback, while Python shuts down."""
         for signum, code in processes.STOPPED.items():
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, lambda *_, code=code: _leave_at_once(code))
 
     def code_of(self, error: BaseException) -> int | None:
-        """Tell the user what a command raised, and return the exit code; None: a bug."""
+        """Report the error that a command raised, and return the exit code; None for a bug."""
         if isinstance(error, KeyboardInterrupt):
             return processes.STOPPED[signal.SIGINT]
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
             return code if processes.joined() else None
-        # A library that was just being imported may turn the stop into an error of its own.
+        # A library that is being imported may turn the stop signal into its own error.
         if self.received is not None:
             return processes.STOPPED[self.received]
         if isinstance(error, ModuleNotFoundError):
@@ -63,15 +64,15 @@ class StopSignals:
 
 
 def say_stopped(sentence: str) -> None:
-    """Tell the user that all processes stop; only the first process does."""
+    """Tell the user that all processes stop; only the first process prints the message."""
     if os.environ.get("RANK", "0") == "0":
         complain(sentence)
 
 
 def end(code: int) -> int:
-    """Leave the other processes, and return the exit code.
+    """Leave the group of processes, and return the exit code.
 
-    They are waited for only after success.
+    The other processes are waited for only after success.
     """
     if not processes.joined():
         return code

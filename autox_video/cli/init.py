@@ -10,7 +10,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the folder and the file."""
+    """Add the arguments for the folder of clips and the config file."""
     parser.add_argument("folder", metavar="CLIPS_FOLDER", help="folder (or address) of the clips")
     parser.add_argument(
         "file", nargs="?", metavar="FILE", help="config to write; never overwritten"
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at the folder, and write the config."""
+    """Look at the folder of clips, and write the config."""
     from autox_video.jobs.new_config import write_new_config
 
     write_new_config(options.folder, options.file)

@@ -1,4 +1,4 @@
-"""`autox-video COMMAND`: parse, run, exit code.
+"""The entry point of `autox-video COMMAND`.
 
 If stdout is closed, as by `| head`, the command finishes quietly.
 """
@@ -16,12 +16,12 @@ from autox_video.run.clock import command_begins
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command, and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command_begins()
-    # Waiting threads that spin for long starve each other and the data workers as soon as there
-    # are more of them than free cores: a step then takes ten times as long. Without any spinning
-    # they sleep between small operations, and a small model takes half as long again.
+    # Threads that spin for long while they wait starve each other and the data workers as soon as
+    # there are more threads than free cores, and a step then takes ten times as long. Without any
+    # spinning, threads sleep between small operations, and a small model takes 1.5 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     processes.follow_launcher()

@@ -36,17 +36,17 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises ConfigError for what cannot be parsed."""
+    """Raises ConfigError for arguments that cannot be parsed."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help.")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Return the options, with the function `run` of the command, and `command_words`.
+    """Return the options, including the command's function `run` and `command_words`.
 
     Raises:
-        ConfigError: with how to write what cannot be parsed.
+        ConfigError: a word cannot be parsed; the message says how to write it.
     """
     words = list(words)
     if words[:1] == ["--version"]:
@@ -65,7 +65,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         others = [word for word in others if word not in mine]
         if any(word.startswith("-") for word in others):
             read_words(others)
-        # argparse cannot place words after an option: options go last.
+        # argparse does not accept words after an option, so options go last.
         in_order = [command, *others, *mine]
     options = make_parser(keys_of=command if asks_help else None).parse_args(in_order)
     options.command_words = words
@@ -113,7 +113,7 @@ def show_version(options: argparse.Namespace) -> int:
 
 
 def show_help(options: argparse.Namespace) -> int:
-    """Print the help, as no command was given; returns 2."""
+    """Print the help because no command was given, and return 2."""
     make_parser().print_help()
     return 2
 
@@ -134,7 +134,7 @@ def _examples_of(module: object) -> str:
 
 
 def _keys(*, all_of_them: bool) -> Iterator[str]:
-    """Yield the help of the basic keys, then that of the advanced ones or where to find it."""
+    """Yield the help for the basic keys, then for the advanced keys or a hint where to find it."""
     from autox_video.config.settings import BASIC_KEYS, KEY_HELP
 
     advanced = [key for key in KEY_HELP if key not in BASIC_KEYS]

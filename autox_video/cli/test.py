@@ -12,11 +12,11 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: keys are enough."""
+    """Add no arguments, since this command takes only config keys."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Test in as many processes as the settings say."""
+    """Test in the number of processes that the settings ask for."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
 

@@ -15,7 +15,7 @@ from autox_video.distributed.processes import STOPPED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run torchrun; returns the exit code of the process that failed first, or 0.
+    """Run torchrun, and return the exit code of the process that failed first, or 0.
 
     On one machine, all processes are restarted when one runs out of memory.
     """

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train in as many processes as the settings say, or show the plan."""
+    """Train in the number of processes that the settings ask for, or show the plan."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
     from autox_video.training.interrupt import Stopped
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         model.plan(fresh=options.fresh)
         return 0
     try:
-        # After a failure, torchrun repeats the command: then the run is resumed.
+        # torchrun repeats the command after a failure; the run is then resumed.
         is_repeated = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         model.fit(fresh=options.fresh and not is_repeated)
     except Stopped as stop:

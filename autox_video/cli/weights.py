@@ -8,11 +8,11 @@ HELP = "list pretrained weights to download into checkpoints/"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: there is only one list."""
+    """Add no arguments, since there is only one list."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print all known files, the best first."""
+    """Print all known weight files, the best first."""
     from autox_video.backbones.weights.known_weights import KNOWN_FILES
 
     say("Files to put into ./checkpoints; training starts from the first that is there:")

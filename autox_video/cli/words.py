@@ -1,6 +1,6 @@
-"""The words after a command: what to work on, and `key=value` overrides.
+"""Parse the words after a command: a config or folder of clips, and `key=value` overrides.
 
-Spellings of other tools are refused, with the way to write the same here.
+Option spellings of other tools are refused with a message that gives the spelling used here.
 """
 
 import re
@@ -17,7 +17,7 @@ from autox_video.run.work_dir import FRESH, RECORD
 DEFAULT_CONFIG = "config.yaml"
 PLAN, FROM_PLAN = "--plan", "--from-plan"
 OPTIONS = (FRESH, PLAN, FROM_PLAN, "-h", "--help")
-"""All options; everything else is written key=value."""
+"""All options of the commands; every other setting is written as key=value."""
 DEMO = "demo"
 """The word for the built-in demo, unless there is a file or a folder of this name."""
 DEMO_CONFIG = {
@@ -30,7 +30,7 @@ DEMO_CONFIG = {
 }
 
 Config = str | dict[str, Any]
-"""A config file, or its content."""
+"""The path of a config file, or the content of a config."""
 
 _CONFIG_OPTIONS = ("config", "cfg", "cfg_file", "config_file", "yaml", "c")
 _OVERRIDE_OPTIONS = ("cfg_options", "options", "opts", "override", "overrides", "set")
@@ -48,10 +48,10 @@ _NO_KEY = {
     "gpu_ids": "choose one GPU with device=cuda:N, several with gpus=N or gpus=0,2",
     "no_validate": "turn evaluation off with evaluation=0",
 }
-"""Options of other trainers that correspond to no key."""
+"""Options of other trainers that have no equivalent config key, with what to use instead."""
 
-# `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`, where \0
-# separates two words.
+# Matches `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`,
+# where \0 separates two words.
 _APART = re.compile(r"([\w-]+)(\0?=\0|\0=|:\0?|\0(?!--))([^\0=]*)")
 
 
@@ -59,14 +59,14 @@ def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
     """Return the config and the overrides.
 
     A folder or an address of clips is a config with one key, `data_root`. The default is
-    config.yaml in the current folder; if that is the demo's, it is ignored when an override sets
+    config.yaml in the current folder; the demo's config.yaml is ignored when an override sets
     `data_root`.
 
     Args:
-        words: what follows the command, without its own options.
+        words: the words after the command, without the command's own options.
 
     Raises:
-        ConfigError: with a sentence for each option or word that cannot be used.
+        ConfigError: an option or word cannot be used; there is one sentence for each.
     """
     problems: list[str] = []
     names: list[str] = []
@@ -98,10 +98,10 @@ def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
 
 
 def from_plan_as_key(words: Sequence[str]) -> list[str]:
-    """Replace `--from-plan RECORD` by the key that it stands for.
+    """Replace `--from-plan RECORD` with the key `from_plan=RECORD`.
 
     Raises:
-        ConfigError: there is no RECORD.
+        ConfigError: RECORD is missing.
     """
     left, others = list(words), []
     while left:
@@ -120,7 +120,7 @@ def from_plan_as_key(words: Sequence[str]) -> list[str]:
 
 
 def _config_of(name: str, keys: set[str]) -> Config:
-    """Return the config that a word means: a file, a folder or an address of clips, the demo."""
+    """Return the config for a word: a file, a folder or address of clips, or the demo."""
     path, is_address = Path(name).expanduser(), "://" in name
     if not (is_address or path.exists()) and name == DEMO:
         return dict(DEMO_CONFIG)
@@ -180,8 +180,8 @@ def _plain(name: str) -> str:
 
 
 def _key_of(name: str) -> str | None:
-    """Return the key that a name means, here or in other tools."""
-    # Imported late: a command has to say what is missing if these cannot be imported.
+    """Return the key for a name, which may be the name that another tool uses for it."""
+    # Imported late, so that a command can say which package is missing if the import fails.
     from autox_video.config.load import OTHER_NAMES
     from autox_video.config.settings import Settings
 

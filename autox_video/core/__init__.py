@@ -1,1 +1,1 @@
-"""Errors, file writing, console output, durations: modules that depend on no other package."""
+"""Errors, file writing, console output and durations; these modules need no other package."""

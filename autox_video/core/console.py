@@ -1,7 +1,7 @@
-"""What a person sees: lines, tables and one line of progress.
+"""Console output: lines, tables and one line of progress.
 
-Everything is a record of the logger `autox_video`: details at DEBUG (train.log, and the console
-where `verbose` is true), lines at INFO on stdout, warnings at WARNING on stderr.
+All output goes through the logger `autox_video`: details at DEBUG (to train.log, and to the console
+if `verbose` is true), lines at INFO to stdout, and warnings at WARNING to stderr.
 """
 
 import logging
@@ -20,25 +20,25 @@ from autox_video.core.durations import duration
 
 LOGGER = "autox_video"
 SILENCE_SEC = 10.0
-"""Without a terminal, a line says what is going on after so long without any other."""
+"""Without a terminal, a line reports the current activity after this long without output."""
 DEFAULT_WIDTH = 80
 MOST_WARNINGS = 5
-"""Kinds of warnings that are printed at once; more are counted."""
+"""Maximum number of kinds of warnings that are printed at once; further ones are only counted."""
 MOST_LOGGED = 20
-"""Warnings of a kind that are in train.log."""
+"""Maximum number of further warnings of one kind that are written to train.log."""
 _LOOK_EVERY_SEC = 1.0
 _BAR_WIDTH = 16
 
-# What differs between warnings of one kind: quoted names, paths, numbers.
+# The parts in which warnings of one kind may differ: quoted names, paths and numbers.
 _NAMES = re.compile(r"`[^`]*`|\S*[\d/\\]\S*|\S+\.\w+")
 
 
 class Detail(str):
-    """A sentence among warnings that is none: how clips were split, for example."""
+    """A sentence passed along with warnings that is not a warning, such as how clips were split."""
 
 
 class Plain(logging.Formatter):
-    """One line for each record: a line break in a file name must not look like a line of ours."""
+    """Formats each record as one line, even if a file name in it contains a line break."""
 
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "is_table", False):
@@ -47,7 +47,7 @@ class Plain(logging.Formatter):
 
 
 class _Console(logging.Handler):
-    """Prints records on stdout, warnings on stderr, wrapped to the width of the terminal."""
+    """Prints records on stdout and warnings on stderr, wrapped to the width of the terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -63,7 +63,7 @@ class _Console(logging.Handler):
         try:
             print(text, file=stream, flush=True)
         except BrokenPipeError:
-            # As with `| head`: the job continues without its output.
+            # The reader has stopped reading, as with `| head`; the job continues without output.
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -77,7 +77,7 @@ _log.propagate = False
 
 @contextmanager
 def showing(verbose: bool | str) -> Iterator[None]:
-    """Within the block, print details too (True), warnings only (False), or neither ("auto")."""
+    """Within the block, print everything (True), only warnings (False) or no details ("auto")."""
     before = _console.level
     levels = {True: logging.DEBUG, False: logging.WARNING}
     _console.setLevel(levels.get(verbose, logging.INFO))
@@ -88,12 +88,12 @@ def showing(verbose: bool | str) -> Iterator[None]:
 
 
 def be_silent() -> None:
-    """Log nothing but warnings from now on: the main process speaks for this one."""
+    """Log only warnings from now on, because the main process reports for this one."""
     _log.setLevel(logging.WARNING)
 
 
 def is_silent() -> bool:
-    """Whether the main process speaks for this one."""
+    """Whether this process logs only warnings because the main process reports for it."""
     return not _log.isEnabledFor(logging.INFO)
 
 
@@ -103,18 +103,18 @@ def shows_lines() -> bool:
 
 
 def show_every_letter() -> None:
-    """Escape letters that the terminal's encoding lacks, instead of failing on them."""
+    """Escape characters that the terminal's encoding lacks, instead of failing on them."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(sentence: str = "", *, indent: int = 0) -> None:
-    """Print one line on stdout; `indent`: of its continuation where it has to be wrapped."""
+    """Print one line on stdout; if it is wrapped, the following lines are indented by `indent`."""
     _log.info("%s", sentence, extra={"indent": indent})
 
 
 def say_detail(sentence: str) -> None:
-    """Write one line into train.log; print it only where `verbose` is true."""
+    """Write one line to train.log, and print it only if `verbose` is true."""
     _log.debug("%s", sentence)
 
 
@@ -124,9 +124,10 @@ def complain(sentence: str) -> None:
 
 
 def warn_of(sentences: Iterable[str]) -> None:
-    """Print warnings about the clips; of each kind the first one, with the number of the others.
+    """Print the first warning of each kind about the clips, with the number of similar warnings.
 
-    Kinds differ in more than names, paths and numbers. train.log has the first of the others too.
+    Warnings of one kind differ only in names, paths and numbers. The first few similar warnings are
+    written to train.log too.
     """
     kinds: dict[str, list[str]] = {}
     for sentence in sentences:
@@ -148,17 +149,17 @@ def warn_of(sentences: Iterable[str]) -> None:
 
 
 def is_quiet(seconds: float = SILENCE_SEC) -> bool:
-    """Whether nothing was printed for some seconds."""
+    """Whether nothing was printed for at least this many seconds."""
     return time.monotonic() - _console.said_at >= seconds
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that a file name cannot steer the terminal."""
+    """Escape control characters, so that a file name cannot control the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def short_path(path: str | Path) -> str:
-    """The path relative to the current folder if it is inside, else as it is."""
+    """Return the path relative to the current folder if it is inside it, else unchanged."""
     path = Path(path)
     try:
         return str(path.relative_to(Path.cwd()))
@@ -172,7 +173,7 @@ def is_terminal() -> bool:
 
 
 def width_of(stream) -> int | None:
-    """Columns of a stream: COLUMNS, or the terminal's; None where there is neither."""
+    """Return the width of a stream in columns, from COLUMNS or its terminal; None without both."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)
@@ -207,14 +208,14 @@ def table(
     detail: bool = False,
     lines: bool = True,
 ) -> None:
-    """Print a table under a title, as wide as the terminal at most.
+    """Print a table under a title, no wider than the terminal.
 
     Args:
-        title: above it.
-        columns: their headings.
-        rows: their cells; a cell that is a list has a line for each item.
-        detail: print it only where `verbose` is true, as `say_detail` does.
-        lines: draw lines between columns, which takes two more characters for each.
+        title: the title above the table.
+        columns: the headings of the columns.
+        rows: the cells of each row; a cell that is a list is printed with one line per item.
+        detail: whether to print the table only if `verbose` is true, as `say_detail` does.
+        lines: whether to draw lines between columns, which takes two more characters per column.
     """
     if is_silent():
         return
@@ -233,23 +234,23 @@ def table(
         sheet.add_row(*(escape("\n".join(printable(str(c)) for c in cell)) for cell in cells))
     width = width_of(sys.stdout) or DEFAULT_WIDTH
     console = Console(width=width, highlight=False, safe_box=True, force_terminal=False)
-    with console.capture() as text:  # rich ends the process where nobody reads
+    with console.capture() as text:  # rich ends the process on a closed pipe
         console.print(sheet)
     drawn = "\n".join(line.rstrip() for line in text.get().rstrip("\n").split("\n"))
     _log.log(logging.DEBUG if detail else logging.INFO, "%s", drawn, extra={"is_table": True})
 
 
 class Activity:
-    """Tells what is going on: one live line on a terminal, a line now and then elsewhere.
+    """Shows the current activity: as a live line on a terminal, else as an occasional line.
 
     Args:
-        text: what is going on.
-        total: steps of the whole job, where it has steps.
-        tells_time: whether lines end with the time that it has taken so far.
+        text: the current activity.
+        total: number of steps of the whole job; None if it has no steps.
+        tells_time: whether lines end with the time that the activity has taken so far.
     """
 
     _drawn: "Activity | None" = None
-    """The one that has the live line; a terminal has one only."""
+    """The activity that owns the live line; a terminal has only one such line."""
 
     def __init__(self, text: str, total: int | None = None, *, tells_time: bool = True) -> None:
         self.text, self.done, self.tells_time = text, 0, tells_time
@@ -275,7 +276,7 @@ class Activity:
             self._bar.update(self._bar.task_ids[0], completed=self.done, description=line)
 
     def close(self) -> None:
-        """Take the line off the terminal, and tell nothing more."""
+        """Remove the live line from the terminal, and print nothing more."""
         self._over.set()
         if self._bar:
             self._bar.stop()
@@ -293,7 +294,7 @@ class Activity:
 
 
 def _live_bar(total: int | None):
-    """A bar and a text on one line, which goes when it is stopped; lines are printed above it."""
+    """Return a one-line bar with text that disappears when stopped; other lines go above it."""
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
@@ -302,7 +303,7 @@ def _live_bar(total: int | None):
         *(BarColumn(bar_width=_BAR_WIDTH), text),
         transient=True,
         refresh_per_second=4,
-        # Else rich writes warnings to stdout.
+        # Otherwise rich writes warnings to stdout.
         redirect_stderr=sys.stderr.isatty(),
     )
     bar.add_task("", total=total)
@@ -313,7 +314,7 @@ def _live_bar(total: int | None):
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show the progress of a job of `total` steps.
 
-    Gives a function that takes the number of steps done so far.
+    Yields a function that takes the number of steps done so far.
     """
     activity = Activity(what, total)
 
@@ -333,7 +334,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def working_on(what: str) -> Iterator[Callable[[str], None]]:
     """Show what the block is doing.
 
-    Gives a function that takes its progress, in words.
+    Yields a function that takes the progress of the block, in words.
     """
     activity = Activity(what)
     try:

@@ -1,8 +1,8 @@
 """Disk caches of bounded size: decoded frames, clip features, downloaded clips.
 
-Several processes and runs may share a folder. Each file is stored at FOLDER/??/NAME and appears
-whole, by a rename. FOLDER/.usage holds the total size, under a lock. If that count is lost or
-reaches the limit, the files are counted again and the least recently used ones are removed.
+Several processes and runs may share a folder. Each file is stored at FOLDER/??/NAME and is renamed
+into place once it is complete. FOLDER/.usage contains the total size, under a lock. If that count
+is lost or reaches the limit, the files are counted again and the least recently used are removed.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILLED_TO = 0.95
-"""Share of the limit to fall to when files are removed, so that not every write removes one."""
+"""Files are removed down to this share of the limit, so that not every write removes a file."""
 
 TOUCH_AFTER_SEC = 3600.0
 """The access time of a file is updated at most this often."""
 
 FREE_SHARE, FREE_GIB_MAX, FREE_PER_CACHED = 0.05, 5.0, 20.0
-"""Disk space that stays free whatever the limit: a share of the disk, but at most FREE_GIB_MAX and
+"""Disk space that always stays free: a share of the disk, but at most FREE_GIB_MAX and
 at most FREE_PER_CACHED times the cache size, since a small cache does no harm on a full disk."""
 
 _MAGIC = b"autoxvc1"
@@ -42,11 +42,11 @@ class DiskCache:
     """
 
     folder: Path
-    """Created with the first file."""
+    """The folder of the files, created with the first file."""
     max_bytes: float | None = None
     """Limit for all files together; None: half of the disk space that is free without them."""
     suffix: str = ""
-    """Suffix of the cached files; others are never counted or removed."""
+    """Suffix of the cached files; other files are never counted or removed."""
     run_began: float | None = None
     """Start of the run (Unix time). Files used since then are kept, and some disk space is left
     free. None: any file may be removed for a new one."""
@@ -64,7 +64,7 @@ class DiskCache:
             return False
         after_sec = 0.0 if self.run_began is None else TOUCH_AFTER_SEC
         if time.time() - status.st_atime > after_sec:
-            # The access time of another user's file cannot be set: it just looks older.
+            # The access time of another user's file cannot be set, so that file looks older.
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
         return path.exists()
@@ -92,7 +92,7 @@ class DiskCache:
         return content[_HEAD.size :]
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Store these parts, without fsync; return whether there was room for them."""
+        """Store the joined parts without fsync; return whether there was room for them."""
         if self._is_full:
             return False
         views = [memoryview(part).cast("B") for part in parts]
@@ -121,7 +121,7 @@ class DiskCache:
         return has_room
 
     def limit(self, used: int, size: int) -> float:
-        """Return the limit in bytes when the files take `used` and one of `size` is to be added."""
+        """Return the limit in bytes if the files take `used` bytes and a new one takes `size`."""
         disk = shutil.disk_usage(self.folder)
         if self.max_bytes is None:
             return (used + size + disk.free) // 2

@@ -1,4 +1,4 @@
-"""Atomic file writes: after a crash there is the old file or the new one, never half of one."""
+"""Atomic file writes: a crash leaves the old file or the new file, never a partial one."""
 
 import errno
 import hashlib
@@ -22,8 +22,8 @@ _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end of the block it replaces `path`.
 
-    The data are flushed to the disk before the rename, and the rename before this returns. If the
-    block raises, `path` is unchanged and the temporary file is removed.
+    The data is flushed to the disk before the rename, and the rename is flushed before this
+    returns. If the block raises, `path` is unchanged and the temporary file is removed.
 
     Raises:
         ResourceError: the folder is not writable, or the disk is full.
@@ -97,7 +97,7 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
-    """Remove temporary files that a killed `atomic_write` left for files of these names.
+    """Remove temporary files that a killed `atomic_write` left for files with these names.
 
     Call it only while no other process writes those files.
     """
@@ -116,7 +116,7 @@ _NOT_SHOWN = re.compile(
 
 
 def _json_text(value: Any, indent: int | None = None) -> str:
-    """Return readable JSON: letters are not escaped, terminal controls are."""
+    """Return readable JSON, in which terminal controls are escaped but letters are not."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _NOT_SHOWN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -152,7 +152,7 @@ def _flush_to_disk(path: Path) -> None:
 def _new_file_beside(target: Path) -> Path:
     """Create an empty file in the same folder, with the permissions of the process's umask.
 
-    The system applies the umask: reading it would mean changing it for all threads for a moment.
+    The system applies the umask, since reading it would briefly change it for all threads.
     """
     while True:
         path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"

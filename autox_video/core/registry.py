@@ -1,7 +1,7 @@
-"""Registries of things chosen by name: backbones, list formats, decoders, metrics, tasks.
+"""Registries of components chosen by name: backbones, list formats, decoders, metrics, tasks.
 
-The built-in ones are a table of names and modules, so that a name can be checked without importing
-anything. Those of a user's module (`custom_imports`) register themselves when it is imported.
+Built-in components are listed by name and module, so that a name can be checked without importing
+anything. Components in a user's module (`custom_imports`) are registered when it is imported.
 """
 
 import difflib
@@ -16,10 +16,10 @@ Item = TypeVar("Item")
 
 
 class Registry(Generic[Item]):
-    """Things of one kind by name, in the order in which they are tried or shown.
+    """Components of one kind by name, in the order in which they are tried or shown.
 
     Args:
-        kind: what messages call them, such as `backbone`.
+        kind: the name of the kind in messages, such as `backbone`.
         modules: the module that registers each built-in name; it is imported on first use.
     """
 
@@ -55,10 +55,10 @@ class Registry(Generic[Item]):
         return name in self._modules or name in self._items
 
     def __getitem__(self, name: str) -> Item:
-        """Return the thing with that name.
+        """Return the component with that name.
 
         Raises:
-            ConfigError: there is none; the message lists the known names.
+            ConfigError: the name is unknown; the message lists the known names.
         """
         if name not in self._items and name in self._modules:
             importlib.import_module(self._modules[name])

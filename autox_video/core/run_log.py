@@ -1,4 +1,4 @@
-"""train.log: every line that a run tells, with date and time."""
+"""The log file train.log, with every line that a run logs, and its date and time."""
 
 import logging
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from autox_video.core.errors import AutoXVideoError, ResourceError
 
 @contextmanager
 def log_file(path: Path) -> Iterator[logging.Handler]:
-    """Within the block, append to a file what is told, Python's warnings, and how the block fails.
+    """Within the block, append log lines, Python's warnings and the block's error to a file.
 
-    Gives the handler, for other loggers. Inside another such block, what is told still goes to the
-    outer one's file alone.
+    Yields the handler, which other loggers can use too. Inside another such block, log lines still
+    go only to the file of the outer block.
 
     Raises:
         ResourceError: the file cannot be opened.
@@ -55,7 +55,7 @@ def _told_to(handler: logging.Handler, log: logging.Logger) -> Iterator[None]:
 
 
 def _record_of(error: BaseException) -> logging.LogRecord:
-    """What ended a block: the sentences of a user's mistake, else the traceback."""
+    """Return a record of an error: the sentences of a user's mistake, else the traceback."""
     is_mistake = isinstance(error, AutoXVideoError) or not isinstance(error, Exception)
     text = type(error).__name__
     if isinstance(error, AutoXVideoError):
@@ -65,9 +65,10 @@ def _record_of(error: BaseException) -> logging.LogRecord:
 
 
 class LogFile(logging.StreamHandler):
-    """Appends to a file; does nothing where the disk is full.
+    """Appends records to a file; does nothing if the disk is full.
 
-    Not a FileHandler: mmengine writes to the files of those by itself, and fails with them.
+    This is not a FileHandler, since mmengine itself writes to the files of FileHandlers and fails
+    if they cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +91,7 @@ class LogFile(logging.StreamHandler):
 
 
 class _Timed(logging.Formatter):
-    """With date and time; our own lines without control characters."""
+    """Adds date and time, and escapes control characters in lines of this package."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.name == LOGGER and not record.exc_info:

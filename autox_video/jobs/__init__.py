@@ -1,1 +1,1 @@
-"""The commands' work: train, test, check."""
+"""The jobs that the commands run: train, test, check, write a config."""

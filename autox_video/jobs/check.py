@@ -23,16 +23,16 @@ from autox_video.video.open_video import check_decoder
 ALL_CLASSES_UP_TO, SHOWN_CLASSES, EXAMPLES = 20, 10, 3
 
 Findings = Iterator[tuple[str, Sequence[str]]]
-"""What is wrong, and every place where it is."""
+"""Each kind of problem, with every place where it occurs."""
 
 
 def check(settings: Settings) -> dict[str, Any]:
-    """Inspect every listed clip; shows, writes and gives the content of WORK_DIR/check/check.json.
+    """Inspect every listed clip; show, write and return the content of WORK_DIR/check/check.json.
 
     The lists without the bad clips (see `health.good_clips`) are written beside it.
 
     Raises:
-        AutoXVideoError: something that the user can fix.
+        AutoXVideoError: there is a problem that the user can fix.
     """
     with showing(settings.verbose):
         return _check(settings)
@@ -67,7 +67,7 @@ def _check(settings: Settings) -> dict[str, Any]:
 
 
 def show(content: Mapping[str, Any], *, in_tables: bool) -> None:
-    """Print the content of check.json: in tables, or in a line for each split and finding."""
+    """Print the content of check.json, in tables or as one line per split and finding."""
     findings = [*_clip_findings(content), *_class_findings(content)]
     rows = [(what, len(where), list(where[:EXAMPLES])) for what, where in findings if where]
     if in_tables:
@@ -116,7 +116,7 @@ def _class_line(content: Mapping[str, Any]) -> str:
 
 
 def _notes_on_long_clips(health: Health, video_length: float | None) -> list[str]:
-    """Notes on long clips of which validation or testing would see only a part."""
+    """Return notes on long clips of which validation or testing would see only a part."""
     learnt_from = (fact for name in ("train", "val") for fact in _facts(health, name))
     seconds = [fact.seconds for fact in learnt_from if fact.error is None]
     if not seconds:
@@ -162,7 +162,7 @@ def _show_classes(content: Mapping[str, Any]) -> None:
 
 
 def _clip_findings(content: Mapping[str, Any]) -> Findings:
-    """What is wrong or odd with clips, worst first."""
+    """Yield what is wrong or odd with the clips, worst first."""
     yield "reasons why training would refuse these clips", content["refused"]
     unreadable = [f"{clip['video']}: {clip['reason']}" for clip in content["unreadable"]]
     yield "unreadable clips", unreadable

@@ -21,7 +21,7 @@ from autox_video.video.files.suffixes import is_list, split_suffix
 WIDTH = 80
 NAMED_AT_MOST = 10
 LIST_FOLDERS = ("", "annotations", "lists", "labels", "splits")
-"""Folders in data_root, and beside it, in which lists of clips are usual."""
+"""Sub-folders of data_root and of its parent folder that usually contain lists of clips."""
 
 
 def write_new_config(data_root: str, file: str | None = None) -> Path:
@@ -31,11 +31,11 @@ def write_new_config(data_root: str, file: str | None = None) -> Path:
 
     Args:
         data_root: folder or address of the clips.
-        file: the config; default: NAME.yaml in the current folder, with the name of `data_root`.
+        file: the config; default: NAME.yaml in the current folder, where `data_root` is named NAME.
 
     Raises:
         ConfigError: the file exists.
-        ListingError: there are no clips, or nothing tells their classes.
+        ListingError: there are no clips, or their classes cannot be determined.
         ResourceError: the file cannot be written.
     """
     settings = settings_from_mapping({"data_root": data_root}, "init")
@@ -66,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _find_lists(data_root: str) -> dict[str, str]:
-    """Files that are named like lists of training, validation or test clips, by key."""
+    """Return files that are named like lists of training, validation or test clips, by key."""
     if is_remote(data_root):
         return {}
     root, found = Path(data_root), {}
@@ -112,7 +112,7 @@ def _lines(
 
 
 def _found(key: str, listing: Listing) -> str:
-    """What was found about a key; "" for nothing."""
+    """Return what was found for a key; "" if nothing was found."""
     split = key.removeprefix("ann_file_")
     if split in listing.splits:
         return f"Found: {counted(len(listing.splits[split]), 'clip')}."
@@ -135,6 +135,6 @@ def _classes(listing: Listing) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """Comment lines; a name in them cannot end a line."""
+    """Return the text as comment lines; a line break in a name cannot end the comment."""
     marks: dict[str, Any] = {"initial_indent": "# ", "subsequent_indent": "# "}
     return textwrap.wrap(printable(text), WIDTH, **marks, break_on_hyphens=False)

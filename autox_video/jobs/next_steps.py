@@ -1,4 +1,4 @@
-"""The commands that are useful next, with the config of the one that has just ended."""
+"""Show useful next commands, with the config of the command that has just ended."""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,11 @@ _LABELS: Mapping[str, str] = {
 
 
 def say_next_steps(*steps: str, plan: Plan | None = None) -> None:
-    """Print the command line of each step; nothing when used as a library.
+    """Print the command line of each step; print nothing when used as a library.
 
     Args:
         steps: `test`, `clips`, `leaderboard` or `longer`, which needs the plan.
-        plan: of the model.
+        plan: the plan of the model.
     """
     longer = f"epoch={2 * plan.epochs}" if plan else ""
     if plan and plan.time_budget_sec is not None:

@@ -1,4 +1,4 @@
-"""The second job: trained weights and clips → results.json, mistakes.csv and a report."""
+"""The job that tests trained weights: writes results.json and mistakes.csv, shows a report."""
 
 import math
 import os
@@ -50,37 +50,37 @@ VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 @dataclass(frozen=True, slots=True)
 class PreparedTest:
-    """The work of all processes."""
+    """What all processes need to run a test."""
 
     weights: Path
     record: RunRecord
-    """Of the weights, with the decoder and the remote cache of the settings."""
+    """The record of the weights, with the decoder and the remote cache of the settings."""
     clips: ClipTable
     data_root: str
     device: str
     workers: int | None
-    """Processes that decode, for each process that tests; None: as many as are useful."""
+    """Number of decoding processes per testing process; None: as many as are useful."""
     results_file: Path
 
 
 def transform(
     settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
 ) -> dict[str, Any]:
-    """Predict clips with trained weights; writes and gives the content of results.json.
+    """Predict clips with trained weights; write and return the content of results.json.
 
     Args:
-        settings: the clips, the work dir, and where to write.
+        settings: the settings for the clips, the work dir and the output.
         checkpoint: the weights; default: the best weights of the work dir.
         whole_folder: predict every video in data_root instead of a list.
 
     Raises:
-        AutoXVideoError: something that the user can mend.
+        AutoXVideoError: there is a problem that the user can fix.
     """
     me, work_dir = processes.join(), Path(settings.work_dir).absolute()
     with ExitStack() as held:
         held.enter_context(showing(settings.verbose))
         if me.is_main and work_dir.is_dir():
-            with suppress(ResourceError):  # the weights may be in a folder that is not ours
+            with suppress(ResourceError):  # the folder of the weights may be read-only
                 held.enter_context(log_file(work_dir / LOG))
         return run_test(
             processes.run_on_rank_zero(
@@ -92,7 +92,7 @@ def transform(
 def prepare_test(
     settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
 ) -> PreparedTest:
-    """Find the weights and the clips; arguments as of `transform`."""
+    """Find the weights and the clips; the arguments are those of `transform`."""
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
@@ -118,7 +118,7 @@ def prepare_test(
 
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
-    """Predict, write and report; gives the content of results.json. All processes must call it."""
+    """Predict, write, report and return the content of results.json. All processes must call it."""
     from autox_video.evaluation.predict import load_model, predict
     from autox_video.training.config.build_config import model_config
 
@@ -135,7 +135,7 @@ def run_test(test: PreparedTest) -> dict[str, Any]:
 
 
 def is_tested(test: PreparedTest) -> bool:
-    """Whether these weights have been tested on these clips already; says so."""
+    """Return whether these weights have been tested on these clips; if so, tell the user."""
     known, root = read_results(test.results_file), full_root(test.data_root)
     try:
         same = (
@@ -186,10 +186,10 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
 
 
 def _own_figures(meta: Mapping[str, Any]) -> Any:
-    """The validation metrics of these very weights.
+    """Return the validation metrics of exactly these weights.
 
-    None for a refit on train + validation: the metrics that it keeps are of the same plan trained
-    without the validation clips.
+    The result is None for a refit on train + validation, whose stored metrics were measured with
+    the same plan trained without the validation clips.
     """
     from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
 
@@ -221,7 +221,7 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _decoder(trained: str, asked: str) -> str:
-    """The decoder: that of training unless the settings name another, which gives a warning."""
+    """Return the decoder of training, or that of the settings, with a warning if it differs."""
     decoder = trained if asked == AUTO else asked
     check_decoder(decoder)
     if decoder != trained:
@@ -233,7 +233,7 @@ def _decoder(trained: str, asked: str) -> str:
 
 
 def check_results_path(path: Path) -> None:
-    """Raise ResourceError if the results cannot be written there."""
+    """Raise ResourceError if the results cannot be written to `path`."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ResourceError(

@@ -1,4 +1,4 @@
-"""What a test shows: the metrics, the weakest classes, and the classes that are confused."""
+"""The report of a test: the metrics, the weakest classes, and the classes that are confused."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from autox_video.tasks.task import Task
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
 FEW_CLIPS = 30
-"""With fewer clips a share of them is shown as `2 of 3`."""
+"""With fewer clips than this, a share of them is shown as `2 of 3`."""
 MOST_CLASSES = 10
 MOST_CONFUSIONS = 3
 NAMED_AT_MOST = 20
@@ -23,9 +23,9 @@ def show_report(task: Task, content: Mapping[str, Any], predictions: Sequence[Pr
     """Print the report of a test.
 
     Args:
-        task: of the model.
-        content: of results.json.
-        predictions: that it was made of.
+        task: the task of the model.
+        content: the content of results.json.
+        predictions: the predictions that the content was made from.
     """
     _warn_of_unreadable(predictions)
     _warn_of_parts(predictions)
@@ -62,7 +62,7 @@ def _metric_row(measured: Mapping[str, Any], name: str) -> tuple[str, str, str]:
 
 
 def share_text(part: int, total: int) -> str:
-    """A share of clips: `2 of 3`, or of many clips as a score."""
+    """Return a share of clips as text: `2 of 3` if there are few clips, else as a score."""
     return f"{part} of {total}" if total < FEW_CLIPS else score_text(part / total, total)
 
 

@@ -1,4 +1,4 @@
-"""The main job: settings → a trained model in the work dir."""
+"""The job that trains a model in the work dir."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,21 +43,21 @@ from autox_video.run.work_dir import (
 )
 
 OVER_SHARE, OVER_SEC = 0.05, 30.0
-"""A budget may be exceeded by this share of it, or by these seconds, whichever is more."""
+"""A budget may be exceeded by this share of it or by this many seconds, whichever is more."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
-    """Train, or resume the run in the work dir; gives the best validation metrics, if any.
+    """Train, or resume the run in the work dir; return the best validation metrics, if any.
 
     With a time budget, the best weights are tested too, if there are test clips.
 
     Args:
         settings: the user's settings.
-        fresh: move a run that the work dir holds aside, and train a new one.
+        fresh: move an existing run in the work dir aside, and train a new one.
 
     Raises:
-        AutoXVideoError: something that the user can mend.
-        Stopped: a signal came; everything is saved.
+        AutoXVideoError: there is a problem that the user can fix.
+        Stopped: a signal stopped the run, and everything is saved.
     """
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
@@ -88,7 +88,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
             return begin(planned, work_dir)
 
         job = processes.run_on_rank_zero(prepare)
-        # Imports torch and mmaction2, which takes seconds: after everything that can fail early.
+        # Importing torch and mmaction2 takes seconds, so everything that can fail early is done.
         from autox_video.automl.run_plan import run
 
         if use_device(me, job.record.plan.device) == "cpu":
@@ -117,10 +117,10 @@ def show(settings: Settings, *, fresh: bool = False) -> Plan:
 
     Args:
         settings: the user's settings.
-        fresh: plan a new run, even if the work dir holds one.
+        fresh: plan a new run, even if the work dir contains a run.
 
     Raises:
-        AutoXVideoError: something that the user can mend.
+        AutoXVideoError: there is a problem that the user can fix.
     """
     processes.join()
     work_dir = Path(settings.work_dir).absolute()
@@ -133,7 +133,7 @@ def show(settings: Settings, *, fresh: bool = False) -> Plan:
             held.enter_context(locked(work_dir))
             folder = work_dir
             if fresh or not there:
-                # Files that a run writes before its first step would count as those of the next.
+                # Files that a run writes before its first step would be taken for the next run's.
                 folder = Path(held.enter_context(TemporaryDirectory(prefix=FOR_PLAN, dir=folder)))
             elsewhere = settings.model_copy(update={"work_dir": str(folder)})
             clock = command_clock(folder, budget_sec)
@@ -183,7 +183,7 @@ def _holds_run(work_dir: Path) -> bool:
 
 
 def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
-    """Whether the test fits into the budget; warns if it does not."""
+    """Return whether the test fits into the budget; warn if it does not."""
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec <= clock.left_sec + over_sec:
         return True

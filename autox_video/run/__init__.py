@@ -1,1 +1,1 @@
-"""The work dir: its file names, its lock, its clock."""
+"""The work dir: its file names, its lock and its clock."""

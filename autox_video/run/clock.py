@@ -1,4 +1,4 @@
-"""The time that a run has used, over all its starts, and what is left of its budget.
+"""The time that a run has used, over all its starts, and the time left in its budget.
 
 Time counts while a process works on the run, from the start of its command. WORK_DIR/budget.json is
 updated every few seconds, so that a run knows how much time it used before it was killed.
@@ -34,7 +34,7 @@ class BudgetClock:
     before_sec: float = 0.0
     """Time used by earlier starts."""
     started: float = field(default_factory=time.monotonic)
-    """Beginning of this start, by `time.monotonic`."""
+    """When this start began, by `time.monotonic`."""
 
     @property
     def used_sec(self) -> float:
@@ -48,7 +48,7 @@ class BudgetClock:
 
 
 def command_begins() -> None:
-    """Note that the command of this process starts now: time before training counts too."""
+    """Record that the command of this process starts now, as time before training counts too."""
     global _began
     _began = time.monotonic()
 

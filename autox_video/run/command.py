@@ -1,4 +1,4 @@
-"""The command line that runs, for the commands that are proposed next."""
+"""The current command line, from which the next commands to propose are made."""
 
 import shlex
 import sys
@@ -15,17 +15,17 @@ def remember_command(words: Sequence[str]) -> None:
 
 
 def other_command(name: str, *words: str) -> str | None:
-    """Give the command line of another command with the same config; None when used as a library.
+    """Return the command line of another command with the same config; None in library use.
 
     Args:
-        name: of the command: train, test, leaderboard, ...
-        words: added to those of this command, and in place of those of the same key.
+        name: the name of the command: train, test, leaderboard, ...
+        words: words to add to those of this command; they replace words with the same key.
     """
     if not _words:
         return None
     replaced = {word.partition("=")[0] for word in words}
     if any("=" not in word or word.startswith("data_root=") for word in _words[1:]):
-        replaced.add("from_plan")  # it is for new runs, unless it names the clips
+        replaced.add("from_plan")  # it is for new runs, unless it gives the clips
     kept = [
         word
         for word in _words[1:]

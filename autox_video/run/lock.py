@@ -1,6 +1,6 @@
-"""One run at a time in a work dir, by a lease: WORK_DIR/run.lock.
+"""A lock that allows one run at a time in a work dir, by a lease in WORK_DIR/run.lock.
 
-The process that trains there renews it twice a minute, so that it also works on shared disks
+The training process renews the lease twice a minute, so that the lock also works on shared disks
 without file locks. The lease of a process that has ended is void at once on the same machine, and
 on other machines after two minutes without renewal.
 """

@@ -14,7 +14,7 @@ from autox_video.core.errors import ResourceError
 from autox_video.core.files import flush_folder, remove_leftovers
 
 WORK_DIRS = "work_dirs"
-"""The folder of the work dirs that are named after their clips."""
+"""The folder for work dirs that are named after their clips."""
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
@@ -23,7 +23,7 @@ TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
 """Folder with the lists of an automatic split."""
 CLIPS = "clips.json"
-"""Clips of the run with their splits, classes and digests, to compare later listings with."""
+"""Clips of the run with their splits, classes and digests, to be compared with later listings."""
 UNREADABLE = "unreadable.csv"
 METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
 LOCK = "run.lock"
@@ -38,12 +38,12 @@ CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
 """Folder to which earlier runs are moved."""
 FRESH = "--fresh"
-"""Option that moves the existing run there."""
+"""Option that moves the existing run to EARLIER."""
 FOR_PLAN = ".plan-"
 """Prefix of the temporary folders in which `--plan` works."""
 
-# In the order in which they are moved: checkpoints first, so that half a run never looks like a
-# whole one.
+# Files of a run in the order in which they are moved. Checkpoints come first, so that a partly
+# moved run never looks complete.
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT, CLIPS),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
@@ -83,8 +83,8 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
     """Prepare a folder for a run, new or resumed; only the owner of its lock may call this.
 
     Remains of interrupted writes are removed. The files of an old run are moved to
-    WORK_DIR/earlier, never deleted: if `fresh` is set, and if there are weights but no checkpoint
-    to resume from, since a new run would overwrite them.
+    WORK_DIR/earlier, never deleted. They are moved if `fresh` is set, or if there are weights but
+    no checkpoint to resume from, since a new run would overwrite them.
 
     Args:
         work_dir: the folder.
@@ -114,7 +114,7 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
 
 
 def set_aside(work_dir: Path) -> Path | None:
-    """Move the files of a run to a new folder under `earlier`; return that folder, None if no run.
+    """Move the files of a run to a new folder in `earlier`; return it, or None without a run.
 
     Nothing is deleted or overwritten, and other files stay where they are. An interrupted move is
     finished by the next `make_ready`.
@@ -186,7 +186,7 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
         need_gib: peak size of the checkpoints, while one is being written.
 
     Raises:
-        ResourceError: with the space needed and the space available.
+        ResourceError: there is too little space; the message gives the space needed and available.
     """
     missing = still_needed_bytes(work_dir, need_gib)
     free = shutil.disk_usage(work_dir).free

@@ -23,7 +23,7 @@ DIGEST_UP_TO_BYTES = 64 << 20
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
 """Waits before each retry after a disk error."""
 
-# Read errors that may be temporary: of the disk, the network, or scarce resources.
+# Read errors that may be temporary, caused by the disk, the network or scarce resources.
 _OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
 _OF_CONNECTIONS = errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED
 _OF_NETWORKS = errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH
@@ -43,9 +43,9 @@ class ClipFacts:
     fps: float
     """Average frames per second."""
     seconds: float
-    """Length from the first frame's start to the last one's end."""
+    """Length from the first frame's start to the last frame's end."""
     width: int
-    """Pixels, as displayed."""
+    """Width in pixels, as displayed."""
     height: int
     codec: str
     """FFmpeg's name of the codec."""
@@ -54,20 +54,20 @@ class ClipFacts:
     start: float = 0.0
     """Presentation time of the first frame, in seconds."""
     odd: str = ""
-    """What is unusual about it or was repaired, as clauses; empty for most clips."""
+    """What is unusual about the clip or was repaired in it, as clauses; empty for most clips."""
     is_even: bool = True
-    """Whether frame N starts at N / fps, exactly."""
+    """Whether every frame N starts exactly at N / fps."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "codec", sys.intern(self.codec))  # a few names for a million clips
+        object.__setattr__(self, "codec", sys.intern(self.codec))  # few names, many clips
 
 
 class Inspection(NamedTuple):
-    """The result of inspecting one clip; zeros if it is unreadable."""
+    """The result of inspecting one clip; its values are zeros if the clip is unreadable."""
 
     facts: ClipFacts
     digest: bytes
-    """DIGEST_BYTES, equal for equal files."""
+    """The digest, of DIGEST_BYTES bytes; equal for equal files."""
     fingerprint: bytes
     """The result of `fingerprint.fingerprint`."""
     scene: bytes
@@ -75,14 +75,14 @@ class Inspection(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Digests, fingerprints and scenes of clips, in columns; zeros for unreadable clips."""
+    """Digests, fingerprints and scenes of clips, as columns; zeros for unreadable clips."""
 
     digests: np.ndarray
-    """(N, DIGEST_BYTES) uint8."""
+    """Array (N, DIGEST_BYTES) uint8."""
     fingerprints: np.ndarray
-    """(N, FINGERPRINT_BYTES) uint8."""
+    """Array (N, FINGERPRINT_BYTES) uint8."""
     scenes: np.ndarray
-    """(N, SCENE_BYTES) uint8."""
+    """Array (N, SCENE_BYTES) uint8."""
 
     @classmethod
     def of_unknown(cls, count: int) -> "Contents":
@@ -95,7 +95,7 @@ class Contents(NamedTuple):
             column[position] = np.frombuffer(row, dtype=np.uint8)
 
     def select(self, positions: Sequence[int] | slice) -> "Contents":
-        """Return the rows at `positions`, in that order."""
+        """Return the rows at `positions`, in the given order."""
         return Contents(*(column[positions] for column in self))
 
 
@@ -105,7 +105,7 @@ def unreadable(reason: str) -> Inspection:
 
 
 def examine_clip(path: str | Path) -> Inspection:
-    """Open one clip, count its frames and decode some; never raises for unreadable clips.
+    """Open one clip, count its frames and decode some of them; never raises for unreadable clips.
 
     An unreadable clip is tried once more, and after a disk error a few more times, since temporary
     errors are not the clip's fault.
@@ -123,7 +123,7 @@ def examine_clip(path: str | Path) -> Inspection:
 
 def _examine_once(path: str | Path) -> Inspection:
     try:
-        # Other decoders take seconds to import.
+        # PyAV is used because other decoders take seconds to import.
         with open_video(path, "pyav") as video:
             video.examine()
             frames = sampled_frames(video)

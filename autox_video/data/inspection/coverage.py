@@ -1,4 +1,4 @@
-"""How much of long clips validation and testing see, reported before training."""
+"""Report before training how much of long clips validation and testing see."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,8 +13,8 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
     """Return how many rounds of test clips are taken from a clip on average; 1 for short clips.
 
     Args:
-        facts: facts of the clips to test; unreadable ones do not count.
-        span_sec: span of one test clip.
+        facts: facts of the clips to test; unreadable clips do not count.
+        span_sec: span of one test clip, in seconds.
         num_clips: test clips per round.
     """
     readable = [clip.seconds for clip in facts if clip.error is None]
@@ -29,7 +29,7 @@ def notes_on_long_clips(
 
     Args:
         splits: inspected clips by split name.
-        span_sec: span of one clip that the model sees.
+        span_sec: span of one clip that the model sees, in seconds.
         num_clips: test clips per round.
         probes: whether a probe is trained on features of one such clip per video.
     """
@@ -50,7 +50,7 @@ def notes_on_long_clips(
 
 
 def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
-    """Say as a clause how many clips are seen only in part, and which one the least."""
+    """Return a clause on how many clips are seen only in part, and which clip is seen least."""
     if split is None:
         return None
     lengths = [

@@ -12,17 +12,17 @@ from autox_video.data.listing.listing import Listing
 class DatasetStats:
     """Summary statistics of the readable clips of a data set; 0 for an empty set.
 
-    Medians are over training and validation clips: seconds, frames per second, pixels.
+    Medians are over training and validation clips, in seconds, frames per second and pixels.
     """
 
     num_train: int
     num_val: int
     num_test: int
     num_classes: int
-    """Including classes without clips."""
+    """Number of classes, including those without clips."""
     class_names: tuple[str, ...]
     named: bool
-    """Whether there are real names, not just indices."""
+    """Whether the classes have real names, not just indices."""
     clips_per_class_min: int
     """Training clips of the rarest class."""
     clips_per_class_max: int

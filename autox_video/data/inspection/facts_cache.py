@@ -1,4 +1,4 @@
-"""The cache of inspected clips on disk."""
+"""The disk cache of inspected clips."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
 
 SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
-"""How often the clips inspected so far are written to the cache, at least."""
+"""The clips inspected so far are written to the cache at least this often."""
 
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that is writing to the same cache."""
 
 TABLE = "clips_7"
-"""Increase the number whenever the layout or meaning of the facts changes."""
+"""Name of the table; increase the number whenever the layout or meaning of the facts changes."""
 
 _COLUMNS = (
     "path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, facts TEXT, "
@@ -38,7 +38,7 @@ class FactsCache:
 
     Args:
         file: the database, created if needed; None for no cache.
-        on_note: called with a message if it cannot be used.
+        on_note: called with a message if the database cannot be used.
     """
 
     def __init__(self, file: Path | None, on_note: Callable[[str], None]) -> None:
@@ -75,7 +75,7 @@ class FactsCache:
             self._save()
 
     def close(self) -> None:
-        """Write all pending clips."""
+        """Write all pending clips, and close the database."""
         self._save()
         self._disconnect()
 
@@ -99,7 +99,7 @@ class FactsCache:
             self._note(f"cannot be used ({error}); all clips are inspected again")
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:
-                raise  # subclasses mean bugs in this module; the class itself a damaged file
+                raise  # a subclass means a bug in this module, the class itself a damaged file
             self._disconnect()
             self._note(f"is damaged ({error}) and was recreated")
             with self._failing_softly():

@@ -2,8 +2,8 @@
 
 A fingerprint is a tiny greyscale image of a few frames and an even smaller one of the clip's mean
 colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping hardly change
-it. Clips are near-duplicates if greyscale images, their changes over time and colours all agree;
-with the first alone, all clips of a static camera would match.
+it. Clips are near-duplicates if greyscale images, their changes over time and colours all agree. If
+only greyscale images were compared, all clips of a static camera would match.
 
 Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
 a tiny greyscale image.
@@ -49,8 +49,8 @@ def sampled_frames(video: Video) -> np.ndarray:
 def fingerprint(frames: np.ndarray) -> bytes:
     """Return the fingerprint of `sampled_frames`: FINGERPRINT_BYTES, equal for equal frames.
 
-    (K, S, S) grey values, followed by the clip's mean red and blue differences,
-    (COLOUR_SIDE, COLOUR_SIDE, 2), with 128 for zero.
+    It contains grey values (K, S, S), followed by the clip's mean red and blue differences
+    (COLOUR_SIDE, COLOUR_SIDE, 2), where 128 stands for zero.
     """
     tiny = averaged(frames, SIDE)
     fold = SIDE // COLOUR_SIDE
@@ -60,7 +60,7 @@ def fingerprint(frames: np.ndarray) -> bytes:
 
 
 def averaged(frames: np.ndarray, side: int) -> np.ndarray:
-    """Return frames (K, H, W, 3) averaged over a grid: (K, side, side, 3) float32 in 0..255."""
+    """Return frames (K, H, W, 3) averaged over a grid, as (K, side, side, 3) float32 in 0..255."""
     height, width = frames.shape[1:3]
     rows = np.einsum("sh,khwc->kswc", _averaging(height, side), frames.astype(np.float32))
     return np.einsum("sw,krwc->krsc", _averaging(width, side), rows)
@@ -77,8 +77,8 @@ def _averaging(size: int, side: int) -> np.ndarray:
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """Return group labels (N,), as in `groups`, of clips with similar fingerprints (N, F) uint8.
 
-    Similarity is transitive; flat fingerprints, such as zeros, match no other. Pairs that are
-    barely similar are occasionally missed (`near_pairs`).
+    Similarity is transitive; flat fingerprints, such as zeros, match nothing. Pairs that are barely
+    similar are occasionally missed (see `near_pairs`).
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
 
 
 def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return (P,) whether fingerprints (P, F) are similar, pair by pair."""
+    """Return a mask (P,) of the pairs in which both fingerprints (P, F) are similar."""
     images = _images(first), _images(second)
     changes = tuple(image - image.mean(axis=1, keepdims=True) for image in images)
     still = np.maximum(*map(_rms, changes)) < _STILL

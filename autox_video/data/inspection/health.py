@@ -24,21 +24,22 @@ RARE_CODEC_SHARE = 0.01
 _ODD_FACTORS = {"seconds": 4.0, "fps": 2.0, "short side": 2.0}
 
 Clip = dict[str, Any]
-"""{"split", "video", "label" (class name or names, or None), and "segment" if there is one}."""
+"""A dict of "split", "video", "label" (class name, list of names or None) and, for a part of a
+video, "segment"."""
 
 Group = dict[str, Any]
-"""{"leak": whether it spans several splits, "agree": whether all its labels are the same, "clips":
-videos by split}."""
+"""A dict of "leak" (whether the group spans several splits), "agree" (whether all its labels are
+equal) and "clips" (videos by split)."""
 
 
 class Health:
     """All clips of a listing across splits, and how they are related.
 
     Attributes:
-        split_of: (N,) number of each clip's split in `names`.
-        exact: (N,) group labels, as in `groups`, of clips with equal content.
-        near: (N,) group labels of near-duplicates, including exact ones.
-        recordings: (N,) group labels of clips that seem to be cut from one recording.
+        split_of: index (N,) in `names` of each clip's split.
+        exact: group labels (N,), as in `groups`, of clips with equal content.
+        near: group labels (N,) of near-duplicates, including exact duplicates.
+        recordings: group labels (N,) of clips that seem to be cut from one recording.
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -58,7 +59,7 @@ class Health:
         )
 
     def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return group labels (N,) from those of each split, restricted to equal segments."""
+        """Join the group labels of the splits to (N,); groups hold only clips of equal segments."""
         all_labels = np.concatenate(labels).tolist()
         if self._part is None:
             return same(all_labels)
@@ -66,7 +67,7 @@ class Health:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """(N,) group labels of clips from the same source."""
+        """Group labels (N,) of clips from the same source."""
         keys = video_keys(self._paths, self.listing.data_root)
         return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
@@ -87,9 +88,9 @@ class Health:
         return names if clips.has_label_sets else names[0]
 
     def groups(self, labels: np.ndarray, known: np.ndarray | None = None) -> list[Group]:
-        """Return the groups of two or more clips, those across several splits first.
+        """Return the groups of two or more clips, with groups across several splits first.
 
-        Groups that are contained in a group of `known` (group labels) are omitted.
+        Groups that lie within a group of the group labels `known` (N,) are omitted.
         """
         groups = [
             self._group(numbers)
@@ -214,8 +215,8 @@ def _odd(health: Health) -> Iterator[Clip]:
 def good_clips(health: Health) -> dict[str, list[int]]:
     """Return the rows of the good clips of each split.
 
-    Dropped are: unreadable clips; all but the first of exact duplicates within a split, or all of
-    them if their labels differ; and training clips that are exact or near duplicates of a
+    The dropped clips are unreadable clips; all but the first of exact duplicates within a split, or
+    all of them if their labels differ; and training clips that are exact or near duplicates of a
     validation or test clip. Clips in both validation and test stay in both.
     """
     readable = np.array([fact.error is None for fact in health.facts], dtype=bool)

@@ -48,8 +48,8 @@ def inspect_clips(
     Args:
         paths: paths or URLs of the clips; duplicates are opened once.
         cache: the cache file, created if needed; None for no cache.
-        workers: number of processes that open clips.
-        remote_cache: the config key: where remote clips are cached.
+        workers: number of worker processes, which open the clips.
+        remote_cache: the config key `remote_cache`, which says where remote clips are cached.
         on_done: called with the number of `paths` done so far.
         on_note: called with a message if the cache cannot be used, which is not an error.
     """
@@ -71,7 +71,7 @@ def inspect_clips(
 def _open_all(
     clips: "_Clips", workers: int, memory: FactsCache, on_done: Callable[[int], None]
 ) -> None:
-    """Open every clip that is not cached; stops immediately when interrupted."""
+    """Open every clip that is not cached; stop immediately if interrupted."""
     order, workers = range(len(clips)), max(1, min(workers, len(clips)))
     batch_size = _CLIPS_A_WORKER * workers
     batches = [order[start : start + batch_size] for start in order[::batch_size]]
@@ -91,7 +91,7 @@ def _open_all(
 
 
 class _Clips:
-    """The results for each clip, and how a worker opens one: a `Readable`."""
+    """A `Readable` whose clips are opened by workers, and the results for each clip."""
 
     item_shape = (1,)  # results are returned, not written to shared memory
 
@@ -117,8 +117,8 @@ class _Clips:
         path = os.fspath(local_path(self.paths[index], self._remote_cache))
         size = mtime_ns = -1
         with suppress(OSError):
-            # Before opening it, so that a later change is noticed.
-            status = os.stat(path)  # noqa: PTH116 (as a `Path` it would cost more than this)
+            # The status is read before the file is opened, so that a later change is noticed.
+            status = os.stat(path)  # noqa: PTH116 (making a `Path` costs more than this)
             size, mtime_ns = status.st_size, status.st_mtime_ns
         if size >= 0 and self.states[index].tolist() == [size, mtime_ns]:
             return size, mtime_ns, None

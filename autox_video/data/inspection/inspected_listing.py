@@ -32,7 +32,7 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Return the listing with facts, digests and recordings in its tables, and more notes.
+    """Return the listing with facts, digests and recordings in its tables, and with new notes.
 
     Opens every listed clip once; the arguments are those of `inspect.inspect_clips`.
     """
@@ -58,8 +58,8 @@ def with_recordings(listing: Listing, contents: Contents) -> Listing:
     """Return an inspected listing with the recordings that its clips come from.
 
     Args:
-        listing: with facts in its tables.
-        contents: of the clips of all tables, in order.
+        listing: the listing, with facts in its tables.
+        contents: contents of the clips of all tables, in order.
     """
     tables = listing.splits
     paths = [path for clips in tables.values() for path in clips.paths]
@@ -80,7 +80,7 @@ def with_recordings(listing: Listing, contents: Contents) -> Listing:
 
 
 def _rows_of(tables: Splits) -> dict[str, slice]:
-    """Return the rows of each table in their concatenation."""
+    """Return the rows of each table in the concatenation of all tables."""
     ends = accumulate(map(len, tables.values()))
     return {
         name: slice(end - len(clips), end)
@@ -89,7 +89,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Report segments that end long after their videos: their times may be frame numbers."""
+    """Report segments that end long after their videos, whose times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [

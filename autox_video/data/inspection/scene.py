@@ -25,13 +25,14 @@ GREY_BYTES = SIDE * SIDE
 SCENE_BYTES = GREY_BYTES + LEVELS**3
 _GRADIENTS = 2 * (SIDE - 1) ** 2
 
-# Minimum cosines: of the backgrounds alone, so that equal colours are not enough, and of the sum of
-# backgrounds and colours. Measured on 150 surveillance clips with manually labelled recordings and
-# 200 clips of different web videos: matches are 1 of 60,000 pairs of different recordings, 0 of 58
-# sequence neighbours of different recordings, and 78 of 90 neighbours of the same recording.
+# Minimum cosine of the backgrounds, so that equal colours are not enough, and minimum sum of the
+# cosines of backgrounds and colours. On 150 surveillance clips with manually labelled recordings
+# and 200 clips of different web videos, these values match 1 of 60,000 pairs of different
+# recordings, 0 of 58 sequence neighbours of different recordings, and 78 of 90 neighbours of the
+# same recording.
 ALIKE = 0.35, 1.2
 NEIGHBOURS_ALIKE = 0.12, 1.0
-"""Minimum cosines for neighbours in a numbered sequence, which more likely share a recording."""
+"""The same for neighbours in a numbered sequence, which are more likely to share a recording."""
 _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
 """The minimum sum rises by this much with ten times as many clips, to limit chance matches."""
 
@@ -39,8 +40,8 @@ _COMPARED_UP_TO = 20_000
 """Up to this many clips, all pairs are compared."""
 _LOTS_KEPT = 4
 """Chunks of CHUNK clips whose vectors are kept in memory while the others are compared to them."""
-# Gradients (square roots of 256ths) of nearly empty backgrounds: those of the synthetic demo have
-# at most 1.65; all but one of 350 real clips have 1.77 or more.
+# Backgrounds with smaller gradients (square roots of 256ths) than this are nearly empty. Those of
+# the synthetic demo have at most 1.65; all but one of 350 real clips have 1.77 or more.
 _FLAT = 1.7
 
 
@@ -63,19 +64,19 @@ def same_scene(
 ) -> np.ndarray:
     """Return group labels (N,), as in `groups`, of clips that show the same scene.
 
-    Similarity is transitive. Takes about 30 MB for any number of clips. With more than 20,000 clips
-    (copies counted once), pairs that are barely similar are occasionally missed.
+    Similarity is transitive. This takes about 30 MB of memory for any number of clips. With more
+    than 20,000 clips (copies counted once), pairs that are barely similar are occasionally missed.
 
     Args:
-        scenes: (N, B) uint8; flat ones, such as all zeros, match no other.
-        sizes: (N, 2) width and height in pixels; clips of different sizes never match.
-        neighbours: (P, 2) numbers of clips that are neighbours in a sequence.
-        copies: (N,) as in `groups`: near-duplicates, of which only the first is compared with
-            clips that are not its neighbours.
+        scenes: scene descriptors (N, B) uint8; flat ones, such as all zeros, match nothing.
+        sizes: width and height (N, 2) in pixels; clips of different sizes never match.
+        neighbours: pairs (P, 2) of clips, by number, that are neighbours in a sequence.
+        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of a
+            group is compared with clips that are not its neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
-        """Return (P, 2) cosines of the backgrounds and of the colours."""
+        """Return the cosines (P, 2) of the backgrounds and of the colours."""
         first, second = (_vectors(scenes[clips]) for clips in pairs.T)
         return np.add.reduceat(first * second, [0, _GRADIENTS], axis=1)
 
@@ -112,7 +113,7 @@ def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray
 
 
 def _vectors(scenes: np.ndarray) -> np.ndarray:
-    """Return (N, D): background gradients and histogram, each normalised to length 1."""
+    """Return vectors (N, D) of background gradients and histogram, each normalised to length 1."""
     histogram = scenes[:, GREY_BYTES:].astype(np.float32)
     return np.concatenate([_unit(_gradients(scenes)), _unit(histogram)], axis=1)
 
@@ -130,5 +131,5 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _shows_something(scenes: np.ndarray) -> np.ndarray:
-    """Return (N,) bool: whether each background shows more than a plain area."""
+    """Return a mask (N,) of the backgrounds that show more than a plain area."""
     return np.sqrt(np.square(_gradients(scenes)).mean(axis=1)) >= _FLAT

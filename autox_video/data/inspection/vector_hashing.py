@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 Vectors = Callable[[np.ndarray], np.ndarray]
-"""Item numbers (n,) → their vectors (n, D) float32."""
+"""Returns the vectors (n, D) float32 of the items with the given numbers (n,)."""
 
 CHUNK = 512
 """Number of items whose vectors are computed at a time."""
@@ -32,8 +32,8 @@ _NEIGHBOURS = 8  # items with the same key that each item is compared with, per 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
     """Yield pairs (P, 2) of items (N,) that are likely near each other, with duplicates.
 
-    Takes O(N log N) time and about 100 bytes of memory per item. Pairs that are barely near are
-    occasionally missed.
+    This takes O(N log N) time and about 100 bytes of memory per item. Pairs that are barely near
+    are occasionally missed.
     """
     for key, order in _tables(vectors, items):
         for step in range(1, min(_NEIGHBOURS, len(items) - 1) + 1):
@@ -49,7 +49,7 @@ def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, n
     if len(items) < 2:
         return
     dimensions = vectors(items[:1]).shape[1]
-    # About four times as many keys as items: few chance collisions, and few separated copies.
+    # About four times as many keys as items give few chance collisions and few separated copies.
     bits = min(max(math.ceil(math.log2(len(items))) + 2, 8), 24)
     rng = np.random.default_rng(0)
     for _ in range(_TABLES // _TABLES_AT_A_TIME):

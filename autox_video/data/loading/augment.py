@@ -21,16 +21,16 @@ FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Strengths:
-    """Strength of each augmentation; 0 is off."""
+    """Strength of each augmentation; 0 turns it off."""
 
     flip: float = 0.0
     """Probability of a horizontal flip."""
     colour: float = 0.0
     """Maximum relative change of brightness, contrast and saturation; a quarter of it for hue."""
     recolour: float = 0.0
-    """In half of the clips, colour channels are permuted, each with contrast and brightness changed
-    by up to this (brightness in standard deviations of the pixels), and half of these are inverted.
-    The other half keeps the information in colours."""
+    """Maximum change of contrast and brightness of each colour channel (brightness in standard
+    deviations of the pixels). It applies to half of the clips, whose channels are also permuted
+    and, in half of these clips, inverted. The other clips keep the information in colours."""
     rand_augment: int = 0
     """Magnitude of RandAugment with two operations (arXiv:1909.13719), 0 to 30."""
     erasing: float = 0.0
@@ -38,7 +38,7 @@ class Strengths:
     mixup: float = 0.0
     """Alpha of MixUp (arXiv:1710.09412)."""
     cutmix: float = 0.0
-    """Alpha of CutMix (arXiv:1905.04899); with both, each batch gets one of them."""
+    """Alpha of CutMix (arXiv:1905.04899); if MixUp is on too, each batch gets one of the two."""
 
 
 class ClipAugmentation:
@@ -93,7 +93,7 @@ class ClipAugmentation:
             return clips, labels
         with _seeded(seeds[0] + MIX):
             mix = self.mixes[int(torch.randint(len(self.mixes), ()))]
-            # A Video has channels where these have time, but MixUp and CutMix use neither.
+            # A Video has channels where these clips have time, but MixUp and CutMix use neither.
             mixed, labels = mix(Video(clips), labels)
         return mixed.as_subclass(Tensor), labels
 

@@ -31,7 +31,7 @@ from autox_video.video.files.remote import is_remote, join
 class ClipDataset:
     """The clips of a list file or a ClipTable.
 
-    An index is `epoch * len + position`: an item depends only on the seed, the epoch and its
+    An index is `epoch * len + position`. An item depends only on the seed, the epoch and its
     position, not on the process that reads it.
     """
 
@@ -49,7 +49,7 @@ class ClipDataset:
     seed: int = 0
     """Seed of all random numbers."""
     rounds: Sequence[int] | None = None
-    """For testing: which round of each clip to read (`sampling.rounds_of`); None: only one."""
+    """In testing, the round to read of each clip (see `sampling.rounds_of`); None: one round."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -57,9 +57,9 @@ class ClipDataset:
         self.data_root, self.item_shape = str(self.data_root), tuple(self.item_shape)
         self.transforms = Compose(self.pipeline)
         self.metainfo = {"classes": tuple(self.classes)}
-        # Shared memory: workers are forked and write into it.
+        # This is shared memory, since workers are forked and write into it.
         self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(self.rounds or ()), 1)))
-        """(clips,) length of each clip once it was read, else 0; only with `rounds`."""
+        """Length (clips,) of each clip that has been read, else 0; set only with `rounds`."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -96,9 +96,9 @@ class ClipDataset:
     def batch(self, loaded: Loaded) -> dict[str, Any]:
         """Return loaded items as a batch for a model.
 
-        `inputs` (B, V, T, H, W, 3) uint8, which share the loader's memory; `labels` as returned by
-        `label_array`, or None; and per clip its position in the list, `positions`, and a seed for
-        augmentation on the device, `seeds`.
+        The batch holds `inputs` (B, V, T, H, W, 3) uint8, which share the loader's memory; `labels`
+        as returned by `label_array`, or None; `positions`, the positions of the clips in the list;
+        and `seeds`, one seed per clip for augmentation on the device.
         """
         inputs = torch.from_numpy(loaded.items)
         positions = [index % len(self) for index in loaded.indices]
@@ -116,7 +116,7 @@ def _seed_of(seed: int, epoch: int, position: int) -> int:
 
 
 class ClipBatches(ClipLoader):
-    """The batches of a data set for a model, by epoch; takes the place of a DataLoader.
+    """The batches of a data set for a model, by epoch; used in place of a DataLoader.
 
     In training, each batch is divided among the processes. In evaluation (fixed order), each
     process gets whole batches, so that results are the same as with a single process.
@@ -124,7 +124,7 @@ class ClipBatches(ClipLoader):
     Args:
         dataset: the data set to read.
         batch_size: samples per batch, over all processes.
-        workers: number of processes that read; 0: read in this process.
+        workers: number of worker processes, which read the clips; 0: read in this process.
         shuffle: whether to shuffle, depending on the data set's seed and the epoch.
         pin_memory: whether to copy batches to page-locked memory, for a GPU.
         processes: the processes that share the batches; None: only this one.
@@ -177,10 +177,10 @@ class ClipBatches(ClipLoader):
     def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[dict[str, Any]]:
         """Yield this process's batches of an epoch, in order, skipping the first `skip` clips.
 
-        Each is a `ClipDataset.batch` with these additions: the `unreadable` clips; how many clips
-        of the epoch are `taken` after it; its `weight`, by which this process's mean is multiplied
-        so that the mean over the processes is that over the whole batch; and whether it `is_full`.
-        With shuffling, unreadable clips are replaced by others.
+        Each batch is a `ClipDataset.batch` with four more keys: `unreadable`, the unreadable clips;
+        `taken`, the number of clips of the epoch that are used up after the batch; `weight`, the
+        factor for this process's mean with which the mean over the processes is the mean over the
+        whole batch; and `is_full`. With shuffling, unreadable clips are replaced by other clips.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.batch_size)
@@ -198,7 +198,7 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Return for each batch of this process: the whole batch, its part, the weight of its mean.
+        """Return the whole batch, this process's part and its weight, for each of its batches.
 
         A process without a part of a batch gets one clip with weight 0.
         """

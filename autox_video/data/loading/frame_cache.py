@@ -1,8 +1,8 @@
-"""The cache of decoded frames on local disk, read again at memory speed.
+"""The cache of decoded frames on local disk, which are read back at memory speed.
 
 A file contains all frames of one clip that training can request, uncompressed, so that they can be
-memory-mapped. Its name is a digest of the clip's file and the decoding parameters: runs share
-entries, and entries are never stale.
+memory-mapped. Its name is a digest of the clip's file and the decoding parameters, so that runs can
+share entries, and entries are never stale.
 
 Shape legend: T times, N frames, H height and W width in pixels.
 """
@@ -24,8 +24,8 @@ SUFFIX = ".frames"
 
 _MEANING = 3  # increase when the same file and parameters give different frames
 _HEAD = struct.Struct("<dIIII8x")  # seconds, T, N, H, W
-# Pieces of the clip's file that are hashed, spread from start to end: uncompressed files often have
-# equal ends.
+# Pieces of the clip's file that are hashed, spread from start to end, since uncompressed files
+# often have equal ends.
 _PIECES, _PIECE_BYTES = 8, 4096
 
 
@@ -63,11 +63,11 @@ class CachedClip:
     seconds: float
     """Length of the clip."""
     times_sec: np.ndarray
-    """(T,) float64, increasing."""
+    """Times (T,) float64, increasing."""
     index: np.ndarray
-    """(T,) int32: index of the frame on screen at each time."""
+    """Index (T,) int32 of the frame on screen at each time."""
     frames: np.ndarray
-    """(N, H, W, 3) uint8 RGB, read-only."""
+    """Frames (N, H, W, 3) uint8 RGB, read-only."""
 
     def frames_at(self, times_sec: np.ndarray) -> list[np.ndarray]:
         """Return the frames (H, W, 3) at some of the clip's times, without copying."""
@@ -79,7 +79,7 @@ class FrameCache:
     """Cached clips in a folder of limited size, which several processes and runs may share.
 
     Clips of this run are never evicted, so that a data set larger than the cache stays partly
-    cached over all epochs. If the disk is full or the folder not writable, nothing more is cached.
+    cached over all epochs. If the disk is full or the folder is not writable, caching stops.
     """
 
     def __init__(self, folder: str | Path, max_gib: float) -> None:

@@ -21,7 +21,7 @@ TIME_LIMIT_SEC, FETCH_LIMIT_SEC = 60.0, 600.0
 the second value is for remote clips."""
 
 CHANCE = 1e-9
-"""Probability of consecutive unreadable clips below which it is not chance."""
+"""A sequence of unreadable clips that is less probable than this is not considered chance."""
 
 BATCHES_AHEAD = 2
 """Batches that are read ahead while the model computes."""
@@ -29,18 +29,18 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How many clips may be unreadable before the disk is considered faulty, not the clips."""
+    """How many clips may be unreadable before the disk, not the clips, is considered faulty."""
 
     broken: float = math.inf
-    """In total."""
+    """Maximum number of unreadable clips."""
     in_a_row: float = math.inf
-    """Consecutively, without a readable clip between them."""
+    """Maximum number of consecutive unreadable clips."""
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return the tolerance for a share of `clips`, at least one clip for a share above 0."""
+        """Return the tolerance for a share of `clips`; a share above 0 allows one clip or more."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
-        # More in a row than chance would explain if that share of all clips were unreadable.
+        # The most in a row that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
         return cls(min(broken, clips - 1), row)
 
@@ -50,23 +50,23 @@ class Unreadable:
     """A clip that could not be read."""
 
     position: int
-    """Its position in the list."""
+    """Position of the clip in the list."""
     video: str
-    """Its path as listed."""
+    """Path of the clip as listed."""
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Items in order. `items` is reused by the loader: the next batch overwrites it."""
+    """The items of a batch, in order; the loader reuses `items` for the next batch."""
 
     indices: list[int]
     items: np.ndarray
-    """(len(indices), *item_shape) uint8."""
+    """Array (len(indices), *item_shape) uint8."""
     values: list[Any]
     """The return value of `Readable.read` for each item."""
     unreadable: list[Unreadable]
-    """Unreadable clips among and before them, each reported once."""
+    """Unreadable clips found while the items were read, each reported once."""
 
 
 class ClipLoader:
@@ -75,7 +75,7 @@ class ClipLoader:
     Args:
         dataset: the data set to read.
         batch_size: maximum number of items per batch.
-        workers: number of processes that read; 0: read in this process.
+        workers: number of worker processes, which read the items; 0: read in this process.
         time_limit_sec: time after which a worker is considered hung.
     """
 
@@ -89,7 +89,7 @@ class ClipLoader:
     ) -> None:
         self.dataset = dataset
         self.broken: dict[int, str] = {}
-        """Why each unreadable clip failed, by position; they are not tried again."""
+        """Error of each unreadable clip, by position; these clips are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
         shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)
@@ -108,8 +108,8 @@ class ClipLoader:
         Args:
             order: the indices to read, in order.
             batches: positions in `order`, per batch.
-            fill: whether an unreadable clip is replaced by another one of the order. Which one
-                depends only on its position, and all other clips keep their positions.
+            fill: whether an unreadable clip is replaced by another clip of `order`. The choice of
+                that clip depends only on the position, and all other clips keep their positions.
         """
         if self._pool is not None:
             self._pool.forget()
@@ -120,7 +120,7 @@ class ClipLoader:
             done: list[Task] = []
             unreadable: list[Unreadable] = []
             for _ in batch:
-                # As many as there are free rows; without workers, one item.
+                # Start as many items as there are free rows, or one item without workers.
                 while self._free and not (waiting and self._pool is None):
                     if (number := next(to_come, None)) is None:
                         break
@@ -154,7 +154,7 @@ class ClipLoader:
         """Start reading an item of the order into a free row; None if no clip is left."""
         clips, candidates = len(self.dataset), [order[number]]
         if fill and not self.gives_up and len(self.broken) < clips:
-            # From half an epoch away, so that no clip occurs twice in a batch.
+            # Replacements come from half an epoch away, so that no clip occurs twice in a batch.
             far = number + len(order) // 2
             candidates = chain(
                 candidates, (order[(far + step) % len(order)] for step in range(len(order)))

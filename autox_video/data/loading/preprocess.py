@@ -1,4 +1,4 @@
-"""Augment and normalise batches on the model's device: uint8 clips → float32 clips.
+"""Augment batches of uint8 clips and normalise them to float32, on the model's device.
 
 Shape legend: B clips, V views, T frames, H height and W width in pixels.
 """
@@ -22,7 +22,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         mean: mean of each RGB channel, 0 to 255.
         std: standard deviation of each RGB channel.
         augment: fields of `Strengths`, for training.
-        num_classes: needed for MixUp and CutMix.
+        num_classes: number of classes, needed for MixUp and CutMix.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
                 frames = resize(frames, [self.side, self.side], antialias=True)
             frames = self.augmentation.on_pixels(frames, data["seeds"])
             inputs = frames.permute(0, 1, 3, 4, 2)[:, None]
-        # Made contiguous while it is still uint8.
+        # Made contiguous while it is still uint8, which copies less.
         inputs = inputs.permute(0, 1, 5, 2, 3, 4).contiguous()
         inputs = inputs.to(torch.float32).sub_(self.mean).div_(self.std)
         if training:

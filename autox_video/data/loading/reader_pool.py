@@ -1,10 +1,11 @@
 """Worker processes that read clips, isolated so that a crash or hang affects only one clip.
 
 Each worker has its own pipe and shares no locks; large data goes through shared memory. A worker
-that died is replaced, and the new one tries the current clip once more.
+that died is replaced, and the new worker tries the current clip once more.
 
-Time limits use clocks that stop when the machine does, so that neither a pause nor a slow disk
-makes a clip unreadable: the worker's CPU time, and the time in which it neither computed nor read.
+Time limits apply to the worker's CPU time and to the time in which it neither computed nor read.
+These clocks stop while the machine is paused, so that neither a pause nor a slow disk makes a clip
+unreadable.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ class Readable(Protocol):
     """A data set that a loader can read; `len` is the number of clips."""
 
     item_shape: tuple[int, ...]
-    """Shape of one item, uint8."""
+    """Shape of one uint8 item."""
 
     def __len__(self) -> int: ...
 
@@ -47,12 +48,12 @@ class Readable(Protocol):
         """
 
     def name(self, index: int) -> str:
-        """Return the name of the clip for messages."""
+        """Return the name by which messages refer to the clip."""
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """An item to read into a row; `error` says why it could not be read."""
+    """The task of reading an item into a row of the pool; `error` says why it failed."""
 
     index: int
     row: int
@@ -63,7 +64,7 @@ class Task:
 
 
 def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any, str | None]:
-    """Read an item in this process; returns the value of `read`, and the error if unreadable."""
+    """Read an item in this process; return the value of `read`, and the error if it fails."""
     try:
         return dataset.read(index, out), None
     except VideoError as error:
@@ -77,26 +78,26 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
-    """Submitted and unanswered, in order; it is working on the first."""
+    """Tasks without an answer, in order of submission; the worker is working on the first."""
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """Its progress at the last check, and when that last changed, by the pool's clock."""
+    """When `doing`, the progress at the last check, last changed, by the pool's clock."""
 
 
 @dataclass(eq=False)
 class ReaderPool:
-    """Worker processes; each task goes to the one with the fewest tasks."""
+    """A pool of worker processes; each task goes to the worker with the fewest tasks."""
 
     dataset: Readable
     rows: np.ndarray
-    """Shared memory for the items."""
+    """Shared memory for the items, one row per item."""
     count: int
     """Number of workers."""
     time_limit_sec: float
     """How long a worker may compute on an item, and how long it may be idle."""
     waited_sec: float = 0.0
-    """Time waited for answers while this process ran: a clock that stops with the machine."""
+    """Time spent waiting for answers, which is a clock that stops while the machine is paused."""
     looked_at: float = 0.0
     workers: list[_Worker] = field(default_factory=list)
     queue: deque[Task] = field(default_factory=deque)
@@ -109,7 +110,7 @@ class ReaderPool:
         self._hand_out()
 
     def attend(self) -> None:
-        """Process available answers, waiting for one if there is none."""
+        """Process the available answers, after a short wait if there is none."""
         worker_of = {worker.pipe: worker for worker in self.workers}
         began = time.monotonic()
         pipes = wait(list(worker_of), _LOOK_EVERY_SEC)
@@ -186,7 +187,7 @@ class ReaderPool:
             target=_work, args=(self, theirs, os.getpid()), daemon=True
         )
         with warnings.catch_warnings():
-            # The child uses none of our threads, nor locks that they may hold.
+            # The child uses neither our threads nor the locks that they may hold.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         theirs.close()
@@ -222,7 +223,7 @@ def _progress(pid: int) -> object:
 
 
 def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
-    """Answer each (index, row) with the value of `read`, the read error, and an error to raise."""
+    """Answer each (index, row) with the value of `read`, its error, and an error to raise."""
     _stand_alone(parent)
     while True:
         try:

@@ -1,8 +1,8 @@
-"""The two steps of every pipeline: a clip's path → frames at sampled times → cropped views.
+"""The two steps of every pipeline: read a clip's frames at sampled times, and crop views.
 
 Both are mmaction2 transforms and can be combined with others.
 
-Shape legend: V views, T frames of one, S side of the square in pixels.
+Shape legend: V views, T frames of a view, S side of the square views in pixels.
 """
 
 import math
@@ -29,7 +29,7 @@ from autox_video.video.sampling import (
 from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
-"""Clips whose frames would take more, such as hours of video, are decoded each time."""
+"""Clips whose frames take more space, such as hours of video, are decoded each time."""
 
 _TRIES_FOR_A_CROP = 10
 
@@ -39,11 +39,11 @@ _TRIES_FOR_A_CROP = 10
 class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
-    Reads `filename`; in training `rng` (a NumPy Generator); optionally `segment`, the (start, end)
-    of the clip in the video in seconds; and in testing `round`, which of the video's rounds of
-    num_clips clips to read (`sampling.rounds_of`). Adds `imgs`, a list of num_clips * clip_len
-    frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the video or segment; and the
-    keys that mmaction2's transforms expect.
+    It reads the keys `filename`; in training, `rng` (a NumPy Generator); optionally `segment`, the
+    (start, end) of the clip in the video in seconds; and, in testing, `round`, the round of
+    num_clips clips to read (see `sampling.rounds_of`). It adds `imgs`, a list of
+    num_clips * clip_len frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the
+    video or segment; and the keys that mmaction2's transforms expect.
 
     Raises:
         VideoError: the clip cannot be read.
@@ -59,10 +59,10 @@ class ReadClips(BaseTransform):
     test_mode: bool = False
     """Whether clips are spread evenly instead of taken at random times."""
     jitter: bool = False
-    """Whether frames are shifted randomly within their slots, in training."""
+    """Whether frames are shifted randomly within their slots in training."""
     short_side: int | None = None
     """Frames whose short side is at least twice this many px are scaled down to it while decoding;
-    None: never. Smaller frames are not scaled, since scaling twice by a little blurs them."""
+    None: never. Smaller frames are not scaled, since scaling a little twice blurs them."""
     decoder: str = "auto"
     """The config key `decoder`."""
     cache: dict | None = None
@@ -167,8 +167,8 @@ def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]
 class CropClips(BaseTransform):
     """Crop all frames of a clip in the same way and scale them to the model's input size.
 
-    Reads `imgs`, `num_clips`, `clip_len`, and `rng` for `random`; adds `inputs` (V, T, S, S, 3)
-    uint8, written to `out` if it is given.
+    It reads the keys `imgs`, `num_clips`, `clip_len` and, for `random`, `rng`. It adds `inputs`
+    (V, T, S, S, 3) uint8, which are written to `out` if that is given.
     """
 
     side: int
@@ -225,9 +225,11 @@ def random_box(
     *,
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Return (top, left, height, width) of a random crop, as in "Going deeper with convolutions"
-    (2014): uniform area, log-uniform aspect ratio; if ten tries do not fit, the largest centre crop
-    whose aspect ratio is in range.
+    """Return a random crop as (top, left, height, width).
+
+    As in "Going deeper with convolutions" (2014), the area is uniform and the aspect ratio
+    log-uniform. If ten tries do not fit, the crop is the largest centre crop whose aspect ratio is
+    in range.
     """
     low, high = aspect_ratio_range
     for _ in range(_TRIES_FOR_A_CROP):

@@ -1,1 +1,1 @@
-"""Clips split into training, validation, test and folds; recordings are kept whole."""
+"""Split clips into training, validation, test and folds, keeping recordings whole."""

@@ -1,7 +1,7 @@
-"""What has changed between the clips of a run and those that are listed now.
+"""Find what has changed between the clips of a run and the clips that are listed now.
 
-A clip is the same one if its content is equal, wherever it lies, or else if its path is. A class
-whose clips nearly all carry one new class name now was renamed.
+A clip counts as the same if its content is equal, whatever its path, or else if its path is equal.
+A class counts as renamed if nearly all of its clips now have the same new class name.
 """
 
 from collections import Counter, defaultdict
@@ -12,16 +12,16 @@ from autox_video.core.wording import counted
 from autox_video.data.splitting.known_clips import UNREADABLE, KnownClips
 
 NEARLY_ALL, HALF = 0.8, 0.5
-"""A class was renamed if HALF of its clips, and NEARLY_ALL of those that are still there, have the
-new name. By file names alone, NEARLY_ALL of its clips must have it."""
+"""A class was renamed if HALF of its clips, and NEARLY_ALL of its clips that are still listed, have
+the new name. If clips are matched by file names alone, NEARLY_ALL of its clips must have it."""
 
 EXAMPLES = 3
 
 Rename = Mapping[str, str]
-"""Old class names to new ones."""
+"""The new class name for each old name."""
 
 Describe = Callable[[Sequence[int]], str]
-"""Says in a few words which rows they are."""
+"""Describes the clips in the given rows in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Changes:
     before: KnownClips
     now: KnownClips
     earlier: Mapping[int, int]
-    """Row in `before` of each row in `now` that is the same clip."""
+    """The row in `before` of each clip in `now` that was there before, by its row in `now`."""
     renamed: Rename
 
     @property
@@ -42,18 +42,18 @@ class Changes:
 
     @property
     def gone(self) -> list[int]:
-        """Rows in `before` of clips that are no longer listed and could be read."""
+        """Rows in `before` of readable clips that are no longer listed."""
         left, digests = set(self.earlier.values()), enumerate(self.before.digests)
         return [row for row, digest in digests if row not in left and digest is not UNREADABLE]
 
     @property
     def relabelled(self) -> list[int]:
-        """Rows in `now` of clips that have another class, renaming aside."""
+        """Rows in `now` of clips whose class has changed, apart from renamed classes."""
         return [r for r, _ in self._used() if self._old_label(r) not in (None, self._label(r))]
 
     @property
     def moved(self) -> list[int]:
-        """Rows in `now` of clips whose path has changed, but not with their class."""
+        """Rows in `now` of clips whose path has changed, but not because of their class."""
         with_class, names = set(self.relabelled), set(self.renamed.values())
         return [
             row
@@ -65,7 +65,7 @@ class Changes:
 
     @property
     def switched(self) -> list[int]:
-        """Rows in `now` of clips that are in another split."""
+        """Rows in `now` of clips that are now in a different split."""
         before, now = self.before.splits, self.now.splits
         return [row for row, old in self._used() if now[row] and now[row] != before[old]]
 
@@ -83,18 +83,18 @@ class Changes:
 
     @property
     def is_reordered(self) -> bool:
-        """Whether the classes are the same, but have other indices."""
+        """Whether the classes are the same, but in a different order."""
         before, now = self.before.classes, self.now.classes
         return before != now and sorted(before) == sorted(now)
 
     @property
     def adds_only(self) -> bool:
-        """Whether there are new clips and classes at most, and all others are as before."""
+        """Whether new clips and new classes are the only changes."""
         clips = self.moved or self.relabelled or self.switched or self.gone
         return not (clips or self.renamed or self.lost_classes or self.is_reordered)
 
     def sentence(self) -> str:
-        """Return all changes as part of a sentence; empty where there is none."""
+        """Return all changes as part of a sentence; empty if nothing has changed."""
         kinds = (
             (self.new, ("is new", "are new"), self._examples(self.now)),
             (self.gone, ("is gone", "are gone"), self._examples(self.before)),
@@ -110,7 +110,7 @@ class Changes:
         return "; ".join([*filter(None, [", ".join(parts)]), *self._on_classes()])
 
     def _used(self) -> Iterator[tuple[int, int]]:
-        """Give the rows in `now` and `before` of clips that could be read before."""
+        """Yield the rows in `now` and `before` of clips that were readable before."""
         for row, old in self.earlier.items():
             if self.before.digests[old] is not UNREADABLE:
                 yield row, old
@@ -119,7 +119,7 @@ class Changes:
         return self.now.labels[row]
 
     def _old_label(self, row: int) -> tuple[str, ...] | None:
-        """Return what a clip was labelled as, in the class names of now; None for no label."""
+        """Return a clip's old label in current class names; None if either label is missing."""
         label = self.before.labels[self.earlier[row]]
         if label is None or self._label(row) is None:
             return None
@@ -142,7 +142,7 @@ class Changes:
             yield f"the classes are in another order (number {index} was `{old}` and is `{new}`)"
 
     def _examples(self, clips: KnownClips) -> Describe:
-        """Return a function that names a few clips, and counts more by class."""
+        """Return a function that lists a few clips by path, or counts many clips by class."""
 
         def examples(rows: Sequence[int]) -> str:
             labels = [clips.labels[row] for row in rows]
@@ -183,7 +183,7 @@ def compare(before: KnownClips, now: KnownClips) -> Changes:
         if old is not None and not _differ(before, old, now, row):
             earlier[row] = old
     earlier |= _equal_elsewhere(before, now, earlier)
-    # What is left under the same path was coded anew, or replaced.
+    # The remaining clips with the same path were re-encoded or replaced.
     left = set(earlier.values())
     for row, key in enumerate(now.keys):
         if row not in earlier and key in row_of and row_of[key] not in left:
@@ -201,7 +201,7 @@ def _differ(before: KnownClips, old: int, now: KnownClips, row: int) -> bool:
 def _equal_elsewhere(
     before: KnownClips, now: KnownClips, earlier: Mapping[int, int]
 ) -> dict[int, int]:
-    """Match clips of equal content with different paths."""
+    """Match clips with equal content and different paths."""
     left, places = set(earlier.values()), defaultdict(list)
     for old in range(len(before)):
         if old not in left and (content := before.content(old)):
@@ -216,7 +216,7 @@ def _equal_elsewhere(
 
 
 def _named_alike(before: KnownClips, now: KnownClips, earlier: Mapping[int, int]) -> dict[int, int]:
-    """Match clips by their paths within a class folder that has another name now."""
+    """Match clips by their paths within a class folder whose name has changed."""
     lost, new = _only_in(before, now), _only_in(now, before)
     left, places = set(earlier.values()), defaultdict(list)
     for old in range(len(before)):
@@ -256,7 +256,7 @@ def _find_renamed(before: KnownClips, now: KnownClips, earlier: Mapping[int, int
 
 
 def _one_to_one(counts: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, str]]:
-    """Give the pairs with the highest counts of which each name is in one only."""
+    """Yield the pairs with the highest counts such that each name is in only one pair."""
     used: set[tuple[int, str]] = set()
     for pair in sorted(counts, key=lambda pair: (-counts[pair], pair)):
         names = set(enumerate(pair))
@@ -270,13 +270,13 @@ def _only_in(one: KnownClips, other: KnownClips) -> set[str]:
 
 
 def _only_class(clips: KnownClips, row: int) -> str | None:
-    """Return the class of a clip; None where it has none, or several."""
+    """Return the class of a clip; None if it has no class or several."""
     label = clips.labels[row]
     return label[0] if label is not None and len(label) == 1 else None
 
 
 def _within_class(key: Hashable, name: str) -> Hashable:
-    """Return a key without the folder of its class; itself where there is no such folder."""
+    """Return a key without the folder of its class; unchanged if there is no such folder."""
     path, segment = key if isinstance(key, tuple) else (key, None)
     *folders, file = path.split("/")
     if name not in folders:
@@ -286,7 +286,7 @@ def _within_class(key: Hashable, name: str) -> Hashable:
 
 
 def name_clips(keys: Sequence[Hashable]) -> str:
-    """Return the paths of the first few clips, and the times of parts of videos."""
+    """Return the paths of the first few clips as text, with the times of segments."""
     return _some([_name(key) for key in keys[: EXAMPLES + 1]])
 
 

@@ -15,18 +15,19 @@ def repeated_folds(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return (R, N): the fold of each clip, 0..folds-1, in each repetition.
+    """Return an array (R, N) of the fold of each clip, 0..folds-1, in each repetition.
 
     Folds are stratified: without groups, the clip counts of a class differ by at most one between
     folds. A group is never split. Repetitions differ at random; the same arguments give the same
     folds.
 
     Args:
-        labels: (N,) class of each clip; the rarest one if a clip has several.
-        folds: 2 or more, and at most the number of groups.
+        labels: class of each clip (N,); the rarest class if a clip has several.
+        folds: number of folds, at least 2 and at most the number of groups.
         repeats: number of repetitions, 1 or more.
-        seed: 0 or more.
-        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is a group.
+        seed: random seed, 0 or more.
+        groups: group labels (N,), as in `groups`, of clips that stay together; None: each clip is
+            its own group.
 
     Raises:
         ValueError: there are fewer groups than folds, or fewer than two folds.
@@ -45,7 +46,7 @@ def repeated_folds(
 def _fold_of_groups(clips: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
     """Return the fold of each group, from its number of clips per class (G, K)."""
     shuffled = rng.permutation(len(clips))
-    # The largest groups come first, as smaller ones can even out the folds; then class by class.
+    # The largest groups come first, since smaller ones can even out the folds; then by class.
     order = shuffled[np.lexsort((clips[shuffled].argmax(1), -clips[shuffled].sum(1)))]
     of_class = 1.0 / clips.sum(axis=0)
     has = np.zeros((folds, clips.shape[1]), dtype=np.int64)

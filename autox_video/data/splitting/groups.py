@@ -6,12 +6,12 @@ import numpy as np
 
 
 def alone(count: int) -> np.ndarray:
-    """Return (N,) int64 labels of `count` clips, each a group of its own."""
+    """Return labels (N,) int64 of `count` clips, each of which is its own group."""
     return np.arange(count, dtype=np.int64)
 
 
 def same(keys: Iterable[Hashable]) -> np.ndarray:
-    """Group clips with equal keys; a clip whose key is None is a group of its own."""
+    """Group clips with equal keys; a clip whose key is None is its own group."""
     first: dict[Hashable, int] = {}
     labels = [
         number if key is None else first.setdefault(key, number) for number, key in enumerate(keys)
@@ -20,15 +20,15 @@ def same(keys: Iterable[Hashable]) -> np.ndarray:
 
 
 def same_digest(digests: np.ndarray) -> np.ndarray:
-    """Group clips with equal digests (N, D) uint8; a digest of zeros equals no other."""
+    """Group clips with equal digests (N, D) uint8; a digest of zeros equals no other digest."""
     return same(digest if any(digest) else None for digest in map(bytes, digests))
 
 
 def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Merge the groups of each pair of clips, a row of (P, 2)."""
+    """Merge the groups of both clips of each pair in `pairs` (P, 2)."""
     if not len(pairs):
         return labels.copy()
-    # Importing it takes half a second, and a mistake in a list should be reported without it.
+    # Importing scipy takes half a second, and mistakes in a list should be reported without it.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -41,7 +41,7 @@ def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def either(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Group clips that are in one group by the first labels or by the second."""
+    """Group clips that are in the same group according to `labels` or to `others`."""
     return join(labels, np.stack([alone(len(others)), others], axis=1))
 
 

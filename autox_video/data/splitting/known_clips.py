@@ -1,4 +1,4 @@
-"""The clips of a run as later listings are compared with them: WORK_DIR/clips.json."""
+"""The clips of a run, stored in WORK_DIR/clips.json to be compared with later listings."""
 
 import hashlib
 import json
@@ -24,32 +24,32 @@ class KnownClips:
     """Clips in columns of equal length."""
 
     classes: tuple[str, ...]
-    """Class names in the order of their indices; empty where they are not known."""
+    """Class names in the order of their indices; empty if they are not known."""
     keys: tuple[Hashable, ...]
-    """What tells each clip from all others, as `ClipTable.identities` gives it."""
+    """A unique key of each clip, as returned by `ClipTable.identities`."""
     splits: tuple[str, ...]
-    """train, val or test; "" for a clip that is not split yet."""
+    """Split of each clip: train, val or test, or "" if the clip is not split yet."""
     labels: tuple[tuple[str, ...] | None, ...]
-    """Sorted class names of each clip; None where there is no label."""
+    """Sorted class names of each clip; None if it has no label."""
     digests: tuple[bytes | None, ...]
-    """Digest of the video's content; UNREADABLE or UNKNOWN without one."""
+    """Digest of each video's content, or UNREADABLE or UNKNOWN."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def content(self, row: int) -> Hashable | None:
-        """Return what clips of equal content have in common; None without a digest."""
+        """Return a key that is equal for clips of equal content; None without a digest."""
         digest = self.digests[row]
         return (digest, _parts(self.keys[row])[1]) if digest else None
 
     def in_splits(self, names: Collection[str]) -> "KnownClips":
-        """Return the clips of some splits only."""
+        """Return only the clips of the named splits."""
         keep = [name in names for name in self.splits]
         columns = (self.keys, self.splits, self.labels, self.digests)
         return KnownClips(self.classes, *(tuple(compress(column, keep)) for column in columns))
 
     def with_split(self, name: str, other: str) -> "KnownClips":
-        """Return the same clips with those of one split moved to another."""
+        """Return the same clips, with the clips of one split moved to another split."""
         return replace(self, splits=tuple(other if s == name else s for s in self.splits))
 
 
@@ -59,7 +59,7 @@ def known_clips(tables: Splits, classes: tuple[str, ...], data_root: str | Path)
     Args:
         tables: clips by split; labels are class indices.
         classes: the class names.
-        data_root: what the paths are relative to.
+        data_root: folder or URL that the paths are relative to.
     """
     columns: tuple[list, ...] = ([], [], [], [])
     for name, clips in tables.items():
@@ -91,7 +91,7 @@ def _digests(clips: ClipTable) -> list[bytes | None]:
 
 
 def write_known(folder: Path, known: KnownClips) -> None:
-    """Write clips.json in a work dir; raises ResourceError where it cannot be written."""
+    """Write clips.json in a work dir; raises ResourceError if it cannot be written."""
     number = {name: index for index, name in enumerate(known.classes)}
     content = {
         "classes": list(known.classes),
@@ -107,10 +107,10 @@ def write_known(folder: Path, known: KnownClips) -> None:
 
 
 def read_known(folder: Path, data_root: str | Path) -> KnownClips | None:
-    """Return the clips of the run in a folder; None where nothing usable is written there.
+    """Return the clips of the run in a folder; None if it has no usable files.
 
-    Without a whole clips.json, as in runs of earlier versions, they come from the run's lists,
-    without class names and digests.
+    If clips.json is missing or damaged, as in runs of earlier versions, the clips come from the
+    run's lists, without class names and digests.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         content = json.loads((folder / CLIPS).read_bytes())
@@ -155,7 +155,7 @@ def _key(written: Any) -> Hashable:
 
 
 def _parts(key: Hashable) -> tuple[str, Segment | None]:
-    """Return the path of a key, and its segment where it has one."""
+    """Return the path of a key, and its segment or None."""
     return key if isinstance(key, tuple) else (key, None)
 
 

@@ -1,10 +1,10 @@
-"""Which clips are cut from the same recording, and which clips a split keeps together.
+"""Find the clips that are cut from the same recording, and the clips that a split keeps together.
 
 A model recognises the place, the light and the people of a recording, so validation clips from a
 recording that was trained on give scores that are too high. Recordings are found by file names,
-copies by content, and most others by their scene (see `scene`). Clips that none of these tells
-apart are kept in blocks of neighbours in the natural order of their names, as recordings are mostly
-cut in order.
+copies by content, and most other recordings by their scene (see `scene`). All remaining clips are
+kept in blocks of neighbours in the natural order of their names, since recordings are mostly cut in
+order.
 
 Shape legend: N clips, P pairs.
 """
@@ -24,8 +24,8 @@ from autox_video.data.splitting.sources import sources
 
 _DIGITS = re.compile(r"\d+")
 
-# A scene with more clips than that is not a recording but the place where a data set was filmed:
-# with all of its clips on one side, the other side would lack such clips, or the class.
+# A scene with more clips than this is not a recording but the place where a data set was filmed.
+# With all of its clips on one side of a split, the other side would lack the place or the class.
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
@@ -43,15 +43,15 @@ class Recordings(NamedTuple):
     """Clips grouped by the recording that they seem to be cut from."""
 
     labels: np.ndarray
-    """(N,) as in `groups`: by video, source in the name, content, near-duplicates and scene."""
+    """Group labels (N,) by video, source in the name, content, near-duplicates and scene."""
     named: np.ndarray
-    """(N,) whether the source of a clip is known from its name or video."""
+    """Mask (N,) of clips whose source is known from their name or video."""
     equal: np.ndarray
-    """(N,) group labels of videos with equal content."""
+    """Group labels (N,) of videos with equal content."""
     alike: np.ndarray
-    """(N,) group labels of near-duplicates, including equal videos."""
+    """Group labels (N,) of near-duplicates, including equal videos."""
     standing: np.ndarray
-    """(N,) whether a clip shows a scene that was ignored, as too many clips show it."""
+    """Mask (N,) of clips of a scene that was ignored because too many clips show it."""
 
     @property
     def count(self) -> int:
@@ -59,11 +59,11 @@ class Recordings(NamedTuple):
         return len(np.unique(self.labels))
 
     def select(self, rows: Sequence[int] | slice) -> "Recordings":
-        """Return the clips at `rows`, in that order."""
+        """Return the clips at `rows`, in the given order."""
         return Recordings(*(column[rows] for column in self))
 
     def with_those_of(self, others: "Recordings") -> "Recordings":
-        """Return these clips followed by others of the same listing."""
+        """Return these clips followed by the clips of `others`, from the same listing."""
         return Recordings(*map(np.concatenate, zip(self, others, strict=True)))
 
 
@@ -79,9 +79,9 @@ def find_recordings(
     """Group clips by the recording that they are cut from.
 
     Args:
-        keys: key of each clip's video; parts of a video share one.
+        keys: key of each clip's video; parts of a video share a key.
         paths: path of each clip's video.
-        classes: class of each clip; the rarest one if it has several; None without a label.
+        classes: class of each clip: the rarest class if it has several, None without a label.
         contents: contents of the videos.
         sizes: (N, 2) width and height of the videos, in pixels.
         num_classes: number of classes.
@@ -109,11 +109,11 @@ def find_recordings(
 def kept_together(
     recordings: Recordings, paths: Sequence[str], classes: Sequence[Hashable]
 ) -> np.ndarray:
-    """Return (N,) labels, as in `groups`, of clips that must be on the same side of a split.
+    """Return group labels (N,), as in `groups`, of clips that a split must keep together.
 
-    These are the clips of a recording, and blocks of the clips in a numbered sequence that belong
-    to no recording; all blocks have nearly the same number of clips of each class. `classes` is as
-    for `find_recordings`.
+    The groups are the recordings, and blocks of clips in a numbered sequence that belong to no
+    recording. All blocks have nearly the same number of clips of each class. `classes` is as for
+    `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
     single = _is_alone(groups) & ~recordings.named
@@ -131,7 +131,7 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
 def _is_part_of_class(
     inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
 ) -> bool:
-    """Whether clips, given by class, are more than a number and more than a share of a class."""
+    """Whether clips, given by class, exceed both a number and a share of the clips of a class."""
     return any(
         label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()
@@ -139,7 +139,7 @@ def _is_part_of_class(
 
 
 def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
-    """Whether a scene, given by the class of each of its clips, is more than one recording."""
+    """Whether a scene, given by its clips' classes, has too many clips for one recording."""
     if len(inside) > max(_LARGEST_SCENE, clips_of.total() * _LARGEST_SHARE):
         return True
     if len(set(inside)) == 1 and len(inside) == clips_of[inside[0]]:
@@ -150,7 +150,7 @@ def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
 
 
 def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
-    """Return the clips of each numbered sequence, in order: names that differ only in numbers."""
+    """Return the clips of each sequence in order, whose names differ only in numbers."""
     counted: dict[str, list[tuple[tuple[int, ...], int]]] = {}
     for clip, path in enumerate(paths):
         stem = path.rpartition(".")[0] or path
@@ -172,7 +172,7 @@ def _neighbours(paths: Sequence[str]) -> np.ndarray:
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
     """Return the clips of each block of a sequence; every class is spread evenly over the blocks.
 
-    Classes that are too rare for that have blocks of their own.
+    Classes that are too rare for that get their own blocks.
     """
     clips_of = Counter(classes)
     most = max(clips_of.values(), default=0)

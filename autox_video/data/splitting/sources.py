@@ -1,10 +1,10 @@
-"""Which clips are cut from the same video, judged by their names."""
+"""Find the clips that are cut from the same video, by their names."""
 
 import re
 from collections.abc import Sequence
 
-# Sources that are found only by a counter are believed if there are this many per class: the clips
-# of a class, or of a camera, are often numbered, too.
+# Sources that are found only by a counter are accepted if there are at least this many per class,
+# since the clips of a class or of a camera are often numbered too.
 _SOURCES_PER_CLASS = 5
 
 _UCF101 = re.compile(r"(.+_g\d+)_c\d+")
@@ -21,11 +21,12 @@ _SAYS_NOTHING = re.compile(
 
 
 def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
-    """Return the name of the video that each clip is cut from; None where its name tells none.
+    """Return the name of the video that each clip is cut from; None if it is not recognised.
 
-    Recognised are groups of UCF101 (`v_Run_g01_c02`), YouTube ids of Kinetics (`ID_000010_000020`),
-    names before a part or a counter (`talk part 2`, `talk_002`), and folders of numbered clips
-    (`talk/002`); counters and folders only if they give several sources per class.
+    The recognised names are groups of UCF101 (`v_Run_g01_c02`), YouTube ids of Kinetics
+    (`ID_000010_000020`), names before a part or a counter (`talk part 2`, `talk_002`), and folders
+    of numbered clips (`talk/002`). Counters and folders are used only if they give several sources
+    per class.
     """
     names = [_source(path) for path in paths]
     hints = {name for name, is_sure in names if not is_sure}

@@ -1,4 +1,4 @@
-"""Clips split once into training, validation and test; the work dir stores the split."""
+"""Split clips once into training, validation and test, and store the split in the work dir."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ class SplitRequest:
     """Names of the splits, a key of SHARES."""
     seed: int
     folder: Path
-    """Where the split is stored."""
+    """The folder that stores the split."""
     stored: Splits | None = None
-    """What is stored there."""
+    """The split that `folder` already contains."""
     earlier: tuple[Path, ...] = ()
-    """Work dirs of earlier runs, the likeliest first: clips keep the side that they had there."""
+    """Work dirs of earlier runs, the likeliest first; clips keep the split they had there."""
     weights: KnownClips | None = None
-    """Clips of the run whose weights training starts from; this run's sides come first."""
+    """Clips of the run whose weights training starts from; its splits take precedence."""
 
 
 def split_clips(
@@ -44,17 +44,17 @@ def split_clips(
     data_root: str | Path,
     groups: np.ndarray | None = None,
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Split clips anew; return the table of each split, and notes. Nothing is written.
+    """Make a new split; return the table of each split, and notes. Nothing is written.
 
-    A clip of several classes counts for the rarest of them. Clips that are known to be unreadable
-    go to training, and count for nothing.
+    A clip of several classes counts as a clip of the rarest of them. Clips that are known to be
+    unreadable go to training and are not counted.
 
     Args:
         clips: labelled clips.
-        how: names, seed, and which clips have a side already.
+        how: names of the splits, the seed, and the runs whose splits the clips keep.
         classes: name of each class index.
-        data_root: what the clips' paths are relative to.
-        groups: (N,) labels of clips that stay together, as in `groups`.
+        data_root: folder or URL that the clips' paths are relative to.
+        groups: group labels (N,), as in `groups`, of clips that stay together.
 
     Raises:
         ListingError: no clip is left for validation.
@@ -99,10 +99,10 @@ def split_clips(
 def _known_sides(
     now: KnownClips, how: SplitRequest, recordings: np.ndarray, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
-    """Return the split of clips that had one in an earlier run, by row, and notes on changes.
+    """Return the earlier splits of the clips that had one, by row, and notes on changes.
 
-    The first earlier run with any of the clips counts, and before it the run of the weights. All
-    clips of a recording, given by label, are on one side.
+    The splits come from the run of the weights, then from the first earlier run that has any of the
+    clips. All clips of a recording (`recordings` are group labels) get the same split.
     """
     sides, notes = _sides_before(now, how, data_root)
     settled = sides_of_groups(recordings, sides, how.names)
@@ -130,7 +130,7 @@ def _sides_before(
 
 
 def _say_kept(changes: Changes, folder: Path) -> str:
-    """Say how many clips keep their side, and what has changed since the run in a folder."""
+    """Report how many clips keep their split, and what has changed since the run in a folder."""
     count, sentence = len(changes.earlier), changes.sentence()
     kept = f"{counted(count, 'clip')} {'keep' if count > 1 else 'keeps'} the side of the split"
     since = f"; since that run, {sentence}" if sentence else ""
@@ -138,7 +138,7 @@ def _say_kept(changes: Changes, folder: Path) -> str:
 
 
 def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
-    """Say which classes have no clip for validation, and why."""
+    """Report which classes have no clip for validation, and why."""
     train = Counter(labels[index] for index in splits["train"])
     validated = {labels[index] for index in splits["val"]} | {""}
     missing = sorted(train.keys() - validated)
@@ -157,18 +157,18 @@ def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) ->
 
 def store(splits: Splits, folder: Path) -> None:
     """Write a new split; raises ResourceError if the folder cannot be written."""
-    # Training comes last: once it is there, the others are too, even after a crash in between.
+    # The training list is written last: if it exists, the others do too, even after a crash.
     for name in reversed(splits):
         write_list(folder / f"{name}.csv", splits[name])
-    if "test" not in splits:  # that of an earlier split
+    if "test" not in splits:  # left by an earlier split
         (folder / "test.csv").unlink(missing_ok=True)
 
 
 def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | None:
-    """Return the split that is stored in a folder, None where there is none.
+    """Return the split that is stored in a folder; None if there is no split.
 
     Raises:
-        ListingError: its files are damaged.
+        ListingError: the files of the split are damaged.
     """
     files = {name: folder / f"{name}.csv" for name in names}
     if not (files["train"].is_file() and files["val"].is_file()):

@@ -10,13 +10,13 @@ import numpy as np
 
 from autox_video.data.splitting.groups import alone, members
 
-# Share of each class; the rest is for training.
+# Share of each class that goes to each split; the rest is for training.
 SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
     ("train", "val"): {"val": 0.20},
     ("train", "val", "test"): {"val": 0.15, "test": 0.15},
 }
 _MORE_THAN_WANTED = 0.2
-"""Part of its share by which a held-out split may exceed it to keep a group whole."""
+"""A held-out split may exceed its share by this fraction of the share to keep a group whole."""
 
 
 def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ def stratify(
     groups: np.ndarray | None = None,
     sides: Mapping[int, str] | None = None,
 ) -> dict[str, list[int]]:
-    """Return the indices of each split; every class is split in the same proportions.
+    """Return the clip indices of each split; every class is split in the same proportions.
 
     The same clips, labels, groups and seed give the same splits in any order of the clips. A class
     without groups is split in the same way whatever the other classes are.
@@ -50,11 +50,11 @@ def stratify(
         labels: class of each clip.
         names: names of the splits, a key of SHARES.
         seed: seed of the random choice.
-        groups: (N,) labels of clips that stay together, as in `groups`; None: each clip is a group.
-            With groups, the proportions are as close as possible; a class with two groups has clips
-            in two splits, and so on.
-        sides: split of clips, by index, that have one already, and keep it. Other clips of their
-            group join them; in training, if any of them is there.
+        groups: group labels (N,), as in `groups`, of clips that stay together; None: each clip is
+            its own group. With groups, the proportions are as close as possible; a class with two
+            groups has clips in two splits, and so on.
+        sides: the split, by index, of each clip that already has one and keeps it. The other clips
+            of its group join it; if the group has several splits, they join the first of `names`.
     """
     groups = alone(len(labels)) if groups is None else groups
     settled = sides_of_groups(groups, sides or {}, names) | dict(sides or {})
@@ -79,7 +79,7 @@ def stratify(
         splits[name] += together[number]
     for label, indices in singles.items():
         indices.sort(key=keys.__getitem__)
-        # The name of a folder is bytes, which need not be text.
+        # A folder's name consists of bytes, which need not be valid text.
         stream = f"{seed}/{label}".encode("utf-8", "surrogateescape")
         random.Random(stream).shuffle(indices)
         start = 0
@@ -92,10 +92,10 @@ def stratify(
 def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip whose group has one: the first of `names`, if it has several.
+    """Return the split of each clip whose group has a split; if several, the first of `names`.
 
     Args:
-        groups: (N,) labels, as in `groups`.
+        groups: group labels (N,), as in `groups`.
         sides: split of some clips, by index.
         names: names of the splits.
     """
@@ -116,9 +116,9 @@ def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: 
 
 
 class _Shares:
-    """How many clips of each class each split should have, and how many it has.
+    """Counts how many clips of each class each split should have, and how many it has.
 
-    `groups`, given as clip counts by class, are placed first; then the `singles` of each class.
+    `groups`, given as clip counts by class, are placed first, then the `singles` of each class.
     """
 
     def __init__(
@@ -145,10 +145,10 @@ class _Shares:
             self._has[label][name] += count
 
     def draw(self, group: Mapping[str, int]) -> str | None:
-        """Return the first held-out split with room for the next group; None if there is none.
+        """Put the next group into the first held-out split with room; return it or None.
 
-        Large groups are thus held out as often as small ones: validating only on small recordings
-        would not be representative. Single clips get their part of a split later.
+        Large groups are thus held out as often as small ones, since validating only on small
+        recordings would not be representative. Single clips are placed later.
         """
         for name in self._names[1:]:
             wanted = {label: self._of_groups(label, name) for label in group}
@@ -172,12 +172,12 @@ class _Shares:
         return name
 
     def even_out(self, group: Mapping[str, int]) -> str:
-        """Choose the split for a group of clips, given as counts by class."""
+        """Put a group of clips, given as counts by class, into a split, and return the split."""
         allowed = set(self._names)
         for label in sorted(group):
             without = [name for name in self._names if not self._has[label][name]]
             if self._to_come[label] <= len(without):
-                # No more clips are left than splits are empty: each goes to one of those.
+                # Every clip that is left is needed for a split that has none of this class.
                 needed = set(without[: self._to_come[label]])
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]
@@ -186,8 +186,8 @@ class _Shares:
     def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
         """Return by how much the error of the shares would grow, and how full the split is.
 
-        The error is the squared difference from the intended share, relative to that share: so
-        groups go to all splits in proportion, and do not fill up the largest first.
+        The error is the squared difference from the intended share, relative to that share, so that
+        groups go to all splits in proportion instead of filling up the largest split first.
         """
         grows = has = wanted = 0.0
         for label, count in sorted(group.items()):
@@ -203,7 +203,7 @@ class _Shares:
         left = clips - (1 if clips and not has["train"] else 0)
         counts = []
         for number, name in enumerate(self._names[1:], 2):
-            # A split without a clip gets its first one, validation before test.
+            # A split without a clip gets its first clip, validation before test.
             later = sum(not has[name] for name in self._names[number:])
             counts.append(min(max(left - later, 1), max(wanted[name] - has[name], 0), left))
             left -= counts[-1]
