@@ -16,7 +16,7 @@ StrPath = str | os.PathLike[str]
 class AutoXVideo:
     """Train a video classifier, and predict with it.
 
-    Arguments are keys of the config and take precedence over it. Paths may be strings or `Path`
+    Arguments are config keys and take precedence over the config. Paths may be strings or `Path`
     objects. All methods raise AutoXVideoError for errors that the user can fix.
 
     Example::
@@ -91,9 +91,9 @@ class AutoXVideo:
             num_class: number of classes.
             epoch: number of epochs.
             videos_per_gpu: batch size of each process.
-            evaluation: epochs between two evaluations.
-            work_dir: folder for everything that the run writes; default: work_dirs/NAME, with the
-                name of `data_root`.
+            evaluation: number of epochs between two evaluations.
+            work_dir: folder for everything that the run writes; default: work_dirs/NAME, where
+                NAME is the name of `data_root`.
             fresh: start a new run; the existing run in `work_dir` moves to WORK_DIR/earlier.
             **others: any other key of the config.
 
@@ -164,7 +164,7 @@ class AutoXVideo:
             data_root: folder of the clips; default: the config's.
             ann_file_test: list of the clips; default: the config's. With `data_root` alone, all
                 videos in it are predicted.
-            checkpoints: weights; default: the best of `work_dir`.
+            checkpoints: file of weights; default: the best weights in `work_dir`.
             output_path: file to write; default: the config's `test_results_path`.
             **others: any other key of the config.
 

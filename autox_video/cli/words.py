@@ -200,7 +200,7 @@ def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
 
 
 def _value_of(word: str, name: str, left: list[str]) -> str:
-    """Take the value of an option from its own word or from the next one."""
+    """Take the value of an option from its own word or from the next word."""
     takes_none = word in (FRESH, PLAN) or name in _SWITCHES
     if "=" in word or takes_none or not left or left[0].startswith("--"):
         return word.partition("=")[2]

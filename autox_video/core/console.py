@@ -159,7 +159,7 @@ def printable(text: str) -> str:
 
 
 def short_path(path: str | Path) -> str:
-    """Return the path relative to the current folder if it is inside it, else unchanged."""
+    """Return the path relative to the current folder if it lies inside, else unchanged."""
     path = Path(path)
     try:
         return str(path.relative_to(Path.cwd()))
@@ -173,7 +173,7 @@ def is_terminal() -> bool:
 
 
 def width_of(stream) -> int | None:
-    """Return the width of a stream in columns, from COLUMNS or its terminal; None without both."""
+    """Return the width of a stream in columns, from COLUMNS or its terminal; None if unknown."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)

@@ -49,7 +49,7 @@ class DiskCache:
     """Suffix of the cached files; other files are never counted or removed."""
     run_began: float | None = None
     """Start of the run (Unix time). Files used since then are kept, and some disk space is left
-    free. None: any file may be removed for a new one."""
+    free. None: any file may be removed to make room for a new file."""
     _is_full: bool = False
 
     def path(self, name: str) -> Path:
@@ -164,7 +164,7 @@ class DiskCache:
         return used
 
     def _files(self) -> list[tuple[float, int, str]]:
-        """Return access time, size and path of each file; remove temporary files of crashes."""
+        """Return access time, size and path of each file; remove what past crashes have left."""
         # There may be a million files: `Path` objects would cost ten times as much.
         files, torn_before = [], time.time() - _TORN_AFTER_SEC
         for entry in _entries(self.folder):

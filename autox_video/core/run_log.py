@@ -1,4 +1,4 @@
-"""The log file train.log, with every line that a run logs, and its date and time."""
+"""The log file train.log, which holds every line that a run logs, with date and time."""
 
 import logging
 from collections.abc import Iterator

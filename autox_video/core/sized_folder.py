@@ -10,7 +10,7 @@ _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 def read_sized_folder(text: str) -> tuple[str, int | None]:
     """Return the folder and its limit in bytes, None if there is no limit.
 
-    A size is a number and one of K, M, G, T (`/fast/cache:200G`), in powers of 1024.
+    A size is a number followed by K, M, G or T (`/fast/cache:200G`), in powers of 1024.
 
     Raises:
         ValueError: the text after the colon is not a size, or the size is 0.

@@ -10,7 +10,7 @@ SHOWN_AT_MOST = 10
 def at_most(
     items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
 ) -> list[str]:
-    """Return a sentence for each of the first items, and one that says how many more there are."""
+    """Return a sentence for each of the first items, and a sentence on how many more there are."""
     remaining = iter(items)
     sentences = [sentence(item) for item in islice(remaining, shown)]
     more = sum(1 for _ in remaining)

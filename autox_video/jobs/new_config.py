@@ -66,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _find_lists(data_root: str) -> dict[str, str]:
-    """Return files that are named like lists of training, validation or test clips, by key."""
+    """Return files named like lists of training, validation or test clips, by config key."""
     if is_remote(data_root):
         return {}
     root, found = Path(data_root), {}

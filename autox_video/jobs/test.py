@@ -1,4 +1,4 @@
-"""The job that tests trained weights: writes results.json and mistakes.csv, shows a report."""
+"""The job that tests trained weights, writes results.json and mistakes.csv, and shows a report."""
 
 import math
 import os
@@ -221,7 +221,7 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _decoder(trained: str, asked: str) -> str:
-    """Return the decoder of training, or that of the settings, with a warning if it differs."""
+    """Return the decoder of the settings, or of training for `auto`; warn if the two differ."""
     decoder = trained if asked == AUTO else asked
     check_decoder(decoder)
     if decoder != trained:

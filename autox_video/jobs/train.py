@@ -88,7 +88,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
             return begin(planned, work_dir)
 
         job = processes.run_on_rank_zero(prepare)
-        # Importing torch and mmaction2 takes seconds, so everything that can fail early is done.
+        # Importing torch and mmaction2 takes seconds, so all that can fail early comes first.
         from autox_video.automl.run_plan import run
 
         if use_device(me, job.record.plan.device) == "cpu":

@@ -34,7 +34,7 @@ class BudgetClock:
     before_sec: float = 0.0
     """Time used by earlier starts."""
     started: float = field(default_factory=time.monotonic)
-    """When this start began, by `time.monotonic`."""
+    """Time at which the current start began, by `time.monotonic`."""
 
     @property
     def used_sec(self) -> float:

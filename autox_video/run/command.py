@@ -1,4 +1,4 @@
-"""The current command line, from which the next commands to propose are made."""
+"""The current command line, from which proposals for the next command are made."""
 
 import shlex
 import sys

@@ -51,7 +51,7 @@ RUN_FILES = (
     *("plan.json", ".plan.json.copy"),  # the run record of earlier versions
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")
-# Side files of databases, and results that newer ones have replaced.
+# Side files of databases, and results that newer results have replaced.
 _BESIDE = re.compile(rf"{re.escape(SEARCH)}-(journal|wal|shm)|results-\d+(\.json|-mistakes\.csv)")
 _MOVING = ".moving"
 GIB = 2**30
@@ -182,7 +182,7 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
     """Check that the checkpoints of a run fit on the disk of its work dir.
 
     Args:
-        work_dir: the folder; checkpoints that the run already has there count.
+        work_dir: the folder; the checkpoints that it already contains are taken into account.
         need_gib: peak size of the checkpoints, while one is being written.
 
     Raises:

@@ -39,7 +39,7 @@ class ClipFacts:
     """The facts of one clip; the numbers of an unreadable clip are 0."""
 
     frames: int
-    """Number of frames, exact."""
+    """Exact number of frames."""
     fps: float
     """Average frames per second."""
     seconds: float
@@ -48,7 +48,7 @@ class ClipFacts:
     """Width in pixels, as displayed."""
     height: int
     codec: str
-    """FFmpeg's name of the codec."""
+    """FFmpeg's name for the codec."""
     error: str | None
     """Why the clip cannot be read, without the path; None if it is readable."""
     start: float = 0.0

@@ -24,7 +24,7 @@ class DatasetStats:
     named: bool
     """Whether the classes have real names, not just indices."""
     clips_per_class_min: int
-    """Training clips of the rarest class."""
+    """Number of training clips of the rarest class."""
     clips_per_class_max: int
     seconds_median: float
     fps_median: float

@@ -59,7 +59,7 @@ class Health:
         )
 
     def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """Join the group labels of the splits to (N,); groups hold only clips of equal segments."""
+        """Join the splits' group labels to (N,), so that clips in a group have equal segments."""
         all_labels = np.concatenate(labels).tolist()
         if self._part is None:
             return same(all_labels)
@@ -90,7 +90,7 @@ class Health:
     def groups(self, labels: np.ndarray, known: np.ndarray | None = None) -> list[Group]:
         """Return the groups of two or more clips, with groups across several splits first.
 
-        Groups that lie within a group of the group labels `known` (N,) are omitted.
+        Groups that lie within a single group of `known`, group labels (N,), are omitted.
         """
         groups = [
             self._group(numbers)

@@ -39,7 +39,7 @@ _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
 _COMPARED_UP_TO = 20_000
 """Up to this many clips, all pairs are compared."""
 _LOTS_KEPT = 4
-"""Chunks of CHUNK clips whose vectors are kept in memory while the others are compared to them."""
+"""Number of chunks whose vectors stay in memory while other chunks are compared with them."""
 # Backgrounds with smaller gradients (square roots of 256ths) than this are nearly empty. Those of
 # the synthetic demo have at most 1.65; all but one of 350 real clips have 1.77 or more.
 _FLAT = 1.7

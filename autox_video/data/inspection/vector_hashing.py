@@ -30,7 +30,7 @@ _NEIGHBOURS = 8  # items with the same key that each item is compared with, per 
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs (P, 2) of items (N,) that are likely near each other, with duplicates.
+    """Yield pairs (P, 2) of items (N,) that are likely near each other; a pair may be repeated.
 
     This takes O(N log N) time and about 100 bytes of memory per item. Pairs that are barely near
     are occasionally missed.

@@ -49,7 +49,7 @@ class ClipDataset:
     seed: int = 0
     """Seed of all random numbers."""
     rounds: Sequence[int] | None = None
-    """In testing, the round to read of each clip (see `sampling.rounds_of`); None: one round."""
+    """In testing, the round to read from each clip (see `sampling.rounds_of`); None: one round."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -178,9 +178,10 @@ class ClipBatches(ClipLoader):
         """Yield this process's batches of an epoch, in order, skipping the first `skip` clips.
 
         Each batch is a `ClipDataset.batch` with four more keys: `unreadable`, the unreadable clips;
-        `taken`, the number of clips of the epoch that are used up after the batch; `weight`, the
-        factor for this process's mean with which the mean over the processes is the mean over the
-        whole batch; and `is_full`. With shuffling, unreadable clips are replaced by other clips.
+        `taken`, the number of clips of the epoch up to the end of the batch; `weight`, by which
+        this process's mean is multiplied so that the mean over the processes equals the mean over
+        the whole batch; and `is_full`. With shuffling, unreadable clips are replaced by other
+        clips.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.batch_size)
@@ -198,7 +199,7 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Return the whole batch, this process's part and its weight, for each of its batches.
+        """Return the whole batch, this process's part and the weight of its mean, for each batch.
 
         A process without a part of a batch gets one clip with weight 0.
         """

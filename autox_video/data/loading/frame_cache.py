@@ -61,9 +61,9 @@ class CachedClip:
     """The frames of a clip at given times."""
 
     seconds: float
-    """Length of the clip."""
+    """Length of the clip, in seconds."""
     times_sec: np.ndarray
-    """Times (T,) float64, increasing."""
+    """Times (T,) float64 in seconds, increasing."""
     index: np.ndarray
     """Index (T,) int32 of the frame on screen at each time."""
     frames: np.ndarray

@@ -24,7 +24,7 @@ CHANCE = 1e-9
 """A sequence of unreadable clips that is less probable than this is not considered chance."""
 
 BATCHES_AHEAD = 2
-"""Batches that are read ahead while the model computes."""
+"""Number of batches that are read ahead while the model computes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class _Worker:
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """When `doing`, the progress at the last check, last changed, by the pool's clock."""
+    """When the progress last changed, by the pool's clock; `doing` is the progress then."""
 
 
 @dataclass(eq=False)
@@ -97,7 +97,7 @@ class ReaderPool:
     time_limit_sec: float
     """How long a worker may compute on an item, and how long it may be idle."""
     waited_sec: float = 0.0
-    """Time spent waiting for answers, which is a clock that stops while the machine is paused."""
+    """Time spent waiting for answers; as a clock, it stops while the machine is paused."""
     looked_at: float = 0.0
     workers: list[_Worker] = field(default_factory=list)
     queue: deque[Task] = field(default_factory=deque)

@@ -25,7 +25,7 @@ def same_digest(digests: np.ndarray) -> np.ndarray:
 
 
 def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Merge the groups of both clips of each pair in `pairs` (P, 2)."""
+    """Merge the groups of the two clips of each pair in `pairs` (P, 2)."""
     if not len(pairs):
         return labels.copy()
     # Importing scipy takes half a second, and mistakes in a list should be reported without it.

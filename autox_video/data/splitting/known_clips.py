@@ -16,7 +16,7 @@ from autox_video.data.listing.written_list import read_list
 from autox_video.run.work_dir import CLIPS, SPLIT
 
 UNREADABLE, UNKNOWN = None, b""
-"""Digests of a clip that cannot be read, and of one that was not opened."""
+"""Digests of a clip that cannot be read, and of a clip that was not opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def write_known(folder: Path, known: KnownClips) -> None:
 def read_known(folder: Path, data_root: str | Path) -> KnownClips | None:
     """Return the clips of the run in a folder; None if it has no usable files.
 
-    If clips.json is missing or damaged, as in runs of earlier versions, the clips come from the
+    If clips.json is damaged, or missing as in runs of earlier versions, the clips come from the
     run's lists, without class names and digests.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -30,7 +30,7 @@ _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
 _MOST_OF_CLASS, _FEW_CLIPS = 0.9, 4
-"""A source with a larger share of a class and more clips than this is the name of the class."""
+"""A source with more than this share and this number of a class's clips is the class's name."""
 
 BLOCKS, MORE_BLOCKS = 5, 20
 """A numbered sequence is kept in at least BLOCKS blocks; in up to MORE_BLOCKS if each still has
@@ -83,7 +83,7 @@ def find_recordings(
         paths: path of each clip's video.
         classes: class of each clip: the rarest class if it has several, None without a label.
         contents: contents of the videos.
-        sizes: (N, 2) width and height of the videos, in pixels.
+        sizes: width and height (N, 2) of the videos, in pixels.
         num_classes: number of classes.
     """
     of_video, clips_of = same(keys), Counter(classes)
@@ -150,7 +150,7 @@ def _is_too_common(inside: Sequence[Hashable], clips_of: Counter) -> bool:
 
 
 def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
-    """Return the clips of each sequence in order, whose names differ only in numbers."""
+    """Return the clips of each sequence (names that differ only in numbers), in order."""
     counted: dict[str, list[tuple[tuple[int, ...], int]]] = {}
     for clip, path in enumerate(paths):
         stem = path.rpartition(".")[0] or path
@@ -164,7 +164,7 @@ def _sequences(paths: Sequence[str]) -> list[np.ndarray]:
 
 
 def _neighbours(paths: Sequence[str]) -> np.ndarray:
-    """Return (P, 2) pairs of clips that follow each other in a numbered sequence."""
+    """Return the pairs (P, 2) of clips that follow each other in a numbered sequence."""
     pairs = [np.stack([clips[:-1], clips[1:]], axis=1) for clips in _sequences(paths)]
     return np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
 

@@ -177,7 +177,7 @@ class _Shares:
         for label in sorted(group):
             without = [name for name in self._names if not self._has[label][name]]
             if self._to_come[label] <= len(without):
-                # Every clip that is left is needed for a split that has none of this class.
+                # All that is left of this class is needed for splits that have no clip of it.
                 needed = set(without[: self._to_come[label]])
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]
