@@ -1,1 +1,1 @@
-"""config.yaml and overrides as typed, checked, frozen settings."""
+"""Read config.yaml and overrides into typed, validated, immutable settings."""

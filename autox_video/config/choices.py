@@ -1,4 +1,4 @@
-"""Registries for the keys that choose by name; a user's module can add to each."""
+"""Registries of backbones, list formats and decoders; user modules can add entries to each."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ BACKBONES: Registry[Any] = Registry(
 LIST_FORMATS: Registry[Any] = Registry(
     "data_format",
     {
-        # From general to specific: the last format that recognises a list reads it.
+        # Ordered from general to specific: the last format that recognises a list is used.
         "list": "autox_video.data.listing.formats.plain_list",
         "folders": "autox_video.data.listing.formats.plain_list",
         "json": "autox_video.data.listing.formats.json_list",

@@ -1,4 +1,4 @@
-"""Values of several keys that contradict each other."""
+"""Find config values that contradict each other."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from autox_video.config.value_types import AUTO
 
 
 def learns(backbone: str) -> bool:
-    """Whether a backbone can be trained, not only the head on it."""
+    """Whether the backbone itself can be trained, not just a head on top of it."""
     return backbone == AUTO or BACKBONES[backbone].learns
 
 
 def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield pairs of keys that contradict each other, and what to do.
+    """Yield pairs of keys whose values contradict each other, each with a message.
 
     The first key of a pair is the one to change.
 

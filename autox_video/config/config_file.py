@@ -1,4 +1,4 @@
-"""Config files and command-line overrides as plain values, read by YAML's safe loader only."""
+"""Read config files and command-line overrides as plain values, using YAML's safe loader only."""
 
 import re
 import reprlib
@@ -23,12 +23,12 @@ _YAML_FAULTS = (
     ValueError,
 )
 
-# `epoch:10` and `epoch = 10`, as in other formats.
+# Matches `epoch:10` and `epoch = 10`, which people write as in other formats.
 _OTHER_FORMAT = re.compile(r"^[ \t]*(\w+)(?::|[ \t]*=[ \t]*)(?=\S)([^\n]*)", re.MULTILINE)
 
 
 class Written(str):
-    """The text of a value that YAML would read as a number, a date, a time or a switch."""
+    """The text of a value that YAML would read as a number, date, time or boolean."""
 
     __slots__ = ()
 
@@ -37,9 +37,10 @@ class Written(str):
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that keeps numbers, dates, times and switches as text.
+    """A YAML loader that keeps numbers, dates, times and booleans as text.
 
-    Each key converts its own values: YAML 1.1 would read 1:30 as 90, 010 as 8 and no as false.
+    Each key converts its own values, since YAML 1.1 would read 1:30 as 90, 010 as 8 and no as
+    false.
     """
 
 
@@ -56,7 +57,7 @@ _SHORT.maxlevel = 2
 
 
 def show_value(value: Any) -> str:
-    """Return `value` as YAML writes it, shortened, since it may be huge and nested."""
+    """Return `value` in YAML notation, shortened because it may be huge or deeply nested."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 64:
@@ -67,9 +68,10 @@ def show_value(value: Any) -> str:
 def read_overrides(
     overrides: Sequence[str], text_keys: Collection[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of `key=value` overrides, and a sentence for each that is malformed.
+    """Return the values of `key=value` overrides, and a message for each malformed override.
 
-    A value is YAML. For `text_keys` it is the text itself, unless it is quoted or null.
+    Values are parsed as YAML, except those of `text_keys`, which are used as they are unless they
+    are quoted or null.
     """
     values, problems = {}, []
     for override in overrides:
@@ -92,7 +94,7 @@ def read_overrides(
 
 
 def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
-    """Return the values, FILE:LINE of each key, and a sentence for each duplicate key.
+    """Return the values, the FILE:LINE of each key, and a message for each duplicate key.
 
     Raises:
         ConfigError: the file is missing, cannot be read, or is not a YAML mapping.
@@ -122,7 +124,7 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
 
 
 def _hint(text: str) -> str:
-    """Show how to write the first line that is in another format as YAML."""
+    """Return a hint on how to write the first line in another format as YAML; "" if none."""
     match = _OTHER_FORMAT.search(text)
     if match is None:
         return " Indent with spaces, not with tabs." if "\n\t" in text else ""

@@ -1,4 +1,4 @@
-"""Import the user's own modules (`custom_imports`), which add to the registries."""
+"""Import the user's own modules (`custom_imports`), which can add entries to the registries."""
 
 import importlib
 import re
@@ -19,12 +19,12 @@ def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
     is imported later.
 
     Args:
-        names: the value of the key `custom_imports`; a value that is not allowed is ignored here.
+        names: the value of the key `custom_imports`; an invalid value is ignored here.
         folder: the folder of the config file.
         origin: where the value was given, such as `my.yaml:3`, for messages.
 
     Raises:
-        ConfigError: a module cannot be imported, or an installed one has its name.
+        ConfigError: a module cannot be imported, or an installed module has the same name.
     """
     try:
         modules = read_module_names(names or ())
@@ -46,7 +46,7 @@ def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
 
 
 def read_module_names(value: Any) -> tuple[str, ...]:
-    """Parse a list of module names, or text such as `a,b.c`; raises ValueError."""
+    """Parse a list of module names, or text such as `a,b.c`; raises ValueError if it is invalid."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")

@@ -1,4 +1,4 @@
-"""A config and overrides → `Settings`; all problems are reported at once."""
+"""Build `Settings` from a config and overrides, reporting all problems at once."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ _CALLED_ELSEWHERE = {
     "workers": "num_workers",
 }
 OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
-"""Names of our keys in other tools, which similarity of spelling would not find."""
+"""Names that other tools use for our keys, too different to be found by similar spelling."""
 
 COMMAND_LINE = "command line"
 _FIELDS = Settings.model_fields
@@ -60,16 +60,16 @@ def load_settings(
     """Read a config and the `key=value` overrides of the command line.
 
     The modules of `custom_imports` are imported before the other keys are checked. An override's
-    value is YAML, except for keys that hold a path or a name: these take the text as it is
+    value is parsed as YAML, except for keys that hold a path or a name, whose text is used as it is
     (`data_root=/a b/c`). `key=null` resets a key to its default.
 
     Args:
-        config: a file, or its content.
-        overrides: they take precedence over the config.
-        complete: takes the keys that are given, and returns them with others.
+        config: path of a config file, or the content of one.
+        overrides: `key=value` texts, which take precedence over the config.
+        complete: function that takes the keys that are set, and returns them with additional keys.
 
     Raises:
-        ConfigError: with one sentence for each problem of the config and of the overrides.
+        ConfigError: the config or an override is invalid; there is one message per problem.
     """
     overridden, problems = read_overrides(overrides, _TEXT_KEYS)
     if isinstance(config, Mapping):
@@ -91,7 +91,7 @@ def load_settings(
 def _read_file(
     source: str, problems: Sequence[str]
 ) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
-    """As `read_config`; an error brings the problems of the command line along."""
+    """Call `read_config`; if it fails, the error also lists `problems` of the command line."""
     if "://" in source:
         raise ConfigError(f"{source}: a config must be a file on this machine.", *problems)
     try:
@@ -101,7 +101,7 @@ def _read_file(
 
 
 def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source: str) -> None:
-    """Raise ConfigError if keys of the demo would count for the clips of another folder."""
+    """Raise ConfigError if the demo's config would be applied to the clips of another folder."""
     root = new.get("data_root")
     if read_switch(values.get("demo")) is not True or root in (None, values.get("data_root")):
         return
@@ -112,10 +112,10 @@ def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source:
 
 
 def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
-    """Check `values` like the content of a config file; None means the key's default.
+    """Validate `values` like the content of a config file; None stands for a key's default.
 
     Raises:
-        ConfigError: with one sentence for each problem, which begins with `source`.
+        ConfigError: a value is invalid; there is one message per problem, beginning with `source`.
     """
     import_custom_modules(values.get("custom_imports"), Path(), source)
     return _build(values, {}, source, [])
@@ -135,7 +135,7 @@ def _build(
 
 def _unknown(key: Any) -> str:
     name = str(key).strip().lower()
-    # Less similar names mislead: `cache` for `batch`.
+    # A lower cutoff would give misleading suggestions, such as `cache` for `batch`.
     near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.7)
     longer = [known for known in _FIELDS if len(name) > 2 and known.startswith(name)]
     nearest = OTHER_NAMES.get(name) or next(iter([*longer, *near]), None)

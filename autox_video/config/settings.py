@@ -1,4 +1,4 @@
-"""The keys that a user can set, as typed, checked, frozen `Settings`."""
+"""Define `Settings`, the typed, validated and immutable values of all config keys."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,10 +36,10 @@ def _key(kind: Kind, meaning: str, default: Any = AUTO, *, basic: bool = False) 
 
 
 class Settings(BaseModel):
-    """The user's settings; `auto` leaves a choice to the plan or to the lists.
+    """The user's settings; a value of `auto` is decided later, by the plan or from the lists.
 
-    Relative paths start from the current folder. The `description` of a field says what it means,
-    with its unit. Fields marked `basic` come first; most users need no others.
+    Relative paths start from the current folder. The `description` of a field gives its meaning
+    and unit. Fields marked `basic` come first, and most users need only these.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -301,14 +301,14 @@ class Settings(BaseModel):
 
     @property
     def results_file(self) -> Path:
-        """Path of the test results."""
+        """Path of the file with the test results."""
         if self.test_results_path == AUTO:
             return Path(self.work_dir, RESULTS)
         return Path(self.test_results_path)
 
     @property
     def only_probes(self) -> bool:
-        """Whether only a head is fitted."""
+        """Whether only a head is fitted, on fixed features."""
         return self.mode == "probe" or not learns(self.backbone)
 
     @field_validator("*", mode="plain")
@@ -318,7 +318,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _name_work_dir(self) -> "Settings":
-        if self.work_dir == AUTO:  # left unset, so that it follows another data_root
+        if self.work_dir == AUTO:  # not marked as set, so that it follows data_root
             object.__setattr__(self, "work_dir", default_work_dir(self.data_root))
         return self
 
@@ -333,7 +333,7 @@ class Settings(BaseModel):
 
 
 def is_open(key: str, value: Any) -> bool:
-    """Whether a value leaves its key open: None, or `auto` where that is the default."""
+    """Whether a value is None, or `auto` for a key whose default is `auto`."""
     if key not in Settings.model_fields or value is None:
         return value is None
     is_auto = isinstance(value, str) and value.strip().lower() == AUTO
@@ -348,7 +348,7 @@ def read_value(key: str, value: Any) -> Any:
 
 
 def allowed(key: str) -> str:
-    """The values a key allows, in words, including names registered by the user's modules."""
+    """Return the values that a key allows, in words, including names that user modules register."""
     field = Settings.model_fields[key]
     return field.json_schema_extra["kind"].allowed(field.default)
 

@@ -1,4 +1,4 @@
-"""Kinds of config values: how each is parsed, from YAML or Python, and checked."""
+"""Parse and check each kind of config value, given in YAML or in Python."""
 
 import math
 import os
@@ -19,22 +19,22 @@ AUTO, OFF = "auto", "off"
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER = re.compile(rf"[+-]?({_DIGITS}\.?({_DIGITS})?|\.{_DIGITS})([eE][+-]?[0-9]+)?")
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""As in YAML 1.1."""
+"""Spellings of booleans in YAML 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The values that a key allows, besides `auto` where that is its default."""
+    """A kind of config value; keys with the default `auto` allow that too."""
 
     read: Callable[[Any], Any]
-    """Parses what is written; raises ValueError if it is not allowed."""
+    """Parses a value; raises ValueError if it is not allowed."""
     words: str | Registry
-    """The allowed values for messages, separated by commas; for a registry, its names."""
+    """The allowed values for messages, as text separated by commas or as a registry of names."""
     is_text: bool = False
-    """Whether the text of an override is taken as it is, not parsed as YAML."""
+    """Whether an override is used as plain text instead of being parsed as YAML."""
 
     def allowed(self, default: Any) -> str:
-        """The allowed values of a key with this default, in words."""
+        """Return the allowed values of a key with this default, in words."""
         names = list(self.words) if isinstance(self.words, Registry) else self.words.split(", ")
         names += [AUTO] if default == AUTO else []
         return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -42,12 +42,12 @@ class Kind:
 
 _NO_ADDRESS = r"(?![A-Za-z][A-Za-z0-9+.-]+://)"
 LOCAL = rf"(?s){_NO_ADDRESS}.*"
-"""A path on this machine."""
+"""Pattern of a path on this machine, as opposed to a URL."""
 LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
 
 
 def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
-    """Text that matches a regular expression, such as a path; for a registry, one of its names."""
+    """Return the kind for text that matches `pattern`, such as a path, or names in a registry."""
 
     def read(value: Any) -> str:
         value = os.fspath(value) if isinstance(value, Path) else value
@@ -63,7 +63,7 @@ def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
 
 
 def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
-    """A folder on this machine, optionally with a size limit after a colon."""
+    """Return the kind for a folder on this machine, optionally with a size limit after a colon."""
     path = text(words, LOCAL)
 
     def read(value: Any) -> str:
@@ -78,7 +78,7 @@ def sized_folder(words: str, *, may_be_off: bool = False) -> Kind:
 
 
 def choice(*values: str) -> Kind:
-    """One of a few words; `off` may also be written as `false` or `no`."""
+    """Return the kind for one of a few words; `off` may also be written as `false` or `no`."""
 
     def read(value: Any) -> str:
         value = OFF if OFF in values and read_switch(value) is False else value
@@ -90,7 +90,7 @@ def choice(*values: str) -> Kind:
 
 
 def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = False) -> Kind:
-    """A finite number; with `duration`, also a duration such as 1h30m, in seconds."""
+    """Return the kind for finite numbers and, with `duration`, durations such as 1h30m."""
 
     def read(value: Any) -> float:
         value = _number_of(value)
@@ -104,7 +104,7 @@ def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = 
 
 
 def whole(low: int, high: int, *, multiple_of: int = 1, or_word: str | None = None) -> Kind:
-    """A whole number in a range, both ends included, or one word."""
+    """Return the kind for whole numbers from `low` to `high`, both included, or `or_word`."""
     what = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
     words = f"{what} from {low} to {high}"
 
@@ -120,7 +120,7 @@ def whole(low: int, high: int, *, multiple_of: int = 1, or_word: str | None = No
 
 
 def read_switch(value: Any) -> Any:
-    """True or False for a switch, however it is written; any other value unchanged."""
+    """Return True or False for any spelling of a boolean, and any other value unchanged."""
     return _SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
@@ -132,7 +132,7 @@ def _read_flag(value: Any) -> bool:
 
 
 def _read_gpus(value: Any) -> int | tuple[int, ...]:
-    # As on the command line: gpus=0,2
+    # On the command line, a list is written as gpus=0,2.
     if isinstance(value, str) and "," in value:
         value = value.split(",")
     if not isinstance(value, list | tuple):
@@ -144,9 +144,9 @@ def _read_gpus(value: Any) -> int | tuple[int, ...]:
 
 
 def _number_of(value: Any) -> Any:
-    """The value as a number, also from NumPy or a quoted number; other text unchanged."""
+    """Convert text to a number if it is one; return numbers and other text unchanged."""
     if isinstance(value, str):
-        # The config loader leaves numbers as text, and people quote them.
+        # The config loader leaves numbers as text, and users may quote them.
         if len(value) >= 100 or not _NUMBER.fullmatch(value.strip()):
             return value
         return float(value) if re.search(r"[.eE]", value) else int(value)

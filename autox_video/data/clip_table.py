@@ -1,4 +1,4 @@
-"""The table of clips that all steps share, from listing to loading."""
+"""The table of clips that all steps use, from listing to loading."""
 
 # A table may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH100, PTH118
@@ -28,7 +28,7 @@ Segment = tuple[float, float]
 WHOLE_VIDEO: Segment = (0.0, math.inf)
 
 Label = str | int | tuple[int, ...]
-"""First the text of the list; later the class index, or all class indices in multi-label data."""
+"""At first, the label's text; later, the class index or, in multi-label data, all class indices."""
 
 Names = tuple[tuple[str, ...], str]
 """Class names in the order of their indices, and where they come from."""
@@ -36,29 +36,29 @@ Names = tuple[tuple[str, ...], str]
 
 @dataclass(frozen=True, slots=True)
 class ClipTable:
-    """Clips in columns of equal length, so that a million of them fit in memory.
+    """A table of clips, stored as columns of equal length so that a million clips fit in memory.
 
-    A path has three forms: as listed; its key (`video_keys`), which is equal for equal videos; and
-    the path or URL to open, `remote.join(data_root, path)`.
+    A clip's path has three forms: the path as listed; its key (`video_keys`), which is equal for
+    all paths of a video; and the path or URL to open, `remote.join(data_root, path)`.
     """
 
     paths: tuple[str, ...]
-    """As listed: relative to the data root, absolute, or a URL. A path may occur several times,
-    with different segments."""
+    """Paths as listed: relative to the data root, absolute, or URLs. A path may occur several
+    times, with different segments."""
     labels: tuple[Label, ...] | None = None
-    """None if the clips have no labels."""
+    """Label of each clip; None if the clips have no labels."""
     segments: tuple[Segment, ...] | None = None
-    """(start_sec, end_sec) of each clip in its video; None: all clips are whole videos."""
+    """(start_sec, end_sec) of each clip in its video; None if all clips are whole videos."""
     facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
-    """The facts of each clip, of its segment only if it has one; None: not inspected yet."""
+    """Facts about each clip, or about its segment if it has one; None before the inspection."""
     digests: np.ndarray | None = field(default=None, compare=False)
-    """(N, DIGEST_BYTES) uint8, of the whole videos; None: not inspected yet."""
+    """Digests of the whole videos, (N, DIGEST_BYTES) uint8; None before the inspection."""
     recordings: "Recordings | None" = field(default=None, compare=False)
-    """Which clips seem to be cut from the same recording; None: not known yet."""
+    """Which clips seem to be cut from the same recording; None if not known yet."""
     lines: array | None = field(default=None, compare=False)
     """Line number of each clip in its list, from 1; None if a folder was read."""
     source: str = field(default="", compare=False)
-    """The list file or folder."""
+    """The list file or folder from which the clips were read."""
     all_exist: bool = field(default=False, compare=False)
     """Whether every clip is known to exist."""
 
@@ -76,46 +76,46 @@ class ClipTable:
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
     def class_sets(self) -> list[tuple[int, ...]]:
-        """Return the class indices of each clip, empty without labels."""
+        """Return the class indices of each clip; they are empty if the table has no labels."""
         if self.labels is None:
             return [()] * len(self)
         return list(map(indices_of, self.labels))
 
     def classes(self) -> set[int]:
-        """Return the class indices that occur."""
+        """Return the class indices that occur in the labels."""
         return {index for label in set(self.labels or ()) for index in indices_of(label)}
 
     def class_counts(self) -> Counter[int]:
-        """Return the number of clips per class index that occurs."""
+        """Return the number of clips for each class index that occurs in the labels."""
         counts: Counter[int] = Counter()
         for label, clips in Counter(self.labels or ()).items():
             counts.update(dict.fromkeys(indices_of(label), clips))
         return counts
 
     def rarest_classes(self) -> list[int | None]:
-        """Return the rarest class of each clip, -1 if it has none; None without labels."""
+        """Return each clip's rarest class: -1 if it has no class, None if there are no labels."""
         if not self.has_label_sets:
             return list(self.labels or [None] * len(self))
         counts = self.class_counts()
         return [min(label, key=lambda i: (counts[i], i), default=-1) for label in self.labels]
 
     def segment(self, row: int) -> Segment:
-        """Return start and end of a clip in its video, in seconds."""
+        """Return the start and end of a clip in its video, in seconds."""
         return WHOLE_VIDEO if self.segments is None else self.segments[row]
 
     def location(self, row: int) -> str:
-        """Return where a clip is listed, FILE:LINE, or its path if a folder was read."""
+        """Return the FILE:LINE at which a clip is listed, or its path if a folder was read."""
         if self.lines is None:
             return os.path.join(self.source, self.paths[row])
         return f"{self.source}:{self.lines[row]}"
 
     def identities(self, data_root: str | Path) -> Sequence[Hashable]:
-        """Return a unique key per clip: the key of its video, with its segment if there are any."""
+        """Return a unique key per clip: the key of its video, plus the segment if there are any."""
         keys = video_keys(self.paths, data_root)
         return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
 
     def readable(self) -> "ClipTable":
-        """Return the readable clips only."""
+        """Return a table of the readable clips."""
         return self.select([row for row, fact in enumerate(self.facts) if fact.error is None])
 
     def unreadable(self) -> list[int]:
@@ -123,7 +123,7 @@ class ClipTable:
         return [row for row, fact in enumerate(self.facts or ()) if fact.error is not None]
 
     def select(self, rows: Sequence[int]) -> "ClipTable":
-        """Return the clips at `rows`, in that order."""
+        """Return a table of the clips at `rows`, in the order of `rows`."""
         return replace(
             self,
             paths=_at(self.paths, rows),
@@ -136,7 +136,7 @@ class ClipTable:
         )
 
     def with_those_of(self, others: "ClipTable") -> "ClipTable":
-        """Return these clips followed by those of another table; both have labels or neither."""
+        """Return this table with `others` appended; either both must have labels, or neither."""
         segments = None
         if self.segments is not None or others.segments is not None:
             segments = [table.segment(row) for table in (self, others) for row in range(len(table))]
@@ -157,14 +157,14 @@ def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
 
 
 Splits = Mapping[str, ClipTable]
-"""The tables of a listing by split name: train, val and test, as far as they exist."""
+"""The tables of a listing by split name (train, val, test); not every split need exist."""
 
 
 def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:
     """Normalise paths, so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 all become a.mp4."""
     inside = data_root.rstrip("/") if is_remote(data_root) else os.path.abspath(data_root)
     inside = os.path.join(inside, "")
-    # Ordinary paths are their own keys, which saves a million strings.
+    # Ordinary paths are their own keys, which avoids creating a million strings.
     return [
         path if path[:1] != "/" and "./" not in path and "//" not in path else _key(path, inside)
         for path in paths

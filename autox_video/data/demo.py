@@ -1,12 +1,13 @@
 """Generate the demo data set: short clips of eight motions that single frames do not reveal.
 
 A textured shape moves over a plain background. Its state in a frame is four numbers: horizontal
-position, vertical position, rotation and size. In every clip each of them starts uniformly at
-random in its range; the class moves one of them at constant speed and wraps around at the end of
-the range. Wrapping keeps the distribution uniform, so in every frame of every class all four are
-independent and uniform: a single frame carries no information about the class.
+position, vertical position, rotation and size. In every clip, each number starts at a uniformly
+random value in its range. The class determines which number changes and in which direction, at
+constant speed; at the end of its range, the number wraps around. Wrapping keeps the distribution
+uniform, so in every frame of every class all four numbers are independent and uniform: a single
+frame carries no information about the class.
 
-Letters in shapes: T frames, H height, W width, S side of the sprite.
+Shape letters: T frames, H height, W width, S side of the sprite.
 """
 
 import io
@@ -25,7 +26,7 @@ from autox_video.core.errors import InstallError, ListingError, ResourceError
 from autox_video.core.files import atomic_write, write_json, write_text
 from autox_video.data.loading.loader import ClipLoader
 
-# Motion name -> which of the four numbers (x, y, rotation, size) it changes, and its direction.
+# For each motion, the index of the number (x, y, rotation, size) it changes, and the direction.
 # The y axis points down, so increasing rotation is clockwise on screen.
 MOTIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -44,17 +45,17 @@ CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 64, "val": 6, "t
 HEIGHT_PX, WIDTH_PX = 96, 128
 FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
-# Share of its range that a motion covers per second, by MOTIONS' number: at most about one cycle
-# per clip. Rotation is slower, because its range is a full turn, which looks much faster.
+# Share of its range that each number (x, y, rotation, size) covers per second: at most about one
+# cycle per clip. Rotation has a lower share, because its range is a full turn, which looks faster.
 SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
-# Relative to the height; the shape stays inside the central square, which a centre crop keeps.
+# Relative to the height. The shape stays inside the central square, which a centre crop keeps.
 CENTRE_RANGE = (-0.24, 0.24)
 RADIUS_RANGE = (0.12, 0.26)
 
 _MARKER = "annotations/demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
-# Of the shape, relative to its reach from the pivot: where its middle lies, and half its width.
+# The position of the shape's middle and half its width, relative to its reach from the pivot.
 _PIVOT_SHIFT, _WIDTH = 0.2, 0.75
 _TEXTURES = ("plain", "stripes", "spots")
 
@@ -65,19 +66,19 @@ class DemoClip:
 
     split: str
     label: str
-    """Its motion, a key of MOTIONS."""
+    """The motion, a key of MOTIONS."""
     number: int
-    """Its number among the clips of this motion and split, from 0."""
+    """The clip's index among the clips of this motion and split, from 0."""
     seed: int
     """The seed of the whole data set."""
 
     @property
     def name(self) -> str:
-        """The file name."""
+        """The name of the clip's file."""
         return f"{self.label}_{self.split}_{self.number:03d}.mp4"
 
     def rng(self) -> np.random.Generator:
-        """Return a random generator of this clip alone, so that clips can be made in any order."""
+        """Return this clip's own random generator, so that clips can be made in any order."""
         split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
         return np.random.default_rng([self.seed, split, label, self.number])
 
@@ -114,11 +115,11 @@ def make_demo(
         root: folder of the demo, created if needed.
         seed: 0 or more.
         clips_per_class: number of clips per motion in each split.
-        on_done: called after every few clips with (clips done, clips in total).
+        on_done: called after each batch of clips with (clips done, clips in total).
         workers: number of processes; one per core by default.
 
     Raises:
-        ListingError: `root` contains other files of these names, or a demo with other settings.
+        ListingError: `root` contains other files with these names, or a demo with other settings.
         ResourceError: `root` is not writable.
         InstallError: PyAV cannot encode H.264.
     """
@@ -146,7 +147,7 @@ def make_demo(
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """The clips of a demo; a worker that reads one writes its file if that is missing."""
+    """The clips of a demo as a data set for the loader; reading a clip writes a missing file."""
 
     root: Path
     clips: Sequence[DemoClip]
@@ -177,7 +178,7 @@ def demo_is_complete(root: str | Path) -> bool:
 
 
 def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
-    """Mark `root` as a demo in progress, unless it contains something else."""
+    """Mark `root` as a demo; raise ListingError if it contains something else."""
     before = _read_marker(root)
     if before is not None and any(before[key] != value for key, value in marker.items()):
         raise ListingError(
@@ -194,7 +195,7 @@ def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
 
 
 def _read_marker(root: Path) -> dict | None:
-    """Return the content of the marker, None if it is missing or invalid."""
+    """Return the content of the marker file; None if it is missing or invalid."""
     try:
         marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -219,9 +220,9 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
     """Return an MP4 file with one H.264 stream; the bytes are the same on any machine.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, of even height and width.
+        frames: RGB frames, (T, H, W, 3) uint8, with even height and width.
         fps: frames per second.
-        crf: quality of x264; 14 is visually lossless, 0 lossless.
+        crf: constant rate factor of x264; 14 is visually lossless, 0 is lossless.
 
     Raises:
         InstallError: PyAV cannot encode H.264.
@@ -229,9 +230,9 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
     file = io.BytesIO()
     try:
         with av.open(file, "w", format="mp4") as container:
-            # One thread: with more, the bytes would depend on the number of cores.
+            # With more than one thread, the bytes would depend on the number of cores.
             options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
-            # Otherwise x264's rounding depends on memory alignment, and the bytes differ each time.
+            # Otherwise x264's rounding depends on memory alignment, and the bytes would vary.
             options["x264-params"] = "cpu-independent=1"
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.height, stream.width = frames.shape[1:3]
@@ -247,7 +248,7 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
     return file.getvalue()
 
 
-# ---- what a clip shows ----
+# ---- the content of a clip ----
 
 
 def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
@@ -264,9 +265,10 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 
 
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
-    """Return x, y, rotation and size of a random clip of a motion, relative to their ranges.
+    """Return x, y, rotation and size in a random clip of a motion, relative to their ranges.
 
-    (T, 4) in [0, 1) for times (T,) since the start; each row on its own is uniform for any label.
+    The values are (T, 4) in [0, 1) for `times_sec` (T,) since the start of the clip. Each row on
+    its own is uniformly distributed for any label.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
@@ -275,7 +277,7 @@ def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """Return a plain dark background, with a gradient in half of the clips: (H, W, 3) in 0..255."""
+    """Return a dark background (H, W, 3) in 0..255, with a gradient in half of the clips."""
     colour = rng.uniform(10, 90, size=3)
     far_colour = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
     down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
@@ -286,10 +288,10 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 
 
 def _sprite(rng: np.random.Generator) -> np.ndarray:
-    """Return a textured polygon that rotates about one end: (S, S, 4), RGB and coverage.
+    """Return a textured polygon that rotates about one end, as RGB and coverage (S, S, 4).
 
-    One side has warm and the other cold colours; the leading side shows the direction of rotation.
-    Without this, a small model needs far more clips to learn the direction.
+    One side has warm colours and the other has cold ones, so that the leading side shows the
+    direction of rotation. Without this, a small model needs far more clips to learn the direction.
     """
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
@@ -312,7 +314,7 @@ def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) ->
 
 
 def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return the coverage 0..1 of a random polygon of 3 to 7 corners, longer than wide."""
+    """Return the coverage 0..1 of a random polygon with 3 to 7 corners, longer than it is wide."""
     corners = int(rng.integers(3, 8))
     bearings = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.15, 0.15, corners)) / corners
     reach = rng.uniform(0.8, 1.0, corners)
@@ -325,7 +327,7 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
-    """Return two warm and two cold colours (4, 3), brighter than any background."""
+    """Return two warm and two cold colours, (4, 3), brighter than any background."""
     strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
     middle = rng.uniform(60, 200, size=4)
     warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)
