@@ -1,6 +1,6 @@
 """The table of clips that all steps use, from listing to loading."""
 
-# A table may contain a million paths; as `Path` objects they would cost ten times as much.
+# A table may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH100, PTH118
 
 import math

@@ -1,9 +1,9 @@
-"""The boundary of data_root: a list cannot name files outside it unless `allow_outside` is set.
+"""Refuse lists that name files outside data_root, unless `allow_outside` is set.
 
-Paths are judged as written. Links inside data_root were made by its owner, and are followed.
+Paths are judged as written. Links inside data_root were made by its owner, so they are followed.
 """
 
-# A list may hold a million paths, and `Path` objects would cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH100, PTH118, PTH120
 
 import os
@@ -30,8 +30,8 @@ def refuse_outside(
 
     Args:
         paths: paths as listed.
-        data_root: the folder or address.
-        location: returns where the clip of an index is listed.
+        data_root: folder or URL of the clips.
+        location: returns the FILE:LINE at which the path with this index is listed.
         allowed: value of `allow_outside` in the config.
     """
     outside = [] if allowed else find_outside(paths, data_root)
@@ -49,7 +49,7 @@ def refuse_outside(
 
 def find_outside(paths: Sequence[str], data_root: str | Path) -> list[int]:
     """Return the indices of paths outside data_root."""
-    # Only unusual paths are examined closely: nearly all of a million are plain names.
+    # Only unusual paths are examined closely, since nearly all of a million are plain names.
     if is_remote(data_root):
         is_outside = _beyond_address(str(data_root))
         odd = re.compile(r"\.\.|[:%\\]").search
@@ -76,7 +76,7 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
         if is_remote(path) and not path.startswith(_FILE):
             return True
         try:
-            # The path is opened as written, and `link/..` need not lead back.
+            # The path is opened as written, and `link/..` may lead to another folder.
             opened = os.path.join(root, path)
             if path.startswith(_FILE):
                 opened = os.path.abspath(path.removeprefix(_FILE))
@@ -85,7 +85,7 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
                 return True
             if f"{plain}/".startswith(inside):
                 return False
-            # It may be another path to data_root, through a link to it or to a folder above.
+            # The path may lead into data_root through a link to it or to a folder above it.
             folder = os.path.join(real_folder(os.path.dirname(plain)), "")
             return not folder.startswith(really_inside)
         except ValueError:  # a null byte: no such file can exist
@@ -100,10 +100,10 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
     def is_outside(path: str) -> bool:
         is_address = is_remote(path)
-        # `::` chains addresses, each inside the next one; file names on the web escape it.
+        # `::` chains URLs, each inside the next one; web URLs escape it in file names.
         if "::" in path and (is_address or not is_web):
             return True
-        # In a relative name, what follows # or ? is part of the name.
+        # In a relative path, # and ? are part of the name.
         address = _parts_of(path) if is_address else (*root[:2], f"{root[2]}/{path}")
         prefix = _plain(root[2], is_web=is_web).rstrip("/") + "/"
         within = f"{_plain(address[2], is_web=is_web)}/".startswith(prefix)
@@ -113,14 +113,14 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
 
 def _plain(path: str, *, is_web: bool) -> str:
-    """Return the normalised path of an address."""
-    # Servers and clients read %2e as a dot.
+    """Return the normalised path of a URL."""
+    # Servers and clients decode %2e to a dot.
     path = unquote(path) if is_web else path
     return "/" + normpath("/" + path.replace("\\", "/")).lstrip("/")
 
 
 def _parts_of(address: str) -> tuple[str, str, str]:
-    """Return scheme, host or bucket, and path."""
+    """Return the scheme, the host or bucket, and the path of a URL."""
     scheme, host, path = _ADDRESS.match(address).groups()
     if scheme.lower() in _WEB:
         path = re.split("[?#]", path, maxsplit=1)[0]

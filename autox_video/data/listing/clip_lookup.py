@@ -1,6 +1,6 @@
-"""Find the listed clips, even if they are spelled differently or are in other folders."""
+"""Find the files of listed clips, even if they are spelled differently or are in other folders."""
 
-# A list may contain a million paths; as `Path` objects they would cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH112, PTH118
 
 import os
@@ -22,7 +22,7 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
 _MISSING_AT_MOST = 0.5
-"""Share of an official list's clips that may be missing; more is an error."""
+"""Tolerated share of missing clips in an official list."""
 
 _NAMED_AT_MOST = 3
 
@@ -30,10 +30,10 @@ _NAMED_AT_MOST = 3
 def find_listed(table: Table, tree: ClipTree) -> Table:
     """Return the table with the paths of existing files, and without comments.
 
-    A path that does not exist as written is matched to the only file that differs from it in
-    slashes, case, Unicode normalisation, suffix or leading folders. Notes say how many were found
-    that way, and which lines beginning with # were taken for comments although they look like
-    clips.
+    A path that does not exist as written is replaced by the path of a file that differs only in
+    slashes, case, Unicode normalisation, suffix or leading folders, if there is exactly one. Notes
+    report how many paths were replaced, and which lines beginning with # were treated as comments
+    although they look like clips.
     """
     if is_remote(tree.data_root):
         return _without_comments(table, table.hashed)
@@ -44,9 +44,9 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
         for index in missing:
             if path := tree.meant(table.paths[index], table.labels[index], labels):
                 respelt[index] = path
-    except ListingError:  # a folder that cannot be read: then only exact paths count
+    except ListingError:  # a folder cannot be read, so only exact paths count
         respelt = {}
-    # Two listed clips cannot be the same file: then the leading folders told them apart.
+    # Two listed paths that match the same file mean different clips, so neither is replaced.
     times = Counter(path for path, _ in {(path, table.paths[i]) for i, path in respelt.items()})
     taken = set(table.paths)
     respelt = {i: path for i, path in respelt.items() if times[path] == 1 and path not in taken}
@@ -97,7 +97,7 @@ def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list
     Args:
         table: the list, with its paths as written.
         tree: the clips under data_root.
-        data_set: its name, for messages.
+        data_set: name of the data set, for messages.
 
     Raises:
         ListingError: most of the clips are missing.
@@ -109,7 +109,7 @@ def locate(table: Table, tree: ClipTree, data_set: str) -> tuple[ClipTable, list
     located.paths, located.all_there = [path for path in paths if path is not None], True
     clips = located.clips()
     if os.path.isdir(table.source):
-        # A folder of lists has no line numbers: messages name the clips themselves.
+        # A line number is ambiguous in a folder of lists, so messages name the clips instead.
         clips = replace(clips, source=str(tree.data_root), lines=None)
     return clips, notes
 

@@ -1,6 +1,6 @@
 """Find clips under data_root by name, for lists whose paths do not match the files."""
 
-# A list may contain a million paths; as `Path` objects they would cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH119, PTH120
 
 import difflib
@@ -13,7 +13,7 @@ from autox_video.data.listing.spelling import file_key, folder_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
 COMPARED_AT_MOST = 20_000
-"""With more clips than this, similar names are not searched, since each would be compared."""
+"""With more clips than this, similar names are not searched for, since every name is compared."""
 
 # Label Studio adds a prefix to the names of uploaded files: 0a1b2c3d-NAME.
 _UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
@@ -27,14 +27,15 @@ class ClipTree:
         self._by_stem: dict[str, str | list[str]] | None = None
 
     def find(self, name: str, label: str = "") -> str | None:
-        """Return the path of a clip relative to the root; None if there is none.
+        """Return the path of a clip relative to the root; None if there is no such clip.
 
         Args:
             name: name in an official list, with or without folders and suffix.
-            label: its class; among clips of the same name, the one in this folder is taken.
+            label: class of the clip; among clips with the same name, one in the folder of this
+                class is preferred.
         """
         clips, stem = self._of_stem(name), stem_of(name)
-        # A name in different case only counts if no name has this case.
+        # Names that differ in case count only if no name has the same case.
         clips = [path for path in clips if stem_of(path) == stem] or clips
         if name in clips or not clips:
             return name if clips else None
@@ -42,14 +43,15 @@ class ClipTree:
         return next((path for path in clips if _folder_of(path) == wanted), clips[0])
 
     def resolve(self, path: str) -> str | None:
-        """Return the clip that a path with a different spelling means; None unless it is unique."""
+        """Return the clip that matches a path in another spelling; None unless it is unique."""
         candidates = self.candidates(path)
         return candidates[0] if len(candidates) == 1 else None
 
     def meant(self, path: str, label: str, labels: set[str]) -> str | None:
-        """Return the clip that a listed path means; of several, the one in its class's folder.
+        """Return the clip that matches a listed path, preferring one in the folder of its class.
 
-        Clips in the folder of another class in `labels` do not count. None unless it is unique.
+        Clips in the folders of other classes in `labels` do not count. Returns None unless exactly
+        one clip remains.
         """
         folders = {clip: _folder_of(clip) for clip in self.candidates(path)}
         of_class = folder_key(label)
@@ -81,7 +83,7 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip with a similar name; None if there is none, or too many to compare."""
+        """Return a clip with a similar name; None if there are none, or too many to compare."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None
@@ -94,7 +96,7 @@ class ClipTree:
         return None
 
     def example(self) -> str | None:
-        """Return the path of any clip; None if there is none."""
+        """Return the path of an arbitrary clip; None if there are no clips."""
         clips = next(iter(self._stems().values()), None)
         return clips[0] if isinstance(clips, list) else clips
 
@@ -103,7 +105,7 @@ class ClipTree:
         return [clips] if isinstance(clips, str) else clips
 
     def _stems(self) -> dict[str, str | list[str]]:
-        # Nearly every name belongs to one clip: a list for each would cost another 100 bytes.
+        # Nearly every name belongs to one clip, for which a list would take another 100 bytes.
         if self._by_stem is None:
             self._by_stem = {}
             for path in find_videos(self.data_root):
@@ -121,7 +123,7 @@ def _folder_of(path: str) -> str:
 
 def _stem_key(path: str) -> str:
     stem = stem_of(file_key(path))
-    # On systems that hide suffixes, they get written twice: clip.mp4.mp4.
+    # On systems that hide suffixes, users add them a second time, as in clip.mp4.mp4.
     while (shorter := stem_of(stem)) != stem:
         stem = shorter
     return stem

@@ -20,16 +20,16 @@ from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 _PURPOSES = {"train": "training", "val": "validation", "test": "testing"}
 
 Files = Mapping[str, str]
-"""The list of each split; AUTO for none."""
+"""The list file of each split; AUTO for a split without one."""
 
 
 @dataclass(slots=True)
 class ConfiguredLists:
-    """What was read, by split, before any checks across lists."""
+    """The contents of the lists, before any checks across lists."""
 
     splits: dict[str, ClipTable] = field(default_factory=dict)
     names: Names | None = None
-    """The data set's own classes."""
+    """The classes that the data set itself defines; None if it defines none."""
     notes: list[str] = field(default_factory=list)
     are_names: bool = False
     """Whether labels are names, even if they look like numbers."""
@@ -40,7 +40,7 @@ class ConfiguredLists:
 
 
 def reading_of(settings: Settings) -> Reading:
-    """Return how to read lists, according to the settings."""
+    """Return the options for reading lists that follow from the settings."""
     return Reading(
         str(check_root(settings.data_root)),
         settings.data_format,
@@ -148,7 +148,7 @@ def _split_by_folder(listed: ListedClips, file: str) -> ListedClips:
 
 
 def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) -> None:
-    """Add the clips of a split's list, and those of other splits in it."""
+    """Add the clips in the list of `split`; a training list may also contain other splits."""
     file = files[split]
     lists.notes += listed.notes
     lists.names = lists.names or listed.classes
@@ -170,14 +170,14 @@ def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) 
 
 
 def may_name_test_clips(train_list: str, root: str | Path) -> bool:
-    """Whether there may be test clips without a test list; reads nothing."""
+    """Whether there may be test clips although no test list is set; no list is read."""
     if train_list != AUTO or is_remote(root):
         return True
     return has_test_folder(root) or bool(find_metadata(str(root)))
 
 
 def used_names(lists: ConfiguredLists) -> Names | None:
-    """Return the data set's own classes, but those without a training clip; a note says so."""
+    """Return the data set's own classes that have training clips, and add a note on the others."""
     if lists.names is None:
         return None
     classes, source = lists.names
@@ -192,7 +192,7 @@ def used_names(lists: ConfiguredLists) -> Names | None:
 
 
 def check_root(path: str) -> str | Path:
-    """Return data_root as a folder, or as a URL.
+    """Return data_root as the path of a folder or as a URL.
 
     Raises:
         ListingError: there is no such folder, or the URL's scheme is unknown.

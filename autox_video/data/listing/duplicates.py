@@ -1,4 +1,4 @@
-"""Clips that are listed more than once, in one list or in two."""
+"""Find clips that are listed more than once, in one list or in two."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,10 +12,10 @@ from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Splits, par
 def drop_repeats(
     clips: ClipTable, data_root: str | Path, *, multi_label: bool = False
 ) -> tuple[ClipTable, list[str], list[str]]:
-    """Return each clip once, with problems (a clip has two labels) and notes.
+    """Return a table with each clip once, problems (clips with two labels), and notes.
 
     In multi-label data, a repeated clip gets the labels of all its lines. Two segments of a video
-    are two clips.
+    count as two clips.
     """
     repeats = _repeats(clips, data_root)
     if not repeats:
@@ -51,7 +51,7 @@ def _repeats(clips: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
 
 
 def say_several_labels(splits: Splits) -> list[str]:
-    """Say that some clips have several classes, so that training will be multi-label."""
+    """Report that some clips have several classes, so that training will be multi-label."""
     labelled = [clips for clips in splits.values() if clips.labels is not None]
     joined = {text for clips in labelled for text in set(clips.labels) if len(parts_of(text)) > 1}
     several = [(clips, i) for clips in labelled for i, t in enumerate(clips.labels) if t in joined]
@@ -83,7 +83,7 @@ def say_overlapping_parts(clips: ClipTable, data_root: str | Path) -> list[str]:
 
 
 def _overlap(clips: ClipTable, a: int, b: int) -> bool:
-    """Whether two segments with different labels overlap by half of the shorter one."""
+    """Whether two segments with different labels overlap by at least half of the shorter one."""
     (start_a, end_a), (start_b, end_b) = clips.segments[a], clips.segments[b]
     common = min(end_a, end_b) - max(start_a, start_b)
     overlap_by_half = common > 0 and 2 * common >= min(end_a - start_a, end_b - start_b)
@@ -101,11 +101,11 @@ def same_clip_twice(splits: Splits, data_root: str | Path) -> list[str]:
 
 
 def _common(a: ClipTable, b: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
-    """Return the row pairs of the clips in both tables, in the order of `b`."""
+    """Return (row in `a`, row in `b`) for each clip in both tables, in the order of `b`."""
     if (a.segments is None) == (b.segments is None):
         keys_a, keys_b = a.identities(data_root), b.identities(data_root)
     else:
-        # A whole video and a segment of it count as the same.
+        # A whole video and a segment of it count as the same clip.
         keys_a, keys_b = video_keys(a.paths, data_root), video_keys(b.paths, data_root)
     common = set(keys_a).intersection(keys_b)
     row_of = {key: row for row, key in enumerate(keys_a) if key in common}

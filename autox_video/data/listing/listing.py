@@ -23,14 +23,14 @@ from autox_video.run.work_dir import EARLIER, SPLIT, is_for_plan
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All clips of a run, checked: every clip exists, and every class has training clips."""
+    """All clips of a run, already checked: each clip exists, and each class has training clips."""
 
     data_root: Path | str
-    """The folder or URL; `remote.join` gives the path or URL of a clip."""
+    """Folder or URL of the clips; `remote.join` gives the path or URL of a clip."""
     classes: tuple[str, ...]
     """Class names by index; "0", "1", ... if there are no names."""
     named: bool
-    """Whether the names were given: by a list, by folders or by a file of class names."""
+    """Whether the class names come from a list, from folders or from a file of class names."""
     train: ClipTable
     val: ClipTable | None
     """None if `train` has yet to be split."""
@@ -59,10 +59,10 @@ class Listing:
 
 
 def read_listing(settings: Settings) -> Listing:
-    """Read and check the lists that the settings name, or else the class folders.
+    """Read and check the lists that the settings name, or the class folders if they name none.
 
-    Without a validation list, the training clips are not split yet: `split_listing` does that.
-    Writes nothing.
+    If there is no validation list, `split_listing` splits the training clips later. No file is
+    written.
 
     Raises:
         ListingError: all problems found, one message each.
@@ -102,7 +102,7 @@ def read_listing(settings: Settings) -> Listing:
 
 
 def restore_split(listing: Listing) -> Listing:
-    """Split the clips as WORK_DIR/split says, where it holds exactly these; else give `listing`."""
+    """Apply the split in WORK_DIR/split if it has exactly these clips; else return `listing`."""
     how = listing.split_request
     if how is None or how.stored is None:
         return listing
@@ -113,9 +113,9 @@ def restore_split(listing: Listing) -> Listing:
 def split_listing(listing: Listing) -> Listing:
     """Return the listing with a stratified validation split, unless it has a validation list.
 
-    The stored split is used if it holds exactly these clips. A new one keeps clips on the side they
-    had in an earlier run. If the clips were inspected, unreadable ones stay in training, and clips
-    cut from the same recording stay together. The result is stored in WORK_DIR/split.
+    The stored split is used if it has exactly these clips. A new split keeps each clip on the side
+    that it was on in an earlier run. If the clips were inspected, unreadable clips stay in training
+    and clips cut from the same recording stay together. The result is stored in WORK_DIR/split.
 
     Raises:
         ListingError: no clip is left for validation.
@@ -159,11 +159,11 @@ def _on_recordings(train: ClipTable) -> list[str]:
 def _is_multi_label(
     lists: ConfiguredLists, names: Names | None, wanted: bool | str, root: str | Path
 ) -> bool:
-    """Decide whether the data is multi-label, unless the config says so."""
+    """Return whether the data is multi-label, as configured or else judging by the lists."""
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
-    # In some formats a clip is listed once per class, so repeats are not a problem there.
+    # In some formats a clip is listed once per class, so repeats with other labels are valid.
     if lists.repeats_are_labels and any(
         duplicates.drop_repeats(clips, root)[1] for clips in splits
     ):
@@ -196,22 +196,22 @@ def _each_clip_once(
 def _clips_to_split(
     splits: Splits, root: str | Path, *, from_folders: bool
 ) -> tuple[ClipTable, tuple[str, ...]]:
-    """Return the training clips to split, and the splits to make."""
+    """Return the training clips to split, and the names of the splits to make."""
     clips = splits["train"]
     if not from_folders:
         return clips, ("train", "val")
     if "test" not in splits:
         return clips, ("train", "val", "test")
-    # Same folders: do not train on test clips.
+    # The test clips may be in the same folders; do not train on them.
     tested = set(video_keys(splits["test"].paths, root))
     keys = enumerate(video_keys(clips.paths, root))
     return clips.select([row for row, key in keys if key not in tested]), ("train", "val")
 
 
 def _earlier_runs(work_dir: Path) -> tuple[Path, ...]:
-    """Return the folders of runs whose clips should keep their sides, the latest first.
+    """Return the folders of earlier runs whose splits should be kept, the latest first.
 
-    The first is the work dir itself: a run that never came to a checkpoint is not resumed.
+    The work dir itself comes first, since a run that never saved a checkpoint is not resumed.
     """
     folder = work_dir.parent if is_for_plan(work_dir) else work_dir
     return folder, *sorted((folder / EARLIER).glob("*"), reverse=True)
@@ -232,11 +232,11 @@ def read_test(
 ) -> ClipTable | None:
     """Read and check the test clips, from the test list or from the training data.
 
-    Labels are None if there are none. Duplicate lines are dropped.
+    The table has no labels if the test list has none. Duplicate lines are dropped.
 
     Args:
-        settings: settings that name the clips.
-        classes: the model's classes; a label is a name or an index of these.
+        settings: the settings; they give data_root and the lists.
+        classes: the model's class names; labels are names or indices of these classes.
         multi_label: whether the model is multi-label.
         on_note: called with each message about how the list was read.
 

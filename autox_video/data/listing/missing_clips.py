@@ -1,6 +1,6 @@
 """Find listed clips that do not exist, and explain why."""
 
-# A list may contain a million paths; as `Path` objects they would cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os
@@ -14,17 +14,18 @@ from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
 
-# With at least this many listed clips in a folder, reading the folder beats checking each clip.
+# With at least this many listed clips in a folder, reading the folder is faster than checking each.
 _WORTH_READING_FOLDER = 16
 
 
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
-    """Report missing clips, one message each.
+    """Report missing clips, with one message for each.
 
-    Remote clips are not checked, since that would take a request for each; they fail when opened.
+    Remote clips are not checked, since that would take one request per clip; opening a missing one
+    fails later.
 
     Raises:
-        InstallError: the package for their URLs is missing.
+        InstallError: the package for the clips' URLs is missing.
     """
     if unknown := _unknown_addresses(splits):
         return unknown
@@ -56,7 +57,7 @@ def _example(tree: ClipTree) -> str | None:
 
 
 def _unknown_addresses(splits: Splits) -> list[str]:
-    """Check one URL per scheme, which needs no network."""
+    """Report URLs with an unknown scheme, checking one URL per scheme without network access."""
     first: dict[str, tuple[ClipTable, int]] = {}
     for clips in splits.values():
         for row, path in enumerate(clips.paths):
@@ -72,7 +73,7 @@ def _unknown_addresses(splits: Splits) -> list[str]:
 
 
 def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
-    """Return the indices of the local paths at which there is no clip."""
+    """Return the indices of the local paths at which no clip exists."""
     folders: dict[str, list[int]] = {}
     for index, path in enumerate(paths):
         if "://" not in path or not is_remote(path):
@@ -110,9 +111,9 @@ def _why_missing(path: str, tree: ClipTree) -> str:
 
 
 def _what_there_is(path: str, tree: ClipTree) -> str:
-    """Say which clips a missing path may mean; "" if none is similar."""
+    """Return a clause that names the clips most similar to a missing path; "" if there are none."""
     try:
-        # A list may name the features or images of a clip: x.npy is missing, x.mp4 exists.
+        # A list may name a clip's features or images, such as x.npy where only x.mp4 exists.
         candidates = tree.candidates(path) or tree.candidates(os.path.splitext(path)[0])
         near = candidates[:3] or ([nearest] if (nearest := tree.nearest(path)) else [])
     except ListingError:  # a folder that cannot be read

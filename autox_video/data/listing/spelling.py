@@ -1,10 +1,10 @@
-"""Normalise names that look the same: Unicode forms, invisible characters, case."""
+"""Normalise names that differ only in Unicode form, invisible characters or case."""
 
 import unicodedata
 from urllib.parse import unquote
 
-# Cc and Cf have no width, such as zero-width spaces and byte order marks. Variation selectors only
-# change how the character before them looks.
+# Characters of categories Cc and Cf, such as zero-width spaces and byte order marks, have no width.
+# Variation selectors only change how the character before them looks.
 _WITHOUT_WIDTH = ("Cc", "Cf")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 # Letters of other alphabets that look like Latin letters.
@@ -15,7 +15,7 @@ _DRAWN_ALIKE = str.maketrans(
 
 
 def as_seen(text: str) -> str:
-    """Return a name as a reader sees it: NFC, plain spaces, no invisible characters."""
+    """Return a name as a reader sees it, in NFC, with plain spaces and no invisible characters."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     shown = (

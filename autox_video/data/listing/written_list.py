@@ -1,4 +1,4 @@
-"""Write and read our own lists: CSV with path, label and, for segments, start and end."""
+"""Write and read our own lists, which are CSV with path, label and, for segments, start and end."""
 
 import csv
 import re
@@ -21,7 +21,7 @@ def write_list(path: str | Path, clips: ClipTable) -> None:
     indices are joined by `;`. An empty end means the end of the video.
 
     Raises:
-        ResourceError: the file cannot be written; an existing file is kept.
+        ResourceError: the file cannot be written; an existing file is then left unchanged.
     """
     header = ["path", _LABELS if clips.has_label_sets else _LABEL]
     columns = [clips.paths, map(_written, clips.labels or [""] * len(clips))]
@@ -43,7 +43,7 @@ def _written(label: Label) -> Label:
 
 
 def read_list(path: str | Path) -> ClipTable:
-    """Return the clips of a list that `write_list` wrote.
+    """Return the clips in a list that was written by `write_list`.
 
     Raises:
         ListingError: the file is missing or is not such a list.

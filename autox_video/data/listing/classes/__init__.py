@@ -1,1 +1,1 @@
-"""Class names and labels."""
+"""Read class names, and convert labels to class indices."""

@@ -1,4 +1,4 @@
-"""Turn labels as text into class indices, and report invalid labels."""
+"""Convert the text of labels to class indices, and report invalid labels."""
 
 import difflib
 import re
@@ -25,23 +25,23 @@ _AS_NAMES = "; to use numbers as class names, list them in a class_names file, o
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The classes and label indices of all lists."""
+    """The classes of all lists, and the class index of each label."""
 
     classes: tuple[str, ...]
     named: bool
     index: dict[str, int] | dict[str, tuple[int, ...]]
     """Class index of each label as written; in multi-label data, all its class indices."""
     problems: list[str]
-    """If there are any, the other fields are meaningless."""
+    """Messages about invalid labels; if there are any, the other fields are meaningless."""
     notes: tuple[str, ...] = ()
     """Messages about how the labels were read."""
 
 
 def has_joined_labels(splits: Splits, names: Names | None) -> bool:
-    """Whether labels seem to contain several classes each, written as `one;other`.
+    """Whether some labels seem to consist of several classes, written as `one;other`.
 
-    This is so if a label joins numbers, classes in `names` or, without names, a class that also
-    occurs in another label.
+    This is the case if a label joins numbers, classes in `names` or, without names, a class that
+    also occurs in another label.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -58,7 +58,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
     """Return the test clips without placeholder labels, and a note if there were any.
 
-    A label in `classes` is kept.
+    A label that is also in `classes` is not a placeholder.
     """
     labels = set(test.labels or ())
     if len(labels) != 1 or test.lines is None:
@@ -77,7 +77,7 @@ def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTab
 
 
 def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
-    """Say which classes the labels of test clips mean, if they are indices."""
+    """Report which classes the labels of test clips stand for, if the labels are indices."""
     texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
     if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
         return []
@@ -100,15 +100,15 @@ def number_labels(
     If any label is in `names`, all labels are class names. Otherwise they are class indices if all
     are integers, else class names. The classes are `names` if given, otherwise the labels in
     natural order ("a2" before "a10"), or the numbers from 0 to the largest. Labels that differ only
-    in invisible characters are the same. If there is a training list, every class must have a clip
-    in it.
+    in invisible characters are treated as the same. If there is a training list, it must contain a
+    clip of every class.
 
     Args:
         splits: the lists; those without labels are ignored.
         names: class names given separately from the lists.
         num_class: the number of classes in the config, if given.
         are_names: treat labels as names, even if they look like numbers.
-        multi_label: labels may be several classes, joined by `;`.
+        multi_label: a label may consist of several classes, joined by `;`.
     """
     return _Numbering(splits, names, num_class, multi_label=multi_label).labels(are_names)
 
@@ -223,7 +223,7 @@ class _Numbering:
         return tuple(map(str, range(count))), index, problems
 
     def _start_at_one(self, index: dict[str, int], count: int, *, is_wrong: bool) -> list[str]:
-        """Say what to do if labels go from 1 to the number of classes."""
+        """Report what to do if labels go from 1 to the number of classes."""
         texts = self._used("train") if "train" in self.splits else self.texts
         last = max(index.values())
         if min(index.values()) != 1 or {index[text] for text in texts} != set(range(1, last + 1)):
@@ -237,7 +237,7 @@ class _Numbering:
         ]
 
     def _say_filled(self) -> list[str]:
-        """Say what to do if all test clips have the same unknown label."""
+        """Report what to do if all test clips have the same unknown label."""
         if "test" not in self.splits:
             return []
         test, used = self.splits["test"], self._used("test")

@@ -10,16 +10,17 @@ from autox_video.data.listing.reading.list_text import numbered_lines, read_text
 from autox_video.video.files.remote import RemoteFault, is_file, is_remote, join, sibling
 
 _CLASS_NAMES = "classes.txt"
-# Lines that occur only in JSON, YAML, XML, protobuf or Python, including `names:` of YAML.
+# Lines that occur only in JSON, YAML, XML, protobuf or Python, such as `names:` in YAML.
 _NO_NAME = re.compile(r"[\[\](){},;]+|[\[{].*[\]},]|.*[\[{]|<[/?!\w][^>]*>.*|- .*|[A-Za-z]\w*:")
 _NUMBERED = re.compile(r"([0-9]{1,9})(?:\s*[,;:=.)|]\s*|\s+)(\S.*)")
 _HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
 
 
 def read_class_names(file: str, data_root: str, train_list: str) -> Names | None:
-    """Return the class names in `file`, or in classes.txt if it is AUTO.
+    """Return the class names in `file`, or in classes.txt if `file` is AUTO.
 
-    That file is searched next to the training list and in data_root; None if it does not exist.
+    classes.txt is searched for next to the training list and in data_root. The result is None if it
+    does not exist.
 
     Raises:
         ListingError: the file is missing, does not have one name per line, or repeats a name.

@@ -24,16 +24,17 @@ PLACEHOLDER = re.compile(
 _MAY_BE_A_CLASS = re.compile("none|unknown|na", re.IGNORECASE)
 _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]*[1-9]")
 _JOINED = re.compile(r"\s*[,;|&+]\s*")
-# Not between two digits, where they matter: 1.25 and 12.5.
+# Separators are ignored except between two digits, where they matter, as in 1.25 and 12.5.
 _BETWEEN = re.compile(r"(?<![0-9 ._-])[ ._-]+|[ ._-]+(?![0-9 ._-])")
 _JOINTS = re.compile(r"[,;/|+&]| and ")
 
 
 def near_names(clips: Mapping[str, int]) -> list[str]:
-    """Report classes that are probably the same, or no class, one message per group.
+    """Report classes that are probably the same, or not classes at all, one message per group.
 
-    These are names that differ only in case, spaces, hyphens, underscores, dots or characters that
-    look alike; and names one letter away from another with at least four times as many clips.
+    Classes are probably the same if their names differ only in case, spaces, hyphens, underscores,
+    dots or characters that look alike, or if one name is a letter away from another name with at
+    least four times as many clips.
 
     Args:
         clips: number of clips per class name.
@@ -58,7 +59,7 @@ def _differ_only_in(what: str, names: Sequence[str], clips: Mapping[str, int]) -
 
 
 def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
-    """Report classes that look like something else: a missing label, a number, several labels."""
+    """Report classes that look like a missing label, a number or several labels."""
     most = max(clips.values(), default=0)
     for name, count in clips.items():
         is_rare = count <= RARE_SHARE * most
@@ -80,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """Return a name with several parts, if most names consist of the same few parts."""
+    """Return a name that consists of several parts, if most names consist of the same few parts."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
@@ -90,7 +91,7 @@ def _of_parts(names: Iterable[str]) -> str | None:
 
 
 def _joined(clips: Mapping[str, int]) -> Iterator[str]:
-    """Report classes whose names are combinations of others."""
+    """Report classes whose names combine the names of other classes."""
     for name in clips:
         parts = [part.strip() for part in _JOINTS.split(name)]
         if len(parts) > 1 and all(part in clips for part in parts):
@@ -101,7 +102,7 @@ def _joined(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _alike(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    # The narrowest reason first, so that a group is not reported again for a wider one.
+    # The narrowest reason comes first, so that a group is not reported again for a wider one.
     kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("invisible characters", as_seen),
         ("case", lambda name: as_seen(name).casefold()),
@@ -129,7 +130,7 @@ def _without_accents(name: str) -> str:
 
 
 def _typos(clips: Mapping[str, int]) -> Iterator[str]:
-    """Report classes that are one typo apart."""
+    """Report classes whose names are one typo apart."""
     plain = {name: as_seen(name).casefold() for name in clips}
     # Names one typo apart become equal if a letter is removed from one or both.
     shortened: dict[str, set[str]] = {}

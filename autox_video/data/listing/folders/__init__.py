@@ -1,1 +1,1 @@
-"""Read folders of clips: which folders are splits, which are classes."""
+"""Read folders of clips, and decide which folders are splits and which are classes."""

@@ -1,4 +1,4 @@
-"""Read class folders."""
+"""Read the clips in class folders."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,12 +20,12 @@ def read_class_folders(
 ) -> tuple[dict[str, ClipTable], list[str]]:
     """Return the clips in DATA_ROOT/CLASS/... by split, and notes on what was skipped.
 
-    Split folders may be above or inside the class folders; without any, all clips are in `train`.
-    Clips in a flat test folder have no labels. List files in data_root are reported as unused,
-    except those `named` in the config.
+    Split folders may be above or inside the class folders; without split folders, all clips are in
+    `train`. Clips in a flat test folder have no labels. List files in data_root are reported as
+    unused, except those `named` in the config.
 
     Raises:
-        ListingError: there is no video, none in a class folder, or the folders are ambiguous.
+        ListingError: there are no videos or none in class folders, or the folders are ambiguous.
     """
     contents = read_contents(data_root)
     arranged = arrange(contents.videos, contents.folders, str(data_root))
@@ -83,7 +83,7 @@ def _say_unused(data_root: str | Path, contents: Contents, arranged: Arrangement
 
 
 def _say_lacking_classes(data_root: str | Path, splits: dict[str, ClipTable]) -> Iterator[str]:
-    """Report training classes that have no clips in another split."""
+    """Report training classes that have no clips in the other splits."""
     trained = set(splits["train"].labels)
     for split, clips in splits.items():
         if lacking := sorted(trained.difference(clips.labels or trained)):

@@ -1,6 +1,6 @@
 """Find all clips under a folder, and report the other files in it."""
 
-# A folder may contain a million paths; as `Path` objects they would cost ten times as much.
+# A folder may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH116, PTH118
 
 import os
@@ -32,7 +32,7 @@ _LOOKED_INTO = 4
 """Number of images per folder that are opened to see whether they are animations."""
 _SUFFIXES_NAMED_AT_MOST = 10
 
-# What is skipped: singular, plural, and why.
+# Kinds of skipped entries; messages use the singular, the plural and the reason.
 _LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _SKIPPED = (
     ("broken link", "broken links", "skipped"),
     ("folder", "folders", "skipped, no permission to read"),
@@ -52,9 +52,9 @@ class Contents:
     videos: list[str] = field(default_factory=list)
     """Video files and frame folders."""
     frame_folders: set[str] = field(default_factory=set)
-    """Those of `videos` that are frame folders."""
+    """The `videos` that are frame folders."""
     folders: list[str] = field(default_factory=list)
-    """Folders without clips and subfolders."""
+    """Folders that contain neither clips nor subfolders."""
     lists: list[str] = field(default_factory=list)
     """Files at the top level that may be lists of clips."""
     skipped: dict[tuple[str, str, str], list[str]] = field(
@@ -80,25 +80,25 @@ class Contents:
 
 
 def some(names: Iterable[str]) -> str:
-    """Return the first few names, as the end of a sentence."""
+    """Return the first few names as the end of a sentence."""
     names = list(names)
     more = len(names) - NAMED_AT_MOST
     return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more." if more > 0 else ".")
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
-    """Return all clips under `folder`, sorted, relative to it; errors as in `read_contents`."""
+    """Return the sorted paths of all clips, relative to `folder`; raises like `read_contents`."""
     return tuple(read_contents(folder).videos)
 
 
 def read_contents(folder: str | Path) -> Contents:
     """Return all clips under `folder`, sorted, and what was skipped.
 
-    A clip is a video file, by its suffix, or locally a folder with two or more numbered images and
-    no videos or subfolders. Links are followed; hidden files and folders are skipped.
+    A clip is a file with a video suffix or, on a local disk, a folder with two or more numbered
+    images and no videos or subfolders. Links are followed; hidden files and folders are skipped.
 
-    `folder` may be a URL; a web server must list its folders. Raises ListingError if the folder is
-    missing or cannot be read.
+    `folder` may be a URL; a web server must provide listings of its folders. Raises ListingError if
+    the folder is missing or cannot be read.
     """
     contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
     for paths in (contents.videos, contents.folders, *contents.skipped.values()):
@@ -125,14 +125,14 @@ def _read_remote(address: str) -> Contents:
 def _read_local(root: str | Path) -> Contents:
     contents = Contents()
     seen: set[tuple[int, int]] = set()
-    # Links come last, so that a folder's clips are listed under its own name.
+    # Links are followed last, so that clips are listed under the real names of their folders.
     folders, links = [""], []
     while folders or links:
         is_link = not folders
         inside = folders.pop() if folders else links.pop()
         path = os.path.join(root, inside) if inside else root
         try:
-            # A link may form a loop: each folder is read only once.
+            # Links may form a loop, so each folder is read only once.
             status = os.stat(path)
             if (status.st_dev, status.st_ino) in seen:
                 if is_link:

@@ -19,7 +19,7 @@ class Arrangement:
     """The splits and classes that folders define."""
 
     splits: dict[str, list[str]] = field(default_factory=dict)
-    """Paths of the clips by split, as far as there are any."""
+    """Paths of the clips by split; splits without clips are omitted."""
     classes_at: int = 0
     """Index of the path component that is the class."""
     unused: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ def _depth(path: str) -> int:
 
 
 def _inner(videos: Iterable[str]) -> set[str]:
-    """Return the names of the direct subfolders with clips."""
+    """Return the names of the second-level folders that contain clips."""
     return {video.split("/")[1] for video in videos if _depth(video) > 1}
 
 
@@ -91,16 +91,16 @@ def _is_nested(videos: Sequence[str]) -> bool:
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Return the subfolder names that all these folders share, if at least two."""
+    """Return the subfolder names that all these folders share; none if there are fewer than two."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 
 
 def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
-    """Return the split of each sibling folder that is named like one.
+    """Return the split of each sibling folder that is named after a split.
 
-    If no name is just a split, names that differ only in the split count, such as kinetics_train
-    and kinetics_val. Several such pairs are an error.
+    If no name is just that of a split, names that differ only in the split are used, such as
+    kinetics_train and kinetics_val. More than one group of such names is an error.
     """
     alone, pairs = _called_like_splits(names)
     if not alone and len(pairs) > 1:
@@ -113,7 +113,7 @@ def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
 
 
 def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the names that are just a split, and groups of names with the same remainder."""
+    """Return the names that are just a split, and groups of names that differ only in the split."""
     alone: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
     for name in names:
@@ -124,17 +124,17 @@ def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict
 
 
 def _are_splits(tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], root: str) -> bool:
-    """Whether the top-level folders that are named like splits are splits."""
+    """Whether the top-level folders that are named after splits really are splits."""
     rest = [top for top in tops if top not in splits]
     train = [top for top in tops if splits.get(top) == "train"]
     nested = any(_is_nested(tops[top]) for top in train)
     if len(rest) == len(tops):
         return False
     if len(set(splits.values())) > 1:
-        # Several such names are splits; among other classes, train may be the vehicle.
+        # Several such names mean splits; among other classes, `train` may be the vehicle.
         are_level = nested or len(rest) < 2
     elif train:
-        # On its own, it is a split if only its clips are in class folders.
+        # A train folder on its own is a split if only its clips are in class folders.
         return nested and (not rest or (len(rest) == 1 and not _is_nested(tops[rest[0]])))
     else:
         are_level = bool(rest and _look_alike(tops.get(top, ()) for top in (*splits, *rest)))
@@ -180,7 +180,7 @@ def _splits_above(videos: Sequence[str], splits: Mapping[str, str], root: str) -
 
 
 def _refuse_one_folder(train: Sequence[str], root: str) -> None:
-    """Raise ListingError for train/videos/CLASS/CLIP, where an extra level makes it one class."""
+    """Raise ListingError for train/videos/CLASS/CLIP, where `videos` would be the only class."""
     inside = {"/".join(path.split("/")[:2]) for path in train}
     deeper = {path.split("/")[2] for path in train if _depth(path) > 2}
     if len(_inner(train)) == 1 and len(deeper) > 1:
@@ -255,7 +255,7 @@ def _classes(
 
 
 def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:
-    """Report split-like folder names more than `below` levels down, which are ignored."""
+    """Report folders more than `below` levels down that are named after splits and are ignored."""
     deep = [v for v in clips if any(split_of(part) for part in v.split("/")[below:-1])]
     if not deep:
         return []

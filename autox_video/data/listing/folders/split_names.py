@@ -11,7 +11,7 @@ _NAMES = {
     "test": ("test", "testing", "tests", "tst", "holdout", "heldout"),
 }
 _WORDS = {name: split for split, names in _NAMES.items() for name in names}
-# Words around them: train_data, TrainingSet, 01_train, X_train, train_videos_v2.
+# Words that may surround them, as in train_data, TrainingSet, X_train or train_videos_v2.
 _AROUND = (
     "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"
     "subset|folder|dir|list|frames|rawframes|images?|imgs?|raw|all|full|final|my|new|v|x|hold|held|out"
@@ -26,7 +26,7 @@ _HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder or value is named after, or None.
+    """Return the split that a folder or value is named after; None if there is none.
 
     Recognises Training_set, 01_train, valData and hold-out, for example.
     """

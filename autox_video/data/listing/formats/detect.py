@@ -1,4 +1,4 @@
-"""Detect the format of a list, and read it into tables by split."""
+"""Detect the format of a list, and read it into one table per split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,20 +19,20 @@ class ListedClips:
     """The clips of one list or a folder of lists."""
 
     splits: dict[str, ClipTable]
-    """By split; "" if the list does not name splits."""
+    """The tables by split; the split is "" if the list does not name splits."""
     classes: Names | None = None
-    """The data set's own classes, in its order."""
+    """The classes that the data set itself defines, in its order."""
     notes: list[str] = field(default_factory=list)
 
 
 def recognise(path: str, reading: Reading) -> str:
-    """Return the format of a list, by its content.
+    """Return the name of a list's format, judging by the list's content.
 
-    Formats are tried from the last registered to the first: first those of the user's modules, then
-    ours from the specific to the general. `list` is the fallback.
+    Formats are tried from the last registered to the first, so those of the user's modules come
+    first, then ours from specific to general. `list` is the fallback.
 
     Raises:
-        ListingError: it cannot be read, or is a folder without known lists.
+        ListingError: the list cannot be read, or is a folder without known lists.
     """
     source = ListSource(path)
     for name in reversed(list(LIST_FORMATS)):
@@ -47,7 +47,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
     """Return the clips of a list or a folder of lists, in the format that `reading` names.
 
     Raises:
-        ListingError: what is wrong, and where.
+        ListingError: the list is invalid; the messages say what is wrong and where.
     """
     source, list_format = ListSource(path), LIST_FORMATS[reading.data_format]
     table = list_format.read(source, reading)
@@ -64,7 +64,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
     notes = table.notes
     parts = dict(_by_split(table))
     for name, part in parts.items():
-        # A list with a single split is for the split that it was given for.
+        # A list with a single split is used for the split that it was given for.
         if (name if len(parts) > 1 else reading.split) != "test" and not any(part.labels):
             raise ListingError(f"{path}: the clips have no labels; {table.about_labels}.")
         if list_format.data_set:
@@ -76,7 +76,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
 
 
 def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield the clips of each split that the list itself names; "" if it names none."""
+    """Yield each split that the list itself names, or "" if it names none, and its clips."""
     if table.splits is None:
         yield "", table
         return
@@ -84,7 +84,7 @@ def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
     splits = [known[name] for name in table.splits]
     if None in splits:
         first = splits.index(None)
-        # If no value is a split, the column is about something else.
+        # If no value is a split, the column means something else.
         if any(splits):
             raise ListingError(
                 f"{table.location(first)}: the split `{table.splits[first]}` is not train, val or "

@@ -13,7 +13,7 @@ _LINE_OR_ID = re.compile(r"(?!#[^;]*$)([^;]+)(?:;(.*))?")
 
 
 class Jester(ListFormat):
-    """The clips are frame folders or videos named by their ids."""
+    """The clips are frame folders or videos named after their ids."""
 
     data_set = "Jester"
     has_plain_tests = True

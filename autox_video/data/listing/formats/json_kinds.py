@@ -1,7 +1,8 @@
-"""Read the JSON formats of tools and data sets; to add one, add a function and a row below.
+"""Read the JSON formats of tools and data sets.
 
-A reader returns the clips as records with keys such as path and label, or None for JSON in another
-format. It raises NotImplementedError, with a reason, for known formats that are not supported.
+To add a format, add a reader, and a row in the tables below. A reader returns the clips as records
+with keys such as path and label, or None for JSON in another format. It raises NotImplementedError,
+with a reason, for known formats that are not supported.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ _TRIED = 20
 
 
 def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Record]]:
-    """Return the name of a JSON format, and its clips.
+    """Return the name of the JSON format of a list, and the list's clips.
 
     Raises:
         ListingError: the format is not supported, or parts of it are invalid.
@@ -97,7 +98,7 @@ def _label_studio_rows(path: str, result: Record) -> list[Record]:
     label = value.get("choices") or value.get("timelinelabels") or value.get("labels") or []
     row = {"path": path, "label": LABELS_JOINED_BY.join(map(str, label))}
     ranges = value.get("ranges")
-    if is_records(ranges):  # frames from 1
+    if is_records(ranges):  # frames are counted from 1
         frames = ((part["start"] - 1, part["end"]) for part in ranges)
         return [{**row, "start_frame": start, "end_frame": end} for start, end in frames]
     if "start" in value and "end" in value and result.get("type") != "videorectangle":

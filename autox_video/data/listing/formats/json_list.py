@@ -1,4 +1,4 @@
-"""JSON and JSON Lines lists; `json_kinds` has the formats."""
+"""Lists in JSON and JSON Lines; `json_kinds` reads the formats of tools and data sets."""
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError

@@ -1,7 +1,7 @@
-"""Kinetics' lists: CSV of label, youtube_id, time_start, time_end and split.
+"""Kinetics' lists: CSV with the columns label, youtube_id, time_start, time_end and split.
 
-The clips are files ID_000010_000020 or ID_10_20 with any suffix, cut to these seconds; or ID, which
-is treated as the whole video, of which these seconds are the clip.
+A clip is a file ID_000010_000020 or ID_10_20 with any suffix, already cut to these seconds. A file
+named only ID is treated as the whole video, and the clip is the segment between these seconds.
 """
 
 from autox_video.config.choices import LIST_FORMATS
@@ -16,7 +16,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 class Kinetics(ListFormat):
-    """CSV of one split, or of all; a test list has no labels."""
+    """CSV with one split or with all splits; a test list has no labels."""
 
     data_set = "Kinetics"
 
@@ -58,7 +58,7 @@ LIST_FORMATS.register("kinetics")(Kinetics())
 
 
 def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
-    """Return the name of a Kinetics clip, and whether it is a whole video.
+    """Return the name of the file with a Kinetics clip, and whether it is a whole video.
 
     Raises:
         ValueError: start or end is not a number of seconds.

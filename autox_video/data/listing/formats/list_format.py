@@ -1,4 +1,4 @@
-"""The interface of list formats: recognise a list and read it into a table.
+"""The interface of list formats, which recognise a list and read it into a table.
 
 To add a format, register an instance of a subclass of `ListFormat`: inside this package in a module
 of its own, with a line in `config/choices.py`; elsewhere in a module that `custom_imports` names.
@@ -53,7 +53,7 @@ class ListSource:
 
     @cached_property
     def is_json(self) -> bool:
-        """Whether this is a JSON file or is meant to be."""
+        """Whether this is a file that looks like JSON, even if it is not valid."""
         return not self.is_folder and looks_like_json(self.text)
 
     @cached_property
@@ -81,9 +81,10 @@ class ListSource:
     def matches(
         self, pattern: re.Pattern, example: str, table: Table
     ) -> Iterator[tuple[int, re.Match]]:
-        """Yield each line that matches; other lines are refused unless they are comments.
+        """Yield the number and match of each line that matches `pattern`.
 
-        A matching line is never a comment, because clip names may begin with #.
+        Other lines are refused, except comments. A line that matches is never taken for a comment,
+        because clip names may begin with #.
         """
         for number, line in self.lines():
             if match := pattern.fullmatch(line):
@@ -109,20 +110,20 @@ class ListSource:
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a list, for which split, and where its clips are."""
+    """Options for reading a list, such as its split and the place of its clips."""
 
     data_root: str
     """Folder or URL that the listed paths are relative to."""
     data_format: str = AUTO
-    """The config key, or the result of `recognise`."""
+    """The value of the config key, or the result of `recognise`."""
     split: str = "train"
     """The split that the list was given for; only a test list may lack labels."""
     list_number: int = 1
-    """Which of the three official splits of UCF101 and HMDB51."""
+    """Number of the official split of UCF101 or HMDB51 to use, from 1 to 3."""
     may_lack_labels: bool = False
-    """Whether some clips may have no label although others have one."""
+    """Whether some clips may lack labels although others have them."""
     several_numbers: bool | None = None
-    """Whether all numbers after a path are labels; None: decide by the list."""
+    """Whether all numbers after a path are labels; None if the list's content decides."""
     remote_cache: str = AUTO
     allow_outside: bool = False
     tree: ClipTree | None = None
@@ -134,11 +135,11 @@ class Reading:
 
 
 class ListFormat:
-    """A list format; the defaults are those of plain lists."""
+    """A list format; the default values are right for plain lists."""
 
     data_set: str = ""
-    """The data set that publishes these lists. Their clips are searched under data_root by name in
-    any folder, some may be missing, and their labels are class names."""
+    """The data set that publishes these lists, if any. Its clips are searched for by name in all
+    folders under data_root, some clips may be missing, and the labels are class names."""
     has_plain_tests: bool = False
     """Whether test lists may look like plain lists; they are then read in the training format."""
     repeats_are_labels: bool = False
@@ -149,7 +150,7 @@ class ListFormat:
         return False
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Return the table of a list, which is checked afterwards; raises ListingError."""
+        """Read a list into a table, which is checked afterwards; raises ListingError."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""metadata.csv and metadata.jsonl next to the clips, as used by model hubs: file_name and label."""
+"""metadata.csv and metadata.jsonl next to the clips, with file_name and label as on model hubs."""
 
 # ruff: noqa: PTH100, PTH118
 
@@ -21,7 +21,7 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 
 
 class Metadata(ListFormat):
-    """Paths are relative to the file itself; a JSON array as label means several classes."""
+    """Paths are relative to the file itself; a label that is a JSON array means several classes."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         if source.head:
@@ -53,7 +53,7 @@ LIST_FORMATS.register("metadata")(Metadata())
 
 
 def _from_root(path: str, folder: str, data_root: str) -> str:
-    """Return the path of a file in `folder` relative to data_root."""
+    """Convert a path relative to `folder` to one relative to data_root."""
     if is_remote(path) or path.startswith("/"):
         return path
     if is_remote(folder) or is_remote(data_root):
@@ -66,7 +66,7 @@ def _from_root(path: str, folder: str, data_root: str) -> str:
 
 
 def find_metadata(data_root: str) -> dict[str, str]:
-    """Return the metadata files of a folder by split; "" for the file in the folder itself."""
+    """Return the metadata files by split; the split of a file in data_root itself is ""."""
     if file := _metadata_in(data_root):
         return {"": file}
     if is_remote(data_root):
@@ -89,11 +89,11 @@ def _metadata_in(folder: str) -> str | None:
 
 
 def has_labels(path: str) -> bool:
-    """Whether a metadata file has labels; others contain captions or sizes, for example."""
+    """Whether a metadata file has labels; some only have captions or sizes, for example."""
     _, first = next(data_lines(read_text(path)), (0, ""))
     if not first.startswith("{"):
         return find_columns(first) is not None
     try:
         return columns_of([str(name) for name in read_json(first)]) is not None
     except ValueError:
-        return True  # errors are reported when it is read
+        return True  # errors are reported when the file is read

@@ -1,6 +1,6 @@
 """Plain lists: `path label` lines or CSV with a header, in many variants."""
 
-# A list may contain a million paths; as `Path` objects they would cost ten times as much.
+# A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH122
 
 import os
@@ -46,14 +46,15 @@ _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0
 _COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
 _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
 _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
-# Two numbers and more, except if all are integers, which may be labels.
+# Two times and more text, or two times of which the second is not an integer. Integers alone may
+# be labels.
 _TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
 _LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
 _MORE_COLUMNS = (
     "a list with more than path and label needs a header, such as `path,label,start,end`"
 )
 _FEWEST_LINES = 3
-# Other kinds of lists, from popular data sets.
+# Other kinds of lists in popular data sets.
 _OTHER_LISTS = (
     (
         re.compile(rf"\S+(?:{_SUFFIXES})\s+[A-Za-z]\w*(\s+-?[0-9]+){{4}}", re.IGNORECASE),
@@ -67,7 +68,7 @@ _OTHER_LISTS = (
 
 
 class PlainList(ListFormat):
-    """Text or CSV lists of any style; JSON is read as JSON nevertheless."""
+    """Text or CSV lists in any style; a list that is JSON is still read as JSON."""
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         if source.is_json:
@@ -82,10 +83,10 @@ LIST_FORMATS.register("folders")(PlainList())  # `folders` only applies to data_
 def read_table(text: str, source: str, reading: Reading) -> Table:
     """Return the clips in the text of a list; labels are "" if it has none.
 
-    A line is `path label`: the label follows the last tab, else a video suffix, else the last
-    space. Blank lines are skipped; lines that begin with # are marked. A file whose first line
-    names columns (`path`, `label` and others) is CSV, as is a file with two columns of which one
-    contains video names. Does not check whether the clips exist.
+    A line is `path label`, where the label follows the last tab, else a video suffix, else the last
+    space. Blank lines are skipped; lines that begin with # are marked. A file is CSV if its first
+    line names columns (`path`, `label` and others), or if it has two columns and one contains video
+    names. Whether the clips exist is not checked.
 
     Raises:
         ListingError: the list is empty, or a line has no path or lacks a required label.
@@ -117,7 +118,7 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
 
 
 def _first_line(text: str, data_root: str) -> tuple[int, str]:
-    """Return the number and text of the first line that is not a comment; (0, "") if none."""
+    """Return the number and text of the first line that is not a comment; (0, "") without one."""
     remark = (0, "")
     for number, line in numbered_lines(text):
         if line[0] != "#" or find_columns(line.lstrip("# ")):
@@ -126,12 +127,12 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
             return number, line
         if not remark[0] and _HAS_VIDEO.search(line):
             remark = number, line
-    # If all lines begin with #, they are clips if they have a video suffix.
+    # If all lines begin with #, those with a video suffix are clips.
     return remark
 
 
 def _columns_without_header(text: str) -> Columns | None:
-    """Return the two columns of CSV without a header, one of which has only video names."""
+    """Return the columns of CSV without a header if there are two, one with only video names."""
     lines = [line for _, line in data_lines(text)]
     for delimiter in DELIMITERS if lines else "":
         if any(delimiter not in line for line in lines):
@@ -158,7 +159,7 @@ def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
         names = split_row(line, delimiter)
         if len(names) > 1 and looks_like_header(names):
             raise ListingError(f"{location}: {describe_columns(names)}.")
-    # `a.mp4 0;1` is a clip of two classes
+    # `a.mp4 0;1` is a clip with two classes.
     delimiter = next((sign for sign in ("," if has_video else ",;|") if sign in line), None)
     if is_csv and delimiter:
         raise ListingError(
@@ -216,7 +217,7 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading)
 
 
 def _settle_labels(table: Table, *, several_numbers: bool) -> None:
-    """Interpret the text after the paths, which has the same form in all lines, as labels."""
+    """Decide from all lines how the text after the paths is read as labels."""
     if all(map(_IS_VIDEO.fullmatch, table.labels)) and not any(
         map(_IS_VIDEO.fullmatch, table.paths)
     ):
@@ -246,7 +247,7 @@ def _settle_labels(table: Table, *, several_numbers: bool) -> None:
 
 
 def _drop_frame_counts(table: Table) -> None:
-    """Drop the numbers of `path num_frames class name`, if they differ for the same class."""
+    """Drop the numbers in lines of `path num_frames class name`, if they differ within a class."""
     matches = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
     names = [match[2] for match in matches] if all(matches) else []
     if not 1 < len(set(names)) < len(set(table.labels)):

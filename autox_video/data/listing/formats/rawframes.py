@@ -1,4 +1,4 @@
-"""Lists of `PATH NUM_FRAMES LABEL`, as opposed to multi-label lists of `PATH LABEL LABEL`."""
+"""Lists with lines of `PATH NUM_FRAMES LABEL`, unlike multi-label lists of `PATH LABEL LABEL`."""
 
 import re
 
@@ -20,8 +20,8 @@ class RawFrames(ListFormat):
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         """Whether the first number in each line is the number of frames.
 
-        It is after a frame folder. After a video, it is if every line has two numbers (multi-label
-        clips rarely all have exactly two classes) and no first number is 0.
+        It is if the paths are frame folders. If they are videos, it is if every line has two
+        numbers (multi-label clips rarely all have exactly two classes) and no first number is 0.
         """
         if not source.head or not all(map(_LINE.fullmatch, source.head)):
             return False
@@ -53,7 +53,7 @@ LIST_FORMATS.register("rawframes")(RawFrames())
 
 
 def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
-    """Return what paths without a suffix are, folder or video; None if the number is not frames."""
+    """Return `folder` or `video` for paths without a suffix; None if there is no frame count."""
     root, resolve = reading.data_root, reading.tree.resolve
     if is_remote(root):
         return None

@@ -14,7 +14,7 @@ _NO_BRACKETS = str.maketrans("", "", "[]")
 
 
 class SomethingSomething(ListFormat):
-    """Clips with id and template; the class is the template without brackets."""
+    """Records with an id and a template; the class is the template without brackets."""
 
     data_set = "Something-Something V2"
 
@@ -44,7 +44,7 @@ LIST_FORMATS.register("ssv2")(SomethingSomething())
 
 
 def _is_clip(record: Any) -> bool:
-    """Whether a record has an id, either with a template or nothing else."""
+    """Whether a record has an id, and either a template or no other keys."""
     if not isinstance(record, dict) or "id" not in record:
         return False
     return "template" in record or len(record) == 1

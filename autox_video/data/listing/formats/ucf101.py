@@ -39,7 +39,7 @@ class Ucf101(ListFormat):
             _add_list(table, source)
         for split in ("train", "test") if source.is_folder else ():
             file = str(Path(source.path, f"{split}list{reading.list_number:02d}.txt"))
-            # A missing training list is an error, which reading it reports.
+            # Reading a missing training list raises an error.
             if split == "train" or is_file(file):
                 _add_list(table, ListSource(file), split)
         return table
@@ -49,7 +49,7 @@ LIST_FORMATS.register("ucf101")(Ucf101())
 
 
 def _add_list(table: Table, source: ListSource, split: str | None = None) -> None:
-    """Add the clips of a list; the class is the folder and must match the number."""
+    """Add the clips of a list; a clip's class is its folder, which must match the class number."""
     numbers_file = source.sibling(_NUMBERS_FILE)
     numbers = _class_numbers(numbers_file)
     for line, match in source.matches(_LINE, "CLASS/CLIP.avi NUMBER", table):
@@ -76,7 +76,7 @@ def _class_numbers(file: str) -> dict[str, int]:
 
 
 def _numbers_are_of_folders(text: str) -> bool:
-    """Whether the numbers after UCF101's clips, if any, correspond to their folders."""
+    """Whether the numbers after UCF101's clips, if there are any, correspond to their folders."""
     matches = (_OFFICIAL_CLIP.fullmatch(line) for _, line in data_lines(text))
     pairs = {(match[1].lower(), match[2]) for match in matches if match}
     folders, numbers = (set(side) for side in zip(*pairs, strict=True))

@@ -59,7 +59,7 @@ class VertexCsv(ListFormat):
 
 
 class VertexJsonl(ListFormat):
-    """One JSON object per line: videoGcsUri with its annotations, each with a time segment."""
+    """One JSON object per line with a videoGcsUri and annotations, each with a time segment."""
 
     repeats_are_labels = True
 
@@ -109,7 +109,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield label, start and end of each annotation; "" for all three if there is none."""
+    """Yield the label, start and end of each annotation; all are "" once if there are none."""
     annotations = []
     for name in _ANNOTATIONS:
         value = record.get(name) or []
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _local_path(uri: str, data_root: str) -> str:
-    """Return the path in data_root of a clip in a bucket; its URI if it is not there."""
+    """Return the path in data_root of a clip in a bucket; its URI if data_root lacks the clip."""
     if not is_remote(uri) or is_remote(data_root):
         return uri
     bucket_and_path = uri.partition("://")[2]

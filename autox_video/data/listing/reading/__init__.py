@@ -1,1 +1,1 @@
-"""What list formats share: text, columns, times, rows and the table."""
+"""Code shared by list formats: it reads text, columns, times and rows into a table."""

@@ -8,7 +8,7 @@ from typing import Any
 
 DELIMITERS = ",;\t|"
 
-# Compared without case, spaces and punctuation; the first that exists counts.
+# Names are compared without case, spaces and punctuation; the first name that exists is used.
 # fmt: off
 PATH_COLUMNS = (
     "path", "video_path", "clip_path", "file_path", "relative_path", "rel_path", "full_path",
@@ -18,7 +18,7 @@ PATH_COLUMNS = (
     "frame_folder", "video_url", "video_uri", "url", "uri",
 )
 VAGUE_PATH_COLUMNS = ("id", "name", "sample", "item", "source", "image", "data", "location", "key")
-"""Path columns only if there is a label column and no other path column."""
+"""Names of path columns that count only if there is a label column and no other path column."""
 
 LABEL_COLUMNS = (
     "label", "class", "class_name", "category", "labels", "classes", "label_name", "class_label",
@@ -44,7 +44,7 @@ _WORDS = {
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 _LONGEST = 32
-"""Longest name that is split into such words, since there are many ways to split it."""
+"""Longest name that is split into these words, since longer names can be split in too many ways."""
 
 _PART_WORD = re.compile(
     r"(?<![a-z])(start|begin|onset|offset|stop|end|segments?|intervals?|spans?|trim|apex|peak"
@@ -57,12 +57,12 @@ _RECORDED = re.compile(r"(creat|updat|modif|upload|lead|annotat|record|narrat|pu
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The meaning of a table's columns, by index; None for columns that it does not have."""
+    """The index of each kind of column in a table; None for columns that it does not have."""
 
     delimiter: str
-    """ "" for the keys of JSON."""
+    """The delimiter of CSV; "" for the keys of JSON."""
     names: tuple[str, ...]
-    """As written."""
+    """Column names as written."""
     paths: tuple[int, ...]
     """All columns that may contain the paths, the most likely first."""
     label: int | None = None
@@ -73,13 +73,13 @@ class Columns:
     unit: str = "s"
     """Unit of start, end and length: s, ms or frame."""
     other_labels: tuple[str, ...] = ()
-    """Unused columns that may also contain labels."""
+    """Names of unused columns that may also contain labels."""
     other_times: tuple[str, ...] = ()
-    """Unused columns that seem to define segments."""
+    """Names of unused columns that seem to define segments."""
 
     @property
     def unread(self) -> tuple[int, ...]:
-        """The unused columns."""
+        """Indices of the unused columns."""
         used = {*self.paths, self.label, self.split, self.start, self.end, self.length}
         return tuple(i for i, name in enumerate(self.names) if name and i not in used)
 
@@ -102,7 +102,7 @@ def split_row(line: str, delimiter: str) -> list[str]:
 def columns_of(
     names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Return the meaning of named columns; None if there are no paths, or no required labels."""
+    """Return the columns with these names; None without paths or, if needed, without labels."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
@@ -130,21 +130,21 @@ def columns_of(
 
 
 def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
-    """Return the columns that may contain other labels than the first of these."""
+    """Return the columns that may contain labels other than those in the first of `labels`."""
     if not labels:
         return []
     first, *rest = labels
-    # Names of columns with the same labels as the first, as a number or a name.
+    # Columns with these names contain the same labels as the first, as numbers or as names.
     base = re.sub(r"(name|id|idx|index|label|class)$", "", plain[first]) or plain[first]
     ends = ("", "name", "id", "idx", "index", "label", "class")
     same = {stem + end for stem in (base, plain[first]) for end in ends}
     again = (i for i, name in enumerate(plain) if name.rstrip("0123456789") == plain[first])
-    # label2, or `label` twice
+    # A column may be called label2, or two columns may be called `label`.
     return [*(i for i in rest if plain[i] not in same), *(i for i in again if i not in labels)]
 
 
 def describe_columns(names: Sequence[str], what: str = "the columns are") -> str:
-    """Say as a clause which columns there are, and which are expected."""
+    """Return a clause that says which columns there are and which are expected."""
     there = ", ".join(f"`{name}`" for name in names[:12] if name)
     more = ", ..." if len(names) > 12 else ""
     return (
@@ -154,13 +154,13 @@ def describe_columns(names: Sequence[str], what: str = "the columns are") -> str
 
 
 def looks_like_header(names: Sequence[str]) -> bool:
-    """Whether these cells are column names, at least one of them known."""
+    """Whether at least one of these cells is a known column name."""
     kinds = (PATH_COLUMNS, LABEL_COLUMNS, VAGUE_PATH_COLUMNS, SPLIT_COLUMNS)
     return any(_all([_plain(name) for name in names], kind) for kind in kinds)
 
 
 def is_count(name: str) -> bool:
-    """Whether a column name means a number of frames."""
+    """Whether a column with this name contains a number of frames."""
     return _COUNT.fullmatch(re.sub(r"[^a-z]+", "_", name.casefold()).strip("_")) is not None
 
 
@@ -174,9 +174,10 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 
 def _find_times(names: Sequence[str]) -> dict[str, Any]:
-    """Return start, end, length and unit as fields of `Columns`; {} if there are none."""
+    """Return start, end, length and unit as fields of `Columns`; {} if there are no times."""
     columns: dict[tuple[str, str], int] = {}
-    # MS-ASL has start, end in frames and start_time, end_time: names with a unit come first.
+    # MS-ASL has start and end in frames besides start_time and end_time, so names with a unit are
+    # tried first.
     for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
         if meaning := _time_of(names[index]):
             columns.setdefault(meaning, index)
@@ -196,15 +197,15 @@ def _find_times(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _time_of(name: str) -> tuple[str, str] | None:
-    """Return what a column says about a segment: start, end or length, and the unit."""
+    """Return whether a column is the start, end or length of a segment, and its unit, or None."""
     plain = _plain(name)
     words = (_words_of(plain) if len(plain) <= _LONGEST else None) or ()
     kinds = [_KIND_OF[word] for word in words]
     said = [kind for kind in ("start", "end", "length") if kind in kinds]
-    # These count only together with another word; `first` and `last` alone may be names.
+    # These words count only together with other words; `first` and `last` alone may be names.
     if len(said) != 1 or words in (("first",), ("last",), ("offset",)):
         return None
-    # ELAN's `Begin Time - ss.msec` is in seconds, as is its `- hh:mm:ss.ms`.
+    # ELAN's `Begin Time - ss.msec` and `Begin Time - hh:mm:ss.ms` are both in seconds.
     is_ms = "ms" in kinds and "clock" not in kinds
     return said[0], "frame" if "frame" in kinds else "ms" if is_ms else "s"
 

@@ -1,4 +1,4 @@
-"""Convert segments in frame numbers to seconds by opening the videos."""
+"""Convert segments from frame numbers to seconds by opening the videos."""
 
 import os
 from collections.abc import Sequence
@@ -28,12 +28,13 @@ _READ_AT_ONCE = 64  # segments
 def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO) -> None:
     """Convert the segments of a table from frames to seconds, in place.
 
-    A segment begins when its start frame is displayed and ends when its end frame is; the end frame
-    is not part of it. Videos are not opened again for inspection, except those with a variable
-    frame rate, whose frame times are looked up. Unreadable videos are reported by the inspection.
+    A segment lasts from the display of its start frame until the display of its end frame, which is
+    not part of it. Videos are inspected to get their frame rates, and the results are cached for
+    the inspection of the clips, which reports unreadable videos. Videos with a variable frame rate
+    are opened again to look up frame times.
 
     Raises:
-        ListingError: a video that was readable cannot be read again.
+        ListingError: a video could be inspected, but its frame times cannot be read.
     """
     table.unit = "s"
     segments = table.segments or []
@@ -92,7 +93,7 @@ def _times_of_frames(
 
 
 class _FrameTimes:
-    """Segments in frames; an item is a segment in seconds, two float64 as bytes."""
+    """Segments in frames as a data set; an item is a segment in seconds, two float64 as bytes."""
 
     item_shape = (16,)
 

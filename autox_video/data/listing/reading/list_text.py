@@ -50,10 +50,11 @@ _UTF16_OR_32 = (
 def read_text(path: str | Path, kind: str = "list file") -> str:
     """Return the text of a list file, or another `kind` of file, at a path or URL.
 
-    The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark. Lone `\\r` become `\\n`.
+    The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark. If lines end in `\\r` alone,
+    each `\\r` becomes `\\n`.
 
     Raises:
-        ListingError: it cannot be read, or is not text or is another type of file.
+        ListingError: the file cannot be read, is not text or has another type.
     """
     try:
         data = read_bytes(path) if is_remote(path) else Path(path).read_bytes()
@@ -112,10 +113,10 @@ def refuse_markup(text: str, path: str | Path) -> None:
 
 
 def read_json(text: str) -> Any:
-    """Return the value of JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: this is not valid JSON, or contains a lone surrogate such as `"\\ud800"`.
+        ValueError: the text is not valid JSON, or has a lone surrogate such as `"\\ud800"`.
     """
     try:
         value = json.loads(text)
@@ -128,7 +129,7 @@ def read_json(text: str) -> Any:
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the number and text of each line that is not blank, including comments."""
-    # Not str.splitlines, which would split a name that contains, say, U+2028.
+    # str.splitlines would also split names at characters such as U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
         if line:

@@ -21,7 +21,7 @@ _TIMES = (
     *("times", "time_range", "range", "clip_range", "window"),
 )
 _FRAMES = ("frames", "frame_range", "frame_interval", "frame_segment")
-# Keys of pairs of numbers, and the names of the two columns they stand for.
+# For each key of a pair of numbers, the names of the two columns that the pair stands for.
 _PAIRS = {
     **dict.fromkeys(_TIMES, ("start", "end")),
     **dict.fromkeys(_FRAMES, ("start_frame", "end_frame")),
@@ -29,14 +29,14 @@ _PAIRS = {
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether a text is JSON or is meant to be."""
+    """Whether a text looks like JSON, even if it is not valid."""
     return _BEGINS_JSON.match(text) is not None
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Return the content of JSON, or of JSON Lines as one array with each record's line number.
+    """Return the content of JSON and [], or the records of JSON Lines and their line numbers.
 
-    Raises ListingError if it is neither.
+    Raises ListingError if the text is neither.
     """
     try:
         return read_json(text), []
@@ -49,7 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Return the JSON object of each line, and the line numbers; raises ListingError."""
+    """Return the JSON object in each line, and the line numbers; raises ListingError if invalid."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -65,7 +65,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
 def read_records(
     records: Sequence[Record], lines: Sequence[int], source: str, tree: ClipTree
 ) -> Table:
-    """Return the table of records, given their lines; raises ListingError if none has a path."""
+    """Return a table of records with these line numbers; raises ListingError if none has a path."""
     rows = [
         (line, row) for line, record in zip(lines, records, strict=True) for row in flatten(record)
     ]
@@ -93,7 +93,7 @@ def find_lines(table: Table, text: str) -> None:
 
 
 def _text_of(value: Any) -> str:
-    """Return a value as the text of a table cell."""
+    """Return a JSON value as the text of a table cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -109,7 +109,7 @@ def _text_of(value: Any) -> str:
 
 
 def flatten(record: Record) -> Iterator[Record]:
-    """Yield one row per annotation of a record, including the record's own fields."""
+    """Yield one row per annotation of a record, which includes the record's own fields."""
     inner = next(
         (key for key, value in record.items() if is_records(value) and key != "labels"), None
     )
@@ -117,7 +117,7 @@ def flatten(record: Record) -> Iterator[Record]:
         yield from flatten({**record, **record["annotations"], "annotations": None})
         return
     if inner is not None and _says_label(record, inner) and not _say_times(record[inner]):
-        inner = None  # objects in the frames, not the label of the clip
+        inner = None  # annotations of objects in the frames, not of the clip
     outer = {key: value for key, value in record.items() if key != inner and value is not None}
     for part in record[inner] if inner is not None else ({},):
         row = {**outer, **part}
@@ -130,7 +130,7 @@ def flatten(record: Record) -> Iterator[Record]:
 
 
 def _says_label(record: Record, inner: str) -> bool:
-    """Whether a record has a label of its own, apart from those of its parts."""
+    """Whether a record has a label of its own besides those of its parts."""
     names = [key for key, value in record.items() if key != inner and value not in (None, "", [])]
     return columns_of([*names, "path"]) is not None
 
@@ -144,5 +144,5 @@ def _say_times(parts: Sequence[Record]) -> bool:
 
 
 def is_records(value: Any) -> bool:
-    """Whether this is a non-empty array of objects."""
+    """Whether a value is a non-empty array of objects."""
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)

@@ -14,30 +14,30 @@ from autox_video.data.listing.reading.segments import read_time
 from autox_video.data.listing.reading.table import Table
 
 NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?", "null")
-"""Lower-case values that mean no label."""
+"""Lower-case values that mean that a clip has no label."""
 
 _NAMED_AT_MOST = 5
 _REMEMBERED = 100
-"""Distinct values kept of an unused column; a column with more does not contain splits."""
+"""Number of distinct values kept per unused column; a column with more cannot contain splits."""
 _OTHER_VALUES = 5
-"""A column with more values than this that are not splits does not contain splits."""
+"""A column with more than this many other values is not taken to contain splits."""
 
 _BIT = re.compile(r"[01](\.0*)?")
 _RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
-# Columns that define splits by yes and no, or by fold numbers.
+# Some columns define splits by yes and no, or by fold numbers.
 _YES_NO = re.compile(r"([01](\.0*)?|true|false|yes|no|[tfynx])?", re.IGNORECASE)
 _ASKS = re.compile(r"(?<![a-z])(is|for|in|used?)(?![a-z])[ _-]*")  # is_train, used_for_test
 _FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
-# Charades: `c092 11.90 21.20;c147 0.00 12.60`.
+# Labels with times as in Charades: `c092 11.90 21.20;c147 0.00 12.60`.
 _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*")
 
 
 def csv_rows(
     text: str, source: str, header_line: int = 0, delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line number and cells of each row after the header, including comments.
+    """Yield the first line number and the cells of each row after the header, including comments.
 
-    Raises ListingError if this is not valid CSV.
+    Raises ListingError if the text is not valid CSV.
     """
     file = io.StringIO(text, newline="")
     for _ in range(header_line):
@@ -59,7 +59,7 @@ def read_rows(
     columns: Columns,
     is_there: Callable[[str], bool],
 ) -> Table:
-    """Return the table of rows, given with their lines; not checked yet.
+    """Return a table of `rows`, which are (line number, cells); the table is not checked yet.
 
     Of several path columns, the first in which `is_there` finds a clip is used.
     """
@@ -108,7 +108,7 @@ def _path_column(columns: Columns, first: Sequence[str], is_there: Callable[[str
 def _parts(
     cells: Sequence[str], columns: Columns, table: Table, line: int
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield label, start and end of each clip in a row, as text."""
+    """Yield the label, start and end of each clip in a row, as text."""
     label = _cell(cells, columns.label)
     if _TIMED_LABELS.fullmatch(label):
         yield from (tuple(part.split()) for part in label.split(";"))
@@ -132,7 +132,7 @@ def _times(cells: Sequence[str], columns: Columns) -> tuple[str, str]:
 
 
 def label_of(text: str) -> str:
-    """Return the label in a cell: "" for none, the joined names of a JSON array."""
+    """Return the label in a cell, or "" if it has none; the names in a JSON array are joined."""
     text = text.strip()
     if text.lower() in NO_LABEL:
         return ""
@@ -205,7 +205,7 @@ def _say_unread(
 
 
 def _may_say_split(name: str, values: Collection[str]) -> bool:
-    """Whether a column contains splits, fold numbers, or yes and no for a split."""
+    """Whether a column seems to contain splits, fold numbers, or yes and no for a split."""
     splits = set(filter(split_of, values))
     are_few = len(set(values) - splits - {""}) <= _OTHER_VALUES
     if are_few and len(set(map(split_of, splits))) > 1:

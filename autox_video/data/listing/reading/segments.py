@@ -1,7 +1,7 @@
-"""Parse segments in lists, seconds or h:mm:ss as text, to (start_sec, end_sec).
+"""Parse the text of segments, in seconds or as h:mm:ss, to (start_sec, end_sec).
 
-They are seconds of presentation time, as players show it: if the audio starts before the video, its
-start is 0.
+The times are presentation times, as players show them: if the audio starts before the video, the
+start of the audio is 0.
 """
 
 import math
@@ -23,11 +23,11 @@ _SECONDS_OF = {"s": 1.0, "ms": 1e-3, "frame": 1.0}
 
 
 def read_segment(start: str, end: str, unit: str = "s") -> Segment:
-    """Return start and end of a segment, in seconds or, for the unit frame, in frame numbers.
+    """Return the start and end of a segment in seconds, or in frame numbers if `unit` is frame.
 
-    An empty start is 0; an empty end, or `inf`, is the end of the video. A time may end in `s` or
-    `ms`, be h:mm:ss or mm:ss, and have a decimal comma. `unit` is that of plain numbers: s, ms or
-    frame. Raises ValueError with a clause that says what is wrong.
+    An empty start means 0; an empty end or `inf` means the end of the video. A time may end in `s`
+    or `ms`, be h:mm:ss or mm:ss, and have a decimal comma. `unit` is the unit of plain numbers: s,
+    ms or frame. Raises ValueError with a clause that says what is wrong.
     """
     texts = (start.strip(), end.strip())
     start, end = ("" if text.lower() in _NOTHING else text for text in texts)
@@ -46,7 +46,7 @@ def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[f
     """Return the start of a segment in seconds from the first frame, and its length.
 
     Args:
-        segment: in presentation time, or WHOLE_VIDEO.
+        segment: start and end in presentation time, or WHOLE_VIDEO.
         first_sec: presentation time of the first frame.
         seconds: length of the video from its first frame to the end.
 
@@ -65,7 +65,7 @@ def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[f
 
 
 def read_time(text: str, which: str, unit: str = "s") -> float:
-    """Return one time; `which` is its name for messages. Raises ValueError as `read_segment`."""
+    """Parse one time; `which` is its name for messages. Raises ValueError like `read_segment`."""
     if unit == "frame":
         if not re.fullmatch(r"\+?[0-9]+(\.0*)?", text):
             raise ValueError(f"the {which} `{text}` is not a frame number (0, 1, 2, ...)")

@@ -24,10 +24,11 @@ _ONE_HOT = re.compile(r"[01](;[01])+")
 
 @dataclass(slots=True)
 class Table:
-    """The clips of a list: a format adds them one by one; then they are checked.
+    """The clips of a list, which a format adds one by one and which are checked afterwards.
 
-    `labels` and `splits` are as written, "" for none, several labels joined by `;`. `segments` and
-    `splits` are None if the list has none. `classes` are the data set's own, in its order.
+    `labels` and `splits` are as written, or "" if a clip has none; several labels are joined by
+    `;`. `segments` and `splits` are None if the list has none. `classes` are the classes that the
+    data set itself defines, in its order.
     """
 
     source: str
@@ -46,7 +47,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     """Messages about how the list was read."""
     hashed: set[int] = field(default_factory=set)
-    """Clips whose line begins with #: comments, unless such files exist."""
+    """Indices of clips whose lines begin with #; these are comments unless such files exist."""
     all_there: bool = False
     """Whether every path is known to exist."""
 
@@ -59,7 +60,7 @@ class Table:
         split: str | None = None,
         hashed: bool = False,
     ) -> None:
-        """Add a clip: line number from 1, path, label, and start and end if it is a segment."""
+        """Add the clip in a line, counted from 1; `times` are start and end if it is a segment."""
         count = len(self.paths)
         if any(times) and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
@@ -83,15 +84,15 @@ class Table:
             return WHOLE_VIDEO
 
     def refuse(self, line: int, what: str, file: str = "") -> None:
-        """Record what is wrong in a line, as a clause; `check` raises it."""
+        """Record a clause that says what is wrong with a line; `check` raises all of them."""
         self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
-        """Return where a clip is listed: FILE:LINE."""
+        """Return the FILE:LINE at which a clip is listed."""
         return f"{self.source}:{self.lines[index]}"
 
     def check(self, *, may_lack_labels: bool) -> None:
-        """Raise ListingError if there is no clip, or if any line was wrong."""
+        """Raise ListingError if there are no clips or if any line is invalid."""
         if not (self.paths or self.bad or self.bad_times):
             raise ListingError(f"{self.source}: the list has no clips, only a header.")
         labels = set(self.labels)
@@ -114,7 +115,7 @@ class Table:
         self.segments = self.segments and whole_or(self.segments)
 
     def select(self, indices: Sequence[int]) -> "Table":
-        """Return the clips at `indices`, in that order."""
+        """Return a table of the clips at `indices`, in the order of `indices`."""
         return replace(
             self,
             paths=[self.paths[i] for i in indices],
@@ -126,7 +127,7 @@ class Table:
         )
 
     def labelled(self) -> "Table":
-        """Return the clips with labels, with a note on the rest; all clips if none has a label."""
+        """Return the labelled clips and note how many are not; all clips if none has a label."""
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
