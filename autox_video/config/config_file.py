@@ -124,7 +124,7 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
 
 
 def _hint(text: str) -> str:
-    """Return a hint on how to write the first line in another format as YAML; "" if none."""
+    """Return a hint on how to write the first line in another format as YAML, or ""."""
     match = _OTHER_FORMAT.search(text)
     if match is None:
         return " Indent with spaces, not with tabs." if "\n\t" in text else ""

@@ -90,7 +90,7 @@ def choice(*values: str) -> Kind:
 
 
 def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = False) -> Kind:
-    """Return the kind for finite numbers and, with `duration`, durations such as 1h30m."""
+    """Return the kind for finite numbers and, with `duration`, durations (1h30m) in seconds."""
 
     def read(value: Any) -> float:
         value = _number_of(value)

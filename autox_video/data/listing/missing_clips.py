@@ -21,8 +21,8 @@ _WORTH_READING_FOLDER = 16
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
     """Report missing clips, with one message for each.
 
-    Remote clips are not checked, since that would take one request per clip; opening a missing one
-    fails later.
+    Remote clips are not checked, since that would take one request per clip; a missing remote clip
+    fails when it is opened.
 
     Raises:
         InstallError: the package for the clips' URLs is missing.

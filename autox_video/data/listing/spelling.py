@@ -50,7 +50,8 @@ def _escape(char: str) -> str:
 def file_key(path: str) -> str:
     """Return a key that is equal for paths that mean the same file on different systems.
 
-    Ignores case and Unicode normalisation; backslashes become slashes and %20 a space.
+    The key ignores case and Unicode normalisation. Backslashes become slashes, and %20 becomes a
+    space.
     """
     path = path.replace("\\", "/")
     if "%" in path:

@@ -14,7 +14,7 @@ RARE_SHARE = 0.25
 """A class with at most this share of another's clips may be a typo of it."""
 
 SHORTEST_TYPO = 4
-"""Shorter names often legitimately differ by one letter."""
+"""Names shorter than this often legitimately differ by one letter."""
 
 # Placeholders for "no label", mostly in test lists.
 PLACEHOLDER = re.compile(

@@ -105,7 +105,7 @@ def _say_unused_lists(
 
 
 def _may_be_of_clips(data_root: str | Path, name: str) -> bool:
-    """Whether a file looks like a list of clips, by its name or columns."""
+    """Whether a file looks like a list of clips, judging by its name or columns."""
     stem, suffix = split_suffix(name)
     if split_of(stem) or stem == "metadata":
         return True

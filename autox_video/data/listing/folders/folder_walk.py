@@ -210,7 +210,7 @@ def _leads_somewhere(link: os.DirEntry) -> bool:
 
 
 def moves(path: str) -> bool:
-    """Whether a WebP or AVIF image is an animation, by its header."""
+    """Whether a WebP or AVIF image is an animation, judging by its header."""
     try:
         with open(path, "rb") as file:
             head = file.read(32)

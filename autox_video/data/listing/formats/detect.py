@@ -76,7 +76,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
 
 
 def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield each split that the list itself names, or "" if it names none, and its clips."""
+    """Yield the splits that the list itself names with their clips; "" if it names no splits."""
     if table.splits is None:
         yield "", table
         return

@@ -1,4 +1,4 @@
-"""HMDB51's lists: a folder of CLASS_test_splitN.txt, one file per class and split."""
+"""HMDB51's lists: a folder of CLASS_test_splitN.txt files, one per class and split."""
 
 import re
 from pathlib import Path

@@ -110,7 +110,7 @@ class ListSource:
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading a list, such as its split and the place of its clips."""
+    """Options for reading a list, such as its split and where its clips are."""
 
     data_root: str
     """Folder or URL that the listed paths are relative to."""

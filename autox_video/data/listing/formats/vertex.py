@@ -109,7 +109,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the label, start and end of each annotation; all are "" once if there are none."""
+    """Yield the label, start and end of each annotation; without any, yield "" for all three."""
     annotations = []
     for name in _ANNOTATIONS:
         value = record.get(name) or []

@@ -79,7 +79,7 @@ class Columns:
 
     @property
     def unread(self) -> tuple[int, ...]:
-        """Indices of the unused columns."""
+        """Indices of the unused columns that have names."""
         used = {*self.paths, self.label, self.split, self.start, self.end, self.length}
         return tuple(i for i, name in enumerate(self.names) if name and i not in used)
 
@@ -187,7 +187,7 @@ def _find_times(names: Sequence[str]) -> dict[str, Any]:
     for unit in ("s", "ms", "frame"):
         start, end, length = (columns.get((kind, unit)) for kind in ("start", "end", "length"))
         if start is None and end is not None and "offset" in plain[end]:
-            start, end = (end if length is not None else None), None  # an offset is the start
+            start, end = (end if length is not None else None), None  # an offset means the start
         if start is not None and end is None and length is None and unit == "frame":
             length = next((i for i, name in enumerate(names) if is_count(name)), None)
         if start is not None or end is not None:

@@ -20,7 +20,7 @@ _NAMED_AT_MOST = 5
 _REMEMBERED = 100
 """Number of distinct values kept per unused column; a column with more cannot contain splits."""
 _OTHER_VALUES = 5
-"""A column with more than this many other values is not taken to contain splits."""
+"""A column with more than this many values besides splits is not taken to contain splits."""
 
 _BIT = re.compile(r"[01](\.0*)?")
 _RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
@@ -61,7 +61,7 @@ def read_rows(
 ) -> Table:
     """Return a table of `rows`, which are (line number, cells); the table is not checked yet.
 
-    Of several path columns, the first in which `is_there` finds a clip is used.
+    If there are several path columns, the first in which `is_there` finds a clip is used.
     """
     table = Table(source, unit=columns.unit)
     seen: dict[int, set[str]] = {column: set() for column in columns.unread}
