@@ -1,1 +1,1 @@
-"""Every automatic choice: pure functions of settings, data and machine."""
+"""Every automatic choice, made by pure functions of the settings, the data and the machine."""

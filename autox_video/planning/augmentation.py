@@ -13,16 +13,17 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
     "medium": {"colour": 0.2, "erasing": 0.25},
     "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
 }
-"""What each value of `augment` adds to random crops and flips: fields of `Strengths`."""
+"""The augmentation that each value of `augment` adds to random crops and flips, as fields of
+`Strengths`."""
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
 
 MANY_CLIPS = 10_000
-"""Training clips above which the colours vary enough without recolouring: an estimate."""
+"""Estimated number of training clips above which colours vary enough without recolouring."""
 EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
-"""Progressive resizing: the share of training with small clips, and their relative side."""
-GRAIN_PX = 28  # whole windows of 7 tokens of 4 px in the first stage of a Swin
+"""The share of training with smaller clips (progressive resizing), and their relative side."""
+GRAIN_PX = 28  # an attention window in the first stage of a Swin: 7 tokens of 4 px
 
 jitter = by_start(
     scratch=(False, "from scratch: evenly spaced frames are easier to learn"),
@@ -35,7 +36,7 @@ smallest_crop = by_start(
 
 
 def early_share(draft: Draft) -> Choice:
-    """Share of training, from its start, with smaller clips."""
+    """Choose the share of the training steps with smaller clips, counted from the start."""
     side, asked = draft.resolution, draft.asked("progressive")
     if asked is None:
         return by_rule(0.0, "off: there is time for full-size clips")
@@ -46,18 +47,18 @@ def early_share(draft: Draft) -> Choice:
 
 
 def early_side(draft: Draft) -> Choice:
-    """Side of the smaller clips, in px."""
+    """Choose the side of the smaller clips, in px."""
     part, side = draft.choice("early_share"), draft.resolution
     return replace(part, value=smaller_side(side) if part.value else side)
 
 
 def smaller_side(resolution: int) -> int:
-    """Side of the smaller clips, in px; `resolution` itself if that is small already."""
+    """Return the side of the smaller clips, in px; `resolution` itself if it is already small."""
     return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
 def flip(draft: Draft) -> Choice:
-    """Whether to flip half of the clips: not if that could change the class."""
+    """Choose whether to flip half of the clips, unless a flip could change the class."""
     if not draft.stats.named:
         return by_rule(True, "there are no class names to check for directions")
     telling = [name for name in draft.stats.class_names if tells_direction(name)]
@@ -68,7 +69,7 @@ def flip(draft: Draft) -> Choice:
 
 
 def augment(draft: Draft) -> Choice:
-    """Augmentation besides crops and flips."""
+    """Choose the augmentation in addition to crops and flips."""
     asked = draft.asked("augment")
     if asked is not None:
         return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")
@@ -83,7 +84,7 @@ def augment(draft: Draft) -> Choice:
 
 
 def scaled(strengths: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Augmentation strengths times `augment_strength`."""
+    """Return augmentation strengths multiplied by `augment_strength`."""
     if factor == 1:
         return dict(strengths)
     return {
@@ -93,6 +94,6 @@ def scaled(strengths: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def tells_direction(name: str) -> bool:
-    """Whether a class name mentions a direction, so that a flip would change the class."""
+    """Return whether a class name mentions a direction, so that a flip would change the class."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     return bool(DIRECTION_WORDS.search(spaced))

@@ -1,4 +1,4 @@
-"""Whether to cache decoded frames, from the measured times of reading and computing."""
+"""Deciding whether to cache decoded frames, based on the measured times of reading and training."""
 
 import math
 
@@ -12,9 +12,9 @@ from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.sampling import count_train_times
 
 FREE_SHARE = 0.5
-"""Share of the free disk space the cache may take if no size is given."""
+"""Share of the free disk space that the cache may use if no size is given."""
 
-LEAST_SAVED_SHARE = 0.05  # of an epoch's time, below which a cache is not worth its disk space
+LEAST_SAVED_SHARE = 0.05  # smallest share of an epoch's time for which a cache is worth its space
 GIB = 2**30
 
 
@@ -27,15 +27,15 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """The plan with its cache chosen, by the key `cache` or by the measured times.
+    """Return the plan with the cache that the key `cache` or the measured times call for.
 
     Args:
-        plan: without a cache.
-        stats: of the readable clips.
-        asked: the value of the key.
-        folder: where the cache would be; None if there is no such folder.
-        free_gib: free disk space there.
-        measured: speeds on this machine; None if nothing was measured.
+        plan: the plan without a cache.
+        stats: statistics of the readable clips.
+        asked: the value of the key `cache`.
+        folder: the folder for the cache; None if there is no such folder.
+        free_gib: free disk space in that folder, in GiB.
+        measured: times measured on this machine; None if nothing was measured.
     """
     if asked == OFF:
         return _with_cache(plan, None, 0.0, USER, GIVEN)
@@ -66,7 +66,7 @@ def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why:
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
-    """Size of all frames that training can read of the median clip, in bytes."""
+    """Return the size in bytes of all frames that training can read from the median clip."""
     clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
     count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))
@@ -76,7 +76,7 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
 
 
 def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
-    """Share of an epoch's time that decoding costs, and the figures behind it."""
+    """Return the share of an epoch's time that a cache saves, and the figures that show it."""
     read_sec, step_sec = measured.read_sec, measured.step_sec
     figures = f"per clip, reading takes {1e3 * read_sec:.1f} ms, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":

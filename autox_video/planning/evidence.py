@@ -1,4 +1,4 @@
-"""Figures that support the choices, and the alternatives there were."""
+"""Figures that support the choices of a plan, and the alternatives to them."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from autox_video.planning.predicted_time import Measured
 def evidence_of(
     backbone: str, stats: DatasetStats, hardware: Hardware, measured: Measured
 ) -> dict[str, dict[str, Any]]:
-    """The `figures` and `alternatives` of each field that has them.
+    """Return the `figures` and `alternatives` of each field of the plan that has them.
 
-    `measured` holds the speeds of the plan on this machine.
+    `measured` contains the times of the plan on this machine.
     """
     reading = {
         "read_sec_of_a_clip": round(measured.first_read_sec, 6),
@@ -36,7 +36,7 @@ def evidence_of(
         "time_budget_sec": {"measuring_sec": round(measured.took_sec, 3)},
     }
     evidence: dict[str, dict[str, Any]] = {field: {"figures": f} for field, f in figures.items()}
-    # Estimates for the other backbones, from the one that was measured.
+    # The step times of the other backbones are estimated from the one that was measured.
     step_sec_of_a_gmac = measured.step_sec / BACKBONES[backbone].gmacs_per_clip
     evidence["backbone"]["alternatives"] = [
         {

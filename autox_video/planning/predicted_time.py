@@ -1,4 +1,4 @@
-"""Predicted time of a run, from measurements on this machine; pure arithmetic."""
+"""Predicting the time of a run from measurements on this machine, without side effects."""
 
 import math
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 from autox_video.planning.plan import Plan
 
 STARTING_SHARE = 0.4
-"""Time up to the first step and from the end to the prompt, as a share of the time of imports."""
+"""Time to start training and to exit, as a share of the time of the imports."""
 LOADING_SHARE = 0.3
-"""Time to load the best weights and start the workers for the test, as a share of the same."""
+"""Time to load the best weights and start workers for the test, as a share of the import time."""
 SAVING_SHARE = 0.01
 """Share of the training time that the checkpoint hook spends on saving."""
 
@@ -20,33 +20,33 @@ class Measured:
     """Times in seconds, measured on this machine with the clips and the model of the run."""
 
     first_read_sec: float
-    """Reading one training sample in the first epoch, by one process."""
+    """Time in which one process reads a training sample in the first epoch."""
     read_sec: float
-    """The same in later epochs: less if decoded frames are cached."""
+    """Time in which it reads one in later epochs, which is less if decoded frames are cached."""
     step_sec: float
-    """A training step on one sample: forward, backward, optimizer."""
+    """Time of a training step per sample: forward, backward and optimizer."""
     view_sec: float
-    """A forward pass of one view in evaluation."""
+    """Time of a forward pass per view in evaluation."""
     test_read_sec: float
-    """Reading all views of one clip in testing, by one process."""
+    """Time in which one process reads all views of a clip in testing."""
     importing_sec: float = 4.0
-    """Importing what training needs: how fast this machine starts programs at the moment."""
+    """Time of importing what training needs, which shows how fast this machine starts programs."""
     probe_view_sec: float = 0.0
-    """A forward pass of the probe, which may be the model that is tested; 0: no probe."""
+    """Time of the probe's forward pass per view, as the probe may be tested; 0 without a probe."""
     took_sec: float = 0.0
-    """The measurement itself."""
+    """Time that the measurement took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """The number of clips of each split."""
+    """The number of clips in each split."""
 
     train: int
     val: int
     test: int
-    """Clips of the test at the end; 0: no test."""
+    """Number of clips in the test at the end; 0 if there is no test."""
     test_rounds: float = 1.0
-    """How often the plan's views are taken of a test clip, on average: more often of long ones."""
+    """Mean number of rounds of views per test clip; long clips get more than one round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +59,40 @@ class Prediction:
     saving_sec: float
     testing_sec: float
     epoch_sec: float
-    """Training for one epoch after the first, without evaluation."""
+    """Time of each epoch after the first, without evaluation."""
     first_epoch_sec: float
     evaluation_sec: float
-    """One evaluation."""
+    """Time of one evaluation."""
     bottleneck: str
-    """`decode` or `compute`: what takes longer in training."""
+    """`decode` or `compute`, whichever takes longer in training."""
     early_share: float = 0.0
     """Share of the training steps with smaller clips (progressive resizing)."""
     early_cost: float = 1.0
-    """The time of such a step over that of another."""
+    """Time of a step with smaller clips, relative to a step with clips of full size."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Prediction":
-        """The inverse of `to_json`."""
+        """Return the prediction stored by `to_json`."""
         return cls(**{name: value for name, value in stored.items() if name != "total_sec"})
 
     def to_json(self) -> dict[str, Any]:
-        """The times as plain values, and their total."""
+        """Return the times and their total as plain values."""
         figures = {"total_sec": self.total_sec, **asdict(self)}
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
     @property
     def total_sec(self) -> float:
-        """The whole run, from the start of its command to its end."""
+        """The time of the whole run, from the start of the command to its end."""
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
         return self.preparing_sec + training_sec + self.testing_sec
 
     @property
     def mean_epoch_sec(self) -> float:
-        """The mean over all epochs but the first."""
+        """The mean time of an epoch, without the extra time of the first."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
     def of_plan(self, plan: Plan) -> "Prediction":
-        """The prediction for the epochs of a plan."""
+        """Return the prediction for the number of epochs of a plan."""
         training_sec = self.first_epoch_sec - self.epoch_sec + plan.epochs * self.mean_epoch_sec
         count = evaluations(0, plan.epochs, max(plan.evaluation, 1))
         count += min(_averages(plan), max(count - 1, 0))
@@ -104,7 +104,7 @@ class Prediction:
         )
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
-        """The most epochs that fit into a time, with evaluations and the test; 0: none."""
+        """Return how many epochs fit into a time, including evaluations and the test; at least 0."""
         fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
@@ -112,25 +112,25 @@ class Prediction:
         return max(0, math.floor((left_sec - fixed_sec) / each_sec))
 
     def within(self, budget_sec: float) -> "Prediction":
-        """The prediction with training cut short where it would exceed a budget."""
+        """Return the prediction with training cut short so that the run keeps a budget."""
         excess_sec = max(0.0, self.total_sec - budget_sec)
         return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
     def scaled(self, cost: float) -> "Prediction":
-        """The prediction for a model that takes `cost` times as long."""
+        """Return the prediction for a model that takes `cost` times as long."""
         times = ("training_sec", "evaluating_sec", "epoch_sec", "first_epoch_sec", "evaluation_sec")
         return replace(self, **{name: cost * getattr(self, name) for name in times})
 
 
 def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) -> Prediction:
-    """The predicted time of a run, whose preparation has taken `used_sec` so far."""
+    """Return the predicted time of a run whose preparation has taken `used_sec` so far."""
 
     def clip_sec(read_sec: float, compute_sec: float) -> float:
-        """The time per clip, where clips are read while others are computed."""
+        """Return the time per clip, given that workers read clips while the model computes."""
         if not plan.workers:
             return (read_sec + compute_sec) / plan.processes
         reading_sec = read_sec / plan.workers
-        # A core that decodes also computes its part of each step, and the step waits for it.
+        # The workers share the CPU cores with the model, and each step waits for the slowest core.
         shares_cores = plan.device == "cpu"
         both_sec = compute_sec + reading_sec if shares_cores else max(compute_sec, reading_sec)
         return both_sec / plan.processes
@@ -156,12 +156,12 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
 
 
 def _averages(plan: Plan) -> int:
-    """Averages of the best weights (model soups) that are evaluated after training."""
+    """Return the largest number of model soups that are evaluated after training."""
     return max(plan.soup - 1, 0)
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
-    """The number of evaluations after `done` epochs; the last epoch ends with one."""
+    """Return the number of evaluations after `done` epochs; the last epoch ends with one."""
     if epochs <= done:
         return 0
     return epochs // interval - done // interval + (epochs % interval != 0)

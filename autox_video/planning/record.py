@@ -1,7 +1,7 @@
-"""The run record, WORK_DIR/record.json: the plan and the data of a run.
+"""The run record, WORK_DIR/record.json, which contains the plan and the data of a run.
 
-Checkpoints carry it too: latest.pth all of it, so that a damaged record.json can be restored, and
-the best weights the part that rebuilds the model, so that they can be tested anywhere.
+latest.pth contains the whole record too, so that a damaged record.json can be restored. The best
+weights contain the part that is needed to rebuild the model, so that they can be tested anywhere.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 
 RECORD_SCHEMA = 7
-"""Version of runs that can be resumed; earlier ones had another optimizer, loader or record."""
+"""Version of the runs that can be resumed; it changes with the optimizer, loader or record."""
 LARGEST_SIZE = 1 << 20
-"""Upper bound for sizes in a record; larger numbers make no sense."""
+"""Upper bound for sizes in a record; a larger size is invalid."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
@@ -40,41 +40,42 @@ class TrainingData:
 
     data_root: str
     train_list: str
-    """CSV file of the readable training clips."""
+    """Path of the CSV file of the readable training clips."""
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
     task: str = "single_label"
     """Name of the task in TASKS."""
     class_clips: tuple[int, ...] = ()
-    """Training clips per class; empty for multi-label data."""
+    """Number of training clips of each class; empty for multi-label data."""
     fingerprint: str = ""
-    """Fingerprint of the listed clips and classes."""
+    """Fingerprint of the listed clips and the classes."""
     remote_cache: str = "auto"
     """Folder for downloaded clips."""
     head_rows: tuple[int, ...] = ()
-    """Class index in the starting weights of each class, -1 for a new class; empty unless those
+    """For each class, its index in the starting weights, -1 for a new class; empty unless those
     weights were trained on some of these clips."""
     sources: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the config that named the clips, for a run that repeats this one."""
+    """Config keys that specified the clips, with their values, so that the run can be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything a training config is built from."""
+    """Everything that a training config is built from."""
 
     plan: Plan
     data: TrainingData
     prediction: Prediction | None = None
-    """Predicted time of the run, if known."""
+    """Predicted time of the run; None if unknown."""
     lists: Mapping[str, Any] = field(default_factory=dict)
-    """For the lists `train` and `val`: clips, sha256 and the unreadable clips skipped."""
+    """The number of clips, the sha256 and the skipped unreadable clips of the lists `train` and
+    `val`."""
     finished: bool = False
-    """Whether the run has come to its end."""
+    """Whether the run has finished."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must match to belong to this run."""
+        """The values that a checkpoint must match to belong to this run."""
         return {
             "backbone": self.plan.backbone,
             "num_classes": self.plan.num_classes,
@@ -83,7 +84,7 @@ class RunRecord:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values, without the paths of its lists."""
+        """Return the record as plain JSON values, without the paths of its lists."""
         data = asdict(self.data)
         return {
             "schema": RECORD_SCHEMA,
@@ -96,15 +97,15 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], folder: Path, source: Path) -> "RunRecord":
-        """The record from what `to_json` or `of_weights` returned.
+        """Return the record from the values that `to_json` or `of_weights` returned.
 
         Args:
             stored: plain JSON values, possibly not written by this project.
-            folder: with the lists train.csv and val.csv.
-            source: the file they were read from, for the message.
+            folder: folder that contains the lists train.csv and val.csv.
+            source: the file that the values were read from, for error messages.
 
         Raises:
-            CheckpointError: not a record, or one of an incompatible version.
+            CheckpointError: the values are not a record, or are of an incompatible version.
         """
         if stored.get("schema") != RECORD_SCHEMA:
             raise CheckpointError(
@@ -135,17 +136,17 @@ _PLAN, _DATA = TypeAdapter(Plan), TypeAdapter(TrainingData)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write record.json; raises ResourceError if it cannot be written."""
+    """Write record.json; raise ResourceError if it cannot be written."""
     write_stored(folder, record.to_json())
 
 
 def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
-    """Write what `RunRecord.to_json` returns, with a checksum."""
+    """Write the values that `RunRecord.to_json` returns, with a checksum, to record.json."""
     write_json(folder / RECORD, {**stored, "digest": _digest(stored)})
 
 
 def mark_finished(folder: Path) -> None:
-    """Note in record.json that the run has come to its end; on a full disk, nothing is noted."""
+    """Store in record.json that the run has finished, if the file can be written."""
     stored = load_stored(folder)
     if stored is not None:
         with suppress(ResourceError):
@@ -153,10 +154,10 @@ def mark_finished(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record of the run in a folder.
+    """Return the record of the run in a folder.
 
     Raises:
-        CheckpointError: it is missing, damaged or of an incompatible version.
+        CheckpointError: the record is missing, damaged or of an incompatible version.
     """
     path, stored = folder / RECORD, load_stored(folder)
     if stored is None:
@@ -168,7 +169,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
-    """The content of record.json; None if it is missing or its checksum does not match."""
+    """Return the content of record.json; None if it is missing or its checksum does not match."""
     try:
         stored = json.loads((folder / name).read_bytes())
         return stored if stored.pop("digest") == _digest(stored) else None
@@ -177,9 +178,9 @@ def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
 
 
 def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a record that the best weights carry.
+    """Return the part of a record that is stored with the best weights.
 
-    It has no times, reasons or lists, so that equal weights give equal files.
+    It has no times, reasons or lists, so that files with equal weights are equal.
     """
     data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
     choices = {
@@ -190,7 +191,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_probe_run(folder: Path) -> bool:
-    """Whether a folder holds the weights of a `mode: probe` run and no training run."""
+    """Return whether a folder contains a finished `mode: probe` run, and no training run."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
     stored = load_stored(folder) or {}
@@ -203,7 +204,7 @@ def _plan(choices: Mapping[str, Mapping[str, Any]]) -> Plan:
 
 
 def _check(record: RunRecord) -> None:
-    """Raise ValueError if a value cannot belong to a run."""
+    """Raise ValueError if a value of the record is invalid."""
     plan, grids = record.plan, (record.plan.window_size, record.plan.head_grid or (1,))
     sizes = {name: getattr(plan, name) for name in SIZES}
     sizes |= {"window_size": min(grids[0]), "head_grid": min(grids[1])}
@@ -221,5 +222,5 @@ def _check(record: RunRecord) -> None:
 
 
 def _digest(stored: Mapping[str, Any]) -> str:
-    """SHA-256 of the content, independent of spacing and key order."""
+    """Return the SHA-256 of the content, which does not depend on spacing or key order."""
     return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Training: loop, step, optimizer, schedule, hooks, checkpoints."""
+"""Training: the loop, the step, the optimizer, the schedule, hooks and checkpoints."""

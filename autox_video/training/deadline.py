@@ -1,4 +1,4 @@
-"""When training has to end to keep a time budget, as pure functions."""
+"""Pure functions that compute when training has to end to keep a time budget."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autox_video.planning.predicted_time import Prediction, evaluations
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
-"""Share of the budget, and its minimum, reserved for saving and the end of the command."""
+"""Time reserved for saving and the end of the command: a share of the budget, and its minimum."""
 TEST_MARGIN = 1.15
 """Safety factor on the predicted time of testing, which cannot be cut short."""
 
@@ -18,7 +18,7 @@ def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
 
 
 class End(NamedTuple):
-    """The end of training."""
+    """The end of training, in epochs and in steps."""
 
     epochs: int
     """Total number of epochs; the last one may be incomplete."""
@@ -31,12 +31,12 @@ class EarlySteps:
     """The first steps of a run, which may be faster than later ones (progressive resizing)."""
 
     part: float = 0.0
-    """Share of all steps."""
+    """Share of all steps that are early steps."""
     cost: float = 1.0
-    """Cost of an early step relative to a later one."""
+    """Cost of an early step relative to a later step."""
 
     def worth(self, start: int, stop: int, last_step: int) -> float:
-        """Return the cost of steps `start` to `stop`, of `last_step` in all, in later steps."""
+        """Return the cost of steps `start` to `stop` of `last_step`, in units of a later step."""
         early = max(0.0, min(stop, self.part * last_step) - start)
         return max(0, stop - start) - early * (1 - self.cost)
 
@@ -46,9 +46,9 @@ class Pace:
     """The progress and the speed of a run."""
 
     step: int
-    """Training steps done."""
+    """Number of training steps done."""
     epoch: int
-    """Complete epochs done."""
+    """Number of complete epochs done."""
     steps_in_epoch: int
     val_interval: int
     """Epochs between two evaluations."""
@@ -58,16 +58,17 @@ class Pace:
     early: EarlySteps = EarlySteps()
 
     def needed_sec(self, end: End) -> float:
-        """Return the time from now to an end, with evaluations."""
+        """Return the time needed to reach an end, including evaluations."""
         steps = self.early.worth(self.step, end.last_step, end.last_step)
         count = evaluations(self.epoch, end.epochs, self.val_interval)
         return steps * self.step_sec + count * self.evaluation_sec
 
     def end_in_time(self, end: End, left_sec: float) -> End:
-        """Return the given end if there is time for it, else the latest one that is possible.
+        """Return the given end if there is time for it, else the latest possible end.
 
-        That is the end of an epoch if possible. If not even the current epoch can be finished, it
-        is a step within it, with all steps counted as slow; at worst the current step.
+        The result is the end of an epoch if possible. If there is no time to finish the current
+        epoch, the result is a step within it, computed without the lower cost of early steps. If
+        there is no time left at all, the result is the current step.
         """
         ends = (End(n, n * self.steps_in_epoch) for n in range(end.epochs - 1, self.epoch, -1))
         for candidate in (end, *ends):

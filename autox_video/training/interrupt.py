@@ -1,7 +1,7 @@
-"""Signals: finish the step, save, and say how to resume.
+"""Graceful stop on a signal: finish the current step, then save.
 
-A thread receives them through Python's wakeup file descriptor, since the main thread may be in a
-long computation, or waiting for another process that has ended.
+A thread receives signals through Python's wakeup file descriptor, since the main thread may be busy
+with a long computation, or waiting for another process that has ended.
 """
 
 import os
@@ -17,13 +17,13 @@ from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
-"""Signals within this time count as one: a terminal and a launcher may both send it."""
+"""Signals within this time count as one, since a terminal and a launcher may both send it."""
 
 
 class Stopped(BaseException):
-    """A signal ended the run after everything was saved (`saved`).
+    """A signal ended the run; `saved` is whether everything was saved before.
 
-    Not an Exception, so that no caller mistakes it for an error.
+    It is not an Exception, so that no caller mistakes it for an error.
     """
 
     def __init__(self, signum: int, *, saved: bool = True) -> None:
@@ -33,28 +33,28 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The exit code that shells use for this signal."""
+        """The exit code that a shell reports for this signal."""
         return STOPPED[self.signum]
 
 
 @dataclass
 class StopRequest:
-    """The signal that asks training to stop; None until one arrives."""
+    """A request to stop training; `signum` is None until a signal arrives."""
 
     signum: int | None = None
 
 
 @contextmanager
 def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
-    """Within the block the first signal requests a stop; a second one exits at once.
+    """Handle signals within the block: the first requests a stop, a second exits immediately.
 
     A request that arrives too late for the block to raise `Stopped` is passed on to the previous
-    handler, so no signal is lost. Outside the main thread, which alone can handle signals, this
-    does nothing.
+    handler, so no signal is lost. In a thread other than the main one this does nothing, since
+    Python handles signals only in the main thread.
 
     Args:
-        give_up_sec: time after the first signal at which to exit in any case: a step may never end
-            if it waits for another process.
+        give_up_sec: seconds after the first signal at which to exit in any case, since a step that
+            waits for another process may never end; None for no limit.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -73,14 +73,14 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
 
 @contextmanager
 def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
-    """Deliver the signals that stop a run to a thread only.
+    """Deliver the signals that stop a run to a listener thread instead of the main thread.
 
-    No signal is missed: the pipe is set up before the handlers are replaced, and stays until they
-    are restored.
+    The socket pair exists before the handlers are replaced and until they are restored, so no
+    signal is missed.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    # Under nohup, SIGHUP is ignored and stays so.
+    # Signals that are already ignored stay ignored, for example SIGHUP under nohup.
     caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
     options = (ours, caught, request, give_up_sec)
     listener = threading.Thread(target=_listen, args=options, daemon=True)
@@ -92,7 +92,7 @@ def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         undo.callback(signal.set_wakeup_fd, before)
         for signum in caught:
-            # Without a Python handler the wakeup file descriptor gets nothing.
+            # Python writes to the wakeup file descriptor only if the signal has a Python handler.
             undo.callback(signal.signal, signum, signal.signal(signum, lambda *_: None))
         yield
 

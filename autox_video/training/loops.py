@@ -1,8 +1,8 @@
 """The training and validation loops.
 
-Beyond mmengine's loops, a run can be resumed from any step, also evaluates after the last epoch,
-survives unreadable clips and non-finite losses, and works with several processes. `save_state` of
-the hooks is called at every point from which the run can be resumed.
+Unlike with mmengine's loops, a run can be resumed from any step, is always evaluated after the last
+epoch, survives unreadable clips and non-finite losses, and can use several processes. The hooks'
+`save_state` is called only at points from which the run can be resumed.
 """
 
 import time
@@ -24,31 +24,32 @@ from autox_video.training.interrupt import Stopped
 from autox_video.training.step import TrainStep, compiled_for
 
 LOOK_EVERY = {"cpu": 1, "cuda": 20}
-"""Steps between two checks for non-finite losses, which have to wait for a GPU."""
+"""Steps between two checks for non-finite losses, by device; a check has to wait for the GPU."""
 BAD_IN_A_ROW = 5
 """Consecutive non-finite steps after which training is rolled back."""
 
 
 @LOOPS.register_module()
 class ClipTrainLoop(EpochBasedTrainLoop):
-    """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last one.
+    """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last epoch.
 
-    `evaluated_epoch` is the number of epochs done at the last evaluation, `taken` the number of
-    clips of the current epoch's order that all processes together have used.
+    `evaluated_epoch` is the number of epochs done at the last evaluation. `taken` is the number of
+    clips of the current epoch that all processes together have used.
 
     Args:
         runner: mmengine's runner.
         dataloader: config of ClipBatches.
         max_epochs: number of epochs.
-        val_interval: epochs between two evaluations.
+        val_interval: number of epochs between two evaluations.
         max_bad: tolerated share of clips that become unreadable during training.
-        accumulation: gradient accumulation: parts into which each process splits its clips.
+        accumulation: number of parts into which each process splits its clips of a step (gradient
+            accumulation).
     """
 
     evaluated_epoch = 0
     taken = 0
     told_epochs: int | None = None
-    """Number of epochs as shown to the user, if it may still change."""
+    """Number of epochs to show to the user if `max_epochs` may still change."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return len(self.dataloader)
 
     def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
-        """Go to a position in the clip order; the step follows from the batch size of this run."""
+        """Set the position in the clip order; the step follows from this run's batch size."""
         self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
@@ -81,7 +82,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self._max_epochs, self._max_iters = epochs, last_step
 
     def evaluation_is_due(self) -> bool:
-        """Return whether an evaluation is due before the next step."""
+        """Return whether the model has to be evaluated before the next step."""
         last = self._epoch == self._max_epochs
         due = self._epoch > 0 and (last or self._epoch % self.val_interval == 0)
         return self.runner.val_loop is not None and due and self.evaluated_epoch != self._epoch
@@ -91,7 +92,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.time_budget is None or self.time_budget.may_evaluate()
 
     def stop_if_asked(self) -> None:
-        """Raise Stopped if any process got a signal; call it when there is nothing new to save."""
+        """Raise Stopped if any process got a signal; nothing is saved before."""
         (stop,) = processes.all_reduce_max([self._stop_signal()])
         if stop:
             raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
@@ -110,15 +111,16 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self._settle_end()
             while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
-                    self._settle_end()  # before saving: a resumed run knows less about its speed
+                    self._settle_end()  # before saving, since a resumed run has not measured speed
                     self._save_or_stop(at_rest=True)
                     self._evaluate_if_due()
                 else:
                     self.runner.call_hook("roll_back")
                     self._count_bad_steps()
-            self._evaluate_if_due()  # if time ran out before the planned end
+            self._evaluate_if_due()  # in case time ran out before the planned end
             self.runner.call_hook("save_state")
-            # If unsaved, the next start resumes from before and needs the weights to average.
+            # If saving failed, the next start resumes from an earlier state and still needs the
+            # weights to average.
             if processes.run_on_rank_zero(lambda: self.checkpoint_hook.is_saved(self.runner)):
                 self.runner.call_hook("average_weights")
         finally:
@@ -130,7 +132,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> bool:
-        """Train the rest of the current epoch; return whether losses stayed finite."""
+        """Train the rest of the current epoch; return False if it has to be rolled back."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * self.steps_in_epoch
@@ -138,7 +140,8 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         for step, batch in enumerate(batches, start=done):
             taken, unreadable = batch.pop("taken"), batch.pop("unreadable")
             if not len(batch["inputs"]):
-                # Too many unreadable clips are an error that all processes raise after the step.
+                # This process still takes part in the step. If too many clips are unreadable, all
+                # processes raise an error after the step.
                 batch |= self.dataloader.nothing()
             self.run_iter(step, batch)
             self.taken = taken
@@ -166,12 +169,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     def _save_or_stop(
         self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
     ) -> None:
-        """Agree with the other processes: report unreadable clips, move the end, save, stop.
+        """Report unreadable clips, move the end, save and stop, in all processes alike.
 
         Args:
             unreadable: clips that this process could not read since the last call.
             at_rest: whether an epoch or an evaluation has just ended.
-            may_save: whether saving and stopping is allowed here.
+            may_save: whether saving and stopping are allowed at this point.
         """
         due = self.checkpoint_hook.clock.is_due(at_rest=at_rest) and processes.current().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
@@ -184,7 +187,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             clips = list(chain.from_iterable(processes.all_gather(list(unreadable))))
             self.runner.call_hook("on_unreadable", clips=clips)
             self._refuse_too_many_bad(clips)
-        # No checkpoint after bad steps: rolling back needs a good one.
+        # Do not save a checkpoint after bad steps, since rolling back needs a good one.
         if may_save and (stop or (save and not self.runner.optim_wrapper.bad_steps[0])):
             self.runner.call_hook("save_state")
             self.runner.call_hook("after_save_state")
@@ -196,7 +199,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return (request and request.signum) or 0
 
     def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
-        """Count clips that any process could not read; raise if there are too many."""
+        """Count the clips that any process could not read; raise ListingError if too many."""
         broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
         broken.update((clip.position, clip.error) for clip in clips)
         (gives_up,) = processes.all_reduce_max([int(self.dataloader.gives_up)])
@@ -210,11 +213,11 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             )
 
     def _count_bad_steps(self) -> None:
-        """Remember the bad steps so far, as counted in the checkpoint."""
+        """Store the number of bad steps so far, which a checkpoint may have restored."""
         self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
 
     def _is_sound(self) -> bool:
-        """Return whether recent losses and gradients are finite, as of the last check."""
+        """Return False if the losses or gradients of several steps in a row were not finite."""
         optimizer = self.runner.optim_wrapper
         if self._iter % LOOK_EVERY[optimizer.device.type]:
             return True
@@ -241,16 +244,16 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 
 @LOOPS.register_module()
 class ClipValLoop(ValLoop):
-    """Evaluate on the validation clips; unreadable ones are skipped.
+    """Evaluate the model on the validation clips; unreadable clips are skipped.
 
-    Processes take batches in turn, and all of them get the metrics over all clips.
+    The processes share the batches, and each process gets the metrics over all clips.
     """
 
     def __init__(self, runner, dataloader: dict, evaluator) -> None:
         super().__init__(runner, build_batches(dataloader, processes.current()), evaluator)
 
     def run(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Evaluate; `between_batches` is called equally often in each process."""
+        """Evaluate the model; `between_batches` is called equally often in each process."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         metrics = self.measure(between_batches)
@@ -270,7 +273,7 @@ class ClipValLoop(ValLoop):
                 unreadable += batch["unreadable"]
             if batch is not None and len(batch["inputs"]):
                 self.run_iter(number, batch)
-            elif is_sharded(self.runner.model):  # all processes must compute equally often
+            elif is_sharded(self.runner.model):  # all processes must run the same number of passes
                 with torch.no_grad():
                     self.runner.model.val_step(self.dataloader.nothing())
             self.runner.call_hook("after_val_iter", batch_idx=number * size)

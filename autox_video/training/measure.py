@@ -28,22 +28,22 @@ READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
 CLIPS_READ = 12  # per process
 FEW_CLIPS = 2  # in the first steps, which may be slow
 STEPS = 4
-# More short steps are timed, up to this time or this share of the predicted training time.
+# If steps are short, more of them are timed, up to this time or share of the training time.
 STEADY_SEC, STEADY_SHARE = 2.0, 0.05
 VIEWS = 12
 MOST_OF_MEMORY = 0.9  # share of GPU memory for a step; the rest is lost to fragmentation
 
 
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
-    """Time reading a few clips of the training list, and training the model on noise.
+    """Measure the time of reading a few training clips, and of training the model on noise.
 
-    Nothing is kept. Returns None if none of these clips is readable, or if the model, which may be
-    sharded in training, does not fit on one device.
+    Nothing is stored, and the random state is unchanged. Returns None if none of these clips is
+    readable, or if the model, which may be sharded in training, does not fit on one device.
 
     Args:
         config: config of the run, without a cache.
         processes: number of processes that share a training step.
-        limit_sec: approximate time limit, in addition to one clip and three small steps.
+        limit_sec: approximate time limit, excluding the first clip and three small steps.
     """
     started = time.monotonic()
     with _leaving_no_trace():
@@ -79,11 +79,11 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
 
 
 def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
-    """Return the measurements with the time of reading through the cache, first and again.
+    """Return the measurements with the times of the first and a second read through the cache.
 
     Args:
-        config: config of the run with its cache; the clips read are added to it.
-        measured: all other measurements.
+        config: config of the run with its cache; the clips that are read are added to the cache.
+        measured: the measurements without a cache.
         limit_sec: approximate time limit.
     """
     started = time.monotonic()
@@ -97,10 +97,10 @@ def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIM
 
 
 def parts_that_fit(config: Config, clips: int) -> int:
-    """Return the number of gradient accumulation parts for which a training step fits in memory.
+    """Return the number of gradient accumulation parts with which a training step fits in memory.
 
-    Found by trying on noise, with the optimizer state allocated, and doubling the number of parts
-    until it fits.
+    Steps on noise are tried with the optimizer state allocated. The number of parts is doubled
+    until a step fits.
 
     Raises:
         ResourceError: not even one clip fits.
@@ -125,12 +125,12 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
-    """Return the seconds per sample of one worker while all are reading; None if all fail."""
+    """Return one worker's seconds per sample while all workers read; None if all reads fail."""
     at_a_time = max(workers, 1)
     count = min(CLIPS_READ * at_a_time, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
     batches = [range(n, min(n + at_a_time, count)) for n in range(0, count, at_a_time)]
-    # A single worker is measured without the transfer to the main process.
+    # With a single worker, reading is measured without the transfer to the main process.
     loader = ClipLoader(dataset, batch_size=at_a_time, workers=workers if workers > 1 else 0)
     clips, marks = [], [time.perf_counter()]
     try:
@@ -141,7 +141,7 @@ def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | N
                 break
     finally:
         loader.close()
-    # The first batch includes opening decoders and starting workers.
+    # The time of the first batch includes opening decoders and starting workers.
     skip = 1 if sum(clips[1:]) else 0
     if not sum(clips[skip:]):
         return None
@@ -159,7 +159,7 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
 
 
 class _NoiseTrained:
-    """The model of a config on its device, trained on noise."""
+    """The model of a config on its device, with noise as its input."""
 
     def __init__(self, config: Config) -> None:
         self.device = torch.device(config.device)
@@ -168,7 +168,7 @@ class _NoiseTrained:
         self.view = config.train_dataloader.dataset.item_shape[1:]
 
     def step(self, clips: int, optimizer: OptimWrapper | None = None) -> float:
-        """Return the seconds of a training step; without an optimizer, of forward and backward."""
+        """Return the seconds of a training step, without an update if there is no optimizer."""
         started = time.perf_counter()
         data = self.model.data_preprocessor(self._batch(clips), training=True)
         loss = self.model(**data, mode="loss")["loss_cls"]
@@ -181,7 +181,7 @@ class _NoiseTrained:
         return self._since(started)
 
     def view_sec(self, views: int) -> float:
-        """Return the seconds of a forward pass per view."""
+        """Return the seconds per view of a forward pass."""
         self.model.eval()
         batch, seconds = self._batch(views), []
         for _ in range(2):
@@ -228,17 +228,17 @@ class _NoiseTrained:
 def _step_sec(
     model: _NoiseTrained, optimizer: OptimWrapper, most_clips: int, steps: int, until: float
 ) -> float:
-    """Return the seconds of a training step per clip, with the real batch if time permits.
+    """Return the seconds per clip of a training step, measured on a full batch if time permits.
 
     Args:
         model: the model.
-        optimizer: its optimizer.
-        most_clips: clips per step in training.
+        optimizer: the optimizer of the model.
+        most_clips: number of clips per step in training.
         steps: total number of training steps.
-        until: time by the monotonic clock at which to stop.
+        until: time of the monotonic clock at which to stop measuring.
     """
     few = min(FEW_CLIPS, most_clips)
-    model.step(few, optimizer)  # much slower than all later ones
+    model.step(few, optimizer)  # the first step is much slower than all later ones
     few_sec = model.step(few, optimizer)
     affordable = int((until - time.monotonic()) / 2 / few_sec * few)
     clips = min(most_clips, max(2 * few, affordable))
@@ -247,7 +247,7 @@ def _step_sec(
     while time.monotonic() < until and (len(seconds) <= STEPS or sum(seconds[1:]) < steady_sec):
         seconds.append(model.step(clips, optimizer))
     mean_sec = statistics.mean(seconds[1:] or seconds)
-    # A clip takes less time in a large step than in a small one: extrapolate linearly.
+    # A clip takes less time in a large step than in a small one, so extrapolate linearly.
     more_sec = max(0.0, mean_sec - few_sec) / max(clips - few, 1)
     return (mean_sec + more_sec * (most_clips - clips)) / most_clips
 

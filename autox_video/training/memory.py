@@ -1,4 +1,4 @@
-"""Running out of memory: recognising it, and remembering the accumulation that fits."""
+"""Recognising out-of-memory errors, and storing the gradient accumulation that fits."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
-    """Return the stored number of parts of a step (for the setup `tried`); None if unknown."""
+    """Return the stored number of parts of a step; None if unknown or not for setup `tried`."""
     content = _read(work_dir)
     parts = content.get("accumulation")
     is_known = isinstance(parts, int) and 1 <= parts <= NEVER
@@ -34,7 +34,7 @@ def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
 
 
 def write_accumulation(work_dir: Path, parts: int, tried: str | None = None) -> None:
-    """Store the number of parts of a step, for the setup `tried` or the one stored now."""
+    """Store the number of parts of a step for the setup `tried`, or for the stored setup."""
     tried = tried or _read(work_dir).get("tried")
     write_json(work_dir / MEMORY, {"accumulation": parts, "tried": tried})
 

@@ -1,18 +1,21 @@
-"""Training that ends elsewhere than planned, with the learning rate at 0 by then."""
+"""Moving the end of training, with a learning rate schedule that reaches 0 at the new end."""
 
 from typing import Any
 
 MovedEnd = dict[str, Any]
-"""`epochs`, `last_step` and the shapes of the `schedules`: plain values for a checkpoint."""
+"""The new end as plain values: `epochs`, `last_step` and the shapes of the `schedules`."""
 
 
 def move_end(runner, epochs: int, last_step: int) -> MovedEnd:
-    """End training after so many epochs, the last of which may be cut short at a step.
+    """Set a new end of training; the last epoch may be cut short at a step.
 
     Args:
-        runner: of the training.
-        epochs: in all.
-        last_step: steps in all.
+        runner: the runner of the training.
+        epochs: total number of epochs.
+        last_step: total number of steps.
+
+    Returns:
+        The new end, for `restore_end`.
     """
     runner.train_loop.end_at(epochs, last_step)
     shapes = [schedule.end_at(last_step) for schedule in runner.param_schedulers]
@@ -20,7 +23,7 @@ def move_end(runner, epochs: int, last_step: int) -> MovedEnd:
 
 
 def restore_end(runner, end: MovedEnd) -> None:
-    """Move the end of a resumed run to where it was."""
+    """Restore the end of a resumed run, as returned by `move_end`."""
     runner.train_loop.end_at(end["epochs"], end["last_step"])
     for schedule, shape in zip(runner.param_schedulers, end["schedules"], strict=True):
         schedule.take_shape(shape)

@@ -17,16 +17,16 @@ from autox_video.training.checkpoints.model_state import unwrapped
 class ClipOptimWrapper(OptimWrapper):
     """mmengine's wrapper with loss scaling on any device, gradient clipping and a NaN guard.
 
-    float16 has so small a range that the loss is scaled up before the backward pass and the
-    gradients down after it. If they overflow, the step is skipped and the scale halved.
+    Because of the small range of float16, the loss is scaled up before the backward pass and the
+    gradients are scaled down after it. If they overflow, the step is skipped and the scale halved.
 
-    In any precision, a loss or gradient that is not finite never reaches the weights: the step is
-    skipped and counted, without waiting for a GPU.
+    In any precision, a step whose loss or gradients are not finite is skipped and counted without
+    waiting for the GPU, so that the weights stay finite.
 
     Args:
-        optimizer: updates the weights.
+        optimizer: the optimizer that updates the weights.
         loss_scale: whether to scale the loss.
-        max_grad_norm: largest 2-norm of the gradients; larger ones are scaled down.
+        max_grad_norm: largest 2-norm of the gradients; larger gradients are scaled down.
     """
 
     def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
@@ -35,16 +35,16 @@ class ClipOptimWrapper(OptimWrapper):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=loss_scale)
         self.max_grad_norm = max_grad_norm
         self.bad_steps = torch.zeros(2, dtype=torch.int64, device=self.device)
-        """Skipped steps: in a row up to now, and in total."""
+        """Number of consecutive skipped steps up to now, and total number of skipped steps."""
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         super().backward(self.scaler.scale(loss), **kwargs)
 
     def step(self, *, loss: Tensor | None = None) -> None:
-        """Clip the gradients and update the weights, unless something is not finite.
+        """Clip the gradients and update the weights, unless the loss or a gradient is not finite.
 
         Args:
-            loss: unscaled loss of the whole step, over all processes.
+            loss: unscaled loss of the whole step over all processes.
         """
         loss = torch.zeros((), device=self.device) if loss is None else loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -62,12 +62,12 @@ class ClipOptimWrapper(OptimWrapper):
         self.bad_steps = torch.stack([(self.bad_steps[0] + 1) * bad, self.bad_steps[1] + bad])
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, the loss scale and the number of skipped steps."""
+        """Return the optimizer's state, the loss scale and the number of skipped steps."""
         counters = {"scaler": self.scaler.state_dict(), "bad_steps": self.bad_steps.tolist()}
         return {**super().state_dict(), **counters}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore a state from `state_dict`."""
         self.load_counters(state_dict)
         theirs = {k: v for k, v in state_dict.items() if k not in ("scaler", "bad_steps")}
         super().load_state_dict(theirs)
@@ -89,17 +89,17 @@ class ClipOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroupConstructor:
-    """Build the optimizer with one group for all parameters with the same learning rate and decay.
+    """Build the optimizer, with one group for all parameters of equal learning rate and decay.
 
-    The rules are those of mmaction2's `SwinOptimWrapperConstructor`, which makes one group per
-    parameter, so that even a fused optimizer updates them one by one. Frozen parameters are in no
-    group.
+    The rules are those of mmaction2's `SwinOptimWrapperConstructor`. That class makes one group per
+    parameter, so that even a fused optimizer updates the parameters one by one. Frozen parameters
+    are in no group.
 
     Args:
-        optim_wrapper_cfg: the config of the wrapper and its optimizer.
-        paramwise_cfg: `lr_mult` and `decay_mult` of the parameters whose name contains a key; and
-            `layer_decay`: learning rate of each block, relative to the next one's (as in BEiT, Bao
-            et al. 2021, appendix).
+        optim_wrapper_cfg: config of the wrapper and its optimizer.
+        paramwise_cfg: maps a part of a parameter's name to its `lr_mult` and `decay_mult`. The key
+            `layer_decay` is the learning rate of each block relative to the next block (as in BEiT,
+            Bao et al. 2021, appendix).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -109,7 +109,7 @@ class ParamGroupConstructor:
         self.layer_decay = self.rules.pop("layer_decay", 1.0)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """The wrapper of an optimizer over all trainable parameters of `model`."""
+        """Return the wrapper of an optimizer for all trainable parameters of `model`."""
         groups: dict[tuple[float, float], dict[str, Any]] = {}
         above = {} if self.layer_decay == 1.0 else blocks_above(unwrapped(model).backbone)
         for name, parameter in model.named_parameters():
@@ -126,9 +126,9 @@ class ParamGroupConstructor:
 
 
 def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
-    """The number of blocks after each parameter of a backbone.
+    """Return the number of blocks after each parameter of a backbone.
 
-    Layers between two blocks count with the block before them.
+    Layers between two blocks count as part of the block before them.
     """
     block_of = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
     last, above = -1, {}

@@ -1,4 +1,4 @@
-"""Running the training of a config."""
+"""Running the training that a config describes."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,16 @@ from autox_video.training.interrupt import Stopped, graceful_stop
 from autox_video.training.runner import ClipRunner, run_log
 
 GIVE_UP_SEC = 20.0
-"""Time limit after a signal with several processes: a step may wait for one that has ended."""
+"""Time limit for stopping after a signal with several processes, since a step may wait forever
+for a process that has ended."""
 
 
 def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-    """Train, resuming from the checkpoint in the work dir if there is one.
+    """Train a model; resume from the checkpoint in the work dir if there is one.
 
     Args:
         config: config of the run.
-        hooks: hooks besides those of the config; their exceptions end the run.
+        hooks: hooks in addition to those of the config; their exceptions end the run.
 
     Returns:
         The metrics of the best evaluation; None if there was none.
@@ -40,8 +41,8 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         try:
             runner.train()
         except RuntimeError as error:
-            # A scheduler that signals every process kills the data workers too; the last
-            # checkpoint stays.
+            # A job scheduler may signal all processes and so kill the data workers, which makes
+            # the step fail. The last checkpoint is intact.
             if request.signum is not None:
                 raise Stopped(request.signum, saved=False) from error
             raise

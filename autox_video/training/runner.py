@@ -1,4 +1,4 @@
-"""mmengine's Runner without its own files and messages, and the log of a run."""
+"""A Runner without mmengine's own files and messages, and the log of a run."""
 
 import logging
 import warnings
@@ -28,12 +28,12 @@ from autox_video.training.config.build_config import config_text
 class ClipRunner(Runner):
     """A Runner that writes no files of its own to the work dir.
 
-    mmengine's messages go to `run_log`; those for the user come from our hooks.
+    mmengine's messages go to `run_log`; messages for the user come from our hooks.
     """
 
     @property
     def timestamp(self) -> str:
-        """Empty: mmengine would create a folder of this name in the work dir."""
+        """An empty string, since mmengine would create a folder of this name in the work dir."""
         return ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
@@ -41,25 +41,26 @@ class ClipRunner(Runner):
         return _logger()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
-        """Register hooks; only the main process shows progress."""
+        """Register the hooks, without `Progress` in all but the main process."""
         if not processes.current().is_main:
             hooks = [hook for hook in hooks if hook["type"] != "Progress"]
         super().register_custom_hooks(hooks)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to this process's device, and wrap it for several processes."""
+        """Move the model to this process's device; wrap it if there are several processes."""
         device, several = torch.device(self.cfg.get("device", "cpu")), processes.current().size > 1
         if not several:
             return model.to(device)
         if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if self.cfg.get("strategy") == "fsdp":
-            # In main memory, identical in each process: the whole model may not fit on a GPU.
+            # Each process initialises the same weights in main memory, since the whole model may
+            # not fit on a GPU.
             model.init_weights()
-            # `to` only sets the device of the rest; no weights move.
+            # `to` moves no weights; it only sets the device of the other parts.
             return shard(model, device.type).to(device)
         with warnings.catch_warnings():
-            # The argument that replaces `broadcast_buffers` is missing in the oldest PyTorch.
+            # The oldest supported PyTorch lacks the argument that replaces `broadcast_buffers`.
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
                 model.to(device),
@@ -73,7 +74,7 @@ class ClipRunner(Runner):
             super()._init_model_weights()
 
     def dump_config(self) -> None:
-        """Do nothing: config.py has been written already."""
+        """Do nothing, since config.py has already been written."""
 
     def _log_env(self, env_cfg: dict) -> None:
         # mmengine's version queries compilers, which takes seconds.
@@ -81,10 +82,10 @@ class ClipRunner(Runner):
 
 
 def shard(model: nn.Module, device_type: str) -> nn.Module:
-    """Shard a model in place over all processes (FSDP); it computes the same.
+    """Shard a model in place over all processes (FSDP), and return it; its outputs are unchanged.
 
     The weights move from main memory to the device block by block, so no device ever holds more
-    than one block and its own part of the others.
+    than one whole block and its shards of the others.
     """
     mesh = init_device_mesh(device_type, (processes.current().size,))
     for block in model.backbone.blocks():
@@ -94,9 +95,9 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
 
 @contextmanager
 def run_log(work_dir: str) -> Iterator[None]:
-    """Append mmengine's messages in the main process to train.log within the block.
+    """Append the main process's mmengine messages to train.log within the block.
 
-    Our own go there too, unless the command has opened its log already (see `log_file`).
+    Our own messages go there too, unless the command has already opened its log (see `log_file`).
 
     Raises:
         ResourceError: the file cannot be opened.

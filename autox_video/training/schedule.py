@@ -14,10 +14,10 @@ class WarmFlatCosine(_ParamScheduler):
     """Linear warm-up, then each group's full learning rate, then a cosine decay to 0.
 
     Args:
-        optimizer: mmengine's wrapper or an optimizer.
-        warmup: warm-up steps.
-        fall: step at which the cosine starts.
-        end: total steps.
+        optimizer: an optimizer or mmengine's wrapper of it.
+        warmup: number of warm-up steps.
+        fall: step at which the cosine decay starts.
+        end: total number of steps.
     """
 
     def __init__(self, optimizer, *, warmup: int, fall: int, end: int) -> None:
@@ -26,24 +26,24 @@ class WarmFlatCosine(_ParamScheduler):
         super().__init__(optimizer, "lr", by_epoch=False)
 
     def go_to(self, step: int, *, scale: float = 1.0) -> None:
-        """Set the learning rates for step number `step`, times `scale` from now on."""
+        """Set the learning rates for a step, multiplied by `scale` from now on."""
         self.scale = scale
         self.last_step = self._global_step = step
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group[self.param_name] = value
 
     def end_at(self, total: int) -> list[float]:
-        """Move the end of the schedule, with a continuous learning rate.
+        """Move the end of the schedule without a jump in the learning rate.
 
-        Before the cosine has started, it keeps its share of all steps. Returns the new shape, for
-        `take_shape`.
+        If the cosine decay has not started yet, it keeps its share of all steps. Returns the new
+        shape, for `take_shape`.
         """
         step, before = max(self.last_step, 0), self.total
         if step <= self.fall:
             self.fall = max(step, min(self.fall * total / before, total - 1))
         else:
             done = min((step - self.fall) / max(before - self.fall, 1), 1.0)
-            # The same share of the cosine stays done; a finished one stays finished.
+            # The completed share of the cosine decay is preserved.
             self.fall = (step - done * total) / (1 - done) if done < 1 else self.fall
         self.total = total
         self.warmup = min(self.warmup, max(total - 1, step))

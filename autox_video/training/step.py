@@ -1,4 +1,4 @@
-"""A training step, with gradient accumulation where memory is short, over several processes."""
+"""A training step, with gradient accumulation if memory is short, and with several processes."""
 
 import contextlib
 import gc
@@ -24,18 +24,19 @@ from autox_video.training.memory import (
 
 
 class TrainStep:
-    """Forward, backward and update on one batch.
+    """Run the forward pass, the backward pass and the optimizer step for one batch.
 
     Random numbers depend only on the seed, the step and the process. A step that does not fit in
-    memory is repeated in twice as many parts; their gradients add up to those of the whole batch.
+    memory is repeated in twice as many parts, whose gradients add up to those of the whole batch.
 
     Args:
-        runner: mmengine's runner with model and optimizer.
-        accumulation: number of parts to start with; the work dir may remember more.
+        runner: mmengine's runner with the model and the optimizer.
+        accumulation: initial number of parts; a larger number stored in the work dir is used
+            instead.
         seed: random seed.
 
     Raises:
-        ResourceError: one of several processes found that not even one clip fits.
+        ResourceError: with several processes, one of them could not fit even one clip.
     """
 
     def __init__(self, runner, *, accumulation: int, seed: int) -> None:
@@ -45,13 +46,13 @@ class TrainStep:
         self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
-        """Do step `number`; return loss and top-1 accuracy over the clips of all processes.
+        """Run step `number`; return the loss and top-1 accuracy over the clips of all processes.
 
         Args:
-            number: step, counted from 0 over the whole run.
+            number: the step, counted from 0 over the whole run.
             batch: input of the data preprocessor.
-            weight: weight of the mean over these clips, so that the mean over processes is the
-                mean over all clips.
+            weight: weight of this process's mean loss, chosen so that the average over processes
+                is the mean over all clips.
         """
         while True:
             try:
@@ -84,7 +85,7 @@ class TrainStep:
         return dict(zip(("loss", "top1_acc"), totals, strict=False))
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager:
-        """Exchange gradients between processes only with the last part of a step."""
+        """Return a context that exchanges gradients between processes only in the last part."""
         if last or not isinstance(self.runner.model, DistributedDataParallel):
             return contextlib.nullcontext()
         return self.runner.model.no_sync()
@@ -93,7 +94,7 @@ class TrainStep:
         folder = Path(self.runner.work_dir)
         parts = read_accumulation(folder) or 1
         if parts == NEVER:
-            write_accumulation(folder, 1)  # there may be more memory next time
+            write_accumulation(folder, 1)  # the next run may have more memory
             raise ResourceError(NOT_EVEN_ONE)
         return parts
 
@@ -101,7 +102,8 @@ class TrainStep:
         several, folder = self.processes.size > 1, Path(self.runner.work_dir)
         if self.accumulation >= clips:
             if several:
-                # Raised here, it would leave the others waiting; all raise it after a restart.
+                # An error raised here would leave the other processes waiting, so all processes
+                # raise it after a restart.
                 write_accumulation(folder, NEVER)
                 raise SystemExit(processes.OUT_OF_MEMORY)
             raise ResourceError(NOT_EVEN_ONE)
@@ -110,14 +112,14 @@ class TrainStep:
             write_accumulation(folder, self.accumulation)
         except ResourceError:
             if several:
-                raise  # a restart would not know about it
+                raise  # after a restart the new number of parts would be unknown
         sentence = (
             f"Out of memory: from now on each step is done in {self.accumulation} parts (gradient "
             "accumulation). It takes longer; the result is the same."
         )
         self.runner.call_hook("on_trouble", sentence=sentence)
         if several:
-            # The others are waiting for gradients that will not arrive.
+            # The other processes are waiting for gradients that will not arrive.
             raise SystemExit(processes.OUT_OF_MEMORY)
         self.runner.optim_wrapper.zero_grad()
         gc.collect()
@@ -131,11 +133,11 @@ def _parts(clips: int, count: int) -> Iterator[slice]:
 
 
 def compiled_for(model: nn.Module, *, is_full: bool) -> contextlib.AbstractContextManager:
-    """Within the block, use the compiled parts of a model only for full batches.
+    """Return a context in which the compiled parts of a model are used only for a full batch.
 
     The last batch of an epoch is usually smaller. torch.compile would recompile for its shape,
-    which takes a minute, so it runs uncompiled. Which batches these are depends only on the order
-    of the clips, so a resumed run computes the same as an uninterrupted one.
+    which takes a minute, so such a batch runs uncompiled. Which batches are smaller depends only
+    on the order of the clips, so a resumed run computes the same as an uninterrupted one.
     """
     if is_full or not any(part._compiled_call_impl is not None for part in model.modules()):
         return contextlib.nullcontext()

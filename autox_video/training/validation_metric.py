@@ -1,4 +1,4 @@
-"""The validation metrics, computed by the same code as those of results.json."""
+"""The validation metrics, computed by the same code as the test metrics in results.json."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,10 +14,10 @@ from autox_video.tasks.task import TASKS
 
 @METRICS.register_module()
 class ClipMetric(BaseMetric):
-    """The metrics of a task.
+    """Computes the metrics of a task.
 
     Args:
-        task: the name of the task in TASKS.
+        task: name of the task in TASKS.
         balanced: whether all classes count equally, as in `Task.figures`.
         options: options of mmengine's BaseMetric.
     """
@@ -29,11 +29,11 @@ class ClipMetric(BaseMetric):
         self.task = TASKS[task]
         self.balanced = balanced
         self.measured: dict[str, np.ndarray] | None = None
-        """The last evaluation, if the task's outputs are finite logits: `positions` (N,) of the
-        clips in their list, `logits` (N, K) and `labels` (N,)."""
+        """Outputs of the last evaluation; None unless they are finite logits. The keys are
+        `positions` (N,), the clips' positions in their list, `logits` (N, K) and `labels` (N,)."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Store position, outputs and label of each clip."""
+        """Store the position, the outputs and the label of each clip."""
         for position, sample in zip(data_batch["positions"], data_samples, strict=True):
             label = sample["gt_label"][0].cpu().numpy()
             self.results.append((position, sample["pred_output"].float().cpu().numpy(), label))
@@ -45,7 +45,7 @@ class ClipMetric(BaseMetric):
         return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the metrics over all clips; `clips` is their number."""
+        """Return the metrics over all clips, and their number as `clips`."""
         self.measured = None
         if not results:
             return {"clips": 0}

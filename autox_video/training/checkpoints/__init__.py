@@ -1,1 +1,1 @@
-"""Checkpoints: files, when to write them, resuming from them."""
+"""Checkpoints: writing and reading the files, deciding when to save, and resuming."""

@@ -1,8 +1,8 @@
-"""Checkpoint files: written atomically, verified when read.
+"""Checkpoint files, which are written atomically and verified when read.
 
-`latest.pth` holds everything that is needed to resume a run, `previous.pth` is the checkpoint
-before it. `best.pth` and `best.safetensors` hold the best weights. They contain only tensors and
-plain values, so that loading them runs no code, and a digest of their content.
+`latest.pth` contains everything that is needed to resume a run; `previous.pth` is the checkpoint
+before it. `best.pth` and `best.safetensors` contain the best weights. All files contain only
+tensors and plain values, so that loading them runs no code, and a digest of their content.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_n
 
 SCHEMA = 4
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
-"""Keys in the `meta` of weights: the run record, the leaderboard row they come from (if missing,
-the main run), for a trial its point in the search space and its epochs, and whether they were
-trained on the validation clips too."""
+"""Keys in the `meta` of weights: the run record; the leaderboard row of the weights (if missing,
+the main run); a trial's point in the search space and its epochs; and whether the weights were also
+trained on the validation clips."""
 
 # Exceptions that PyTorch raises for damaged files.
 _DAMAGE = (
@@ -47,15 +47,15 @@ _DAMAGE = (
 
 
 def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = None) -> None:
-    """Replace `path` with a checkpoint.
+    """Write a checkpoint to `path`, replacing an existing file.
 
     Args:
-        path: the file.
+        path: the checkpoint file.
         state: tensors and plain values; the digest is added to its `meta`.
-        keep: new name of the file that is replaced; an existing file of that name is overwritten.
+        keep: new name for the replaced file, overwriting any file of that name; None to delete it.
 
     Raises:
-        ResourceError: it cannot be written; all files are unchanged.
+        ResourceError: the checkpoint cannot be written; all files are unchanged.
     """
     content = {**state, "meta": {**state["meta"], "digest": digest(state)}}
     with _writing(path) as temporary:
@@ -75,15 +75,15 @@ def _writing(path: Path) -> Iterator[Path]:
 
 
 def _rename_a_copy(path: Path, new: Path) -> None:
-    """Give a file a second name, replacing the file that had it."""
-    if new.is_dir():  # made by the user; it cannot be replaced
+    """Give a file a second name, replacing any file of that name."""
+    if new.is_dir():  # a folder that the user made cannot be replaced
         _move_aside(new)
     link = new.with_name(second_name(new.name))
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
         os.replace(link, new)
-    except OSError:  # no hard links here: for a moment only the new name exists
+    except OSError:  # without hard links, only the new name exists for a moment
         os.replace(path, new)
 
 
@@ -91,7 +91,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint, with tensors on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or not one of ours.
+        CheckpointError: the file is missing, damaged, or not a checkpoint of autox-video.
     """
     state = {"schema": SCHEMA, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
     if not (
@@ -107,10 +107,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_meta(path: Path) -> Mapping[str, Any]:
-    """Read the `meta` of a checkpoint without its weights; empty if there is none.
+    """Read the `meta` of a checkpoint without its weights; return {} if it has no `meta`.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or not one of ours.
+        CheckpointError: the file is missing, damaged, or not a checkpoint.
     """
     if is_tensor_file(path):
         return read_tensor_file(path, tensors=False)["meta"]
@@ -160,12 +160,13 @@ def _first_line(error: BaseException) -> str:
 
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest intact checkpoint to resume from, or None, and notes for the user.
+    """Return the newest intact checkpoint of a run, or None, and messages for the user.
 
     A damaged file is kept under a name that ends in `.damaged`.
 
     Raises:
-        CheckpointError: all of them are damaged, or of another version of this package.
+        CheckpointError: there are checkpoints, but all of them are damaged or were written by
+            another version of this package.
     """
     problems: list[tuple[Path, str]] = []
     for path in filter(os.path.lexists, (folder / LATEST, folder / PREVIOUS)):
@@ -198,7 +199,7 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 
 
 def write_best(folder: Path, state: dict[str, Any]) -> None:
-    """Replace best.pth and best.safetensors; raises ResourceError if they cannot be written."""
+    """Replace best.pth and best.safetensors; raise ResourceError if they cannot be written."""
     write_checkpoint(folder / BEST, state)
     tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
     meta = {**state["meta"], "digest": digest(state)}
@@ -207,9 +208,9 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 
 
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the metrics of the best weights in a work dir, or None, and notes for the user.
+    """Return the metrics of the best weights in a work dir, or None, and messages for the user.
 
-    If one of the two files is missing, damaged or older, it is rewritten from the other.
+    If one of the two files is missing, damaged or outdated, it is rewritten from the other.
     """
     notes, states = [], []
     for path in filter(os.path.lexists, (folder / BEST, folder / BEST_SAFE)):
@@ -220,7 +221,7 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
     if not states:
         return None, notes
     if len(states) == 1 or digest(states[0]) != digest(states[1]):
-        with suppress(ResourceError):  # one of them is intact
+        with suppress(ResourceError):  # one of the two files is still intact
             write_best(folder, states[0])
     return states[0]["meta"]["metrics"], notes
 
@@ -233,11 +234,11 @@ def _read_scored(path: Path, identity: dict) -> dict[str, Any]:
     return state
 
 
-# ---- what a checkpoint must be ----
+# ---- checks of a checkpoint ----
 
 
 def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
-    """Raise CheckpointError with the differences if a checkpoint belongs to another run."""
+    """Raise CheckpointError, listing the differences, if a checkpoint belongs to another run."""
     differing = [k for k in wanted if k in saved and saved[k] != wanted[k]]
     if differing:
         difference = "; ".join(f"{k}: {saved[k]} there, {wanted[k]} now" for k in differing)
@@ -248,7 +249,7 @@ def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load weights that must fit exactly; raises CheckpointError if they do not."""
+    """Load weights into a model; raise CheckpointError if they do not fit exactly."""
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

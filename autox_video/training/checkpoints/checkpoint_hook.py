@@ -1,4 +1,4 @@
-"""The checkpoint hook: when to save, resuming, and rolling back to a good checkpoint."""
+"""The checkpoint hook, which saves, resumes, and rolls back to a good checkpoint."""
 
 import copy
 import math
@@ -53,14 +53,14 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save; `at_rest`, as after an epoch, also earlier if it is cheap."""
+        """Return whether to save now; `at_rest` (such as after an epoch) also if it is cheap."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
 
     @contextmanager
     def counting(self, *, checkpoint: bool = False) -> Iterator[None]:
-        """Count the time of the block as saving, of a checkpoint or of something else."""
+        """Count the time of the block as time spent saving a checkpoint or other files."""
         started = time.monotonic()
         try:
             yield
@@ -76,10 +76,10 @@ class ClipCheckpointHook(Hook):
     """Starts from the newest checkpoint or from pretrained weights, and saves checkpoints.
 
     Args:
-        pretrained: weights to start from if there is no checkpoint yet.
-        identity: plain values that a checkpoint must agree with to be resumed.
+        pretrained: path of the weights to start from if there is no checkpoint yet.
+        identity: plain values that a checkpoint must match to be resumed.
         minutes: longest time between two checkpoints.
-        head_rows: class index in the pretrained weights of each class, -1 for a new one.
+        head_rows: for each class, its index in the pretrained weights; -1 for a new class.
     """
 
     priority = "VERY_LOW"
@@ -94,12 +94,12 @@ class ClipCheckpointHook(Hook):
         self.pretrained, self.head_rows = pretrained, head_rows
         self.identity = dict(identity or {})
         self.record: dict[str, Any] | None = None
-        """The run record, if the work dir has one; stored in checkpoints."""
+        """The run record, which is stored in checkpoints; None if the work dir has none."""
         self.clock = SavingClock(minutes)
         self.best: dict[str, float] | None = None
         self.rollbacks = 0
         self._first: dict[str, Any] | None = None
-        """The state at the start of training, until there is a checkpoint."""
+        """The state at the start of training; None once there is a checkpoint."""
         self._saved_at: tuple[int, int, int] | None = None
         self._rolled_back_at = -1
         self._unsaved_best: dict[str, Any] | None = None
@@ -107,7 +107,7 @@ class ClipCheckpointHook(Hook):
     # ---- starting ----
 
     def before_train(self, runner) -> None:
-        """Load the checkpoint, or the pretrained weights."""
+        """Load the newest checkpoint if there is one, else the pretrained weights."""
         self.record = load_stored(Path(runner.work_dir))
         state, best, notes = processes.run_on_rank_zero(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
@@ -126,11 +126,11 @@ class ClipCheckpointHook(Hook):
         self._first = copy.deepcopy(self._state(runner))  # training changes its tensors
 
     def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
-        """Return the state to resume, the metrics of the best weights, and notes for the user."""
+        """Return the state to resume, the best weights' metrics, and messages for the user."""
         state, notes = read_newest(folder)
         if state is None:
             return None, None, notes
-        # Before any file is changed that may belong to another run.
+        # This check comes before any file is changed that may belong to another run.
         refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
         best, more = read_best(folder, self.identity)
         return state, best, [*notes, *more]
@@ -138,7 +138,7 @@ class ClipCheckpointHook(Hook):
     def _load_pretrained(self, runner) -> None:
         model = unwrapped(runner.model)
         if is_sharded(model):
-            # The weights are loaded into a full model; each process then keeps its part.
+            # The weights are loaded into a full model; each process then keeps its shard.
             model = MODELS.build(runner.cfg.model)
             model.load_state_dict(processes.broadcast(weights_of(runner.model)))
         report = load_pretrained(model, self.pretrained, self.head_rows)
@@ -149,32 +149,32 @@ class ClipCheckpointHook(Hook):
     # ---- saving ----
 
     def save_state(self, runner) -> None:
-        """Write latest.pth if there is anything new; if that fails, training continues."""
+        """Write latest.pth if the state has changed; if writing fails, training continues."""
         writes = processes.current().is_main
         if self._saved_at == _progress(runner) or not (writes or is_sharded(runner.model)):
             return
         with self.clock.counting(checkpoint=True):
             state = self._state(runner)
-            # A checkpoint is never newer than unsaved best weights, which would be lost.
+            # The best weights are written first: resuming from a newer checkpoint would lose them.
             if not writes or (self._write_best(runner) and self._write_latest(runner, state)):
                 self._saved_at, self._first = _progress(runner), None
 
     def is_saved(self, runner) -> bool:
-        """Return whether latest.pth holds the current state."""
+        """Return whether latest.pth contains the current state."""
         return not processes.current().is_main or self._saved_at == _progress(runner)
 
     @property
     def best_is_written(self) -> bool:
-        """Whether the best weights are on the disk."""
+        """Whether the best weights have been written to disk."""
         return self._unsaved_best is None
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the best weights if this evaluation is the best so far."""
+        """Save the weights as the best ones if this evaluation is the best so far."""
         if metrics and is_better(metrics, self.best):
             self.keep_best(runner, metrics)
 
     def keep_best(self, runner, metrics: dict[str, float]) -> None:
-        """Save the model's weights as the best ones."""
+        """Save the model's current weights as the best ones."""
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity}
         if self.record is not None:
@@ -189,7 +189,7 @@ class ClipCheckpointHook(Hook):
                 self._unsaved_best["state_dict"] = waiting
 
     def _write_best(self, runner) -> bool:
-        """Write unsaved best weights; return whether none are left."""
+        """Write the best weights if they are unsaved; return whether they are saved now."""
         if self._unsaved_best is not None:
             try:
                 write_best(Path(runner.work_dir), self._unsaved_best)
@@ -212,10 +212,10 @@ class ClipCheckpointHook(Hook):
     # ---- rolling back ----
 
     def roll_back(self, runner) -> None:
-        """Roll back to a good checkpoint with a lower learning rate.
+        """Roll back to a good checkpoint and lower the learning rate.
 
         Raises:
-            NumbersError: that has not helped three times.
+            NumbersError: training has already been rolled back three times.
         """
         loop = runner.train_loop
         at, self.rollbacks = loop.iter, self.rollbacks + 1
@@ -226,7 +226,7 @@ class ClipCheckpointHook(Hook):
                 "`precision: float32`, and run with --fresh. Inspect the clips with `autox-video "
                 "check`. The best weights so far are kept."
             )
-        # The newest checkpoint may already be bad.
+        # If it fails again soon after a rollback, the newest checkpoint may already be bad.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
         folder = Path(runner.work_dir)
         state, notes = processes.run_on_rank_zero(lambda: self._good_state(folder, older=older))
@@ -245,7 +245,7 @@ class ClipCheckpointHook(Hook):
 
     def _good_state(self, folder: Path, *, older: bool) -> tuple[dict[str, Any], list[str]]:
         if older:
-            with suppress(CheckpointError):  # it is missing or damaged
+            with suppress(CheckpointError):  # previous.pth is missing or damaged
                 return read_checkpoint(folder / PREVIOUS), []
         state, notes = read_newest(folder)
         if state is None and self._first is None:
@@ -300,9 +300,10 @@ def checkpoint_hook_of(runner) -> ClipCheckpointHook:
 
 
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
-    """Return whether an evaluation beats the best one by its selection score.
+    """Return whether an evaluation has a higher selection score than the best one so far.
 
-    One with a non-finite score never does; a best one without that score is always beaten.
+    An evaluation with a non-finite score is never better. A best evaluation without a main score is
+    always beaten.
     """
     score = selection_score(metrics)
     if score == -math.inf:

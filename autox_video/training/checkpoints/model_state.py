@@ -1,4 +1,4 @@
-"""The full state of model and optimizer as plain tensors, whether the model is sharded or not."""
+"""The full state of a model and its optimizer as plain tensors, even if the model is sharded."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model itself, without a distributed wrapper."""
+    """Return the model without its distributed wrapper, if any."""
     return model.module if is_model_wrapper(model) else model
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Return whether each process holds only a part of the model (FSDP)."""
+    """Return whether each process has only a shard of the model (FSDP)."""
     return isinstance(model, FSDPModule)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return all weights; if sharded, all processes must call it and the main one gets them."""
+    """Return all weights; if sharded, all processes must call this, and only the main gets them."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load all weights, or this process's part; raises RuntimeError if they do not fit."""
+    """Load all weights, or this process's shards; raise RuntimeError if they do not fit."""
     if is_sharded(model):
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
     else:
@@ -44,9 +44,9 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
-    """Return the state of the optimizer and its wrapper, with parameters by number."""
+    """Return the state of the optimizer and its wrapper, with parameters identified by number."""
     state = wrapper.state_dict()
-    # Before the first step, PyTorch would do one to create a state.
+    # Before the first step, PyTorch would take an optimizer step just to create the state.
     if not is_sharded(model) or not wrapper.optimizer.state:
         return state
     whole = get_optimizer_state_dict(model, wrapper.optimizer, options=_WHOLE)
@@ -56,7 +56,7 @@ def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
 
 
 def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[str, Any]) -> None:
-    """Load a state from `optimizer_state`, with any number of processes."""
+    """Load a state from `optimizer_state`, which may come from another number of processes."""
     if not is_sharded(model):
         wrapper.load_state_dict(state)
         return

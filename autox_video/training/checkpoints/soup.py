@@ -1,7 +1,8 @@
-"""A greedy model soup: an average of a run's best weights, kept if it validates better.
+"""A greedy model soup, which averages a run's best weights if that improves validation.
 
-As in Wortsman et al., "Model soups" (ICML 2022, section 2), but over the evaluations of a single
-run: starting from the best weights, the next best are added one by one if the average improves.
+The method is that of Wortsman et al., "Model soups" (ICML 2022, section 2), but applied to the
+evaluations of a single run. Starting with the best weights, the next best are added one by one if
+the average improves.
 """
 
 import math
@@ -33,17 +34,17 @@ Metrics = dict[str, float]
 
 @HOOKS.register_module()
 class ModelSoup(Hook):
-    """Keeps the best `most` >= 2 weights on disk, and averages them after training."""
+    """Keeps the best `most` (at least 2) weights on disk, and averages them after training."""
 
-    priority = "VERY_LOW"  # like the checkpoint hook: the weights are those that were evaluated
+    priority = "VERY_LOW"  # like the checkpoint hook, so that the evaluated weights are saved
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.metrics: dict[int, Metrics] = {}
-        """Metrics of the weights on disk, by epoch."""
+        """The metrics of the weights on disk, by epoch."""
 
     def before_start(self, runner) -> None:
-        """Remove the files of a run that was killed before its first checkpoint."""
+        """Delete the files of a run that was killed before its first checkpoint."""
         if processes.current().is_main:
             _remove(runner)
 
@@ -51,7 +52,7 @@ class ModelSoup(Hook):
         self.metrics = processes.run_on_rank_zero(lambda: _find(runner))
 
     def after_val_epoch(self, runner, metrics: Metrics | None = None) -> None:
-        """Save the weights if they are among the best."""
+        """Save the weights if they are among the best `most` so far."""
         epoch = runner.train_loop.epoch
         earlier = [at for at in self._ranked() if at != epoch]
         better = [at for at in earlier if not is_better(metrics or {}, self.metrics[at])]
@@ -66,10 +67,11 @@ class ModelSoup(Hook):
             self.metrics[epoch] = dict(metrics)
 
     def average_weights(self, runner) -> None:
-        """Average the weights on disk, and replace the best weights by a better average.
+        """Average the weights on disk, and replace the best weights if an average is better.
 
-        The loop calls it when training is over and saved; the model keeps the last weights tried.
-        If the result cannot be written, the ingredients stay on disk for the next start.
+        The loop calls this when training is over and saved. The model is left with the last average
+        that was tried. If the result cannot be written, the weights stay on disk for the next
+        start.
         """
         keeps, ranked = checkpoint_hook_of(runner), self._ranked()
         before = keeps.best
@@ -82,7 +84,7 @@ class ModelSoup(Hook):
             _remove(runner)
 
     def _try_averages(self, runner, ranked: list[int]) -> list[int]:
-        """Save the best average; return the epochs of its ingredients."""
+        """Save the best average; return the epochs of the weights in it."""
         loop, keeps, epochs = runner.train_loop, checkpoint_hook_of(runner), ranked[:1]
         mean, best = _read(runner, ranked[0]), keeps.best
         for epoch in ranked[1:]:
@@ -105,7 +107,7 @@ class ModelSoup(Hook):
 
 
 def _average(mean: Tensor, value: Tensor, count: int) -> Tensor:
-    """Return the mean of `count` weights updated by one more."""
+    """Return the mean of `count` tensors after adding one more to it."""
     return torch.lerp(mean, value, 1 / (count + 1)) if mean.is_floating_point() else mean
 
 
@@ -124,12 +126,12 @@ def _file(runner, epoch: int) -> Path:
 
 
 def _files(runner) -> list[Path]:
-    """Return the weight files in the folder, including incomplete ones."""
+    """Return the weight files in the soup folder, including incomplete files."""
     return sorted(Path(runner.work_dir, SOUP).glob("*[0-9].pth*"))
 
 
 def _find(runner) -> dict[int, Metrics]:
-    """Return the metrics of this run's weights on disk; remove those that will be written again."""
+    """Return the metrics of this run's weights by epoch; delete files that will be rewritten."""
     identity, metrics = checkpoint_hook_of(runner).identity, {}
     for path in _files(runner):
         try:
@@ -172,5 +174,5 @@ def _write(runner, epoch: int, weights: dict[str, Tensor], metrics: Metrics) -> 
 def _remove(runner) -> None:
     for path in _files(runner):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # it is missing, or holds other files
+    with suppress(OSError):  # the folder is missing, or contains other files
         Path(runner.work_dir, SOUP).rmdir()

@@ -1,7 +1,7 @@
-"""Run record → mmaction2 config.
+"""Build the mmaction2 config of a run from its record.
 
-Nothing is decided here, and a config is never edited after it was built: every value comes from the
-record, from an argument, or is the only one that works.
+Nothing is decided here, and a config is never edited after it has been built. Every value comes
+from the record or an argument, or is a constant that works for all runs.
 """
 
 import math
@@ -45,8 +45,8 @@ _TRAINING_MODULES = (
     *(f"checkpoints.{name}" for name in ("checkpoint_hook", "soup")),
 )
 _UNUSED_HOOKS = ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
-"""Default hooks of mmengine: the first two would wait for the GPU in each step, the others are
-replaced by ours."""
+"""Default hooks of mmengine that are disabled. The first two would wait for the GPU in each step;
+our own hooks replace the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Deadline:
     budget_sec: float
     """Time budget of the whole run, including everything before and after training."""
     prediction: Prediction
-    """Predicted times of its parts."""
+    """Predicted times of the parts of the run."""
     most_epochs: int
-    """Largest useful number of epochs, even if there is time for more."""
+    """Largest useful number of epochs; training never exceeds it, even if there is time."""
 
 
 def model_config(record: RunRecord) -> Config:
-    """Return the part of a config that testing needs: model, classes, and reading of clips."""
+    """Return the part of a config that testing needs: the model, the classes and the pipeline."""
     return Config(_testing_part(record))
 
 
@@ -74,14 +74,14 @@ def build_config(
     quiet: bool = False,
     save_logits: bool = False,
 ) -> Config:
-    """Return the mmaction2 1.x config of a run, which mmengine's Runner can be built from.
+    """Return the mmaction2 1.x config of a run, from which mmengine's Runner can be built.
 
     Args:
-        record: the run record: plan and clips.
+        record: the run record, with the plan and the clips.
         work_dir: the work dir.
-        deadline: time limit; None: none.
-        quiet: whether only problems are shown to the user.
-        save_logits: whether to save the logits of evaluations.
+        deadline: the time limit; None if the run has no time limit.
+        quiet: whether to show only progress and problems to the user.
+        save_logits: whether to save the logits of each evaluation.
     """
     plan, data, testing = record.plan, record.data, _testing_part(record)
     modules = [f"autox_video.training.{name}" for name in _TRAINING_MODULES]
@@ -122,7 +122,8 @@ def build_config(
 def config_text(config: Config) -> str:
     """Return a config as Python code that mmengine can read.
 
-    mmengine's own writer uses a formatter that mistakes a signal for an error in the config.
+    mmengine's own writer is not used, because a signal during formatting makes it report an
+    invalid config.
     """
     values = config.to_dict().items()
     return "".join(
@@ -132,14 +133,14 @@ def config_text(config: Config) -> str:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write a config for people and for mmengine's Runner; this package never reads it."""
+    """Write a config for users and for mmengine's Runner; this package never reads it."""
     write_text(path, config_text(config))
 
 
 def _testing_part(record: RunRecord) -> dict[str, Any]:
     plan, data = record.plan, record.data
     spec, task, decoder = BACKBONES[plan.backbone], TASKS[data.task], DECODERS[plan.decoder]
-    # User-defined ones are known only once their modules are imported.
+    # The modules of user-defined classes must be imported to register them.
     chosen = dict.fromkeys((spec.module, type(task).__module__, decoder.__module__))
     read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
     read["remote_cache"] = data.remote_cache
@@ -156,7 +157,7 @@ def _testing_part(record: RunRecord) -> dict[str, Any]:
 
 
 def _imported(modules: list[str]) -> dict[str, Any]:
-    """Import modules that register classes; return the config key for mmengine to do the same."""
+    """Import modules that register classes; return the config entry that makes mmengine do so."""
     import_modules_from_strings(modules)
     return {"imports": modules, "allow_failed_imports": False}
 
@@ -216,7 +217,7 @@ def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:
 def _validation(plan: Plan, data: TrainingData) -> dict[str, Any]:
     read = _read(plan, num_clips=1, test_mode=True, short_side=plan.resolution)
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "centre"}
-    # Independent of the number of processes, so that scores are too.
+    # The batch size must not depend on the number of processes, or the scores would too.
     batch_size = min(plan.batch_size, LARGEST_VAL_BATCH)
     dataset = {
         **_dataset(plan, data, data.val_list),

@@ -1,4 +1,4 @@
-"""Early stopping: ending training once evaluations no longer improve."""
+"""Early stopping: ending training once the validation score no longer improves."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ class EarlyStopping(Hook):
             runner.call_hook("on_note", sentence=sentence)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Stop at once if the run had already ended."""
+        """Stop immediately if early stopping had already ended the run."""
         self._is_over(runner)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exponential moving average (EMA) of the weights, which is evaluated and saved instead of them."""
+"""Exponential moving average (EMA) of the weights, which is used for evaluation."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 @HOOKS.register_module()
 class WeightEMA(Hook):
-    """Track an EMA of the weights over steps, and use it in every evaluation.
+    """Track an EMA of the weights over the training steps, and use it in every evaluation.
 
     After step t, average += (1 - d) (weights - average) with d = min(decay, (1 + t) / (10 + t)), so
-    that the random initialisation is soon forgotten. best.pth holds the average, a checkpoint holds
-    both.
+    that the random initialisation is soon forgotten. best.pth contains the average; latest.pth
+    contains the weights and the average.
 
     Args:
         decay: EMA decay, 0 to 1.
@@ -54,7 +54,7 @@ class WeightEMA(Hook):
         self._swap()
 
     def save_state(self, runner) -> None:
-        """Restore the weights while a checkpoint is written in the middle of an evaluation."""
+        """Swap the weights back in while a checkpoint is written during an evaluation."""
         self.is_paused = self.stands_in
         if self.is_paused:
             self._swap()
@@ -64,12 +64,12 @@ class WeightEMA(Hook):
             self._swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average and its number of steps."""
+        """Return the average and the number of steps it has seen."""
         average = {name: _whole(value) for name, value in self.average.items()}
         return {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state from `state_dict`, however the weights are sharded now."""
+        """Load a state from `state_dict`, and shard it like the current weights."""
         self.steps = state["steps"]
         average = state["average"].items()
         self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
@@ -79,7 +79,7 @@ class WeightEMA(Hook):
         self.stands_in = not self.stands_in
         for module in self.model.modules():
             if isinstance(module, FSDPModule):
-                module.reshard()  # else it would use its gathered copy of the old weights
+                module.reshard()  # otherwise it would use its gathered copy of the old weights
         for name, average in self.average.items():
             weight = self.weights[name]
             before = weight.detach().clone()
@@ -92,7 +92,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """Return a copy of a full tensor, on the device and sharded like a weight."""
+    """Return a copy of a full tensor, on the device of a weight and sharded like it."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

@@ -1,4 +1,4 @@
-"""An early finish, once validation leaves nothing to learn."""
+"""Finishing training early once all validation clips are classified correctly."""
 
 from typing import Any
 
@@ -9,15 +9,17 @@ from autox_video.metrics.selection_score import main_score
 from autox_video.training.moved_end import MovedEnd, move_end, restore_end
 
 ANNEALED_SHARE = 0.5
-"""Epochs of the annealing over those before it, as in the usual schedule from scratch."""
+"""Length of the annealing relative to the epochs before it, as in the schedule from scratch."""
 
 
 @HOOKS.register_module()
 class FinishEarly(Hook):
-    """Anneal the learning rate and end training once every validation clip is right and sure.
+    """Anneal the learning rate and end training once validation is perfect.
+
+    Validation is perfect if every clip is classified correctly and the loss is small.
 
     Args:
-        loss: calibrated validation loss, in nats, that such an evaluation stays below.
+        loss: calibrated validation loss, in nats, below which the loss counts as small.
     """
 
     priority = "NORMAL"  # before the checkpoint hook, so that the decision is saved
@@ -44,7 +46,7 @@ class FinishEarly(Hook):
         runner.call_hook("on_note", sentence=sentence)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Keep to the end that was decided before the stop, unless it was for another plan."""
+        """Restore an early end from the checkpoint, unless the planned epochs have changed."""
         if self._loaded.get("end") and self._loaded["planned"] == self._planned:
             self._end = self._loaded["end"]
             restore_end(runner, self._end)

@@ -1,4 +1,4 @@
-"""WORK_DIR/metrics.jsonl: one JSON line per summary of training steps and per evaluation."""
+"""WORK_DIR/metrics.jsonl: one JSON line per summary of training steps and one per evaluation."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from autox_video.run.work_dir import METRICS
 
 Event = dict[str, Any]
 _TYPES = {"event": str, "epoch": int, "iter": int}
-"""Fields of every event."""
+"""Fields that every event has, with their types."""
 
 
 class MetricsFile:
@@ -24,7 +24,7 @@ class MetricsFile:
 
     def append(self, event: Event) -> str | None:
         """Write an event; return a message for the user when writing starts to fail."""
-        # JSON has no NaN and no infinity.
+        # JSON cannot represent NaN and infinity.
         self.waiting.append(
             {
                 k: v if not isinstance(v, float) or math.isfinite(v) else None
@@ -52,12 +52,12 @@ class MetricsFile:
         if self.path.exists():
             lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in there]
             write_text(self.path, "".join(lines))
-        # Waiting events of a checkpoint may have been written after it.
+        # Events that were waiting when the checkpoint was saved may be in the file by now.
         self.waiting = [event for event in self.waiting if event not in there]
 
 
 def read_evaluations(work_dir: Path) -> list[Event]:
-    """Return the evaluations of the run in a work dir, in order: epoch, iter and metrics of each.
+    """Return the epoch, iter and metrics of each evaluation in a work dir, in file order.
 
     Raises:
         ResourceError: the file cannot be read.
@@ -66,7 +66,7 @@ def read_evaluations(work_dir: Path) -> list[Event]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """Yield the events of a file, without incomplete or foreign lines."""
+    """Yield the events of a file; skip incomplete lines and lines that are not events."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a training run reports: metrics.jsonl, train.log, and what is shown meanwhile."""
+"""Reports of a training run: metrics.jsonl, train.log and the progress shown to the user."""
 
 import logging
 import math
@@ -26,20 +26,22 @@ from autox_video.training.hooks.metrics_file import MetricsFile
 
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
-"""In train.log, within an epoch; also between two looks at the loss, which waits for a GPU."""
+"""Shortest time between two lines in train.log within an epoch, and between two readings of the
+loss, since each reading waits for the GPU."""
 SLOW_LOADING_SHARE = 0.2
-"""Share of the time spent waiting for data from which it is shown."""
+"""The share of time spent waiting for data is shown if it is at least this large."""
 
 
 @HOOKS.register_module()
 class Progress(Hook):
-    """Write a line into metrics.jsonl per summary and evaluation, and show the progress.
+    """Write each summary and evaluation to metrics.jsonl, and show the progress.
 
-    A summary covers the steps since the last one: mean loss and training accuracy, the head's
-    learning rate, clips per second, and the share of the time spent waiting for data.
+    A summary covers the steps since the previous summary. It has the mean loss and training
+    accuracy, the head's learning rate, clips per second, and the share of the time spent waiting
+    for data.
 
     Args:
-        quiet: for a side run: show the progress and what goes wrong, leave the rest to its log.
+        quiet: whether to show only progress and problems, and log the rest (for a side run).
     """
 
     priority = "LOW"
@@ -69,7 +71,7 @@ class Progress(Hook):
         self.start_iter = loop.iter
 
     def before_train_epoch(self, runner) -> None:
-        """Say where a resumed run starts, once it is known that there is something left to do."""
+        """Tell the user where a resumed run continues, if there are epochs left to train."""
         if self.resumed:
             loop, self.resumed = runner.train_loop, False
             steps = loop.iter - loop.epoch * loop.steps_in_epoch
@@ -77,22 +79,22 @@ class Progress(Hook):
             self._tell(f"Resuming after epoch {loop.epoch} of {loop.max_epochs}{within}.")
 
     def before_start(self, runner) -> None:
-        """Drop the lines of a run that was killed before its first checkpoint."""
+        """Delete the metrics of a run that was killed before its first checkpoint."""
         self.file.path.unlink(missing_ok=True)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Drop the lines of steps that will be repeated."""
+        """Remove the events of steps that will be repeated."""
         self._go_back(runner.train_loop)
         self.start_iter = runner.train_loop.iter
         self.best, self.resumed = best or {}, True
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Say why the run rolls back, and drop the lines of steps that will be repeated."""
+        """Tell the user why the run rolls back, and remove the events of repeated steps."""
         self._go_back(runner.train_loop)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
-        """Write how long training took, if there was any, and how long saving took."""
+        """Write how long training and saving took, if any step was trained."""
         loop = runner.train_loop
         if self.resumed:
             self._tell(f"Training was already finished after {loop.epoch} epochs.")
@@ -102,20 +104,20 @@ class Progress(Hook):
             self._write({"event": "end", "epoch": loop.epoch, "iter": loop.iter, **times})
 
     def state_dict(self) -> dict[str, Any]:
-        """The outputs since the last summary, and lines that are not written yet."""
+        """Return the outputs since the last summary, and the events not yet written."""
         return {"outputs": self.window.figures(), "waiting": list(self.file.waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue a summary that was begun before a stop."""
+        """Continue the summary that the interrupted run had begun."""
         self.window = Window(state["outputs"])
         self.file.waiting = list(state["waiting"])
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """The batch has arrived: the time since the last step was spent waiting."""
+        """Count the time between the last step and the arrival of this batch as waiting."""
         self.window.data_arrived()
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Count the step, show it, and write a summary at the end of a window."""
+        """Count the step, show the progress, and write a summary at the end of a window."""
         loop, step, now = runner.train_loop, batch_idx + 1, time.perf_counter()
         self.window.step_done(len(data_batch["inputs"]) * processes.current().size, outputs)
         last = step == loop.steps_in_epoch
@@ -137,7 +139,7 @@ class Progress(Hook):
             self._log_line(line)
 
     def _log_line(self, line: str) -> None:
-        """Log a line of progress; without a terminal, show the first, so that it is seen early."""
+        """Log a progress line; without a terminal, also show the first one to the user."""
         if self.quiet:
             self.log.info(line)
         elif self.is_first and self.activity and not self.activity.is_live:
@@ -168,7 +170,7 @@ class Progress(Hook):
         # With five classes or fewer, top-5 is always 1.
         if second and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
             beside = f"{score_label(second)} {score_text(metrics[second], clips)}, "
-        # Where evaluations come quickly, not every one is worth a line.
+        # Evaluations can be frequent, so only the best and the last ones are shown.
         is_last = epoch >= runner.train_loop.max_epochs
         self._tell(
             f"epoch {epoch}: validation {name} {score_text(metrics[key], clips)}, {beside}"
@@ -186,14 +188,14 @@ class Progress(Hook):
         self._tell(sentence, complain)
 
     def on_unreadable(self, runner, clips) -> None:
-        """Name each clip that failed, once."""
+        """Tell the user about each unreadable clip, but only once."""
         for clip in clips:
             if clip.video not in self.unreadable:
                 self.unreadable.add(clip.video)
                 self._tell(f"Skipped: {clip.error}", complain)
 
     def close(self, runner) -> None:
-        """End the display, however the run ended."""
+        """Close the progress display, even if the run failed."""
         if self.activity:
             self.activity.close()
             self.activity = None
@@ -210,7 +212,7 @@ class Progress(Hook):
             self._tell(trouble, complain)
 
     def _summary(self, runner, step: int) -> dict[str, Any]:
-        """The metrics of the steps since the last summary."""
+        """Return the event with the metrics of the steps since the last summary."""
         return {
             "event": "train",
             "epoch": runner.train_loop.epoch + 1,
@@ -221,7 +223,7 @@ class Progress(Hook):
         }
 
     def _left_sec(self, loop) -> float:
-        """The training time left at the pace of this start."""
+        """Return the remaining training time at the mean speed since this process started."""
         done = loop.iter + 1
         per_step_sec = (time.perf_counter() - self.first_time) / (done - self.first_iter)
         return per_step_sec * (loop.max_iters - done)
@@ -234,7 +236,11 @@ class Progress(Hook):
 
 
 class Window:
-    """Metrics over a stretch of training steps; `outputs` are of steps before a resume."""
+    """Metrics over consecutive training steps.
+
+    Args:
+        outputs: outputs of the steps before the run was interrupted, if it is resumed.
+    """
 
     def __init__(self, outputs: Sequence[Mapping[str, float]] = ()) -> None:
         self.started = self.mark = time.perf_counter()
@@ -253,11 +259,11 @@ class Window:
         self.mark = time.perf_counter()
 
     def figures(self) -> list[dict[str, float]]:
-        """The outputs of the steps as plain numbers; waits for a GPU."""
+        """Return the outputs of the steps as plain numbers; this waits for the GPU."""
         return [{k: float(v) for k, v in output.items()} for output in self.outputs]
 
     def summary(self) -> dict[str, float | None]:
-        """Mean loss and top-1 over the steps, clips/s, and the share of time spent waiting."""
+        """Return the mean loss and top-1, clips/s, and the share of time spent waiting for data."""
         elapsed_sec = time.perf_counter() - self.started
         figures = self.figures()
         means = {k: float(torch.tensor([f[k] for f in figures]).mean()) for k in figures[0]}
@@ -270,7 +276,7 @@ class Window:
 
 
 def describe(event: dict[str, Any], left_sec: float) -> str:
-    """The end of a line of progress: how long training still takes, and a summary's metrics."""
+    """Return the end of a progress line: the remaining time and the metrics of a summary."""
     waits = event["data_wait"] >= SLOW_LOADING_SHARE
     return (
         f", {duration(left_sec)} left, loss {event['loss']:.3f}, "

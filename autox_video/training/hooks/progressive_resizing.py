@@ -1,4 +1,4 @@
-"""Progressive resizing: smaller clips in the first part of training, which allows more epochs."""
+"""Progressive resizing: smaller clips in the first part of training, to allow more epochs."""
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -10,19 +10,19 @@ from autox_video.training.checkpoints.model_state import unwrapped
 class ProgressiveResizing(Hook):
     """Scale training clips down in the first steps (progressive learning, arXiv 2104.00298).
 
-    It depends only on the step and the total number of steps, so a resumed run computes the same as
-    an uninterrupted one.
+    The size depends only on the step and the total number of steps, so a resumed run computes the
+    same as an uninterrupted one.
 
     Args:
         short_side: short side of the smaller clips, in px.
-        steps_share: share of all steps that use them.
+        steps_share: share of all steps that use the smaller clips.
     """
 
     def __init__(self, short_side: int, steps_share: float) -> None:
         self.short_side, self.steps_share = short_side, steps_share
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Set the size of the clips of this step."""
+        """Set the clip size for this step."""
         loop = runner.train_loop
         is_small = loop.iter < self.steps_share * loop.max_iters
         unwrapped(runner.model).data_preprocessor.side = self.short_side if is_small else None

@@ -1,7 +1,7 @@
-"""Keeping the time budget: training is shortened if it is slower than predicted.
+"""Keeping the time budget by shortening training if it is slower than predicted.
 
-The main process decides by the clock of the run and tells the others. Decisions are saved in the
-checkpoints, so that a resumed run follows them.
+The main process makes the decisions, based on the clock of the run, and sends them to the other
+processes. Checkpoints contain the decisions, so that a resumed run follows them.
 """
 
 import time
@@ -17,39 +17,39 @@ from autox_video.training.deadline import EarlySteps, End, Pace
 from autox_video.training.moved_end import move_end, restore_end
 
 LONGER, LONGER_FILLS = 1.15, 0.9
-"""Training is extended if this many times the remaining steps fit into this share of the remaining
-time."""
+"""Training is extended if LONGER times the remaining steps fit into the share LONGER_FILLS of the
+remaining time."""
 MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
-"""Shares of all steps until which training may be extended beyond the plan, or back to the plan
-after it was shortened."""
+"""Shares of all steps: until MORE_UNTIL, training may be extended beyond the plan; until
+BACK_UNTIL, shortened training may be extended back to the plan."""
 FEWEST_STRETCHES = 2
-"""Fewest epochs over which the speed is averaged, if there are that many."""
+"""Smallest number of epochs over which the speed is averaged, once that many are measured."""
 TRUSTED_STEPS = 8
-"""The prediction has the weight of this many measured steps."""
+"""The predicted speed has the same weight as this many measured steps."""
 TOLD_SHARE = 0.15
-"""Change of the last step, relative to the plan, from which the user is told again."""
+"""The user is told about a new end if it moves by more than this share of the planned steps."""
 LOOK_SHARE = 0.005
-"""Time between two checks within an epoch, as a share of the budget."""
+"""Time between two checks of the end within an epoch, as a share of the budget."""
 
 
 @HOOKS.register_module()
 class TimeBudget(Hook):
     """Move the end of training to keep the time budget.
 
-    After each epoch the number of remaining epochs is chosen by the recent speed, measured over
-    half as many epochs: fewer if time is short, as planned again if it was short only for a while,
-    and in the first half of training also more if there is plenty. An epoch that cannot be finished
-    in time ends at a step within it.
+    After each epoch the number of remaining epochs is chosen again, based on the recent speed,
+    which is measured over half as many epochs. It is reduced if time is short, and restored to the
+    plan if time is no longer short. In the first half of training it may also exceed the plan if
+    there is plenty of time. An epoch that cannot be finished in time is cut short.
 
     Args:
         budget_sec: time budget of the whole run.
-        reserve_sec: part of it reserved for everything after training.
+        reserve_sec: part of the budget that is reserved for everything after training.
         first_epoch_sec: predicted time of the first epoch.
         epoch_sec: predicted time of each later epoch.
         evaluation_sec: predicted time of an evaluation.
         most_epochs: largest useful number of epochs.
-        early_share: share of all steps that are early ones (see `EarlySteps`).
-        early_cost: predicted cost of an early step relative to a later one.
+        early_share: share of all steps that are early steps (see `EarlySteps`).
+        early_cost: predicted cost of an early step relative to a later step.
     """
 
     priority = "LOWEST"
@@ -74,12 +74,12 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """For each epoch of this start: measured and predicted seconds."""
+        """Measured and predicted seconds of each epoch trained by this process."""
         self._began: tuple[float, int] | None = None
-        """Time and step at which the current epoch began, or this start within it."""
+        """Time and step at which this process began the current epoch or resumed within it."""
         self._next_look = 0.0
         self._told_step: int | None = None
-        """The last step of training as told to the user."""
+        """The last step of training that the user was told about."""
 
     def before_run(self, runner) -> None:
         self.runner = runner
@@ -90,7 +90,7 @@ class TimeBudget(Hook):
         self._began = time.monotonic(), runner.train_loop.iter
 
     def after_train_epoch(self, runner) -> None:
-        """Record the time of the epoch."""
+        """Record the measured and predicted time of the epoch."""
         self._stretches.append(self._taken(runner.train_loop))
         self._began = None
 
@@ -98,11 +98,11 @@ class TimeBudget(Hook):
         self._val_started = time.monotonic()
 
     def after_val(self, runner) -> None:
-        """Use the time of this evaluation for the next ones."""
+        """Expect later evaluations to take as long as this one."""
         self.evaluation_sec = time.monotonic() - self._val_started
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Restore the end that was decided before the stop, unless the plan has changed."""
+        """Restore the end from the checkpoint, unless the plan or the budget has changed."""
         loop, cut = runner.train_loop, self._loaded
         if cut is None or cut["of"] != self._decided_for(loop):
             return
@@ -110,7 +110,7 @@ class TimeBudget(Hook):
         restore_end(runner, cut)
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Restart the measurement; decisions since that checkpoint stay."""
+        """Restart the measurement, but keep the decisions made since that checkpoint."""
         self._began = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,11 +120,11 @@ class TimeBudget(Hook):
         self._loaded = state["cut"]
 
     def may_evaluate(self) -> bool:
-        """Return whether there is time for another evaluation; all processes must call it."""
+        """Return whether there is time for another evaluation; all processes must call this."""
         return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
 
     def settle(self, loop) -> None:
-        """Choose the end again between two epochs; all processes must call it."""
+        """Choose the end of training again between two epochs; all processes must call this."""
         self._tell(loop)
         if loop.epoch < loop.max_epochs:
             end = self._other_end(loop, End(loop.max_epochs, loop.max_iters))
@@ -132,9 +132,9 @@ class TimeBudget(Hook):
                 self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
-        """Return total epochs and steps if the end has to move within this epoch; else (0, 0).
+        """Return the new total epochs and steps if the end has to move now, else (0, 0).
 
-        Only the main process decides, by its clock; the caller has to tell the others.
+        Only the main process decides, based on its clock; the caller must tell the others.
         """
         now = time.monotonic()
         if self._began is None or now < self._next_look or not processes.current().is_main:
@@ -144,12 +144,12 @@ class TimeBudget(Hook):
         return self._other_end(loop, End(loop.epoch + 1, min(whole, loop.max_iters))) or (0, 0)
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
-        """Move the end of training, and the schedule with it; all processes must call it."""
+        """Move the end of training and of the schedule; all processes must call this."""
         self._cut = {**move_end(self.runner, epochs, last_step), "of": self._decided_for(loop)}
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:
-        """Return an earlier end if time is short, a later one if there is plenty, or None."""
+        """Return an earlier end if time is short, a later end if there is plenty, else None."""
         pace = self._pace(loop)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)
@@ -171,7 +171,7 @@ class TimeBudget(Hook):
         return self.clock.left_sec - self.reserve_sec
 
     def _taken(self, loop) -> tuple[float, float]:
-        """Return the measured and the predicted time of the current epoch in this start."""
+        """Return the measured and the predicted seconds that this epoch took in this process."""
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
@@ -182,7 +182,7 @@ class TimeBudget(Hook):
         return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
 
     def _pace(self, loop) -> Pace:
-        """Return the recent speed, over enough steps that a slow moment hardly counts."""
+        """Return the recent speed, averaged over enough steps to smooth short slowdowns."""
         step_sec = self._predicted_step_sec(loop)
         # Within the first epoch, the prediction counts as a few measured steps.
         prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
@@ -199,10 +199,10 @@ class TimeBudget(Hook):
         )
 
     def _tell(self, loop) -> None:
-        """Tell the user where training ends once that is settled, and again if it changes much.
+        """Tell the user about a new end of training once it is settled or has changed a lot.
 
-        In the first half of training the end may still move either way; later it moves a little
-        with every slow or fast step.
+        In the first half of training the end may still move in both directions. After that it
+        moves slightly with every slow or fast step, which is not worth a message.
         """
         over = loop.epoch >= loop.max_epochs
         may_move = loop.iter <= MORE_UNTIL * loop.max_iters

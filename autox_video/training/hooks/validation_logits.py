@@ -1,4 +1,4 @@
-"""Saving the validation logits of a run, so that a temperature can be fitted over several runs."""
+"""Saving the validation logits of a run, so that several runs can be calibrated together."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ class SaveLogits(Hook):
     priority = "NORMAL"  # before the checkpoint hook, so that a saved evaluation has its logits
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the logits; if that fails, they are missing from the temperature fit."""
+        """Write the logits; if that fails, the temperature is fitted without them."""
         measured = runner.val_loop.evaluator.metrics[0].measured
         if measured is None or not processes.current().is_main:
             return
@@ -32,9 +32,10 @@ class SaveLogits(Hook):
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """Return the last evaluation saved by a run; None if it is missing or unreadable.
+    """Return the outputs of the last evaluation of a run; None if missing or unreadable.
 
-    It has `positions` (N,) of the clips in their list, `logits` (N, K) and `labels` (N,).
+    The keys are `positions` (N,), the clips' positions in their list, `logits` (N, K) and
+    `labels` (N,).
     """
     try:
         content = json.loads((work_dir / LOGITS).read_bytes())
