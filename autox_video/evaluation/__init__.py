@@ -1,1 +1,1 @@
-"""Trained weights over clips, and what comes out."""
+"""Prediction and testing with trained weights, and reporting the results."""

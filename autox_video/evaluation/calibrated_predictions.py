@@ -1,4 +1,4 @@
-"""Calibrated predictions: applying the temperature of an evaluation, and reporting its effect."""
+"""Calibrating predictions with the temperature of an evaluation, and reporting its effect."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,17 @@ class Calibration:
 
     temperature: float
     clips: int
-    """Number of clips it was fitted on."""
+    """Number of clips that the temperature was fitted on."""
     ece_before: float
+    """Expected calibration error (ECE) on these clips without the temperature."""
     ece_after: float
-    """Calibration error (ECE) on these clips, without and with the temperature."""
+    """Expected calibration error (ECE) on these clips with the temperature."""
     on: str = VALIDATION
-    """`validation`, or `cross-validation` over training and validation clips."""
+    """How these clips were scored: by `validation`, or by `cross-validation` over training and
+    validation clips."""
 
     def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return predictions, whose outputs are logits, with calibrated probabilities."""
+        """Return the predictions with calibrated probabilities; their outputs must be logits."""
         return [
             p if p.outputs is None else replace(p, scores=tuple(self._scores(p).tolist()))
             for p in predictions
@@ -42,7 +44,7 @@ class Calibration:
     def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
         """Return the entry for results.json; `raw` are the predictions before calibration.
 
-        The errors on test clips are included if the clips have labels.
+        The calibration errors on the test clips are included if the clips have labels.
         """
         errors = {"clips": self.clips, "ece_before": self.ece_before, "ece_after": self.ece_after}
         known = [p for p in raw if p.outputs is not None and p.label is not None]
@@ -60,7 +62,7 @@ class Calibration:
 
 
 def read_calibration(evaluation: Any) -> Calibration | None:
-    """Return the calibration stored in the evaluation of some weights; None if there is none."""
+    """Return the calibration stored in an evaluation; None if there is no valid one."""
     names = ("temperature", "clips", "ece", "ece_calibrated")
     values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
     if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):

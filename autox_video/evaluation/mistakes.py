@@ -1,4 +1,4 @@
-"""Where predictions are wrong: by class, by pairs of classes, and clip by clip in mistakes.csv."""
+"""Summaries of wrong predictions by class and by pair of classes, and a list in mistakes.csv."""
 
 import csv
 import io
@@ -13,7 +13,8 @@ from autox_video.tasks.task import Label, Task
 
 COLUMNS = ("path", "start", "end", "label", "predicted", "score")
 FEWEST_CONFUSED = 2
-"""Clips from which a confusion is shown, if there are more mistakes than this in all."""
+"""Smallest number of clips for which a confusion is shown, unless there are no more mistakes than
+this in total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,17 @@ class Outcome:
     true: frozenset[int]
     predicted: frozenset[int]
     confidence: float
-    """How confident the model is of its worst mistake, 0 to 1; 0: no mistake."""
+    """The model's confidence in its worst mistake, 0 to 1; 0 if there is no mistake."""
 
     @property
     def is_right(self) -> bool:
-        """Whether all classes of the clip are predicted, and no other."""
+        """Whether the predicted classes are exactly the classes of the clip."""
         return self.true == self.predicted
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """The clips of one class, and those predicted to be of it."""
+    """The number of clips that are of one class, are predicted as it, or are both."""
 
     label: int
     clips: int
@@ -43,14 +44,14 @@ class ClassCounts:
 
     @property
     def recall(self) -> float:
-        """The share of the class's clips that are predicted as it."""
+        """The share of the class's clips that are predicted as this class."""
         return self.right / self.clips
 
 
 def outcomes(
     task: Task, predictions: Sequence[Prediction], classes: Sequence[str]
 ) -> list[Outcome]:
-    """The outcome of every clip that was read and has a label."""
+    """Return the outcome of every clip that was read and has a label."""
     found = []
     for prediction in predictions:
         if prediction.scores is None or prediction.label is None:
@@ -69,7 +70,7 @@ def _indices(label: Label) -> frozenset[int]:
 
 
 def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
-    """The counts of each class that has clips, the lowest recall first."""
+    """Return the counts of each class that has clips, with the lowest recall first."""
     clips = Counter(label for outcome in found for label in outcome.true)
     predicted = Counter(label for outcome in found for label in outcome.predicted)
     right = Counter(label for outcome in found for label in outcome.true & outcome.predicted)
@@ -78,9 +79,9 @@ def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
 
 
 def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
-    """(true class, predicted class, clips) of the pairs that are confused, most clips first.
+    """Return (true class, predicted class, clips) of each confused pair, the most frequent first.
 
-    Only of clips of one class each.
+    Only clips with a single true and a single predicted class are counted.
     """
     wrong = [outcome for outcome in found if not outcome.is_right]
     pairs = Counter(
@@ -94,7 +95,7 @@ def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
 
 
 def write_mistakes(path: Path, found: Sequence[Outcome], classes: Sequence[str]) -> int:
-    """Write the misclassified clips, the most confident mistakes first; gives their number.
+    """Write the misclassified clips, with the most confident mistakes first; return their number.
 
     Raises:
         ResourceError: the file cannot be written.

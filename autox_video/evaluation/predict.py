@@ -1,4 +1,4 @@
-"""Prediction: trained weights and clips → one Prediction per clip, in list order."""
+"""Predicting the classes of clips with trained weights."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,20 +35,20 @@ from autox_video.video.sampling import rounds_of, seen_share
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How clips are loaded; the scores do not depend on it."""
+    """How clips are loaded; the scores do not depend on these options."""
 
     batch_size: int
-    """Videos per batch, each with all its views."""
+    """Number of videos per batch, each with all its views."""
     workers: int
     """Number of decoding processes."""
     device: str
 
 
 def record_of(checkpoint: Path) -> RunRecord:
-    """Return the run record of a checkpoint, from the checkpoint itself or from its folder.
+    """Return the run record of a checkpoint, read from the checkpoint itself or from its folder.
 
     Raises:
-        CheckpointError: there is none, or it is damaged or of another version of this package.
+        CheckpointError: the record is missing, damaged or of another version of this package.
     """
     stored, source = read_meta(checkpoint).get(RECORD_KEY), checkpoint
     if stored is None:
@@ -66,16 +66,16 @@ def record_of(checkpoint: Path) -> RunRecord:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """Return the config for testing a checkpoint; raises the same errors as `record_of`."""
+    """Return the config for testing a checkpoint; this raises the same errors as `record_of`."""
     return model_config(for_testing(record_of(checkpoint)))
 
 
 def for_testing(
     record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
 ) -> RunRecord:
-    """Return the record with the options for testing, and without compiling the model.
+    """Return the record with the options for testing.
 
-    Compiling takes longer than most tests.
+    The model is not compiled, since compiling takes longer than most tests.
     """
     plan, data = record.plan, record.data
     plan = replace(plan, compile=False, decoder=decoder or plan.decoder)
@@ -85,7 +85,7 @@ def for_testing(
 
 
 def build_model(config: Config) -> nn.Module:
-    """Build the recognizer of a config; its weights are not initialised."""
+    """Build the recognizer of a config without initialising its weights."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         return MODELS.build(config.model)
 
@@ -124,18 +124,18 @@ def predict(
     loading: Loading,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
-    """Return the class probabilities of every clip, averaged over its views.
+    """Return one prediction per clip in list order, averaged over the views of the clip.
 
-    A clip that is longer than the span of its views gets more of them (`sampling.rounds_of`).
-    Several processes share the batches, which are the same as with one process, and all of them
-    return the predictions of all clips.
+    A clip that is longer than the span of its views gets more views (`sampling.rounds_of`). If
+    there are several processes, they share the batches, which are the same as with one process, and
+    each process returns the predictions of all clips.
 
     Args:
-        model: as returned by `load_model`.
-        config: its config; `test_pipeline` defines how clips are sampled.
-        clips: the clips.
-        data_root: folder that relative paths start from.
-        loading: batch size, workers, device.
+        model: the model, as returned by `load_model`.
+        config: the config of the model; `test_pipeline` defines how clips are sampled.
+        clips: the clips to predict.
+        data_root: the folder to which relative paths refer.
+        loading: how the clips are loaded.
         on_done: called after each batch with the number of clips done so far.
 
     Raises:
@@ -147,7 +147,7 @@ def predict(
     outputs, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
     rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in outputs}
-    # Long videos get further rounds of views; their length is known once they have been read.
+    # Long videos get more rounds of views; their length is known only after the first round.
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
     looks = {p: [output] for p, output in outputs.items()}
     if rest:
@@ -174,7 +174,7 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all rounds of test clips have in common."""
+    """The inputs that all rounds of test clips share."""
 
     config: Config
     data_root: str | Path
@@ -184,9 +184,9 @@ class _Job:
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
-        """Score one round of each clip; return outputs, errors and lengths in seconds by position.
+        """Score one round of each clip, in all processes together.
 
-        The results are those of all processes.
+        Returns the outputs, errors and lengths in seconds of the clips, by position.
         """
         batches = self._batches(clips, rounds)
         scores: dict[int, np.ndarray] = {}
@@ -225,11 +225,11 @@ def _joined(parts: Iterable[dict]) -> dict:
 
 
 class Scorer:
-    """Computes outputs of batches; if memory runs out, this batch and all later ones are halved.
+    """Computes the outputs of batches; if memory runs out, it splits this and later batches.
 
     Args:
-        model: as returned by `load_model`.
-        task: its task.
+        model: the model, as returned by `load_model`.
+        task: the task of the model.
     """
 
     def __init__(self, model: nn.Module, task: Task) -> None:
@@ -238,7 +238,7 @@ class Scorer:
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, np.ndarray]:
-        """Return the output (K,) of each clip by its position."""
+        """Return the output (K,) of each clip, by position."""
         if not len(batch["inputs"]):
             return {}
         return dict(zip(batch["positions"], self._outputs(batch["inputs"]), strict=True))

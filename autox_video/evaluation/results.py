@@ -1,4 +1,4 @@
-"""Predictions → metrics and results.json; keeping the results of other tests."""
+"""Computing metrics and results.json from predictions, and keeping results of other tests."""
 
 import filecmp
 import json
@@ -29,15 +29,15 @@ class Prediction:
     """The prediction for one clip."""
 
     video: str
-    """The path as listed."""
+    """The clip's path as given in the list."""
     label: Label | None
-    """The true class, or all true classes; None: not listed."""
+    """The true class, or all true classes; None if the list has no label."""
     scores: tuple[float, ...] | None
-    """One probability per class; None for a clip that could not be read."""
+    """The probability of each class; None if the clip could not be read."""
     error: str | None = None
-    """Why the clip could not be read."""
+    """The reason why the clip could not be read, if so."""
     segment: tuple[float, float] | None = None
-    """Start and end of the clip in its video, in seconds; None: all of it."""
+    """Start and end of the clip in its video, in seconds; None for the whole video."""
     seen: float = 1.0
     """Share of the clip's time that the model saw."""
     outputs: tuple[float, ...] | None = None
@@ -45,14 +45,14 @@ class Prediction:
 
     @property
     def is_partly_seen(self) -> bool:
-        """Whether the clip is so long that the model saw only a part of it."""
+        """Whether the model saw only a part of the clip because it is long."""
         return self.scores is not None and self.seen < LEAST_SEEN_SHARE
 
     def record(self, task: Task, classes: Sequence[str]) -> dict[str, Any]:
-        """The clip's entry in results.json.
+        """Return the clip's entry in results.json.
 
         A segment of a video has `start` and `end` in seconds; an `end` of null is the end of the
-        video. A clip of which the model saw less than four fifths has that share as `seen`.
+        video. If the model saw less than four fifths of the clip, `seen` is the share it saw.
         """
         predicted: dict[str, Any] = dict.fromkeys(("predicted", "class", "score", "scores"))
         if self.scores is not None:
@@ -80,7 +80,7 @@ def _listed(label: Label | None) -> int | list[int] | None:
 
 
 def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, K) and labels of the clips that were read and have a label."""
+    """Return scores (N, K) and labels of the clips that were read and have a label."""
     known = [p for p in predictions if p.scores is not None and p.label is not None]
     scores = np.array([p.scores for p in known], dtype=np.float64)
     if not known:
@@ -91,15 +91,15 @@ def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made the predictions; the fields are those of results.json."""
+    """Where predictions come from; the fields have the same names in results.json."""
 
     config: str
     checkpoint: str
     checkpoint_sha256: str
     decoder: str
-    """The decoder of the clips."""
+    """The decoder that read the clips."""
     data_root: str
-    """The folder, or the address, to which the clips' paths are relative."""
+    """The folder or address to which the clips' paths are relative."""
     classes: tuple[str, ...]
 
 
@@ -109,13 +109,13 @@ def results(
     provenance: Provenance,
     calibration: dict | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json: a record per clip in listed order, and the metrics.
+    """Return the content of results.json: the metrics, and an entry per clip in list order.
 
     Args:
-        task: of the model.
-        predictions: with calibrated probabilities, if they are calibrated.
-        provenance: what made them.
-        calibration: how the probabilities were calibrated; None: not at all.
+        task: the task of the model.
+        predictions: the predictions, with calibrated probabilities if there is a calibration.
+        provenance: where the predictions come from.
+        calibration: how the probabilities were calibrated; None if they were not.
     """
     classes = provenance.classes
     return {
@@ -145,7 +145,7 @@ def _metrics(
 
 
 def read_results(path: Path) -> dict[str, Any] | None:
-    """The content of a results.json; None if it is missing or damaged."""
+    """Return the content of a results.json; None if the file is missing or damaged."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -154,7 +154,7 @@ def read_results(path: Path) -> dict[str, Any] | None:
 
 
 def is_of_clips(content: Mapping[str, Any], clips: ClipTable) -> bool:
-    """Whether the content of a results.json is for exactly these clips, in their order."""
+    """Return whether a results.json is for exactly these clips and labels, in this order."""
     nothing = [None] * len(clips)
     rows = zip(clips.paths, clips.labels or nothing, clips.segments or nothing, strict=True)
     wanted = [{**_identity(path, part), "label": _listed(label)} for path, label, part in rows]
@@ -166,16 +166,17 @@ def _clip(record: Mapping[str, Any]) -> tuple:
 
 
 def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
-    """Keep results that are about to be replaced under another name, unless of the same test.
+    """Copy results that are about to be replaced to another name, unless the test is the same.
 
-    The list of mistakes that belongs to them is kept with them, and is removed from its place.
+    The list of mistakes that belongs to them is moved along with them, or is removed if the results
+    need not be kept.
 
     Args:
-        path: where `content` is about to be written.
-        content: of results.json.
+        path: the file to which `content` is about to be written.
+        content: the new content of results.json.
 
     Raises:
-        ResourceError: the existing file cannot be kept.
+        ResourceError: the existing results cannot be kept.
     """
     mistakes, is_there = mistakes_file(path), path.is_file()
     if is_there and _is_same_test(read_results(path), content):
@@ -204,20 +205,20 @@ def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def mistakes_file(results_file: Path) -> Path:
-    """The list of mistakes that belongs to a results file, beside it."""
+    """Return the path of the list of mistakes that belongs to a results file, in its folder."""
     is_usual = results_file.name == RESULTS
     return results_file.with_name(MISTAKES if is_usual else f"{results_file.stem}-{MISTAKES}")
 
 
 def _is_same_test(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    """Whether both are of the same weights and clips; older results do not name data_root."""
+    """Return whether both tests have the same weights and clips; old results lack data_root."""
     if _test_of(before) != _test_of(now):
         return False
     return before.get("data_root", now["data_root"]) == now["data_root"]
 
 
 def _test_of(content: Mapping[str, Any] | None) -> object:
-    """The weights, decoder and clips of a results.json; a new object if it is none."""
+    """Return the weights, decoder and clips of a results.json; an unequal object if invalid."""
     try:
         clips = [(p["video"], p.get("start"), p.get("end")) for p in content["predictions"]]
         return content["checkpoint_sha256"], content["decoder"], clips

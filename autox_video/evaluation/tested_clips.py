@@ -1,4 +1,4 @@
-"""The clips to test: from a list, from the test split of training, or from a folder."""
+"""Finding the clips to test in a list, in the test split of the training run, or in a folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,28 +21,28 @@ from autox_video.video.files.remote import is_remote
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model to test, as far as choosing clips depends on it."""
+    """The properties of the model to test on which the choice of clips depends."""
 
     classes: tuple[str, ...]
     data_root: str
-    """The data_root of its training clips."""
+    """The data_root of the model's training clips."""
     task: Task
 
 
 def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipTable:
     """Return the clips to test, with labels if there are any.
 
-    The test split of training applies only to its own data_root. In another folder all clips are
-    tested, with the labels of their class folders.
+    The test split of the training run is used only for the data_root of that run. In another folder
+    all clips are tested, labelled by their class folders.
 
     Args:
-        settings: the list, folder and work dir.
+        settings: the settings, with the list, the folder and the work dir.
         model: the model to test.
-        whole_folder: take every video in data_root, without labels.
+        whole_folder: whether to test every video in data_root, without labels.
 
     Raises:
-        ListingError: with every problem found.
-        ConfigError: the settings name no clips to test.
+        ListingError: the clips cannot be listed; the error has every problem found.
+        ConfigError: the settings do not specify any clips to test.
     """
     root = settings.data_root
     if whole_folder:
@@ -70,7 +70,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
-    """Return whether data_root holds the clips of the split, even if the folder has moved."""
+    """Return whether data_root contains the clips of the split, even if the folder has moved."""
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):
@@ -84,7 +84,7 @@ def _set_aside(split: Path, root: str, *, allowed: bool) -> ClipTable:
     clips = read_list(split)
 
     def place(index: int) -> str:
-        # After the header; a name may contain line breaks.
+        # Lines are counted from 1, the header is the first, and a path may contain line breaks.
         return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
 
     refuse_outside(clips.paths, root, place, allowed=allowed)
@@ -107,7 +107,7 @@ def _every_video(folder: str | Path) -> ClipTable:
 
 
 def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable:
-    """Label clips by the class folders that contain them, if all of them are in such folders."""
+    """Label clips by their class folders, if all clips or none are in a class folder."""
     number = {name: index for index, name in enumerate(model.classes)}
     labels = [_label_of(path, number) for path in clips.paths]
     without = [path for path, label in zip(clips.paths, labels, strict=True) if label is None]

@@ -58,7 +58,7 @@ def smaller_side(resolution: int) -> int:
 
 
 def flip(draft: Draft) -> Choice:
-    """Choose whether to flip half of the clips, unless a flip could change the class."""
+    """Choose to flip half of the clips, unless a flip could change the class."""
     if not draft.stats.named:
         return by_rule(True, "there are no class names to check for directions")
     telling = [name for name in draft.stats.class_names if tells_direction(name)]

@@ -1,4 +1,4 @@
-"""Rules for the input clip (span, frames, resolution) and the views in testing."""
+"""Rules for the input clip (span, frames and resolution) and for the views in testing."""
 
 import math
 
@@ -6,28 +6,29 @@ from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
 LARGEST_SPAN_SEC = 8.0
-"""Longest span that the rules choose; `video_length` may be longer."""
+"""Longest clip span that the rules choose; `video_length` may be longer."""
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 LARGEST_ROUND = 4
-"""Most test clips of a median video; longer ones get more rounds (`video.sampling`)."""
+"""Largest number of test clips of a median video; longer videos get more rounds of test clips
+(`video.sampling`)."""
 SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7
-"""The frames' short side over the resolution: 256 for 224, as usual."""
+"""Ratio of the frames' short side to the resolution; as usual, it is 256 for 224."""
 
 
 def span_sec(video_length: float | None, seconds_median: float) -> float:
-    """Seconds that one clip spans: `video_length`, or by the median length of the videos."""
+    """Return the seconds that one clip spans, by `video_length` or the videos' median length."""
     return min(seconds_median, LARGEST_SPAN_SEC) if video_length is None else float(video_length)
 
 
 def count_test_clips(seconds_median: float, span_sec: float) -> int:
-    """Clips over time for testing a video of median length."""
+    """Return the number of clips over time with which a video of median length is tested."""
     return max(1, min(LARGEST_ROUND, math.ceil(seconds_median / span_sec - 1e-6)))
 
 
 def clip_len(draft: Draft) -> Choice:
-    """Frames per clip."""
+    """Choose the number of frames per clip."""
     most, rate = MOST_FRAMES[draft.device.partition(":")[0]], draft.spec.frames_per_sec
     span = _span_sec(draft)
     frames = min(max(2 * math.ceil(span * rate / 2), FEWEST_FRAMES), most)
@@ -35,7 +36,7 @@ def clip_len(draft: Draft) -> Choice:
 
 
 def frame_interval_sec(draft: Draft) -> Choice:
-    """Seconds between two frames of a clip."""
+    """Choose the seconds between two frames of a clip."""
     span, seconds = _span_sec(draft), draft.stats.seconds_median
     interval_sec, why = span / draft.clip_len, f"a clip spans {span:.3g} s at any frame rate"
     if draft.asked("video_length") is None:
@@ -47,30 +48,30 @@ def frame_interval_sec(draft: Draft) -> Choice:
 
 
 def resolution(draft: Draft) -> Choice:
-    """Side of the square input, in px."""
+    """Choose the side of the square input, in px."""
     largest = draft.spec.resolution
     if not draft.spec.follows_clips:
         return by_rule(largest, f"the resolution of {draft.backbone}")
-    # Multiples of 28: whole windows of 7 tokens of 4 px in the first stage of a Swin.
+    # 28 px is an attention window in the first stage of a Swin: 7 tokens of 4 px.
     wanted = 28 * round(draft.stats.short_side_median * SHARE_OF_SIDE / 28)
     why = f"about {SHARE_OF_SIDE:.0%} of the clips' short side, at most {largest}"
     return by_rule(min(max(wanted, largest // 2), largest), why)
 
 
 def short_side(draft: Draft) -> Choice:
-    """Short side to which decoding scales larger frames down, in px."""
+    """Choose the short side to which decoding scales larger frames down, in px."""
     return by_rule(round(draft.resolution * ROOM_FOR_CROPS), "leaves room for random crops")
 
 
 def test_clips(draft: Draft) -> Choice:
-    """Clips over time per video in testing."""
+    """Choose the number of clips over time per video in testing."""
     seconds = draft.stats.seconds_median
     why = f"covers {seconds:.3g} s, more for longer videos; three crops each, "
     clips = count_test_clips(seconds, draft.clip_len * draft.frame_interval_sec)
     return by_rule(clips, f"{why}probabilities averaged")
 
 
-test_clips.__test__ = False  # its name looks like a test to pytest where a test file imports it
+test_clips.__test__ = False  # pytest would take it for a test in a test file that imports it
 
 
 def _span_sec(draft: Draft) -> float:

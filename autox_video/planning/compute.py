@@ -1,4 +1,4 @@
-"""Rules for memory, precision, processes and disk space on this machine."""
+"""Rules for precision, memory, processes and disk space on this machine."""
 
 import math
 
@@ -7,21 +7,21 @@ from autox_video.planning.draft import Draft
 
 MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit dtype, relative to float32
-CHECKPOINTING_SHARE = 0.35  # the same with gradient checkpointing: an estimate
+CHECKPOINTING_SHARE = 0.35  # memory of a clip with gradient checkpointing, estimated
 FEWEST_CLIPS_KEPT = 4  # if fewer fit in memory, gradient checkpointing is worth its time
 COMPILING_SEC = 90.0  # an estimate
-SAVED_BY_COMPILING = 0.3  # share of a step: an estimate, below the 40% of timm's Swin on a GPU
-GPU_FLOPS = 100e12  # an H100-class GPU in training, at 15 to 25% of its peak as published
-MOST_AVERAGED = 3  # best weights in the model soup
-# Per parameter: in a checkpoint with moments and EMA, or on its own
+SAVED_BY_COMPILING = 0.3  # share of a step's time, estimated; timm's Swin saves 40% on a GPU
+GPU_FLOPS = 100e12  # training speed of an H100-class GPU, at 15 to 25% of its published peak
+MOST_AVERAGED = 3  # largest number of weights in the model soup
+# A parameter takes 16 bytes in a checkpoint (with moments and EMA), and 4 bytes in other weights.
 BYTES_ON_DISK = 3 * 16 + 3 * 4 + MOST_AVERAGED * 4
 LARGEST_BATCH = 64
-LARGEST_SCRATCH_BATCH = 16  # a small model needs many steps more than exact gradients
+LARGEST_SCRATCH_BATCH = 16  # for a small model, many steps matter more than exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
 
 
 def precision(draft: Draft) -> Choice:
-    """Precision (dtype) of the backbone."""
+    """Choose the precision (dtype) of the backbone."""
     hardware = draft.hardware
     name, others = hardware.device_name, "weights and loss stay in float32"
     if not draft.spec.learns:
@@ -34,7 +34,7 @@ def precision(draft: Draft) -> Choice:
 
 
 def gradient_checkpointing(draft: Draft) -> Choice:
-    """Whether blocks are recomputed in the backward pass instead of kept in memory."""
+    """Choose whether activations are recomputed in the backward pass, to save memory."""
     fit = _clips_that_fit(draft, checkpointing=False)
     if fit < FEWEST_CLIPS_KEPT:
         return by_rule(True, f"without it only {max(int(fit), 0)} clips fit in memory")
@@ -42,7 +42,7 @@ def gradient_checkpointing(draft: Draft) -> Choice:
 
 
 def batch_size(draft: Draft) -> Choice:
-    """Clips per step of all processes together, chosen by what learns well."""
+    """Choose the total batch size of all processes, regardless of memory."""
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} per process, {GIVEN}"
@@ -56,7 +56,7 @@ def batch_size(draft: Draft) -> Choice:
 
 
 def accumulation(draft: Draft) -> Choice:
-    """Gradient accumulation steps, so that a step fits in memory."""
+    """Choose the number of gradient accumulation parts with which a step fits in memory."""
     fit = int(_clips_that_fit(draft, checkpointing=draft.gradient_checkpointing))
     clips = math.ceil(draft.batch_size / draft.processes)
     parts = min(clips, math.ceil(clips / max(1, fit)))
@@ -64,7 +64,7 @@ def accumulation(draft: Draft) -> Choice:
 
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
-    """Clips of a training step that fit in the memory of a process, next to the model."""
+    """Return how many clips of a training step fit in a process's memory besides the model."""
     hardware, spec = draft.hardware, draft.spec
     # Weights, gradients and AdamW's two moments: 16 bytes per parameter.
     fixed_gib = spec.parameters_millions * 16e6 / 1024**3
@@ -76,12 +76,12 @@ def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
 
 
 def _size(draft: Draft) -> float:
-    """Size of a clip as a multiple of 8x224x224, for which costs are known."""
+    """Return the size of a clip relative to 8x224x224, the size for which costs are known."""
     return draft.clip_len / 8 * (draft.resolution / 224) ** 2
 
 
 def compiled(draft: Draft) -> Choice:
-    """Whether to compile the backbone's blocks with torch.compile."""
+    """Choose whether to compile the backbone's blocks with torch.compile."""
     asked, hardware = draft.asked("compile"), draft.hardware
     if asked is not None:
         idle = f"{GIVEN}; no effect: there is no C compiler"
@@ -91,7 +91,7 @@ def compiled(draft: Draft) -> Choice:
     if not hardware.compiler:
         return by_rule(False, "there is no C compiler")
     clips = draft.epochs * draft.stats.num_train
-    # A training step costs three forward passes; a multiply-accumulate is two operations.
+    # A training step costs as much as three forward passes; a multiply-accumulate is 2 operations.
     flops = 6 * draft.spec.gmacs_per_clip * 1e9 * _size(draft) * clips
     saved_sec = SAVED_BY_COMPILING * flops / GPU_FLOPS
     why = f"about {saved_sec:.0f} s saved over the run, {COMPILING_SEC:.0f} s to compile"
@@ -99,18 +99,18 @@ def compiled(draft: Draft) -> Choice:
 
 
 def device(draft: Draft) -> Choice:
-    """Device to compute on."""
+    """Choose the device to train on."""
     return by_rule(draft.hardware.device, draft.hardware.device_name)
 
 
 def processes(draft: Draft) -> Choice:
-    """Number of training processes."""
+    """Choose the number of training processes."""
     count, local = draft.hardware.processes, draft.hardware.local_processes
     return by_rule(count, f"{local} on this machine" if count > 1 else "a single process")
 
 
 def workers(draft: Draft) -> Choice:
-    """Data-loading workers per training process."""
+    """Choose the number of data-loading workers per training process."""
     hardware = draft.hardware
     cores = hardware.cores // hardware.local_processes
     if hardware.device == "cpu":
@@ -119,7 +119,7 @@ def workers(draft: Draft) -> Choice:
 
 
 def disk_gib(draft: Draft) -> Choice:
-    """Largest disk space of a run's checkpoints, in GiB."""
+    """Compute the largest disk space of a run's checkpoints, in GiB."""
     size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
     why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
     return by_rule(round(size_gib, 3), why)

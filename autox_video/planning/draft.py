@@ -1,4 +1,4 @@
-"""How a plan is made: each field comes from a config key or from a rule."""
+"""Making a plan, each field of which is set by a config key or a rule."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from autox_video.planning.choice import Choice, by_rule, by_user
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Input of the planning rules."""
+    """The input of the planning rules."""
 
     settings: Settings
     """The user's settings."""
@@ -24,12 +24,12 @@ class Basis:
     """Statistics of the readable clips."""
     hardware: Hardware
     weights: Pretrained | None = None
-    """Pretrained weights to start from, if any."""
+    """Pretrained weights to start from; None to train from scratch."""
     given: Mapping[str, Choice] = field(default_factory=dict)
-    """Choices of a run that is repeated; keys of the config take precedence."""
+    """Choices of the run to repeat, if any; keys that the user sets take precedence."""
 
     def asked(self, key: str | None) -> Any:
-        """The value the user gave for a config key; None if it is not given or auto."""
+        """Return the value that the user gave for a config key; None if not given or auto."""
         if key not in self.settings.model_fields_set:
             return None
         value = getattr(self.settings, key)
@@ -37,7 +37,7 @@ class Basis:
 
 
 class Draft:
-    """A plan in the making: reading a field chooses it, after the fields it depends on."""
+    """An unfinished plan; reading a field chooses its value, and first those it depends on."""
 
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
@@ -53,7 +53,7 @@ class Draft:
         return BACKBONES[self.backbone]
 
     def choice(self, name: str) -> Choice:
-        """The choice of a field, made now if it is still open."""
+        """Return the choice of a field; make the choice first if it has not been made yet."""
         if name not in self._choices:
             how = self._fields[name]
             asked = self.asked(how.key)
@@ -66,7 +66,7 @@ class Draft:
         return self._choices[name]
 
     def __getattr__(self, name: str) -> Any:
-        """The chosen value of a field."""
+        """Return the chosen value of a field."""
         if name.startswith("_") or name not in self._fields:
             raise AttributeError(name)
         return self.choice(name).value
@@ -77,45 +77,45 @@ Rule = Callable[[Draft], Choice]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a field of the plan is chosen, and what resuming does with it."""
+    """How a field of the plan is chosen, and how a resumed run treats it."""
 
     rule: Rule
     key: str | None
-    """The config key; None: the rule alone chooses, and a resumed run keeps its value."""
+    """The config key of the field; None if the user cannot set the field."""
     as_asked: bool
-    """Whether the key's value is the field's; otherwise the rule reads the key."""
+    """Whether the key's value becomes the field's value; otherwise the rule reads the key."""
     change: str | None
-    """What a change means in a resumed run; "": nothing worth saying; None: it is refused."""
+    """Message about a change in a resumed run; "" for no message, None to refuse the change."""
     anew: bool
-    """Whether a resumed run chooses it again instead of keeping it."""
+    """Whether a resumed run chooses the field again instead of keeping its value."""
 
 
 def chosen(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """A field of the plan whose value is that of a config key, or a rule's if that is auto."""
+    """Define a field of the plan with the value of a config key, or of a rule if that is auto."""
     return field(metadata={"how": Field(rule, key, True, change, anew)})
 
 
 def computed(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """A field of the plan that a rule computes; the rule reads the config key, if any."""
+    """Define a field of the plan that a rule computes; the rule reads the config key, if any."""
     return field(metadata={"how": Field(rule, key, False, change, anew)})
 
 
 def from_key(key: str, reason: str, *, change: str) -> Any:
-    """A field of the plan that is a config key's value; the key's default is not auto."""
+    """Define a field of the plan with the value of a config key whose default is not auto."""
     return chosen(
         lambda draft: by_rule(getattr(draft.settings, key), reason), key, change=change, anew=True
     )
 
 
 def always(value: Any, reason: str) -> Rule:
-    """A rule that always returns this value."""
+    """Return a rule that always chooses the given value."""
     return lambda draft: by_rule(value, reason)
 
 
 def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
-    """A rule with one (value, reason) from scratch and another with pretrained weights."""
+    """Return a rule with one (value, reason) from scratch and one with pretrained weights."""
     return lambda draft: by_rule(*(scratch if draft.scratch else pretrained))

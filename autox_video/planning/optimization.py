@@ -1,4 +1,4 @@
-"""Rules for training: epochs, learning rate, frozen stages, loss and early stopping."""
+"""Rules for the epochs, the learning rate, frozen stages, the loss and early stopping."""
 
 import math
 
@@ -14,11 +14,11 @@ SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
 FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
-"""Of a perfect validation: largest calibrated loss, and fewest clips, which mean that at least 90%
-of other clips are right too (lower end of the 95% interval)."""
+"""Largest calibrated loss and smallest number of clips with which a perfect validation ends
+training early. If 35 of 35 clips are right, the 95% interval of the accuracy starts at 90%."""
 END_KEYS = ("epoch", "patience", "time_budget")
 """Keys with which the user says when training ends."""
-IMBALANCE = 4  # clips of the largest class over those of the smallest
+IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
     *("freeze", "drop_path", "ema", "patience", "augment", "augment_strength", "progressive"),
@@ -40,7 +40,7 @@ layer_decay = by_start(
 
 
 def epochs(draft: Draft) -> Choice:
-    """Number of epochs."""
+    """Choose the number of epochs."""
     if not draft.scratch:
         return by_rule(PRETRAINED_EPOCHS, "fine-tunes pretrained weights")
     (fewest, most), clips = SCRATCH_EPOCHS, draft.stats.num_train
@@ -49,10 +49,10 @@ def epochs(draft: Draft) -> Choice:
 
 
 def warmup_epochs(draft: Draft) -> Choice:
-    """Epochs of linear warm-up.
+    """Choose the number of epochs of linear warm-up.
 
     Raises:
-        ConfigError: the user asks for more than the run has.
+        ConfigError: the user asks for at least as many epochs as the run has.
     """
     asked, epochs = draft.asked("warmup_epochs"), draft.epochs
     most = 1.0 if draft.scratch else 2.5
@@ -69,20 +69,20 @@ def warmup_epochs(draft: Draft) -> Choice:
 
 
 def flat_epochs(draft: Draft) -> Choice:
-    """Epochs at the full learning rate."""
+    """Choose the number of epochs at the full learning rate."""
     if draft.scratch:
         why = "from scratch: the first plateau needs the full learning rate"
-        # A long warm-up leaves a quarter of the epochs to the cosine.
+        # Even after a long warm-up, a quarter of the epochs is left for the cosine decay.
         rest = max(0.0, 0.75 * draft.epochs - draft.warmup_epochs)
         return by_rule(min(draft.epochs / 2, rest), why)
     return by_rule(0.0, "the cosine starts after the warm-up")
 
 
 def freeze(draft: Draft) -> Choice:
-    """First stages of the backbone that are not trained.
+    """Choose how many of the backbone's first stages are frozen.
 
     Raises:
-        ConfigError: the backbone does not have so many, or there are no pretrained weights.
+        ConfigError: the backbone has fewer stages, or there are no pretrained weights.
     """
     asked, stages = draft.asked("freeze"), draft.spec.stages
     if draft.mode == "probe":
@@ -107,10 +107,11 @@ def freeze(draft: Draft) -> Choice:
 
 
 def lr(draft: Draft) -> Choice:
-    """Learning rate of the head for the total batch.
+    """Choose the learning rate of the head for the total batch size.
 
-    It scales with the square root of the batch size, as suits AdamW (Malladi et al., NeurIPS 2022).
-    Scaled linearly, the small batches of small data sets would hardly change the weights.
+    It scales with the square root of the batch size, which suits AdamW (Malladi et al., NeurIPS
+    2022). With linear scaling, the small batches of small data sets would hardly change the
+    weights.
     """
     batch = draft.batch_size
     rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)
@@ -119,7 +120,7 @@ def lr(draft: Draft) -> Choice:
 
 
 def drop_path(draft: Draft) -> Choice:
-    """Drop-path rate of the last block."""
+    """Choose the drop-path rate of the last block."""
     if not draft.spec.drop_path:
         why = "off for a small network: on few clips it helps as often as it hurts"
         return by_rule(0.0, why)
@@ -127,7 +128,7 @@ def drop_path(draft: Draft) -> Choice:
 
 
 def label_smoothing(draft: Draft) -> Choice:
-    """Label smoothing."""
+    """Choose the amount of label smoothing."""
     if draft.scratch:
         return by_rule(0.0, "from scratch: the plain loss is easier to learn")
     if draft.stats.num_classes == 2:
@@ -136,10 +137,10 @@ def label_smoothing(draft: Draft) -> Choice:
 
 
 def class_balance(draft: Draft) -> Choice:
-    """Whether loss and validation weigh all classes equally.
+    """Choose whether loss and validation weigh all classes equally.
 
     Raises:
-        ConfigError: the user asks for it, but the task cannot do it.
+        ConfigError: the user asks for class balancing, but the task does not support it.
     """
     asked = draft.asked("class_balance")
     fewest, most = draft.stats.clips_per_class_min, draft.stats.clips_per_class_max
@@ -160,7 +161,7 @@ def class_balance(draft: Draft) -> Choice:
 
 
 def soup(draft: Draft) -> Choice:
-    """Largest number of weights in the model soup."""
+    """Choose the largest number of weights in the model soup."""
     if not draft.evaluation:
         return by_rule(0, "there are no evaluations to choose weights by")
     why = "best weights to average, if the average validates better"
@@ -168,7 +169,7 @@ def soup(draft: Draft) -> Choice:
 
 
 def patience(draft: Draft) -> Choice:
-    """Evaluations without improvement after which training stops."""
+    """Choose the number of evaluations without improvement after which training stops."""
     if draft.scratch:
         return by_rule(0, "off from scratch: learning can start late")
     evaluations = draft.epochs // max(draft.evaluation, 1)
@@ -177,7 +178,7 @@ def patience(draft: Draft) -> Choice:
 
 
 def finish_loss(draft: Draft) -> Choice:
-    """Calibrated loss below which a perfect validation ends training early."""
+    """Choose the calibrated loss below which a perfect validation ends training early."""
     clips = draft.stats.num_val
     if not draft.scratch:
         return by_rule(0.0, "fine-tuning is short anyway")

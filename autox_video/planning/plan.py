@@ -1,6 +1,6 @@
-"""Settings, statistics and hardware → a Plan: every automatic choice is made here.
+"""The plan of a run: every automatic choice, made from settings, statistics and hardware.
 
-The fields of `Plan` say for each choice its config key, its rule, and whether a resumed run may
+The fields of `Plan` define for each choice its config key, its rule, and whether a resumed run may
 change it.
 """
 
@@ -24,7 +24,7 @@ OTHER_EPOCHS = (
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
 ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
-"""Fields that older records lack, with the value that their runs used."""
+"""Fields that older records lack, with the values that those runs used."""
 
 
 def _mode(draft: Draft) -> Choice:
@@ -68,16 +68,16 @@ class Plan:
     """All choices of a training run."""
 
     mode: str = chosen(_mode, "mode")
-    """`train`: train the whole model; `probe`: fit only a head on fixed features."""
+    """`train` to train the whole model, or `probe` to fit only a head on fixed features."""
     backbone: str = chosen(_backbone, "backbone")
     pretrained: str | None = computed(_pretrained, "load_from")
-    """Path of the pretrained weights; None: from scratch."""
+    """Path of the pretrained weights; None to train from scratch."""
     window_size: tuple[int, int, int] = computed(_window_size)
     """Time steps, rows and columns of an attention window."""
     head_grid: tuple[int, int, int] | None = computed(
         always(None, "the head averages the feature map, as published")
     )
-    """Cells (time, rows, columns) that an attentive head pools; None: it averages the features."""
+    """Grid (time, rows, columns) of the features in an attentive head; None to average them."""
     num_classes: int = computed(_num_classes, "num_class")
     clip_len: int = chosen(clip_shape.clip_len, "clip_len")
     """Frames per clip."""
@@ -102,34 +102,34 @@ class Plan:
         "videos_per_gpu",
         change="lr stays {lr:g}; from here on, steps have different clips",
     )
-    """Clips per training step, of all processes together."""
+    """Number of clips in a training step of all processes together."""
     accumulation: int = computed(compute.accumulation, change="", anew=True)
-    """Gradient accumulation: parts per step that a process computes in turn, to save memory."""
+    """Number of parts into which a process splits a step to save memory (gradient accumulation)."""
     epochs: int = chosen(optimization.epochs, "epoch", change=OTHER_EPOCHS)
     warmup_epochs: float = computed(optimization.warmup_epochs, "warmup_epochs")
     flat_epochs: float = computed(optimization.flat_epochs)
-    """Epochs at the full learning rate, between warm-up and cosine."""
+    """Number of epochs at the full learning rate, between the warm-up and the cosine decay."""
     freeze: int = computed(optimization.freeze, "freeze")
-    """First stages of the backbone that are not trained."""
+    """Number of the backbone's first stages that are frozen."""
     lr: float = chosen(optimization.lr, "lr")
-    """Learning rate of the head, for the total batch."""
+    """Learning rate of the head for the total batch size."""
     backbone_lr_mult: float = computed(optimization.backbone_lr_mult)
     """Learning rate of the backbone's last block, relative to the head's."""
     layer_decay: float = chosen(optimization.layer_decay, "layer_decay")
-    """Learning rate of a block, relative to the next one's."""
+    """Learning rate of a block relative to that of the next block."""
     beta2: float = computed(optimization.beta2)
-    """AdamW averages squared gradients over 1 / (1 - beta2) steps."""
+    """Decay of AdamW's average of squared gradients, which covers 1 / (1 - beta2) steps."""
     weight_decay: float = chosen(always(0.05, "as in the Video Swin paper"), "weight_decay")
     max_grad_norm: float = computed(always(1.0, "limits the effect of a bad batch"))
-    """Largest 2-norm of the gradients; larger ones are scaled down."""
+    """Largest 2-norm of the gradients; larger gradients are scaled down."""
     ema: float = chosen(
         always(0.0, "off: the best weights are averaged at the end"),
         "ema",
         change="from here on, a different average is evaluated",
     )
-    """EMA decay of the weights; 0: off."""
+    """EMA decay of the weights; 0 for no EMA."""
     soup: int = computed(optimization.soup)
-    """Largest number of weights in the model soup; 0: no soup."""
+    """Largest number of weights in the model soup; 0 for no soup."""
     drop_path: float = chosen(optimization.drop_path, "drop_path")
     label_smoothing: float = chosen(optimization.label_smoothing, "label_smoothing")
     class_balance: bool = computed(optimization.class_balance, "class_balance")
@@ -138,15 +138,15 @@ class Plan:
     """Smallest share of a frame's area that a random crop keeps, at `augment_strength` 1."""
     flip: bool = chosen(augmentation.flip, "flip")
     augment: Mapping[str, float] = computed(augmentation.augment, "augment")
-    """Augmentation besides crops and flips: fields of `Strengths`."""
+    """Augmentation in addition to crops and flips, as fields of `Strengths`."""
     augment_strength: float = chosen(
         always(1.0, "`augment` and crops as defined"), "augment_strength"
     )
-    """Factor on `augment`, and exponent of `smallest_crop`; 0: neither."""
+    """Factor of the `augment` strengths and exponent of `smallest_crop`; 0 turns both off."""
     cache: str | None = computed(always(None, "not chosen yet"), "cache", change="")
-    """Folder for decoded frames; None: no cache."""
+    """Folder for decoded frames; None for no cache."""
     cache_gib: float = computed(always(0.0, "not chosen yet"), "cache", change="")
-    """Size limit of that folder, in GiB."""
+    """Size limit of the cache folder, in GiB."""
     max_bad: float = from_key("max_bad", "more would point to a faulty disk", change="from here on")
     """Tolerated share of training clips that become unreadable during training."""
     precision: str = chosen(
@@ -158,20 +158,20 @@ class Plan:
         "gradient_checkpointing",
         change="only time and memory change",
     )
-    """Whether blocks are recomputed in the backward pass instead of kept in memory."""
+    """Whether activations are recomputed in the backward pass, to save memory."""
     compile: bool = computed(compute.compiled, "compile", change=LAST_DIGITS, anew=True)
     """Whether the backbone's blocks are compiled with torch.compile."""
     device: str = computed(compute.device, change=LAST_DIGITS, anew=True)
     processes: int = computed(compute.processes, change=OTHER_PROCESSES, anew=True)
     """Number of training processes."""
     strategy: str = from_key("strategy", "only matters with several processes", change=LAST_DIGITS)
-    """How processes share the model: `ddp` or `fsdp`."""
+    """Distributed strategy of several processes, `ddp` or `fsdp`."""
     deterministic: bool = from_key(
         "deterministic", "off is faster; a CPU is deterministic anyway", change=LAST_DIGITS
     )
     """Whether runs on a GPU are bitwise reproducible."""
     workers: int = chosen(compute.workers, "workers", change="", anew=True)
-    """Data-loading workers per training process."""
+    """Number of data-loading workers per training process."""
     checkpoint_minutes: float = from_key("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
     """Longest time between two checkpoints, in minutes."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
@@ -181,25 +181,25 @@ class Plan:
         "epochs between evaluations",
         change="from here on, other epochs are evaluated",
     )
-    """Epochs between evaluations; 0: no evaluation."""
+    """Number of epochs between evaluations; 0 for no evaluation."""
     patience: int = chosen(optimization.patience, "patience", change="from here on")
-    """Evaluations without improvement after which training stops; 0: never."""
+    """Number of evaluations without improvement after which training stops; 0 for no limit."""
     finish_loss: float = computed(optimization.finish_loss, change="from here on")
     """Calibrated validation loss, in nats, below which a perfect validation ends training early,
-    after annealing the learning rate; 0: never."""
+    after annealing the learning rate; 0 to never end it early."""
     time_budget_sec: float | None = chosen(
         always(None, "no limit"),
         "time_budget",
         change="the rest is planned again; time already used counts",
         anew=True,
     )
-    """Time limit of the whole run; None: no limit."""
+    """Time limit of the whole run; None for no limit."""
     seed: int = chosen(always(0, "fixed, so that runs can be repeated"), "seed")
     choices: Mapping[str, Choice]
-    """The Choice of each field, with the same values as above."""
+    """The Choice of each field, with the same value as the field."""
 
     def __post_init__(self) -> None:
-        """Keep the choices in line with values changed by `dataclasses.replace`."""
+        """Update the choices with values changed by `dataclasses.replace`."""
         object.__setattr__(
             self,
             "choices",
@@ -208,39 +208,39 @@ class Plan:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Plan":
-        """The plan made of a choice for every field."""
+        """Return the plan with these choices, one for every field."""
         return cls(**{name: choices[name].value for name in FIELDS}, choices=choices)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> "Plan":
-        """The plan from what `to_json` returned, in this or an earlier version."""
+        """Return the plan stored by `to_json`, possibly of an earlier version."""
         added = {name: Choice(ADDED[name], RULE, "default") for name in ADDED if name not in stored}
         made = {name: Choice.from_json(stored[name]) for name in FIELDS if name not in added}
         return cls.of(made | added)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """All choices as plain values."""
+        """Return all choices as plain values."""
         return {name: choice.to_json() for name, choice in self.choices.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """The value of each field, and all `reasons`."""
+        """Return the value of each field, and the reasons of all fields as `reasons`."""
         reasons = {name: choice.reason for name, choice in self.choices.items()}
         return {**{name: getattr(self, name) for name in FIELDS}, "reasons": reasons}
 
     def is_given(self, name: str) -> bool:
-        """Whether the user chose this field."""
+        """Return whether the user set this field."""
         return self.choices[name].source == USER
 
     def with_choices(self, choices: Mapping[str, Choice]) -> "Plan":
-        """The plan with other choices for some fields."""
+        """Return the plan with some of its choices replaced."""
         return Plan.of({**self.choices, **choices})
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
-        """The plan with other values, all from one source and for one reason."""
+        """Return the plan with some values replaced, all with the same source and reason."""
         return self.with_choices({f: Choice(v, source, reason) for f, v in values.items()})
 
     def with_evidence(self, evidence: Mapping[str, Mapping[str, Any]]) -> "Plan":
-        """The plan with evidence added to some choices."""
+        """Return the plan with evidence added to some of its choices."""
         return self.with_choices(
             {
                 name: replace(choice, evidence={**choice.evidence, **evidence[name]})
@@ -251,7 +251,7 @@ class Plan:
 
     @property
     def weights(self) -> Pretrained | None:
-        """The pretrained weights; None: from scratch."""
+        """The pretrained weights; None if training is from scratch."""
         if self.pretrained is None:
             return None
         source = self.choices["pretrained"].reason
@@ -263,11 +263,11 @@ FIELDS: Mapping[str, Field] = {
     for field in dataclasses.fields(Plan)
     if "how" in field.metadata
 }
-"""How each field is chosen, in the order in which the plan is shown."""
+"""The Field of each field of the plan, in the order in which the plan is shown."""
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
-    """Make every choice for a training run, consistent with the settled ones.
+    """Make every choice for a training run, consistent with the choices already settled.
 
     Raises:
         ConfigError: the user asks for something that the clips or the model do not allow.

@@ -104,7 +104,7 @@ class Prediction:
         )
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
-        """Return how many epochs fit into a time, including evaluations and the test; at least 0."""
+        """Return how many epochs fit into a time, including evaluations and the test."""
         fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)

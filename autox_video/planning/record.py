@@ -191,7 +191,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_probe_run(folder: Path) -> bool:
-    """Return whether a folder contains a finished `mode: probe` run, and no training run."""
+    """Return whether a folder contains weights from `mode: probe` and no training run."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
     stored = load_stored(folder) or {}

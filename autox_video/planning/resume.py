@@ -1,4 +1,4 @@
-"""The plan of a resumed run: its own, except for changes that the user may make."""
+"""The plan of a resumed run, which is its original plan with the changes that the user asks for."""
 
 from autox_video.planning.draft import Basis
 from autox_video.planning.optimization import END_KEYS
@@ -6,10 +6,10 @@ from autox_video.planning.plan import FIELDS, Plan, choose
 
 
 def resume(stored: Plan, basis: Basis) -> Plan:
-    """The plan that a run started with, except for what the user asks for now.
+    """Return the plan that a run started with, changed as the user now asks.
 
-    Fields that depend on the machine are chosen again. The weights of `basis` are those the run
-    started from, or others that the user names now.
+    Fields that depend on the machine are chosen again. The weights of `basis` are those that the
+    run started from, unless the user now gives others.
     """
     before = {name: stored.choices[name] for name, field in FIELDS.items() if not field.anew}
     plan = choose(basis, {n: c for n, c in before.items() if not _asks(basis, n, stored)})
@@ -20,23 +20,23 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Whether the user asks for this field now, differently from when the run started."""
+    """Return whether the user now asks for a value of this field that may differ from before."""
     if name == "finish_loss":
         return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)
     budget_sec = basis.asked("time_budget")
     if name == "epochs" and budget_sec is not None and budget_sec == stored.time_budget_sec:
-        # The budget may have cut the epochs that were asked for.
+        # The budget may have reduced the number of epochs that the user had asked for.
         before = stored.choices["epochs"].evidence.get("figures", {}).get("asked", asked)
         return asked not in (None, before)
     return asked is not None
 
 
 def compare(stored: Plan, plan: Plan) -> tuple[list[str], list[str]]:
-    """The differences between a run's plan and the plan to resume with.
+    """Compare a run's stored plan with the plan to resume with.
 
-    Returns `field: before -> now` for each change that is refused, and a note for each allowed
-    change that is worth one.
+    Returns `field: before -> now` for each change that is refused, and a message for each allowed
+    change that the user should know about.
     """
     refused, notes = [], []
     for name, field in FIELDS.items():

@@ -1,4 +1,4 @@
-"""The search space around a plan, and the plan at each of its points: pure functions."""
+"""Pure functions that compute the search space around a plan, and the plan at each point."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,9 +24,9 @@ Space = Mapping[str, BaseDistribution]
 
 
 def space_of(plan: Plan) -> dict[str, BaseDistribution]:
-    """What is worth trying around a plan; keys that the user has set are not searched.
+    """Return the search space around a plan; fields that the user has set are not searched.
 
-    Flips stay off where the plan has them off, since they are known to change the class.
+    If the plan has flips off, they stay off, since they are known to change the class.
     """
     space = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
@@ -54,7 +54,7 @@ def space_of(plan: Plan) -> dict[str, BaseDistribution]:
 
 
 def start_of(plan: Plan, space: Space) -> dict[str, Any]:
-    """The point of the space that is the plan itself."""
+    """Return the point of the search space that corresponds to the plan itself."""
     augment = next(name for name, values in AUGMENTATIONS.items() if values == plan.augment)
     start = {"span": 1.0, "augment": augment}
     point = {name: start[name] if name in start else getattr(plan, name) for name in space}
@@ -63,15 +63,15 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
 
 
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
-    """Points that differ from the plan in one choice, the most promising first.
+    """Return points that differ from the plan in one choice, with the most promising first.
 
-    They are tried before the sampler's points: with time for only a few trials, each of them is
-    informative, and a wrong choice of flips or sizes costs the most.
+    They are tried before the sampler's points, because each of them is informative even if there is
+    time for only a few trials. A wrong choice of flips or sizes costs the most.
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
     probed = bool(plan.choices["flip"].evidence)
-    # With few clips there are few steps, so pretrained weights may need a higher rate than usual.
+    # With few clips there are few steps, so pretrained weights may need a higher learning rate.
     rates = (0.5, 2.0) if plan.pretrained is None else (2.0, 0.5)
     changes: list[dict[str, Any]] = [
         *(() if probed else flipped),
@@ -94,7 +94,7 @@ def _values(space: Space, name: str) -> tuple[Any, ...]:
 
 
 def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
-    """The plan at a point of its search space."""
+    """Return the plan at a point of its search space."""
     chosen = dict(point)
     span_share = chosen.pop("span", 1.0)
     span_sec = plan.frame_interval_sec * plan.clip_len * span_share
@@ -113,7 +113,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
 
 
 def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
-    """Cost of a run at a point relative to the plan, by the number of input pixels."""
+    """Return the cost of a run at a point relative to the plan, by the number of input pixels."""
     frames = point.get("clip_len", plan.clip_len) / plan.clip_len
     return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
 

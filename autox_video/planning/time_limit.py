@@ -1,4 +1,4 @@
-"""Choices that follow from `time_budget`: epochs and clip size."""
+"""Choosing the epochs and the clip size so that the run fits into `time_budget`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from autox_video.planning.plan import Plan
 from autox_video.planning.predicted_time import Prediction
 
 USED_SHARE = 0.95
-"""Share of the remaining budget that the plan fills; the rest is a reserve."""
+"""Share of the remaining budget that the plan uses; the rest is a reserve."""
 ENOUGH_SHARE = 0.5
-"""Share of the useful epochs below which smaller clips are worth their loss."""
+"""If a smaller share of the useful epochs fits, smaller clips are worth their loss of detail."""
 SHRINK = 0.75
 FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
-"""Fields that the rules choose again after the budget has chosen the epochs."""
+"""Fields that the rules choose again once the epochs have been chosen to fit the budget."""
 
 
 def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
-    """Largest number of epochs that fits into the budget after preparing; 0: not even one."""
+    """Return how many epochs fit into the budget after preparation; 0 if not even one fits."""
     left_sec = plan.time_budget_sec - prediction.preparing_sec
     return prediction.epochs_within(USED_SHARE * left_sec, plan)
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
-    """Yield smaller clip sizes as choices, the largest first; sizes set by the user stay."""
+    """Yield smaller clip sizes, with the largest first; sizes set by the user are kept."""
     why = f"reduced from {plan.resolution} px and {plan.clip_len} frames to fit more epochs into "
     why += "time_budget"
     sizes = {"resolution": plan.choices["resolution"], "clip_len": plan.choices["clip_len"]}
@@ -44,7 +44,7 @@ def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
 
 
 def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
-    """Epochs of a plan with a budget: as many as fit, at most `most`."""
+    """Choose the epochs of a plan with a budget: as many as fit, but at most `most`."""
     fit, epoch_sec = fitting_epochs(plan, prediction), prediction.epoch_sec
     times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s per evaluation"
     source = BUDGET
@@ -61,11 +61,11 @@ def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
 
 
 def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
-    """The plan with progressive resizing, if not all useful epochs fit into the budget."""
+    """Return the plan, with progressive resizing if not all useful epochs fit into the budget."""
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan
-    if plan.compile:  # would compile for each size
+    if plan.compile:  # the model would be compiled for each size
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"
     return plan.settle(BUDGET, why, early_side=side, early_share=EARLY_SHARE)
@@ -74,7 +74,7 @@ def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
 def evidence_of_sizes(
     plan: Plan, tried: Mapping[tuple[int, int], Prediction]
 ) -> dict[str, dict[str, Any]]:
-    """The clip sizes that were tried, with the epochs that fit at each."""
+    """Return the clip sizes that were tried, with the number of epochs that fit at each size."""
     alternatives = [
         {
             "resolution": side,
