@@ -13,8 +13,7 @@ from autox_video.tasks.task import Label, Task
 
 COLUMNS = ("path", "start", "end", "label", "predicted", "score")
 FEWEST_CONFUSED = 2
-"""Smallest number of clips for which a confusion is shown, unless there are no more mistakes than
-this in total."""
+"""Smallest number of clips for which a confusion is shown, if there are more mistakes in total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """The number of clips that are of one class, are predicted as it, or are both."""
+    """How many clips belong to a class, how many are predicted as it, and how many are both."""
 
     label: int
     clips: int

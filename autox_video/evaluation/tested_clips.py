@@ -84,7 +84,7 @@ def _set_aside(split: Path, root: str, *, allowed: bool) -> ClipTable:
     clips = read_list(split)
 
     def place(index: int) -> str:
-        # Lines are counted from 1, the header is the first, and a path may contain line breaks.
+        # Line numbers start at 1, line 1 is the header, and a path may contain line breaks.
         return f"{split}:{index + 2 + sum(name.count(chr(10)) for name in clips.paths[:index])}"
 
     refuse_outside(clips.paths, root, place, allowed=allowed)

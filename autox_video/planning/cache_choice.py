@@ -27,7 +27,7 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """Return the plan with the cache that the key `cache` or the measured times call for.
+    """Return the plan with its cache chosen by the key `cache` or by the measured times.
 
     Args:
         plan: the plan without a cache.

@@ -14,7 +14,7 @@ LARGEST_ROUND = 4
 (`video.sampling`)."""
 SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7
-"""Ratio of the frames' short side to the resolution; as usual, it is 256 for 224."""
+"""Ratio of the frames' short side to the resolution; 256 px for 224 px is common."""
 
 
 def span_sec(video_length: float | None, seconds_median: float) -> float:

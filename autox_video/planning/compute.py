@@ -9,7 +9,7 @@ MEMORY_SHARE = 0.6
 HALF_TYPE_SHARE = 0.55  # memory of a clip in a 16-bit dtype, relative to float32
 CHECKPOINTING_SHARE = 0.35  # memory of a clip with gradient checkpointing, estimated
 FEWEST_CLIPS_KEPT = 4  # if fewer fit in memory, gradient checkpointing is worth its time
-COMPILING_SEC = 90.0  # an estimate
+COMPILING_SEC = 90.0  # estimated time of compiling a model
 SAVED_BY_COMPILING = 0.3  # share of a step's time, estimated; timm's Swin saves 40% on a GPU
 GPU_FLOPS = 100e12  # training speed of an H100-class GPU, at 15 to 25% of its published peak
 MOST_AVERAGED = 3  # largest number of weights in the model soup
@@ -42,7 +42,7 @@ def gradient_checkpointing(draft: Draft) -> Choice:
 
 
 def batch_size(draft: Draft) -> Choice:
-    """Choose the total batch size of all processes, regardless of memory."""
+    """Choose the number of clips per step of all processes, based on what trains well."""
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} per process, {GIVEN}"
@@ -119,7 +119,7 @@ def workers(draft: Draft) -> Choice:
 
 
 def disk_gib(draft: Draft) -> Choice:
-    """Compute the largest disk space of a run's checkpoints, in GiB."""
+    """Estimate the largest disk space that a run's checkpoints use, in GiB."""
     size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
     why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
     return by_rule(round(size_gib, 3), why)

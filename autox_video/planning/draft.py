@@ -37,7 +37,7 @@ class Basis:
 
 
 class Draft:
-    """An unfinished plan; reading a field chooses its value, and first those it depends on."""
+    """An unfinished plan; reading a field chooses it, after the fields that it depends on."""
 
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]

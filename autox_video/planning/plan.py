@@ -77,7 +77,7 @@ class Plan:
     head_grid: tuple[int, int, int] | None = computed(
         always(None, "the head averages the feature map, as published")
     )
-    """Grid (time, rows, columns) of the features in an attentive head; None to average them."""
+    """Grid (time, rows, columns) that an attentive head pools; None to average the features."""
     num_classes: int = computed(_num_classes, "num_class")
     clip_len: int = chosen(clip_shape.clip_len, "clip_len")
     """Frames per clip."""
@@ -183,7 +183,7 @@ class Plan:
     )
     """Number of epochs between evaluations; 0 for no evaluation."""
     patience: int = chosen(optimization.patience, "patience", change="from here on")
-    """Number of evaluations without improvement after which training stops; 0 for no limit."""
+    """Number of evaluations without improvement after which training stops; 0 to never stop."""
     finish_loss: float = computed(optimization.finish_loss, change="from here on")
     """Calibrated validation loss, in nats, below which a perfect validation ends training early,
     after annealing the learning rate; 0 to never end it early."""

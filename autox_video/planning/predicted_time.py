@@ -22,7 +22,7 @@ class Measured:
     first_read_sec: float
     """Time in which one process reads a training sample in the first epoch."""
     read_sec: float
-    """Time in which it reads one in later epochs, which is less if decoded frames are cached."""
+    """Time in which one process reads a training sample in later epochs; a cache makes it less."""
     step_sec: float
     """Time of a training step per sample: forward, backward and optimizer."""
     view_sec: float

@@ -21,7 +21,7 @@ TWICE_SEC = 0.5
 
 
 class Stopped(BaseException):
-    """A signal ended the run; `saved` is whether everything was saved before.
+    """A signal ended the run; `saved` tells whether everything was saved.
 
     It is not an Exception, so that no caller mistakes it for an error.
     """

@@ -2,7 +2,7 @@
 
 Unlike with mmengine's loops, a run can be resumed from any step, is always evaluated after the last
 epoch, survives unreadable clips and non-finite losses, and can use several processes. The hooks'
-`save_state` is called only at points from which the run can be resumed.
+`save_state` is called at the points from which the run can be resumed.
 """
 
 import time
@@ -92,7 +92,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.time_budget is None or self.time_budget.may_evaluate()
 
     def stop_if_asked(self) -> None:
-        """Raise Stopped if any process got a signal; nothing is saved before."""
+        """Raise Stopped, without saving, if any process got a signal."""
         (stop,) = processes.all_reduce_max([self._stop_signal()])
         if stop:
             raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))

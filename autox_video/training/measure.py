@@ -25,8 +25,8 @@ from autox_video.training.memory import NOT_EVEN_ONE, is_out_of_memory
 
 LIMIT_SEC = 15.0
 READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
-CLIPS_READ = 12  # per process
-FEW_CLIPS = 2  # in the first steps, which may be slow
+CLIPS_READ = 12  # number of clips per process
+FEW_CLIPS = 2  # clips per step in the first steps, which may be slow
 STEPS = 4
 # If steps are short, more of them are timed, up to this time or share of the training time.
 STEADY_SEC, STEADY_SHARE = 2.0, 0.05

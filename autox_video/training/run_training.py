@@ -27,7 +27,7 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         The metrics of the best evaluation; None if there was none.
 
     Raises:
-        Stopped: a signal arrived; everything is saved.
+        Stopped: a signal arrived; `saved` tells whether everything was saved.
         CheckpointError: the checkpoint in the work dir does not fit the config.
     """
     if config.randomness.get("deterministic"):

@@ -41,7 +41,7 @@ class ClipRunner(Runner):
         return _logger()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
-        """Register the hooks, without `Progress` in all but the main process."""
+        """Register the hooks; only the main process gets `Progress`."""
         if not processes.current().is_main:
             hooks = [hook for hook in hooks if hook["type"] != "Progress"]
         super().register_custom_hooks(hooks)

@@ -6,7 +6,7 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
 START = 0.01
-"""Learning rate at the first warm-up step, relative to the full one."""
+"""Learning rate at the first warm-up step, relative to the full learning rate."""
 
 
 @PARAM_SCHEDULERS.register_module()

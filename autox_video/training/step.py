@@ -60,7 +60,7 @@ class TrainStep:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # Outside the except clause, which keeps the tensors of the failed step alive.
+            # This is outside the except clause, which keeps the failed step's tensors alive.
             self._use_less_memory(len(batch["inputs"]))
 
     def _try(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:

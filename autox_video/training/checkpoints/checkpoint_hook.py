@@ -53,7 +53,7 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save now; `at_rest` (such as after an epoch) also if it is cheap."""
+        """Return whether to save now; `at_rest` (as after an epoch) allows cheap early saves."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
@@ -302,8 +302,8 @@ def checkpoint_hook_of(runner) -> ClipCheckpointHook:
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
     """Return whether an evaluation has a higher selection score than the best one so far.
 
-    An evaluation with a non-finite score is never better. A best evaluation without a main score is
-    always beaten.
+    An evaluation with a non-finite score is never better. A best evaluation that lacks the main
+    score of the new one is always beaten.
     """
     score = selection_score(metrics)
     if score == -math.inf:

@@ -29,7 +29,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return all weights; if sharded, all processes must call this, and only the main gets them."""
+    """Return all weights; if sharded, all processes must call this, but only rank 0 gets them."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()

@@ -1,4 +1,4 @@
-"""Exponential moving average (EMA) of the weights, which is used for evaluation."""
+"""Exponential moving average (EMA) of the weights, which replaces them in evaluations."""
 
 from typing import Any
 

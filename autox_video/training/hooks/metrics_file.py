@@ -16,14 +16,14 @@ _TYPES = {"event": str, "epoch": int, "iter": int}
 
 
 class MetricsFile:
-    """Appends events to the file; if the disk is full, they are kept until the next write."""
+    """Appends events to the file; keeps them until the next write if the disk is full."""
 
     def __init__(self, work_dir: str) -> None:
         self.path = Path(work_dir, METRICS)
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; return a message for the user when writing starts to fail."""
+        """Write an event; return a message for the user if writing starts to fail."""
         # JSON cannot represent NaN and infinity.
         self.waiting.append(
             {

@@ -171,7 +171,7 @@ class TimeBudget(Hook):
         return self.clock.left_sec - self.reserve_sec
 
     def _taken(self, loop) -> tuple[float, float]:
-        """Return the measured and the predicted seconds that this epoch took in this process."""
+        """Return the measured and the predicted time of this process's part of the epoch."""
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
