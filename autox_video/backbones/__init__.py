@@ -1,1 +1,1 @@
-"""The backbones and their pretrained weights."""
+"""Backbones and their pretrained weights."""

@@ -1,4 +1,4 @@
-"""Base classes of backbones: stochastic depth, precision, activation checkpointing."""
+"""Base classes for backbones with stochastic depth, precision and activation checkpointing."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,17 +13,17 @@ class Block(nn.Module):
     """A residual block with stochastic depth (Huang et al., ECCV 2016).
 
     Args:
-        drop_path: probability that a branch is dropped for a clip in training.
+        drop_path: probability that the branch is dropped for a clip in training.
     """
 
     def __init__(self, drop_path: float) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.whole_batch = False
-        """Whether dropped branches are computed nevertheless, so that shapes never change."""
+        """Whether to compute dropped branches as well, so that shapes never change."""
 
     def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return x + branch(x), (B, ...), with the branch dropped for some clips and scaled up."""
+        """Return x + branch(x) (B, ...); training drops it for some clips and rescales it."""
         drop_path = self.drop_path if self.training else 0.0
         if not drop_path:
             return x + branch(x)
@@ -31,11 +31,11 @@ class Block(nn.Module):
         if self.whole_batch:
             keep = torch.rand(len(x), device=x.device) >= drop_path
             return x + branch(x) * (scale * keep).to(x).view(-1, *[1] * (x.dim() - 1))
-        # On the CPU, to avoid waiting for a GPU.
+        # Drawn on the CPU to avoid waiting for a GPU.
         keep = torch.rand(len(x)) >= drop_path
         if keep.all():
             return torch.add(x, branch(x), alpha=scale)
-        # If no clip takes the branch, one runs with scale 0, so that all weights get gradients.
+        # If no clip takes the branch, run one with scale 0 so that all weights get gradients.
         clips = keep.nonzero()[:, 0] if keep.any() else torch.zeros(1, dtype=torch.int64)
         clips = clips.to(x.device, non_blocking=True)
         added = branch(x.index_select(0, clips)).to(x.dtype)
@@ -46,11 +46,11 @@ class Backbone(BaseModule):
     """A backbone of residual blocks.
 
     Args:
-        with_cp: activation checkpointing: whether blocks are recomputed in the backward pass,
-            which saves memory and costs a second forward pass.
-        precision: dtype of the computation, "float32", "bfloat16" or "float16"; weights and
+        with_cp: whether to use activation checkpointing, which recomputes blocks in the backward
+            pass; this saves memory and costs a second forward pass.
+        precision: dtype of the computation, "float32", "bfloat16" or "float16"; the weights and
             output features are always float32.
-        init_cfg: mmengine's initialisation.
+        init_cfg: initialisation config of mmengine.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Backbone(BaseModule):
         super().__init__(init_cfg)
         self.with_cp = with_cp
         self.dtype = getattr(torch, precision)
-        # The range of float16 is too small for the sum over all blocks.
+        # The range of float16 is too small for the sum of all blocks' outputs.
         self.sum_dtype = torch.float32 if self.dtype == torch.float16 else self.dtype
         self.frozen_stages = 0
 
@@ -68,17 +68,17 @@ class Backbone(BaseModule):
         return (module for module in self.modules() if isinstance(module, Block))
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """The modules of each stage, from the first to the last; none: it cannot be frozen."""
+        """Return the modules of each stage in order; empty if the backbone cannot be frozen."""
         return []
 
     def freeze(self, stages: int) -> None:
-        """Stop training the first stages: no gradients, and evaluation mode at all times."""
+        """Freeze the first stages: disable their gradients and keep them in evaluation mode."""
         self.frozen_stages = stages
         for module in self._frozen():
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Set the mode of everything that is not frozen."""
+        """Set the training mode of all modules that are not frozen."""
         super().train(mode)
         for module in self._frozen():
             module.eval()
@@ -94,8 +94,8 @@ class Backbone(BaseModule):
         return block(x, *arguments)
 
     def compile_blocks(self) -> None:
-        """Let torch compile each block on first use."""
-        # All blocks share one code object, so there is a variant per stage, shift and mode.
+        """Make torch compile each block on first use."""
+        # All blocks share one code object, which is compiled for each stage, shift and mode.
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():

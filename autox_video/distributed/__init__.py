@@ -1,1 +1,1 @@
-"""Several processes: launching them, and communication between them."""
+"""Launch several processes, and communicate between them."""

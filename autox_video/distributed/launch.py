@@ -1,10 +1,10 @@
-"""Start one process per GPU, or as many as `gpus` says, and wait for them.
+"""Start one process per GPU, or as many processes as `gpus` requests, and wait for them.
 
-With it, plain `python autotrain.py` uses the whole machine. Each process runs the same command and
-learns its rank from the environment, as under torchrun. torchrun kills the other processes half a
-minute after one has ended. This launcher waits for a process that is still saving, ends all of them
-at a second signal, and reports which process failed and how. torch is imported only where there
-may be several GPUs.
+This lets `python autotrain.py` use the whole machine. Each process runs the same command and reads
+its rank from the environment, as under torchrun. torchrun kills the other processes half a minute
+after one process has ended. This launcher instead waits for a process that is still saving, ends
+all processes at a second signal, and reports which process failed and how. torch is imported only
+if there may be several GPUs.
 """
 
 import math
@@ -39,13 +39,13 @@ from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
-"""Time for the other processes to end by themselves after one has failed."""
+"""Time that the other processes have to end by themselves after one has failed."""
 SAVING_SEC = 600.0
-"""The same after one was stopped by a signal: another may be writing a large checkpoint."""
+"""Time to end after a signal has stopped a process; others may be saving large checkpoints."""
 AT_ONCE_SEC = 5.0
-"""The same after a second signal."""
+"""Time that the processes have to end after a second signal."""
 SAME_SIGNAL_SEC = 0.2
-"""Signals within this time count as one: some tools signal both a process and its group."""
+"""Signals within this time count as one, since some tools signal a process and its group."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_EVERY_SEC = 0.05
 
@@ -61,15 +61,15 @@ sys.exit(main({words!r}))
 
 
 def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes: bool) -> int:
-    """Return how many processes to start on this machine; with 1, this process does the work.
+    """Return how many processes to start on this machine; if it is 1, this process does the work.
 
     Args:
-        gpus, device: the keys of the config.
-        only_probes: whether only heads on fixed features are fitted, which takes one process.
+        gpus, device: values of these config keys.
+        only_probes: whether only heads on fixed features are fitted, which needs just one process.
 
     Raises:
         ConfigError: `gpus` and `device` contradict each other.
-        ResourceError: there are not enough GPUs.
+        ResourceError: the machine does not have enough GPUs.
     """
     if isinstance(gpus, tuple):
         _check_numbers(gpus)
@@ -93,7 +93,7 @@ def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes
 
 
 def _check_numbers(gpus: Sequence[int]) -> None:
-    """Check the numbers in `gpus`: the GPUs must exist, and torchrun cannot use such numbers."""
+    """Check that listed GPUs exist, and that the processes were not started by torchrun."""
     if started_by_others():
         if LAUNCHER not in os.environ:
             numbers = ",".join(map(str, gpus))
@@ -112,7 +112,7 @@ def _check_numbers(gpus: Sequence[int]) -> None:
 
 
 def count_gpus() -> int:
-    """Return the number of GPUs that PyTorch can use; imports torch only if there may be two."""
+    """Return the number of GPUs that PyTorch can use, importing torch only if it may exceed 1."""
     nvidia = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]
     others = any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
     if len(nvidia) < 2 and not others:
@@ -126,7 +126,7 @@ def use_device(me: Processes, device: str) -> str:
     """Limit this process to its share of the CPU cores and to its own GPU.
 
     Returns:
-        The device: `cpu`, or for `cuda` the GPU of this process.
+        The device of this process: `cpu`, or its own GPU if `device` is a GPU.
     """
     import torch
 
@@ -144,21 +144,21 @@ def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str =
     """Run a command in `count` processes and return its exit code.
 
     Each signal is forwarded once to each process. If one process fails, the others are ended. If
-    one runs out of memory, all are restarted.
+    one process runs out of memory, all processes are restarted.
 
     Args:
         count: number of processes.
         words: the command and its arguments, as in `cli.main`.
-        gpus: the config key; if it lists GPUs, the processes see only those.
+        gpus: value of the config key; if it lists GPUs, the processes see only these GPUs.
     """
     seen = {VISIBLE: visible(gpus)} if isinstance(gpus, tuple) else {}
     return start_until_it_fits(lambda w: ProcessGroup(count, command_of(w), seen).run(), words)
 
 
 def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str]) -> int:
-    """Return the exit code of a command that is restarted each time it runs out of memory."""
+    """Run a command, restart it each time it runs out of memory, and return its exit code."""
     for number in range(STARTS_AT_MOST):
-        # A restart resumes the run: without --fresh, or its progress would be moved aside.
+        # A restart resumes the run, so it omits --fresh, which would move the progress aside.
         code = start([word for word in words if number == 0 or word != FRESH])
         if code != OUT_OF_MEMORY:
             return code
@@ -170,7 +170,7 @@ def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str])
 
 
 def visible(gpus: Sequence[int]) -> str:
-    """Return the value of CUDA_VISIBLE_DEVICES that selects these of the GPUs visible now."""
+    """Return the value of CUDA_VISIBLE_DEVICES that selects GPUs by their current numbers."""
     names = [name for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     return ",".join(names[number] if names else str(number) for number in gpus)
 
@@ -185,8 +185,8 @@ class ProcessGroup:
 
     Args:
         count: number of processes.
-        command: what each runs; its rank is in its environment.
-        environment: further environment variables.
+        command: the command that each process runs; the environment contains its rank.
+        environment: additional environment variables.
     """
 
     def __init__(
@@ -197,9 +197,9 @@ class ProcessGroup:
         self.environment = {**os.environ, **(environment or {})}
         self.processes: list[subprocess.Popen] = []
         self.ended: dict[int, tuple[int, float]] = {}
-        """By rank, the exit code of each process that has ended, and the time."""
+        """Exit code and end time of each process that has ended, by rank."""
         self.signals: list[tuple[int, float]] = []
-        """Signals received to stop the job, and their times."""
+        """Stop signals that were received, and their times."""
 
     def run(self) -> int:
         """Start the processes, wait for all of them, and return the exit code of the job."""
@@ -234,18 +234,18 @@ class ProcessGroup:
                     pass_fds=[reason, meeting.fileno()] if rank == 0 else [reason],
                     stdin=subprocess.DEVNULL,
                     stdout=None if rank == 0 else subprocess.DEVNULL,
-                    # Ctrl-C in a terminal reaches only this process, which forwards it once.
+                    # Ctrl-C in a terminal reaches only the launcher, which forwards it once.
                     start_new_session=True,
                 )
                 self.processes.append(process)
 
     def _wait(self) -> None:
-        """Wait until all have ended, or until the deadline of those still running."""
+        """Wait until all processes have ended, or until the deadline for the others has passed."""
         passed_on = 0
         while len(self.ended) < self.count:
             if time.monotonic() > deadline(self.ended.values(), self.signals):
                 return
-            # Not in the handler, which may run before all processes are started.
+            # Signals are not forwarded in the handler, which may run before all processes exist.
             for signum, _ in self.signals[passed_on:]:
                 passed_on += 1
                 for process in self.processes:
@@ -257,7 +257,7 @@ class ProcessGroup:
             time.sleep(_LOOK_EVERY_SEC)
 
     def _say(self, rank: int, returncode: int) -> None:
-        """Report a process that failed, unless it has reported the error itself."""
+        """Report that a process failed, unless it has reported the error itself."""
         which = f"Process {rank} of {self.count}"
         if returncode == 1:
             complain(f"{which} failed; its error is above.")
@@ -295,7 +295,7 @@ class ProcessGroup:
 
 @contextmanager
 def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
-    """Within the block, record stop signals and their times instead of ending."""
+    """Record stop signals and their times within the block instead of ending the process."""
 
     def note(signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -304,7 +304,7 @@ def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
 
     before = {signum: signal.getsignal(signum) for signum in STOPPED}
     for signum, handler in before.items():
-        if handler != signal.SIG_IGN:  # as under nohup
+        if handler != signal.SIG_IGN:  # nohup, for example, makes the process ignore SIGHUP
             signal.signal(signum, note)
     try:
         yield
@@ -314,11 +314,11 @@ def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
 
 
 def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, float]]) -> float:
-    """Return the time at which the remaining processes are killed; infinite if none has failed.
+    """Return the time at which the remaining processes are killed; infinity if they are not killed.
 
     Args:
-        ended: exit code and time of each process that has ended.
-        signals: the signals received, and their times.
+        ended: exit code and end time of each process that has ended.
+        signals: the stop signals that were received, and their times.
     """
     stops = [when + SAVING_SEC for code, when in ended if code in STOPPED.values()]
     failures = [when + LEAVING_SEC for code, when in ended if code and code not in STOPPED.values()]
@@ -327,7 +327,7 @@ def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, fl
 
 
 def as_exit_code(returncode: int) -> int:
-    """Return the exit code for a return code; 1 for a signal that is not one to stop a run."""
+    """Return the exit code for a return code of Popen; 1 for signals other than stop signals."""
     if returncode >= 0:
         return returncode
     return STOPPED.get(-returncode, 1)

@@ -1,7 +1,7 @@
-"""The processes that train or test together: the rank of this one, and collectives.
+"""Connect the processes that train or test together, and provide ranks and collectives.
 
-They are started by `launch` or by torchrun, on one machine or several. A single process has rank 0
-of 1, and every collective here does nothing. Importing this module does not import torch.
+The processes are started by `launch` or by torchrun, on one or more machines. A single process has
+rank 0 of 1, and its collectives do nothing. Importing this module does not import torch.
 """
 
 import ctypes
@@ -20,47 +20,47 @@ from autox_video.core import console
 from autox_video.core.errors import AutoXVideoError, ConfigError, ResourceError
 
 LAUNCHER = "AUTOX_VIDEO_LAUNCHER"
-"""Environment variable: the pid of the `launch` that started this process."""
+"""Environment variable with the pid of the launcher that started this process."""
 STORE_FD = "AUTOX_VIDEO_STORE_FD"
-"""Environment variable: the file descriptor of the socket of the main process's store."""
+"""Environment variable with the file descriptor of the main process's store socket."""
 REASON_FD = "AUTOX_VIDEO_REASON_FD"
-"""Environment variable: the file descriptor of a pipe for the error message of a LOST process."""
+"""Environment variable with the file descriptor of a pipe for messages of LOST processes."""
 LOST = 76
-"""Exit code of a process that lost the others; `launch` then looks for the one that failed."""
+"""Exit code of a process that lost its connection; `launch` then finds the one that failed."""
 OUT_OF_MEMORY = 75
-"""Exit code of a process that ran out of memory, and has written down how to use less: `launch`
-restarts all."""
+"""Exit code of a process that ran out of memory and has saved settings that need less of it.
+`launch` then restarts all processes."""
 STOPPED = {
     signal.SIGHUP: 128 + signal.SIGHUP,
     signal.SIGINT: 128 + signal.SIGINT,
     signal.SIGTERM: 128 + signal.SIGTERM,
     signal.SIGUSR1: 128 + signal.SIGTERM,  # sent by Slurm, if asked to, before SIGTERM
 }
-"""Exit code of a process that was asked to stop, by signal."""
+"""Exit code of a stopped process for each signal that requests a stop."""
 
-_LONGEST_WAIT = timedelta(days=7)  # for the first process, while it opens every clip
+_LONGEST_WAIT = timedelta(days=7)  # for the main process while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
 _FROM_GLOO = re.compile(r"\[\S*/gloo/\S+:\d+\] ")
-"""Beginning of a gloo error, its source line; gloo has no exception class of its own."""
+"""Source line at the start of a gloo error; gloo has no exception class of its own."""
 _LONGEST_REASON = 600
 
 _control: Any = None
-"""The gloo group for Python objects, whatever backend the gradients use."""
+"""The gloo group for Python objects, regardless of the backend for gradients."""
 _store: Any = None
-"""The store of the rendezvous."""
+"""The key-value store that the processes used to find each other."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The number of processes, and the rank of this one."""
+    """The number of processes, and the rank of the current process."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """Rank on this machine; also the number of its GPU."""
+    """Rank among the processes on this machine, which is also the number of its GPU."""
     local_size: int = 1
 
     @property
@@ -70,10 +70,11 @@ class Processes:
 
 
 def current() -> Processes:
-    """Return rank and size from torchrun's environment variables; without them, a single process.
+    """Return rank and size from torchrun's environment variables; rank 0 of 1 without them.
 
     Raises:
-        ConfigError: the variables are not numbers, or contradict each other.
+        ConfigError: the variables are not numbers or contradict each other, or srun started
+            several independent processes.
     """
     if not started_by_others():
         tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
@@ -97,7 +98,7 @@ def current() -> Processes:
 
 
 def started_by_others() -> bool:
-    """Return whether torchrun or `launch` has started this process, even as the only one."""
+    """Return whether torchrun or `launch` started this process, even if it is the only one."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
@@ -114,17 +115,17 @@ def _number(name: str, default: str = "") -> int:
 def join() -> Processes:
     """Connect to the other processes, if there are any; a second call does nothing.
 
-    From then on only the main process prints messages.
+    From then on, only the main process prints messages.
 
     Raises:
-        ResourceError: the others cannot be reached.
+        ResourceError: the other processes cannot be reached.
     """
     global _control, _store
     me = current()
     if me.size == 1 or joined():
         return me
     follow_launcher()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else warnings about host names
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hides warnings about host names
     if me.local_size == me.size:
         # Gloo looks up the host name of the machine, which often cannot be resolved.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -153,12 +154,12 @@ def join() -> Processes:
             "every machine can reach MASTER_ADDR and MASTER_PORT."
         ) from error
     if hook is not sys.__excepthook__:
-        sys.excepthook = hook  # torch has wrapped it, and hides the message
+        sys.excepthook = hook  # torch's wrapper would hide the message
     return me
 
 
 def _meet(me: Processes) -> Any:
-    """Return the store shared by all processes; the main one hosts it unless torchrun does."""
+    """Return the store that all processes share; torchrun or the main process hosts it."""
     from torch import distributed
 
     if STORE_FD not in os.environ:
@@ -180,7 +181,7 @@ def joined() -> bool:
 
 
 def leave() -> None:
-    """Disconnect from the other processes, once all have called this."""
+    """Disconnect from the other processes once all of them have called this function."""
     global _control, _store
     if joined():
         from torch import distributed
@@ -194,19 +195,19 @@ def local_device(device: str) -> str:
     """Return the device of this process: `cpu` or its own GPU.
 
     Args:
-        device: the device of the plan: `cpu` or `cuda:N`; a single process uses N.
+        device: the device of the plan, `cpu` or `cuda:N`; only a single process uses this N.
     """
     me = current()
     if me.size == 1 or device == "cpu":
         return device
     import torch
 
-    # On a cluster each process may see only its own GPU.
+    # On a cluster, each process may see only its own GPU.
     return f"cuda:{me.local_rank % torch.cuda.device_count()}"
 
 
 def broadcast(value: Any = None) -> Any:
-    """Return the main process's value in every process, waiting for it as long as it takes."""
+    """Return the main process's value in every process, waiting for days if necessary."""
     if not joined():
         return value
     from torch import distributed
@@ -217,7 +218,7 @@ def broadcast(value: Any = None) -> Any:
 
 
 def all_gather(value: Any) -> list[Any]:
-    """Return the values of all processes, by rank, in every process."""
+    """Return the values of all processes, in order of rank, in every process."""
     if not joined():
         return [value]
     from torch import distributed
@@ -242,8 +243,8 @@ def all_reduce_max(values: Sequence[int]) -> list[int]:
 def run_on_rank_zero(make: Callable[[], T]) -> T:
     """Call a function in the main process and return its value in all processes.
 
-    An AutoXVideoError is raised in all of them, so that they can handle it together. On any other
-    error the other processes exit silently with the exit code of the main one.
+    An AutoXVideoError is raised in all processes, so that they can handle it together. On any other
+    error, the other processes exit silently with the exit code of the main process.
     """
     if not joined():
         return make()
@@ -256,7 +257,7 @@ def run_on_rank_zero(make: Callable[[], T]) -> T:
         value = make()
     except BaseException as error:
         failure = error if isinstance(error, AutoXVideoError) else _exit_code_of(error)
-        with suppress(RuntimeError):  # the others may be gone already
+        with suppress(RuntimeError):  # the other processes may have ended already
             broadcast((None, failure))
         raise
     broadcast((value, None))
@@ -271,21 +272,21 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def may_complain() -> bool:
-    """Return whether this process may report why all of them end: the first one that asks.
+    """Return whether this process may report why all processes end; only the first to ask may.
 
-    Before the processes are connected, one process on each machine may.
+    Before the processes are connected, one process on each machine may report it.
     """
     if _store is None:
-        # Works even if other variables are wrong.
+        # This works even if other environment variables are wrong.
         return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
         return _store.add("complaints", 1) == 1
     except RuntimeError:
-        return False  # the main process has ended, and has said why
+        return False  # the main process has ended and reported why
 
 
 def lost_others(error: BaseException) -> bool:
-    """Return whether an error is a failed communication with another process."""
+    """Return whether communication with another process failed with this error."""
     if not joined():
         return False
     from torch import distributed
@@ -297,8 +298,8 @@ def lost_others(error: BaseException) -> bool:
 def end_as_lost(error: BaseException) -> int:
     """Report a lost connection to the other processes and return the exit code.
 
-    Under `launch` the message is printed only if no process failed by itself; otherwise by the
-    first process that asks.
+    Under `launch`, the message is sent to the launcher, which prints it if no process failed by
+    itself. Otherwise, the first process that calls `may_complain` prints it.
     """
     me = current()
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
@@ -322,4 +323,4 @@ def follow_launcher() -> None:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.environ.get(LAUNCHER, str(os.getppid())) != str(os.getppid()):
-        os.kill(os.getpid(), signal.SIGTERM)  # it has been killed already
+        os.kill(os.getpid(), signal.SIGTERM)  # the launcher has already been killed

@@ -1,1 +1,1 @@
-"""This machine's hardware, and the installed packages."""
+"""Inspect the hardware and the installed packages of this machine."""

@@ -1,8 +1,8 @@
-"""Tune how this process allocates memory.
+"""Tune the memory allocation of this process.
 
-glibc returns freed blocks of more than a few tens of MiB to the system, and requests new pages the
-next time, which the kernel must zero. A training step on a CPU allocates such blocks hundreds of
-times (benchmarks/backbone.py measures models with and without this setting).
+glibc returns freed blocks of more than a few tens of MiB to the system. The next allocation then
+requests new pages, which the kernel must zero. A training step on a CPU allocates such blocks
+hundreds of times (benchmarks/backbone.py measures models with and without this setting).
 """
 
 import ctypes
@@ -14,7 +14,8 @@ _MIB = 1024**2
 def keep_freed_memory() -> bool:
     """Let this process and its forks reuse freed memory instead of returning it to the system.
 
-    Returns whether the C library supports the setting; only glibc does.
+    Returns:
+        Whether the C library supports the setting; only glibc does.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,6 +1,7 @@
-"""Read the limits of Linux control groups, as set by Docker, Slurm and systemd.
+"""Read the limits of Linux control groups, which Docker, Slurm and systemd set.
 
-A limit applies to all groups below, so the lowest one on the way to the root counts.
+A limit also applies to all descendant groups, so the lowest limit of a group and its ancestors
+counts.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 
 class GroupLimits(NamedTuple):
-    """The lowest limits of all groups of a process; infinity if there is none."""
+    """The lowest limits of all groups of a process; infinity if there is no limit."""
 
     cores: float
     memory_bytes: float
@@ -20,7 +21,7 @@ class GroupLimits(NamedTuple):
 def group_limits(root: str | Path = "/") -> GroupLimits:
     """Return the limits of this process; `root` is the root of the file system.
 
-    Source: the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
+    Source: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the Linux kernel.
     """
     folders = list(_groups(Path(root)))
     cores = min(map(_cores, folders), default=math.inf)
@@ -28,7 +29,7 @@ def group_limits(root: str | Path = "/") -> GroupLimits:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield all groups of this process and their ancestors, as far as they are visible."""
+    """Yield the folders of all visible groups of this process, including their ancestors."""
     mounts = list(_mounts(root))
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
@@ -37,15 +38,15 @@ def _groups(root: Path) -> Iterator[Path]:
             if number == "0" if controllers is None else controllers & set(names.split(",")):
                 path = PurePosixPath(group)
                 below = path.relative_to(top).parts if path.is_relative_to(top) else ()
-                below = () if ".." in below else below  # a group outside of this container
+                below = () if ".." in below else below  # the group is outside of this container
                 for depth in range(len(below) + 1):
                     yield root.joinpath(folder.lstrip("/"), *below[:depth])
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, str, set[str] | None]]:
-    """Yield each group hierarchy: its top group, its folder and its relevant controllers.
+    """Yield the top group, the folder and the relevant controllers of each group hierarchy.
 
-    The controllers are None for cgroup v2, which has a single hierarchy.
+    For cgroup v2, which has a single hierarchy, the controllers are None.
     """
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
@@ -74,7 +75,7 @@ def _memory(folder: Path) -> float:
 
 
 def _numbers(path: Path) -> list[int]:
-    """Return the numbers in a file; none if it contains something else, such as `max`."""
+    """Return the numbers in a file, ignoring other words such as `max`."""
     words = " ".join(_lines(path)).split()
     return [int(word) for word in words if re.fullmatch(r"-?\d{1,19}", word)]
 

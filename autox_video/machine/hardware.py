@@ -1,4 +1,4 @@
-"""Detect this machine's hardware: device, memory, cores, fast dtypes."""
+"""Detect the device, memory, cores and fast dtypes of this machine."""
 
 import math
 import os
@@ -20,21 +20,21 @@ class Hardware:
     """The properties of a machine that the plan depends on."""
 
     device: str
-    """`cpu` or `cuda:N`."""
+    """Device for training, `cpu` or `cuda:N`."""
     device_name: str
     """Model name of the device."""
     cores: int
-    """CPU cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     memory_gib: float
     """Main memory that this process may use, in GiB."""
     gpu_memory_gib: float | None
-    """GPU memory in GiB; None on a CPU."""
+    """GPU memory in GiB; None if the device is a CPU."""
     fast_bfloat16: bool
     """Whether bfloat16 matrix products are faster than float32 ones."""
     fast_float16: bool = False
     """Whether float16 matrix products are faster than float32 ones."""
     compiler: bool = False
-    """Whether there is a C compiler, which torch.compile needs."""
+    """Whether a C compiler is installed, which torch.compile needs."""
     processes: int = 1
     """Number of training processes on all machines."""
     local_processes: int = 1
@@ -45,7 +45,7 @@ def detect(device: str = "auto") -> Hardware:
     """Return the hardware of this machine.
 
     Args:
-        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        device: `auto` (the first GPU, or the CPU if there is none), `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         ResourceError: the requested device does not exist.
@@ -73,13 +73,13 @@ def detect(device: str = "auto") -> Hardware:
 
 
 def device_to_find(device: str, gpus: Any) -> str:
-    """Return the device for this process, according to the config.
+    """Return the device for this process according to the config.
 
-    If `launch` started several processes, they see only the listed GPUs, numbered from 0.
+    If `launch` started several processes, they can see only the listed GPUs, numbered from 0.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        gpus: number of GPUs, or a tuple of GPU numbers; a single process uses the first.
+        gpus: number of GPUs, or a tuple of GPU numbers, of which a single process uses the first.
     """
     takes_first = isinstance(gpus, tuple) and processes.current().size == 1
     return f"cuda:{gpus[0]}" if takes_first else device
@@ -99,18 +99,18 @@ def _choose_device(asked: str, gpus: int) -> str:
 
 
 def make_cublas_deterministic() -> None:
-    """Make cuBLAS deterministic; must be called before its first use on a GPU."""
+    """Make cuBLAS deterministic; must be called before cuBLAS is first used."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, by CPU affinity and cgroup limits."""
+    """Return the number of cores that CPU affinity and cgroup limits let this process use."""
     cores = len(os.sched_getaffinity(0))
     return max(1, int(min(cores, group_limits().cores)))
 
 
 def usable_memory_gib() -> float:
-    """Return the main memory in GiB that this process may use, by size and limits."""
+    """Return the main memory in GiB that this process may use, considering all limits."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     of_process = math.inf if address_space == resource.RLIM_INFINITY else address_space
@@ -118,12 +118,12 @@ def usable_memory_gib() -> float:
 
 
 def has_compiler() -> bool:
-    """Whether there is a C compiler."""
+    """Whether a C compiler is installed."""
     return any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 
 
 def cpu_flags() -> frozenset[str]:
-    """Return the CPU's feature flags, by their Linux names; empty if they cannot be read."""
+    """Return the Linux names of the CPU's feature flags; empty if they cannot be read."""
     return frozenset(_cpuinfo("flags").split())
 
 

@@ -1,6 +1,7 @@
-"""Check the installed packages by their metadata, and say how to fix problems.
+"""Check the installed packages by their metadata, and explain how to fix problems.
 
-Does not import the packages, so it takes milliseconds and works even if they are missing or broken.
+The packages are not imported, so this takes milliseconds and works even if packages are missing or
+broken.
 """
 
 import re
@@ -9,12 +10,12 @@ from pathlib import Path
 
 PROJECT = "autox-video"
 OPTIONAL = frozenset({"decord"})
-"""Requirements of mmaction2 that this project does not need: a second decoder."""
+"""Requirements of mmaction2 that this project does not need; decord is a second decoder."""
 _FORKS = {
     "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmengine": ("mmengine", "mmengine-lite"),
 }
-"""The required maintained forks, and the packages that install the same files."""
+"""The maintained forks that are required, and the packages that install the same files."""
 _DISTRIBUTION_OF = {
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
@@ -23,7 +24,7 @@ _DISTRIBUTION_OF = {
     "yaml": "pyyaml",
     "PIL": "pillow",
 }
-"""The package to install for modules whose package has a different name."""
+"""The package to install for each module whose package has a different name."""
 _SYSTEM_PACKAGE_OF = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -33,12 +34,12 @@ _SYSTEM_PACKAGE_OF = {
     "libX11.so.6": "libx11-6",
     "libxcb.so.1": "libxcb1",
 }
-"""The Debian package of each system library that OpenCV loads at import."""
+"""The Debian package of each system library that OpenCV loads when it is imported."""
 IMPORT_FAILURES = (
     *(ImportError, OSError, RuntimeError, SystemError),
     *(ValueError, AttributeError, TypeError, AssertionError),
 )
-"""What importing a package raises if it or one of its dependencies is broken."""
+"""Exceptions when a package is imported that is broken or has a broken dependency."""
 
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object file")
 _NUMPY_ABI = re.compile(
@@ -50,9 +51,9 @@ _TORCH_MISMATCH = re.compile(r"torchvision::|undefined symbol|partially initiali
 
 
 def requirements() -> dict[str, str]:
-    """Return the version specifier (such as `>=2.6`) of each required package, by name.
+    """Return the version specifier (such as `>=2.6`) of each required package by name.
 
-    Empty if this project itself is not installed.
+    The result is empty if this project itself is not installed.
     """
     from packaging.requirements import Requirement
 
@@ -65,7 +66,7 @@ def requirements() -> dict[str, str]:
 
 
 def check_installation() -> list[str]:
-    """Return all conflicts, missing packages and wrong versions, one message each."""
+    """Return one message for each conflict, missing package and wrong version."""
     itself = []
     if installed_version(PROJECT) is None:
         itself = [f"{PROJECT} itself is not installed: run `pip install -e .` in its folder."]
@@ -73,7 +74,7 @@ def check_installation() -> list[str]:
 
 
 def find_conflicts() -> list[str]:
-    """Report packages that conflict with the required forks, and packages of a wrong version."""
+    """Report packages that conflict with the required forks or have a wrong version."""
     problems = [
         f"The package {twin} {version} conflicts with {fork}, which this project needs, as both "
         f"install the same files: run `pip uninstall -y {twin} {fork}` and then `pip install "
@@ -105,7 +106,7 @@ def find_missing() -> list[str]:
 
 
 def installed_version(package: str) -> str | None:
-    """Return the version of a package, "unknown" if its metadata has none; None if absent."""
+    """Return a package's version, or "unknown" if it states none; None if it is not installed."""
     try:
         return metadata.distribution(package).metadata.get("Version") or "unknown"
     except metadata.PackageNotFoundError:
@@ -123,11 +124,11 @@ def _fits(version: str, specifier: str) -> bool:
 
 
 def explain_import_error(module: str, error: BaseException) -> str:
-    """Return a message for a failed `import module`: what is broken and what to do.
+    """Return a message that explains why a module cannot be imported, and what to do.
 
     Args:
         module: the module that was imported, such as "torchvision" or "mmaction.models".
-        error: the exception of the import.
+        error: the exception that the import raised.
     """
     text = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     library = _MISSING_LIBRARY.search(str(error))
@@ -181,6 +182,6 @@ def _distribution_of(module: str) -> str:
 
 
 def source_tree() -> Path | None:
-    """Return the root of the source tree that this runs from; None if it is installed elsewhere."""
+    """Return the root of the source tree that this code runs from; None if it was installed."""
     folder = Path(__file__).parents[2]
     return folder if (folder / "autotrain.py").is_file() else None

@@ -1,8 +1,8 @@
-"""Workarounds for the import of mmaction2, mmengine and mmcv; the only place that has any.
+"""Import mmaction2, mmengine and mmcv with all the workarounds that they need.
 
-The first import of any of them runs this module (see `mm_import`). Afterwards `mmaction` and its
-`models`, `datasets` and `evaluation` are imported; if that fails, an InstallError says why and what
-to do. Each workaround has a test that fails once it is no longer needed.
+The first import of any of these packages runs this module (see `mm_import`), which also imports
+`models`, `datasets` and `evaluation` of `mmaction`. If that fails, an InstallError explains why and
+what to do. Each workaround has a test that fails once the workaround is no longer needed.
 """
 
 import importlib
@@ -23,7 +23,7 @@ _DRN = "mmaction.models.localizers.drn"
 
 
 def _prepare() -> None:
-    """Import everything from the bottom up, so that a failure names the package at fault."""
+    """Import all packages after their dependencies, so that errors name the package at fault."""
     if problems := find_conflicts():
         raise InstallError(*problems)
     for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
@@ -45,7 +45,7 @@ def _import(name: str) -> ModuleType:
 
 @contextmanager
 def _accepted_mmcv_version() -> Iterator[None]:
-    """Report an older mmcv version: mmaction2 1.2.0 asserts mmcv < 2.2.0, but the fork works."""
+    """Report an older mmcv version, since mmaction2 1.2.0 needlessly asserts mmcv < 2.2.0."""
     mmcv = sys.modules["mmcv"]
     real_version = mmcv.__version__
     mmcv.__version__ = _VERSION_THAT_PASSES
@@ -56,7 +56,7 @@ def _accepted_mmcv_version() -> Iterator[None]:
 
 
 def _add_drn_placeholder() -> None:
-    """Add modules for a folder that `localizers` imports but the wheel of mmaction2 1.2.0 lacks."""
+    """Add modules that `localizers` imports but that are missing from the mmaction2 1.2.0 wheel."""
     mmaction_folder = Path(sys.modules["mmaction"].__file__).parent
     localizers_folder = mmaction_folder / "models" / "localizers"
     if PathFinder.find_spec("drn", [str(localizers_folder)]) is not None or _DRN in sys.modules:
@@ -68,7 +68,7 @@ def _add_drn_placeholder() -> None:
 
 
 class _MissingDRN:
-    """Placeholder for mmaction2's DRN localizer that cannot be instantiated."""
+    """A placeholder for mmaction2's DRN localizer, which cannot be instantiated."""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise InstallError(
@@ -80,8 +80,8 @@ class _MissingDRN:
 def _silence_expected_warnings() -> None:
     """Ignore warnings of the libraries that are irrelevant here.
 
-    The forks' pure-Python wheel has no compiled ops, which are not used; and mmaction2's Swin calls
-    `torch.meshgrid` without the argument `indexing`.
+    The forks' pure-Python wheel lacks compiled ops, which this project does not use, and
+    mmaction2's Swin calls `torch.meshgrid` without the argument `indexing`.
     """
     for start in ("Fail to import ``MultiScaleDeformableAttention``", "torch.meshgrid: in an up"):
         warnings.filterwarnings("ignore", message=start, category=UserWarning)

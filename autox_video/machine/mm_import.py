@@ -1,7 +1,7 @@
-"""Import hook that applies `mm_compat` before mmaction2, mmengine or mmcv is imported.
+"""An import hook that applies `mm_compat` before mmaction2, mmengine or mmcv is imported.
 
-Nothing is loaded until it is needed. Importing any of the three imports them all, so that missing
-or broken dependencies are explained in one place.
+The packages are loaded only when they are needed. Importing any of them imports all three, so that
+missing or broken dependencies are explained in one place.
 """
 
 import importlib
@@ -15,7 +15,7 @@ _PATCHED = ("mmengine", "mmcv", "mmaction")
 _PATCHES = "autox_video.machine.mm_compat"
 
 
-# Without the base classes of importlib.abc, which would double the import time.
+# The base classes of importlib.abc are not used because they would double the import time.
 class _PatchedLoader:
     """Loads a package through `mm_compat`."""
 
@@ -43,6 +43,6 @@ class _Finder:
 
 
 def install_import_hook() -> None:
-    """Install the import hook."""
+    """Install the import hook, unless it is already installed."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

@@ -1,1 +1,1 @@
-"""One clip: from its path to its frames at given times."""
+"""Open a single clip and decode its frames at given times."""

@@ -1,4 +1,4 @@
-"""Open a clip with the chosen decoder, or with the one that its file type requires."""
+"""Open a clip with the chosen decoder, or with the decoder that its file type requires."""
 
 import importlib
 from functools import cache
@@ -14,7 +14,7 @@ from autox_video.video.files.video_file import is_frame_folder, why_not_a_file
 from autox_video.video.video import Video
 
 DEFAULT = "pyav"
-"""What `auto` means: it is exact for every file and decodes only the frames that are needed."""
+"""The decoder that `auto` selects; it is exact for every file and decodes only needed frames."""
 
 
 def open_video(path: str | Path, decoder: str = "auto") -> Video:
@@ -22,11 +22,11 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
 
     Args:
         path: path of the file or the folder.
-        decoder: one of DECODERS, or auto.
+        decoder: a name in DECODERS, or auto.
 
     Raises:
-        VideoError: the file is missing, unreadable, not a video, or has no length or size; or the
-            chosen decoder cannot return its frames exactly.
+        VideoError: the file is missing, unreadable or not a video, its length or frame size is
+            unknown, or the chosen decoder cannot return its frames exactly.
         InstallError: the chosen decoder cannot be imported.
         ConfigError: there is no decoder of that name.
     """
@@ -53,7 +53,7 @@ def why_not_usable(decoder: str) -> str | None:
 
 
 def check_decoder(decoder: str) -> None:
-    """Raise InstallError if a decoder cannot be used."""
+    """Raise InstallError if a decoder cannot be used on this machine."""
     reason = None if decoder in ("auto", DEFAULT) else why_not_usable(decoder)
     if reason is not None:
         raise InstallError(

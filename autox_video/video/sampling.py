@@ -1,14 +1,14 @@
-"""Sampling times of a clip's frames, in seconds, so that they do not depend on the frame rate.
+"""Choose the times at which a clip's frames are sampled, independently of the frame rate.
 
-A clip is `clip_len` frames, one from each of `clip_len` consecutive slots of `frame_interval_sec`;
-its span is clip_len * frame_interval_sec. A frame is taken from the middle of its slot or, in
-training with jitter, a quarter of a slot before or after the middle. A video shorter than the span
-is looped (time modulo its length). If it is short by less than one slot, its end is held instead:
-a jump back to the start would show motion that is not in the video, and videos of nominally equal
-length differ by that much.
+A clip consists of `clip_len` frames, each from its own slot of `frame_interval_sec` seconds. The
+slots are consecutive, so a clip spans clip_len * frame_interval_sec seconds. A frame is taken from
+the middle of its slot or, in training with jitter, a quarter of a slot before or after the middle.
+A video shorter than the span is looped (time modulo its length). If it is too short by less than
+one slot, its last frame is repeated instead, because a jump back to the start would show motion
+that is not in the video, and videos of nominally equal length differ by that much.
 
-Training times lie on a grid of two per slot, so only few frames of a video can ever be requested.
-Those can be decoded once and cached.
+Training times lie on a grid with two points per slot, so only a few frames of a video can ever be
+requested. These frames can be decoded once and cached.
 
 All times are float64 seconds from the first frame, finite, and in [0, seconds).
 """
@@ -19,9 +19,9 @@ import numpy as np
 
 TIMES_PER_SLOT = 2
 LEAST_SEEN_SHARE = 0.8
-"""Share of a video that the test clips must cover; more clips are taken if necessary."""
+"""Share of a video that its test clips must cover; more clips are taken if necessary."""
 MOST_TEST_CLIPS = 16
-"""Most clips that are taken from one video in testing, however long it is."""
+"""Maximum number of clips that are taken from a video in testing."""
 
 
 def train_times(
@@ -36,13 +36,13 @@ def train_times(
 
     Args:
         seconds: length of the video, > 0.
-        clip_len: frames, >= 1.
+        clip_len: number of frames, >= 1.
         frame_interval_sec: seconds between frames, > 0.
         rng: random number generator.
         jitter: whether to shift each frame randomly within its slot.
 
     Returns:
-        (clip_len,), increasing unless the video is shorter than the clip's span.
+        Times of shape (clip_len,), increasing unless the video is shorter than the clip's span.
     """
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
@@ -83,7 +83,7 @@ def test_times(
     A single clip is taken from the middle. The other arguments are those of `train_times`.
 
     Returns:
-        (num_clips, clip_len); deterministic.
+        Times of shape (num_clips, clip_len), always the same for the same arguments.
     """
     _check(seconds, clip_len, frame_interval_sec)
     if num_clips < 1:
@@ -98,8 +98,8 @@ def test_times(
 def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
     """Return how many rounds of `num_clips` test clips a video needs, at least 1.
 
-    Enough to cover four fifths of it, so that videos of nominally equal length get the same number,
-    but at most MOST_TEST_CLIPS clips in total.
+    The clips cover four fifths of the video rather than all of it, so that videos of nominally
+    equal length get the same number. No video gets more than MOST_TEST_CLIPS clips.
 
     Args:
         seconds: length of the video.
@@ -111,7 +111,7 @@ def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
 
 
 def seen_share(seconds: float, span_sec: float, *, clips: int) -> float:
-    """Return the share of a video that `clips` clips cover without overlap, at most 1."""
+    """Return the share of a video, at most 1, that `clips` clips cover if they do not overlap."""
     return min(1.0, clips * span_sec / seconds)
 
 
@@ -141,7 +141,7 @@ def _on_grid(
     *,
     jitter: bool,
 ) -> np.ndarray:
-    # Halfway between grid points, so that the two times of a slot lie symmetrically in it.
+    # With jitter, the times lie between grid points, symmetrically about the middle of each slot.
     times = (steps + (0.5 if jitter else 1.0)) * (frame_interval_sec / TIMES_PER_SLOT)
     return _within(times, seconds, clip_len, frame_interval_sec)
 
@@ -149,7 +149,7 @@ def _on_grid(
 def _within(
     times: np.ndarray, seconds: float, clip_len: int, frame_interval_sec: float
 ) -> np.ndarray:
-    """Map times into [0, seconds): loop a short video, hold the end of one that is barely short."""
+    """Map times into [0, seconds) by looping a short video or repeating its last frame."""
     if (clip_len - 1) * frame_interval_sec >= seconds:
         times = np.mod(times, seconds)
     return np.clip(times, 0.0, np.nextafter(seconds, 0.0))

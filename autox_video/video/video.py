@@ -1,4 +1,4 @@
-"""The interface of an open clip: its length, and its frames at given times.
+"""The interface of an open clip, which gives its length and its frames at given times.
 
 Shape letters: T frames, H height and W width in pixels, 3 channels RGB.
 """
@@ -16,22 +16,22 @@ from autox_video.video.decoders.frame_rgb import scaled_size
 
 
 class Video(ABC):
-    """An open clip: a video file or a folder of frame images. A context manager.
+    """An open video file or folder of frame images; a context manager.
 
-    Each decoder is a subclass that is constructed from a path. Attributes (some are properties):
+    Each decoder is a subclass that is constructed from a path. Some attributes are properties.
 
     Attributes:
         path: path of the clip.
         decoder: pyav, torchcodec or decord; pictures for a frame folder or an animated WebP.
-        seconds: length, > 0; exact, except that of a large file, which is the header's until
+        seconds: length, > 0; exact, except that the header's value is used for a large file until
             `examine` is called.
-        fps: average frames per second, > 0; exact or the header's, likewise.
-        num_frames: number of frames, >= 1; exact or an estimate, likewise.
+        fps: average frames per second, > 0; exact under the same condition as `seconds`.
+        num_frames: number of frames, >= 1; exact under the same condition as `seconds`.
         size: width and height of a frame as displayed, in pixels.
-        start_sec: presentation time of the first frame, >= 0; above 0 if the audio starts first.
+        start_sec: presentation time of the first frame, >= 0; above 0 if the audio starts earlier.
         odd: what is unusual about the file or was repaired, as clauses; complete after `examine`.
         codec: FFmpeg's name of the codec, such as `h264`.
-        is_seekable: whether its last frames can be reached without decoding all.
+        is_seekable: whether its last frames can be reached without decoding the whole clip.
         package: the package that the decoder needs.
     """
 
@@ -49,15 +49,15 @@ class Video(ABC):
 
     @abstractmethod
     def count(self) -> Counted:
-        """Determine the true length; raises VideoError if there is no frame."""
+        """Read the whole file to determine its length; raise VideoError if it has no frames."""
 
     @abstractmethod
     def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Yield (places, pixels): the frame on screen at the times wanted[places].
+        """Yield pairs (places, pixels) of the frame that is on screen at the times wanted[places].
 
-        If a place is yielded more than once, the last one counts.
+        If a place is yielded more than once, the last frame counts.
 
         Args:
             wanted: (T,) seconds, sorted, >= 0.
@@ -70,14 +70,14 @@ class Video(ABC):
 
     @classmethod
     def why_not_usable(cls) -> str | None:
-        """Explain why the decoder does not work here although its package can be imported."""
+        """Explain why the decoder does not work although its package can be imported."""
         return None
 
     def close(self) -> None:  # noqa: B027 (most decoders have nothing to free)
-        """Release the file and the decoder; may be called more than once."""
+        """Close the file and the decoder; may be called more than once."""
 
     def error(self, reason: str) -> VideoError:
-        """Return the error that says what is wrong with this clip."""
+        """Return a VideoError about this clip."""
         return VideoError(f"{self.path}: {reason}.")
 
     @property
@@ -98,7 +98,7 @@ class Video(ABC):
         """Return the frames that are on screen at exactly the given times.
 
         Time 0 is the start of the first frame. A frame is on screen until the next one starts.
-        Times before the first frame return the first, times after the last frame the last.
+        Earlier times return the first frame, and times after the end return the last frame.
 
         Args:
             times_sec: (T,) seconds, finite, in any order, duplicates allowed.
@@ -129,10 +129,10 @@ class Video(ABC):
         return frames
 
     def timeline(self) -> Timeline:
-        """Return when each frame is on screen; reads the whole file.
+        """Read the whole file and return the times at which each frame is on screen.
 
         Raises:
-            VideoError: the file contains no frame.
+            VideoError: the file contains no frames.
         """
         return self.count().timeline
 
@@ -143,7 +143,7 @@ class Video(ABC):
         frame. `num_frames`, `seconds` and `fps` are exact afterwards.
 
         Raises:
-            VideoError: the file contains no frame, or one of the two cannot be decoded.
+            VideoError: the file contains no frames, or one of the two cannot be decoded.
         """
         counted = self.count()
         if counted.blank_end:

@@ -1,1 +1,1 @@
-"""Fixed descriptors of clips: their spec and the model."""
+"""Hand-crafted descriptors of clips, and their spec."""

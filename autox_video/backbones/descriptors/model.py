@@ -1,15 +1,15 @@
-"""Hand-crafted descriptors of clips: on little data, a linear head on them is a strong baseline.
+"""Hand-crafted descriptors of clips; a linear head on them is a strong baseline on little data.
 
-For every second frame: colour histograms over a spatial pyramid (Lazebnik et al., "Beyond Bags of
-Features", CVPR 2006); Gabor energies (Oliva and Torralba, "Modeling the Shape of the Scene", IJCV
-2001) of brightness, two opponent colours and the change to the next frame; histograms of oriented
-gradients (Dalal and Triggs, CVPR 2005); and uniform local binary patterns (Ojala et al., PAMI
-2002). For the following motion: histograms of optical flow (Laptev et al., "Learning Realistic
-Human Actions from Movies", CVPR 2008), computed by Lucas and Kanade's method. Histograms are
-square-rooted (Hellinger kernel).
+Every second frame is described by colour histograms over a spatial pyramid (Lazebnik et al.,
+"Beyond Bags of Features", CVPR 2006), by Gabor energies (Oliva and Torralba, "Modeling the Shape of
+the Scene", IJCV 2001) of brightness, two opponent colours and the change to the next frame, by
+histograms of oriented gradients (Dalal and Triggs, CVPR 2005), and by uniform local binary patterns
+(Ojala et al., PAMI 2002). Motion is described by histograms of optical flow (Laptev et al.,
+"Learning Realistic Human Actions from Movies", CVPR 2008), computed with the method of Lucas and
+Kanade. Histograms are square-rooted (Hellinger kernel).
 
 Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W height
-and width, D entries of one descriptor.
+and width, D entries of a descriptor.
 """
 
 import math
@@ -24,37 +24,37 @@ from torch import Tensor
 
 CLIPS_AT_A_TIME = 2
 COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
-"""Bins of luminance, blue to red and magenta to green; cells per side at each pyramid level."""
+"""Numbers of bins for luminance, blue-red and magenta-green; cells per side of each level."""
 DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
-"""Limits of the histograms, in standard deviations of the pixels."""
+"""Limits of the colour histograms, in standard deviations of the pixels."""
 SCALES, ORIENTATIONS, GABOR_GRID = 3, 6, 4
 GABOR_SIGMA = 1.5
-"""Sigma of the envelope in px, at each scale; each scale has half the resolution of the last."""
+"""Sigma of the envelope in px at each scale, which has half the resolution of the previous one."""
 SURROUND, LEAST_CONTRAST = 10.0, 0.2
-"""Local contrast normalisation: sigma in px, and the added constant in standard deviations."""
+"""Sigma in px of contrast normalisation, and its added constant in standard deviations."""
 PATTERN_GRID, PATTERN_SCALES = 3, 2
 LEAST_STEP = 0.03
 """Threshold above which a neighbour counts as brighter, in standard deviations."""
 GRADIENT_BINS, GRADIENT_CELLS = 9, 4
 LARGEST_SHARE, LEAST_NORM = 0.25, 0.01
-"""Clipping of entries in a block of gradients; constant added to its norm."""
+"""Upper limit of the entries in a block of gradients, and the constant added to its norm."""
 FLOW_LEVELS, FLOW_BINS, FLOW_GRID = (2, 4), 8, 3
-"""Downsampling factors of the flow; bins of directions; cells per side."""
+"""Downsampling factors of the flow, number of direction bins, and number of cells per side."""
 FLOW_SIGMA, FLOW_NOISE, MOST_FLOW = 1.5, 1e-2, 3.0
-"""Sigma of the Lucas-Kanade window in px, regularisation of its tensor, maximum px per frame."""
+"""Sigma of the Lucas-Kanade window in px, its regularisation, and the maximum px per frame."""
 
 RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-"""Row and column offsets of a pixel's eight neighbours, in order around it."""
+"""Row and column offsets of a pixel's eight neighbours in clockwise order."""
 PATTERNS = 59
-"""Number of uniform patterns (at most two changes around the ring), plus one for all others."""
+"""Number of uniform patterns (at most two changes around the ring), plus 1 for all others."""
 
 
 @MODELS.register_module()
 class ClipDescriptors(BaseModule):
     """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
 
-    T' = T / 2, rounded up; each step describes two frames. The arguments are those of all backbones
-    and have no effect: there is nothing to train, and all is computed in float32.
+    T' is T / 2, rounded up, as each time step describes two frames. The arguments are those of all
+    backbones and have no effect: nothing is trained, and everything is computed in float32.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class ClipDescriptors(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the descriptors of clips; see the class for the shapes."""
-        # A few clips at a time, to fit into the CPU's cache or save GPU memory.
+        # Process a few clips at a time, to fit into the CPU's cache or save GPU memory.
         parts = x.float().split(CLIPS_AT_A_TIME)
         threads = min(torch.get_num_threads(), len(parts)) if x.device.type == "cpu" else 1
         described = self._in_threads(parts, threads) if threads > 1 else map(self._described, parts)
         return torch.cat(list(described)).transpose(1, 2)[..., None, None]
 
     def _in_threads(self, parts: Sequence[Tensor], threads: int) -> list[Tensor]:
-        """Describe each part in one thread; within small operations threads mostly wait."""
+        """Describe each part in one thread, as small operations gain little from more threads."""
         before = torch.get_num_threads()
         try:
             with ThreadPoolExecutor(
@@ -90,7 +90,7 @@ class ClipDescriptors(BaseModule):
 
     @torch.no_grad()
     def _described(self, clips: Tensor) -> Tensor:
-        """(B, 3, T, H, W) → (B, T', C)."""
+        """Return the descriptors (B, T', C) of clips (B, 3, T, H, W)."""
         with torch.autocast(clips.device.type, enabled=False):
             return self._descriptors(clips)
 
@@ -98,7 +98,7 @@ class ClipDescriptors(BaseModule):
         frames = clips.transpose(1, 2)
         first = frames[:, ::2].flatten(0, 1)
         grey = first.mean(1, keepdim=True)
-        # Change to the next frame; the last frame is repeated.
+        # The change to the next frame; the last frame is repeated.
         after = torch.cat([frames[:, 1:], frames[:, -1:]], 1).mean(2, keepdim=True)
         change = after[:, ::2].flatten(0, 1) - grey
         images = (grey, *_opponents(first), change)
@@ -113,7 +113,7 @@ class ClipDescriptors(BaseModule):
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
-    """Return square-rooted soft histograms in each cell: (N, 3, H, W) RGB → (N, D)."""
+    """Return square-rooted soft colour histograms of each cell: (N, 3, H, W) RGB → (N, D)."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
     for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
@@ -145,7 +145,7 @@ def gabor_filters() -> Tensor:
 
 
 def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
-    """Return mean contrast-normalised energies in each cell and scale: (N, 1, H, W) → (N, D)."""
+    """Return mean contrast-normalised energies by cell and scale: (N, 1, H, W) → (N, D)."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
     energies = []
@@ -159,7 +159,7 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
 
 
 def pattern_numbers() -> Tensor:
-    """Return the number of each 8-bit pattern, (256): 0 to 57 for uniform patterns, else 58."""
+    """Return the numbers of all 8-bit patterns, (256,): 0 to 57 for uniform ones, otherwise 58."""
     numbers, count = [], 0
     for code in range(256):
         bits = [code >> bit & 1 for bit in range(8)]
@@ -224,7 +224,7 @@ def flow_histograms(grey: Tensor) -> Tensor:
         maps = torch.cat([_directions(angle, size, FLOW_BINS), change.abs()], 1)
         histograms.append(_cells(maps, FLOW_GRID))
     moves = torch.cat(histograms, 1).unflatten(0, (-1, before.shape[1]))
-    # One per frame: the last flow is repeated for the last frame.
+    # The last flow is repeated so that there is one per frame.
     moves = torch.cat([moves, moves[:, -1:]], 1)[:, : grey.shape[1]]
     moves = F.avg_pool1d(moves.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
     return moves.clamp(min=0).sqrt()
@@ -242,13 +242,13 @@ def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Return opponent colours, blue-red and magenta-green: (N, 3, H, W) RGB → (N, 1, H, W) each."""
+    """Return blue-red and magenta-green opponent colours: (N, 3, H, W) RGB → (N, 1, H, W) each."""
     red, green, blue = frames.split(1, 1)
     return (red - blue) / 2, (2 * green - red - blue) / 4
 
 
 def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
-    """Return soft assignments to the two nearest of K centres: (N, H, W) → (N, K, H, W)."""
+    """Return the soft assignment to the nearest two of K centres: (N, H, W) → (N, K, H, W)."""
     values = values.clamp(float(centres[0]), float(centres[-1]))[:, None]
     left = torch.cat([centres[:1] - 1, centres[:-1]]).view(-1, 1, 1)
     right = torch.cat([centres[1:], centres[-1:] + 1]).view(-1, 1, 1)
@@ -258,7 +258,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Return sizes softly assigned to bins of angles (0 to 1): (N, 1, H, W) → (N, bins, H, W)."""
+    """Assign magnitudes softly to bins of angles (0 to 1): (N, 1, H, W) → (N, bins, H, W)."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)
@@ -285,5 +285,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
-    """Return means over a grid of cells: (N, C, H, W) → (N, C side side)."""
+    """Return the means of the cells of a grid: (N, C, H, W) → (N, C side side)."""
     return F.adaptive_avg_pool2d(maps, side).flatten(1)

@@ -9,7 +9,7 @@ BACKBONES.register("descriptors")(
         config={"type": "ClipDescriptors"},
         channels=2980,
         parameters_millions=0.0,
-        gib_per_clip=0.1,  # forward pass only: nothing is trained
+        gib_per_clip=0.1,  # only of the forward pass, as nothing is trained
         gmacs_per_clip=0.2,
         resolution=112,
         follows_clips=True,

@@ -1,1 +1,1 @@
-"""A small convolutional network for clips: its spec and the model."""
+"""A small convolutional network for clips, and its spec."""

@@ -2,10 +2,10 @@
 
 Spatial and temporal convolutions alternate (as in Tran et al., "A Closer Look at Spatiotemporal
 Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the first layer's
-channels only see the difference from the clip's temporal mean, which removes static content such as
-clutter. The first three stages also get the clip's structure tensor at their scale (see
-structure_tensor.py), which describes motion without learning. Normalisation is per clip, so results
-do not depend on the batch.
+channels see only the difference from the clip's temporal mean, which removes static content such as
+clutter. The first three stages also receive the clip's structure tensor at their scale (see
+structure_tensor.py), which describes motion and need not be learned. Normalisation is per clip, so
+the results do not depend on the batch.
 
 Shape letters: B clips, C channels, T frames or time steps, H and W height and width.
 """
@@ -21,15 +21,15 @@ from autox_video.backbones import backbone
 from autox_video.backbones.video_conv.structure_tensor import ENTRIES, halved, structure_tensor
 
 GROUPS = 8
-"""Groups of the group norms."""
+"""Number of groups in each group norm."""
 HALVED_STAGE = 2
-"""The stage that begins by halving the time steps."""
+"""Index of the stage that halves the number of time steps at its start."""
 TENSOR_STAGES = 3
-"""Number of stages that get the structure tensor; in later ones objects are hardly a pixel."""
+"""Number of stages that receive the structure tensor; later stages barely resolve objects."""
 TENSOR_SCALE = 5.0
-"""Scales the entries, mostly far below 1, to the magnitude of the features."""
+"""Factor that scales the tensor's entries, mostly far below 1, to the size of the features."""
 BRANCH_SCALE = 0.5
-"""Scale of the initial weights of each block's last layer, to limit growth over the blocks."""
+"""Scale of the initial weights of each block's last layer, which limits growth over blocks."""
 LAYOUT = torch.channels_last_3d
 
 
@@ -37,14 +37,16 @@ LAYOUT = torch.channels_last_3d
 class VideoConv(backbone.Backbone):
     """Residual network of separable convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
 
-    C = channels[-1]; T' = T / 2 with three stages or more; H' = H / 2^(stages + 1), and W'
-    likewise; each rounded up. The first C channels are local features, the others their maxima over
-    the clip, repeated at every position, so that a head with average pooling sees both.
+    C is channels[-1], T' is T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1)
+    and W' is W / 2^(stages + 1), each rounded up. The first C channels are local features. The
+    other channels are the maxima of these features over the clip, repeated at every position, so
+    that a head with average pooling sees both.
 
     Args:
-        channels: channels of the first layer and of each stage. The latter are multiples of 8; a
-            third of the first layer's see colours, the others changes.
-        depths: blocks per stage.
+        channels: numbers of channels of the first layer and of each stage, which must be multiples
+            of 8 for the stages. A third of the first layer's channels see colours, the others
+            temporal changes.
+        depths: number of blocks per stage.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
         with_cp, precision, frozen_stages: see `Backbone`.
         compile: whether torch compiles the blocks on first use.
@@ -77,14 +79,14 @@ class VideoConv(backbone.Backbone):
         self.freeze(frozen_stages)
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """The modules of each stage; the stem is in the first, the norm in the last."""
+        """Return the modules of each stage; the first includes the stem, the last the norm."""
         stages = [[stage] for stage in self.stages]
         stages[0].insert(0, self.stem)
         stages[-1].append(self.norm)
         return stages
 
     def init_weights(self) -> None:
-        """Initialise all convolutions as in He et al., and the end of each branch smaller."""
+        """Initialise all convolutions as in He et al., but the last ones of branches smaller."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -113,14 +115,14 @@ class VideoConv(backbone.Backbone):
 
 
 class Conv(nn.Conv3d):
-    """A convolution that computes in the dtype of its input; the weights keep theirs."""
+    """A convolution that computes in the dtype of its input; its weights keep their dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) → the same, divided by the strides."""
+        """Return the convolution of (B, C, T, H, W), with sizes divided by the strides."""
         return self.convolved(x, self.weight, self.bias)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the convolution with other weights."""
+        """Return the convolution with the given weights instead of the layer's own."""
         # With so few time steps, oneDNN's gradients of 16-bit weights contain uninitialised memory.
         dtype = torch.float32 if x.shape[2] < self.kernel_size[0] else x.dtype
         bias = None if bias is None else bias.to(dtype)
@@ -129,16 +131,16 @@ class Conv(nn.Conv3d):
 
 
 class GroupNorm(nn.GroupNorm):
-    """A group norm that computes in the dtype of its input; the weights keep theirs."""
+    """A group norm that computes in the dtype of its input; its weights keep their dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) → the same."""
+        """Return the normalised input, (B, C, T, H, W)."""
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         return F.group_norm(x, self.num_groups, weight, bias, self.eps)
 
 
 class Stem(nn.Module):
-    """First layer: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2); a third of C sees colours."""
+    """First layer, of which a third sees colours: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -146,9 +148,9 @@ class Stem(nn.Module):
         self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve colours and their differences from the temporal mean."""
+        """Convolve the colours and their differences from the temporal mean."""
         changes = x - x.mean(2, keepdim=True)
-        # One convolution; weights are 0 for the inputs that a channel does not see.
+        # This is a single convolution whose weights are 0 for inputs that a channel does not see.
         of_colours, of_changes = self.conv.weight.tensor_split([self.colours])
         colours = F.pad(of_colours, (0, 0, 0, 0, 0, 0, 0, 3))
         weight = torch.cat([colours, F.pad(of_changes, (0, 0, 0, 0, 0, 0, 3, 0))])
@@ -159,7 +161,7 @@ class Stem(nn.Module):
 class Downsample(Conv):
     """Halves height and width, and the time steps if `steps` is 2.
 
-    The input channels include those of the structure tensor, if there is one.
+    The input channels include those of the structure tensor if the stage receives it.
     """
 
     def __init__(self, channels: int, out_channels: int, steps: int) -> None:
@@ -168,16 +170,16 @@ class Downsample(Conv):
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
 
     def forward(self, x: Tensor, entries: Tensor | None) -> Tensor:
-        """Convolve both inputs, concatenated by channels: (B, C, T, H, W) → (B, C', ...)."""
+        """Convolve both inputs as if they were concatenated: (B, C, T, H, W) → (B, C', ...)."""
         if entries is None:
             return super().forward(x)
-        # Concatenating them, and splitting their gradients, would be slower.
+        # Concatenating the inputs and splitting their gradients would be slower.
         of_x, of_entries = self.weight.split([x.shape[1], entries.shape[1]], 1)
         return self.convolved(x, of_x, self.bias) + self.convolved(entries, of_entries, None)
 
 
 class Block(backbone.Block):
-    """Residual block of a spatial and a temporal convolution: (B, C, T, H, W) → the same."""
+    """Residual block with a spatial and a temporal convolution; keeps the shape (B, C, T, H, W)."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
         super().__init__(drop_path)

@@ -18,7 +18,7 @@ BACKBONES.register("conv_nano")(
         resolution=112,
         stages=4,
         follows_clips=True,
-        frames_per_sec=8,  # fewer would hide the direction of motion
+        frames_per_sec=8,  # at a lower rate, the direction of motion would be lost
         scratch_clips=0,
         scratch_lr=1e-3,
         scratch_recolours=True,

@@ -1,8 +1,8 @@
-"""The structure tensor of a clip: local motion computed directly from the pixels.
+"""Compute the structure tensor of a clip, which describes local motion, directly from its pixels.
 
-After Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV 1987), over
-height, width and time. Its entries are products of two derivatives and do not depend on contrast
-polarity or colours, so a network need not learn this invariance from a few clips.
+This follows Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV 1987),
+over height, width and time. The entries are products of two derivatives and do not depend on
+contrast polarity or colours, so a network need not learn this invariance from a few clips.
 
 Shape letters: B clips, C channels, T frames, H and W height and width.
 """
@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ENTRIES = 6
-"""xx, yy, tt, xy, xt, yt; x is horizontal, y vertical."""
+"""The number of entries: xx, yy, tt, xy, xt and yt, where x is horizontal and y vertical."""
 FLOOR = 0.01
-"""Squared differences below this are mostly noise; in squared standard deviations of the pixels."""
+"""Squared differences below this are mostly noise (unit: squared pixel standard deviations)."""
 
 
 def structure_tensor(x: Tensor) -> Tensor:
-    """Return means over 3x3x3 pixels, divided by the trace: (B, C, T, H, W) → (B, 6, T, H, W).
+    """Return the tensor averaged over 3x3x3 pixels and divided by its trace, (B, 6, T, H, W).
 
-    For a motion of (u, v) pixels per frame, xt = -u xx - v xy and yt = -u xy - v yy. Static and
-    textureless areas have entries of about 0.
+    The clips x have the shape (B, C, T, H, W). For a motion of (u, v) pixels per frame,
+    xt = -u xx - v xy and yt = -u xy - v yy. Areas that are
+    both static and textureless have entries of about 0.
     """
     along, down, over = (_derivative(x, dim) for dim in (4, 3, 2))
     squares = [(along, along), (down, down), (over, over)]
@@ -33,12 +34,12 @@ def structure_tensor(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Return means of 2x2 pixels; the last row or column of an odd side is averaged alone."""
+    """Return means of 2x2 pixels; the last row or column of an odd size is averaged separately."""
     return F.avg_pool3d(x, (1, 2, 2), ceil_mode=True, count_include_pad=False)
 
 
 def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
-    """Return the sum with both neighbours, 0 beyond the edges; torch's pooling is twice as slow."""
+    """Return the sum of each value and its two neighbours, twice as fast as torch's pooling."""
     count = x.shape[dim] - 1
     total = x.clone()
     total.narrow(dim, 1, count).add_(x.narrow(dim, 0, count))
@@ -47,7 +48,7 @@ def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
 
 
 def _derivative(x: Tensor, dim: int) -> Tensor:
-    """Return the mean of the differences to both neighbours; half of the single one at edges."""
+    """Return the mean difference to both neighbours; at edges, half of the only difference."""
     if x.shape[dim] == 1:
         return torch.zeros_like(x)
     step = x.diff(dim=dim)

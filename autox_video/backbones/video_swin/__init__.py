@@ -1,1 +1,1 @@
-"""Video Swin Transformer: its specs and the model."""
+"""The Video Swin Transformer, and its specs."""

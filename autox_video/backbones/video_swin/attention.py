@@ -1,6 +1,6 @@
 """Window attention with the fastest kernel for the device and dtype.
 
-Shape letters: K windows of all clips, G windows of one clip (K is a multiple of it), N tokens of a
+Shape letters: K windows of all clips, G windows of one clip (K is a multiple of G), N tokens of a
 window, h heads, D channels of a head.
 """
 
@@ -13,10 +13,10 @@ from torch.autograd.function import once_differentiable
 
 LN_2 = math.log(2)
 CHUNK_BYTES = 4 * 2**20
-"""Attention weights processed per core at a time, to fit into its cache."""
+"""Bytes of attention weights that each core processes at a time, to fit into its cache."""
 FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
-"""Range of sums in which no relevant power has over- or underflowed in float32 and bfloat16."""
+"""Range of the sums in which no relevant power over- or underflows in float32 and bfloat16."""
 
 
 def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
@@ -24,8 +24,8 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         qkv: query, key and value of each token.
-        bias: added to the logits of every window, (h, N, N), in the dtype of `qkv`.
-        mask: added to the logits of each window of a clip, (G, 1, N, N), or None.
+        bias: (h, N, N) in the dtype of `qkv`; it is added to the logits of every window.
+        mask: (G, 1, N, N) or None; it is added to the logits of each window of a clip.
     """
     training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
     if in_chunks(qkv, training=training) and not torch.compiler.is_compiling():
@@ -36,13 +36,13 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 def in_chunks(qkv: Tensor, *, training: bool) -> bool:
     """Whether `_Chunked` is faster than torch's own kernel.
 
-    Measured with benchmarks/attention.py; results are in benchmarks/RESULTS.md.
+    This was measured with benchmarks/attention.py; benchmarks/RESULTS.md lists the results.
     """
     return qkv.device.type == "cpu" and (training or qkv.dtype == torch.bfloat16)
 
 
 def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Use torch's own kernel; with a mask, the windows of a clip are passed as additional heads."""
+    """Use torch's own kernel; if there is a mask, it gets the windows of a clip as heads."""
     windows, tokens, _, heads, channels = qkv.shape
     query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
     added = bias[None]
@@ -55,17 +55,17 @@ def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _Chunked(torch.autograd.Function):
-    """Matrix products and softmax, on as many windows at a time as fit into the caches.
+    """Attention that processes as many windows at a time as fit into the CPU caches.
 
-    Attention weights are kept for the backward pass. torch's fused kernel keeps less, but has no
-    backward pass for a learned bias on a CPU.
+    It keeps the attention weights for the backward pass. torch's fused kernel keeps less but has
+    no backward pass for a learned bias on a CPU.
     """
 
     @staticmethod
     def forward(ctx, qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         windows, tokens, _, heads, channels = qkv.shape
         mixed = qkv.new_empty(windows, tokens, heads, channels)
-        # Logits in base 2: torch's exp2 takes a quarter of the time of its softmax.
+        # The logits are in base 2, because torch's exp2 takes a quarter of the time of its softmax.
         added = bias[None] / LN_2
         if mask is not None:
             added = torch.add(added, mask, alpha=1 / LN_2)
@@ -90,7 +90,7 @@ class _Chunked(torch.autograd.Function):
         qkv, *saved = ctx.saved_tensors
         heads, channels = qkv.shape[3:]
         grad_qkv = torch.empty_like(qkv)
-        grad_bias = torch.zeros(ctx.bias_shape)  # summed over all windows: float32
+        grad_bias = torch.zeros(ctx.bias_shape)  # float32 because it is summed over all windows
         for (start, end), weights in zip(_chunks(qkv, ctx.num_added), saved, strict=True):
             query, key, value = _by_head(qkv[start:end])
             query.mul_(channels**-0.5)
@@ -106,7 +106,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    """Return powers of 2 (k h, N, N) and their sums (k h, N, 1); their ratio is the softmax.
+    """Return powers of 2 (k h, N, N) and their sums (k h, N, 1), whose ratio is the softmax.
 
     The maximum is subtracted only if the sums show that it is necessary, since it needs another
     pass over the logits.
@@ -123,17 +123,17 @@ def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Te
 
 
 def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
-    """Return logits: query and key (k h, N, D), added (k or 1, h, N, N) → (k h, N, N)."""
+    """Return logits (k h, N, N) of query and key (k h, N, D) plus `added` (k or 1, h, N, N)."""
     logits = torch.bmm(query, key.transpose(1, 2))
     logits.view(-1, *added.shape).add_(added)
     return logits
 
 
 def _add_rows(total: Tensor, rows: Tensor) -> None:
-    """Add the sum of rows, (k, n), to a float32 total, (n), in place.
+    """Add the sum of rows (k, n) to a float32 total (n,) in place.
 
-    Several times as fast as torch's sum over the first dimension: a product with ones for many
-    rows, additions for few (benchmarks/attention.py, 32 frames).
+    Many rows are multiplied by ones, and few rows are added one by one. This is several times as
+    fast as torch's sum over the first dimension (benchmarks/attention.py, 32 frames).
     """
     if len(rows) > FEW_ROWS:
         total += (rows.new_ones(1, len(rows)) @ rows)[0]
@@ -143,7 +143,7 @@ def _add_rows(total: Tensor, rows: Tensor) -> None:
 
 
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
-    """Return (start, end) of the windows to process together: whole clips, or parts of one.
+    """Return the ranges (start, end) of windows to process together: whole clips or parts of one.
 
     The bias and mask repeat after `period` windows.
     """
@@ -161,11 +161,11 @@ def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
 
 
 def _by_head(parts: Tensor) -> list[Tensor]:
-    """Return a copy of each part: (k, N, parts, h, D) → (k h, N, D) each."""
+    """Return a copy of each part with heads first: (k, N, parts, h, D) → (k h, N, D) each."""
     heads_first = (part.transpose(1, 2) for part in parts.unbind(2))
     return [part.clone(memory_format=torch.contiguous_format).flatten(0, 1) for part in heads_first]
 
 
 def _by_token(values: Tensor, heads: int) -> Tensor:
-    """(k h, N, D) → (k, N, h, D)."""
+    """Return values with tokens before heads: (k h, N, D) → (k, N, h, D)."""
     return values.view(-1, heads, *values.shape[1:]).transpose(1, 2)

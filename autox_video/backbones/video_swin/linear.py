@@ -1,8 +1,8 @@
 """Linear layers that compute in the dtype of their input, with prepacked weights in inference.
 
-oneDNN needs weights in a blocked layout and repacks them on each call; in inference, this is done
-once. For float32 this also selects oneDNN instead of MKL, which does not use the widest vector
-instructions on non-Intel CPUs.
+oneDNN needs weights in a blocked layout and repacks them on each call; in inference, these layers
+do so only once. For float32, prepacking also selects oneDNN instead of MKL, which does not use the
+widest vector instructions on non-Intel CPUs.
 """
 
 from functools import cache
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes in the dtype of its input; the weights keep theirs."""
+    """A linear layer that computes in the dtype of its input; its weights keep their dtype."""
 
     _packed: tuple[tuple, Tensor, Tensor | None] | None = None
-    """The version of the parameters, and packed weight and bias."""
+    """The version of the parameters, the packed weight and the bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) → (..., out)."""
+        """Map (..., in) to (..., out)."""
         if packs(x):
             return self.by_packed(x)
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.linear(x, self.weight.to(x.dtype), bias)
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """Return the output, optionally with GELU, without gradients; requires `packs(x)`."""
+        """Return the output without gradients, optionally with GELU; `packs(x)` must be true."""
         weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
@@ -41,7 +41,7 @@ class Linear(nn.Linear):
         return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias packed in a dtype, cached until they change."""
+        """Return the packed weight and the bias in a dtype, cached until they change."""
         parameters = [p for p in (self.weight, self.bias) if p is not None]
         source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
         if self._packed is None or self._packed[0] != source:
@@ -65,12 +65,12 @@ def _has_onednn(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-        return False  # not measured elsewhere
+        return False  # other CPUs were not measured
     if dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return dtype == torch.float32
 
 
 def _version(parameter: Tensor) -> int:
-    """Return the in-place version of a tensor; -1 for inference tensors, which have none."""
+    """Return the in-place version counter of a tensor; -1 for inference tensors, which lack it."""
     return -1 if parameter.is_inference() else parameter._version

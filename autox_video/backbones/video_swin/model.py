@@ -1,8 +1,8 @@
 """The Video Swin backbone (Liu et al., "Video Swin Transformer", CVPR 2022, arXiv 2106.13230).
 
-A drop-in replacement for mmaction2's `SwinTransformer3D`: same names and shapes in the state dict,
-same outputs. They differ only if a window is clipped to a small feature map, since here the
-relative position bias follows the offset between two tokens at any size.
+It is a drop-in replacement for mmaction2's `SwinTransformer3D`, with the same names and shapes in
+the state dict and the same outputs. Outputs differ only if a window is clipped to a small feature
+map, since here the relative position bias follows the offset between two tokens at any size.
 
 Shape letters: B clips, T frames or time steps, H and W height and width, L = T H W tokens, C
 channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
@@ -40,7 +40,7 @@ PUBLISHED_INIT = [
 class VideoSwin(backbone.Backbone):
     """Video Swin Transformer: (B, 3, T, H, W) float → (B, C', T', H', W') float32.
 
-    With n stages C' = 2^(n - 1) embed_dims, T' = T / patch_size[0], H' = H / (2^(n - 1)
+    With n stages, C' = 2^(n - 1) embed_dims, T' = T / patch_size[0], H' = H / (2^(n - 1)
     patch_size[1]) and W' = W / (2^(n - 1) patch_size[2]), each rounded up.
 
     Args:
@@ -51,7 +51,7 @@ class VideoSwin(backbone.Backbone):
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
         with_cp, precision, frozen_stages: see `Backbone`.
         compile: whether torch compiles the blocks on first use.
-        init_cfg: mmengine's initialisation; None: the published one.
+        init_cfg: initialisation config of mmengine; None for the published initialisation.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class VideoSwin(backbone.Backbone):
             dims = sizes["embed_dims"] << stage
             blocks = [Block(dims, heads, self.window_size, next(rates)) for _ in range(depth)]
             self.layers.append(Stage(blocks, is_last=stage + 1 == len(depths)))
-        self._norm = f"norm{len(depths) - 1}"  # mmaction2's name
+        self._norm = f"norm{len(depths) - 1}"  # as in mmaction2
         self.add_module(self._norm, LayerNorm(dims))
         if compile:
             self.compile_blocks()
         self.freeze(frozen_stages)
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """The modules of each stage; the patch embedding is in the first, the norm in the last."""
+        """Return the modules of each stage; the first includes the embedding, the last the norm."""
         stages = [[stage] for stage in self.layers]
         stages[0].insert(0, self.patch_embed)
         stages[-1].append(getattr(self, self._norm))
@@ -108,10 +108,10 @@ class VideoSwin(backbone.Backbone):
 
 
 class LayerNorm(nn.LayerNorm):
-    """A layer norm that computes in the dtype of its input; the weights keep theirs."""
+    """A layer norm that computes in the dtype of its input; its weights keep their dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C) → (..., C)."""
+        """Return the normalised input, (..., C)."""
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
@@ -141,7 +141,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Merges 2x2 tokens into one with twice the channels: (B, L, C) → (B, L / 4, 2 C)."""
+    """Merges 2x2 tokens into a token with twice the channels: (B, L, C) → (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks at one resolution, every other one with shifted windows, and the downsampling."""
+    """Blocks at one resolution, of which every other has shifted windows, then downsampling."""
 
     def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class Stage(nn.Module):
 
 
 class Block(backbone.Block):
-    """Window attention and an MLP, both residual: (B, L, C) → (B, L, C)."""
+    """Window attention and an MLP with residual connections: (B, L, C) → (B, L, C)."""
 
     def __init__(self, dims: int, num_heads: int, window_size: Size, drop_path: float) -> None:
         super().__init__(drop_path)
@@ -195,14 +195,14 @@ class WindowAttention(nn.Module):
             torch.zeros(math.prod(2 * length - 1 for length in window_size), num_heads)
         )
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        # Only for compatibility of the state dict with other implementations.
+        # The buffer only keeps the state dict compatible with other implementations.
         index = table_rows(window_size, window_size)
         self.register_buffer("relative_position_index", index)
         self.qkv = Linear(dims, 3 * dims)
         self.proj = Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Attend within each window; padding tokens are zeros."""
+        """Apply self-attention within each window; padding tokens are zeros."""
         clips, _, channels = x.shape
         x = windows.gather(x)
         shape = (-1, windows.num_tokens, 3, self.num_heads, channels // self.num_heads)
@@ -214,7 +214,7 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between: (B, L, C) → (B, L, C)."""
+    """Two linear layers with a GELU in between: (B, L, C) → (B, L, C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ class Mlp(nn.Module):
 
 
 class _LinearOfGelu(torch.autograd.Function):
-    """gelu(x) weightᵀ + bias, keeping only x for the backward pass: recomputing a GELU is cheap."""
+    """Computes gelu(x) weightᵀ + bias; the backward pass recomputes the GELU, which is cheap."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ _PUBLISHED = {
 }
 _NANO = {
     "arch": {"embed_dims": 48, "depths": [2, 2, 2], "num_heads": [3, 6, 12]},
-    # Larger than Swin's published initialisation: leaves the first plateau sooner.
+    # Weights are larger than in Swin's published initialisation, to leave the first plateau sooner.
     "init_cfg": [{"type": "Xavier", "layer": "Linear", "distribution": "uniform", "bias": 0.0}],
 }
 

@@ -1,9 +1,9 @@
-"""Attention windows over a (T, H, W) token map: the tokens of each window, their offsets and masks.
+"""Divide a (T, H, W) token map into attention windows with relative offsets and masks.
 
-All of this depends only on sizes and is computed once per geometry, dtype and device.
+The result depends only on sizes and is computed once per geometry, dtype and device.
 
-Shape letters: B clips, C channels, T, H, W time steps, rows and columns of the map, L = T H W;
-G windows, N tokens of a window.
+Shape letters: B clips, C channels, T, H and W time steps, rows and columns of the map, L = T H W
+tokens of the map, G windows, N tokens of a window.
 """
 
 import math
@@ -17,23 +17,23 @@ from torch import Tensor
 from autox_video.backbones.spec import Size
 
 APART = -100.0
-"""Mask value for two tokens that are neighbours only by the cyclic shift, as published."""
+"""Published mask value for two tokens that are neighbours only because of the cyclic shift."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Windows:
-    """The windows of a token map, shifted or not."""
+    """The shifted or unshifted windows of a token map."""
 
     slots: Tensor
-    """Token index of each slot of each window, (G N) int64; L for padding."""
+    """Token index of each slot of each window, (G N,) int64; L for padding."""
     back: Tensor
-    """Slot of each token among the windows' G N, (L) int64."""
+    """Index of each token's slot among the slots of all windows, (L,) int64."""
     offsets: Tensor
-    """Row of the bias table for each pair of slots in a window, (N N) int64."""
+    """Row of the bias table for each pair of slots in a window, (N N,) int64."""
     mask: Tensor | None
-    """Added to the logits, (G, 1, N, N); None if no window wraps around."""
+    """Mask (G, 1, N, N) that is added to the logits; None if no window wraps around."""
     num_tokens: int
-    """N."""
+    """Number of tokens per window."""
 
     def gather(self, x: Tensor) -> Tensor:
         """Gather tokens into windows: (B, L, C) → (B, G N, C), with zeros as padding."""
@@ -45,9 +45,9 @@ class Windows:
 
 
 class _Reorder(torch.autograd.Function):
-    """Select rows by an order that contains each once; an index past the last selects zeros.
+    """Reorder rows by a list of indices, each used once; an index past the last selects zeros.
 
-    The gradient is a selection by the inverse order, where autograd would use a slower scatter-add.
+    The gradient is computed by the inverse reordering; autograd would use a slower scatter-add.
     """
 
     @staticmethod
@@ -71,11 +71,11 @@ def _pick(x: Tensor, order: Tensor, num_rows: int) -> Tensor:
 def make_windows(
     size: Size, full: Size, *, shifted: bool, dtype: torch.dtype, device: torch.device
 ) -> Windows:
-    """Return the windows of a token map; dimensions up to the window size are not divided.
+    """Return the windows of a token map; dimensions no larger than a window are not divided.
 
     Args:
         size: size of the map.
-        full: window size of the bias tables.
+        full: full window size, as in the bias tables.
         shifted: whether windows are cyclically shifted by half a window.
         dtype: dtype of the mask.
         device: device of the tensors.
@@ -83,7 +83,7 @@ def make_windows(
     window = tuple(map(min, size, full))
     shift = tuple(w // 2 if shifted and w < s else 0 for s, w in zip(size, window, strict=True))
     padded = tuple(-(-s // w) * w for s, w in zip(size, window, strict=True))
-    # Cached tensors are reused in training, where inference tensors are not allowed.
+    # The cached tensors are reused in training, where inference tensors are not allowed.
     with torch.inference_mode(False), torch.no_grad():
         num_tokens = math.prod(size)
         tokens = torch.full(padded, num_tokens)
@@ -114,7 +114,7 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
 
 def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
-    """Return `APART` for pairs of tokens in a window from opposite ends: (G, 1, N, N)."""
+    """Return a mask (G, 1, N, N), `APART` for pairs of tokens from opposite ends of the map."""
     region = torch.zeros((), dtype=torch.int64)
     for length, w, s in zip(padded, window, shift, strict=True):
         along = torch.arange(length)
@@ -125,7 +125,7 @@ def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
 
 
 def _partition(values: Tensor, window: Size) -> Tensor:
-    """(T, H, W) → (G, N)."""
+    """Partition values into windows: (T, H, W) → (G, N)."""
     counts = [length // w for length, w in zip(values.shape, window, strict=True)]
     split = values.reshape([n for pair in zip(counts, window, strict=True) for n in pair])
     return split.permute(0, 2, 4, 1, 3, 5).reshape(-1, math.prod(window))

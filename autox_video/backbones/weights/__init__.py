@@ -1,1 +1,1 @@
-"""Pretrained weights: known files, layouts and loading."""
+"""Find, read and load pretrained weights."""

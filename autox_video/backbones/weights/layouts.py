@@ -1,7 +1,7 @@
-"""Layouts of weight files: map the tensor names of a file to those of our models.
+"""Recognise the layout of a weight file, and map its tensor names to those of our models.
 
-Our names are mmaction2's: `backbone.layers.<stage>.blocks.<block>...`, `backbone.norm<last stage>`,
-`cls_head.fc_cls`. Image weights keep their shapes.
+Our models use the names of mmaction2, such as `backbone.layers.<stage>.blocks.<block>...`,
+`backbone.norm<last stage>` and `cls_head.fc_cls`. Image weights keep their shapes.
 """
 
 import re
@@ -16,11 +16,11 @@ from autox_video.core.errors import CheckpointError
 State = dict[str, Tensor]
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
-"""First layer of a Swin."""
+"""Weight of the first layer of a Swin."""
 BIAS_TABLE = "relative_position_bias_table"
 _INDEX = "relative_position_index"
 _COMPUTED = (_INDEX, "attn_mask")
-"""Entries that follow from the window size and are never loaded."""
+"""Entries that are computed from the window size and never loaded."""
 
 _REFUSED = {
     r"\.(cpb_mlp|logit_scale)\b": "it contains a Swin v2, whose attention differs; use weights of "
@@ -30,13 +30,13 @@ _REFUSED = {
     r"\.attn\.w_msa\.": "it is in mmpretrain's layout, which merges patches in a different order; "
     "use the official, timm or torchvision file of the same model",
 }
-"""By a pattern of tensor names: what the file is, and what to use instead."""
+"""Why files are refused, and what to use instead, by a pattern of their tensor names."""
 _MERGING = re.compile(r"((?:backbone\.)?layers\.)(\d+)(?=\.downsample\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
-    """Weights of a file or a model, with mmaction2's names."""
+    """The weights of a file or a model with mmaction2's names."""
 
     state: Mapping[str, Tensor]
     layout: str = "mmaction2"
@@ -44,27 +44,27 @@ class NamedWeights:
 
     @property
     def tensors(self) -> State:
-        """All tensors that do not follow from the window size."""
+        """All tensors that are not computed from the window size."""
         return {n: tensor for n, tensor in self.state.items() if not n.endswith(_COMPUTED)}
 
     @property
     def tables(self) -> State:
-        """The bias tables, (rows, h)."""
+        """The bias tables by name, each (rows, h)."""
         items = self.state.items()
         return {name: t for name, t in items if name.endswith(BIAS_TABLE) and t.dim() == 2}
 
     def index_of(self, table: str) -> Tensor | None:
-        """Return the bias table row of each pair of tokens in a window, N * N; None if unknown."""
+        """Return the table row of each pair of tokens in a window (N * N); None if unknown."""
         return self.state.get(table.removesuffix(BIAS_TABLE) + _INDEX)
 
     @property
     def images(self) -> bool:
-        """Whether these are image weights, without a time dimension."""
+        """Whether these are image weights, which have no time dimension."""
         return FIRST_LAYER in self.state and self.state[FIRST_LAYER].dim() == 4
 
 
 def depths_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Return the number of blocks per stage, from mmaction2's names."""
+    """Return the number of blocks in each stage, given tensor names of mmaction2."""
     matches = (re.match(r"backbone\.layers\.(\d+)\.blocks\.\d+\.", name) for name in names)
     stage_of_block = {match[0]: int(match[1]) for match in matches if match}
     counts = Counter(stage_of_block.values())
@@ -87,7 +87,7 @@ def named_weights(state: State) -> NamedWeights:
         images = "image" in layout
         state = {_from_torchvision(name, images=images): t for name, t in state.items()}
     elif layout.startswith("timm"):
-        # Since 0.9, timm merges patches at the start of a stage, ours at the end of the one before.
+        # Since 0.9, timm merges patches at the start of a stage, but our models at the end of one.
         state = {_MERGING.sub(lambda m: f"{m[1]}{int(m[2]) - 1}", n): t for n, t in state.items()}
     if "patch_embed.proj.weight" in state:
         state = {_prefixed(name): tensor for name, tensor in state.items()}
@@ -118,10 +118,10 @@ def _layout_of(state: State) -> str:
 
 
 def _from_torchvision(name: str, *, images: bool) -> str:
-    """Return mmaction2's name of a tensor in torchvision's layout.
+    """Return mmaction2's name for a tensor in torchvision's layout.
 
-    Entries of `features` alternate between a stage and the patch merging after it; for images, they
-    begin with the patch embedding.
+    The entries of `features` alternate between a stage and the patch merging that follows it. For
+    images, the first entry is the patch embedding.
     """
     if match := re.fullmatch(r"features\.0\.(0|2)\.(\w+)", name):
         return f"patch_embed.{'proj' if match[1] == '0' else 'norm'}.{match[2]}"
@@ -134,6 +134,6 @@ def _from_torchvision(name: str, *, images: bool) -> str:
 
 
 def _prefixed(name: str) -> str:
-    """Return the name within a recogniser of a tensor of the backbone or head."""
+    """Return the name that a tensor of the backbone or head has within a recogniser."""
     head = re.match(r"head\.(fc\.)?", name)
     return f"cls_head.fc_cls.{name[head.end() :]}" if head else f"backbone.{name}"

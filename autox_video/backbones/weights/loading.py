@@ -1,6 +1,6 @@
-"""Load pretrained weights into a model with a report, and find the backbone of a weight file.
+"""Load pretrained weights into a model, and identify the backbone of a weight file.
 
-Image weights are inflated over time, and bias tables of other attention windows are resized; all
+Image weights are inflated over time, and bias tables for other attention windows are resized. All
 other tensors must match exactly.
 """
 
@@ -34,14 +34,14 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 
 ALIKE = 0.9
-"""Minimum share of common tensors for a file to match a backbone."""
+"""Minimum share of common tensors for a weight file to match a backbone."""
 NAMED_MISFITS = 5
 HEAD = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What was loaded from a file into a model; names are mmaction2's."""
+    """The tensors that were loaded from a file into a model, by mmaction2's names."""
 
     path: str
     layout: str
@@ -49,15 +49,15 @@ class LoadReport:
     loaded: int
     """Number of tensors that were loaded."""
     skipped: tuple[str, ...]
-    """Tensors of the file that were not loaded: its head, which is for other classes."""
+    """Tensors of the file that were not loaded because its head is for other classes."""
     missing: tuple[str, ...]
-    """Tensors of the model that were not in the file and keep their random initialisation."""
+    """Tensors of the model that were not loaded and keep their random initialisation."""
     resized: Mapping[str, tuple[Window, Window]]
-    """Old and new window (spatial for images) of bias tables that were resized."""
+    """Old and new windows of resized bias tables, by name; old image windows have no time."""
     inflated: bool
-    """Whether these are image weights, which were inflated over time."""
+    """Whether the file contains image weights, which were inflated over time."""
     classes_kept: int = 0
-    """Number of classes whose rows of the head were loaded."""
+    """Number of classes for which the rows of the head were loaded."""
 
     def sentence(self) -> str:
         """Return the report as a message for the user."""
@@ -86,13 +86,13 @@ def load_pretrained(
 ) -> LoadReport:
     """Load the backbone of a weight file into a recogniser, and its head for known classes only.
 
-    A head belongs to the classes of its own data set, so fine-tuning starts with a new one, even if
-    the number of classes is the same, unless `head_rows` tells which classes are the same.
+    A head belongs to the classes of its own data set. Fine-tuning therefore starts with a new head,
+    even if the number of classes is the same, unless `head_rows` maps the classes.
 
     Args:
         model: an mmaction2 recogniser, with `backbone` and `cls_head`.
         path: a file in any layout that `read_weights` supports.
-        head_rows: for each class of the model, its class index in the file; -1 for a new class.
+        head_rows: the class index in the file for each class of the model; -1 for a new class.
 
     Raises:
         CheckpointError: the file cannot be read, or contains another backbone.
@@ -120,7 +120,7 @@ def load_pretrained(
 
 
 def _head_of_known(state: State, target: State, head_rows: Sequence[int]) -> State:
-    """Return the model's head with the rows of known classes; nothing if the heads do not fit."""
+    """Return the model's head with loaded rows for known classes; empty if the heads do not fit."""
     if max(head_rows, default=-1) < 0 or not all(
         name in state
         and name in target
@@ -144,7 +144,7 @@ def _fit(
     """Return a file's tensors, inflated and resized to the model's shapes where possible.
 
     Returns:
-        The tensors, and the old and new window of each resized table, by name.
+        The tensors by name, and the old and new window of each resized table by name.
     """
     state, resized = weights.tensors, {}
     shapes = {name: tensor.shape for name, tensor in target.tensors.items()}
@@ -152,7 +152,7 @@ def _fit(
     if weights.images and patches[:2] + patches[3:] == state[FIRST_LAYER].shape:
         state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], patches[2])
     for name, table in weights.tables.items():
-        # A different number of heads means another backbone, which is refused later.
+        # If the number of heads differs, so does the backbone, which is refused later.
         if shapes.get(name, ())[1:] == table.shape[1:]:
             new = window_of(shapes[name][0], target.index_of(name), WINDOW_SIZE, images=False)
             old = window_of(len(table), weights.index_of(name), new, images=weights.images)
@@ -166,7 +166,7 @@ def identify_file(path: str | Path) -> Pretrained:
     """Return the backbone and attention window of a weight file.
 
     Raises:
-        CheckpointError: it cannot be read, or does not match any of our backbones.
+        CheckpointError: the file cannot be read, or does not match any of our backbones.
     """
     weights = read_weights(path)
     with errors_about(path):
@@ -181,10 +181,10 @@ def identify_file(path: str | Path) -> Pretrained:
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:
-    """Return the backbone that shares nearly all tensors (mmaction2's names) with a state dict.
+    """Return the backbone that shares nearly all tensors with a state dict of mmaction2's names.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: no backbone matches.
     """
     names = [name for name in BACKBONES if BACKBONES[name].learns]
     shapes = _shapes(state, images=True).items()
@@ -208,19 +208,19 @@ def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
 
 @cache
 def _backbone_state(name: str) -> State:
-    """Return a backbone's state dict, on the meta device (without values) if possible."""
+    """Return a backbone's state dict, without values (on the meta device) if possible."""
     spec = BACKBONES[name]
     import_module(spec.module)
     try:
         with torch.device("meta"):
             state = MODELS.build(dict(spec.config)).state_dict()
-    except RuntimeError:  # a user's backbone may need values while it is built
+    except RuntimeError:  # a user-defined backbone may need values while it is built
         state = MODELS.build(dict(spec.config)).state_dict()
     return {f"backbone.{tensor_name}": tensor for tensor_name, tensor in state.items()}
 
 
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors, without windows and, for images, without time."""
+    """Return the shapes of a backbone's tensors without window sizes and, for images, time."""
     shapes = {}
     for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):

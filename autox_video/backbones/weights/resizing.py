@@ -1,8 +1,8 @@
-"""Adapt image weights and bias tables of other attention windows to our models.
+"""Adapt image weights, and bias tables for other attention windows, to our models.
 
-Shape letters: C channels, h heads, T, H, W time steps, rows and columns of an attention window,
-N tokens of it. A bias table has a row per offset within a window: ((2T - 1) (2H - 1) (2W - 1), h),
-or ((2H - 1) (2W - 1), h) for images.
+Shape letters: C channels, h heads, T, H and W time steps, rows and columns of an attention window,
+N tokens of a window. A bias table has one row for each offset within a window. Its shape is
+((2T - 1) (2H - 1) (2W - 1), h), or ((2H - 1) (2W - 1), h) for images.
 """
 
 import math
@@ -18,7 +18,7 @@ from autox_video.backbones.video_swin.windows import table_rows
 from autox_video.core.errors import CheckpointError
 
 Window = tuple[int, ...]
-"""Time steps, rows and columns; for images only rows and columns."""
+"""Time steps, rows and columns of a window; for images, only rows and columns."""
 
 
 def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) -> Window:
@@ -26,9 +26,9 @@ def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) ->
 
     Args:
         rows: number of rows in the table.
-        index: table row of each pair of tokens, N * N in any shape; None if unknown. Then the
-            window is square, unless it can have `likely`'s H and W.
-        likely: window of the model; if several match, one with its H and W is taken.
+        index: table row of each of the N * N pairs of tokens, in any shape; None if unknown, in
+            which case a window must be square or have the H and W of `likely`.
+        likely: window of the model; if several windows match, one with its H and W is preferred.
         images: whether windows have no time steps.
 
     Raises:
@@ -44,8 +44,8 @@ def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) ->
         windows = [w for w in windows if w[1:] == likely[1:] or w[1] == w[2] > 1]
         windows.sort(key=lambda w: (w[0] == 1, -w[1]))  # prefer time and large spatial windows
     else:
-        # The whole index is compared, as the order of rows matters. Dimensions of 1 are ambiguous:
-        # (8, 1, 1) has the index of (1, 1, 8).
+        # The whole index is compared because the order of rows matters. Dimensions of 1 remain
+        # ambiguous: (8, 1, 1) has the same index as (1, 1, 8).
         windows = [w for w in windows if math.prod(w) ** 2 == index.numel()]
         windows = [w for w in windows if torch.equal(_index_of(w), index.flatten().long().cpu())]
     if not windows:
@@ -69,25 +69,25 @@ def _num_rows(window: Iterable[int]) -> int:
 def inflated_patches(weight: Tensor, steps: int) -> Tensor:
     """Inflate an image patch embedding over time: (C, 3, H, W) → (C, 3, steps, H, W) float32.
 
-    A still clip gets the same tokens as its frame (Carreira & Zisserman, "Quo Vadis, Action
-    Recognition?", CVPR 2017, section 2.4).
+    A clip of identical frames then gets the same tokens as a single frame (Carreira & Zisserman,
+    "Quo Vadis, Action Recognition?", CVPR 2017, section 2.4).
     """
     return weight.float()[:, :, None].repeat(1, 1, steps, 1, 1) / steps
 
 
 def resized_table(table: Tensor, window: Window, target: Size) -> Tensor:
-    """Return a bias table resized to another window: bicubic in space, then linear in time.
+    """Resize a bias table to another window, bicubically in space and then linearly in time.
 
     An image table is repeated for every time offset, as in the official Video Swin. Dimensions that
-    do not change are not interpolated: for the same window, values are identical.
+    do not change are not interpolated, so the same window gives identical values.
 
     Args:
-        table: (rows of `window`, h).
-        window: window of the table: T, H and W, or H and W for images.
-        target: window to resize to.
+        table: bias table (rows, h) for `window`.
+        window: window of the table, (T, H, W), or (H, W) for images.
+        target: window of the resized table.
 
     Returns:
-        (rows of `target`, h) float32.
+        The bias table (rows, h) for `target` in float32.
     """
     rows, columns = (2 * length - 1 for length in window[-2:])
     grid = table.float().view(-1, rows, columns, table.shape[1]).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Read trained weights from safetensors files: tensors and metadata, no code."""
+"""Read trained weights from safetensors files, which contain tensors and metadata but no code."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,21 @@ from autox_video.core.errors import CheckpointError
 
 SUFFIX = ".safetensors"
 META = "meta"
-"""Key in the file's metadata of a checkpoint's `meta`, as JSON."""
+"""Key in the file's metadata that holds the `meta` of a checkpoint as JSON."""
 
 
 def is_tensor_file(path: str | Path) -> bool:
-    """Whether a file name is that of a safetensors file."""
+    """Whether a file name has the suffix of a safetensors file."""
     return Path(path).suffix.lower() == SUFFIX
 
 
 def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any]:
-    """Return `state_dict` (on the CPU) and `meta`, as in a checkpoint of this project.
+    """Return a dict with `state_dict` (on the CPU) and `meta`, as in a checkpoint of this project.
 
-    `meta` is empty for files of other origin.
+    `meta` is empty for files that were not written by this project.
 
     Args:
-        path: the file.
+        path: path of the file.
         tensors: whether to read the tensors; otherwise `state_dict` is empty.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The streams, packets and time stamps of a video file."""
+"""Read the streams, packets and time stamps of a video file."""

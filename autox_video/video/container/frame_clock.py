@@ -1,4 +1,4 @@
-"""Display times of frames that are decoded sequentially."""
+"""Compute the display times of frames that are decoded sequentially."""
 
 import av
 
@@ -6,7 +6,7 @@ from autox_video.video.container.packet_count import Counted
 
 
 class CountedClock:
-    """Display times of a counted clip's frames, decoded from its start."""
+    """Gives the display times of the frames of a counted clip, decoded from its start."""
 
     def __init__(self, counted: Counted) -> None:
         self._starts, self._places = counted.timeline.starts, None
@@ -15,7 +15,7 @@ class CountedClock:
         self._next, self._latest = 0, 0.0
 
     def second(self, frame: av.VideoFrame) -> float | None:
-        """Return the time of a frame in seconds from the first one; None if it is not shown.
+        """Return the time of a frame in seconds from the first frame; None if it is not shown.
 
         Times never decrease.
         """
@@ -31,12 +31,12 @@ class CountedClock:
 
 
 class StampClock:
-    """Display times of a large clip's frames, from their time stamps.
+    """Gives the display times of the frames of a large clip, according to their time stamps.
 
     Args:
         tick_sec: seconds per tick.
-        nominal_fps: frame rate at which a frame without a valid time stamp follows the one before.
-        origin: ticks of second 0; None for those of the first frame.
+        nominal_fps: frame rate by which a missing or decreasing time stamp is replaced.
+        origin: time stamp of second 0, in ticks; None to use that of the first frame.
     """
 
     def __init__(self, tick_sec: float, nominal_fps: float, origin: float | None) -> None:

@@ -1,4 +1,4 @@
-"""An open video file: its header, its true length and its packets."""
+"""Read the header, the true length and the packets of a video file."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,17 +20,17 @@ from autox_video.video.files.file_kinds import why_no_video
 from autox_video.video.files.video_file import USUAL_FPS, plausible_fps, why_not_open
 
 THREADS_PER_VIDEO = 1
-"""Decoding threads per open clip: data workers run in parallel, so more threads would compete."""
+"""Decoding threads per open clip; more would compete with those of the other data workers."""
 
 COUNT_UP_TO_BYTES = 16 << 20
-"""Files up to this size are read whole when opened. This takes a tenth of the time of decoding, and
-headers are wrong about files that are cut off or whose audio is longer."""
+"""Files up to this size are read completely when they are opened. This takes a tenth of the time of
+decoding. Headers give a wrong length if the file is cut off or its audio is longer."""
 
-# In other containers, such as MPEG-TS and -PS, seeks land late or give frames wrong times, and a
-# packet may contain half a frame.
+# In other containers, such as MPEG-TS and MPEG-PS, seeks land late or give frames wrong times, and
+# a packet may contain half a frame.
 _SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
 
-# These store decoding times (DTS); for others FFmpeg derives them from presentation times (PTS).
+# These containers store decoding times (DTS); for others, FFmpeg derives them from the PTS.
 _STORE_DECODING = frozenset({"mpegts", "flv"})
 
 # Codecs without reordering: frames are shown in decoding order, whatever FFmpeg reports.
@@ -41,11 +41,11 @@ _IN_ORDER = frozenset(
     )
 )
 
-_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # of the index of a large file
-# Long clips with fewer bytes per second are counted: their length may be wrong, and it is cheap.
+_FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # index entries of a large file to check
+# Long clips with few bytes per second are counted: it is cheap, and their length may be wrong.
 _LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
 
-# Text from which FFmpeg would open other files, or that it would render as an image.
+# Text formats that make FFmpeg open other files or render the text as an image.
 _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
 _PYAV = int(av.__version__.split(".")[0])
@@ -53,41 +53,41 @@ _PYAV = int(av.__version__.split(".")[0])
 _ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
-_CLOCKS_AGREE_SEC = 1e-4  # start times of streams and files are rounded
-_LATEST_START_SEC = 3600.0  # video that starts later than this after the audio has its own clock
+_CLOCKS_AGREE_SEC = 1e-4  # tolerance, because start times of streams and files are rounded
+_LATEST_START_SEC = 3600.0  # if the video starts later, its clock differs from the audio's
 
-_REMEMBERED = CountedFiles()  # workers open each clip every epoch
-_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the stream of files with several
+_REMEMBERED = CountedFiles()  # cached because workers open each clip in every epoch
+_CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files with several streams
 
 
 class PacketNumber(int):
     """A packet's number in decoding order, which the decoder passes on to its frame.
 
-    A class of its own because PyAV tells these objects apart by identity, which ints may share.
+    It is a separate class because PyAV compares objects by identity, and equal ints may share it.
     """
 
 
 class MediaFile:
-    """An open file with a video stream, and the read position in it.
+    """An open file with a video stream and a read position.
 
     Attributes:
         path: path of the file.
         codec: PyAV's decoder, single-threaded, without frame delay.
         width, height: pixels of a frame before rotation, after correction of the pixel aspect.
         odd: what is unusual about its streams and frames, as clauses.
-        seconds, fps, num_frames: exact; those of a large file are the header's until `count`.
-        counted: the result of `count`, None before.
+        seconds, fps, num_frames: exact, but the header's for a large file until `count` is called.
+        counted: the result of `count`; None until it is called.
         nominal_fps: frame rate according to the header.
-        promised_sec: length according to the header, None once it is counted.
+        promised_sec: length according to the header; None after `count`.
         tick_sec: seconds per tick, the unit of the time stamps.
-        is_small: whether it is read whole and its packets are kept.
+        is_small: whether the whole file is read and its packets are kept.
         is_seekable: whether seeks land where they should.
         read_failed: whether reading ended with an error.
-        has_decoded: whether the decoder was given any packet.
-        has_only_dts: whether time stamps only give the decoding order.
+        has_decoded: whether the decoder has received any packets.
+        has_only_dts: whether the time stamps give only the decoding order.
 
     Raises:
-        VideoError: the file is unreadable, not a video, or has no length or size.
+        VideoError: the file is unreadable or not a video, or its length or frame size is unknown.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,19 +103,19 @@ class MediaFile:
             raise
 
     def close(self) -> None:
-        """Release the file and the decoder; may be called more than once."""
+        """Close the file and the decoder; may be called more than once."""
         self._kept = []
-        self._unread = None  # it refers to this object, which holds the decoder's memory
+        self._unread = None  # breaks a reference cycle that keeps the decoder alive
         self.container.close()
 
     def error(self, reason: str) -> VideoError:
-        """Return the error that says what is wrong with this file."""
+        """Return a VideoError about this file."""
         return VideoError(f"{self.path}: {reason}.")
 
     # ---- opening ----
 
     def renew(self) -> None:
-        """Reset to a fresh decoder; large files are read from their start again."""
+        """Reset the decoder; large files are read from the start again."""
         if self.has_decoded or not (self.is_small or self._is_unread):
             self.close()
             self._open()
@@ -152,7 +152,7 @@ class MediaFile:
         return container
 
     def _choose_stream(self, container: Any) -> Any:
-        """Choose one of the video streams; returns the container with nothing read from it."""
+        """Choose a video stream and return a container from which nothing has been read."""
         key = self._file_state() if len(container.streams.video) > 1 else None
         if key not in _CHOSEN:
             stream, doubt = choose_stream(container)
@@ -180,7 +180,7 @@ class MediaFile:
         self.height = self.codec.height
         if is_absurd(ratio):
             self.odd += (f"its implausible pixel aspect ratio of {float(ratio):.3g} is ignored",)
-        # AVI only stores the decoding order, from which FFmpeg derives wrong times with B-frames.
+        # AVI stores only the decoding order, so FFmpeg derives wrong times if there are B-frames.
         self.has_only_dts = container.format.name == "avi" and bool(self.codec.has_b_frames)
         self.is_seekable = container.format.name in _SEEKABLE_FORMATS and not self.has_only_dts
         self.is_small = container.size <= COUNT_UP_TO_BYTES
@@ -194,7 +194,7 @@ class MediaFile:
             raise self.error(what)  # FFmpeg reads images, too
 
     def _estimate_length(self) -> None:
-        """Set `seconds` and `num_frames` by counting if that is quick, else from the header."""
+        """Set `seconds` and `num_frames` by counting if that is quick, or from the header."""
         seconds = self.promised_sec
         if seconds is None and self.container.duration:
             seconds = self.container.duration / av.time_base
@@ -214,7 +214,7 @@ class MediaFile:
         if is_odd or is_cut_off(self.path, self.container, self.stream):
             return True
         if self.container.format.name == "matroska,webm":
-            self.container.seek(0)  # its index is read on the first seek
+            self.container.seek(0)  # FFmpeg reads its index on the first seek
         entries = self.stream.index_entries
         count = min(len(entries), _LOOK_AT_PLACES)
         has_few_bytes = self.container.size < seconds * _FEW_BYTES_PER_SEC
@@ -236,7 +236,7 @@ class MediaFile:
 
     @property
     def start_odd(self) -> tuple[str, ...]:
-        """What is unusual about the start: nothing, or a clause."""
+        """What is unusual about the start, as at most one clause."""
         if self._start_said <= _LATEST_START_SEC:
             return ()
         late = duration(self._start_said)
@@ -253,7 +253,7 @@ class MediaFile:
     # ---- packets ----
 
     def packet(self, number: int) -> av.Packet | None:
-        """Return a packet of a small file by its number; None if there is no such packet."""
+        """Return the packet of a small file with this number; None if there is no such packet."""
         if self._unread is None:
             self._unread = self.read()
         while len(self._kept) <= number:
@@ -264,7 +264,7 @@ class MediaFile:
         return self._kept[number]
 
     def packets(self) -> Iterator[av.Packet]:
-        """Yield the video packets from the first on, as far as the file can be read."""
+        """Yield all video packets, as far as the file can be read."""
         if not self.is_small:
             self.renew()
             yield from self.read()
@@ -280,14 +280,14 @@ class MediaFile:
         return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
 
     def _clear_packets(self) -> Iterator[av.Packet]:
-        """Yield the packets as `packets` does; raises VideoError if they are encrypted."""
+        """Yield the packets as `packets` does, but raise VideoError if they are encrypted."""
         for packet in self.packets():
             if packet.is_keyframe and packet.has_sidedata("encryption_info"):
                 raise self.error("it is encrypted (DRM) and cannot be decoded")
             yield packet
 
     def read(self) -> Iterator[av.Packet]:
-        """Yield the video packets from the current position on."""
+        """Yield the video packets that follow the current position."""
         self._is_unread, self.read_failed = False, False
         try:
             for packet in self.container.demux(self.stream):
@@ -296,7 +296,7 @@ class MediaFile:
         except av.error.FFmpegError:
             self.read_failed = True
         except IndexError:
-            pass  # PyAV 18, at the end, if streams appeared that the header does not list
+            pass  # raised by PyAV 18 at the end if there are streams that the header does not list
 
     def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
         """Return the packets from the last key frame at or before `first` until after `last`.
@@ -319,7 +319,7 @@ class MediaFile:
             if packet.is_keyframe and packet.pts <= first:
                 packets.clear()
             packets.append(packet)
-            # All that follows is decoded later than this, and shown later than it is decoded.
+            # All later packets are decoded after this one, and shown after they are decoded.
             if packet.dts is not None and packet.dts > last:
                 break
         if not packets or not packets[0].is_keyframe or packets[0].pts > first:
@@ -329,10 +329,10 @@ class MediaFile:
     def decode(
         self, packet: av.Packet | None, number: int | None = None
     ) -> list[av.VideoFrame | None]:
-        """Feed a packet and return the decoded frames; None flushes the remaining frames.
+        """Decode a packet and return the frames that are ready; None flushes the remaining frames.
 
-        A packet that cannot be decoded returns [None]. The `opaque` of a frame is the `number` of
-        its packet.
+        The result is [None] if the packet cannot be decoded. The attribute `opaque` of a frame is
+        the `number` of its packet.
         """
         self.has_decoded = True
         if number is not None:
@@ -343,19 +343,19 @@ class MediaFile:
             return [None]
 
     def forget(self) -> None:
-        """Flush the decoder, so that it can start at any key frame."""
+        """Flush the decoder so that it can start at any key frame."""
         if self.has_decoded:
             self.codec.flush_buffers()
 
     # ---- counting ----
 
     def count(self) -> Counted:
-        """Read all packets without decoding, unless this process has done so before.
+        """Read all packets without decoding them, unless this process has already done so.
 
         `seconds`, `fps` and `num_frames` are exact afterwards.
 
         Raises:
-            VideoError: the file contains no frame, or has disappeared.
+            VideoError: the file contains no frames, or has disappeared.
         """
         if self.counted is None:
             key = self._file_state()
@@ -372,7 +372,7 @@ class MediaFile:
 
     @property
     def index(self) -> PacketIndex | None:
-        """The index of all packets, if they are counted and their time stamps are exact."""
+        """Index of all packets; None if they are not counted or their time stamps are inexact."""
         return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:

@@ -1,6 +1,6 @@
 """Rotation, flip and pixel aspect ratio of a clip's frames.
 
-Applies what the file's metadata says, as players do.
+They are applied according to the file's metadata, as in video players.
 
 Shape legend: H height and W width in pixels, 3 channels RGB.
 """
@@ -12,21 +12,21 @@ import av
 import numpy as np
 
 SQUARE_WITHIN = 0.01
-"""Pixel aspect ratios that differ from 1 by less than this count as square."""
+"""Pixels count as square if their aspect ratio differs from 1 by at most this."""
 
 WIDEST_PIXEL = 4.0
 """Pixel aspect ratios above this, or below its inverse, are ignored as implausible."""
 
 
 class Orientation(NamedTuple):
-    """How to bring a frame upright: transpose first, then flip."""
+    """The operations that turn a frame upright: a transposition, then flips."""
 
     swaps: bool = False
     """Whether rows and columns are transposed."""
     flips_x: bool = False
-    """Whether to flip horizontally, after that."""
+    """Whether to flip horizontally after transposing."""
     flips_y: bool = False
-    """Whether to flip vertically, after that."""
+    """Whether to flip vertically after transposing."""
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
         """Return a view of (H, W, 3) pixels as displayed."""
@@ -34,12 +34,12 @@ class Orientation(NamedTuple):
         return shown[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the displayed (width, height) of frames of this width and height."""
+        """Return the displayed (width, height) of frames with this stored width and height."""
         return (height, width) if self.swaps else (width, height)
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether it includes a flip, so that rotation alone is not enough."""
+        """Whether the frame is mirrored, so that a rotation alone cannot turn it upright."""
         return self.swaps ^ self.flips_x ^ self.flips_y
 
 
@@ -55,11 +55,11 @@ EXIF = {
     7: Orientation(swaps=True, flips_x=True, flips_y=True),
     8: Orientation(swaps=True, flips_y=True),
 }
-"""Orientation by the value of the Exif tag Orientation (Exif 2.3)."""
+"""The orientation for each value of the Exif tag Orientation (Exif 2.3)."""
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """Return how to bring a decoded frame upright; angles are rounded to 90 degrees."""
+    """Return the orientation of a decoded frame; angles are rounded to multiples of 90 degrees."""
     try:
         found = (data for data in frame.side_data if data.type.name == "DISPLAYMATRIX")
         matrix = next(found, None)
@@ -77,12 +77,12 @@ def by_matrix(matrix: np.ndarray) -> Orientation:
 
 
 def _turned(degrees: float) -> Orientation:
-    """Return the orientation for a counterclockwise rotation."""
+    """Return the orientation for a counterclockwise rotation by an angle in degrees."""
     return EXIF[(1, 8, 3, 6)[round(degrees / 90) % 4]]
 
 
 def pixel_aspect(ratio: Fraction | None) -> float:
-    """Return the pixel aspect ratio, width by height; 1 if nearly square or implausible."""
+    """Return the ratio of a pixel's width to its height; 1 if nearly square or implausible."""
     if not ratio or is_absurd(ratio) or abs(ratio - 1) <= SQUARE_WITHIN:
         return 1.0
     return float(ratio)

@@ -1,4 +1,4 @@
-"""Count a video file's frames and measure its true length by reading all packets, undecoded."""
+"""Count a video file's frames and measure its length by reading all packets without decoding."""
 
 import threading
 from array import array
@@ -13,12 +13,12 @@ from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
-"""Memory per process for the results of counting."""
+"""Memory that each process may use to cache the results of counting."""
 
 SKIPPED_SHARE = 0.1
 """A clip is reported if a larger share of its frames comes before its first key frame."""
 
-_PACKED_MPEG4_BYTES = 19  # largest placeholder packet after a packet of two MPEG-4 frames
+_PACKED_MPEG4_BYTES = 19  # largest placeholder packet after a packet with two MPEG-4 frames
 
 
 @dataclass(slots=True)
@@ -27,12 +27,12 @@ class Counted:
 
     Attributes:
         timeline: when each frame is on screen.
-        first_stamp: the file's time stamp of the first frame, in ticks; None if it has none.
+        first_stamp: the file's time stamp of the first frame, in ticks; None if it is missing.
         last_key_sec: time of the last key frame.
         blank_end: whether the last packet is all zeros, as in files whose copy was interrupted.
         num_packets: number of packets; None if they cannot be matched to frames.
-        index: all packets; None if they do not tell which of them a frame needs.
-        orientation: how to bring the frames upright; None until one was decoded.
+        index: index of all packets; None if the packets that a frame needs cannot be determined.
+        orientation: orientation of the frames; None until a frame has been decoded.
     """
 
     timeline: Timeline
@@ -68,13 +68,13 @@ class CountedFiles:
         self._lock = threading.Lock()  # inspection opens files in threads
 
     def get(self, key: tuple[str, int, int]) -> Counted | None:
-        """Return the cached result for a file, None if there is none."""
+        """Return the cached result for a file; None if it is not cached."""
         return self._found.get(key)
 
     def keep(self, key: tuple[str, int, int], counted: Counted) -> None:
         """Cache the result for a file, removing others if necessary."""
         with self._lock:
-            # Evict the latest first, so that with too many files one part stays over all epochs.
+            # Evict the latest first, so that with too many files some stay cached over all epochs.
             while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
                 self._bytes -= self._found.popitem()[1].nbytes
             self._found[key] = counted
@@ -88,11 +88,11 @@ class Reading:
     Attributes:
         tick_sec: seconds per tick of their time stamps.
         nominal_fps: frame rate to use if the time stamps do not give one.
-        has_only_dts: whether time stamps only give the decoding order.
-        stores_decoding: whether decoding times are stored and not estimated.
-        most_reordered: how many frames that are decoded before a frame may be shown after it.
-        is_lossy: whether frames are compressed: raw ones may legitimately end in zeros.
-        may_be_packed: whether two frames may share a packet, followed by one of a few bytes.
+        has_only_dts: whether the time stamps give only the decoding order.
+        stores_decoding: whether decoding times are stored in the file rather than estimated.
+        most_reordered: most frames that may be decoded before a frame but shown after it.
+        is_lossy: whether frames are compressed; raw frames may legitimately end in zeros.
+        may_be_packed: whether a packet may contain two frames, followed by a tiny placeholder.
         has_index: whether to build an index.
     """
 
@@ -107,7 +107,7 @@ class Reading:
 
 
 class _Columns:
-    """The fields of packets, at 8 bytes per number instead of a list's 40."""
+    """The fields of packets in arrays, which use 8 bytes per number instead of 40 as in a list."""
 
     def __init__(self) -> None:
         self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")
@@ -127,7 +127,7 @@ class _Columns:
         is_key, is_shown, is_corrupt = (np.array(one, dtype=bool) for one in flags)
         is_shown[len(is_corrupt) - is_corrupt[::-1].argmin() :] = False  # the file is cut off there
         if is_key.any():
-            is_shown[: is_key.argmax()] = False  # the frames they depend on are not in the file
+            is_shown[: is_key.argmax()] = False  # they depend on frames that are not in the file
         return Stamps(*numbers, is_key, is_shown, how.stores_decoding, how.most_reordered)
 
 
@@ -135,7 +135,7 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
     """Read all packets and return the result; None if no frame would be displayed.
 
     Args:
-        packets: packets of a file, from the first on.
+        packets: all packets of a file.
         how: how to read them.
     """
     columns, last, tells = _Columns(), None, not how.has_only_dts
@@ -149,7 +149,7 @@ def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
         return None
     stamps = columns.stamps(how)
     if not stamps.is_shown.any():
-        return None  # all depend on frames that were cut off
+        return None  # all frames depend on frames that were cut off
     tells_all = tells and not any(columns.is_corrupt)
     timeline = lay_out(stamps, tick_sec=how.tick_sec, nominal_fps=how.nominal_fps)
     if len(timeline.displayed) == 1:

@@ -1,7 +1,7 @@
-"""Find the packets to decode for given frames: pure arithmetic on time stamps.
+"""Find the packets that must be decoded for given frames, using only their time stamps.
 
-A packet contains one frame. Packets are numbered in decoding order, which is their order in the
-file; frames are displayed in the order of their time stamps.
+Each packet contains one frame. Packets are numbered in decoding order, which is their order in
+the file. Frames are displayed in the order of their time stamps.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ class PacketIndex:
     Args:
         stamps: for each packet, the time at which its frame is displayed, in ticks.
         is_key: for each packet, whether decoding can start at it.
-        is_shown: for each packet, whether its frame is displayed at all: an edit list may hide the
-            start, which is then only decoded because other frames depend on it.
+        is_shown: for each packet, whether its frame is displayed. An edit list may hide frames at
+            the start, which are decoded only because other frames depend on them.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PacketIndex:
 
     @property
     def has_leading(self) -> bool:
-        """Whether some frames are displayed before the key frame that they follow in the file."""
+        """Whether any frame follows a key frame in the file but is displayed before it."""
         keys = self.keys[np.searchsorted(self.keys, np.arange(len(self.stamps)), "right") - 1]
         return bool((self.stamps < self.stamps[keys]).any())
 
@@ -73,7 +73,7 @@ class PacketIndex:
 
         Args:
             wanted: packet numbers, sorted.
-            jumps: whether decoding may start at any key frame, or only at the first.
+            jumps: whether decoding may start at any key frame rather than only at the first.
 
         Returns:
             (start, end) pairs, `end` excluded; each range starts at a key frame.
@@ -88,13 +88,13 @@ class PacketIndex:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """Numbers of the key packets: (K,) int64."""
+        """Numbers of the packets with key frames: (K,) int64."""
         return np.flatnonzero(self._is_key)
 
     def _start_for(self, number: int) -> int:
-        """Return the last key packet from which the frame of a packet can be decoded.
+        """Return the last key frame from which the frame of a packet can be decoded.
 
-        A frame that is displayed before the key frame that it follows in the file may depend on
+        If a frame follows a key frame in the file but is displayed before it, it may depend on
         frames before that key frame.
         """
         place = int(np.searchsorted(self.keys, number, side="right")) - 1

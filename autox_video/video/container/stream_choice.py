@@ -1,4 +1,4 @@
-"""Choose the video stream of a file, not its cover art, thumbnail or preview."""
+"""Choose a file's main video stream rather than its cover art, thumbnail or preview."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import av
 
 NO_CLIP = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
-"""Dispositions of streams that are not the clip if there is another stream."""
+"""Dispositions of streams that are chosen only if there is no other stream."""
 
 FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
-"""Streams below these shares of the largest stream's frames, length or pixels are not the clip but
+"""Streams below these shares of the largest stream's frames, length or pixels are treated as
 thumbnails, still images or previews."""
 
 SLIDES = 5
 """A large stream of at least this many frames is reported, even if another has many more."""
 
-_LOOK_AT_BYTES = 64 << 20  # of a file with several streams
+_LOOK_AT_BYTES = 64 << 20  # read from a file with several streams
 
 
 @dataclass(eq=False)
@@ -53,14 +53,15 @@ class _Candidate:
 
 
 def choose_stream(container: Any) -> tuple[Any, str | None]:
-    """Return the stream that players show, and a remark if another may be meant.
+    """Return the stream that players show, and a remark if another stream may be the right one.
 
-    Streams with few frames and previews come last; among the rest, the file's default stream is
-    preferred, then the largest, then the first. If there are several, the file is read and has to
-    be opened again.
+    Previews and streams with few frames are chosen last. Among the others, the file's default
+    stream is preferred, then the largest, then the first. If there are several candidates, this
+    function reads from the file, which must then be opened again.
 
     Returns:
-        None for the stream if there is only cover art. There may be no decoder for the stream.
+        The stream, for which FFmpeg may have no decoder, and the remark. The stream is None if
+        there is only cover art.
     """
     streams = [one for one in container.streams.video if not _is(one, "attached_pic")]
     clips = list(filter(is_clip, streams))
@@ -81,7 +82,7 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
 
 
 def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
-    """Whether a stream with few frames may be the clip, such as a slide show."""
+    """Whether a stream with few frames, such as a slide show, may be the right one."""
     is_long = other.frames >= SLIDES and other.seconds >= SHORTER * chosen.seconds
     return is_long and other.pixels >= SMALLER * chosen.pixels
 
@@ -111,7 +112,7 @@ def _look(container: Any, found: dict[int, _Candidate]) -> None:
 
 
 def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return the streams that are neither short nor have few frames."""
+    """Return the streams that are not short and do not have few frames."""
     frames = max(one.frames for one in candidates)
     long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
     seconds = max(one.seconds for one in long or candidates)

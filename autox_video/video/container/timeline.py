@@ -1,8 +1,8 @@
-"""The timeline of a clip: when each frame is on screen, with faulty time stamps repaired.
+"""Compute a clip's timeline, the times at which its frames are on screen, from its time stamps.
 
-A clip's length, its sampling times and all decoders use this timeline. Plausible time stamps are
-followed exactly, so variable frame rates, slow webcams and still screen recordings keep their true
-times. Repairs and anything unusual are described in words.
+The timeline determines a clip's length and sampling times, and all decoders follow it. Plausible
+time stamps are used exactly, so variable frame rates, slow webcams and still screen recordings keep
+their true times. Faulty time stamps are repaired. Repairs and anything unusual are reported.
 
 Shape legend: P packets in decoding order, N frames in display order.
 """
@@ -15,24 +15,24 @@ from autox_video.core.durations import duration
 from autox_video.video.files.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
 
 JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
-"""Gaps longer than this, and this many times the typical gap, are clock errors if together they
-take this share of the clip; real pauses are shorter or a smaller part of it."""
+"""Gaps are clock errors if they are longer than JUMP_SEC seconds and JUMP_FRAMES typical gaps, and
+together make up more than the share JUMP_SHARE of the clip. Real pauses stay below these limits."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
-"""A clip is reported if frames held this many times longer than usual make up this share of it."""
+"""A clip is reported if frames that last HELD_FRAMES times the usual make up HELD_SHARE of it."""
 
 REPEATED_SHARE = 0.1
-"""A clip is reported if a larger share of its frames repeats the time stamp of the one before."""
+"""A clip is reported if a larger share of its frames repeats the previous time stamp."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
-"""How many frames that are decoded before a frame may be shown after it: in any codec, and if other
-signs say that there should be none."""
+"""Most frames that may be decoded before a frame but shown after it: the limit of all codecs, and a
+lower limit if the file indicates that its frames are not reordered."""
 
 TIME_TOLERANCE_SEC = 1e-6
-"""N / fps in floating point may fall short of frame N's own time by this much."""
+"""Tolerance for rounding errors when a frame number divided by fps is compared to its time."""
 
 MISSING = np.iinfo(np.int64).min
-"""The value of a missing time stamp."""
+"""The value that represents a missing time stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Stamps:
     """Time stamps of a clip's packets, (P,) each, in ticks.
 
     Attributes:
-        shown_at: int64, presentation time (PTS), MISSING if not given.
-        decoded_at: int64, decoding time (DTS), MISSING if not given.
-        durations: int64, display duration of the frame, 0 if not given.
-        is_key: bool, whether decoding can start there.
-        is_shown: bool, whether the frame is displayed at all.
-        stores_decoding: whether `decoded_at` comes from the file and is not estimated.
-        most_reordered: how many frames that are decoded before a frame may be shown after it.
+        shown_at: int64, presentation time (PTS); MISSING if unknown.
+        decoded_at: int64, decoding time (DTS); MISSING if unknown.
+        durations: int64, display duration of the frame; 0 if unknown.
+        is_key: bool, whether decoding can start at the packet.
+        is_shown: bool, whether the frame is displayed.
+        stores_decoding: whether `decoded_at` is from the file rather than estimated.
+        most_reordered: most frames that may be decoded before a frame but shown after it.
     """
 
     shown_at: np.ndarray
@@ -60,15 +60,15 @@ class Stamps:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The frames of a clip in display order, at least one.
+    """The frames of a clip (at least one) in display order, and their times.
 
     Attributes:
         displayed: (N,) int64, the number of each frame's packet.
         starts: (N,) float64, seconds from the first frame, never decreasing.
         seconds: length, > 0.
-        odd: what was repaired or is unusual about its times.
+        odd: repairs and unusual properties of the time stamps, as clauses.
         in_stamp_order: whether frames are displayed in the order of their time stamps.
-        follows_stamps: whether they are also displayed at the times of their time stamps.
+        follows_stamps: whether frames are displayed at the times of their time stamps.
     """
 
     displayed: np.ndarray
@@ -79,24 +79,24 @@ class Timeline:
     follows_stamps: bool = True
 
     def on_screen(self, seconds: np.ndarray) -> np.ndarray:
-        """Return the index in `displayed` of the frame on screen at each time: (T,) to (T,)."""
+        """Return the indices (T,) in `displayed` of the frames on screen at the times (T,)."""
         return np.maximum(np.searchsorted(self.starts, seconds, side="right") - 1, 0)
 
     def places(self, packets: int) -> np.ndarray:
-        """Return the index in `displayed` of each packet's frame: (P,), -1 if not displayed."""
+        """Return the index in `displayed` of each packet's frame (P,); -1 if not displayed."""
         places = np.full(packets, -1, dtype=np.int64)
         places[self.displayed] = np.arange(len(self.displayed))
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the start times of frame numbers (T,), extrapolated at the mean frame rate."""
+        """Return the start times of frames by number (T,), extrapolated at the mean frame rate."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))
 
     @property
     def is_even(self) -> bool:
-        """Whether frame N starts at N / mean frame rate."""
+        """Whether the frames are evenly spaced at the mean frame rate."""
         numbers = np.arange(len(self.starts))
         evenly = numbers * (self.seconds / len(self.starts))
         return bool(np.abs(self.starts - evenly).max() < TIME_TOLERANCE_SEC)
@@ -172,7 +172,7 @@ def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) ->
 
 
 def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
-    """Return the displayed packets in display order (N,), and the last index of each clock."""
+    """Return the displayed packets in display order (N,), and the indices at which clocks end."""
     clock = _clocks(shown_at, stamps)
     order = np.lexsort((shown_at, clock))
     displayed = order[stamps.is_shown[order]]
@@ -180,10 +180,10 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 
 
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
-    """Return the clock number of each packet: a clip has one, joined recordings have several.
+    """Return the clock number of each packet; joined recordings have several clocks.
 
-    Reordered frames make time stamps go back, too. A new clock starts where they go back at a key
-    frame, together with the decoding time, or over more frames than codecs can reorder.
+    Time stamps also decrease where frames are reordered. A new clock starts only if they decrease
+    at a key frame, together with the decoding time, or over more frames than codecs can reorder.
     """
     starts = np.zeros(len(shown_at), dtype=np.int64)
     is_back = shown_at < np.maximum.accumulate(shown_at)
@@ -208,7 +208,7 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
 
 
 def _least_before(stamps: np.ndarray, count: int) -> np.ndarray:
-    """Return the minimum of the `count` stamps before each; MISSING if there are fewer."""
+    """Return the minimum of the `count` values before each value; MISSING if there are fewer."""
     padded = np.concatenate([np.full(count, MISSING), stamps])
     return np.lib.stride_tricks.sliding_window_view(padded, count)[:-1].min(axis=1)
 
@@ -223,11 +223,11 @@ def _typical(gaps: np.ndarray, otherwise: float) -> float:
 
 
 def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
-    """Return each frame's display duration with clock errors repaired, and what was unusual.
+    """Return display durations without clock errors, and clauses about anything unusual.
 
     Args:
-        gaps: (N,) seconds; NaN for the last frame of a clock that is followed by another; the last
-            is 0 if the file does not give it.
+        gaps: display durations (N,) in seconds; NaN for the last frame before another clock starts.
+            The last gap is 0 if the file does not give it.
         typical: typical gap in seconds.
         nominal_fps: frame rate according to the header.
     """
@@ -258,7 +258,7 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
 
 
 def _spread(gaps: np.ndarray) -> None:
-    """Divide the time of frames with equal time stamps evenly among them, in place."""
+    """Distribute the display time of frames with equal time stamps evenly among them, in place."""
     if not (gaps == 0).any():
         return
     gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # the last run's time

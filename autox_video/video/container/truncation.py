@@ -1,4 +1,4 @@
-"""Detect files that are cut off: half a download looks like a short clip."""
+"""Detect files that are cut off, such as partial downloads, which look like short clips."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ import av
 from autox_video.video.container.packet_count import Counted
 
 CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
-"""A clip is cut off if more than this share of it, and more than this time, is missing."""
+"""A clip is cut off if it lacks more than this share of its length and more than this time."""
 
-# Containers whose header gives the full length of the file, or of each stream.
+# Containers whose headers give the full length of the file, and those that give each stream's.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
 _TELL_OF_STREAMS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
 
@@ -18,7 +18,7 @@ _SEGMENT, _HEAD_BYTES = b"\x18\x53\x80\x67", 4096
 
 
 def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...]:
-    """Say as a clause that the end of a clip is missing; nothing if it is not.
+    """Return a clause if the end of a clip is missing, and otherwise no clause.
 
     Args:
         container: the open file.
@@ -40,7 +40,7 @@ def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...
 
 
 def is_cut_off(path: Path, container: Any, stream: Any) -> bool:
-    """Whether a file is shorter than its header says, checked without reading it.
+    """Whether a file is smaller than its header says, without reading the whole file.
 
     Args:
         path: an MP4 or Matroska file.
@@ -70,14 +70,14 @@ def _segment_end(path: Path) -> int:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """Read an EBML variable-size integer (RFC 8794, section 4); returns it and its end."""
+    """Return an EBML variable-size integer (RFC 8794, section 4) and the offset of its end."""
     count = 9 - data[place].bit_length() if place < len(data) else 9
     value = int.from_bytes(data[place : place + count], "big")
     return value & (1 << 7 * count) - 1, place + count
 
 
 def _promised_sec(container: Any, stream: Any) -> float | None:
-    """Return the length of the video according to the header; None if it does not say."""
+    """Return the length of the video according to the header; None if it gives no length."""
     name = container.format.name
     if name == "avi" and stream.frames:  # FFmpeg's duration is an estimate if the file is cut off
         return float(stream.frames * stream.time_base)
@@ -92,7 +92,7 @@ def _promised_sec(container: Any, stream: Any) -> float | None:
 
 
 def _seconds(text: str) -> float | None:
-    """Parse a duration of Matroska's tags, such as 00:00:04.000000000."""
+    """Parse a Matroska duration tag such as 00:00:04.000000000; None if it is invalid."""
     try:
         hours, minutes, seconds = map(float, text.split(":"))
     except ValueError:

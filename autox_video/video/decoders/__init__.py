@@ -1,1 +1,1 @@
-"""The decoders, one module each."""
+"""The video decoders, with one module for each."""

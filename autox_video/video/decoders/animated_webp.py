@@ -1,4 +1,4 @@
-"""The decoder of animated WebP files, which Pillow reads and FFmpeg does not."""
+"""A decoder for animated WebP files, which Pillow can read and FFmpeg cannot."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
 FASTEST_MS, SHOWN_MS = 10, 100
-"""Frames with a duration up to the first value are shown for the second, as in browsers."""
+"""Frames that last at most FASTEST_MS are shown for SHOWN_MS, as in browsers."""
 
 
 class AnimatedWebp(Video):
-    """An animated WebP as an open clip.
+    """An open clip that is an animated WebP file.
 
     Raises:
         VideoError: the file cannot be read.
@@ -64,12 +64,12 @@ class AnimatedWebp(Video):
 
 
 def _durations_ms(data: bytes) -> Iterator[int]:
-    """Yield the duration of each frame (ANMF chunks of WebP's RIFF container)."""
+    """Yield the duration of each frame, read from the ANMF chunks of the RIFF container."""
     place = 12
     while place + 8 <= len(data):
         size = int.from_bytes(data[place + 4 : place + 8], "little")
         if place + 8 + size > len(data):
-            return  # cut off
+            return  # the file is cut off
         if data[place : place + 4] == b"ANMF":
             yield int.from_bytes(data[place + 20 : place + 23], "little")
         place += 8 + size + size % 2

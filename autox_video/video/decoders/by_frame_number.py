@@ -1,6 +1,7 @@
-"""The base class of decoders that access frames by number in display order.
+"""The base class of decoders that access frames by their number in display order.
 
-PyAV's timeline says which frame is on screen when, so all decoders return the same frames.
+All decoders return the same frames, because PyAV's timeline decides which frame is on screen at a
+given time.
 """
 
 from abc import abstractmethod
@@ -22,14 +23,14 @@ _PROGRESSIVE = (0, 1)  # PyAV's field orders for unknown and progressive
 
 
 class NumberedDecoder(Video):
-    """An open clip: length, size and timeline come from PyAV, the frames from another library.
+    """An open clip with frames from another library; its length, size and timeline are from PyAV.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.
     """
 
     failures: tuple[type[Exception], ...]
-    """What the library raises for files that it cannot read."""
+    """Exceptions that the library raises for files that it cannot read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,21 +53,21 @@ class NumberedDecoder(Video):
 
     @abstractmethod
     def _open(self, path: Path) -> int:
-        """Open the file; returns its number of frames."""
+        """Open the file and return its number of frames."""
 
     @abstractmethod
     def _read(self, numbers: list[int]) -> np.ndarray:
-        """Return frames by number, sorted: (N, H, W, 3) uint8."""
+        """Return the frames with these sorted numbers as (N, H, W, 3) uint8 pixels."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
-        """Explain why frames of this file would be wrong; None if they would be right."""
+        """Explain why the library would return wrong frames of this file; None if it would not."""
         if file.index is None or not file.index.names_frames:
             return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:
             return "its time stamps are not in order"
         if self._pyav.orientation.is_mirrored:
             return "its frames are flipped"
-        # Available in PyAV from release 18 on.
+        # PyAV has this attribute since release 18.
         if getattr(file.codec, "field_order", 0) not in _PROGRESSIVE:
             return "its frames are interlaced"
         if not _starts_anew(file, file.index):
@@ -91,7 +92,7 @@ class NumberedDecoder(Video):
             yield np.flatnonzero(shown == number), self._scaled(pixels, short_side)
 
     def _check_size(self, pixels: np.ndarray) -> None:
-        """Raise VideoError unless the library has rotated the frame as the file says."""
+        """Raise VideoError unless the library rotated the frame as the file specifies."""
         codec, found = self._pyav.file.codec, (pixels.shape[1], pixels.shape[0])
         expected = self._pyav.orientation.size(codec.width, codec.height)
         if found != expected:
@@ -117,9 +118,9 @@ class NumberedDecoder(Video):
 
 
 def _starts_anew(file: MediaFile, index: PacketIndex) -> bool:
-    """Whether key frames can be decoded alone; not the case for H.264 with intra-refresh.
+    """Whether key frames can be decoded on their own, unlike in H.264 with intra-refresh.
 
-    Tries the second key frame of a small file.
+    This is tested by decoding the second key frame of a small file.
     """
     if file.codec.name != "h264" or len(index.keys) < 2 or not file.is_small:
         return True

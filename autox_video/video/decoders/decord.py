@@ -1,4 +1,4 @@
-"""The decord decoder, which many data sets were read with; it is no longer maintained."""
+"""The decord decoder, which has been used to read many data sets but is no longer maintained."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ class DecordDecoder(NumberedDecoder):
     """An open clip, decoded by decord.
 
     For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
-    frames; small ones are refused.
+    frames; small files of this kind are refused.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.
@@ -28,7 +28,7 @@ class DecordDecoder(NumberedDecoder):
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """What the library raises for files that it cannot read."""
+        """Exceptions that the library raises for files that it cannot read."""
         import decord
 
         return (decord.DECORDError, RuntimeError, ValueError)

@@ -1,4 +1,4 @@
-"""The decoder of frame folders: one image per frame, img_00001.jpg and so on."""
+"""A decoder for folders with one image per frame, such as img_00001.jpg."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -17,22 +17,23 @@ from autox_video.video.files.video_file import PICTURE_NAME
 from autox_video.video.video import Video
 
 FRAME_FOLDER_FPS = 30.0
-"""Assumed frame rate of a frame folder, which does not state one."""
+"""Assumed frame rate of a frame folder."""
 
-# Folders of extracted frames may also contain optical flow: flow_x_00001.jpg.
+# Folders of extracted frames may also contain optical flow, such as flow_x_00001.jpg.
 _PREFIXES_OF_FRAMES = ("img", "image", "frame")
 
 _END_OF_PICTURE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _LOOK_FOR_EXIF_BYTES = 65536
 _EXIF_ORIENTATION = 0x112
-_LOOK_FOR_END_BYTES = 4096  # some programs append data after the end
+_LOOK_FOR_END_BYTES = 4096  # some programs append data after the end of the image
 
 
 class FrameFolder(Video):
-    """A folder of images as an open clip.
+    """An open clip that is a folder of images.
 
-    Images are ordered by the number at the end of their name and shown at `FRAME_FOLDER_FPS`,
-    regardless of gaps in the numbers. All are turned upright and scaled to the size of the first.
+    Images are ordered by the number at the end of their names and shown at `FRAME_FOLDER_FPS`,
+    regardless of gaps in the numbers. All images are rotated upright and scaled to the size of the
+    first image.
 
     Raises:
         VideoError: the folder cannot be read, or contains images of several kinds.
@@ -95,7 +96,7 @@ class FrameFolder(Video):
         return [name for _, name in sorted(*kinds.values())]
 
     def _frame(self, number: int) -> tuple[av.VideoFrame, Orientation]:
-        """Return an image, and how to bring it upright."""
+        """Return an image and its orientation."""
         name = self._names[number]
         try:
             data = (self.path / name).read_bytes()
@@ -105,7 +106,7 @@ class FrameFolder(Video):
         if end is not None and end not in data[-_LOOK_FOR_END_BYTES:]:
             raise self._error(name, self._why_damaged(name))
         try:
-            # From memory, because FFmpeg takes a file name with % for a pattern.
+            # Read from memory because FFmpeg treats a file name with % as a pattern.
             with av.open(io.BytesIO(data), options={"err_detect": "explode"}) as container:
                 container.streams.video[0].codec_context.thread_count = 1
                 return next(container.decode(video=0)), _exif_orientation(data)
@@ -121,7 +122,7 @@ class FrameFolder(Video):
 
 
 def _exif_orientation(data: bytes) -> Orientation:
-    """Return how to bring an image upright, from its Exif data."""
+    """Return the orientation of an image according to its Exif data."""
     if b"Exif" not in data[:_LOOK_FOR_EXIF_BYTES] and b"eXIf" not in data[:_LOOK_FOR_EXIF_BYTES]:
         return UPRIGHT
     from PIL import Image

@@ -1,4 +1,4 @@
-"""Convert decoded frames to RGB: scaled, upright, in the right colours.
+"""Convert decoded frames to upright, scaled RGB pixels with correct colours.
 
 Shape legend: H height and W width in pixels, 3 channels RGB.
 """
@@ -10,11 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from autox_video.video.container.orientation import UPRIGHT, Orientation
 
 WORTH_SCALING = 2.0
-"""Training scales frames down while decoding if they are this many times larger than needed."""
+"""Training scales frames down while decoding if they exceed the needed size by this factor."""
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Return (width, height) scaled to a shorter side of `short_side` px; never enlarges."""
+    """Return (width, height) scaled down to a shorter side of `short_side` px; never scales up."""
     if short_side is None or min(width, height) <= short_side:
         return width, height
     scale = short_side / min(width, height)
@@ -24,8 +24,8 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 class RgbConverter:
     """Converts frames to RGB, reusing the tables of the last conversion.
 
-    Uses the file's colour matrix (BT.601, BT.709, BT.2020) and range; BT.601 and limited range if
-    it gives none. HDR is not tone-mapped. The alpha channel is dropped.
+    Uses the file's colour matrix (BT.601, BT.709, BT.2020) and range, or BT.601 and limited range
+    if the file does not specify them. HDR is not tone-mapped. The alpha channel is dropped.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class RgbConverter:
 
         Args:
             frame: a decoded frame of any pixel format.
-            size: (width, height) before rotation; scaling down averages over areas.
-            orientation: how to bring it upright.
+            size: (width, height) before rotation; frames are scaled down by area averaging.
+            orientation: orientation of the frame according to the file.
 
         Returns:
             (H, W, 3) uint8.

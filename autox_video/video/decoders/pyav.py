@@ -1,4 +1,4 @@
-"""The PyAV decoder: always installed, reads every format."""
+"""The PyAV decoder, which is always installed and reads every format."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +19,13 @@ from autox_video.video.container.timeline import Timeline
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
-_HOLE_SEC = 1.0  # how long the last good frame may replace frames that cannot be decoded
+_HOLE_SEC = 1.0  # longest time for which the last good frame may replace undecodable frames
 _SEEK_FROM_SEC = 1.0  # before this time, decoding from the start is as fast as a seek
 _SEEK_OVER_SEC = 5.0  # in large files, longer gaps are skipped by a seek
 _READ_AT_MOST_SEC = 20.0  # longest part of a large file read at once, to limit memory
-_SEEK_BACK_SEC = (0.0, 2.0)  # a seek may land after its target: then try this much earlier
+_SEEK_BACK_SEC = (0.0, 2.0)  # if a seek lands after its target, try again this much earlier
 
-# Codecs in which decoding from a key frame on gives the same frames as decoding from the start.
+# Codecs in which decoding can start at any key frame and gives the same frames.
 _STARTS_AT_KEYS = frozenset(
     (
         *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
@@ -33,12 +33,12 @@ _STARTS_AT_KEYS = frozenset(
         *("prores", "dnxhd", "dvvideo"),
     )
 )
-# Codecs whose frame headers say that no other frame depends on them.
+# Codecs whose frame headers say whether other frames depend on a frame.
 _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 class _Shown(NamedTuple):
-    """A frame and its display time; the end of the clip is at infinity and has no frame."""
+    """A frame and its display time; the end of the clip has no frame and is at infinity."""
 
     second: float
     frame: av.VideoFrame | None
@@ -46,7 +46,7 @@ class _Shown(NamedTuple):
 
 
 class _InexactError(Exception):
-    """The decoder does not return what the index says."""
+    """The decoder does not return the frames that the index lists."""
 
 
 @DECODERS.register("pyav")
@@ -54,7 +54,7 @@ class PyAVDecoder(Video):
     """An open clip, decoded by PyAV.
 
     Raises:
-        VideoError: the file is unreadable, not a video, or has no length or size.
+        VideoError: the file is unreadable or not a video, or its length or frame size is unknown.
     """
 
     decoder = "pyav"
@@ -63,7 +63,7 @@ class PyAVDecoder(Video):
         self.path = path
         self.file = MediaFile(path)
         self.codec = self.file.codec.name
-        self._origin: float | None = None  # ticks of the first frame, of a large file
+        self._origin: float | None = None  # time stamp of a large file's first frame, in ticks
         self._orientation: Orientation | None = None
         self._converter = RgbConverter()
 
@@ -105,7 +105,7 @@ class PyAVDecoder(Video):
 
     @property
     def orientation(self) -> Orientation:
-        """How to bring the frames upright."""
+        """Orientation of the frames according to the file."""
         if self._orientation is None and self.file.counted is not None:
             self._orientation = self.file.counted.orientation
         if self._orientation is None:
@@ -138,17 +138,17 @@ class PyAVDecoder(Video):
                 self.file.counted.orientation = self._orientation
 
     def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
-        """Yield (places, frame) for all times; the same places may be yielded again."""
+        """Yield pairs (places, frame) for all times; a place may be yielded more than once."""
         for start, stop in self._groups(wanted):
             try:
                 for places, frame in self._picked_frames(wanted[start:stop]):
                     yield start + places, frame
-            except _InexactError:  # damaged, or an unforeseen format: decode all of it
+            except _InexactError:  # damaged file or unforeseen format: decode every frame
                 for first, end, frame in self._frames_in_order(wanted[start:stop]):
                     yield range(start + first, start + end), frame
 
     def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of the times to read together: all at once, except in large files."""
+        """Yield the ranges (start, stop) of times to read together; small files have only one."""
         start = 0
         for stop in range(1, len(wanted) + 1):
             is_far = stop < len(wanted) and (
@@ -162,7 +162,7 @@ class PyAVDecoder(Video):
     # ---- with a packet index ----
 
     def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
-        """Decode only what is needed for the frames at the `wanted` times."""
+        """Decode only the packets that are needed for the frames at the `wanted` times."""
         if self.file.is_small:
             if self.file.index is None:
                 raise _InexactError
@@ -188,7 +188,7 @@ class PyAVDecoder(Video):
         raise _InexactError
 
     def _check_end(self, packets: list[av.Packet], second: float) -> None:
-        """Raise _InexactError if the file may be cut off before a time."""
+        """Raise _InexactError if the file may be cut off before the time `second`."""
         ends = (packet.pts + (packet.duration or 0) for packet in packets)
         end_sec = (max(ends) - self._origin) * self.file.tick_sec
         promised_sec = self.file.promised_sec or 0.0
@@ -245,7 +245,7 @@ class PyAVDecoder(Video):
     # ---- sequentially ----
 
     def _frames_in_order(self, wanted: np.ndarray) -> Iterator[tuple[int, int, av.VideoFrame]]:
-        """Yield (first, end, frame): the frame on screen at the sorted times wanted[first:end]."""
+        """Yield (first, end, frame) with the frame on screen at the times wanted[first:end]."""
         before, first = None, 0
         if len(wanted) == 0:
             return
@@ -264,7 +264,7 @@ class PyAVDecoder(Video):
     def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
         """Raise VideoError if the frames around a time are too far away to replace its frame."""
         if before is None:
-            is_unknown = after.second > _HOLE_SEC  # else the first good frame is used
+            is_unknown = after.second > _HOLE_SEC  # otherwise, the first good frame is used
         else:
             is_unknown = after.after_hole and second > before.second + _HOLE_SEC
         if is_unknown:
@@ -295,10 +295,10 @@ class PyAVDecoder(Video):
         return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
 
     def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
-        """Return the frames from the last key frame before `second` - `back_sec` on.
+        """Return the frames that start with the last key frame before `second` - `back_sec`.
 
-        None if the seek fails. Frames shown before the key frame are skipped, as they may depend on
-        frames that were not read.
+        The result is None if the seek fails. Frames shown before the key frame are skipped, as they
+        may depend on frames that were not read.
         """
         target = self._origin + max(second - back_sec, 0.0) / self.file.tick_sec
         try:
@@ -335,7 +335,7 @@ class PyAVDecoder(Video):
         yield _Shown(math.inf, None, hole or cut_off)
 
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
-        """Yield the decoded frames in display order; None for what could not be decoded."""
+        """Yield the decoded frames in display order, and None where decoding failed."""
         for number, packet in enumerate(packets):
             yield from self.file.decode(packet, number)
         if self.file.read_failed:
@@ -344,7 +344,7 @@ class PyAVDecoder(Video):
 
 
 def _index_of(packets: list[av.Packet]) -> PacketIndex:
-    """Return the index of packets of which the first is a key frame."""
+    """Return the index of packets that start with a key frame."""
     if any(packet.is_corrupt for packet in packets):
         raise _InexactError
     stamps = [packet.pts for packet in packets]
@@ -363,9 +363,9 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Whether a frame's header says if other frames depend on it."""
+    """Whether the frame headers of a codec say if other frames depend on a frame."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
-    # HEVC does so for a single temporal layer; the configuration record has their number.
+    # HEVC does so if it has a single temporal layer; the configuration record gives their number.
     record = codec.extradata or b""
     return len(record) > 22 and record[0] == 1 and (record[21] >> 3 & 7) == 1

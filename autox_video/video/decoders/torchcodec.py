@@ -15,7 +15,7 @@ class TorchCodecDecoder(NumberedDecoder):
     """An open clip, decoded by torchcodec.
 
     For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
-    frames; small ones are refused.
+    frames; small files of this kind are refused.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.
@@ -52,7 +52,7 @@ class TorchCodecDecoder(NumberedDecoder):
             VideoDecoder(b"not a video")
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             if not isinstance(error, ImportError | OSError) and "libtorchcodec" not in str(error):
-                return None  # it tried to read it
+                return None  # it found FFmpeg and tried to read the data
             return (
                 "torchcodec finds no FFmpeg libraries that it supports: install FFmpeg, for "
                 "example with `apt-get install ffmpeg`, and the torchcodec version that matches "

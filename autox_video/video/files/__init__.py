@@ -1,1 +1,1 @@
-"""Local and remote files: their names, their first bytes, and how to fetch them."""
+"""Recognise, check and download local and remote video files."""

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 _HEAD_BYTES = 4096
-_MOST_KINDS = 50  # of MP4 boxes
+_MOST_KINDS = 50  # limit on the kinds of MP4 boxes that are read
 
 UNFINISHED = frozenset(
     (
@@ -14,7 +14,7 @@ UNFINISHED = frozenset(
 )
 """Suffixes of unfinished downloads."""
 
-# First bytes, and what the file is: `this is ...`.
+# The first bytes of a file, and a description that completes the sentence `this is ...`.
 _BEGINNINGS = (
     (b"/annex/objects/", "a git-annex pointer, not the video: run `git annex get`"),
     (b"\x00\x05\x16\x07", "macOS metadata of a file (AppleDouble), not the video itself"),
@@ -86,7 +86,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def why_no_video(path: Path) -> str | None:
-    """Say what a file is that cannot be read as a video; None if unknown."""
+    """Describe a file that cannot be read as a video; None if its type is unknown."""
     what = _what_it_looks_like(path)
     if what is None:
         return None
@@ -114,7 +114,7 @@ def _what_it_looks_like(path: Path) -> str | None:
 
 
 def _what_mp4(path: Path) -> str | None:
-    """Say what an MP4 lacks; None if it has its index."""
+    """Describe an MP4 file without an index (moov box); None if it has an index."""
     kinds, place = set(), 0
     with path.open("rb") as file:
         while len(header := file.read(16)) >= 8 and len(kinds) < _MOST_KINDS:
@@ -122,7 +122,7 @@ def _what_mp4(path: Path) -> str | None:
             size = int.from_bytes(header[:4], "big")
             size = int.from_bytes(header[8:16], "big") if size == 1 else size
             place += size
-            if size < 8:  # up to the end, or damaged
+            if size < 8:  # the box extends to the end of the file, or is damaged
                 break
             file.seek(place)
     if b"moov" in kinds:
@@ -133,7 +133,7 @@ def _what_mp4(path: Path) -> str | None:
 
 
 def _what_text(head: bytes) -> str | None:
-    """Say what kind of text it is; None if it is not text."""
+    """Describe the kind of text in the first bytes of a file; None if they are not text."""
     try:
         is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
         text = head.decode("utf-16" if is_wide else "utf-8-sig")

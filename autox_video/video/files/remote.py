@@ -1,4 +1,4 @@
-"""Remote files (s3://, gs://, https://, ...): read, list and download them through fsspec."""
+"""Read, list and download remote files (s3://, gs://, https://, ...) through fsspec."""
 
 # A list may contain a million paths; as `Path` objects they would cost ten times as much.
 # ruff: noqa: PTH118, PTH120
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from autox_video.core.errors import InstallError
 
-# At least two letters: one letter is a Windows drive.
+# A scheme has at least two letters; a single letter is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _PACKAGES = {
     "s3": "s3fs",
@@ -30,13 +30,13 @@ _PACKAGES = {
 }
 _WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Waits before each retry after a broken connection: a minute in all, to survive an outage."""
+"""Waits before each retry after a broken connection, a minute in total to survive an outage."""
 
 GIVEN_UP, RETRIES_THEN = 3, 3
-"""After this many consecutive failures despite all retries, each request gets fewer retries."""
+"""After GIVEN_UP consecutive requests have failed, each request gets only RETRIES_THEN retries."""
 
 _CONNECT_SEC, _SILENCE_SEC = 30, 60
-# What these packages raise besides OSError; a module that is not loaded cannot have raised.
+# Exceptions of these packages that are not OSErrors. Modules that are not loaded are skipped.
 _FAULTS = (
     ("aiohttp", "ClientError"),
     ("botocore.exceptions", "BotoCoreError"),
@@ -49,16 +49,16 @@ _Result = TypeVar("_Result")
 
 
 class RemoteFault(Exception):  # noqa: N818 (callers turn it into an error with a location)
-    """Why a URL cannot be read: a clause, without the URL."""
+    """A URL cannot be read; the message is a clause that does not name the URL."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.refused = refused
-        """Whether the server says that there is no such file, or denies access to it."""
+        """Whether the server answered that the file does not exist or that access is denied."""
 
 
 def is_remote(place: str | os.PathLike) -> bool:
-    """Whether this is a URL rather than a local path."""
+    """Whether `place` is a URL rather than a local path."""
     return isinstance(place, str) and "://" in place and _SCHEME.match(place) is not None
 
 
@@ -71,7 +71,7 @@ def join(root: str | os.PathLike, path: str) -> str:
     """Return the path or URL of a clip that is listed as `path`, absolute or relative to `root`."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
-    # In a web URL, # and ? in a name must be escaped; a % may already be an escape.
+    # In a web URL, # and ? must be escaped; an existing % may be part of an escape sequence.
     name = quote(path, safe="/%") if _is_web(root) else path
     return f"{str(root).rstrip('/')}/{name}"
 
@@ -89,7 +89,7 @@ def sibling(place: str | os.PathLike, name: str) -> str:
 
 
 def is_file(place: str | os.PathLike) -> bool:
-    """Whether there is a file at a path or URL.
+    """Whether a file exists at a path or URL.
 
     Raises:
         RemoteFault: the URL cannot be reached.
@@ -108,10 +108,10 @@ def is_file(place: str | os.PathLike) -> bool:
 
 
 def read_bytes(address: str) -> bytes:
-    """Return the content of a file; not cached.
+    """Return the content of a remote file, without caching it.
 
     Raises:
-        RemoteFault: it cannot be read.
+        RemoteFault: the file cannot be read.
         InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
@@ -119,9 +119,9 @@ def read_bytes(address: str) -> bytes:
 
 
 def find_files(address: str) -> Iterator[str]:
-    """Yield the relative path of every file under a URL; a web server must list its folders.
+    """Yield the path, relative to the URL, of every file under a URL.
 
-    Links that lead out of the folder are ignored.
+    A web server must list its folders. Links that lead out of the folder are ignored.
 
     Raises:
         RemoteFault: the URL cannot be listed.
@@ -137,10 +137,10 @@ def find_files(address: str) -> Iterator[str]:
 
 
 def download(address: str, target: Path) -> None:
-    """Download a file to `target`, which may exist; a truncated download is an error.
+    """Download a file to `target`, which is overwritten; a truncated download is an error.
 
     Raises:
-        RemoteFault: it could not be downloaded in several attempts.
+        RemoteFault: the file could not be downloaded in several attempts.
         InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
@@ -155,7 +155,7 @@ def _download_once(files: Any, path: str, target: Path) -> None:
 
 
 def filesystem(address: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a URL, and the path in it.
+    """Return fsspec's file system for a URL, and the path of the file in it.
 
     Raises:
         InstallError: the package for this kind of URL is missing.
@@ -185,13 +185,13 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 class _Patience:
-    """How often to retry, depending on how earlier requests ended."""
+    """The number of retries, which depends on how earlier requests ended."""
 
     def __init__(self) -> None:
         self._given_up = 0
 
     def waits(self) -> tuple[float | None, ...]:
-        """Return the seconds to wait after each attempt; None after the last."""
+        """Return the seconds to wait after each attempt, with None after the last attempt."""
         retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
         return (*RETRY_AFTER_SEC[:retries], None)
 
@@ -228,7 +228,7 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 def _real(error: Exception) -> Exception:
-    # fsspec also reports a file as missing if the HTTP server closed the connection.
+    # If the HTTP server closes the connection, fsspec wrongly reports that the file is missing.
     cause = error.__cause__
     of_web = type(cause).__module__.startswith("aiohttp")
     return cause if of_web and isinstance(error, FileNotFoundError) else error

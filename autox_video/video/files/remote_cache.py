@@ -1,4 +1,4 @@
-"""The disk cache of remote clips: downloaded on first use, least recently used ones removed."""
+"""Download remote clips to a disk cache that removes the least recently used clips."""
 
 import hashlib
 import os
@@ -13,17 +13,17 @@ from autox_video.video.files.remote import RemoteFault, download, is_remote
 
 
 def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
-    """Return the local path of a clip; a remote clip is downloaded once.
+    """Return the local path of a clip, downloading a remote clip on first use.
 
     Safe to call from several processes and threads. Remote clips are assumed never to change. The
-    cache may remove the file again when other clips are fetched, so open it soon.
+    cache may remove the file again when other clips are downloaded, so open it soon.
 
     Args:
         address: a path, which is returned unchanged, or a URL such as s3://bucket/clip.mp4.
-        remote_cache: the config key, auto or DIR[:SIZE].
+        remote_cache: value of the config key `remote_cache`, auto or DIR[:SIZE].
 
     Raises:
-        VideoError: there is no such clip, or it cannot be fetched.
+        VideoError: the clip does not exist or cannot be downloaded.
         ResourceError: the cache is not writable, or too small for the clip.
         InstallError: the package for this kind of URL is missing.
     """
@@ -49,7 +49,7 @@ class RemoteCache:
         self.files = DiskCache(Path(folder), max_bytes)
 
     def fetch(self, address: str) -> Path:
-        """Return the local file of a clip, downloading it if needed; errors as in `local_path`."""
+        """Return the path of the downloaded clip; raises the same errors as `local_path`."""
         path = self.path_of(address)
         if not self.files.touch(path):
             try:

@@ -1,4 +1,4 @@
-"""Tell clips from other files by their names."""
+"""Distinguish clips from other files by their names."""
 
 import os
 
@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 """Video suffixes that FFmpeg's demuxers accept."""
 
 ANIMATION_SUFFIXES = frozenset((".avif", ".webp"))
-"""Still images or animations: only the file's content tells."""
+"""Suffixes of files that may be still images or animations, depending on their content."""
 
 SIDECAR_SUFFIXES = frozenset(
     (
@@ -31,7 +31,7 @@ SIDECAR_SUFFIXES = frozenset(
         ".webloc", ".xls", ".xlsx", ".xml", ".xmp", ".yaml", ".yml",
     )
 )
-"""Files that accompany clips: metadata, subtitles, documents, scripts."""
+"""Suffixes of files that accompany clips, such as metadata, subtitles, documents and scripts."""
 # fmt: on
 
 _NOT_DATA = frozenset(
@@ -58,16 +58,16 @@ _TEXT_NAMES = frozenset(
 
 
 def split_suffix(name: str) -> tuple[str, str]:
-    """Return a file's stem, and its suffix in lower case with the dot.
+    """Return a file's stem, and its suffix in lower case including the dot.
 
-    Trailing spaces and dots, left by renaming by hand, are ignored.
+    Trailing spaces and dots, left over from manual renaming, are ignored.
     """
     stem, suffix = os.path.splitext(name.rstrip(" ."))  # noqa: PTH122
     return stem, suffix.lower()
 
 
 def is_video(name: str) -> bool:
-    """Whether a file name is that of a video."""
+    """Whether a file name has the suffix of a video."""
     return split_suffix(name)[1] in VIDEO_SUFFIXES
 
 
@@ -77,7 +77,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file accompanies clips and cannot be one itself."""
+    """Whether a file name is that of a file that accompanies clips but is not itself a clip."""
     stem, suffix = split_suffix(name)
     return suffix in SIDECAR_SUFFIXES if suffix else stem.lower() in _TEXT_NAMES
 

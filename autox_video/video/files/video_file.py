@@ -11,22 +11,22 @@ import av
 from autox_video.video.files.file_kinds import UNFINISHED, why_no_video
 
 FALLBACK_FPS = 25.0
-"""Frame rate of a file that does not state one; FFmpeg's default for raw streams."""
+"""Frame rate of a file without a stated frame rate; FFmpeg's default for raw streams."""
 
 MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
-"""Frame rates accepted from time stamps; high-speed cameras need the wide range."""
+"""Range of frame rates that are accepted from time stamps, wide enough for high-speed cameras."""
 
 USUAL_FPS = (0.05, 1000.0)
-"""Frame rates that are not reported as unusual; guessed rates are accepted only in this range."""
+"""Frame rates outside this range are reported as unusual, and are not accepted if guessed."""
 
 PICTURE_NAME = re.compile(
     r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
 )
-"""File name of a frame image: img_00001.jpg, 00001.jpg, frame_000001.png."""
+"""Pattern of the file names of frame images, such as img_00001.jpg or 00001.jpg."""
 
 
 def is_frame_folder(path: str | Path) -> bool:
-    """Whether this is a frame folder: numbered images and no subfolders."""
+    """Whether a path is a folder that contains numbered images and no subfolders."""
     try:
         with os.scandir(path) as entries:
             found = False
@@ -35,12 +35,12 @@ def is_frame_folder(path: str | Path) -> bool:
                     return False
                 found = found or PICTURE_NAME.fullmatch(entry.name) is not None
             return found
-    except (OSError, ValueError):  # not a folder, not readable, or a null byte in its name
+    except (OSError, ValueError):  # the path is not a readable folder, or contains a null byte
         return False
 
 
 def plausible_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
-    """Return the header's average frame rate if plausible, else the first guess that is."""
+    """Return the header's average frame rate, or the first plausible guess if it is implausible."""
     if average and MIN_FPS <= average <= MAX_FPS:
         return float(average)
     for rate in guesses:
@@ -50,7 +50,7 @@ def plausible_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
 
 
 def why_not_a_file(path: Path) -> str | None:
-    """Explain why a path is not a file that a decoder could open; None if it is."""
+    """Explain why a decoder cannot open a path as a file; None if it can."""
     if path.suffix.lower() in UNFINISHED:
         return f"this is an unfinished download ({path.suffix} file)"
     try:
