@@ -23,7 +23,10 @@ class Block(nn.Module):
         """Whether to compute dropped branches as well, so that shapes never change."""
 
     def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return x + branch(x) (B, ...); training drops it for some clips and rescales it."""
+        """Return x + branch(x), (B, ...).
+
+        In training, the branch is dropped for some clips and scaled up for the others.
+        """
         drop_path = self.drop_path if self.training else 0.0
         if not drop_path:
             return x + branch(x)

@@ -17,7 +17,7 @@ class BackboneSpec:
     `drop_path_rate`, `with_cp` (activation checkpointing), `precision` ("float32", "bfloat16" or
     "float16"; the weights stay float32) and `compile`. `blocks()` returns its blocks in forward
     order, for layer-wise learning rate decay and FSDP. If `stages` is above 0, the class also takes
-    `frozen_stages`, the number of stages, from the first on, that are not trained. The base class
+    `frozen_stages`, the number of leading stages that are not trained. The base class
     `backbone.Backbone` implements most of this.
     """
 
@@ -45,7 +45,7 @@ class BackboneSpec:
     learns: bool = True
     """Whether the backbone has weights; if not, only a head is trained on fixed features."""
     scratch_clips: int | None = None
-    """Minimum number of training clips to train from scratch; None if only at user request."""
+    """Minimum number of clips to train from scratch; None if only done at the user's request."""
     scratch_lr: float = 3.5e-4
     """Learning rate for training from scratch with batch size 16."""
     scratch_recolours: bool = False

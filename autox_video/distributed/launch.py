@@ -39,9 +39,9 @@ from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
-"""Time that the other processes have to end by themselves after one has failed."""
+"""Time that the other processes have to end by themselves after a process has failed."""
 SAVING_SEC = 600.0
-"""Time to end after a signal has stopped a process; others may be saving large checkpoints."""
+"""Time to end after a signal has stopped a process; others may be writing large checkpoints."""
 AT_ONCE_SEC = 5.0
 """Time that the processes have to end after a second signal."""
 SAME_SIGNAL_SEC = 0.2

@@ -28,7 +28,7 @@ REASON_FD = "AUTOX_VIDEO_REASON_FD"
 LOST = 76
 """Exit code of a process that lost its connection; `launch` then finds the one that failed."""
 OUT_OF_MEMORY = 75
-"""Exit code of a process that ran out of memory and has saved settings that need less of it.
+"""Exit code of a process that ran out of memory and has saved settings that need less memory.
 `launch` then restarts all processes."""
 STOPPED = {
     signal.SIGHUP: 128 + signal.SIGHUP,
@@ -36,7 +36,7 @@ STOPPED = {
     signal.SIGTERM: 128 + signal.SIGTERM,
     signal.SIGUSR1: 128 + signal.SIGTERM,  # sent by Slurm, if asked to, before SIGTERM
 }
-"""Exit code of a stopped process for each signal that requests a stop."""
+"""Exit code of a process for each signal that asks it to stop."""
 
 _LONGEST_WAIT = timedelta(days=7)  # for the main process while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)

@@ -30,9 +30,9 @@ class Hardware:
     gpu_memory_gib: float | None
     """GPU memory in GiB; None if the device is a CPU."""
     fast_bfloat16: bool
-    """Whether bfloat16 matrix products are faster than float32 ones."""
+    """Whether bfloat16 matrix products are faster than float32 products."""
     fast_float16: bool = False
-    """Whether float16 matrix products are faster than float32 ones."""
+    """Whether float16 matrix products are faster than float32 products."""
     compiler: bool = False
     """Whether a C compiler is installed, which torch.compile needs."""
     processes: int = 1

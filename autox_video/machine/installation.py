@@ -39,7 +39,7 @@ IMPORT_FAILURES = (
     *(ImportError, OSError, RuntimeError, SystemError),
     *(ValueError, AttributeError, TypeError, AssertionError),
 )
-"""Exceptions when a package is imported that is broken or has a broken dependency."""
+"""Exceptions raised by the import of a package that is broken or has a broken dependency."""
 
 _MISSING_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[.\d]*): cannot open shared object file")
 _NUMPY_ABI = re.compile(
@@ -106,7 +106,7 @@ def find_missing() -> list[str]:
 
 
 def installed_version(package: str) -> str | None:
-    """Return a package's version, or "unknown" if it states none; None if it is not installed."""
+    """Return a package's version, "unknown" if its metadata lacks it; None if not installed."""
     try:
         return metadata.distribution(package).metadata.get("Version") or "unknown"
     except metadata.PackageNotFoundError:

@@ -78,7 +78,7 @@ class _MissingDRN:
 
 
 def _silence_expected_warnings() -> None:
-    """Ignore warnings of the libraries that are irrelevant here.
+    """Ignore warnings of these libraries that are irrelevant to this project.
 
     The forks' pure-Python wheel lacks compiled ops, which this project does not use, and
     mmaction2's Swin calls `torch.meshgrid` without the argument `indexing`.

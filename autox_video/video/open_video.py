@@ -18,7 +18,7 @@ DEFAULT = "pyav"
 
 
 def open_video(path: str | Path, decoder: str = "auto") -> Video:
-    """Open a clip: a video file or a folder of frame images.
+    """Open a clip, which is a video file or a folder of frame images.
 
     Args:
         path: path of the file or the folder.
@@ -28,7 +28,7 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
         VideoError: the file is missing, unreadable or not a video, its length or frame size is
             unknown, or the chosen decoder cannot return its frames exactly.
         InstallError: the chosen decoder cannot be imported.
-        ConfigError: there is no decoder of that name.
+        ConfigError: there is no decoder with this name.
     """
     path = Path(path)
     if is_frame_folder(path):

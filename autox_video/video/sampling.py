@@ -10,7 +10,7 @@ that is not in the video, and videos of nominally equal length differ by that mu
 Training times lie on a grid with two points per slot, so only a few frames of a video can ever be
 requested. These frames can be decoded once and cached.
 
-All times are float64 seconds from the first frame, finite, and in [0, seconds).
+All times are finite float64 numbers of seconds from the first frame, in [0, seconds).
 """
 
 import math
@@ -32,7 +32,7 @@ def train_times(
     rng: np.random.Generator,
     jitter: bool = False,
 ) -> np.ndarray:
-    """Return the frame times of one clip that starts at a random point of the grid.
+    """Return the frame times of a clip that starts at a random point of the grid.
 
     Args:
         seconds: length of the video, > 0.
@@ -104,7 +104,7 @@ def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
     Args:
         seconds: length of the video.
         span_sec: span of one clip in seconds.
-        num_clips: clips per round.
+        num_clips: number of clips per round.
     """
     wanted = math.ceil(LEAST_SEEN_SHARE * seconds / (num_clips * span_sec) - 1e-6)
     return max(1, min(wanted, MOST_TEST_CLIPS // num_clips))

@@ -16,14 +16,14 @@ from autox_video.video.decoders.frame_rgb import scaled_size
 
 
 class Video(ABC):
-    """An open video file or folder of frame images; a context manager.
+    """An open video file or folder of frame images, which is also a context manager.
 
     Each decoder is a subclass that is constructed from a path. Some attributes are properties.
 
     Attributes:
         path: path of the clip.
         decoder: pyav, torchcodec or decord; pictures for a frame folder or an animated WebP.
-        seconds: length, > 0; exact, except that the header's value is used for a large file until
+        seconds: length in seconds, > 0; exact, but estimated from the header for a large file until
             `examine` is called.
         fps: average frames per second, > 0; exact under the same condition as `seconds`.
         num_frames: number of frames, >= 1; exact under the same condition as `seconds`.
@@ -55,12 +55,12 @@ class Video(ABC):
     def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Yield pairs (places, pixels) of the frame that is on screen at the times wanted[places].
+        """Yield (places, pixels) of each frame, which is on screen at the times wanted[places].
 
         If a place is yielded more than once, the last frame counts.
 
         Args:
-            wanted: (T,) seconds, sorted, >= 0.
+            wanted: sorted times (T,) in seconds, >= 0.
             short_side: short side in pixels to which larger frames are scaled down; None keeps the
                 full size.
 
@@ -77,7 +77,7 @@ class Video(ABC):
         """Close the file and the decoder; may be called more than once."""
 
     def error(self, reason: str) -> VideoError:
-        """Return a VideoError about this clip."""
+        """Return a VideoError with the path of this clip and a reason."""
         return VideoError(f"{self.path}: {reason}.")
 
     @property
@@ -101,12 +101,12 @@ class Video(ABC):
         Earlier times return the first frame, and times after the end return the last frame.
 
         Args:
-            times_sec: (T,) seconds, finite, in any order, duplicates allowed.
+            times_sec: finite times (T,) in seconds, in any order and possibly with duplicates.
             short_side: short side in pixels to which larger frames are scaled down; None keeps the
                 full size.
 
         Returns:
-            (T, H, W, 3) uint8.
+            Pixels of shape (T, H, W, 3), uint8.
 
         Raises:
             VideoError: no frame can be decoded for some time, nor for the second before it.

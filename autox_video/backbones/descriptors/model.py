@@ -51,10 +51,11 @@ PATTERNS = 59
 
 @MODELS.register_module()
 class ClipDescriptors(BaseModule):
-    """A backbone without parameters: (B, 3, T, H, W) → (B, 2980, T', 1, 1) float32.
+    """A backbone without parameters that computes hand-crafted descriptors.
 
-    T' is T / 2, rounded up, as each time step describes two frames. The arguments are those of all
-    backbones and have no effect: nothing is trained, and everything is computed in float32.
+    It maps clips (B, 3, T, H, W) to float32 features (B, 2980, T', 1, 1). T' is T / 2, rounded up,
+    as each time step describes two frames. The arguments are those of all backbones and have no
+    effect, because nothing is trained and everything is computed in float32.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class ClipDescriptors(BaseModule):
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
-    """Return square-rooted soft colour histograms of each cell: (N, 3, H, W) RGB → (N, D)."""
+    """Return square-rooted soft colour histograms (N, D) of RGB frames (N, 3, H, W), by cell."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
     for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
@@ -145,7 +146,7 @@ def gabor_filters() -> Tensor:
 
 
 def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
-    """Return mean contrast-normalised energies by cell and scale: (N, 1, H, W) → (N, D)."""
+    """Return mean contrast-normalised energies (N, D) of images (N, 1, H, W), by cell and scale."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
     energies = []
@@ -170,7 +171,7 @@ def pattern_numbers() -> Tensor:
 
 
 def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
-    """Return square-rooted histograms of local binary patterns: (N, 1, H, W) → (N, D)."""
+    """Return square-rooted histograms (N, D) of local binary patterns in images (N, 1, H, W)."""
     shares = []
     for scale in range(PATTERN_SCALES):
         if scale:
@@ -186,7 +187,7 @@ def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _shares(patterns: Tensor) -> Tensor:
-    """Return the share of each pattern number in each cell: (N, H, W) → (N, D)."""
+    """Return the shares (N, D) of all pattern numbers in each cell of the patterns (N, H, W)."""
     count, rows, columns = patterns.shape
     cells = PATTERN_GRID**2
     sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
@@ -200,7 +201,7 @@ def _shares(patterns: Tensor) -> Tensor:
 
 
 def gradient_histograms(grey: Tensor) -> Tensor:
-    """Return histograms of oriented gradients, normalised over 2x2 cells: (N, 1, H, W) → (N, D)."""
+    """Return histograms (N, D) of oriented gradients in images (N, 1, H, W), by blocks of cells."""
     along, down = _derivatives(grey)
     size = (along.square() + down.square()).sqrt()
     angle = torch.atan2(down, along).remainder(math.pi) / math.pi
@@ -213,7 +214,7 @@ def gradient_histograms(grey: Tensor) -> Tensor:
 
 
 def flow_histograms(grey: Tensor) -> Tensor:
-    """Return square-rooted histograms of optical flow and of changes: (B, T, H, W) → (B, T', D)."""
+    """Return square-rooted histograms (B, T', D) of flow and changes in videos (B, T, H, W)."""
     before, after = (grey[:, :-1], grey[:, 1:]) if grey.shape[1] > 1 else (grey, grey)
     histograms = []
     for level in FLOW_LEVELS:
@@ -242,13 +243,13 @@ def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Return blue-red and magenta-green opponent colours: (N, 3, H, W) RGB → (N, 1, H, W) each."""
+    """Return blue-red and magenta-green maps (N, 1, H, W) of RGB frames (N, 3, H, W)."""
     red, green, blue = frames.split(1, 1)
     return (red - blue) / 2, (2 * green - red - blue) / 4
 
 
 def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
-    """Return the soft assignment to the nearest two of K centres: (N, H, W) → (N, K, H, W)."""
+    """Assign values (N, H, W) softly to the nearest two of K centres and return (N, K, H, W)."""
     values = values.clamp(float(centres[0]), float(centres[-1]))[:, None]
     left = torch.cat([centres[:1] - 1, centres[:-1]]).view(-1, 1, 1)
     right = torch.cat([centres[1:], centres[-1:] + 1]).view(-1, 1, 1)
@@ -258,7 +259,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Assign magnitudes softly to bins of angles (0 to 1): (N, 1, H, W) → (N, bins, H, W)."""
+    """Assign magnitudes (N, 1, H, W) softly to bins of angles (0 to 1); return (N, bins, H, W)."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)
@@ -285,5 +286,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
-    """Return the means of the cells of a grid: (N, C, H, W) → (N, C side side)."""
+    """Return the means (N, C side side) of maps (N, C, H, W) over the cells of a grid."""
     return F.adaptive_avg_pool2d(maps, side).flatten(1)

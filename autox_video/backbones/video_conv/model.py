@@ -35,16 +35,17 @@ LAYOUT = torch.channels_last_3d
 
 @MODELS.register_module()
 class VideoConv(backbone.Backbone):
-    """Residual network of separable convolutions: (B, 3, T, H, W) → (B, 2 C, T', H', W') float32.
+    """Residual network of separable convolutions.
 
-    C is channels[-1], T' is T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1)
-    and W' is W / 2^(stages + 1), each rounded up. The first C channels are local features. The
-    other channels are the maxima of these features over the clip, repeated at every position, so
-    that a head with average pooling sees both.
+    It maps clips (B, 3, T, H, W) to float32 features (B, 2 C, T', H', W'). C is channels[-1], T' is
+    T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1) and W' is
+    W / 2^(stages + 1), each rounded up. The first C channels are local features. The other channels
+    are the maxima of these features over the clip, repeated at every position, so that a head with
+    average pooling sees both.
 
     Args:
-        channels: numbers of channels of the first layer and of each stage, which must be multiples
-            of 8 for the stages. A third of the first layer's channels see colours, the others
+        channels: numbers of channels of the first layer and of each stage. Those of the stages must
+            be multiples of 8. A third of the first layer's channels see colours; the others see
             temporal changes.
         depths: number of blocks per stage.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
@@ -86,7 +87,7 @@ class VideoConv(backbone.Backbone):
         return stages
 
     def init_weights(self) -> None:
-        """Initialise all convolutions as in He et al., but the last ones of branches smaller."""
+        """Initialise convolutions as in He et al., with smaller weights at the end of a branch."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -140,7 +141,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Stem(nn.Module):
-    """First layer, of which a third sees colours: (B, 3, T, H, W) → (B, C, T, H / 2, W / 2)."""
+    """First layer, which maps (B, 3, T, H, W) to (B, C, T, H / 2, W / 2); a third sees colours."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -170,7 +171,7 @@ class Downsample(Conv):
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
 
     def forward(self, x: Tensor, entries: Tensor | None) -> Tensor:
-        """Convolve both inputs as if they were concatenated: (B, C, T, H, W) → (B, C', ...)."""
+        """Convolve both inputs (B, C, T, H, W) as if their channels were concatenated."""
         if entries is None:
             return super().forward(x)
         # Concatenating the inputs and splitting their gradients would be slower.

@@ -21,8 +21,7 @@ def structure_tensor(x: Tensor) -> Tensor:
     """Return the tensor averaged over 3x3x3 pixels and divided by its trace, (B, 6, T, H, W).
 
     The clips x have the shape (B, C, T, H, W). For a motion of (u, v) pixels per frame,
-    xt = -u xx - v xy and yt = -u xy - v yy. Areas that are
-    both static and textureless have entries of about 0.
+    xt = -u xx - v xy and yt = -u xy - v yy. Static areas without texture have entries of about 0.
     """
     along, down, over = (_derivative(x, dim) for dim in (4, 3, 2))
     squares = [(along, along), (down, down), (over, over)]

@@ -20,10 +20,10 @@ SAFE_SUMS = (2.0**-60, 2.0**60)
 
 
 def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query keyᵀ / √D + bias + mask) value: (K, N, 3, h, D) → (K, N, h, D).
+    """Return softmax(query keyᵀ / √D + bias + mask) value, which has the shape (K, N, h, D).
 
     Args:
-        qkv: query, key and value of each token.
+        qkv: (K, N, 3, h, D); query, key and value of each token.
         bias: (h, N, N) in the dtype of `qkv`; it is added to the logits of every window.
         mask: (G, 1, N, N) or None; it is added to the logits of each window of a clip.
     """
@@ -42,7 +42,7 @@ def in_chunks(qkv: Tensor, *, training: bool) -> bool:
 
 
 def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Use torch's own kernel; if there is a mask, it gets the windows of a clip as heads."""
+    """Use torch's own kernel; with a mask, the windows of a clip are passed as additional heads."""
     windows, tokens, _, heads, channels = qkv.shape
     query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
     added = bias[None]
@@ -161,11 +161,11 @@ def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
 
 
 def _by_head(parts: Tensor) -> list[Tensor]:
-    """Return a copy of each part with heads first: (k, N, parts, h, D) → (k h, N, D) each."""
+    """Return a copy (k h, N, D) of each part of (k, N, parts, h, D), with the heads first."""
     heads_first = (part.transpose(1, 2) for part in parts.unbind(2))
     return [part.clone(memory_format=torch.contiguous_format).flatten(0, 1) for part in heads_first]
 
 
 def _by_token(values: Tensor, heads: int) -> Tensor:
-    """Return values with tokens before heads: (k h, N, D) → (k, N, h, D)."""
+    """Return values (k h, N, D) as (k, N, h, D), with tokens before heads."""
     return values.view(-1, heads, *values.shape[1:]).transpose(1, 2)

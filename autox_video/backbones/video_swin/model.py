@@ -38,10 +38,11 @@ PUBLISHED_INIT = [
 
 @MODELS.register_module()
 class VideoSwin(backbone.Backbone):
-    """Video Swin Transformer: (B, 3, T, H, W) float → (B, C', T', H', W') float32.
+    """Video Swin Transformer.
 
-    With n stages, C' = 2^(n - 1) embed_dims, T' = T / patch_size[0], H' = H / (2^(n - 1)
-    patch_size[1]) and W' = W / (2^(n - 1) patch_size[2]), each rounded up.
+    It maps float clips (B, 3, T, H, W) to float32 features (B, C', T', H', W'). With n stages,
+    C' is 2^(n - 1) embed_dims, T' is T / patch_size[0], H' is H / (2^(n - 1) patch_size[1]) and
+    W' is W / (2^(n - 1) patch_size[2]), each rounded up.
 
     Args:
         arch: "tiny", "small", "base" or "large", or a mapping with `embed_dims` (int), and
@@ -117,7 +118,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Embeds clips as tokens: (B, 3, T, H, W) → (B, L, C) and the size of the token map."""
+    """Embeds clips (B, 3, T, H, W) as tokens (B, L, C), and gives the size of the token map."""
 
     def __init__(self, dims: int, patch_size: Size) -> None:
         super().__init__()
@@ -141,7 +142,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Merges 2x2 tokens into a token with twice the channels: (B, L, C) → (B, L / 4, 2 C)."""
+    """Merges 2x2 tokens into one: maps (B, L, C) to (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -160,7 +161,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks at one resolution, of which every other has shifted windows, then downsampling."""
+    """Blocks at one resolution, alternately with regular and shifted windows, and downsampling."""
 
     def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()
@@ -169,7 +170,7 @@ class Stage(nn.Module):
 
 
 class Block(backbone.Block):
-    """Window attention and an MLP with residual connections: (B, L, C) → (B, L, C)."""
+    """Window attention and an MLP on tokens (B, L, C), both with residual connections."""
 
     def __init__(self, dims: int, num_heads: int, window_size: Size, drop_path: float) -> None:
         super().__init__(drop_path)
@@ -186,7 +187,7 @@ class Block(backbone.Block):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention within windows: (B, L, C) → (B, L, C)."""
+    """Self-attention among the tokens (B, L, C) of each window."""
 
     def __init__(self, dims: int, num_heads: int, window_size: Size) -> None:
         super().__init__()
@@ -214,7 +215,7 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU in between: (B, L, C) → (B, L, C)."""
+    """Two linear layers with a GELU in between, which map tokens (B, L, C) to (B, L, C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

@@ -36,11 +36,11 @@ class Windows:
     """Number of tokens per window."""
 
     def gather(self, x: Tensor) -> Tensor:
-        """Gather tokens into windows: (B, L, C) → (B, G N, C), with zeros as padding."""
+        """Gather tokens (B, L, C) into windows (B, G N, C), which are padded with zeros."""
         return _Reorder.apply(x, self.slots, self.back)
 
     def scatter(self, x: Tensor) -> Tensor:
-        """Scatter windows back to tokens: (B, G N, C) → (B, L, C)."""
+        """Scatter windows (B, G N, C) back to tokens (B, L, C)."""
         return _Reorder.apply(x, self.back, self.slots)
 
 
@@ -114,7 +114,7 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
 
 def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
-    """Return a mask (G, 1, N, N), `APART` for pairs of tokens from opposite ends of the map."""
+    """Return a mask (G, 1, N, N) with `APART` for token pairs from opposite ends of the map."""
     region = torch.zeros((), dtype=torch.int64)
     for length, w, s in zip(padded, window, shift, strict=True):
         along = torch.arange(length)
@@ -125,7 +125,7 @@ def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
 
 
 def _partition(values: Tensor, window: Size) -> Tensor:
-    """Partition values into windows: (T, H, W) → (G, N)."""
+    """Partition values (T, H, W) into windows (G, N)."""
     counts = [length // w for length, w in zip(values.shape, window, strict=True)]
     split = values.reshape([n for pair in zip(counts, window, strict=True) for n in pair])
     return split.permute(0, 2, 4, 1, 3, 5).reshape(-1, math.prod(window))

@@ -87,7 +87,7 @@ def named_weights(state: State) -> NamedWeights:
         images = "image" in layout
         state = {_from_torchvision(name, images=images): t for name, t in state.items()}
     elif layout.startswith("timm"):
-        # Since 0.9, timm merges patches at the start of a stage, but our models at the end of one.
+        # Since 0.9, timm merges patches at the start of a stage; ours are merged before it.
         state = {_MERGING.sub(lambda m: f"{m[1]}{int(m[2]) - 1}", n): t for n, t in state.items()}
     if "patch_embed.proj.weight" in state:
         state = {_prefixed(name): tensor for name, tensor in state.items()}

@@ -67,7 +67,7 @@ def _num_rows(window: Iterable[int]) -> int:
 
 
 def inflated_patches(weight: Tensor, steps: int) -> Tensor:
-    """Inflate an image patch embedding over time: (C, 3, H, W) → (C, 3, steps, H, W) float32.
+    """Inflate an image patch embedding (C, 3, H, W) over time to (C, 3, steps, H, W) float32.
 
     A clip of identical frames then gets the same tokens as a single frame (Carreira & Zisserman,
     "Quo Vadis, Action Recognition?", CVPR 2017, section 2.4).

@@ -63,7 +63,7 @@ _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files 
 class PacketNumber(int):
     """A packet's number in decoding order, which the decoder passes on to its frame.
 
-    It is a separate class because PyAV compares objects by identity, and equal ints may share it.
+    It is a separate class because PyAV compares objects by identity, and ints may be shared.
     """
 
 
@@ -73,15 +73,15 @@ class MediaFile:
     Attributes:
         path: path of the file.
         codec: PyAV's decoder, single-threaded, without frame delay.
-        width, height: pixels of a frame before rotation, after correction of the pixel aspect.
+        width, height: frame size in pixels before rotation, corrected for the pixel aspect ratio.
         odd: what is unusual about its streams and frames, as clauses.
-        seconds, fps, num_frames: exact, but the header's for a large file until `count` is called.
+        seconds, fps, num_frames: exact; estimates from the header of a large file until `count`.
         counted: the result of `count`; None until it is called.
         nominal_fps: frame rate according to the header.
         promised_sec: length according to the header; None after `count`.
         tick_sec: seconds per tick, the unit of the time stamps.
         is_small: whether the whole file is read and its packets are kept.
-        is_seekable: whether seeks land where they should.
+        is_seekable: whether seeks land at or before their target.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
         has_only_dts: whether the time stamps give only the decoding order.
@@ -109,7 +109,7 @@ class MediaFile:
         self.container.close()
 
     def error(self, reason: str) -> VideoError:
-        """Return a VideoError about this file."""
+        """Return a VideoError with the path of this file and a reason."""
         return VideoError(f"{self.path}: {reason}.")
 
     # ---- opening ----
@@ -200,7 +200,7 @@ class MediaFile:
             seconds = self.container.duration / av.time_base
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
-        is_quick = self.is_small or not self.is_seekable  # not seekable: decoded from the start
+        is_quick = self.is_small or not self.is_seekable  # else decoded from the start
         if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
             self.count()
             return
@@ -302,7 +302,7 @@ class MediaFile:
         """Return the packets from the last key frame at or before `first` until after `last`.
 
         Args:
-            first, last: ticks.
+            first, last: time stamps in ticks.
             back: ticks by which to seek before `first`.
 
         Returns:

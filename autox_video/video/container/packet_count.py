@@ -26,7 +26,7 @@ class Counted:
     """The result of reading all packets of a file.
 
     Attributes:
-        timeline: when each frame is on screen.
+        timeline: times at which each frame is on screen.
         first_stamp: the file's time stamp of the first frame, in ticks; None if it is missing.
         last_key_sec: time of the last key frame.
         blank_end: whether the last packet is all zeros, as in files whose copy was interrupted.
@@ -50,7 +50,7 @@ class Counted:
 
     @property
     def seconds(self) -> float:
-        """Length, > 0."""
+        """Length in seconds, > 0."""
         return self.timeline.seconds
 
     @property
@@ -60,7 +60,7 @@ class Counted:
 
 
 class CountedFiles:
-    """A cache of counted files, by path, modification time and size."""
+    """A cache of the results for counted files by path, modification time and size."""
 
     def __init__(self) -> None:
         self._found: dict[tuple, Counted] = {}
@@ -72,7 +72,7 @@ class CountedFiles:
         return self._found.get(key)
 
     def keep(self, key: tuple[str, int, int], counted: Counted) -> None:
-        """Cache the result for a file, removing others if necessary."""
+        """Cache the result for a file, removing other results if necessary."""
         with self._lock:
             # Evict the latest first, so that with too many files some stay cached over all epochs.
             while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
@@ -83,14 +83,14 @@ class CountedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read the packets of a file.
+    """Properties of a file that determine how its packets are read.
 
     Attributes:
-        tick_sec: seconds per tick of their time stamps.
+        tick_sec: seconds per tick of the time stamps.
         nominal_fps: frame rate to use if the time stamps do not give one.
         has_only_dts: whether the time stamps give only the decoding order.
         stores_decoding: whether decoding times are stored in the file rather than estimated.
-        most_reordered: most frames that may be decoded before a frame but shown after it.
+        most_reordered: maximum number of frames that are decoded before a frame but shown after it.
         is_lossy: whether frames are compressed; raw frames may legitimately end in zeros.
         may_be_packed: whether a packet may contain two frames, followed by a tiny placeholder.
         has_index: whether to build an index.
@@ -132,11 +132,11 @@ class _Columns:
 
 
 def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
-    """Read all packets and return the result; None if no frame would be displayed.
+    """Count the packets of a file; None if no frame would be displayed.
 
     Args:
         packets: all packets of a file.
-        how: how to read them.
+        how: properties of the file that determine how its packets are read.
     """
     columns, last, tells = _Columns(), None, not how.has_only_dts
     for packet in packets:

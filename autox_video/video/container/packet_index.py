@@ -76,7 +76,7 @@ class PacketIndex:
             jumps: whether decoding may start at any key frame rather than only at the first.
 
         Returns:
-            (start, end) pairs, `end` excluded; each range starts at a key frame.
+            Pairs (start, end), where `end` is excluded. Each range starts at a key frame.
         """
         runs: list[tuple[int, int]] = []
         for number in wanted:

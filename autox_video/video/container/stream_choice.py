@@ -13,7 +13,7 @@ FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
 thumbnails, still images or previews."""
 
 SLIDES = 5
-"""A large stream of at least this many frames is reported, even if another has many more."""
+"""A large stream of at least this many frames is reported, even if another stream has many more."""
 
 _LOOK_AT_BYTES = 64 << 20  # read from a file with several streams
 
@@ -88,7 +88,7 @@ def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
 
 
 def is_clip(stream: Any) -> bool:
-    """Whether a video stream has no disposition that marks it as something else."""
+    """Whether a stream may be the clip, as it has none of the dispositions in NO_CLIP."""
     return not any(_is(stream, name) for name in NO_CLIP)
 
 

@@ -16,7 +16,7 @@ from autox_video.video.files.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
 
 JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
 """Gaps are clock errors if they are longer than JUMP_SEC seconds and JUMP_FRAMES typical gaps, and
-together make up more than the share JUMP_SHARE of the clip. Real pauses stay below these limits."""
+together make up more than the share JUMP_SHARE of the clip. Real pauses do not exceed all three."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
 """A clip is reported if frames that last HELD_FRAMES times the usual make up HELD_SHARE of it."""
@@ -25,8 +25,8 @@ REPEATED_SHARE = 0.1
 """A clip is reported if a larger share of its frames repeats the previous time stamp."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
-"""Most frames that may be decoded before a frame but shown after it: the limit of all codecs, and a
-lower limit if the file indicates that its frames are not reordered."""
+"""Maximum number of frames that are decoded before a frame but shown after it, for all codecs and
+for files that indicate that their frames are not reordered."""
 
 TIME_TOLERANCE_SEC = 1e-6
 """Tolerance for rounding errors when a frame number divided by fps is compared to its time."""
@@ -37,7 +37,7 @@ MISSING = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Time stamps of a clip's packets, (P,) each, in ticks.
+    """Time stamps of a clip's packets, in arrays of shape (P,) and in ticks.
 
     Attributes:
         shown_at: int64, presentation time (PTS); MISSING if unknown.
@@ -46,7 +46,7 @@ class Stamps:
         is_key: bool, whether decoding can start at the packet.
         is_shown: bool, whether the frame is displayed.
         stores_decoding: whether `decoded_at` is from the file rather than estimated.
-        most_reordered: most frames that may be decoded before a frame but shown after it.
+        most_reordered: maximum number of frames that are decoded before a frame but shown after it.
     """
 
     shown_at: np.ndarray
@@ -63,9 +63,9 @@ class Timeline:
     """The frames of a clip (at least one) in display order, and their times.
 
     Attributes:
-        displayed: (N,) int64, the number of each frame's packet.
-        starts: (N,) float64, seconds from the first frame, never decreasing.
-        seconds: length, > 0.
+        displayed: number of each frame's packet, (N,) int64.
+        starts: start time of each frame in seconds, (N,) float64; it is 0 at first and never falls.
+        seconds: length of the clip in seconds, > 0.
         odd: repairs and unusual properties of the time stamps, as clauses.
         in_stamp_order: whether frames are displayed in the order of their time stamps.
         follows_stamps: whether frames are displayed at the times of their time stamps.
@@ -223,7 +223,7 @@ def _typical(gaps: np.ndarray, otherwise: float) -> float:
 
 
 def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.ndarray, list[str]]:
-    """Return display durations without clock errors, and clauses about anything unusual.
+    """Return display durations without clock errors, and clauses that describe unusual gaps.
 
     Args:
         gaps: display durations (N,) in seconds; NaN for the last frame before another clock starts.

@@ -8,9 +8,9 @@ import av
 from autox_video.video.container.packet_count import Counted
 
 CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
-"""A clip is cut off if it lacks more than this share of its length and more than this time."""
+"""A clip is cut off if its missing part exceeds both this share and this many seconds."""
 
-# Containers whose headers give the full length of the file, and those that give each stream's.
+# Containers whose headers give the length of the whole file, or the length of each stream.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
 _TELL_OF_STREAMS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
 

@@ -22,7 +22,7 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 
 
 class RgbConverter:
-    """Converts frames to RGB, reusing the tables of the last conversion.
+    """Converts frames to RGB and reuses the lookup tables of the last conversion.
 
     Uses the file's colour matrix (BT.601, BT.709, BT.2020) and range, or BT.601 and limited range
     if the file does not specify them. HDR is not tone-mapped. The alpha channel is dropped.
@@ -45,7 +45,7 @@ class RgbConverter:
             orientation: orientation of the frame according to the file.
 
         Returns:
-            (H, W, 3) uint8.
+            Pixels of shape (H, W, 3), uint8.
 
         Raises:
             av.error.FFmpegError: the pixel format is not supported.
@@ -62,7 +62,7 @@ class RgbConverter:
         return orientation.upright(rgb.to_ndarray())
 
     def scale(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Scale (H, W, 3) uint8 pixels to (width, height) as `convert` would."""
+        """Scale (H, W, 3) uint8 pixels to a size (width, height) in the same way as `convert`."""
         if (pixels.shape[1], pixels.shape[0]) == size:
             return pixels
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")

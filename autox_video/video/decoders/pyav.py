@@ -21,11 +21,11 @@ from autox_video.video.video import Video
 
 _HOLE_SEC = 1.0  # longest time for which the last good frame may replace undecodable frames
 _SEEK_FROM_SEC = 1.0  # before this time, decoding from the start is as fast as a seek
-_SEEK_OVER_SEC = 5.0  # in large files, longer gaps are skipped by a seek
+_SEEK_OVER_SEC = 5.0  # in large files, gaps longer than this are skipped by a seek
 _READ_AT_MOST_SEC = 20.0  # longest part of a large file read at once, to limit memory
 _SEEK_BACK_SEC = (0.0, 2.0)  # if a seek lands after its target, try again this much earlier
 
-# Codecs in which decoding can start at any key frame and gives the same frames.
+# Codecs for which decoding from a key frame gives the same frames as decoding from the start.
 _STARTS_AT_KEYS = frozenset(
     (
         *("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video"),
@@ -245,7 +245,7 @@ class PyAVDecoder(Video):
     # ---- sequentially ----
 
     def _frames_in_order(self, wanted: np.ndarray) -> Iterator[tuple[int, int, av.VideoFrame]]:
-        """Yield (first, end, frame) with the frame on screen at the times wanted[first:end]."""
+        """Yield (first, end, frame), where frame is on screen at the times wanted[first:end]."""
         before, first = None, 0
         if len(wanted) == 0:
             return
@@ -316,7 +316,7 @@ class PyAVDecoder(Video):
     def _shown(
         self, packets: Iterator[av.Packet], clock: CountedClock | StampClock
     ) -> Iterator[_Shown]:
-        """Decode all packets; the last item marks the end."""
+        """Decode all packets and yield their frames; the last item marks the end."""
         hole, end_sec = False, 0.0
         for frame in self._decoded(packets):
             if frame is None:
@@ -363,7 +363,7 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Whether the frame headers of a codec say if other frames depend on a frame."""
+    """Whether the frame headers of a codec say whether other frames depend on a frame."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
     # HEVC does so if it has a single temporal layer; the configuration record gives their number.

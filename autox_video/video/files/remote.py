@@ -68,7 +68,7 @@ def full_root(root: str) -> str:
 
 
 def join(root: str | os.PathLike, path: str) -> str:
-    """Return the path or URL of a clip that is listed as `path`, absolute or relative to `root`."""
+    """Return the path or URL of a clip whose listed `path` is absolute or relative to `root`."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
     # In a web URL, # and ? must be escaped; an existing % may be part of an escape sequence.
@@ -101,7 +101,7 @@ def is_file(place: str | os.PathLike) -> bool:
     try:
         return _persist(lambda: files.info(path))["type"] == "file"
     except RemoteFault as fault:
-        # A store without list permission denies access to files that do not exist.
+        # Without list permission, a store denies access even to files that do not exist.
         if fault.refused:
             return False
         raise
