@@ -98,7 +98,7 @@ class Backbone(BaseModule):
 
     def compile_blocks(self) -> None:
         """Make torch compile each block on first use."""
-        # All blocks share one code object, which is compiled for each stage, shift and mode.
+        # All blocks share one code object, which is compiled anew for each stage, shift and mode.
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():

@@ -1,4 +1,4 @@
-"""Choose the times at which a clip's frames are sampled, independently of the frame rate.
+"""Choose the times, in seconds, at which a clip's frames are sampled at any frame rate.
 
 A clip consists of `clip_len` frames, each from its own slot of `frame_interval_sec` seconds. The
 slots are consecutive, so a clip spans clip_len * frame_interval_sec seconds. A frame is taken from

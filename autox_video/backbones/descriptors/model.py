@@ -201,7 +201,7 @@ def _shares(patterns: Tensor) -> Tensor:
 
 
 def gradient_histograms(grey: Tensor) -> Tensor:
-    """Return histograms (N, D) of oriented gradients in images (N, 1, H, W), by blocks of cells."""
+    """Return gradient histograms (N, D) of images (N, 1, H, W), normalised over 2x2 cells."""
     along, down = _derivatives(grey)
     size = (along.square() + down.square()).sqrt()
     angle = torch.atan2(down, along).remainder(math.pi) / math.pi

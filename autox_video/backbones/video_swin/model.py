@@ -142,7 +142,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Merges 2x2 tokens into one: maps (B, L, C) to (B, L / 4, 2 C)."""
+    """Merges 2x2 tokens of (B, L, C) into a token with twice the channels, (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class MediaFile:
         promised_sec: length according to the header; None after `count`.
         tick_sec: seconds per tick, the unit of the time stamps.
         is_small: whether the whole file is read and its packets are kept.
-        is_seekable: whether seeks land at or before their target.
+        is_seekable: whether seeking in the file is reliable.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
         has_only_dts: whether the time stamps give only the decoding order.
@@ -200,7 +200,7 @@ class MediaFile:
             seconds = self.container.duration / av.time_base
         if seconds is None and self.stream.frames:
             seconds = self.stream.frames / self.fps
-        is_quick = self.is_small or not self.is_seekable  # else decoded from the start
+        is_quick = self.is_small or not self.is_seekable  # if not seekable, read from start
         if seconds is None or seconds <= 0 or is_quick or self._may_be_wrong(seconds):
             self.count()
             return

@@ -64,7 +64,7 @@ class Timeline:
 
     Attributes:
         displayed: number of each frame's packet, (N,) int64.
-        starts: start time of each frame in seconds, (N,) float64; it is 0 at first and never falls.
+        starts: start time of each frame in seconds, (N,) float64, from 0 on, never decreasing.
         seconds: length of the clip in seconds, > 0.
         odd: repairs and unusual properties of the time stamps, as clauses.
         in_stamp_order: whether frames are displayed in the order of their time stamps.

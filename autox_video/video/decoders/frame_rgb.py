@@ -41,7 +41,7 @@ class RgbConverter:
 
         Args:
             frame: a decoded frame of any pixel format.
-            size: (width, height) before rotation; frames are scaled down by area averaging.
+            size: target (width, height) before rotation; frames are scaled down by area averaging.
             orientation: orientation of the frame according to the file.
 
         Returns:

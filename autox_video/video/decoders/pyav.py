@@ -38,7 +38,7 @@ _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 class _Shown(NamedTuple):
-    """A frame and its display time; the end of the clip has no frame and is at infinity."""
+    """A frame and its display time; the end of the clip is marked by None and infinity."""
 
     second: float
     frame: av.VideoFrame | None
