@@ -11,9 +11,9 @@ from tests.faults.harm import KINDS
     ("script", "words"),
     [
         (kills, "--kills 2 --epochs 6"),
-        (signals, "--count 2 --epochs 13"),
+        (signals, "--count 1 --epochs 13"),
         (disk_full, "--every 61 --mounts 0"),
-        (damage, "--only in_its_middle --every 3"),
+        (damage, "--only in_its_middle --every 5"),
         (phases, "--kinds folds --kills 1 --budget 120"),
     ],
     ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2] or None,
