@@ -3,7 +3,7 @@
 from typing import Any
 
 MovedEnd = dict[str, Any]
-"""The new end as plain values: `epochs`, `last_step` and the shapes of the `schedules`."""
+"""An end of training as plain values: `epochs`, `last_step` and the shapes of the `schedules`."""
 
 
 def move_end(runner, epochs: int, last_step: int) -> MovedEnd:
@@ -18,12 +18,19 @@ def move_end(runner, epochs: int, last_step: int) -> MovedEnd:
         The new end, for `restore_end`.
     """
     runner.train_loop.end_at(epochs, last_step)
-    shapes = [schedule.end_at(last_step) for schedule in runner.param_schedulers]
-    return {"epochs": epochs, "last_step": last_step, "schedules": shapes}
+    for schedule in runner.param_schedulers:
+        schedule.end_at(last_step)
+    return current_end(runner)
+
+
+def current_end(runner) -> MovedEnd:
+    """Return the end of training as it is now, for `restore_end`."""
+    loop, shapes = runner.train_loop, [schedule.shape for schedule in runner.param_schedulers]
+    return {"epochs": loop.max_epochs, "last_step": loop.max_iters, "schedules": shapes}
 
 
 def restore_end(runner, end: MovedEnd) -> None:
-    """Restore the end of a resumed run, as returned by `move_end`."""
+    """Restore an end of training that `move_end` or `current_end` returned."""
     runner.train_loop.end_at(end["epochs"], end["last_step"])
     for schedule, shape in zip(runner.param_schedulers, end["schedules"], strict=True):
         schedule.take_shape(shape)

@@ -32,6 +32,11 @@ class WarmFlatCosine(_ParamScheduler):
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
             group[self.param_name] = value
 
+    @property
+    def shape(self) -> list[float]:
+        """The steps at which warm-up, full learning rate and decay end, for `take_shape`."""
+        return [self.warmup, self.fall, self.total]
+
     def end_at(self, total: int) -> list[float]:
         """Move the end of the schedule without a jump in the learning rate.
 
@@ -48,10 +53,10 @@ class WarmFlatCosine(_ParamScheduler):
         self.total = total
         self.warmup = min(self.warmup, max(total - 1, step))
         self.go_to(step, scale=self.scale)
-        return [self.warmup, self.fall, self.total]
+        return self.shape
 
     def take_shape(self, shape: list[float]) -> None:
-        """Apply the shape that `end_at` returned, from the current step on."""
+        """Apply an earlier `shape` from the current step on."""
         self.warmup, self.fall, self.total = shape
         self.go_to(self.last_step, scale=self.scale)
 

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from autox_video.metrics.selection_score import main_score
-from autox_video.training.moved_end import MovedEnd, move_end, restore_end
+from autox_video.training.moved_end import MovedEnd, current_end, move_end, restore_end
 
 ANNEALED_SHARE = 0.5
 """Length of the annealing relative to the epochs before it, as in the schedule from scratch."""
@@ -16,7 +16,8 @@ ANNEALED_SHARE = 0.5
 class FinishEarly(Hook):
     """Anneal the learning rate and end training once validation is perfect.
 
-    Validation is perfect if every clip is classified correctly and the loss is small.
+    Validation is perfect if every clip is classified correctly and the loss is small. If it no
+    longer is after the annealing, it was luck, and training continues as planned.
 
     Args:
         loss: calibrated validation loss, in nats, below which the loss counts as small.
@@ -30,30 +31,38 @@ class FinishEarly(Hook):
         self._loaded: dict[str, Any] = {}
 
     def before_run(self, runner) -> None:
-        self._planned = runner.train_loop.told_epochs = runner.train_loop.max_epochs
+        self._planned = current_end(runner)
+        runner.train_loop.told_epochs = self._planned["epochs"]
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        loop = runner.train_loop
+        """Move the end of training forward, or back once it turns out to be too early."""
+        loop, planned = runner.train_loop, self._planned["epochs"]
+        is_perfect = self._is_perfect(metrics)
         epochs = loop.epoch + max(1, round(ANNEALED_SHARE * loop.epoch))
-        if self._end is not None or epochs >= loop.max_epochs or not self._is_perfect(metrics):
+        if self._end is None and is_perfect and epochs < planned:
+            self._end = move_end(runner, epochs, epochs * loop.steps_in_epoch)
+            note = (
+                "All validation clips are classified correctly: training ends after epoch "
+                f"{epochs} instead of {planned}."
+            )
+        elif self._end is not None and not is_perfect and loop.epoch == self._end["epochs"]:
+            self._end, epochs = None, planned
+            restore_end(runner, self._planned)
+            note = f"Validation is not perfect after all: training continues to epoch {planned}."
+        else:
             return
-        self._end = move_end(runner, epochs, epochs * loop.steps_in_epoch)
         loop.told_epochs = epochs
-        sentence = (
-            f"All validation clips are classified correctly: training ends after epoch {epochs} "
-            f"instead of {self._planned}."
-        )
-        runner.call_hook("on_note", sentence=sentence)
+        runner.call_hook("on_note", sentence=note)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
         """Restore an early end from the checkpoint, unless the planned epochs have changed."""
-        if self._loaded.get("end") and self._loaded["planned"] == self._planned:
+        if self._loaded.get("end") and self._loaded["planned"] == self._planned["epochs"]:
             self._end = self._loaded["end"]
             restore_end(runner, self._end)
             runner.train_loop.told_epochs = self._end["epochs"]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"end": self._end, "planned": self._planned}
+        return {"end": self._end, "planned": self._planned["epochs"]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state

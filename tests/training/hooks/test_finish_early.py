@@ -13,10 +13,10 @@ PERFECT = {"top1": 1.0, "loss": 0.01, "clips": 50}
 
 
 class Loop:
-    epoch, max_epochs, steps_in_epoch, told_epochs = 0, 36, 10, None
+    epoch, max_epochs, max_iters, steps_in_epoch, told_epochs = 0, 36, 360, 10, None
 
     def end_at(self, epochs, last_step):
-        self.max_epochs, self.last_step = epochs, last_step
+        self.max_epochs, self.max_iters = epochs, last_step
 
 
 class Runner:
@@ -62,11 +62,22 @@ def test_when_training_ends(epoch, evaluations, end):
     assert runner.train_loop.max_epochs == end
     assert len(runner.notes) == (end < 36)
     if end < 36:
-        assert runner.train_loop.last_step == 10 * end
+        assert runner.train_loop.max_iters == 10 * end
         assert runner.train_loop.told_epochs == end
 
 
-def perfect_from(monkeypatch, evaluation):
+def test_training_continues_as_planned_if_it_was_luck():
+    imperfect = {**PERFECT, "top1": 0.98}
+    runner = finish_after(6, PERFECT, imperfect)
+    assert runner.train_loop.max_epochs == 9  # only the evaluation at the end decides
+    runner = finish_after(4, PERFECT, imperfect)
+    assert (runner.train_loop.max_epochs, runner.train_loop.max_iters) == (36, 360)
+    assert runner.train_loop.told_epochs == 36 and len(runner.notes) == 2
+    # It may turn out well later.
+    assert finish_after(4, PERFECT, imperfect, PERFECT).train_loop.max_epochs == 12
+
+
+def perfect_from(monkeypatch, evaluation, until=1000):
     """Have every evaluation from this one on be perfect, whatever was predicted."""
     calls = iter(range(1, 1000))
     compute = ClipMetric.compute_metrics
@@ -74,7 +85,7 @@ def perfect_from(monkeypatch, evaluation):
     def perfect(self, results):
         figures = compute(self, results)
         surely = {**figures, **PERFECT, "calibrated_loss": 0.01}
-        return surely if next(calls) >= evaluation else {**figures, "top1": 0.5}
+        return surely if evaluation <= next(calls) < until else {**figures, "top1": 0.5}
 
     monkeypatch.setattr(ClipMetric, "compute_metrics", perfect)
 
@@ -86,24 +97,27 @@ def config_of(clips, work_dir):
 
 
 @pytest.mark.slow
-def test_a_run_anneals_and_ends(clips, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("until", "end", "stops"), [(1000, 6, (9, 23)), (5, 20, (23, 60))])
+def test_a_run_anneals_and_ends_or_continues(clips, tmp_path, monkeypatch, until, end, stops):
     with monkeypatch.context() as patch:
-        perfect_from(patch, 4)
+        perfect_from(patch, 4, until)
         train(config_of(clips, tmp_path / "whole"))
-    assert read_checkpoint(tmp_path / "whole" / "latest.pth")["meta"]["epoch"] == 6
+    assert read_checkpoint(tmp_path / "whole" / "latest.pth")["meta"]["epoch"] == end
     rates = {event["epoch"]: event["lr"] for event in events(tmp_path / "whole", "train")}
     assert rates[4] == max(rates.values()) > rates[5] > rates[6] < 0.2 * rates[4]
+    if end == 20:
+        assert rates[7] == rates[4] and rates[20] < 0.1 * rates[4]
 
     # Stopped before the decision or after it, a run ends with the same weights.
-    for looks in (9, 23):
+    for looks in stops:
         work_dir = tmp_path / f"stopped-{looks}"
         with monkeypatch.context() as patch:
-            perfect_from(patch, 4)
+            perfect_from(patch, 4, until)
             stop_after(patch, looks)
             with pytest.raises(interrupt.Stopped):
                 train(config_of(clips, work_dir))
         evaluations = len(events(work_dir, "val"))
         with monkeypatch.context() as patch:
-            perfect_from(patch, 4 - evaluations)
+            perfect_from(patch, 4 - evaluations, until - evaluations)
             train(config_of(clips, work_dir))
         assert everything(work_dir) == everything(tmp_path / "whole")
