@@ -105,10 +105,6 @@ class AutoXVideo:
         Raises:
             Stopped: a signal stopped the run, and everything is saved.
         """
-        from autox_video.jobs.train import fit
-        from autox_video.metrics.headline import headline
-        from autox_video.training.interrupt import Stopped
-
         arguments = {
             "data_root": data_root,
             "ann_file_train": ann_file_train,
@@ -120,7 +116,13 @@ class AutoXVideo:
             "evaluation": evaluation,
             "work_dir": work_dir,
         }
-        asked = self._with({**arguments, **others})
+        return self._fit(self._with({**arguments, **others}), fresh=fresh)
+
+    def _fit(self, asked: dict[str, Any], *, fresh: bool) -> dict[str, Any] | None:
+        from autox_video.jobs.train import fit
+        from autox_video.metrics.headline import headline
+        from autox_video.training.interrupt import Stopped
+
         settings = _checked(asked, "fit", fresh=fresh)
         _say_if_alone(settings, "train")
         try:

@@ -363,6 +363,12 @@ def _help(key: str) -> str:
 KEY_HELP: Mapping[str, str] = {key: _help(key) for key in Settings.model_fields}
 """The meaning, allowed values and default of each key, in the order of config.yaml."""
 
+DATA_KEYS = (
+    *("data_format", "official_split", "task", "multi_label", "class_names", "num_class"),
+    *("ann_file_train", "ann_file_val", "ann_file_test", "allow_outside"),
+)
+"""Config keys that, with `data_root`, determine the clips of a run."""
+
 BASIC_KEYS: tuple[str, ...] = tuple(
     key for key, field in Settings.model_fields.items() if field.json_schema_extra["basic"]
 )

@@ -95,19 +95,22 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
             keep_freed_memory()
         best = run(job)
         _say_result(best, work_dir)
-        tested = False
-        if job.testing_sec is not None:
-            test = processes.run_on_rank_zero(lambda: prepare_test(settings))
-            clock = running_clock(work_dir, budget_sec)
-            if processes.run_on_rank_zero(
-                lambda: not is_tested(test) and _is_in_time(clock, job.testing_sec)
-            ):
-                run_test(test)
-                tested = True
+        tested = job.testing_sec is not None and _test_in_time(
+            settings, running_clock(work_dir, budget_sec), job.testing_sec
+        )
         processes.run_on_rank_zero(lambda: mark_finished(work_dir))
         if not tested:
             say_next_steps("test")
         return best
+
+
+def _test_in_time(settings: Settings, clock: BudgetClock, testing_sec: float) -> bool:
+    """Test the best weights if there is time and they are not tested yet; return whether it did."""
+    test = processes.run_on_rank_zero(lambda: prepare_test(settings))
+    if processes.run_on_rank_zero(lambda: is_tested(test) or not _is_in_time(clock, testing_sec)):
+        return False
+    run_test(test)
+    return True
 
 
 def show(settings: Settings, *, fresh: bool = False) -> Plan:
