@@ -174,13 +174,14 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
     write_json(test.results_file, content)
     show_report(task, content, predictions)
     say(f"Results: {short_path(test.results_file)} ({counted(len(predictions), 'clip')})")
+    wrong = 0
     if content["metrics"] is not None:
         found = outcomes(task, predictions, provenance.classes)
         file = mistakes_file(test.results_file)
         if wrong := write_mistakes(file, found, provenance.classes):
             say(f"Mistakes: {short_path(file)} ({counted(wrong, 'clip')}, most confident first)")
     plan = test.record.plan
-    longer = () if plan.mode == "probe" else ("longer",)
+    longer = ("longer",) if wrong and plan.mode != "probe" else ()
     say_next_steps("clips", "leaderboard", *longer, plan=plan)
     return content
 
