@@ -158,14 +158,14 @@ class AutoXVideo:
         output_path: StrPath | None = None,
         **others: Any,
     ) -> list[dict[str, Any]]:
-        """Predict the clips of a list, or all videos in a folder, and write results.json.
+        """Predict classes for the clips of a list or all videos in a folder; write results.json.
 
         The arguments apply to this call only.
 
         Args:
             data_root: folder of the clips; default: the config's.
-            ann_file_test: list of the clips; default: the config's. With `data_root` alone, all
-                videos in it are predicted.
+            ann_file_test: list of the clips; default: the config's. With `data_root` alone,
+                classes are predicted for all videos in it.
             checkpoints: file of weights; default: the best weights in `work_dir`.
             output_path: file to write; default: the config's `test_results_path`.
             **others: any other key of the config.

@@ -205,7 +205,7 @@ def _score_with_interval(row: Row, clips: float) -> str:
 
 
 def interval_text(low: float | None, high: float | None, clips: float) -> str:
-    """Return the interval of a score as text, rounded for this many clips; "" if unknown."""
+    """Return a score's interval as text, rounded to suit the number of clips; "" if unknown."""
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"

@@ -230,8 +230,8 @@ class _Planner:
         if prediction.testing_sec > LARGEST_TEST_SHARE * self.budget_sec:
             complain(
                 f"time_budget: testing {self.test_clips} clips would take "
-                f"{duration(prediction.testing_sec)}, more than half of it, so the test is left "
-                "out; autotest.py runs it."
+                f"{duration(prediction.testing_sec)}, more than half of the budget, so the test "
+                "is left out; autotest.py can run it later."
             )
             self.test_clips = 0
 

@@ -85,7 +85,7 @@ def end(code: int) -> int:
 def show_defect(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Show the traceback of a bug, but not of processes that failed because of it."""
+    """Show the traceback of a bug, unless it only follows from the failure of another process."""
     if not processes.joined():
         sys.__excepthook__(kind, error, trace)
         return

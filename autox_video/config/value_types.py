@@ -47,7 +47,7 @@ LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
 
 
 def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
-    """Return the kind for text that matches `pattern`, such as a path, or names in a registry."""
+    """Return the kind for text that matches `pattern`, and is in `words` if that is a registry."""
 
     def read(value: Any) -> str:
         value = os.fspath(value) if isinstance(value, Path) else value

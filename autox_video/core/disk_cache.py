@@ -110,7 +110,10 @@ class DiskCache:
         return not self._is_full
 
     def reserve(self, size: int) -> bool:
-        """Make room for `size` bytes and count them; return whether they fit; raises OSError."""
+        """Make room for `size` bytes and add them to the usage; return whether they fit.
+
+        Raises OSError.
+        """
         with self.lock("usage"):
             record = self.folder / ".usage"
             used = _recorded(record)
@@ -132,7 +135,7 @@ class DiskCache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock of this name within the block; raises OSError."""
+        """Hold the lock with this name while the `with` block runs; raises OSError."""
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".locks" / name, "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

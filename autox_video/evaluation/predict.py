@@ -73,7 +73,7 @@ def read_config(checkpoint: Path) -> Config:
 def for_testing(
     record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
 ) -> RunRecord:
-    """Return the record with the options for testing.
+    """Return the record of a run with its options changed for testing.
 
     The model is not compiled, since compiling takes longer than most tests.
     """

@@ -162,7 +162,7 @@ def _show_classes(content: Mapping[str, Any]) -> None:
 
 
 def _clip_findings(content: Mapping[str, Any]) -> Findings:
-    """Yield what is wrong or odd with the clips, worst first."""
+    """Yield what is wrong with the clips or unusual about them, worst first."""
     yield "reasons why training would refuse these clips", content["refused"]
     unreadable = [f"{clip['video']}: {clip['reason']}" for clip in content["unreadable"]]
     yield "unreadable clips", unreadable

@@ -190,7 +190,7 @@ def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec <= clock.left_sec + over_sec:
         return True
-    complain("No time of time_budget is left for the test; autotest.py runs it.")
+    complain("time_budget: no time is left for the test; autotest.py can run it later.")
     return False
 
 

@@ -26,7 +26,7 @@ Space = Mapping[str, BaseDistribution]
 def space_of(plan: Plan) -> dict[str, BaseDistribution]:
     """Return the search space around a plan; fields that the user has set are not searched.
 
-    If the plan has flips off, they stay off, since they are known to change the class.
+    If flips are off in the plan, they stay off, since flipping is known to change the class.
     """
     space = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),

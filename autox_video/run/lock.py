@@ -35,7 +35,7 @@ def locked(
     silence_sec: float = SILENCE_SEC,
     grace_sec: float = GRACE_SEC,
 ) -> Iterator[None]:
-    """Lock an existing folder against other runs within the block.
+    """Keep other runs out of an existing folder while the `with` block runs.
 
     All runs must use the same `silence_sec`.
 

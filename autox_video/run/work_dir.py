@@ -89,7 +89,7 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
     Args:
         work_dir: the folder.
         fresh: whether to move an existing run aside.
-        resumes: whether weights without a checkpoint belong to the run that is resumed.
+        resumes: whether the run that is resumed has weights but no checkpoint (a probe run).
 
     Raises:
         ResourceError: the files cannot be moved.

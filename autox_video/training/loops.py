@@ -262,7 +262,7 @@ class ClipValLoop(ValLoop):
         return metrics
 
     def measure(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Return the metrics of the current model without calling the hooks of an evaluation."""
+        """Evaluate the model like `run`, but without the hooks before and after an evaluation."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
         size = processes.current().size

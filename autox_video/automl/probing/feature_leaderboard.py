@@ -1,4 +1,4 @@
-"""The feature leaderboard: it finds the best weights for the data, and a first model in minutes.
+"""The feature leaderboard: the best weights for the data, and a first model, within minutes.
 
 For each candidate (a file of pretrained weights, or hand-crafted descriptors), features of the
 training clips are extracted once, and heads on these features are scored by cross-validation.
@@ -94,7 +94,7 @@ def probe_candidates(
     """Score every candidate, write the leaderboard and probe.pth, and plan to train the best one.
 
     Args:
-        prepared: a prepared run with the rules' plan.
+        prepared: a prepared run whose plan was made by the rules.
         data: the clips of the run.
         work_dir: the work dir.
         seconds: time limit; None: no limit in `mode: probe`, otherwise 10 min.
@@ -118,7 +118,7 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return the plan for the best weights, or the rules' plan if there are no weights."""
+    """Return the plan for the best weights, or the plan made by the rules if there are none."""
     if start is not None:
         return replace(start.plan, head_grid=None)  # training uses the backbone's published head
     plan = job.prepared.plan

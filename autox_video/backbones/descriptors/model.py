@@ -54,8 +54,8 @@ class ClipDescriptors(BaseModule):
     """A backbone without parameters that computes hand-crafted descriptors.
 
     It maps clips (B, 3, T, H, W) to float32 features (B, 2980, T', 1, 1). T' is T / 2, rounded up,
-    as each time step describes two frames. The arguments are those of all backbones and have no
-    effect, because nothing is trained and everything is computed in float32.
+    as each time step describes two frames. The constructor takes the arguments of every
+    backbone but ignores them, because nothing is trained and everything is computed in float32.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from autox_video.data.splitting.sources import sources
 
 SCHEMA = 1
 IMBALANCED_FROM = 10.0
-"""Ratio of the largest to the smallest class from which the imbalance is reported."""
+"""Imbalance is reported if the largest class is at least this many times as big as the smallest."""
 
 RARE_CODEC_SHARE = 0.01
 

@@ -71,8 +71,8 @@ def same_scene(
         scenes: scene descriptors (N, B) uint8; flat ones, such as all zeros, match nothing.
         sizes: width and height (N, 2) in pixels; clips of different sizes never match.
         neighbours: pairs (P, 2) of clips, by number, that are neighbours in a sequence.
-        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of a
-            group is compared with clips that are not its neighbours.
+        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of
+            each group is compared with all others; the rest, only with their neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:

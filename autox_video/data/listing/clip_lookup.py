@@ -28,7 +28,7 @@ _NAMED_AT_MOST = 3
 
 
 def find_listed(table: Table, tree: ClipTree) -> Table:
-    """Return the table with the paths of existing files, and without comments.
+    """Correct the paths in a table to those of existing files, and remove comment lines.
 
     A path that does not exist as written is replaced by the path of a file that differs only in
     slashes, case, Unicode normalisation, suffix or leading folders, if there is exactly one. Notes

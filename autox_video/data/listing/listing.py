@@ -37,7 +37,7 @@ class Listing:
     test: ClipTable | None
     """None if there are no test clips."""
     notes: tuple[str, ...] = ()
-    """Messages for the user about what was skipped, was split or looks unusual."""
+    """Messages for the user: what was skipped or split, and what looks unusual."""
     split_request: SplitRequest | None = None
     """How to split `train`; None if it is not to be split."""
 

@@ -70,8 +70,8 @@ class ModelSoup(Hook):
         """Average the weights on disk, and replace the best weights if an average is better.
 
         The loop calls this when training is over and saved. The model is left with the last average
-        that was tried. If the result cannot be written, the weights stay on disk for the next
-        start.
+        that was tried. If the result cannot be written, the weights stay on disk, and the
+        next start tries again.
         """
         keeps, ranked = checkpoint_hook_of(runner), self._ranked()
         before = keeps.best

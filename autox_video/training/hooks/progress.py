@@ -239,7 +239,7 @@ class Window:
     """Metrics over consecutive training steps.
 
     Args:
-        outputs: outputs of the steps before the run was interrupted, if it is resumed.
+        outputs: outputs of the window's steps before an interruption, if the run was resumed.
     """
 
     def __init__(self, outputs: Sequence[Mapping[str, float]] = ()) -> None:

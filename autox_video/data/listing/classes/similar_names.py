@@ -154,9 +154,9 @@ def _typos(clips: Mapping[str, int]) -> Iterator[str]:
 def _slip(short: str, long: str) -> str | None:
     """Return how likely it is that one name is a typo of the other: certain, likely or None.
 
-    Swapped letters, a doubled letter and a plural are certain; a different or missing letter is
-    likely. Digits (class1, class2), the first letter of a word (walk, talk; into, onto) and a
-    different last letter (typea, typeb) are not typos.
+    Swapped letters, a doubled letter and a plural s are certainly a typo; a different or missing
+    letter is likely to be one. Different digits (class1, class2), first letters of a word (walk,
+    talk; into, onto) and last letters (typea, typeb) are not typos.
     """
     pairs = enumerate(zip(short, long, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), len(short))

@@ -109,7 +109,7 @@ def _text_of(value: Any) -> str:
 
 
 def flatten(record: Record) -> Iterator[Record]:
-    """Yield one row per annotation of a record, which includes the record's own fields."""
+    """Yield one row per annotation of a record; each row also has the record's own fields."""
     inner = next(
         (key for key, value in record.items() if is_records(value) and key != "labels"), None
     )
