@@ -27,6 +27,7 @@ DEMO_CONFIG = {
     "ann_file_test": "data/demo/annotations/test_list.txt",
     "demo": True,
     "work_dir": "work_dirs/demo",
+    "time_budget": "75s",
 }
 
 Config = str | dict[str, Any]
