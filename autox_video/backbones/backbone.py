@@ -1,4 +1,4 @@
-"""Base classes for backbones with stochastic depth, precision and activation checkpointing."""
+"""Base classes of backbones: stochastic depth, mixed precision and activation checkpointing."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,19 +13,19 @@ class Block(nn.Module):
     """A residual block with stochastic depth (Huang et al., ECCV 2016).
 
     Args:
-        drop_path: probability that the branch is dropped for a clip in training.
+        drop_path: probability of dropping the branch for a clip in training.
     """
 
     def __init__(self, drop_path: float) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.whole_batch = False
-        """Whether to compute dropped branches as well, so that shapes never change."""
+        """Whether to compute the branch for dropped clips too, which keeps tensor shapes fixed."""
 
     def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return x + branch(x), (B, ...).
+        """Return x + branch(x), of shape (B, ...).
 
-        In training, the branch is dropped for some clips and scaled up for the others.
+        In training, the branch is randomly dropped for some clips and scaled up for the others.
         """
         drop_path = self.drop_path if self.training else 0.0
         if not drop_path:
@@ -51,9 +51,9 @@ class Backbone(BaseModule):
     Args:
         with_cp: whether to use activation checkpointing, which recomputes blocks in the backward
             pass; this saves memory and costs a second forward pass.
-        precision: dtype of the computation, "float32", "bfloat16" or "float16"; the weights and
-            output features are always float32.
-        init_cfg: initialisation config of mmengine.
+        precision: compute dtype, "float32", "bfloat16" or "float16"; the weights and output
+            features are always float32.
+        init_cfg: weight initialisation config in mmengine's format.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Backbone(BaseModule):
         return (module for module in self.modules() if isinstance(module, Block))
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """Return the modules of each stage in order; empty if the backbone cannot be frozen."""
+        """Return the modules of each stage, or an empty list if the backbone cannot be frozen."""
         return []
 
     def freeze(self, stages: int) -> None:
@@ -81,7 +81,7 @@ class Backbone(BaseModule):
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Set the training mode of all modules that are not frozen."""
+        """Set training or evaluation mode, and keep frozen modules in evaluation mode."""
         super().train(mode)
         for module in self._frozen():
             module.eval()
@@ -97,7 +97,7 @@ class Backbone(BaseModule):
         return block(x, *arguments)
 
     def compile_blocks(self) -> None:
-        """Make torch compile each block on first use."""
+        """Set up torch.compile for each block; compilation happens on first use."""
         # All blocks share one code object, which is compiled anew for each stage, shift and mode.
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)

@@ -1,1 +1,1 @@
-"""Hand-crafted descriptors of clips, and their spec."""
+"""Hand-crafted clip descriptors and their backbone spec."""

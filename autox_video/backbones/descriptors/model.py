@@ -1,12 +1,13 @@
-"""Hand-crafted descriptors of clips; a linear head on them is a strong baseline on little data.
+"""Hand-crafted clip descriptors; a linear head on top is a strong baseline for small data sets.
 
 Every second frame is described by colour histograms over a spatial pyramid (Lazebnik et al.,
-"Beyond Bags of Features", CVPR 2006), by Gabor energies (Oliva and Torralba, "Modeling the Shape of
-the Scene", IJCV 2001) of brightness, two opponent colours and the change to the next frame, by
-histograms of oriented gradients (Dalal and Triggs, CVPR 2005), and by uniform local binary patterns
-(Ojala et al., PAMI 2002). Motion is described by histograms of optical flow (Laptev et al.,
-"Learning Realistic Human Actions from Movies", CVPR 2008), computed with the method of Lucas and
-Kanade. Histograms are square-rooted (Hellinger kernel).
+"Beyond Bags of Features", CVPR 2006), histograms of oriented gradients (Dalal and Triggs, CVPR
+2005) and uniform local binary patterns (Ojala et al., PAMI 2002). Gabor energies (Oliva and
+Torralba, "Modeling the Shape of the Scene", IJCV 2001) are computed for brightness, two opponent
+colours and the difference to the next frame. Motion is described by histograms of optical flow
+(Laptev et al., "Learning Realistic Human Actions from Movies", CVPR 2008), which is computed with
+the Lucas-Kanade method. All histograms except the gradient histograms are square-rooted (Hellinger
+kernel).
 
 Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W height
 and width, D entries of a descriptor.
@@ -24,29 +25,29 @@ from torch import Tensor
 
 CLIPS_AT_A_TIME = 2
 COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
-"""Numbers of bins for luminance, blue-red and magenta-green; cells per side of each level."""
+"""Bins for luminance, blue-red and magenta-green, and grid sizes of the spatial pyramid."""
 DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
-"""Limits of the colour histograms, in standard deviations of the pixels."""
+"""Value range of the colour histograms, in pixel standard deviations."""
 SCALES, ORIENTATIONS, GABOR_GRID = 3, 6, 4
 GABOR_SIGMA = 1.5
-"""Sigma of the envelope in px at each scale, which has half the resolution of the previous one."""
+"""Sigma of the Gabor envelope in px; the image is halved in size from one scale to the next."""
 SURROUND, LEAST_CONTRAST = 10.0, 0.2
-"""Sigma in px of contrast normalisation, and its added constant in standard deviations."""
+"""Sigma of contrast normalisation in px, and the constant added to the local contrast."""
 PATTERN_GRID, PATTERN_SCALES = 3, 2
 LEAST_STEP = 0.03
-"""Threshold above which a neighbour counts as brighter, in standard deviations."""
+"""Minimum difference for a neighbour to count as brighter, in pixel standard deviations."""
 GRADIENT_BINS, GRADIENT_CELLS = 9, 4
 LARGEST_SHARE, LEAST_NORM = 0.25, 0.01
-"""Upper limit of the entries in a block of gradients, and the constant added to its norm."""
+"""Upper limit of normalised gradient histogram entries, and the constant added to the norm."""
 FLOW_LEVELS, FLOW_BINS, FLOW_GRID = (2, 4), 8, 3
-"""Downsampling factors of the flow, number of direction bins, and number of cells per side."""
+"""Downsampling factors for optical flow, number of direction bins, and grid size."""
 FLOW_SIGMA, FLOW_NOISE, MOST_FLOW = 1.5, 1e-2, 3.0
-"""Sigma of the Lucas-Kanade window in px, its regularisation, and the maximum px per frame."""
+"""Lucas-Kanade window sigma in px, regularisation constant, and maximum flow in px per frame."""
 
 RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-"""Row and column offsets of a pixel's eight neighbours in clockwise order."""
+"""Rows and columns of the eight neighbours in a 3x3 patch, clockwise from the top left."""
 PATTERNS = 59
-"""Number of uniform patterns (at most two changes around the ring), plus 1 for all others."""
+"""Number of uniform patterns (at most two changes around the ring), plus one for all others."""
 
 
 @MODELS.register_module()
@@ -54,8 +55,8 @@ class ClipDescriptors(BaseModule):
     """A backbone without parameters that computes hand-crafted descriptors.
 
     It maps clips (B, 3, T, H, W) to float32 features (B, 2980, T', 1, 1). T' is T / 2, rounded up,
-    as each time step describes two frames. The constructor takes the arguments of every
-    backbone but ignores them, because nothing is trained and everything is computed in float32.
+    as each time step describes two frames. The constructor accepts the common backbone arguments
+    but ignores them, because nothing is trained and everything is computed in float32.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ClipDescriptors(BaseModule):
         self.register_buffer("numbers", pattern_numbers(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the descriptors of clips; see the class for the shapes."""
+        """Return clip descriptors; the class docstring gives the shapes."""
         # Process a few clips at a time, to fit into the CPU's cache or save GPU memory.
         parts = x.float().split(CLIPS_AT_A_TIME)
         threads = min(torch.get_num_threads(), len(parts)) if x.device.type == "cpu" else 1
@@ -79,7 +80,7 @@ class ClipDescriptors(BaseModule):
         return torch.cat(list(described)).transpose(1, 2)[..., None, None]
 
     def _in_threads(self, parts: Sequence[Tensor], threads: int) -> list[Tensor]:
-        """Describe each part in one thread, as small operations gain little from more threads."""
+        """Process each part in one thread, since small operations gain little from more threads."""
         before = torch.get_num_threads()
         try:
             with ThreadPoolExecutor(
@@ -114,7 +115,7 @@ class ClipDescriptors(BaseModule):
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
-    """Return square-rooted soft colour histograms (N, D) of RGB frames (N, 3, H, W), by cell."""
+    """Return square-rooted colour histograms (N, D) of each grid cell in frames (N, 3, H, W)."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
     for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
@@ -127,7 +128,7 @@ def colour_histograms(frames: Tensor) -> Tensor:
 
 
 def gabor_filters() -> Tensor:
-    """Return an even and an odd zero-mean filter per orientation: (2 ORIENTATIONS, 1, K, K)."""
+    """Return an even and an odd Gabor filter per orientation, (2 ORIENTATIONS, 1, K, K)."""
     radius = int(2.5 * GABOR_SIGMA)
     side = torch.arange(-radius, radius + 1.0)
     down, along = torch.meshgrid(side, side, indexing="ij")
@@ -146,7 +147,7 @@ def gabor_filters() -> Tensor:
 
 
 def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
-    """Return mean contrast-normalised energies (N, D) of images (N, 1, H, W), by cell and scale."""
+    """Return mean Gabor energies (N, D) per scale and grid cell of images (N, 1, H, W)."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
     energies = []
@@ -160,7 +161,7 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
 
 
 def pattern_numbers() -> Tensor:
-    """Return the numbers of all 8-bit patterns, (256,): 0 to 57 for uniform ones, otherwise 58."""
+    """Return the bin of each 8-bit pattern, (256,): 0 to 57 for uniform patterns, 58 for others."""
     numbers, count = [], 0
     for code in range(256):
         bits = [code >> bit & 1 for bit in range(8)]
@@ -187,7 +188,7 @@ def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _shares(patterns: Tensor) -> Tensor:
-    """Return the shares (N, D) of all pattern numbers in each cell of the patterns (N, H, W)."""
+    """Return the pattern frequencies (N, D) in each grid cell of pattern maps (N, H, W)."""
     count, rows, columns = patterns.shape
     cells = PATTERN_GRID**2
     sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
@@ -201,7 +202,7 @@ def _shares(patterns: Tensor) -> Tensor:
 
 
 def gradient_histograms(grey: Tensor) -> Tensor:
-    """Return gradient histograms (N, D) of images (N, 1, H, W), normalised over 2x2 cells."""
+    """Return gradient histograms (N, D) of images (N, 1, H, W), normalised in 2x2 blocks."""
     along, down = _derivatives(grey)
     size = (along.square() + down.square()).sqrt()
     angle = torch.atan2(down, along).remainder(math.pi) / math.pi
@@ -214,7 +215,7 @@ def gradient_histograms(grey: Tensor) -> Tensor:
 
 
 def flow_histograms(grey: Tensor) -> Tensor:
-    """Return square-rooted histograms (B, T', D) of flow and changes in videos (B, T, H, W)."""
+    """Return square-rooted optical flow histograms (B, T', D) of greyscale videos (B, T, H, W)."""
     before, after = (grey[:, :-1], grey[:, 1:]) if grey.shape[1] > 1 else (grey, grey)
     histograms = []
     for level in FLOW_LEVELS:
@@ -232,7 +233,7 @@ def flow_histograms(grey: Tensor) -> Tensor:
 
 
 def _flow(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return horizontal and vertical flow in px, and the brightness change, each (N, 1, H, W)."""
+    """Return horizontal and vertical flow in px and the brightness change, each (N, 1, H, W)."""
     along, down = _derivatives((before + after) / 2)
     change = after - before
     pairs = ((along, along), (down, down), (along, down), (along, change), (down, change))
@@ -249,7 +250,7 @@ def _opponents(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
-    """Assign values (N, H, W) softly to the nearest two of K centres and return (N, K, H, W)."""
+    """Return soft assignments (N, K, H, W) of values (N, H, W) to the two nearest of K centres."""
     values = values.clamp(float(centres[0]), float(centres[-1]))[:, None]
     left = torch.cat([centres[:1] - 1, centres[:-1]]).view(-1, 1, 1)
     right = torch.cat([centres[1:], centres[-1:] + 1]).view(-1, 1, 1)
@@ -259,7 +260,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Assign magnitudes (N, 1, H, W) softly to bins of angles (0 to 1); return (N, bins, H, W)."""
+    """Return magnitudes distributed softly over angle bins, (N, bins, H, W); angles are 0 to 1."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)
@@ -267,14 +268,14 @@ def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
 
 
 def _derivatives(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return horizontal and vertical central differences; 0 at the edges."""
+    """Return horizontal and vertical central differences, with 0 at the image edges."""
     along = F.pad(image[..., 2:] - image[..., :-2], (1, 1, 0, 0)) / 2
     down = F.pad(image[..., 2:, :] - image[..., :-2, :], (0, 0, 1, 1)) / 2
     return along, down
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """Return images (N, 1, H, W) blurred by a Gaussian of sigma px, with replicated edges."""
+    """Blur images (N, 1, H, W) with a Gaussian, replicating edge pixels; sigma is in px."""
     radius = int(2 * sigma)
     distance = torch.arange(-radius, radius + 1.0, device=image.device)
     weights = torch.exp(-distance.square() / (2 * sigma**2))
@@ -286,5 +287,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
-    """Return the means (N, C side side) of maps (N, C, H, W) over the cells of a grid."""
+    """Return the mean of maps (N, C, H, W) in each cell of a square grid, (N, C side side)."""
     return F.adaptive_avg_pool2d(maps, side).flatten(1)

@@ -1,4 +1,4 @@
-"""The spec of the fixed descriptors."""
+"""The backbone spec of the hand-crafted clip descriptors."""
 
 from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES

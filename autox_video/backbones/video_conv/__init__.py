@@ -1,1 +1,1 @@
-"""A small convolutional network for clips, and its spec."""
+"""A small video CNN and its backbone spec."""

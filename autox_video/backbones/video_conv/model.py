@@ -1,11 +1,12 @@
-"""A small convolutional network for clips that learns from little data and is fast on a CPU.
+"""A small video CNN that learns from little data and is fast on a CPU.
 
-Spatial and temporal convolutions alternate (as in Tran et al., "A Closer Look at Spatiotemporal
-Convolutions for Action Recognition", CVPR 2018, section 3.5). Two thirds of the first layer's
-channels see only the difference from the clip's temporal mean, which removes static content such as
-clutter. The first three stages also receive the clip's structure tensor at their scale (see
-structure_tensor.py), which describes motion and need not be learned. Normalisation is per clip, so
-the results do not depend on the batch.
+Spatial and temporal convolutions alternate, as in Tran et al., "A Closer Look at Spatiotemporal
+Convolutions for Action Recognition", CVPR 2018, section 3.5. Two thirds of the first layer's
+channels see only the difference from the clip's temporal mean, which removes static background.
+The first three stages also receive the clip's structure tensor, downsampled to their resolution
+(see structure_tensor.py). The structure tensor describes motion without any learned weights.
+Each clip is normalised separately, so the output for a clip does not depend on the rest of the
+batch.
 
 Shape letters: B clips, C channels, T frames or time steps, H and W height and width.
 """
@@ -21,36 +22,36 @@ from autox_video.backbones import backbone
 from autox_video.backbones.video_conv.structure_tensor import ENTRIES, halved, structure_tensor
 
 GROUPS = 8
-"""Number of groups in each group norm."""
+"""Number of groups in each group norm layer."""
 HALVED_STAGE = 2
-"""Index of the stage that halves the number of time steps at its start."""
+"""Index of the stage whose downsampling also halves the number of time steps."""
 TENSOR_STAGES = 3
-"""Number of stages that receive the structure tensor; later stages barely resolve objects."""
+"""Number of leading stages that receive the structure tensor; later ones are too coarse."""
 TENSOR_SCALE = 5.0
-"""Factor that scales the tensor's entries, mostly far below 1, to the size of the features."""
+"""Factor that scales structure tensor entries to about the magnitude of the features."""
 BRANCH_SCALE = 0.5
-"""Scale of the initial weights of each block's last layer, which limits growth over blocks."""
+"""Initial weight scale of each block's last layer, which limits activation growth with depth."""
 LAYOUT = torch.channels_last_3d
 
 
 @MODELS.register_module()
 class VideoConv(backbone.Backbone):
-    """Residual network of separable convolutions.
+    """A residual network of separate spatial and temporal convolutions.
 
     It maps clips (B, 3, T, H, W) to float32 features (B, 2 C, T', H', W'). C is channels[-1], T' is
     T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1) and W' is
     W / 2^(stages + 1), each rounded up. The first C channels are local features. The other channels
-    are the maxima of these features over the clip, repeated at every position, so that a head with
-    average pooling sees both.
+    are the maxima of the local features over the clip, repeated at every position, so that a head
+    with average pooling receives both averages and maxima.
 
     Args:
-        channels: numbers of channels of the first layer and of each stage. Those of the stages must
-            be multiples of 8. A third of the first layer's channels see colours; the others see
-            temporal changes.
+        channels: numbers of channels in the first layer and in each stage. The numbers for the
+            stages must be multiples of 8. In the first layer, a third of the channels see colours,
+            and the others see temporal changes.
         depths: number of blocks per stage.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
         with_cp, precision, frozen_stages: see `Backbone`.
-        compile: whether torch compiles the blocks on first use.
+        compile: whether to compile the blocks with torch.compile.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class VideoConv(backbone.Backbone):
         self.freeze(frozen_stages)
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """Return the modules of each stage; the first includes the stem, the last the norm."""
+        """Return the modules of each stage, including the stem and the final norm."""
         stages = [[stage] for stage in self.stages]
         stages[0].insert(0, self.stem)
         stages[-1].append(self.norm)
         return stages
 
     def init_weights(self) -> None:
-        """Initialise convolutions as in He et al., with smaller weights at the end of a branch."""
+        """Use He initialisation, with smaller weights in the last layer of each residual branch."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -97,7 +98,7 @@ class VideoConv(backbone.Backbone):
             block.time.weight.data.mul_(BRANCH_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features of the last stage; see the class for the shapes."""
+        """Return the features of the last stage; the class docstring gives the shapes."""
         with torch.autocast(x.device.type, enabled=False):
             pixels = x.float()
             x = self.stem(x.to(self.dtype, memory_format=LAYOUT)).to(self.sum_dtype)
@@ -116,14 +117,14 @@ class VideoConv(backbone.Backbone):
 
 
 class Conv(nn.Conv3d):
-    """A convolution that computes in the dtype of its input; its weights keep their dtype."""
+    """A 3D convolution that computes in the dtype of the input, whatever the weights' dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution of (B, C, T, H, W), with sizes divided by the strides."""
+        """Return the convolution of an input (B, C, T, H, W)."""
         return self.convolved(x, self.weight, self.bias)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the convolution with the given weights instead of the layer's own."""
+        """Return the convolution of an input with the given weight and bias."""
         # With so few time steps, oneDNN's gradients of 16-bit weights contain uninitialised memory.
         dtype = torch.float32 if x.shape[2] < self.kernel_size[0] else x.dtype
         bias = None if bias is None else bias.to(dtype)
@@ -132,7 +133,7 @@ class Conv(nn.Conv3d):
 
 
 class GroupNorm(nn.GroupNorm):
-    """A group norm that computes in the dtype of its input; its weights keep their dtype."""
+    """A group norm that computes in the dtype of the input, whatever the weights' dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised input, (B, C, T, H, W)."""
@@ -141,7 +142,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Stem(nn.Module):
-    """First layer, which maps (B, 3, T, H, W) to (B, C, T, H / 2, W / 2); a third sees colours."""
+    """The first layer, which maps clips (B, 3, T, H, W) to features (B, C, T, H / 2, W / 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class Stem(nn.Module):
         self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve the colours and their differences from the temporal mean."""
+        """Return a convolution of the clips and of their differences from the temporal mean."""
         changes = x - x.mean(2, keepdim=True)
         # This is a single convolution whose weights are 0 for inputs that a channel does not see.
         of_colours, of_changes = self.conv.weight.tensor_split([self.colours])
@@ -160,9 +161,9 @@ class Stem(nn.Module):
 
 
 class Downsample(Conv):
-    """Halves height and width, and the time steps if `steps` is 2.
+    """A convolution that halves height and width, and with `steps=2` also the time steps.
 
-    The input channels include those of the structure tensor if the stage receives it.
+    `channels` includes the structure tensor's channels if the stage receives the tensor.
     """
 
     def __init__(self, channels: int, out_channels: int, steps: int) -> None:
@@ -171,7 +172,7 @@ class Downsample(Conv):
         super().__init__(channels, out_channels, (frames, 3, 3), stride, padding)
 
     def forward(self, x: Tensor, entries: Tensor | None) -> Tensor:
-        """Convolve both inputs (B, C, T, H, W) as if their channels were concatenated."""
+        """Return the convolution of both inputs, as if their channels were concatenated."""
         if entries is None:
             return super().forward(x)
         # Concatenating the inputs and splitting their gradients would be slower.
@@ -180,7 +181,7 @@ class Downsample(Conv):
 
 
 class Block(backbone.Block):
-    """Residual block with a spatial and a temporal convolution; keeps the shape (B, C, T, H, W)."""
+    """A residual block of a spatial and a temporal convolution on inputs (B, C, T, H, W)."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
         super().__init__(drop_path)
@@ -189,7 +190,7 @@ class Block(backbone.Block):
         self.time = Conv(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the input plus the branch, computed in `dtype`."""
+        """Return the input plus the residual branch, which is computed in `dtype`."""
 
         def branch(x: Tensor) -> Tensor:
             x = self.space(F.relu(self.norm(x).to(dtype)))

@@ -1,4 +1,4 @@
-"""The spec of the convolutional network."""
+"""The backbone spec of the small video CNN."""
 
 from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES

@@ -1,8 +1,8 @@
-"""Compute the structure tensor of a clip, which describes local motion, directly from its pixels.
+"""Compute the structure tensor of a clip, which describes local motion.
 
-This follows Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV 1987),
-over height, width and time. The entries are products of two derivatives and do not depend on
-contrast polarity or colours, so a network need not learn this invariance from a few clips.
+The method follows Bigün and Granlund, "Optimal Orientation Detection of Linear Symmetry" (ICCV
+1987), applied to height, width and time. The tensor entries are products of two derivatives and are
+invariant to contrast polarity, so a network does not have to learn this invariance.
 
 Shape letters: B clips, C channels, T frames, H and W height and width.
 """
@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ENTRIES = 6
-"""The number of entries: xx, yy, tt, xy, xt and yt, where x is horizontal and y vertical."""
+"""Number of tensor entries: xx, yy, tt, xy, xt and yt (x horizontal, y vertical, t time)."""
 FLOOR = 0.01
-"""Squared differences below this are mostly noise (unit: squared pixel standard deviations)."""
+"""Constant added to the trace to suppress noise, in squared pixel standard deviations."""
 
 
 def structure_tensor(x: Tensor) -> Tensor:
-    """Return the tensor averaged over 3x3x3 pixels and divided by its trace, (B, 6, T, H, W).
+    """Return the structure tensor averaged over 3x3x3 pixels and divided by its trace.
 
-    The clips x have the shape (B, C, T, H, W). For a motion of (u, v) pixels per frame,
-    xt = -u xx - v xy and yt = -u xy - v yy. Static areas without texture have entries of about 0.
+    Clips (B, C, T, H, W) give tensors (B, 6, T, H, W). For a motion of (u, v) pixels per frame,
+    xt = -u xx - v xy and yt = -u xy - v yy. In static areas without texture, all entries are
+    close to 0.
     """
     along, down, over = (_derivative(x, dim) for dim in (4, 3, 2))
     squares = [(along, along), (down, down), (over, over)]
@@ -33,12 +34,12 @@ def structure_tensor(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Return means of 2x2 pixels; the last row or column of an odd size is averaged separately."""
+    """Average 2x2 pixels; if a size is odd, the last row or column is averaged separately."""
     return F.avg_pool3d(x, (1, 2, 2), ceil_mode=True, count_include_pad=False)
 
 
 def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
-    """Return the sum of each value and its two neighbours, twice as fast as torch's pooling."""
+    """Return the sum of each value and its two neighbours; torch's pooling takes twice as long."""
     count = x.shape[dim] - 1
     total = x.clone()
     total.narrow(dim, 1, count).add_(x.narrow(dim, 0, count))
@@ -47,7 +48,7 @@ def _sum_of_neighbours(x: Tensor, dim: int) -> Tensor:
 
 
 def _derivative(x: Tensor, dim: int) -> Tensor:
-    """Return the mean difference to both neighbours; at edges, half of the only difference."""
+    """Return central differences along a dimension; at the edges, half the one-sided difference."""
     if x.shape[dim] == 1:
         return torch.zeros_like(x)
     step = x.diff(dim=dim)

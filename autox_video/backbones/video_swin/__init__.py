@@ -1,1 +1,1 @@
-"""The Video Swin Transformer, and its specs."""
+"""The Video Swin Transformer and its backbone specs."""

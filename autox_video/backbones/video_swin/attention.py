@@ -1,7 +1,7 @@
 """Window attention with the fastest kernel for the device and dtype.
 
-Shape letters: K windows of all clips, G windows of one clip (K is a multiple of G), N tokens of a
-window, h heads, D channels of a head.
+Shape letters: K windows in all clips, G windows in one clip (K is a multiple of G), N tokens per
+window, h heads, D channels per head.
 """
 
 import math
@@ -13,19 +13,19 @@ from torch.autograd.function import once_differentiable
 
 LN_2 = math.log(2)
 CHUNK_BYTES = 4 * 2**20
-"""Bytes of attention weights that each core processes at a time, to fit into its cache."""
+"""Bytes of attention weights per chunk and core, chosen to fit in the cache of a core."""
 FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
-"""Range of the sums in which no relevant power over- or underflows in float32 and bfloat16."""
+"""Range of softmax denominators that is safe in both float32 and bfloat16."""
 
 
 def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(query keyᵀ / √D + bias + mask) value, which has the shape (K, N, h, D).
+    """Return softmax(query keyᵀ / √D + bias + mask) value, of shape (K, N, h, D).
 
     Args:
-        qkv: (K, N, 3, h, D); query, key and value of each token.
-        bias: (h, N, N) in the dtype of `qkv`; it is added to the logits of every window.
-        mask: (G, 1, N, N) or None; it is added to the logits of each window of a clip.
+        qkv: query, key and value of each token, (K, N, 3, h, D).
+        bias: bias added to the logits of every window, (h, N, N), in the dtype of `qkv`.
+        mask: mask added to the logits of each window of a clip, (G, 1, N, N), or None.
     """
     training = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
     if in_chunks(qkv, training=training) and not torch.compiler.is_compiling():
@@ -34,15 +34,15 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def in_chunks(qkv: Tensor, *, training: bool) -> bool:
-    """Whether `_Chunked` is faster than torch's own kernel.
+    """Whether `_Chunked` is faster than torch's fused kernel.
 
-    This was measured with benchmarks/attention.py; benchmarks/RESULTS.md lists the results.
+    The choice is based on benchmarks/attention.py, with results in benchmarks/RESULTS.md.
     """
     return qkv.device.type == "cpu" and (training or qkv.dtype == torch.bfloat16)
 
 
 def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Use torch's own kernel; with a mask, the windows of a clip are passed as additional heads."""
+    """Use torch's fused kernel; with a mask, a clip's windows are passed as additional heads."""
     windows, tokens, _, heads, channels = qkv.shape
     query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
     added = bias[None]
@@ -55,10 +55,10 @@ def _fused(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _Chunked(torch.autograd.Function):
-    """Attention that processes as many windows at a time as fit into the CPU caches.
+    """CPU attention that processes only as many windows at a time as fit into the cache.
 
-    It keeps the attention weights for the backward pass. torch's fused kernel keeps less but has
-    no backward pass for a learned bias on a CPU.
+    The attention weights are saved for the backward pass. torch's fused kernel does not save them,
+    but on a CPU it has no backward pass for a learned bias.
     """
 
     @staticmethod
@@ -108,8 +108,8 @@ class _Chunked(torch.autograd.Function):
 def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
     """Return powers of 2 (k h, N, N) and their sums (k h, N, 1), whose ratio is the softmax.
 
-    The maximum is subtracted only if the sums show that it is necessary, since it needs another
-    pass over the logits.
+    Subtracting the maximum needs another pass over the logits, so it is done only if the sums show
+    a risk of overflow or underflow.
     """
     powers = _logits(query, key, added).exp2_()
     sums = powers.sum(-1, keepdim=True)
@@ -123,7 +123,7 @@ def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Te
 
 
 def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
-    """Return logits (k h, N, N) of query and key (k h, N, D) plus `added` (k or 1, h, N, N)."""
+    """Return the logits (k h, N, N) of query and key (k h, N, D), with bias and mask added."""
     logits = torch.bmm(query, key.transpose(1, 2))
     logits.view(-1, *added.shape).add_(added)
     return logits
@@ -132,8 +132,9 @@ def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
 def _add_rows(total: Tensor, rows: Tensor) -> None:
     """Add the sum of rows (k, n) to a float32 total (n,) in place.
 
-    Many rows are multiplied by ones, and few rows are added one by one. This is several times as
-    fast as torch's sum over the first dimension (benchmarks/attention.py, 32 frames).
+    Many rows are summed by a matrix product with ones, and few rows are added one by one. Either
+    way is several times as fast as torch's sum over the first dimension (benchmarks/attention.py,
+    32 frames).
     """
     if len(rows) > FEW_ROWS:
         total += (rows.new_ones(1, len(rows)) @ rows)[0]
@@ -143,9 +144,10 @@ def _add_rows(total: Tensor, rows: Tensor) -> None:
 
 
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
-    """Return the ranges (start, end) of windows to process together: whole clips or parts of one.
+    """Return the ranges (start, end) of windows to process together.
 
-    The bias and mask repeat after `period` windows.
+    A range covers whole clips or a part of one clip. The bias and mask repeat every `period`
+    windows.
     """
     windows, tokens, _, heads, _ = qkv.shape
     room = CHUNK_BYTES * torch.get_num_threads()
@@ -161,11 +163,11 @@ def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
 
 
 def _by_head(parts: Tensor) -> list[Tensor]:
-    """Return a copy (k h, N, D) of each part of (k, N, parts, h, D), with the heads first."""
+    """Split (k, N, parts, h, D) into parts and return a copy (k h, N, D) of each."""
     heads_first = (part.transpose(1, 2) for part in parts.unbind(2))
     return [part.clone(memory_format=torch.contiguous_format).flatten(0, 1) for part in heads_first]
 
 
 def _by_token(values: Tensor, heads: int) -> Tensor:
-    """Return values (k h, N, D) as (k, N, h, D), with tokens before heads."""
+    """Return a view (k, N, h, D) of values (k h, N, D)."""
     return values.view(-1, heads, *values.shape[1:]).transpose(1, 2)

@@ -1,8 +1,8 @@
-"""Linear layers that compute in the dtype of their input, with prepacked weights in inference.
+"""Linear layers that compute in the dtype of the input and prepack their weights for inference.
 
-oneDNN needs weights in a blocked layout and repacks them on each call; in inference, these layers
-do so only once. For float32, prepacking also selects oneDNN instead of MKL, which does not use the
-widest vector instructions on non-Intel CPUs.
+oneDNN needs weights in a blocked layout and normally repacks them on each call. In inference, the
+layers here repack their weights only once. For float32, prepacking also makes torch use oneDNN
+instead of MKL, which does not use the widest vector instructions on non-Intel CPUs.
 """
 
 from functools import cache
@@ -13,26 +13,26 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes in the dtype of its input; its weights keep their dtype."""
+    """A linear layer that computes in the dtype of the input, whatever the weights' dtype."""
 
     _packed: tuple[tuple, Tensor, Tensor | None] | None = None
-    """The version of the parameters, the packed weight and the bias."""
+    """Cached dtype and parameter versions, packed weight, and bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., in) to (..., out)."""
+        """Map inputs (..., in_features) to outputs (..., out_features)."""
         if packs(x):
             return self.by_packed(x)
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.linear(x, self.weight.to(x.dtype), bias)
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """Return the output without gradients, optionally with GELU; `packs(x)` must be true."""
+        """Return the output in inference, optionally followed by a GELU; requires `packs(x)`."""
         weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
     def train(self, mode: bool = True) -> "Linear":
-        """Switch training mode and drop packed weights, since the weights may change unnoticed."""
+        """Set training or evaluation mode and discard packed weights, which may be out of date."""
         self._packed = None
         return super().train(mode)
 
@@ -41,7 +41,7 @@ class Linear(nn.Linear):
         return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Return the packed weight and the bias in a dtype, cached until they change."""
+        """Return the packed weight and the bias in a dtype, cached until the parameters change."""
         parameters = [p for p in (self.weight, self.bias) if p is not None]
         source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
         if self._packed is None or self._packed[0] != source:
@@ -52,7 +52,7 @@ class Linear(nn.Linear):
 
 
 def packs(x: Tensor) -> bool:
-    """Whether linear layers use packed weights for this input."""
+    """Whether linear layers use packed weights for an input."""
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
     inference = not torch.is_grad_enabled() and not recorded
     real = type(x) is Tensor and x.device.type == "cpu" and x.numel() > 0
@@ -61,7 +61,7 @@ def packs(x: Tensor) -> bool:
 
 @cache
 def _has_onednn(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is available and has fast matrix products in this dtype."""
+    """Whether oneDNN is available and has fast matrix products in a dtype."""
     if not torch.backends.mkldnn.is_available():
         return False
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
@@ -72,5 +72,5 @@ def _has_onednn(dtype: torch.dtype) -> bool:
 
 
 def _version(parameter: Tensor) -> int:
-    """Return the in-place version counter of a tensor; -1 for inference tensors, which lack it."""
+    """Return a tensor's in-place version counter, or -1 for inference tensors, which have none."""
     return -1 if parameter.is_inference() else parameter._version

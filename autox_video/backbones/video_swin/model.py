@@ -1,11 +1,11 @@
 """The Video Swin backbone (Liu et al., "Video Swin Transformer", CVPR 2022, arXiv 2106.13230).
 
-It is a drop-in replacement for mmaction2's `SwinTransformer3D`, with the same names and shapes in
-the state dict and the same outputs. Outputs differ only if a window is clipped to a small feature
-map, since here the relative position bias follows the offset between two tokens at any size.
+The backbone is a drop-in replacement for mmaction2's `SwinTransformer3D`, with the same names and
+shapes in the state dict and the same outputs. Outputs differ only if a window is clipped to a small
+feature map, because the relative position bias here depends only on the offset between two tokens.
 
 Shape letters: B clips, T frames or time steps, H and W height and width, L = T H W tokens, C
-channels, G windows of a clip, N tokens of a window, h heads, D = C / h.
+channels, G windows per clip, N tokens per window, h heads, D = C / h.
 """
 
 import math
@@ -51,8 +51,8 @@ class VideoSwin(backbone.Backbone):
         window_size: time steps, rows and columns per attention window.
         drop_path_rate: drop-path rate of the last block; it rises linearly from 0.
         with_cp, precision, frozen_stages: see `Backbone`.
-        compile: whether torch compiles the blocks on first use.
-        init_cfg: initialisation config of mmengine; None for the published initialisation.
+        compile: whether to compile the blocks with torch.compile.
+        init_cfg: weight initialisation in mmengine's format; None for the published initialisation.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class VideoSwin(backbone.Backbone):
         self.freeze(frozen_stages)
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """Return the modules of each stage; the first includes the embedding, the last the norm."""
+        """Return the modules of each stage, including the patch embedding and the final norm."""
         stages = [[stage] for stage in self.layers]
         stages[0].insert(0, self.patch_embed)
         stages[-1].append(getattr(self, self._norm))
         return stages
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features of the last stage; see the class for the shapes."""
+        """Return the features of the last stage; the class docstring gives the shapes."""
         with torch.autocast(x.device.type, enabled=False):
             x, size = self.patch_embed(x.to(self.dtype))
             x = x.to(self.sum_dtype)
@@ -109,7 +109,7 @@ class VideoSwin(backbone.Backbone):
 
 
 class LayerNorm(nn.LayerNorm):
-    """A layer norm that computes in the dtype of its input; its weights keep their dtype."""
+    """A layer norm that computes in the dtype of the input, whatever the weights' dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised input, (..., C)."""
@@ -118,7 +118,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Embeds clips (B, 3, T, H, W) as tokens (B, L, C), and gives the size of the token map."""
+    """Embeds clips (B, 3, T, H, W) as tokens (B, L, C), and returns the size of the token map."""
 
     def __init__(self, dims: int, patch_size: Size) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Merges 2x2 tokens of (B, L, C) into a token with twice the channels, (B, L / 4, 2 C)."""
+    """Merges each 2x2 tokens (B, L, C) into one token with twice the channels, (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class PatchMerging(nn.Module):
         self.norm = LayerNorm(4 * dims)
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        """Return the tokens and the size of their map; odd sizes are padded with zeros."""
+        """Return the merged tokens and their map size; maps of odd size are padded with zeros."""
         steps, rows, columns = size
         x = x.unflatten(1, size)
         if rows % 2 or columns % 2:
@@ -161,7 +161,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks at one resolution, alternately with regular and shifted windows, and downsampling."""
+    """Blocks with alternately regular and shifted windows, followed by downsampling."""
 
     def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()
@@ -181,13 +181,13 @@ class Block(backbone.Block):
         self.mlp = Mlp(dims)
 
     def forward(self, x: Tensor, windows: Windows, dtype: torch.dtype) -> Tensor:
-        """Return the input plus both branches, computed in `dtype`."""
+        """Return the input plus both residual branches, which are computed in `dtype`."""
         x = self.add(x, lambda x: self.attn(self.norm1(x).to(dtype), windows))
         return self.add(x, lambda x: self.mlp(self.norm2(x).to(dtype)))
 
 
 class WindowAttention(nn.Module):
-    """Self-attention among the tokens (B, L, C) of each window."""
+    """Self-attention within each window of tokens (B, L, C)."""
 
     def __init__(self, dims: int, num_heads: int, window_size: Size) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class WindowAttention(nn.Module):
         self.proj = Linear(dims, dims)
 
     def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        """Apply self-attention within each window; padding tokens are zeros."""
+        """Apply self-attention within each window; windows are padded with zero tokens."""
         clips, _, channels = x.shape
         x = windows.gather(x)
         shape = (-1, windows.num_tokens, 3, self.num_heads, channels // self.num_heads)
@@ -215,7 +215,7 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU in between, which map tokens (B, L, C) to (B, L, C)."""
+    """Two linear layers with a GELU in between, applied to tokens (B, L, C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The specs of the Video Swins (Liu et al., "Video Swin Transformer", CVPR 2022)."""
+"""The specs of the Video Swin backbones (Liu et al., "Video Swin Transformer", CVPR 2022)."""
 
 from collections.abc import Mapping
 from typing import Any

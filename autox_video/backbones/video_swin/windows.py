@@ -1,9 +1,9 @@
 """Divide a (T, H, W) token map into attention windows with relative offsets and masks.
 
-The result depends only on sizes and is computed once per geometry, dtype and device.
+The windows are cached for each combination of map size, window size, shift, dtype and device.
 
-Shape letters: B clips, C channels, T, H and W time steps, rows and columns of the map, L = T H W
-tokens of the map, G windows, N tokens of a window.
+Shape letters: B clips, C channels, T, H and W time steps, rows and columns of the token map,
+L = T H W tokens in the map, G windows, N tokens per window.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 from autox_video.backbones.spec import Size
 
 APART = -100.0
-"""Published mask value for two tokens that are neighbours only because of the cyclic shift."""
+"""Published mask value for tokens that share a window only because of the cyclic shift."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,18 +25,18 @@ class Windows:
     """The shifted or unshifted windows of a token map."""
 
     slots: Tensor
-    """Token index of each slot of each window, (G N,) int64; L for padding."""
+    """Token index of each slot in each window, (G N,) int64; L marks padding."""
     back: Tensor
-    """Index of each token's slot among the slots of all windows, (L,) int64."""
+    """Slot index of each token, counted over all windows, (L,) int64."""
     offsets: Tensor
-    """Row of the bias table for each pair of slots in a window, (N N,) int64."""
+    """Bias table row for each pair of slots in a window, (N N,) int64."""
     mask: Tensor | None
-    """Mask (G, 1, N, N) that is added to the logits; None if no window wraps around."""
+    """Mask (G, 1, N, N) added to the logits; None without a cyclic shift."""
     num_tokens: int
     """Number of tokens per window."""
 
     def gather(self, x: Tensor) -> Tensor:
-        """Gather tokens (B, L, C) into windows (B, G N, C), which are padded with zeros."""
+        """Gather tokens (B, L, C) into zero-padded windows (B, G N, C)."""
         return _Reorder.apply(x, self.slots, self.back)
 
     def scatter(self, x: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class Windows:
 
 
 class _Reorder(torch.autograd.Function):
-    """Reorder rows by a list of indices, each used once; an index past the last selects zeros.
+    """Reorder rows by unique indices; an index past the last row selects zeros.
 
-    The gradient is computed by the inverse reordering; autograd would use a slower scatter-add.
+    The backward pass uses the inverse order, which is faster than autograd's scatter-add.
     """
 
     @staticmethod
@@ -71,14 +71,14 @@ def _pick(x: Tensor, order: Tensor, num_rows: int) -> Tensor:
 def make_windows(
     size: Size, full: Size, *, shifted: bool, dtype: torch.dtype, device: torch.device
 ) -> Windows:
-    """Return the windows of a token map; dimensions no larger than a window are not divided.
+    """Return the windows of a token map; windows are clipped to the size of the map.
 
     Args:
-        size: size of the map.
-        full: full window size, as in the bias tables.
+        size: size of the token map.
+        full: window size before clipping, for which the bias tables are made.
         shifted: whether windows are cyclically shifted by half a window.
         dtype: dtype of the mask.
-        device: device of the tensors.
+        device: device of the returned tensors.
     """
     window = tuple(map(min, size, full))
     shift = tuple(w // 2 if shifted and w < s else 0 for s, w in zip(size, window, strict=True))
@@ -98,11 +98,11 @@ def make_windows(
 
 
 def table_rows(window: Size, full: Size) -> Tensor:
-    """Return the row of a bias table for each pair of tokens in a window: (N, N) int64.
+    """Return the bias table row for each pair of tokens in a window, (N, N) int64.
 
     Args:
         window: size of the window, at most `full`.
-        full: window size of the table, which has (2 T - 1) (2 H - 1) (2 W - 1) rows.
+        full: window size (T, H, W) of the bias table of (2 T - 1) (2 H - 1) (2 W - 1) rows.
     """
     rows = torch.zeros(1, 1, dtype=torch.int64)
     for w, f in zip(window, full, strict=True):
@@ -114,7 +114,7 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
 
 def _mask(padded: Size, window: Size, shift: Size) -> Tensor:
-    """Return a mask (G, 1, N, N) with `APART` for token pairs from opposite ends of the map."""
+    """Return a mask (G, 1, N, N) that is `APART` for tokens from opposite ends of the map."""
     region = torch.zeros((), dtype=torch.int64)
     for length, w, s in zip(padded, window, shift, strict=True):
         along = torch.arange(length)

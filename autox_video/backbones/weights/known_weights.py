@@ -1,4 +1,4 @@
-"""Find known files of pretrained weights by their names, without opening them."""
+"""Find known pretrained weight files by name, without opening them."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,28 +13,28 @@ WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """A file of pretrained weights, and the backbone that it contains."""
+    """A pretrained weight file and the backbone whose weights it contains."""
 
     path: str
     backbone: str
     source: str
-    """The training data of the weights, for messages."""
+    """Name of the pretraining data, shown in messages."""
     window_size: Size = WINDOW_SIZE
-    """Attention window of a model for these weights, in time steps, rows and columns."""
+    """Attention window size to build the model with, in time steps, rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A published file of pretrained weights."""
+    """A published pretrained weight file."""
 
     backbone: str
     top1: float
-    """Published top-1 accuracy on the first data set of `source`, in percent."""
+    """Published top-1 accuracy in percent, on the data set named first in `source`."""
     size_mib: int
-    """File size according to torchvision; for other files, the total size of the tensors."""
+    """File size stated by torchvision; for files from elsewhere, the total size of the tensors."""
     licence: str
     source: str
-    """Training data, with the latest first; "images" marks image weights."""
+    """Training data sets, the last one trained on first; "images" marks image weights."""
     url: str
 
     @property
@@ -44,7 +44,7 @@ class KnownFile:
 
     @property
     def window_size(self) -> Size:
-        """Attention window of a model for these weights, in time steps, rows and columns."""
+        """Attention window size to build the model with, in time steps, rows and columns."""
         return (16, 7, 7) if "window1677" in self.name else WINDOW_SIZE
 
 
@@ -57,19 +57,19 @@ def _read_table() -> tuple[KnownFile, ...]:
 
 
 KNOWN_FILES = _read_table()
-"""The known files from best to worst. Video weights come before image weights. Among video weights,
-swin_base comes first, then more diverse training data; among image weights, ImageNet-22K comes
-before ImageNet-1K, then swin_base before the others.
+"""The known weight files from best to worst. Video weights come before image weights. Video weights
+are ordered by backbone (swin_base first), then by the diversity of the training data. Image weights
+are ordered by training data (ImageNet-22K first), then by backbone (swin_base first).
 """
 
 
 def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
-    """Return the best known file in the folders, or None; for the arguments, see `find_all`."""
+    """Return the best known weight file in the folders, or None; see `find_all` for arguments."""
     return next(iter(find_all(folders, backbone)), None)
 
 
 def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretrained]:
-    """Return all known files in the folders, from best to worst.
+    """Return all known weight files in the folders, from best to worst.
 
     Args:
         folders: folders to search, without their subfolders; earlier folders take precedence.
@@ -85,12 +85,12 @@ def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretr
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
-    """Return the unknown weight files in the folders, which can be used with `load_from`."""
+    """Return the weight files in the folders that are not known; `load_from` can still use them."""
     paths = sorted(path for folder in folders for path in Path(folder).glob("*"))
     weights = (path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
     return tuple(str(path) for path in weights if known_file(path.name) is None)
 
 
 def known_file(name: str) -> KnownFile | None:
-    """Return the known file with this name, or None."""
+    """Return the known weight file with the given name, or None."""
     return next((known for known in KNOWN_FILES if known.name == name), None)

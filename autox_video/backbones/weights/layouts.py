@@ -1,7 +1,7 @@
 """Recognise the layout of a weight file, and map its tensor names to those of our models.
 
-Our models use the names of mmaction2, such as `backbone.layers.<stage>.blocks.<block>...`,
-`backbone.norm<last stage>` and `cls_head.fc_cls`. Image weights keep their shapes.
+Our models use mmaction2's tensor names, such as `backbone.layers.<stage>.blocks.<block>...`,
+`backbone.norm<last stage>` and `cls_head.fc_cls`. Only names are changed here, not tensor shapes.
 """
 
 import re
@@ -16,11 +16,11 @@ from autox_video.core.errors import CheckpointError
 State = dict[str, Tensor]
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
-"""Weight of the first layer of a Swin."""
+"""Name of the first layer's weight in a Swin."""
 BIAS_TABLE = "relative_position_bias_table"
 _INDEX = "relative_position_index"
 _COMPUTED = (_INDEX, "attn_mask")
-"""Entries that are computed from the window size and never loaded."""
+"""State dict entries that are computed from the window size and never loaded."""
 
 _REFUSED = {
     r"\.(cpb_mlp|logit_scale)\b": "it contains a Swin v2, whose attention differs; use weights of "
@@ -30,31 +30,31 @@ _REFUSED = {
     r"\.attn\.w_msa\.": "it is in mmpretrain's layout, which merges patches in a different order; "
     "use the official, timm or torchvision file of the same model",
 }
-"""Why files are refused, and what to use instead, by a pattern of their tensor names."""
+"""Error messages for unsupported layouts, keyed by regular expressions for tensor names."""
 _MERGING = re.compile(r"((?:backbone\.)?layers\.)(\d+)(?=\.downsample\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedWeights:
-    """The weights of a file or a model with mmaction2's names."""
+    """The weights of a file or a model, under mmaction2's tensor names."""
 
     state: Mapping[str, Tensor]
     layout: str = "mmaction2"
-    """The original layout of the file, for messages."""
+    """Original layout of the file, shown in messages."""
 
     @property
     def tensors(self) -> State:
-        """All tensors that are not computed from the window size."""
+        """All tensors except those computed from the window size."""
         return {n: tensor for n, tensor in self.state.items() if not n.endswith(_COMPUTED)}
 
     @property
     def tables(self) -> State:
-        """The bias tables by name, each (rows, h)."""
+        """The relative position bias tables (rows, h) by name."""
         items = self.state.items()
         return {name: t for name, t in items if name.endswith(BIAS_TABLE) and t.dim() == 2}
 
     def index_of(self, table: str) -> Tensor | None:
-        """Return the table row of each pair of tokens in a window (N * N); None if unknown."""
+        """Return the bias table row of each pair of tokens in a window; None if unknown."""
         return self.state.get(table.removesuffix(BIAS_TABLE) + _INDEX)
 
     @property
@@ -64,7 +64,7 @@ class NamedWeights:
 
 
 def depths_of(names: Iterable[str]) -> tuple[int, ...]:
-    """Return the number of blocks in each stage, given tensor names of mmaction2."""
+    """Return the number of blocks in each stage, given mmaction2's tensor names."""
     matches = (re.match(r"backbone\.layers\.(\d+)\.blocks\.\d+\.", name) for name in names)
     stage_of_block = {match[0]: int(match[1]) for match in matches if match}
     counts = Counter(stage_of_block.values())
@@ -72,7 +72,7 @@ def depths_of(names: Iterable[str]) -> tuple[int, ...]:
 
 
 def named_weights(state: State) -> NamedWeights:
-    """Return a file's tensors with mmaction2's names.
+    """Rename a file's tensors to mmaction2's names.
 
     Raises:
         CheckpointError: the layout is unknown or not supported.
@@ -120,8 +120,8 @@ def _layout_of(state: State) -> str:
 def _from_torchvision(name: str, *, images: bool) -> str:
     """Return mmaction2's name for a tensor in torchvision's layout.
 
-    The entries of `features` alternate between a stage and the patch merging that follows it. For
-    images, the first entry is the patch embedding.
+    In torchvision's `features`, stages alternate with patch merging layers. In image models, the
+    patch embedding comes first.
     """
     if match := re.fullmatch(r"features\.0\.(0|2)\.(\w+)", name):
         return f"patch_embed.{'proj' if match[1] == '0' else 'norm'}.{match[2]}"
@@ -134,6 +134,6 @@ def _from_torchvision(name: str, *, images: bool) -> str:
 
 
 def _prefixed(name: str) -> str:
-    """Return the name that a tensor of the backbone or head has within a recogniser."""
+    """Return the full tensor name in a recogniser for a tensor of the backbone or head."""
     head = re.match(r"head\.(fc\.)?", name)
     return f"cls_head.fc_cls.{name[head.end() :]}" if head else f"backbone.{name}"

@@ -1,7 +1,7 @@
 """Load pretrained weights into a model, and identify the backbone of a weight file.
 
 Image weights are inflated over time, and bias tables for other attention windows are resized. All
-other tensors must match exactly.
+other tensors must match the model in name and shape.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,14 +34,14 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 
 ALIKE = 0.9
-"""Minimum share of common tensors for a weight file to match a backbone."""
+"""Minimum share of tensors that a weight file must have in common with a backbone."""
 NAMED_MISFITS = 5
 HEAD = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """The tensors that were loaded from a file into a model, by mmaction2's names."""
+    """Which tensors of a weight file were loaded into a model, under mmaction2's names."""
 
     path: str
     layout: str
@@ -49,18 +49,18 @@ class LoadReport:
     loaded: int
     """Number of tensors that were loaded."""
     skipped: tuple[str, ...]
-    """Tensors of the file that were not loaded because its head is for other classes."""
+    """Head tensors of the file, skipped because the head is for other classes."""
     missing: tuple[str, ...]
-    """Tensors of the model that were not loaded and keep their random initialisation."""
+    """Model tensors that were not loaded and keep their random initialisation."""
     resized: Mapping[str, tuple[Window, Window]]
-    """Old and new windows of resized bias tables, by name; old image windows have no time."""
+    """Old and new windows of resized bias tables, by name; image windows have no time dimension."""
     inflated: bool
     """Whether the file contains image weights, which were inflated over time."""
     classes_kept: int = 0
-    """Number of classes for which the rows of the head were loaded."""
+    """Number of classes whose head weights were loaded from the file."""
 
     def sentence(self) -> str:
-        """Return the report as a message for the user."""
+        """Return a summary for the user."""
         total = self.loaded + len(self.skipped)
         text = f"Loaded {self.loaded} of {total} tensors of {self.path} ({self.layout}"
         text += f", {self.backbone})"
@@ -84,18 +84,18 @@ class LoadReport:
 def load_pretrained(
     model: nn.Module, path: str | Path, head_rows: Sequence[int] = ()
 ) -> LoadReport:
-    """Load the backbone of a weight file into a recogniser, and its head for known classes only.
+    """Load a weight file's backbone into a recogniser, and the head weights of known classes.
 
-    A head belongs to the classes of its own data set. Fine-tuning therefore starts with a new head,
-    even if the number of classes is the same, unless `head_rows` maps the classes.
+    Head weights are specific to the classes of the pretraining data. Fine-tuning therefore starts
+    with a new head unless `head_rows` maps the classes, even if the number of classes is the same.
 
     Args:
         model: an mmaction2 recogniser, with `backbone` and `cls_head`.
         path: a file in any layout that `read_weights` supports.
-        head_rows: the class index in the file for each class of the model; -1 for a new class.
+        head_rows: for each class of the model, the class index in the file; -1 for a new class.
 
     Raises:
-        CheckpointError: the file cannot be read, or contains another backbone.
+        CheckpointError: the file cannot be read or contains a different backbone.
     """
     weights = read_weights(path)
     target = NamedWeights(model.state_dict())
@@ -120,7 +120,7 @@ def load_pretrained(
 
 
 def _head_of_known(state: State, target: State, head_rows: Sequence[int]) -> State:
-    """Return the model's head with loaded rows for known classes; empty if the heads do not fit."""
+    """Return head weights with known classes loaded; empty if the two heads are incompatible."""
     if max(head_rows, default=-1) < 0 or not all(
         name in state
         and name in target
@@ -141,10 +141,10 @@ def _head_of_known(state: State, target: State, head_rows: Sequence[int]) -> Sta
 def _fit(
     weights: NamedWeights, target: NamedWeights
 ) -> tuple[State, dict[str, tuple[Window, Window]]]:
-    """Return a file's tensors, inflated and resized to the model's shapes where possible.
+    """Inflate and resize a file's tensors to the shapes of the model where possible.
 
     Returns:
-        The tensors by name, and the old and new window of each resized table by name.
+        The tensors by name, and the old and new windows of resized bias tables by name.
     """
     state, resized = weights.tensors, {}
     shapes = {name: tensor.shape for name, tensor in target.tensors.items()}
@@ -166,7 +166,7 @@ def identify_file(path: str | Path) -> Pretrained:
     """Return the backbone and attention window of a weight file.
 
     Raises:
-        CheckpointError: the file cannot be read, or does not match any of our backbones.
+        CheckpointError: the file cannot be read or does not match any backbone.
     """
     weights = read_weights(path)
     with errors_about(path):
@@ -181,7 +181,7 @@ def identify_file(path: str | Path) -> Pretrained:
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:
-    """Return the backbone that shares nearly all tensors with a state dict of mmaction2's names.
+    """Return the backbone that has nearly all tensors in common with a state dict.
 
     Raises:
         CheckpointError: no backbone matches.
@@ -208,7 +208,7 @@ def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
 
 @cache
 def _backbone_state(name: str) -> State:
-    """Return a backbone's state dict, without values (on the meta device) if possible."""
+    """Return a backbone's state dict, on the meta device (without values) if possible."""
     spec = BACKBONES[name]
     import_module(spec.module)
     try:
@@ -220,7 +220,7 @@ def _backbone_state(name: str) -> State:
 
 
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors without window sizes and, for images, time."""
+    """Return the tensor shapes of a backbone, ignoring window sizes and, for images, time."""
     shapes = {}
     for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):
@@ -231,7 +231,7 @@ def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int
 
 
 def _refuse_other_backbone(state: State, wanted: State, *, images: bool = False) -> None:
-    """Raise CheckpointError unless the backbone's tensors match exactly by name and shape."""
+    """Raise CheckpointError unless all backbone tensors match in name and shape."""
     theirs, ours = _shapes(state, images=images), _shapes(wanted, images=images)
     wrong = [n for n in {**ours, **theirs} if theirs.get(n) != ours.get(n)]
     if not wrong:

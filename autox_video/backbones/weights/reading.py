@@ -34,11 +34,11 @@ _BOOKKEEPING = (
     "numpy.dtype",
     "builtins.getattr",
 )
-"""Names of mmengine's logging objects in checkpoints, which are replaced by `_Inert`."""
+"""Classes and functions in mmengine's logging state, which are replaced by `_Inert`."""
 
 
 class _Inert:
-    """A placeholder for the logging objects in training checkpoints."""
+    """A placeholder for logging objects in training checkpoints."""
 
     def __init__(self, *_arguments: Any) -> None:
         pass
@@ -48,10 +48,10 @@ class _Inert:
 
 
 def read_weights(path: str | Path) -> NamedWeights:
-    """Return the tensors of a weight file with mmaction2's names.
+    """Read a weight file and return its tensors under mmaction2's names.
 
     Raises:
-        CheckpointError: the file is missing or damaged, would run code when it is read, or does not
+        CheckpointError: the file is missing or damaged, would run code when read, or does not
             contain a backbone in a known layout.
     """
     content = _read_file(Path(path))
@@ -65,7 +65,7 @@ def read_weights(path: str | Path) -> NamedWeights:
 
 @contextmanager
 def errors_about(path: str | Path) -> Iterator[None]:
-    """Add the file's path to any CheckpointError that is raised within the block."""
+    """Add the file's path to any CheckpointError raised in the `with` block."""
     try:
         yield
     except CheckpointError as error:
@@ -105,7 +105,7 @@ def _get_again(path: Path) -> str:
 
 
 def _state_of(content: Any) -> State:
-    """Return the state dict in a file's content, without the name prefixes of wrappers."""
+    """Return the state dict in a file's content, with `module.` prefixes removed."""
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -1,8 +1,8 @@
-"""Adapt image weights, and bias tables for other attention windows, to our models.
+"""Adapt image weights and bias tables to the attention windows of our models.
 
 Shape letters: C channels, h heads, T, H and W time steps, rows and columns of an attention window,
-N tokens of a window. A bias table has one row for each offset within a window. Its shape is
-((2T - 1) (2H - 1) (2W - 1), h), or ((2H - 1) (2W - 1), h) for images.
+N tokens per window. A bias table has one row for each offset between two tokens of a window. The
+shape of a bias table is ((2T - 1) (2H - 1) (2W - 1), h), or ((2H - 1) (2W - 1), h) for images.
 """
 
 import math
@@ -22,17 +22,18 @@ Window = tuple[int, ...]
 
 
 def window_of(rows: int, index: Tensor | None, likely: Size, *, images: bool) -> Window:
-    """Return the attention window of a bias table.
+    """Infer the attention window size of a bias table.
 
     Args:
-        rows: number of rows in the table.
-        index: table row of each of the N * N pairs of tokens, in any shape; None if unknown, in
-            which case a window must be square or have the H and W of `likely`.
-        likely: window of the model; if several windows match, one with its H and W is preferred.
-        images: whether windows have no time steps.
+        rows: number of rows in the bias table.
+        index: bias table row of each pair of tokens in a window, in any shape; None if unknown, in
+            which case a window must be square or have the same H and W as `likely`.
+        likely: window size of the model; if several window sizes match, one with the same H and W
+            is preferred.
+        images: whether the table is for images, whose windows have no time dimension.
 
     Raises:
-        CheckpointError: no window matches the table and the index.
+        CheckpointError: no window size matches the table and the index.
     """
     lengths = [n for n in range(1, rows // 2 + 2) if rows % (2 * n - 1) == 0]
     spaces = product(lengths, repeat=2)
@@ -69,25 +70,25 @@ def _num_rows(window: Iterable[int]) -> int:
 def inflated_patches(weight: Tensor, steps: int) -> Tensor:
     """Inflate an image patch embedding (C, 3, H, W) over time to (C, 3, steps, H, W) float32.
 
-    A clip of identical frames then gets the same tokens as a single frame (Carreira & Zisserman,
-    "Quo Vadis, Action Recognition?", CVPR 2017, section 2.4).
+    The weights are scaled so that a clip of identical frames gets the same tokens as a single frame
+    (Carreira & Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, section 2.4).
     """
     return weight.float()[:, :, None].repeat(1, 1, steps, 1, 1) / steps
 
 
 def resized_table(table: Tensor, window: Window, target: Size) -> Tensor:
-    """Resize a bias table to another window, bicubically in space and then linearly in time.
+    """Resize a bias table to another window size, bicubically in space and linearly in time.
 
-    An image table is repeated for every time offset, as in the official Video Swin. Dimensions that
-    do not change are not interpolated, so the same window gives identical values.
+    An image table is repeated for every time offset, as in the official Video Swin. Unchanged
+    dimensions are not interpolated, so resizing to the same window size keeps the exact values.
 
     Args:
-        table: bias table (rows, h) for `window`.
-        window: window of the table, (T, H, W), or (H, W) for images.
-        target: window of the resized table.
+        table: bias table (rows, h) for windows of size `window`.
+        window: window size of the table, (T, H, W), or (H, W) for images.
+        target: window size of the resized table.
 
     Returns:
-        The bias table (rows, h) for `target` in float32.
+        The resized bias table (rows, h) in float32.
     """
     rows, columns = (2 * length - 1 for length in window[-2:])
     grid = table.float().view(-1, rows, columns, table.shape[1]).permute(0, 3, 1, 2)
@@ -99,7 +100,7 @@ def resized_table(table: Tensor, window: Window, target: Size) -> Tensor:
 
 
 def _stretched(grid: Tensor, count: int) -> Tensor:
-    """Resample (n, ...) linearly along its first axis to `count` points, with aligned corners."""
+    """Resample a grid linearly along the first axis to `count` points, with aligned corners."""
     if count == len(grid):
         return grid
     step = (len(grid) - 1) / (count - 1) if count > 1 else 0.0

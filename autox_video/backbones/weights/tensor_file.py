@@ -10,21 +10,21 @@ from autox_video.core.errors import CheckpointError
 
 SUFFIX = ".safetensors"
 META = "meta"
-"""Key in the file's metadata that holds the `meta` of a checkpoint as JSON."""
+"""Metadata key for the checkpoint's `meta` entry, stored as JSON."""
 
 
 def is_tensor_file(path: str | Path) -> bool:
-    """Whether a file name has the suffix of a safetensors file."""
+    """Whether a path ends in .safetensors."""
     return Path(path).suffix.lower() == SUFFIX
 
 
 def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any]:
-    """Return a dict with `state_dict` (on the CPU) and `meta`, as in a checkpoint of this project.
+    """Return a dict with `state_dict` (on the CPU) and `meta`, like a checkpoint of this project.
 
-    `meta` is empty for files that were not written by this project.
+    `meta` is empty for files from other tools.
 
     Args:
-        path: path of the file.
+        path: path of the safetensors file.
         tensors: whether to read the tensors; otherwise `state_dict` is empty.
 
     Raises:
