@@ -1,7 +1,8 @@
-"""Console output: lines, tables and one line of progress.
+"""Console output: plain lines, tables and a live progress line.
 
-All output goes through the logger `autox_video`: details at DEBUG (to train.log, and to the console
-if `verbose` is true), lines at INFO to stdout, and warnings at WARNING to stderr.
+All output goes through the logger `autox_video`. Details are logged at DEBUG (to train.log, and to
+the console if `verbose` is true), ordinary lines at INFO (to stdout), and warnings at WARNING (to
+stderr).
 """
 
 import logging
@@ -20,12 +21,12 @@ from autox_video.core.durations import duration
 
 LOGGER = "autox_video"
 SILENCE_SEC = 10.0
-"""Without a terminal, a line reports the current activity after this long without output."""
+"""If stdout is not a terminal, the activity is printed after this many seconds without output."""
 DEFAULT_WIDTH = 80
 MOST_WARNINGS = 5
-"""Maximum number of kinds of warnings that are printed at once; further ones are only counted."""
+"""Maximum number of kinds of warnings to print at once; other warnings are only counted."""
 MOST_LOGGED = 20
-"""Maximum number of further warnings of one kind that are written to train.log."""
+"""Maximum number of warnings of one kind that are written to train.log without being printed."""
 _LOOK_EVERY_SEC = 1.0
 _BAR_WIDTH = 16
 
@@ -34,11 +35,11 @@ _NAMES = re.compile(r"`[^`]*`|\S*[\d/\\]\S*|\S+\.\w+")
 
 
 class Detail(str):
-    """A sentence passed along with warnings that is not a warning, such as how clips were split."""
+    """An informational message in a list of warnings, such as a note on how clips were split."""
 
 
 class Plain(logging.Formatter):
-    """Formats each record as one line, even if a file name in it contains a line break."""
+    """Formats each log record as one line, even if it contains a file name with a line break."""
 
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "is_table", False):
@@ -47,7 +48,7 @@ class Plain(logging.Formatter):
 
 
 class _Console(logging.Handler):
-    """Prints records on stdout and warnings on stderr, wrapped to the width of the terminal."""
+    """Prints log records to stdout, or warnings to stderr, wrapped to the width of the terminal."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -77,7 +78,7 @@ _log.propagate = False
 
 @contextmanager
 def showing(verbose: bool | str) -> Iterator[None]:
-    """Within the block, print everything (True), only warnings (False) or no details ("auto")."""
+    """In the block, print everything (True), only warnings (False) or all but details ("auto")."""
     before = _console.level
     levels = {True: logging.DEBUG, False: logging.WARNING}
     _console.setLevel(levels.get(verbose, logging.INFO))
@@ -88,46 +89,46 @@ def showing(verbose: bool | str) -> Iterator[None]:
 
 
 def be_silent() -> None:
-    """Log only warnings from now on, because the main process reports for this one."""
+    """Log only warnings in this process from now on; the main process logs everything else."""
     _log.setLevel(logging.WARNING)
 
 
 def is_silent() -> bool:
-    """Whether this process logs only warnings because the main process reports for it."""
+    """Return whether this process logs only warnings because it is not the main process."""
     return not _log.isEnabledFor(logging.INFO)
 
 
 def shows_lines() -> bool:
-    """Whether `say` prints anything."""
+    """Return whether `say` prints anything."""
     return not is_silent() and _console.level <= logging.INFO
 
 
 def show_every_letter() -> None:
-    """Escape characters that the terminal's encoding lacks, instead of failing on them."""
+    """Escape characters that the encoding of stdout cannot represent, instead of failing."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(sentence: str = "", *, indent: int = 0) -> None:
-    """Print one line on stdout; if it is wrapped, the following lines are indented by `indent`."""
+    """Print one line to stdout; if the line is wrapped, indent continuation lines by `indent`."""
     _log.info("%s", sentence, extra={"indent": indent})
 
 
 def say_detail(sentence: str) -> None:
-    """Write one line to train.log, and print it only if `verbose` is true."""
+    """Write one line to train.log, and also print the line if `verbose` is true."""
     _log.debug("%s", sentence)
 
 
 def complain(sentence: str) -> None:
-    """Print one line on stderr."""
+    """Print one warning to stderr."""
     _log.warning("%s", sentence)
 
 
 def warn_of(sentences: Iterable[str]) -> None:
-    """Print the first warning of each kind about the clips, with the number of similar warnings.
+    """Print the first of each kind of warning about the clips, with the number of similar warnings.
 
-    Warnings of one kind differ only in names, paths and numbers. The first few similar warnings are
-    written to train.log too.
+    Warnings of the same kind differ only in names, paths and numbers. Some of the warnings that are
+    not printed are written to train.log.
     """
     kinds: dict[str, list[str]] = {}
     for sentence in sentences:
@@ -137,7 +138,7 @@ def warn_of(sentences: Iterable[str]) -> None:
         kinds.setdefault(_NAMES.sub("", sentence), []).append(sentence)
     groups = list(kinds.values())
     for first, *others in groups[:MOST_WARNINGS]:
-        more = f" (and {len(others)} more like this: autox-video check lists all)"
+        more = f" (and {len(others)} more like this; autox-video check lists them all)"
         complain(first + more if others else first)
         for other in others[:MOST_LOGGED]:
             say_detail(other)
@@ -145,21 +146,23 @@ def warn_of(sentences: Iterable[str]) -> None:
     for sentence in left_out[:MOST_LOGGED]:
         say_detail(sentence)
     if left_out:
-        complain(f"{len(left_out)} more warnings about the clips: autox-video check lists all.")
+        complain(
+            f"{len(left_out)} more warnings about the clips; autox-video check lists them all."
+        )
 
 
 def is_quiet(seconds: float = SILENCE_SEC) -> bool:
-    """Whether nothing was printed for at least this many seconds."""
+    """Return whether nothing has been printed for at least this many seconds."""
     return time.monotonic() - _console.said_at >= seconds
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that a file name cannot control the terminal."""
+    """Escape control characters, so that a file name cannot send commands to the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def short_path(path: str | Path) -> str:
-    """Return the path relative to the current folder if it lies inside, else unchanged."""
+    """Return a path relative to the current folder, or unchanged if it is outside that folder."""
     path = Path(path)
     try:
         return str(path.relative_to(Path.cwd()))
@@ -168,12 +171,12 @@ def short_path(path: str | Path) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether stdout is a terminal."""
+    """Return whether stdout is a terminal."""
     return getattr(sys.stdout, "rich_proxied_file", sys.stdout).isatty()
 
 
 def width_of(stream) -> int | None:
-    """Return the width of a stream in columns, from COLUMNS or its terminal; None if unknown."""
+    """Return a stream's width in columns, from $COLUMNS or the terminal; None if unknown."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)
@@ -214,7 +217,7 @@ def table(
         title: the title above the table.
         columns: the headings of the columns.
         rows: the cells of each row; a cell that is a list is printed with one line per item.
-        detail: whether to print the table only if `verbose` is true, as `say_detail` does.
+        detail: whether to print the table only if `verbose` is true, like `say_detail`.
         lines: whether to draw lines between columns, which takes two more characters per column.
     """
     if is_silent():
@@ -241,16 +244,16 @@ def table(
 
 
 class Activity:
-    """Shows the current activity: as a live line on a terminal, else as an occasional line.
+    """Shows the current activity, as a live line on a terminal and as occasional lines otherwise.
 
     Args:
         text: the current activity.
-        total: number of steps of the whole job; None if it has no steps.
-        tells_time: whether lines end with the time that the activity has taken so far.
+        total: number of steps in the whole job; None if unknown.
+        tells_time: whether occasional lines end with the time elapsed since the activity began.
     """
 
     _drawn: "Activity | None" = None
-    """The activity that owns the live line; a terminal has only one such line."""
+    """The activity shown in the live line; only one live line can be shown at a time."""
 
     def __init__(self, text: str, total: int | None = None, *, tells_time: bool = True) -> None:
         self.text, self.done, self.tells_time = text, 0, tells_time
@@ -266,7 +269,7 @@ class Activity:
             self._teller.start()
 
     def show(self, text: str | None = None, done: int | None = None) -> None:
-        """Change the text and the number of steps done."""
+        """Update the displayed text and the number of completed steps."""
         self.text = self.text if text is None else text
         self.done = self.done if done is None else done
         if self._bar:
@@ -276,7 +279,7 @@ class Activity:
             self._bar.update(self._bar.task_ids[0], completed=self.done, description=line)
 
     def close(self) -> None:
-        """Remove the live line from the terminal, and print nothing more."""
+        """Remove the live line from the terminal and stop printing."""
         self._over.set()
         if self._bar:
             self._bar.stop()
@@ -294,7 +297,7 @@ class Activity:
 
 
 def _live_bar(total: int | None):
-    """Return a one-line bar with text that disappears when stopped; other lines go above it."""
+    """Return a one-line progress bar that disappears when stopped; other output goes above it."""
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
@@ -312,9 +315,9 @@ def _live_bar(total: int | None):
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of a job of `total` steps.
+    """Show the progress of a job with `total` steps.
 
-    Yields a function that takes the number of steps done so far.
+    Yields a function to call with the number of steps completed so far.
     """
     activity = Activity(what, total)
 
@@ -332,9 +335,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def working_on(what: str) -> Iterator[Callable[[str], None]]:
-    """Show what the block is doing.
+    """Show what the `with` block is doing.
 
-    Yields a function that takes the progress of the block, in words.
+    Yields a function to call with a short description of the progress.
     """
     activity = Activity(what)
     try:

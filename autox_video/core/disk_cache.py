@@ -1,8 +1,9 @@
-"""Disk caches of bounded size: decoded frames, clip features, downloaded clips.
+"""Size-limited disk caches for decoded frames, clip features and downloaded clips.
 
-Several processes and runs may share a folder. Each file is stored at FOLDER/??/NAME and is renamed
-into place once it is complete. FOLDER/.usage contains the total size, under a lock. If that count
-is lost or reaches the limit, the files are counted again and the least recently used are removed.
+Several processes and runs may share a cache folder. Each file is stored at FOLDER/??/NAME and is
+renamed into place once it is complete. FOLDER/.usage contains the total size and is protected by a
+lock. If FOLDER/.usage is lost or the total reaches the limit, the file sizes are added up again,
+and the least recently used files are removed if necessary.
 """
 
 import contextlib
@@ -19,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILLED_TO = 0.95
-"""Files are removed down to this share of the limit, so that not every write removes a file."""
+"""A full cache is reduced to this share of its limit, so that not every write removes files."""
 
 TOUCH_AFTER_SEC = 3600.0
-"""The access time of a file is updated at most this often."""
+"""Minimum time between two updates of a file's access time, in seconds."""
 
 FREE_SHARE, FREE_GIB_MAX, FREE_PER_CACHED = 0.05, 5.0, 20.0
-"""Disk space that always stays free: a share of the disk, but at most FREE_GIB_MAX and
-at most FREE_PER_CACHED times the cache size, since a small cache does no harm on a full disk."""
+"""Disk space that a cache leaves free: FREE_SHARE of the disk, but at most FREE_GIB_MAX GiB and at
+most FREE_PER_CACHED times the cache size, because a small cache hardly matters on a full disk."""
 
 _MAGIC = b"autoxvc1"
 _HEAD = struct.Struct("<8sQI4x")  # magic; size in bytes and checksum of the content
@@ -35,29 +36,29 @@ _TORN_AFTER_SEC = 86400.0  # a temporary file of this age was left by a crash
 
 @dataclass(eq=False)
 class DiskCache:
-    """Files with a common suffix in a folder of bounded size.
+    """A size-limited folder of cached files that share a suffix.
 
-    `get` and `put` handle content with a checksum. Code that writes other kinds of files calls
-    `reserve` before writing and `touch` when a file is used.
+    `get` and `put` read and write files with a checksum. Code that writes files in another format
+    calls `reserve` before writing a file and `touch` when using one.
     """
 
     folder: Path
-    """The folder of the files, created with the first file."""
+    """The cache folder, which is created when the first file is stored."""
     max_bytes: float | None = None
-    """Limit for all files together; None: half of the disk space that is free without them."""
+    """Limit for the total size; None: half of the space that would be free without the cache."""
     suffix: str = ""
     """Suffix of the cached files; other files are never counted or removed."""
     run_began: float | None = None
-    """Start of the run (Unix time). Files used since then are kept, and some disk space is left
-    free. None: any file may be removed to make room for a new file."""
+    """Start time of the run (Unix time): files used since the start are kept, and some disk space
+    is left free. None: any file may be removed to make room for a new file."""
     _is_full: bool = False
 
     def path(self, name: str) -> Path:
-        """Return the path of the file with that name, whether it exists or not."""
+        """Return the path of the file with this name, whether or not the file exists."""
         return self.folder / name[:2] / (name + self.suffix)
 
     def touch(self, path: Path) -> bool:
-        """Update a file's access time, not its modification time; return whether it exists."""
+        """Update only the access time of a file; return whether the file exists."""
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -70,10 +71,10 @@ class DiskCache:
         return path.exists()
 
     def get(self, name: str, *, check: bool = False) -> memoryview | None:
-        """Return the content stored by `put`, memory-mapped; None if it is missing or damaged.
+        """Return the memory-mapped content stored by `put`; None if it is missing or damaged.
 
-        A power failure may leave a file incomplete, so the checksum of a file older than the last
-        boot is verified once; with `check`, every time.
+        The checksum is verified if `check` is true, and also on the first use of a file that is
+        older than the last boot, because a power failure may have left the file incomplete.
         """
         path = self.path(name)
         try:
@@ -92,7 +93,7 @@ class DiskCache:
         return content[_HEAD.size :]
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Store the joined parts without fsync; return whether there was room for them."""
+        """Store the concatenated parts without fsync; return whether there was room for them."""
         if self._is_full:
             return False
         views = [memoryview(part).cast("B") for part in parts]
@@ -110,7 +111,7 @@ class DiskCache:
         return not self._is_full
 
     def reserve(self, size: int) -> bool:
-        """Make room for `size` bytes and add them to the usage; return whether they fit.
+        """Make room for `size` bytes and count them as used; return whether they fit.
 
         Raises OSError.
         """
@@ -124,7 +125,7 @@ class DiskCache:
         return has_room
 
     def limit(self, used: int, size: int) -> float:
-        """Return the limit in bytes if the files take `used` bytes and a new one takes `size`."""
+        """Return the limit in bytes when `used` bytes are used and `size` more are needed."""
         disk = shutil.disk_usage(self.folder)
         if self.max_bytes is None:
             return (used + size + disk.free) // 2
@@ -153,7 +154,7 @@ class DiskCache:
         return len(removed), sum(removed)
 
     def _make_room(self, size: int) -> int:
-        """Remove files until `size` more bytes fit, if possible; return the bytes that remain."""
+        """Remove files until `size` more bytes fit, if possible; return how many bytes remain."""
         files = self._files()
         used = sum(file_size for _, file_size, _ in files)
         limit = self.limit(used, size)
@@ -167,7 +168,7 @@ class DiskCache:
         return used
 
     def _files(self) -> list[tuple[float, int, str]]:
-        """Return access time, size and path of each file; remove what past crashes have left."""
+        """Return each file's access time, size and path; remove temporary files left by crashes."""
         # There may be a million files: `Path` objects would cost ten times as much.
         files, torn_before = [], time.time() - _TORN_AFTER_SEC
         for entry in _entries(self.folder):
@@ -182,7 +183,7 @@ class DiskCache:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free space of the disk that holds a folder, which need not exist yet."""
+    """Return the free bytes on the disk of a folder; the folder need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""Durations as text: reading `1h30m`, writing `42 s`."""
+"""Read durations such as `1h30m`, and write durations such as `42 s`."""
 
 import re
 
@@ -10,9 +10,9 @@ _SPAN = re.compile(
 
 
 def read_duration(text: str) -> float:
-    """Return the seconds of a duration such as `45m`, `1h30m`, `90s`, `1.5 h` or `2d`.
+    """Return the number of seconds in a duration such as `45m`, `1h30m`, `90s`, `1.5 h` or `2d`.
 
-    Units are d, h, m (or min) and s (or sec), largest first, each at most once.
+    Units are d, h, m (or min) and s (or sec), each used at most once, from largest to smallest.
 
     Raises:
         ValueError: the text is not a duration.
@@ -26,7 +26,7 @@ def read_duration(text: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as text: `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a duration as text, such as `42 s`, `3 min 20 s` or `2 h 05 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,15 +1,15 @@
-"""Errors that a user can fix: each says what is wrong, where, and what to do about it.
+"""Errors that a user can fix; each message says what is wrong, where, and what to do about it.
 
-The commands print these messages to stderr and exit with code 2. Any other exception is a bug in
-this package and keeps its traceback.
+Commands print the messages to stderr and exit with code 2. Any other exception is a bug in this
+package and is shown with its traceback.
 """
 
 
 class AutoXVideoError(Exception):
-    """Base class of all errors that a user can fix; holds one message per problem.
+    """Base class of all errors that a user can fix; an error contains one message per problem.
 
     Args:
-        problems: the messages, each complete in itself.
+        problems: the messages, each of which describes one problem.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -21,7 +21,7 @@ class AutoXVideoError(Exception):
 
 
 class InstallError(AutoXVideoError, ImportError):
-    """A package is missing, too old, or conflicts with another."""
+    """A package is missing, too old, or incompatible with another package."""
 
 
 class ConfigError(AutoXVideoError):

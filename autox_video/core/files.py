@@ -20,10 +20,11 @@ _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; at the end of the block it replaces `path`.
+    """Yield a temporary path in the same folder, which replaces `path` at the end of the block.
 
-    The data is flushed to the disk before the rename, and the rename is flushed before this
-    returns. If the block raises, `path` is unchanged and the temporary file is removed.
+    The temporary file is flushed to disk before it is renamed, and the folder is flushed
+    afterwards. If the block raises an exception, `path` stays unchanged and the temporary file is
+    removed.
 
     Raises:
         ResourceError: the folder is not writable, or the disk is full.
@@ -45,16 +46,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace `path` with `text` in UTF-8; raises ResourceError like `atomic_write`.
+    """Write `text` to `path` atomically as UTF-8; raises ResourceError like `atomic_write`.
 
-    Bytes of Linux file names that are not UTF-8 (surrogates in `text`) are written unchanged.
+    Non-UTF-8 bytes from Linux file names (surrogates in `text`) are written unchanged.
     """
     with atomic_write(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as sha256sum prints it; raises OSError."""
+    """Return the SHA-256 digest of a file in hexadecimal; raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -63,14 +64,14 @@ def sha256(path: str | Path) -> str:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Replace `path` with `value` as indented JSON; NaN and infinity raise ValueError."""
+    """Write `value` to `path` atomically as indented JSON; NaN and infinity raise ValueError."""
     write_text(path, _json_text(value, indent=1) + "\n")
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
-    """Append one JSON object to `path` as a line; an incomplete last line is ended first.
+    """Append a JSON object to `path` as one line, after ending the last line if it is incomplete.
 
-    The line is on the disk when this returns. If it cannot be written whole, none of it remains.
+    The line is flushed to disk. If the line cannot be written completely, none of it is kept.
 
     Raises:
         ResourceError: the file is not writable, or the disk is full.
@@ -97,9 +98,9 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
-    """Remove temporary files that a killed `atomic_write` left for files with these names.
+    """Remove the temporary files that killed calls of `atomic_write` left behind for these names.
 
-    Call it only while no other process writes those files.
+    Call this function only while no other process is writing these files.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
@@ -116,13 +117,13 @@ _NOT_SHOWN = re.compile(
 
 
 def _json_text(value: Any, indent: int | None = None) -> str:
-    """Return readable JSON, in which terminal controls are escaped but letters are not."""
+    """Return JSON text in which control characters are escaped but non-ASCII letters are not."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _NOT_SHOWN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def user_cache(name: str) -> Path | None:
-    """Return the cache folder `name` in $XDG_CACHE_HOME or ~/.cache; None without a home folder."""
+    """Return the cache folder `name` in $XDG_CACHE_HOME or ~/.cache; None if there is no home."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not folder.is_absolute():
         try:
@@ -133,7 +134,7 @@ def user_cache(name: str) -> Path | None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk, if its file system supports that."""
+    """Flush the entries of a folder to disk, if the file system supports flushing folders."""
     try:
         _flush_to_disk(folder)
     except OSError as error:
@@ -150,9 +151,10 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _new_file_beside(target: Path) -> Path:
-    """Create an empty file in the same folder, with the permissions of the process's umask.
+    """Create an empty file in the same folder, with permissions according to the process's umask.
 
-    The system applies the umask, since reading it would briefly change it for all threads.
+    The umask is left to the operating system, since reading the umask here would briefly change it
+    for all threads.
     """
     while True:
         path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"

@@ -1,7 +1,8 @@
-"""Registries of components chosen by name: backbones, list formats, decoders, metrics, tasks.
+"""Registries of components selected by name: backbones, list formats, decoders, metrics, tasks.
 
 Built-in components are listed by name and module, so that a name can be checked without importing
-anything. Components in a user's module (`custom_imports`) are registered when it is imported.
+anything. Components in a user's module (`custom_imports`) are registered when the module is
+imported.
 """
 
 import difflib
@@ -16,11 +17,11 @@ Item = TypeVar("Item")
 
 
 class Registry(Generic[Item]):
-    """Components of one kind by name, in the order in which they are tried or shown.
+    """Named components of one kind, in the order in which they are tried or shown.
 
     Args:
-        kind: the name of the kind in messages, such as `backbone`.
-        modules: the module that registers each built-in name; it is imported on first use.
+        kind: what messages call a component of this kind, such as `backbone`.
+        modules: for each built-in name, the module that is imported on first use to register it.
     """
 
     def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
@@ -29,10 +30,10 @@ class Registry(Generic[Item]):
         self._items: dict[str, Item] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
-        """Return a decorator that registers its argument under a name.
+        """Return a decorator that registers a component under a name.
 
         Raises:
-            ConfigError: the name is taken.
+            ConfigError: the name is already taken.
         """
 
         module = sys._getframe(1).f_globals["__name__"]  # as collections.namedtuple finds it
@@ -55,7 +56,7 @@ class Registry(Generic[Item]):
         return name in self._modules or name in self._items
 
     def __getitem__(self, name: str) -> Item:
-        """Return the component with that name.
+        """Return the component with this name.
 
         Raises:
             ConfigError: the name is unknown; the message lists the known names.
@@ -67,7 +68,7 @@ class Registry(Generic[Item]):
         return self._items[name]
 
     def unknown(self, name: str) -> str:
-        """Return the message for an unknown name, with the known names."""
+        """Return an error message for an unknown name, which lists the known names."""
         near = difflib.get_close_matches(name, list(self), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         return f"{self.kind}: unknown name {name}; known names: {', '.join(self)}.{meant}"

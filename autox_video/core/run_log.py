@@ -1,4 +1,4 @@
-"""The log file train.log, which holds every line that a run logs, with date and time."""
+"""The log file train.log, which contains every log line of a run with its date and time."""
 
 import logging
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from autox_video.core.errors import AutoXVideoError, ResourceError
 
 @contextmanager
 def log_file(path: Path) -> Iterator[logging.Handler]:
-    """Within the block, append log lines, Python's warnings and the block's error to a file.
+    """Append log lines, Python's warnings and any error to a file while the `with` block runs.
 
-    Yields the handler, which other loggers can use too. Inside another such block, log lines still
-    go only to the file of the outer block.
+    Yields the log handler, which other loggers can use too. If blocks are nested, log lines go only
+    to the file of the outer block.
 
     Raises:
         ResourceError: the file cannot be opened.
@@ -55,7 +55,7 @@ def _told_to(handler: logging.Handler, log: logging.Logger) -> Iterator[None]:
 
 
 def _record_of(error: BaseException) -> logging.LogRecord:
-    """Return a record of an error: the sentences of a user's mistake, else the traceback."""
+    """Return a log record for an error; the traceback is included only for unexpected errors."""
     is_mistake = isinstance(error, AutoXVideoError) or not isinstance(error, Exception)
     text = type(error).__name__
     if isinstance(error, AutoXVideoError):
@@ -65,10 +65,10 @@ def _record_of(error: BaseException) -> logging.LogRecord:
 
 
 class LogFile(logging.StreamHandler):
-    """Appends records to a file; does nothing if the disk is full.
+    """Appends log records to a file, and ignores write errors such as a full disk.
 
-    This is not a FileHandler, since mmengine itself writes to the files of FileHandlers and fails
-    if they cannot be written.
+    LogFile is not a FileHandler, because mmengine itself writes to the files of FileHandlers and
+    fails if it cannot write to them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class LogFile(logging.StreamHandler):
 
 
 class _Timed(logging.Formatter):
-    """Adds date and time, and escapes control characters in lines of this package."""
+    """Adds the date and time, and escapes control characters in this package's log lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.name == LOGGER and not record.exc_info:

@@ -1,4 +1,4 @@
-"""A folder with a size limit, as written in config keys: `auto`, `DIR` or `DIR:SIZE`."""
+"""Read a folder and its size limit from the value of a config key, `DIR` or `DIR:SIZE`."""
 
 import re
 
@@ -8,7 +8,7 @@ _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def read_sized_folder(text: str) -> tuple[str, int | None]:
-    """Return the folder and its limit in bytes, None if there is no limit.
+    """Return the folder and its size limit in bytes, which is None if there is no limit.
 
     A size is a number followed by K, M, G or T (`/fast/cache:200G`), in powers of 1024.
 
@@ -27,7 +27,7 @@ def read_sized_folder(text: str) -> tuple[str, int | None]:
 
 
 def size_of(size_bytes: int) -> str:
-    """Return a number of bytes as text: "1.5 GiB"."""
+    """Return a number of bytes as text, such as "1.5 GiB"."""
     size = float(size_bytes)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:

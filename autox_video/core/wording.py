@@ -1,4 +1,4 @@
-"""Counts and shortened lists for messages."""
+"""Wording of counts and shortened lists in messages."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -10,7 +10,7 @@ SHOWN_AT_MOST = 10
 def at_most(
     items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
 ) -> list[str]:
-    """Return a sentence for each of the first items, and a sentence on how many more there are."""
+    """Return a sentence for each of the first items, then one that says how many more there are."""
     remaining = iter(items)
     sentences = [sentence(item) for item in islice(remaining, shown)]
     more = sum(1 for _ in remaining)
@@ -18,5 +18,5 @@ def at_most(
 
 
 def counted(count: int, singular: str, plural: str = "") -> str:
-    """Return a count with its noun: "1 clip", "2 clips"."""
+    """Return a count with its noun, such as "1 clip" or "2 clips"."""
     return f"{count} {singular if count == 1 else plural or singular + 's'}"

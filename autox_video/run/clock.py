@@ -1,7 +1,8 @@
-"""The time that a run has used, over all its starts, and the time left in its budget.
+"""The time that a run has used, including before it was resumed, and the time left in its budget.
 
-Time counts while a process works on the run, from the start of its command. WORK_DIR/budget.json is
-updated every few seconds, so that a run knows how much time it used before it was killed.
+Time is counted from the start of a command until the command has finished with the run.
+WORK_DIR/budget.json is updated every few seconds, so that the time used is known even after a run
+is killed.
 """
 
 import json
@@ -18,43 +19,43 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import BUDGET
 
 BEAT_SEC = 2.0
-"""Longest time between two writes of budget.json; a killed run loses at most this much."""
+"""Time between two writes of budget.json; if a run is killed, at most this much is not counted."""
 
 _began: float | None = None
-"""When the command of this process started, if known."""
+"""Start time of this process's command, by `time.monotonic`; None if unknown."""
 _current: "BudgetClock | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetClock:
-    """Measures the wall time that a run has used."""
+    """Measures the wall-clock time that a run has used."""
 
     budget_sec: float | None
     """Time that the run may use; None: no limit."""
     before_sec: float = 0.0
-    """Time used by earlier starts."""
+    """Time that the run had used before the current command started."""
     started: float = field(default_factory=time.monotonic)
-    """Time at which the current start began, by `time.monotonic`."""
+    """Start time of the current command, by `time.monotonic`."""
 
     @property
     def used_sec(self) -> float:
-        """Time used so far by all starts."""
+        """Time that the run has used so far."""
         return self.before_sec + time.monotonic() - self.started
 
     @property
     def left_sec(self) -> float:
-        """Time left, negative once the budget is exceeded; infinite without a budget."""
+        """Time left: negative once the budget is exceeded, and infinite if there is no budget."""
         return math.inf if self.budget_sec is None else self.budget_sec - self.used_sec
 
 
 def command_begins() -> None:
-    """Record that the command of this process starts now, as time before training counts too."""
+    """Record that this process's command starts now, because time before training counts too."""
     global _began
     _began = time.monotonic()
 
 
 def running_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
-    """Return the clock of the current run; outside a run, a new clock that starts now.
+    """Return the clock of the current run, or a new clock if no run is in progress.
 
     Args:
         folder: the work dir.
@@ -64,16 +65,16 @@ def running_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
 
 
 def command_clock(folder: Path, budget_sec: float | None) -> BudgetClock:
-    """Return a clock that started with this command and writes nothing."""
+    """Return a clock that started with the current command and does not write budget.json."""
     return BudgetClock(budget_sec, read_used_sec(folder), _began or time.monotonic())
 
 
 @contextmanager
 def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
-    """Count the time of a run in a work dir until the block ends.
+    """Count the time that a run in a work dir uses while the `with` block runs.
 
     Args:
-        folder: the work dir; nothing is written to it without a budget.
+        folder: the work dir; budget.json is written there only if there is a budget.
         budget_sec: time that the run may use; None: no limit.
     """
     global _began, _current
@@ -95,7 +96,7 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
 
 
 def read_used_sec(folder: Path) -> float:
-    """Return the time that earlier starts in a work dir have used; 0 if that is not known."""
+    """Return the time that the run in a work dir has used so far; 0 if unknown."""
     try:
         used_sec = float(json.loads((folder / BUDGET).read_bytes())["used_sec"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The current command line, from which proposals for the next command are made."""
+"""The current command line, which is used to suggest the next command."""
 
 import shlex
 import sys
@@ -9,17 +9,18 @@ _words: list[str] | None = None
 
 
 def remember_command(words: Sequence[str]) -> None:
-    """Keep the words of this command: its name, config, overrides and options without a value."""
+    """Remember the current command: its name, config, overrides and flags."""
     global _words
     _words = list(words)
 
 
 def other_command(name: str, *words: str) -> str | None:
-    """Return the command line of another command with the same config; None in library use.
+    """Return a command line for another command with the same config; None in library use.
 
     Args:
-        name: the name of the command: train, test, leaderboard, ...
-        words: words to add to those of this command; they replace words with the same key.
+        name: name of the other command, such as train, test or leaderboard.
+        words: arguments to append; each one replaces an argument with the same key in the current
+            command.
     """
     if not _words:
         return None

@@ -1,8 +1,8 @@
-"""A lock that allows one run at a time in a work dir, by a lease in WORK_DIR/run.lock.
+"""A lock that allows only one run at a time in a work dir: a lease in the file WORK_DIR/run.lock.
 
 The training process renews the lease twice a minute, so that the lock also works on shared disks
-without file locks. The lease of a process that has ended is void at once on the same machine, and
-on other machines after two minutes without renewal.
+without file locks. After a process has ended, other processes on the same machine can take over its
+lease at once, and processes on other machines after two minutes without renewal.
 """
 
 import socket
@@ -18,13 +18,13 @@ from autox_video.core.errors import ResourceError
 from autox_video.run.work_dir import LOCK
 
 HEARTBEAT_SEC = 30.0
-"""Time between two renewals by the owner."""
+"""Time between two renewals of the lease by its owner."""
 SILENCE_SEC = 120.0
-"""Time without renewal after which an owner on another machine counts as dead."""
+"""Time without renewal after which an owner on another machine is considered dead."""
 GRACE_SEC = 1.0
-"""Time to wait for an owner that is about to end."""
+"""Time to wait for an owner that is about to exit."""
 DAMAGED_SEC = 2.0
-"""Time after which a lock file without an owner counts as left by a crash."""
+"""Time after which a lock file without an owner is considered to be left over from a crash."""
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def locked(
     silence_sec: float = SILENCE_SEC,
     grace_sec: float = GRACE_SEC,
 ) -> Iterator[None]:
-    """Keep other runs out of an existing folder while the `with` block runs.
+    """Keep other runs out of an existing work dir while the `with` block runs.
 
     All runs must use the same `silence_sec`.
 
@@ -66,7 +66,7 @@ def locked(
 
 
 def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
-    """Take the lease, or raise a ResourceError that names its owner."""
+    """Acquire the lease, or raise a ResourceError that names the current owner."""
     with suppress(Timeout):
         lease.acquire(timeout=grace_sec)
         return
@@ -88,7 +88,7 @@ def _acquire(lease: SoftFileLease, path: Path, grace_sec: float) -> None:
 
 
 def _remove_if_empty(path: Path) -> None:
-    """Remove a lock file that stays empty, which filelock would never remove."""
+    """Remove a lock file that stays empty, because filelock never removes an empty lock file."""
     end = time.monotonic() + DAMAGED_SEC
     with suppress(FileNotFoundError):  # the owner removed it, or we did
         while path.stat().st_size == 0:
@@ -98,7 +98,7 @@ def _remove_if_empty(path: Path) -> None:
 
 
 def _runs_here(owner: OwnerRecord) -> bool:
-    """Return whether the owner is a running process of this system."""
+    """Return whether the owner is a running process on this machine."""
     host = socket.gethostname()
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino  # as filelock names containers

@@ -1,4 +1,4 @@
-"""The work dir: its file names, moving an old run aside, the disk space that a run needs."""
+"""The work dir: its file names, moving an old run aside, and checking the disk space."""
 
 import os
 import re
@@ -14,33 +14,33 @@ from autox_video.core.errors import ResourceError
 from autox_video.core.files import flush_folder, remove_leftovers
 
 WORK_DIRS = "work_dirs"
-"""The folder for work dirs that are named after their clips."""
+"""Parent folder of default work dirs, which are named after their data sets."""
 LATEST, PREVIOUS = "latest.pth", "previous.pth"
 BEST, BEST_SAFE = "best.pth", "best.safetensors"
 CHECKPOINTS = (LATEST, PREVIOUS, BEST, BEST_SAFE)
 CONFIG, RECORD = "config.py", "record.json"
 TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
-"""Folder with the lists of an automatic split."""
+"""Folder with the list files of an automatic split."""
 CLIPS = "clips.json"
-"""Clips of the run with their splits, classes and digests, to be compared with later listings."""
+"""The run's clips with their splits, classes and digests, for comparison with later listings."""
 UNREADABLE = "unreadable.csv"
 METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
 LOCK = "run.lock"
 SEARCH, LEADERBOARD = "search.db", "leaderboard.csv"
 PROBE, FEATURES = "probe.pth", "features"
 SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
-"""Folders of the weights to average and of the side runs."""
+"""Folders of the weights to average (soup) and of the side runs (trials, folds, refit)."""
 STATE, LOGITS = "state.json", "logits.json"
-"""Files in the folder of a side run, for resuming it and for using its results."""
+"""Files in a side run's folder: the state for resuming the side run, and its validation logits."""
 RESULTS, MISTAKES = "results.json", "mistakes.csv"
 CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
 """Folder to which earlier runs are moved."""
 FRESH = "--fresh"
-"""Option that moves the existing run to EARLIER."""
+"""Command-line option that moves an existing run to the folder EARLIER."""
 FOR_PLAN = ".plan-"
-"""Prefix of the temporary folders in which `--plan` works."""
+"""Name prefix of the temporary work dirs that `--plan` uses."""
 
 # Files of a run in the order in which they are moved. Checkpoints come first, so that a partly
 # moved run never looks complete.
@@ -58,7 +58,7 @@ GIB = 2**30
 
 
 def default_work_dir(data_root: str) -> str:
-    """Return work_dirs/NAME, where NAME is the last part of a folder or an address of clips."""
+    """Return work_dirs/NAME, where NAME is the last component of the clips' folder or URL."""
     address = data_root.partition("://")[2].partition("?")[0]
     path = address.rstrip("/") or os.path.normpath(Path(data_root).absolute())
     return f"{WORK_DIRS}/{path.rpartition('/')[2] or 'clips'}"
@@ -70,7 +70,7 @@ def second_name(name: str) -> str:
 
 
 def is_for_plan(work_dir: Path) -> bool:
-    """Return whether a folder is temporary, so that the user should not be pointed to it."""
+    """Return whether a work dir is a temporary one of `--plan`, not to be named in messages."""
     return work_dir.name.startswith(FOR_PLAN)
 
 
@@ -80,16 +80,16 @@ def has_checkpoint(work_dir: Path) -> bool:
 
 
 def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
-    """Prepare a folder for a run, new or resumed; only the owner of its lock may call this.
+    """Prepare a work dir, whose lock must be held, for a new or resumed run.
 
-    Remains of interrupted writes are removed. The files of an old run are moved to
-    WORK_DIR/earlier, never deleted. They are moved if `fresh` is set, or if there are weights but
-    no checkpoint to resume from, since a new run would overwrite them.
+    Temporary files of interrupted writes are removed. The files of an old run are never deleted.
+    They are moved to WORK_DIR/earlier if `fresh` is set, or if there are weights but no checkpoint
+    to resume from, since a new run would overwrite the weights.
 
     Args:
         work_dir: the folder.
         fresh: whether to move an existing run aside.
-        resumes: whether the run that is resumed has weights but no checkpoint (a probe run).
+        resumes: whether to resume a probe run, which has weights but no checkpoint.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -114,10 +114,10 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
 
 
 def set_aside(work_dir: Path) -> Path | None:
-    """Move the files of a run to a new folder in `earlier`; return it, or None without a run.
+    """Move a run's files to a new folder in `earlier` and return it; None if there is no run.
 
-    Nothing is deleted or overwritten, and other files stay where they are. An interrupted move is
-    finished by the next `make_ready`.
+    No file is deleted or overwritten, and other files stay where they are. An interrupted move is
+    completed by the next call of `make_ready`.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -141,7 +141,7 @@ def _holds_weights(work_dir: Path) -> bool:
 
 
 def _new_folder(earlier: Path) -> Path:
-    """Create a folder named after the time, with a suffix that stays until the move is complete."""
+    """Create a folder named after the current time, with a suffix until the move is complete."""
     earlier.mkdir(exist_ok=True)
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
     for number in count(1):
@@ -154,7 +154,7 @@ def _new_folder(earlier: Path) -> Path:
 
 
 def _move(work_dir: Path, moving: Path) -> Path:
-    """Move the files of a run by renaming; return the folder under its final name."""
+    """Move a run's files by renaming them; return the folder under its final name."""
     with _move_errors(work_dir):
         for name in _run_files_in(work_dir):
             if not os.path.lexists(moving / name):
@@ -182,8 +182,8 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
     """Check that the checkpoints of a run fit on the disk of its work dir.
 
     Args:
-        work_dir: the folder; the checkpoints that it already contains are taken into account.
-        need_gib: peak size of the checkpoints, while one is being written.
+        work_dir: the work dir; the checkpoints that it already contains are taken into account.
+        need_gib: peak total size of the checkpoints, reached while one is being written.
 
     Raises:
         ResourceError: there is too little space; the message gives the space needed and available.
@@ -193,26 +193,26 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
     if missing > free:
         raise ResourceError(
             f"work_dir: not enough disk space. The run needs {need_gib:.3g} GiB for its "
-            f"checkpoints, {missing / GIB:.3g} GiB of it still to be written, and the disk of "
-            f"{work_dir} has {free / GIB:.3g} GiB free. Free some space there, or use a work_dir "
-            "on another disk."
+            f"checkpoints, of which {missing / GIB:.3g} GiB are still to be written, but the disk "
+            f"of {work_dir} has {free / GIB:.3g} GiB free. Free some space there, or use a "
+            "work_dir on another disk."
         )
 
 
 def still_needed_bytes(work_dir: Path, need_gib: float) -> int:
-    """Return the disk space that a run still needs, without the checkpoints it already has."""
+    """Return the disk space in bytes that a run needs beyond the checkpoints it already has."""
     files = [*(work_dir / name for name in CHECKPOINTS), *work_dir.glob(f"{SOUP}/*.pth")]
     return max(0, int(need_gib * GIB) - sum(f.stat().st_size for f in files if f.exists()))
 
 
 def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: float) -> int:
-    """Return the free space on the disk of a folder that the run's checkpoints do not need.
+    """Return the free space on a folder's disk, minus the space that the run's checkpoints need.
 
     Args:
-        folder: a folder for something else, such as a cache; it need not exist yet.
-        free: free space on its disk, in bytes.
+        folder: a folder of other files, such as a cache; the folder need not exist yet.
+        free: free space on the folder's disk, in bytes.
         work_dir: the work dir of the run.
-        need_gib: peak size of its checkpoints, while one is being written.
+        need_gib: peak total size of the run's checkpoints, reached while one is being written.
     """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

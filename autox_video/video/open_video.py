@@ -57,5 +57,5 @@ def check_decoder(decoder: str) -> None:
     reason = None if decoder in ("auto", DEFAULT) else why_not_usable(decoder)
     if reason is not None:
         raise InstallError(
-            f"decoder: {decoder} cannot be used. {reason} Or set decoder: {DEFAULT}."
+            f"decoder: {decoder} cannot be used. {reason} Alternatively, set decoder: {DEFAULT}."
         )
