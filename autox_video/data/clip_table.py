@@ -28,18 +28,18 @@ Segment = tuple[float, float]
 WHOLE_VIDEO: Segment = (0.0, math.inf)
 
 Label = str | int | tuple[int, ...]
-"""At first, the label's text; later, the class index or, in multi-label data, all class indices."""
+"""A clip's label: its text as listed; later its class index or, if multi-label, all its indices."""
 
 Names = tuple[tuple[str, ...], str]
-"""Class names in the order of their indices, and where they come from."""
+"""Class names in the order of their indices, and the source of the names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipTable:
     """A table of clips, stored as columns of equal length so that a million clips fit in memory.
 
-    A clip's path has three forms: the path as listed; its key (`video_keys`), which is equal for
-    all paths of a video; and the path or URL to open, `remote.join(data_root, path)`.
+    A clip's path has three forms: the path as listed; its key (`video_keys`), which is the same for
+    all paths to one video; and the path or URL to open, `remote.join(data_root, path)`.
     """
 
     paths: tuple[str, ...]
@@ -54,9 +54,9 @@ class ClipTable:
     digests: np.ndarray | None = field(default=None, compare=False)
     """Digests of the whole videos, (N, DIGEST_BYTES) uint8; None before the inspection."""
     recordings: "Recordings | None" = field(default=None, compare=False)
-    """Which clips seem to be cut from the same recording; None if not known yet."""
+    """Groups of clips that seem to be cut from the same recording; None if not known yet."""
     lines: array | None = field(default=None, compare=False)
-    """Line number of each clip in its list, from 1; None if a folder was read."""
+    """Line number of each clip in its list, counted from 1; None if a folder was read."""
     source: str = field(default="", compare=False)
     """The list file or folder from which the clips were read."""
     all_exist: bool = field(default=False, compare=False)
@@ -93,7 +93,7 @@ class ClipTable:
         return counts
 
     def rarest_classes(self) -> list[int | None]:
-        """Return each clip's rarest class: -1 if it has no class, None if there are no labels."""
+        """Return each clip's rarest class: -1 for a clip without classes, None without labels."""
         if not self.has_label_sets:
             return list(self.labels or [None] * len(self))
         counts = self.class_counts()
@@ -104,13 +104,13 @@ class ClipTable:
         return WHOLE_VIDEO if self.segments is None else self.segments[row]
 
     def location(self, row: int) -> str:
-        """Return the FILE:LINE at which a clip is listed, or its path if a folder was read."""
+        """Return a clip's location: FILE:LINE in its list, or the path if a folder was read."""
         if self.lines is None:
             return os.path.join(self.source, self.paths[row])
         return f"{self.source}:{self.lines[row]}"
 
     def identities(self, data_root: str | Path) -> Sequence[Hashable]:
-        """Return a unique key per clip: the key of its video, plus the segment if there are any."""
+        """Return a unique key per clip: the video's key, plus the segment if segments are given."""
         keys = video_keys(self.paths, data_root)
         return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
 
@@ -157,7 +157,7 @@ def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
 
 
 Splits = Mapping[str, ClipTable]
-"""The tables of a listing by split name (train, val, test); not every split need exist."""
+"""The tables of a listing by split name (train, val, test); some splits may be missing."""
 
 
 def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:

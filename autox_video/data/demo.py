@@ -1,11 +1,11 @@
-"""Generate the demo data set: short clips of eight motions that single frames do not reveal.
+"""Generate the demo data set: short clips of eight motions, which no single frame reveals.
 
-A textured shape moves over a plain background. Its state in a frame is four numbers: horizontal
-position, vertical position, rotation and size. In every clip, each number starts at a uniformly
-random value in its range. The class determines which number changes and in which direction, at
-constant speed; at the end of its range, the number wraps around. Wrapping keeps the distribution
-uniform, so in every frame of every class all four numbers are independent and uniform: a single
-frame carries no information about the class.
+A textured shape moves over a plain background. Four numbers describe the shape in a frame:
+horizontal position, vertical position, rotation and size. In every clip, each of the four numbers
+starts at a uniformly random value in its range. The class determines which number changes, and in
+which direction. This number changes at constant speed and wraps around at the end of its range.
+Wrapping keeps the distribution uniform: in every frame of every class, all four numbers are
+independent and uniformly distributed, so a single frame carries no information about the class.
 
 Shape letters: T frames, H height, W width, S side of the sprite.
 """
@@ -62,7 +62,7 @@ _TEXTURES = ("plain", "stripes", "spots")
 
 @dataclass(frozen=True, slots=True)
 class DemoClip:
-    """One clip to generate; its content is determined by these four values."""
+    """A clip to generate; the four fields fully determine its content."""
 
     split: str
     label: str
@@ -78,7 +78,7 @@ class DemoClip:
         return f"{self.label}_{self.split}_{self.number:03d}.mp4"
 
     def rng(self) -> np.random.Generator:
-        """Return this clip's own random generator, so that clips can be made in any order."""
+        """Return this clip's random generator, which does not depend on the order of generation."""
         split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
         return np.random.default_rng([self.seed, split, label, self.number])
 
@@ -108,8 +108,8 @@ def make_demo(
 ) -> None:
     """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
 
-    The same seed gives the same files. An incomplete demo is completed. Existing files are never
-    changed or removed.
+    The same seed always gives the same files. If some files of the demo are missing, only these are
+    generated. Existing files are never changed or removed.
 
     Args:
         root: folder of the demo, created if needed.
@@ -147,7 +147,7 @@ def make_demo(
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """The clips of a demo as a data set for the loader; reading a clip writes a missing file."""
+    """Demo clips as a data set for the loader; reading a clip generates its file if missing."""
 
     root: Path
     clips: Sequence[DemoClip]
@@ -178,7 +178,7 @@ def demo_is_complete(root: str | Path) -> bool:
 
 
 def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
-    """Mark `root` as a demo; raise ListingError if it contains something else."""
+    """Mark `root` as a demo folder; raise ListingError if it contains other data."""
     before = _read_marker(root)
     if before is not None and any(before[key] != value for key, value in marker.items()):
         raise ListingError(
@@ -265,10 +265,10 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 
 
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
-    """Return x, y, rotation and size in a random clip of a motion, relative to their ranges.
+    """Return x, y, rotation and size over a random clip of a motion, as fractions of their ranges.
 
-    The values are (T, 4) in [0, 1) for `times_sec` (T,) since the start of the clip. Each row on
-    its own is uniformly distributed for any label.
+    The result is (T, 4) in [0, 1), one row for each of `times_sec` (T,), in seconds from the start
+    of the clip. Whatever the label, each single row is uniformly distributed.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
@@ -290,8 +290,9 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 def _sprite(rng: np.random.Generator) -> np.ndarray:
     """Return a textured polygon that rotates about one end, as RGB and coverage (S, S, 4).
 
-    One side has warm colours and the other has cold ones, so that the leading side shows the
-    direction of rotation. Without this, a small model needs far more clips to learn the direction.
+    One side of the polygon has warm colours and the other has cold colours, so that the leading
+    side shows the direction of rotation. With the same colours on both sides, a small model would
+    need far more clips to learn the direction.
     """
     step = np.linspace(-1, 1, _SPRITE_PX)
     down, across = np.meshgrid(step, step, indexing="ij")
@@ -302,7 +303,7 @@ def _sprite(rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """Return the colour index of every pixel: 0 and 1 on one side, 2 and 3 on the other."""
+    """Return each pixel's colour index: 0 or 1 on one side of the polygon, 2 or 3 on the other."""
     kind = rng.choice(_TEXTURES)
     if kind == "plain":
         second = np.zeros(along.shape, dtype=int)

@@ -1,1 +1,1 @@
-"""Open every clip once, and report what was found."""
+"""Inspect every clip once, and report problems."""

@@ -18,10 +18,10 @@ from autox_video.video.open_video import open_video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
-"""For larger files, the digest covers the size and this many bytes in evenly spread pieces."""
+"""The digest of a larger file covers its size and this many bytes, in evenly spaced pieces."""
 
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
-"""Waits before each retry after a disk error."""
+"""Seconds to wait before each retry after a disk error."""
 
 # Read errors that may be temporary, caused by the disk, the network or scarce resources.
 _OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
@@ -36,14 +36,14 @@ _CONTENT_BYTES = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """The facts of one clip; the numbers of an unreadable clip are 0."""
+    """The facts of one clip; all numbers are 0 if the clip is unreadable."""
 
     frames: int
     """Exact number of frames."""
     fps: float
     """Average frames per second."""
     seconds: float
-    """Length from the first frame's start to the last frame's end."""
+    """Length in seconds, from the start of the first frame to the end of the last frame."""
     width: int
     """Width in pixels, as displayed."""
     height: int
@@ -54,7 +54,7 @@ class ClipFacts:
     start: float = 0.0
     """Presentation time of the first frame, in seconds."""
     odd: str = ""
-    """What is unusual about the clip or was repaired in it, as clauses; empty for most clips."""
+    """Clauses that describe oddities of the clip, and repairs made in reading; mostly empty."""
     is_even: bool = True
     """Whether every frame N starts exactly at N / fps."""
 
@@ -67,7 +67,7 @@ class Inspection(NamedTuple):
 
     facts: ClipFacts
     digest: bytes
-    """The digest, of DIGEST_BYTES bytes; equal for equal files."""
+    """Digest of DIGEST_BYTES bytes; identical files have the same digest."""
     fingerprint: bytes
     """The result of `fingerprint.fingerprint`."""
     scene: bytes
@@ -90,7 +90,7 @@ class Contents(NamedTuple):
         return cls(*(np.zeros((count, size), dtype=np.uint8) for size in _CONTENT_BYTES))
 
     def put(self, position: int, inspection: Inspection) -> None:
-        """Set the rows of one clip."""
+        """Store the inspection of one clip in its row."""
         for column, row in zip(self, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
 
@@ -100,15 +100,15 @@ class Contents(NamedTuple):
 
 
 def unreadable(reason: str) -> Inspection:
-    """Return the inspection of an unreadable clip, given the reason as a sentence."""
+    """Return the `Inspection` of an unreadable clip; `reason` says why it cannot be read."""
     return Inspection(ClipFacts(0, 0.0, 0.0, 0, 0, "", reason), *map(bytes, _CONTENT_BYTES))
 
 
 def examine_clip(path: str | Path) -> Inspection:
     """Open one clip, count its frames and decode some of them; never raises for unreadable clips.
 
-    An unreadable clip is tried once more, and after a disk error a few more times, since temporary
-    errors are not the clip's fault.
+    A clip that cannot be read is tried once more (a few more times after a disk error), since the
+    error may be temporary.
     """
     inspection = _examine_once(path)
     for wait_sec in (0.0, *RETRY_AFTER_SEC):
@@ -156,7 +156,7 @@ def _fails_to_be_read(path: str | Path) -> bool:
 
 
 def _digest(path: str | Path) -> bytes:
-    """Return the hash of a file, or of all files of a frame folder in the order of their names."""
+    """Return the hash of a file, or of all files in a frame folder in the order of their names."""
     digest, path = hashlib.blake2b(digest_size=DIGEST_BYTES), Path(path)
     for file_path in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file_path.is_file():

@@ -1,4 +1,4 @@
-"""Report before training how much of long clips validation and testing see."""
+"""Report, before training, what share of long clips validation and testing cover."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds
 
 
 def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) -> float:
-    """Return how many rounds of test clips are taken from a clip on average; 1 for short clips.
+    """Return the average number of rounds of test clips per video; short videos have one round.
 
     Args:
-        facts: facts of the clips to test; unreadable clips do not count.
+        facts: facts of the videos to test; unreadable videos do not count.
         span_sec: span of one test clip, in seconds.
         num_clips: test clips per round.
     """
@@ -25,13 +25,13 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 def notes_on_long_clips(
     splits: Mapping[str, ClipTable], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
-    """Return messages for validation and testing, if they see only a part of some clips.
+    """Return notes on validation and testing if they cover only a part of some clips.
 
     Args:
         splits: inspected clips by split name.
-        span_sec: span of one clip that the model sees, in seconds.
+        span_sec: span of one model input, in seconds.
         num_clips: test clips per round.
-        probes: whether a probe is trained on features of one such clip per video.
+        probes: whether a probe is trained, on features of the middle `span_sec` of each video.
     """
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)
     learnt = _seen_in_part(splits.get("train") if probes else None, span_sec)
@@ -50,7 +50,7 @@ def notes_on_long_clips(
 
 
 def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
-    """Return a clause on how many clips are seen only in part, and which clip is seen least."""
+    """Return a clause that says how many clips are only partly covered, and which the least."""
     if split is None:
         return None
     lengths = [

@@ -10,9 +10,9 @@ from autox_video.data.listing.listing import Listing
 
 @dataclass(frozen=True, slots=True)
 class DatasetStats:
-    """Summary statistics of the readable clips of a data set; 0 for an empty set.
+    """Summary statistics of the readable clips of a data set; all 0 for an empty data set.
 
-    Medians are over training and validation clips, in seconds, frames per second and pixels.
+    Medians are taken over training and validation clips, in seconds, frames per second and pixels.
     """
 
     num_train: int

@@ -14,7 +14,7 @@ from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
 
 SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
-"""The clips inspected so far are written to the cache at least this often."""
+"""New inspections are written to the cache at least this often, in seconds and in clips."""
 
 LOCK_WAIT_SEC = 10.0
 """How long to wait for another run that is writing to the same cache."""
@@ -34,7 +34,7 @@ def default_cache_path() -> Path | None:
 
 
 class FactsCache:
-    """Inspected clips by path, in a database that several runs may share; failures are not fatal.
+    """Inspected clips by path, in a database that runs can share; database errors are not fatal.
 
     Args:
         file: the database, created if needed; None for no cache.
@@ -63,7 +63,7 @@ class FactsCache:
                     yield path, size, mtime_ns, Inspection(ClipFacts(*json.loads(facts)), *contents)
 
     def remember(self, path: str, size: int, mtime_ns: int, inspection: Inspection) -> None:
-        """Add a readable clip to the cache, which is written periodically."""
+        """Add a readable clip to the cache; the cache is written to disk periodically."""
         facts, *contents = inspection
         if self._database is None or size <= 0 or facts.error is not None:
             return
@@ -91,7 +91,7 @@ class FactsCache:
 
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """If the database fails in the block, report it and recreate it or continue without it."""
+        """On a database error in the block, report it; recreate the database or stop using it."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:

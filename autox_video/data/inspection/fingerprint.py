@@ -2,8 +2,9 @@
 
 A fingerprint is a tiny greyscale image of a few frames and an even smaller one of the clip's mean
 colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping hardly change
-it. Clips are near-duplicates if greyscale images, their changes over time and colours all agree. If
-only greyscale images were compared, all clips of a static camera would match.
+a clip's fingerprint. Two clips are near-duplicates if their greyscale images, the changes of these
+images over time, and the colours all agree. If only greyscale images were compared, all clips from
+a static camera would match.
 
 Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
 a tiny greyscale image.
@@ -28,7 +29,8 @@ FINGERPRINT_BYTES = GREY_BYTES + 2 * COLOUR_SIDE * COLOUR_SIDE
 MIN_LIKENESS = 0.92
 MIN_MOTION_LIKENESS = 0.6
 MAX_COLOUR_SHARE = 0.15
-"""Largest difference of colours, relative to their saturation."""
+"""Maximum colour difference between near-duplicates, relative to the saturation of their
+colours."""
 
 _COLOUR_NOISE = 2.0  # change of colours by re-encoding, in 256ths
 _STILL = 1.0  # less change than this in 256ths is noise
@@ -47,10 +49,10 @@ def sampled_frames(video: Video) -> np.ndarray:
 
 
 def fingerprint(frames: np.ndarray) -> bytes:
-    """Return the fingerprint of `sampled_frames`: FINGERPRINT_BYTES, equal for equal frames.
+    """Return the fingerprint of the result of `sampled_frames`, as FINGERPRINT_BYTES bytes.
 
-    It contains grey values (K, S, S), followed by the clip's mean red and blue differences
-    (COLOUR_SIDE, COLOUR_SIDE, 2), where 128 stands for zero.
+    A fingerprint contains grey values (K, S, S), followed by the clip's mean chroma (red and blue
+    difference), (COLOUR_SIDE, COLOUR_SIDE, 2), where 128 stands for zero.
     """
     tiny = averaged(frames, SIDE)
     fold = SIDE // COLOUR_SIDE
@@ -77,8 +79,9 @@ def _averaging(size: int, side: int) -> np.ndarray:
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """Return group labels (N,), as in `groups`, of clips with similar fingerprints (N, F) uint8.
 
-    Similarity is transitive; flat fingerprints, such as zeros, match nothing. Pairs that are barely
-    similar are occasionally missed (see `near_pairs`).
+    Similarity is treated as transitive. A flat fingerprint, such as all zeros, matches no other
+    fingerprint. Pairs just above the similarity threshold are occasionally missed (see
+    `near_pairs`).
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:
@@ -96,7 +99,7 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
 
 
 def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a mask (P,) of the pairs in which both fingerprints (P, F) are similar."""
+    """Return a mask (P,) of the pairs of fingerprints, `first` and `second` (P, F), that match."""
     images = _images(first), _images(second)
     changes = tuple(image - image.mean(axis=1, keepdims=True) for image in images)
     still = np.maximum(*map(_rms, changes)) < _STILL
@@ -112,13 +115,13 @@ def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _images(fingerprints: np.ndarray) -> np.ndarray:
-    """Return the greyscale images (N, K, S * S), each with its mean removed."""
+    """Return the greyscale images, as (N, K, pixels), each with its mean subtracted."""
     grey = fingerprints[:, :GREY_BYTES].reshape(-1, FRAMES, SIDE * SIDE).astype(np.float32)
     return grey - grey.mean(axis=2, keepdims=True)
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the cosine similarities (P,) of images (P, K, S * S)."""
+    """Return the cosine similarity (P,) of each pair of images (P, K, pixels)."""
     return _mean_product(first, second) / np.maximum(_rms(first) * _rms(second), 1e-9)
 
 

@@ -24,12 +24,12 @@ RARE_CODEC_SHARE = 0.01
 _ODD_FACTORS = {"seconds": 4.0, "fps": 2.0, "short side": 2.0}
 
 Clip = dict[str, Any]
-"""A dict of "split", "video", "label" (class name, list of names or None) and, for a part of a
-video, "segment"."""
+"""A dict with the keys "split", "video", "label" (class name, list of names or None) and, for a
+segment of a video, "segment"."""
 
 Group = dict[str, Any]
-"""A dict of "leak" (whether the group spans several splits), "agree" (whether all its labels are
-equal) and "clips" (videos by split)."""
+"""A dict with the keys "leak" (whether the group spans several splits), "agree" (whether all its
+labels are equal) and "clips" (videos by split)."""
 
 
 class Health:
@@ -59,7 +59,7 @@ class Health:
         )
 
     def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """Join the splits' group labels to (N,), so that clips in a group have equal segments."""
+        """Return the group labels of all splits as (N,), with groups divided by segment."""
         all_labels = np.concatenate(labels).tolist()
         if self._part is None:
             return same(all_labels)
@@ -67,7 +67,7 @@ class Health:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """Group labels (N,) of clips from the same source."""
+        """Group labels (N,) of clips that are cut from the same video, judging by their paths."""
         keys = video_keys(self._paths, self.listing.data_root)
         return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
@@ -88,9 +88,9 @@ class Health:
         return names if clips.has_label_sets else names[0]
 
     def groups(self, labels: np.ndarray, known: np.ndarray | None = None) -> list[Group]:
-        """Return the groups of two or more clips, with groups across several splits first.
+        """Return the groups of two or more clips; groups that span several splits come first.
 
-        Groups that lie within a single group of `known`, group labels (N,), are omitted.
+        Groups contained in a single group of `known` (group labels (N,)) are omitted.
         """
         groups = [
             self._group(numbers)
@@ -213,11 +213,11 @@ def _odd(health: Health) -> Iterator[Clip]:
 
 
 def good_clips(health: Health) -> dict[str, list[int]]:
-    """Return the rows of the good clips of each split.
+    """Return, for each split, the rows of the clips to keep.
 
-    The dropped clips are unreadable clips; all but the first of exact duplicates within a split, or
-    all of them if their labels differ; and training clips that are exact or near duplicates of a
-    validation or test clip. Clips in both validation and test stay in both.
+    Unreadable clips are dropped. Of exact duplicates within a split, all but the first are dropped,
+    or all of them if their labels differ. Training clips that are exact or near-duplicates of a
+    validation or test clip are dropped, too. Clips in both validation and test are kept in both.
     """
     readable = np.array([fact.error is None for fact in health.facts], dtype=bool)
     keep = readable.copy()

@@ -23,7 +23,7 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.remote_cache import local_path
 
 HANG_SEC = 10.0
-"""CPU time limit per clip, plus one second per READ_BYTES_PER_SEC of its size."""
+"""CPU time limit per clip; one second is added for each READ_BYTES_PER_SEC bytes of the clip."""
 
 READ_BYTES_PER_SEC = 8e6
 
@@ -41,14 +41,14 @@ def inspect_clips(
 ) -> tuple[list[ClipFacts], Contents]:
     """Return the facts and contents of all clips, opening only those that are not cached.
 
-    Cache entries are valid while size and modification time of a file are unchanged. Clips that are
-    unreadable, or make the decoder hang or crash, are tried again each time, because the cause may
-    lie outside the file. After an interruption, only the last few clips are opened again.
+    A cache entry is valid as long as the file's size and modification time are unchanged. Clips
+    that are unreadable, or make the decoder hang or crash, are never cached, because the cause may
+    lie outside the file. After an interruption, only the last few clips have to be opened again.
 
     Args:
         paths: paths or URLs of the clips; duplicates are opened once.
         cache: the cache file, created if needed; None for no cache.
-        workers: number of worker processes, which open the clips.
+        workers: number of worker processes that open the clips.
         remote_cache: the config key `remote_cache`, which says where remote clips are cached.
         on_done: called with the number of `paths` done so far.
         on_note: called with a message if the cache cannot be used, which is not an error.
@@ -91,7 +91,7 @@ def _open_all(
 
 
 class _Clips:
-    """A `Readable` whose clips are opened by workers, and the results for each clip."""
+    """A `Readable` data set of the clips that workers open, with the results for each clip."""
 
     item_shape = (1,)  # results are returned, not written to shared memory
 
@@ -100,7 +100,7 @@ class _Clips:
         self.facts: list[ClipFacts | None] = [None] * len(paths)
         self.contents = Contents.of_unknown(len(paths))
         self.states = np.full((len(paths), 2), -1, dtype=np.int64)
-        """Size and modification time of each cached file; -1 if it is not cached."""
+        """Size and modification time of each cached file; -1 for a file that is not cached."""
 
     def __len__(self) -> int:
         return len(self.paths)

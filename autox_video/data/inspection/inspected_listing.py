@@ -19,8 +19,8 @@ from autox_video.data.splitting.recordings import find_recordings
 from autox_video.video.files.remote import join
 
 LATE_FACTOR, LATE_SHARE = 2.0, 0.25
-"""Segments are reported if more than this share of a list ends after this many times the length of
-their videos."""
+"""A list is reported if the end of more than this share (LATE_SHARE) of its segments exceeds
+LATE_FACTOR times the length of the video."""
 
 
 def inspect_listing(
@@ -32,9 +32,9 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Return the listing with facts, digests and recordings in its tables, and with new notes.
+    """Return the listing with facts, digests and recordings added to its tables, and new notes.
 
-    Opens every listed clip once; the arguments are those of `inspect.inspect_clips`.
+    Every clip is inspected once. See `inspect.inspect_clips` for the arguments.
     """
     root, tables = listing.data_root, listing.splits
     facts, contents = inspect_clips(
@@ -59,7 +59,7 @@ def with_recordings(listing: Listing, contents: Contents) -> Listing:
 
     Args:
         listing: the listing, with facts in its tables.
-        contents: contents of the clips of all tables, in order.
+        contents: contents of all clips, in the order of the tables.
     """
     tables = listing.splits
     paths = [path for clips in tables.values() for path in clips.paths]
@@ -80,7 +80,7 @@ def with_recordings(listing: Listing, contents: Contents) -> Listing:
 
 
 def _rows_of(tables: Splits) -> dict[str, slice]:
-    """Return the rows of each table in the concatenation of all tables."""
+    """Return the rows that each table has in the concatenation of all tables."""
     ends = accumulate(map(len, tables.values()))
     return {
         name: slice(end - len(clips), end)
@@ -89,7 +89,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Report segments that end long after their videos, whose times may be frame numbers."""
+    """Report segments that end long after their videos, as their times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [

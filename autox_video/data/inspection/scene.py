@@ -1,9 +1,9 @@
 """Scene descriptors of clips in a few hundred bytes, and detection of clips of the same scene.
 
-Clips cut from one recording differ in the action but share the static parts: the background, as the
-median over some frames, and the colours. Backgrounds are compared by their gradients, which depend
-less on lighting than grey values; taking square roots keeps a single strong edge from dominating.
-Clips of one camera also have the same frame size.
+Clips cut from one recording show different actions but share the static parts of the picture: the
+background (the median over some frames) and the colours. Backgrounds are compared by their
+gradients, which depend less on lighting than grey values do; taking square roots keeps a single
+strong edge from dominating. Clips from one camera also have the same frame size.
 
 Shape legend: N clips, P pairs, B bytes of a scene, K frames of a clip, H, W, S rows and columns.
 """
@@ -32,9 +32,10 @@ _GRADIENTS = 2 * (SIDE - 1) ** 2
 # same recording.
 ALIKE = 0.35, 1.2
 NEIGHBOURS_ALIKE = 0.12, 1.0
-"""The same for neighbours in a numbered sequence, which are more likely to share a recording."""
+"""Minimum cosine and sum for neighbours in a numbered sequence, which often share a recording."""
 _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
-"""The minimum sum rises by this much with ten times as many clips, to limit chance matches."""
+"""With more than _MEASURED_CLIPS clips, the minimum sum of cosines rises by _MORE_FOR_TEN_TIMES for
+every tenfold increase in clips, to limit chance matches."""
 
 _COMPARED_UP_TO = 20_000
 """Up to this many clips, all pairs are compared."""
@@ -46,9 +47,9 @@ _FLAT = 1.7
 
 
 def scene(frames: np.ndarray) -> bytes:
-    """Return the scene descriptor of a clip's frames (K, H, W, 3) uint8, as SCENE_BYTES.
+    """Return the scene descriptor of a clip's frames (K, H, W, 3) uint8, as SCENE_BYTES bytes.
 
-    It consists of the background's grey values and a colour histogram.
+    The descriptor consists of the background's grey values and a colour histogram.
     """
     background = np.median(averaged(frames, SIDE) @ GREY, axis=0)
     level = frames.astype(np.int64) * LEVELS // 256
@@ -64,19 +65,22 @@ def same_scene(
 ) -> np.ndarray:
     """Return group labels (N,), as in `groups`, of clips that show the same scene.
 
-    Similarity is transitive. This takes about 30 MB of memory for any number of clips. With more
-    than 20,000 clips (copies counted once), pairs that are barely similar are occasionally missed.
+    Similarity is treated as transitive. The search takes about 30 MB of memory, whatever the number
+    of clips. With more than 20,000 clips (copies counted once), pairs just above the similarity
+    threshold are occasionally missed.
 
     Args:
-        scenes: scene descriptors (N, B) uint8; flat ones, such as all zeros, match nothing.
+        scenes: scene descriptors (N, B) uint8; a flat descriptor, such as all zeros, matches no
+            other descriptor.
         sizes: width and height (N, 2) in pixels; clips of different sizes never match.
-        neighbours: pairs (P, 2) of clips, by number, that are neighbours in a sequence.
-        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of
-            each group is compared with all others; the rest, only with their neighbours.
+        neighbours: pairs (P, 2) of clips, by row, that are neighbours in a sequence.
+        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of each
+            group is compared with all other clips; the rest of the group are compared only with
+            their neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
-        """Return the cosines (P, 2) of the backgrounds and of the colours."""
+        """Return the cosine similarities (P, 2) of the backgrounds and of the colours."""
         first, second = (_vectors(scenes[clips]) for clips in pairs.T)
         return np.add.reduceat(first * second, [0, _GRADIENTS], axis=1)
 
@@ -99,7 +103,7 @@ def same_scene(
 
 
 def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the pairs (P, 2) among the clips `compared` that may match, in several parts."""
+    """Yield arrays of pairs (P, 2) of clips that may match, among the clips in `compared`."""
     if len(compared) > _COMPARED_UP_TO:
         yield from near_pairs(lambda clips: _vectors(scenes[clips]), compared)
         return

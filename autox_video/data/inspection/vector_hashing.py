@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 Vectors = Callable[[np.ndarray], np.ndarray]
-"""Returns the vectors (n, D) float32 of the items with the given numbers (n,)."""
+"""A function that returns the vectors (n, D) float32 of the items with the given numbers (n,)."""
 
 CHUNK = 512
 """Number of items whose vectors are computed at a time."""
 
 
 def in_chunks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return function(rows), computed on CHUNK rows at a time to save memory."""
+    """Return `function(rows)`, computed on CHUNK rows at a time to save memory."""
     starts = range(0, max(len(rows), 1), CHUNK)
     return np.concatenate([function(rows[start : start + CHUNK]) for start in starts])
 
@@ -30,10 +30,10 @@ _NEIGHBOURS = 8  # items with the same key that each item is compared with, per 
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs (P, 2) of items (N,) that are likely near each other; a pair may be repeated.
+    """Yield pairs (P, 2) of items (N,) that are probably similar; a pair may be repeated.
 
-    This takes O(N log N) time and about 100 bytes of memory per item. Pairs that are barely near
-    are occasionally missed.
+    The search takes O(N log N) time and about 100 bytes of memory per item. Pairs just above the
+    similarity threshold are occasionally missed.
     """
     for key, order in _tables(vectors, items):
         for step in range(1, min(_NEIGHBOURS, len(items) - 1) + 1):

@@ -1,7 +1,7 @@
 """Find what has changed between the clips of a run and the clips that are listed now.
 
-A clip counts as the same if its content is equal, whatever its path, or else if its path is equal.
-A class counts as renamed if nearly all of its clips now have the same new class name.
+Clips are matched by content, whatever their paths; the remaining clips are matched by path. A class
+counts as renamed if nearly all of its clips now have the same new class name.
 """
 
 from collections import Counter, defaultdict
@@ -12,16 +12,17 @@ from autox_video.core.wording import counted
 from autox_video.data.splitting.known_clips import UNREADABLE, KnownClips
 
 NEARLY_ALL, HALF = 0.8, 0.5
-"""A class was renamed if HALF of its clips, and NEARLY_ALL of its clips that are still listed, have
-the new name. If clips are matched by file names alone, NEARLY_ALL of its clips must have it."""
+"""A class counts as renamed if the share HALF of all its clips, and the share NEARLY_ALL of its
+clips that are still listed, have the new class name. If the clips are matched by file name alone,
+the share NEARLY_ALL of all clips of the class must have the new name."""
 
 EXAMPLES = 3
 
 Rename = Mapping[str, str]
-"""The new class name for each old name."""
+"""The new name of each renamed class, by old name."""
 
 Describe = Callable[[Sequence[int]], str]
-"""Describes the clips in the given rows in a few words."""
+"""A function that describes the clips in the given rows in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Changes:
     before: KnownClips
     now: KnownClips
     earlier: Mapping[int, int]
-    """The row in `before` of each clip in `now` that was there before, by its row in `now`."""
+    """For each clip of `now` that is also in `before`: its row in `before`, by its row in `now`."""
     renamed: Rename
 
     @property
@@ -53,7 +54,7 @@ class Changes:
 
     @property
     def moved(self) -> list[int]:
-        """Rows in `now` of clips whose path has changed, but not because of their class."""
+        """Rows in `now` of clips whose path, but not whose class, has changed."""
         with_class, names = set(self.relabelled), set(self.renamed.values())
         return [
             row
@@ -276,7 +277,7 @@ def _only_class(clips: KnownClips, row: int) -> str | None:
 
 
 def _within_class(key: Hashable, name: str) -> Hashable:
-    """Return a key without the folder of its class; unchanged if there is no such folder."""
+    """Return a key without the class folder; unchanged if the path contains no class folder."""
     path, segment = key if isinstance(key, tuple) else (key, None)
     *folders, file = path.split("/")
     if name not in folders:

@@ -18,8 +18,8 @@ def repeated_folds(
     """Return an array (R, N) of the fold of each clip, 0..folds-1, in each repetition.
 
     Folds are stratified: without groups, the clip counts of a class differ by at most one between
-    folds. A group is never split. Repetitions differ at random; the same arguments give the same
-    folds.
+    folds. The clips of a group are always in the same fold. Each repetition draws its folds at
+    random, but the same arguments always give the same folds.
 
     Args:
         labels: class of each clip (N,); the rarest class if a clip has several.

@@ -20,7 +20,7 @@ def same(keys: Iterable[Hashable]) -> np.ndarray:
 
 
 def same_digest(digests: np.ndarray) -> np.ndarray:
-    """Group clips with equal digests (N, D) uint8; a digest of zeros equals no other digest."""
+    """Group clips with equal digests (N, D) uint8; a digest of zeros matches no other digest."""
     return same(digest if any(digest) else None for digest in map(bytes, digests))
 
 

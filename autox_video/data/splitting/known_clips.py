@@ -16,7 +16,7 @@ from autox_video.data.listing.written_list import read_list
 from autox_video.run.work_dir import CLIPS, SPLIT
 
 UNREADABLE, UNKNOWN = None, b""
-"""Digests of a clip that cannot be read, and of a clip that was not opened."""
+"""Placeholder digests for a clip that cannot be read, and for a clip that was not opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class KnownClips:
         return len(self.keys)
 
     def content(self, row: int) -> Hashable | None:
-        """Return a key that is equal for clips of equal content; None without a digest."""
+        """Return a key that is equal for clips with equal content; None if there is no digest."""
         digest = self.digests[row]
         return (digest, _parts(self.keys[row])[1]) if digest else None
 

@@ -1,10 +1,10 @@
-"""Find the clips that are cut from the same recording, and the clips that a split keeps together.
+"""Find clips that are cut from the same recording, and clips that a split must keep together.
 
-A model recognises the place, the light and the people of a recording, so validation clips from a
-recording that was trained on give scores that are too high. Recordings are found by file names,
-copies by content, and most other recordings by their scene (see `scene`). All remaining clips are
-kept in blocks of neighbours in the natural order of their names, since recordings are mostly cut in
-order.
+A model recognises the place, the light and the people of a recording. Validation scores are
+therefore too high if the model was trained on other clips of the same recordings. Recordings are
+found by file names, copies by content, and most other recordings by their scene (see `scene`). The
+remaining clips are grouped into blocks of neighbours, in the natural order of their names, since
+most recordings are cut into clips in order.
 
 Shape legend: N clips, P pairs.
 """
@@ -30,12 +30,13 @@ _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
 _MOST_OF_CLASS, _FEW_CLIPS = 0.9, 4
-"""A source with more than this share and this number of a class's clips is the class's name."""
+"""A name that occurs in more than this share and this number of a class's clips is the class's
+name, not the name of a source."""
 
 BLOCKS, MORE_BLOCKS = 5, 20
-"""A numbered sequence is kept in at least BLOCKS blocks; in up to MORE_BLOCKS if each still has
-SHORT_BLOCK clips; and in more if a block would have over LONGEST_BLOCK clips of a class. With more
-blocks, a split comes closer to its intended share."""
+"""A numbered sequence is divided into at least BLOCKS blocks. There are up to MORE_BLOCKS blocks if
+each block keeps at least SHORT_BLOCK clips, and even more if a block would otherwise have over
+LONGEST_BLOCK clips of a class. With more blocks, a split comes closer to its intended share."""
 SHORT_BLOCK, LONGEST_BLOCK = 10, 25
 
 
@@ -43,7 +44,7 @@ class Recordings(NamedTuple):
     """Clips grouped by the recording that they seem to be cut from."""
 
     labels: np.ndarray
-    """Group labels (N,) by video, source in the name, content, near-duplicates and scene."""
+    """Group labels (N,) of clips with a common video, source in the name, content or scene."""
     named: np.ndarray
     """Mask (N,) of clips whose source is known from their name or video."""
     equal: np.ndarray
@@ -51,7 +52,7 @@ class Recordings(NamedTuple):
     alike: np.ndarray
     """Group labels (N,) of near-duplicates, including equal videos."""
     standing: np.ndarray
-    """Mask (N,) of clips of a scene that was ignored because too many clips show it."""
+    """Mask (N,) of clips whose scene was ignored because too many clips show it."""
 
     @property
     def count(self) -> int:
@@ -112,7 +113,7 @@ def kept_together(
     """Return group labels (N,), as in `groups`, of clips that a split must keep together.
 
     The groups are the recordings, and blocks of clips in a numbered sequence that belong to no
-    recording. All blocks have nearly the same number of clips of each class. `classes` is as for
+    recording. All blocks have nearly the same number of clips of each class. For `classes`, see
     `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
@@ -131,7 +132,7 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
 def _is_part_of_class(
     inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
 ) -> bool:
-    """Whether clips, given by class, exceed both a number and a share of the clips of a class."""
+    """Whether some class has more clips in `inside` than a given number and share of its clips."""
     return any(
         label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()
@@ -172,7 +173,7 @@ def _neighbours(paths: Sequence[str]) -> np.ndarray:
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
     """Return the clips of each block of a sequence; every class is spread evenly over the blocks.
 
-    Classes that are too rare for that get their own blocks.
+    Classes that are too rare to be spread evenly get separate blocks.
     """
     clips_of = Counter(classes)
     most = max(clips_of.values(), default=0)

@@ -21,7 +21,7 @@ _SAYS_NOTHING = re.compile(
 
 
 def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
-    """Return the name of the video that each clip is cut from; None if it is not recognised.
+    """Return the name of the video that each clip is cut from; None if no name is recognised.
 
     The recognised names are groups of UCF101 (`v_Run_g01_c02`), YouTube ids of Kinetics
     (`ID_000010_000020`), names before a part or a counter (`talk part 2`, `talk_002`), and folders
@@ -35,7 +35,7 @@ def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
 
 
 def _source(path: str) -> tuple[str | None, bool]:
-    """Return the source in a name, and whether it is certain."""
+    """Return the source named in a path, and whether the source is certain."""
     folder, _, name = path.replace("\\", "/").rpartition("/")
     stem = name.rpartition(".")[0] or name
     if match := _UCF101.fullmatch(stem) or _YOUTUBE.fullmatch(stem):

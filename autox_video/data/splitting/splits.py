@@ -29,11 +29,12 @@ class SplitRequest:
     folder: Path
     """The folder that stores the split."""
     stored: Splits | None = None
-    """The split that `folder` already contains."""
+    """The split that is already stored in `folder`, if any."""
     earlier: tuple[Path, ...] = ()
-    """Work dirs of earlier runs, the likeliest first; clips keep the split they had there."""
+    """Work dirs of earlier runs, in order of preference; clips keep their splits from these
+    runs."""
     weights: KnownClips | None = None
-    """Clips of the run whose weights training starts from; its splits take precedence."""
+    """Clips of the run that trained the initial weights; splits from this run take precedence."""
 
 
 def split_clips(
@@ -46,12 +47,12 @@ def split_clips(
 ) -> tuple[dict[str, ClipTable], list[str]]:
     """Make a new split; return the table of each split, and notes. Nothing is written.
 
-    A clip of several classes counts as a clip of the rarest of them. Clips that are known to be
+    A clip with several classes counts as a clip of its rarest class. Clips that are known to be
     unreadable go to training and are not counted.
 
     Args:
         clips: labelled clips.
-        how: names of the splits, the seed, and the runs whose splits the clips keep.
+        how: names of the splits, the seed, and the earlier runs from which clips keep their splits.
         classes: name of each class index.
         data_root: folder or URL that the clips' paths are relative to.
         groups: group labels (N,), as in `groups`, of clips that stay together.
@@ -99,10 +100,11 @@ def split_clips(
 def _known_sides(
     now: KnownClips, how: SplitRequest, recordings: np.ndarray, data_root: str | Path
 ) -> tuple[dict[int, str], list[str]]:
-    """Return the earlier splits of the clips that had one, by row, and notes on changes.
+    """Return the splits that clips keep from earlier runs, by row, and notes on what has changed.
 
-    The splits come from the run of the weights, then from the first earlier run that has any of the
-    clips. All clips of a recording (`recordings` are group labels) get the same split.
+    The splits come from the run that trained the initial weights, then from the first earlier run
+    that contains any of the clips. All clips of a recording (`recordings` are group labels) get the
+    same split.
     """
     sides, notes = _sides_before(now, how, data_root)
     settled = sides_of_groups(recordings, sides, how.names)
@@ -165,7 +167,7 @@ def store(splits: Splits, folder: Path) -> None:
 
 
 def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | None:
-    """Return the split that is stored in a folder; None if there is no split.
+    """Return the split that is stored in a folder; None if the folder contains no split.
 
     Raises:
         ListingError: the files of the split are damaged.
@@ -184,7 +186,7 @@ def read_stored(folder: Path, names: Sequence[str]) -> dict[str, ClipTable] | No
 def split_as_stored(
     clips: ClipTable, stored: Splits, data_root: str | Path
 ) -> dict[str, ClipTable] | None:
-    """Split clips as stored; return None unless clips and labels are exactly the stored ones."""
+    """Apply a stored split; return None unless the clips and labels are exactly as stored."""
     stored_as: dict[object, tuple[str, object]] = {}
     for name, before in stored.items():
         labels = before.labels or [None] * len(before)

@@ -22,7 +22,7 @@ _MORE_THAN_WANTED = 0.2
 def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
     """Return how many clips of a class go to each split of `names`.
 
-    Training, validation and test get their first clip in this order.
+    If there are few clips, training gets the first clip, validation the second and test the third.
     """
     held_out, left = [], clips - 1
     for wanted in SHARES[names].values():
@@ -51,10 +51,11 @@ def stratify(
         names: names of the splits, a key of SHARES.
         seed: seed of the random choice.
         groups: group labels (N,), as in `groups`, of clips that stay together; None: each clip is
-            its own group. With groups, the proportions are as close as possible; a class with two
-            groups has clips in two splits, and so on.
-        sides: the split, by index, of each clip that already has one and keeps it. The other clips
-            of its group join it; if the group has several splits, they join the first of `names`.
+            its own group. With groups, the proportions are met as closely as possible, and the
+            groups of a class are spread over as many splits as possible.
+        sides: the split, by index, of each clip that keeps an earlier split. The other clips of the
+            same group go to the same split; if the group already spans several splits, the other
+            clips go to the first of these splits in the order of `names`.
     """
     groups = alone(len(labels)) if groups is None else groups
     settled = sides_of_groups(groups, sides or {}, names) | dict(sides or {})
@@ -92,7 +93,7 @@ def stratify(
 def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip whose group has a split; if several, the first of `names`.
+    """Return the split of each clip whose group has one (the first in `names`, if several).
 
     Args:
         groups: group labels (N,), as in `groups`.
@@ -116,9 +117,9 @@ def _random_order(together: Sequence[Sequence[int]], keys: Sequence[Any], seed: 
 
 
 class _Shares:
-    """Counts how many clips of each class each split should have, and how many it has.
+    """Counts, by class and split, how many clips are intended and how many have been placed.
 
-    `groups`, given as clip counts by class, are placed first, then the `singles` of each class.
+    The `groups` (clip counts by class) are placed first, followed by the `singles` of each class.
     """
 
     def __init__(
@@ -145,10 +146,11 @@ class _Shares:
             self._has[label][name] += count
 
     def draw(self, group: Mapping[str, int]) -> str | None:
-        """Put the next group into the first held-out split with room; return it or None.
+        """Put a group into the first held-out split that has room; return the split, or None.
 
-        Large groups are thus held out as often as small ones, since validating only on small
-        recordings would not be representative. Single clips are placed later.
+        Groups are drawn at random, whatever their size: large recordings are held out as often as
+        small ones, since validation on small recordings alone would not be representative. Clips
+        without a group are placed later.
         """
         for name in self._names[1:]:
             wanted = {label: self._of_groups(label, name) for label in group}
@@ -184,10 +186,10 @@ class _Shares:
         return self._take(min(candidates, key=lambda name: self._excess(name, group)), group)
 
     def _excess(self, name: str, group: Mapping[str, int]) -> tuple[float, float]:
-        """Return by how much the error of the shares would grow, and how full the split is.
+        """Return how much adding a group would increase the error, and how full the split is.
 
-        The error is the squared difference from the intended share, relative to that share, so that
-        groups go to all splits in proportion instead of filling up the largest split first.
+        The error is the squared difference from the intended share, divided by the intended share,
+        so that groups go to all splits in proportion instead of filling up the largest split first.
         """
         grows = has = wanted = 0.0
         for label, count in sorted(group.items()):
@@ -198,7 +200,7 @@ class _Shares:
         return round(grows, 9), has / max(wanted, 0.5)
 
     def rest(self, label: str, clips: int) -> list[int]:
-        """Return how many of the single clips of a class, placed last, go to each split."""
+        """Return how many of a class's ungrouped clips, which are placed last, go to each split."""
         wanted, has = self._wanted[label], self._has[label]
         left = clips - (1 if clips and not has["train"] else 0)
         counts = []
